@@ -1,1 +1,3 @@
-fn main(){}
+//! The `menlou` program.
+
+fn main() {}

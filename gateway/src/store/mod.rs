@@ -1,0 +1,188 @@
+//! What outlives a request: sessions, short-lived shared values, users and their bindings, each behind a trait.
+
+use crate::error::{self, words};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::{fmt, sync::Arc, time::Duration};
+
+/// What a session token stands for: one openid of one tenant. Whether that openid is logged in is not written here but
+/// in its binding ([`Users::find`]), so that a log-in or an unbinding holds for all sessions of the openid at once.
+#[derive(Debug)]
+pub struct Session {
+    /// Which platform the openid belongs to: `wechat`.
+    pub platform: String,
+    /// The person's id in this mini-program.
+    pub openid: String,
+    /// The person's id across the apps of one open-platform account, where the platform gave it.
+    pub unionid: Option<String>,
+    /// The platform's key for this person. It never leaves the gateway's stores.
+    pub session_key: Option<SecretString>,
+    /// Opened with a test openid instead of a code.
+    pub test: bool,
+    /// When it was opened, Unix seconds.
+    pub created_at: u64,
+    /// When it ends, Unix seconds.
+    pub expires_at: u64,
+}
+
+/// SHA-256 of a session token: the only form in which a token is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// Sessions by the hash of their token. A session past its `expires_at` is not found.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Keeps a session until its `expires_at`.
+    async fn open(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<()>;
+    /// The session of this token in this tenant.
+    async fn find(&self, tenant: &str, token: &TokenHash) -> Result<Option<Arc<Session>>>;
+    /// Ends a session; false where there was none.
+    async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool>;
+}
+
+/// Short-lived values that replicas share: exchanged codes, access tokens, counters of attempts. Keys are the
+/// gateway's own (never raw input: hash it first), scoped to a tenant; every value has a life of 1 ms to 30 days.
+#[async_trait]
+pub trait Shared: Send + Sync {
+    /// Takes the key if nobody has it: true for the one who got it. The claim is a value like any other.
+    async fn claim(&self, tenant: &str, key: &str, value: &[u8], life: Duration) -> Result<bool>;
+    /// Sets the value, whatever was there.
+    async fn put(&self, tenant: &str, key: &str, value: &[u8], life: Duration) -> Result<()>;
+    /// Reads the value, past any cache.
+    async fn get(&self, tenant: &str, key: &str) -> Result<Option<Vec<u8>>>;
+    /// Takes the value away.
+    async fn remove(&self, tenant: &str, key: &str) -> Result<()>;
+    /// Adds one to a counter and gives the sum; the count starts anew `window` after its first addition.
+    async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64>;
+    /// Whether the store answers, for readiness.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// An account of a tenant, as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct User {
+    /// Unique over all tenants; positive.
+    pub id: i64,
+    /// The name to show; may be empty.
+    pub name: String,
+    /// The picture to show; may be empty.
+    pub avatar_url: String,
+}
+
+/// Whom a binding is for: one openid on one platform.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// `wechat`.
+    pub platform: String,
+    /// The person's id in this mini-program.
+    pub openid: String,
+    /// See [`Session::unionid`].
+    pub unionid: Option<String>,
+}
+
+/// The account that an openid is to be bound to.
+#[derive(Debug)]
+pub enum Account<'a> {
+    /// A new account; where the openid is bound already, that account as it is (so that a repeated request makes no second one).
+    New {
+        /// The name to show.
+        name: &'a str,
+        /// The picture to show.
+        avatar_url: &'a str,
+    },
+    /// The account with this phone number, made if there is none. E.164, `+8613800138000`.
+    Phone(&'a str),
+    /// The account that the tenant's own login service knows by this id, made if there is none; name and picture are brought up to date.
+    External {
+        /// The service's id of the account.
+        id: &'a str,
+        /// The name to show.
+        name: &'a str,
+        /// The picture to show.
+        avatar_url: &'a str,
+    },
+    /// An account whose credentials were checked.
+    Existing(i64),
+}
+
+/// What a password log-in is checked against.
+#[derive(Debug)]
+pub struct Credentials {
+    /// Whose they are.
+    pub user: i64,
+    /// PHC string of argon2id.
+    pub password_hash: SecretString,
+}
+
+/// Accounts and the openids bound to them. An account may have several openids; an openid has at most one account per tenant.
+#[async_trait]
+pub trait Users: Send + Sync {
+    /// The account that this openid is bound to.
+    async fn find(&self, tenant: &str, platform: &str, openid: &str) -> Result<Option<Arc<User>>>;
+    /// Binds the openid to the account, in one transaction, and gives the account. A binding to another account gives
+    /// way, except for [`Account::New`]. `None` only where [`Account::Existing`] is no account of this tenant.
+    /// Two that race for the same phone, external id or openid end with one account.
+    async fn bind(&self, tenant: &str, identity: &Identity, account: Account<'_>) -> Result<Option<Arc<User>>>;
+    /// Takes the binding of this openid away; false where there was none. The account stays.
+    async fn unbind(&self, tenant: &str, platform: &str, openid: &str) -> Result<bool>;
+    /// Changes what is given; `None` where the tenant has no such user.
+    async fn update(
+        &self,
+        tenant: &str,
+        user: i64,
+        name: Option<&str>,
+        avatar_url: Option<&str>,
+    ) -> Result<Option<Arc<User>>>;
+    /// The password hash of an account name.
+    async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<Credentials>>;
+    /// Makes an account with a password; `None` where the account name is taken in this tenant.
+    async fn add(
+        &self,
+        tenant: &str,
+        account: &str,
+        password_hash: &SecretString,
+        name: &str,
+        avatar_url: &str,
+    ) -> Result<Option<Arc<User>>>;
+    /// Whether the store answers, for readiness.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// Why a store did not serve.
+#[derive(Debug)]
+pub enum Error {
+    /// It did not answer in time, or refused. The text is for the log: it holds no value and no credentials.
+    Unavailable(String),
+    /// What it holds can't be read. The text is for the log.
+    Corrupt(String),
+}
+
+/// What a store's operation gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Debug for TokenHash {
+    /// Not even the hash is printed: it is a key to a session's record.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(…)")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(cause) => write!(f, "store unavailable: {cause}"),
+            Self::Corrupt(cause) => write!(f, "unreadable record in store: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for error::Error {
+    fn from(e: Error) -> Self {
+        match e {
+            Error::Unavailable(_) => Self::new(&words::STORE_UNAVAILABLE).because(e),
+            Error::Corrupt(_) => Self::new(&words::INTERNAL_ERROR).because(e),
+        }
+    }
+}
