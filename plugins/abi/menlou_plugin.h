@@ -207,6 +207,8 @@ typedef struct menlou_host {
     // Opens a session for an openid that this call got by `exchange` or `test_identity`.
     // Data: `{"token":str,"expires_in":seconds}`.
     struct menlou_op *(*session_open)(struct menlou_call *call, struct menlou_str openid);
+    // The caller's session, with the token that the caller sent. Data as `session_open`.
+    struct menlou_op *(*session_current)(struct menlou_call *call);
     // Ends the caller's session. No data.
     struct menlou_op *(*session_end)(struct menlou_call *call);
     // Asks the platform for the phone number behind a phone code. Data: `{"phone":"+8613800138000"}`.

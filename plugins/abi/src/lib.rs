@@ -263,6 +263,8 @@ pub struct menlou_host {
     /// Opens a session for an openid that this call got by `exchange` or `test_identity`.
     /// Data: `{"token":str,"expires_in":seconds}`.
     pub session_open: unsafe extern "C" fn(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op,
+    /// The caller's session, with the token that the caller sent. Data as `session_open`.
+    pub session_current: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
     /// Ends the caller's session. No data.
     pub session_end: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
     /// Asks the platform for the phone number behind a phone code. Data: `{"phone":"+8613800138000"}`.
@@ -449,7 +451,7 @@ pub const SIZES: [u16; 8] = [
 ];
 
 /// The sizes of each released minor, from 1.0 on; a row is added with each release and never changed.
-pub const RELEASED_SIZES: &[[u16; 8]] = &[[232, 96, 192, 232, 48, 72, 72, 40]];
+pub const RELEASED_SIZES: &[[u16; 8]] = &[[240, 96, 192, 232, 48, 72, 72, 40]];
 
 impl menlou_str {
     /// Not given.
@@ -513,7 +515,6 @@ unsafe impl Sync for menlou_action {}
 unsafe impl Send for menlou_action {}
 
 #[cfg(target_pointer_width = "64")]
-
 const _: () = {
     let (now, released) = (SIZES, RELEASED_SIZES[MENLOU_ABI_MINOR as usize]);
     let mut i = 0;

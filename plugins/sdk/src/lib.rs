@@ -1,1 +1,31 @@
-//! x
+//! Write an action of the Menlou gateway as an ordinary `async fn`, with typed parameters, settings and answer.
+//!
+//! [`plugin!`] has a whole plugin as its example; [`testing::Host`] runs it in a unit test. What the gateway does for
+//! an action are the methods of [`Call`]. The SDK brings no runtime: a plugin links no tokio, no HTTP client, no
+//! database driver, and asks the gateway instead.
+
+mod action;
+mod call;
+mod error;
+mod guard;
+mod log;
+mod operation;
+mod params;
+mod raw;
+mod settings;
+mod task;
+pub mod testing;
+
+pub use action::{Access, Action, Handler, HandlerFor, describe};
+pub use call::{Call, HttpRequest, HttpResponse, Identity, Session, User};
+pub use error::{Error, Result};
+pub use log::Level;
+pub use menlou_abi as abi;
+pub use settings::{Faults, Period, Secret, Settings};
+
+/// What most plugins need.
+pub mod prelude {
+    pub use crate::{Access, Action, Call, Error, Faults, Level, Period, Result, Secret, Settings, User};
+    pub use schemars::{self, JsonSchema};
+    pub use serde::{Deserialize, Serialize};
+}

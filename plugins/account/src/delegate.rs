@@ -1,0 +1,144 @@
+//! `method=delegate`: the tenant's own login service decides who the person is.
+//!
+//! The gateway posts `{"tenant","openid","credentials":{…}}` to `delegate_url`, with `X-Menlou-Timestamp` (Unix seconds)
+//! and `X-Menlou-Signature: v1=<hex HMAC-SHA256 of "<timestamp>.<body>">`. The service answers 200 with
+//! `{"id","name","avatar_url"}`, or refuses: 401 (wrong credentials) or 403 (may not log in), either with an optional
+//! `{"msg"}` for the person.
+
+use crate::login::LoginSettings;
+use menlou_plugin::{HttpRequest, prelude::*};
+use serde_json::{Value, json};
+
+/// Whom the service says the person is.
+#[derive(Debug, PartialEq)]
+pub struct Account {
+    pub id: String,
+    pub name: String,
+    pub avatar_url: String,
+}
+
+/// Asks the tenant's login service with the credentials of this call: all its parameters but `method`.
+pub async fn ask(call: &Call<LoginSettings>) -> Result<Account> {
+    let settings = call.settings();
+    let (Some(url), Some(secret)) = (&settings.delegate_url, &settings.delegate_secret) else {
+        return Err(Error::new("tenant_misconfigured"));
+    };
+    let mut credentials = call.params();
+    credentials.remove("method");
+    let body = json!({ "tenant": call.tenant(), "openid": call.openid(), "credentials": credentials }).to_string();
+    let timestamp = (call.now_unix_ms() / 1000).to_string();
+    let tag = call.hmac_sha256(secret.expose().as_bytes(), format!("{timestamp}.{body}").as_bytes())?;
+    let signature = tag.iter().fold("v1=".to_owned(), |hex, byte| hex + &format!("{byte:02x}"));
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-menlou-timestamp", &timestamp),
+        ("x-menlou-signature", &signature),
+        ("x-request-id", call.request_id()),
+    ];
+    let timeout = settings.delegate_timeout.map(|t| t.0);
+    let request = HttpRequest { method: "POST", url, headers: &headers, body: body.as_bytes(), timeout };
+    let answer = call.http(&request).await?;
+    let parsed = serde_json::from_slice::<Value>(&answer.body).ok();
+    match (answer.status, parsed) {
+        (200, Some(said)) => account(&said).ok_or_else(|| unusable(call, 200)),
+        (401, said) => Err(refusal("bad_credentials", said)),
+        (403, said) => Err(refusal("login_refused", said)),
+        (status, _) => Err(unusable(call, status)),
+    }
+}
+
+fn account(said: &Value) -> Option<Account> {
+    let id = match said.get("id")? {
+        Value::String(id) if !id.is_empty() && id.len() <= 256 => id.clone(),
+        Value::Number(id) if id.is_i64() || id.is_u64() => id.to_string(),
+        _ => return None,
+    };
+    let text = |key| said.get(key).and_then(Value::as_str).unwrap_or_default().chars().take(2048).collect();
+    Some(Account { id, name: text("name"), avatar_url: text("avatar_url") })
+}
+
+/// The service's own sentence for the person, where it has one, stands in for ours.
+fn refusal(word: &'static str, said: Option<Value>) -> Error {
+    let msg = said.as_ref().and_then(|s| s.get("msg")).and_then(Value::as_str).filter(|m| !m.is_empty());
+    match msg {
+        Some(msg) => {
+            let msg: String = msg.chars().take(200).collect();
+            Error::new(word).saying(msg.clone(), msg)
+        }
+        None => Error::new(word),
+    }
+}
+
+fn unusable(call: &Call<LoginSettings>, status: u16) -> Error {
+    call.log(Level::Warn, "the tenant's login service gave an unusable answer", &[("status", &status.to_string())]);
+    Error::new("upstream_error")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plugin;
+    use menlou_plugin::testing::Host;
+    use serde_json::{Value, json};
+
+    const URL: &str = "http://login.example/check";
+    const KEY: &str = "a-key-of-16-bytes-or-more";
+
+    fn host(status: u16, body: &str) -> Host {
+        Host::new()
+            .caller("o-ann")
+            .settings(json!({ "methods": ["delegate"], "delegate_url": URL, "delegate_secret": KEY }))
+            .http("POST", URL, status, body)
+    }
+
+    fn params() -> Value {
+        json!({ "method": "delegate", "account": "ann", "password": "pw", "shop": { "id": 3 } })
+    }
+
+    #[test]
+    fn the_services_account_is_bound_and_kept_up_to_date() {
+        let host = host(200, r#"{"id":42,"name":"Ann","avatar_url":"https://example.com/a.png"}"#);
+        let first = host.call(plugin(), "login", params());
+        let again = host.call(plugin(), "login", params());
+        assert_eq!((first.error, &first.data["user"]["name"]), (None, &json!("Ann")));
+        assert_eq!(first.data["user"], again.data["user"]);
+        assert_eq!(host.accounts(), 1);
+    }
+
+    #[test]
+    fn the_service_gets_the_credentials_signed() {
+        let host = host(200, r#"{"id":"a-1"}"#);
+        host.call(plugin(), "login", params());
+        let sent = &host.sent()[0];
+        let body: Value = serde_json::from_slice(&sent.body).unwrap();
+        assert_eq!(
+            body,
+            json!({ "tenant": "test", "openid": "o-ann",
+                    "credentials": { "account": "ann", "password": "pw", "shop": { "id": 3 } } })
+        );
+        let header = |name| sent.headers.iter().find(|h| h.0 == name).map(|h| h.1.as_str());
+        assert_eq!(header("x-menlou-timestamp"), Some("1700000000"));
+        assert!(header("x-menlou-signature").is_some_and(|s| s.starts_with("v1=") && s.len() == 67));
+    }
+
+    #[test]
+    fn a_refusal_comes_with_the_services_own_sentence() {
+        let reply = host(401, r#"{"msg":"工号不存在"}"#).call(plugin(), "login", params());
+        assert_eq!(reply.error.as_deref(), Some("bad_credentials"));
+        assert_eq!(reply.msg, Some(("工号不存在".into(), "工号不存在".into())));
+        let reply = host(403, "").call(plugin(), "login", params());
+        assert_eq!((reply.error.as_deref(), reply.msg), (Some("login_refused"), None));
+    }
+
+    #[test]
+    fn an_unusable_answer_binds_nothing_and_logs_no_credentials() {
+        for (status, body) in
+            [(200, "hello"), (200, "{}"), (200, r#"{"id":""}"#), (200, r#"{"id":[1]}"#), (500, ""), (302, "")]
+        {
+            let host = host(status, body);
+            let reply = host.call(plugin(), "login", params());
+            assert_eq!(reply.error.as_deref(), Some("upstream_error"), "{status} {body}");
+            assert_eq!(host.accounts(), 0);
+            assert!(!host.logs().concat().contains("pw"));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! An action's description, and the `async fn` behind it.
+
+use crate::{
+    Call, Result, raw,
+    settings::{self, Settings},
+    task,
+};
+use menlou_abi::*;
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+use std::future::Future;
+
+/// Who is served by an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Access {
+    /// Whoever calls.
+    Anyone = MENLOU_ACCESS_ANYONE,
+    /// Who has a session.
+    Session = MENLOU_ACCESS_SESSION,
+    /// Who has a session and is logged in: the openid is bound to an account.
+    User = MENLOU_ACCESS_USER,
+}
+
+/// An action as [`plugin!`](crate::plugin) takes it: a name, an `async fn`, and what it says of itself.
+pub struct Action(menlou_action);
+
+impl Action {
+    /// An action from an `async fn(&Call<Settings>, Params) -> Result<Data>`. Until told otherwise it serves anyone, by
+    /// POST. `name` is `[a-z0-9][a-z0-9_-]{0,63}`.
+    pub fn new<H, S, P, D>(name: &'static str, _handler: H) -> Self
+    where
+        H: Handler<S, P, D>,
+        S: Settings,
+        P: DeserializeOwned + JsonSchema,
+        D: Serialize + JsonSchema,
+    {
+        const { assert!(size_of::<H>() == 0, "an action is a plain async fn") };
+        Self(menlou_action {
+            struct_size: size_of::<menlou_action>() as u32,
+            access: MENLOU_ACCESS_ANYONE,
+            name: raw::str(name),
+            methods: raw::str("POST"),
+            title_zh: menlou_str::NONE,
+            title_en: menlou_str::NONE,
+            description_zh: menlou_str::NONE,
+            description_en: menlou_str::NONE,
+            params_schema: schema::<P>(),
+            data_schema: schema::<D>(),
+            settings_schema: schema::<S>(),
+            configure: Some(settings::configure::<S>),
+            release: Some(settings::release::<S>),
+            start: Some(task::start::<H, S, P, D>),
+            poll: Some(task::poll::<H, S, P, D>),
+            drop: Some(task::finish::<H, S, P, D>),
+        })
+    }
+
+    /// Who is served.
+    pub fn access(mut self, access: Access) -> Self {
+        self.0.access = access as u32;
+        self
+    }
+
+    /// The HTTP methods it serves, comma-separated: `"GET,POST"`.
+    pub fn methods(mut self, methods: &'static str) -> Self {
+        self.0.methods = raw::str(methods);
+        self
+    }
+
+    /// A few words, in Chinese and English.
+    pub fn title(mut self, zh: &'static str, en: &'static str) -> Self {
+        (self.0.title_zh, self.0.title_en) = (raw::str(zh), raw::str(en));
+        self
+    }
+
+    /// What it does, in Chinese and English.
+    pub fn description(mut self, zh: &'static str, en: &'static str) -> Self {
+        (self.0.description_zh, self.0.description_en) = (raw::str(zh), raw::str(en));
+        self
+    }
+}
+
+/// What [`Action::new`] takes: an `async fn(&Call<S>, P) -> Result<D>`. There is nothing to implement.
+pub trait Handler<S: 'static, P, D>: for<'a> HandlerFor<'a, S, P, D> + Copy + Send + Sync + 'static {
+    #[doc(hidden)]
+    fn function() -> Self;
+}
+
+impl<T, S: 'static, P, D> Handler<S, P, D> for T
+where
+    T: for<'a> HandlerFor<'a, S, P, D> + Copy + Send + Sync + 'static,
+{
+    fn function() -> Self {
+        const { assert!(size_of::<T>() == 0, "an action is a plain async fn") };
+        // SAFETY: a function item has no bytes, and one exists: `Action::new` was given it.
+        unsafe { std::ptr::NonNull::<T>::dangling().read() }
+    }
+}
+
+/// [`Handler`] for one lifetime of the call.
+pub trait HandlerFor<'a, S: 'a, P, D> {
+    #[doc(hidden)]
+    type Fut: Future<Output = Result<D>> + Send + 'a;
+    #[doc(hidden)]
+    fn call(self, call: &'a Call<S>, params: P) -> Self::Fut;
+}
+
+impl<'a, F, Fut, S: 'a, P, D> HandlerFor<'a, S, P, D> for F
+where
+    F: Fn(&'a Call<S>, P) -> Fut,
+    Fut: Future<Output = Result<D>> + Send + 'a,
+{
+    type Fut = Fut;
+    fn call(self, call: &'a Call<S>, params: P) -> Fut {
+        self(call, params)
+    }
+}
+
+/// A type's JSON Schema, whole in itself; `()` is an object that needs nothing.
+fn schema<T: JsonSchema>() -> menlou_str {
+    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    if schema.get("type").is_some_and(|t| t == "null") {
+        schema = schemars::json_schema!({ "type": "object", "properties": {}, "additionalProperties": false });
+    }
+    raw::str(String::leak(schema.as_value().to_string())) // part of the descriptor, which lives for ever
+}
+
+/// Makes the descriptor, once per library. Used by [`plugin!`](crate::plugin).
+#[doc(hidden)]
+pub fn describe(name: &'static str, version: &'static str, actions: Vec<Action>) -> menlou_plugin {
+    let actions: &'static [menlou_action] = Vec::leak(actions.into_iter().map(|a| a.0).collect());
+    menlou_plugin {
+        magic: MAGIC,
+        struct_size: size_of::<menlou_plugin>() as u32,
+        abi_major: MENLOU_ABI_MAJOR,
+        abi_minor: MENLOU_ABI_MINOR,
+        flags: if cfg!(panic = "unwind") { MENLOU_FLAG_CONTAINS_PANICS } else { 0 },
+        sizes: SIZES,
+        name: raw::str(name),
+        version: raw::str(version),
+        actions: actions.as_ptr(),
+        actions_len: actions.len(),
+        init: Some(crate::log::init),
+    }
+}
+
+/// Makes the shared library's one exported function. `plugin` gives the same descriptor to tests.
+///
+/// ```
+/// use menlou_plugin::prelude::*;
+///
+/// /// What the caller sends.
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Params {
+///     /// Whom to greet.
+///     name: String,
+/// }
+///
+/// /// What the caller gets.
+/// #[derive(Serialize, JsonSchema)]
+/// struct Data {
+///     greeting: String,
+/// }
+///
+/// async fn hello(call: &Call, params: Params) -> Result<Data> {
+///     Ok(Data { greeting: format!("{} greets {}", call.tenant(), params.name) })
+/// }
+///
+/// menlou_plugin::plugin! {
+///     name: "hello",
+///     actions: [Action::new("hello", hello).title("问候", "Greet")],
+/// }
+/// # fn main() {
+/// let host = menlou_plugin::testing::Host::new();
+/// let reply = host.call(plugin(), "hello", serde_json::json!({ "name": "Ann" }));
+/// assert_eq!(reply.data["greeting"], "test greets Ann");
+/// # }
+/// ```
+#[macro_export]
+macro_rules! plugin {
+    (name: $name:literal, actions: [$($action:expr),* $(,)?] $(,)?) => {
+        /// This plugin's descriptor.
+        pub fn plugin() -> &'static $crate::abi::menlou_plugin {
+            static PLUGIN: std::sync::OnceLock<$crate::abi::menlou_plugin> = std::sync::OnceLock::new();
+            PLUGIN.get_or_init(|| $crate::describe($name, env!("CARGO_PKG_VERSION"), vec![$($action),*]))
+        }
+
+        const _: () = {
+            #[used]
+            #[unsafe(link_section = ".note.menlou")]
+            static NOTE: $crate::abi::menlou_note = $crate::abi::menlou_note::new($name, env!("CARGO_PKG_VERSION"));
+
+            #[unsafe(no_mangle)]
+            extern "C" fn menlou_plugin_v1(host_major: u16, _host_minor: u16) -> *const $crate::abi::menlou_plugin {
+                match std::panic::catch_unwind(plugin) {
+                    Ok(plugin) if host_major == $crate::abi::MENLOU_ABI_MAJOR => plugin,
+                    _ => std::ptr::null(),
+                }
+            }
+        };
+    };
+}

@@ -1,0 +1,213 @@
+//! An action's settings in a tenant file: read once when the tenant is built, every fault told at its place.
+
+use crate::{guard, raw};
+use menlou_abi::*;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use std::{borrow::Cow, ffi::c_void, fmt, time::Duration};
+
+/// Settings of an action: a plain struct, deserialised from `[actions.<name>]`. Give it `#[serde(deny_unknown_fields)]`,
+/// so that a misspelt key is a fault, and doc comments, which become its documentation.
+///
+/// An action without settings uses `()`.
+pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// Tells what the types alone can't: `delegate_url` is needed where `methods` has `delegate`.
+    fn check(&self, faults: &mut Faults) {
+        let _ = faults;
+    }
+}
+
+impl Settings for () {}
+
+/// Where faults of settings are told, all at once.
+#[derive(Debug, Default)]
+pub struct Faults(pub(crate) Vec<(String, String, String)>);
+
+impl Faults {
+    /// A fault at a JSON pointer (`/delegate_url`; "" is the whole table), in Chinese and English.
+    pub fn at(&mut self, pointer: impl Into<String>, zh: impl Into<String>, en: impl Into<String>) {
+        self.0.push((pointer.into(), zh.into(), en.into()));
+    }
+}
+
+/// A text that is a secret: in the tenant file `env:NAME`, `file:PATH` or the literal; here the value. Never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret from its value, for tests.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself. Never log it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "secret" })
+    }
+}
+
+/// A length of time, written as one number and one unit: `500ms`, `10s`, `5m`, `2h`, `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl Period {
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let ms: u64 = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        Some(Self(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(ms)?)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("expected a length of time such as \"10s\" or \"5m\""))
+    }
+}
+
+impl JsonSchema for Period {
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$", "examples": ["10s", "5m"] })
+    }
+}
+
+/// The `configure` of an action with settings `S`.
+///
+/// # Safety
+/// As the border says: `host` lives for ever, `setup` and the texts until this returns, `out` can be written.
+pub(crate) unsafe extern "C" fn configure<S: Settings>(
+    host: *const menlou_host,
+    setup: *mut menlou_setup,
+    _tenant: menlou_str,
+    settings: menlou_str,
+    out: *mut *mut c_void,
+) -> i32 {
+    guard::run(|| {
+        // SAFETY: borrowed until this returns.
+        let json = unsafe { settings.bytes() };
+        let mut faults = Faults::default();
+        match read::<S>(json, &mut faults) {
+            Some(ready) if faults.0.is_empty() => {
+                // SAFETY: `out` is the gateway's and can be written.
+                unsafe { *out = Box::into_raw(Box::new(ready)).cast() };
+                MENLOU_READY
+            }
+            _ => {
+                for (pointer, zh, en) in &faults.0 {
+                    // SAFETY: `host` and `setup` are valid here; the texts are copied.
+                    unsafe { ((*host).fault)(setup, raw::str(pointer), raw::str(zh), raw::str(en)) };
+                }
+                MENLOU_ERR_INVALID
+            }
+        }
+    })
+}
+
+/// The `release` that goes with it.
+///
+/// # Safety
+/// `settings` came from [`configure`] with the same `S` and is not used any more.
+pub(crate) unsafe extern "C" fn release<S: Settings>(settings: *mut c_void) {
+    guard::run(|| {
+        // SAFETY: the caller's promise.
+        drop(unsafe { Box::from_raw(settings.cast::<S>()) });
+        MENLOU_READY
+    });
+}
+
+fn read<S: Settings>(json: &[u8], faults: &mut Faults) -> Option<S> {
+    if let Ok(nothing) = serde_json::from_str::<S>("null")
+        && size_of::<S>() == 0
+    {
+        return Some(nothing);
+    }
+    match serde_path_to_error::deserialize::<_, S>(&mut serde_json::Deserializer::from_slice(json)) {
+        Ok(settings) => {
+            settings.check(faults);
+            Some(settings)
+        }
+        Err(e) => {
+            let pointer = pointer_of(e.path());
+            let why = e.inner().to_string();
+            faults.at(pointer, format!("设置有误：{why}"), format!("This setting is wrong: {why}."));
+            None
+        }
+    }
+}
+
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(format!("/{index}")),
+            Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_one_number_and_one_unit() {
+        for (text, ms) in [
+            ("0s", Some(0)),
+            ("500ms", Some(500)),
+            ("10s", Some(10_000)),
+            ("7d", Some(604_800_000)),
+            ("", None),
+            ("s", None),
+            ("10", None),
+            ("1h30m", None),
+            ("-1s", None),
+            ("99999999999999999999s", None),
+        ] {
+            assert_eq!(Period::parse(text).map(|p| p.0.as_millis()), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        assert_eq!(format!("{:?}", Secret::new("s3cret")), "Secret(…)");
+    }
+}

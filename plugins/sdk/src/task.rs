@@ -1,0 +1,245 @@
+//! An action's future as the gateway drives it: `start`, `poll`, `drop`.
+//!
+//! **Wakers.** The gateway keeps only wakers of its own. The action's future is polled with a root waker that turns a
+//! clone into a handle of the gateway's; wakers of executors inside the plugin (`FuturesUnordered`, …) that wait for an
+//! operation are parked here and woken at the next poll.
+
+use crate::{
+    Call, Error, Result,
+    action::{Handler, HandlerFor},
+    guard,
+    operation::{Current, Inside},
+    params, raw,
+};
+use menlou_abi::*;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    cell::UnsafeCell,
+    ffi::c_void,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
+};
+
+type Fut<H, S, P, D> = <H as HandlerFor<'static, S, P, D>>::Fut;
+
+/// The state of one call. `future` borrows from `call`, so the whole never moves, and `future` goes first.
+struct Task<S: 'static, F> {
+    future: Option<F>,
+    refused: Option<Error>,
+    parked: Parked,
+    call: Call<S>,
+}
+
+/// Wakers inside the plugin that wait for an operation of the gateway.
+pub(crate) struct Parked(UnsafeCell<Vec<Waker>>);
+
+impl Parked {
+    pub fn park(&self, waker: &Waker) {
+        if waker.vtable() == &ROOT {
+            return; // the call itself: the gateway has its own waker for that
+        }
+        // SAFETY: reached only through `Current`, so inside `poll`, which runs on one thread at a time.
+        let waiting = unsafe { &mut *self.0.get() };
+        if !waiting.iter().any(|w| w.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
+    fn take(&self) -> Vec<Waker> {
+        // SAFETY: as in `park`.
+        unsafe { std::mem::take(&mut *self.0.get()) }
+    }
+}
+
+/// # Safety
+/// As the border says of `start`: `host` lives for ever, `request` and `settings` until `drop`.
+pub(crate) unsafe extern "C" fn start<H, S, P, D>(
+    host: *const menlou_host,
+    call: *mut menlou_call,
+    request: *const menlou_request,
+    settings: *const c_void,
+    out: *mut *mut c_void,
+) -> i32
+where
+    H: Handler<S, P, D>,
+    S: Send + Sync + 'static,
+    P: DeserializeOwned,
+    D: Serialize,
+{
+    guard::run(|| {
+        // SAFETY: the border's promises, repeated above.
+        let shared = unsafe { Call::new(&*host, request, settings.cast::<S>()) };
+        let task = Box::new(Task::<S, Fut<H, S, P, D>> {
+            future: None,
+            refused: None,
+            parked: Parked(UnsafeCell::new(Vec::new())),
+            call: shared,
+        });
+        let params = params::read::<P>(task.call.raw_params());
+        let task = Box::into_raw(task);
+        // SAFETY: from the box just made; nobody else has it.
+        unsafe {
+            match params {
+                Ok(params) => {
+                    let inside = Inside::new(Current { call, parked: &raw const (*task).parked });
+                    let made = guard::run(|| {
+                        // `call` lives in the box as long as the future does.
+                        (*task).future = Some(H::function().call(&(*task).call, params));
+                        MENLOU_READY
+                    });
+                    drop(inside);
+                    if made != MENLOU_READY {
+                        drop(Box::from_raw(task));
+                        return made;
+                    }
+                }
+                Err(refused) => (*task).refused = Some(refused),
+            }
+            *out = task.cast();
+        }
+        MENLOU_READY
+    })
+}
+
+/// # Safety
+/// `state` came from [`start`] with the same types and was not dropped.
+pub(crate) unsafe extern "C" fn poll<H, S, P, D>(state: *mut c_void, call: *mut menlou_call) -> i32
+where
+    H: Handler<S, P, D>,
+    S: Send + Sync + 'static,
+    P: DeserializeOwned,
+    D: Serialize,
+{
+    guard::run(|| {
+        let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
+        // SAFETY: ours (see above); only this thread polls; shared and exclusive parts are reached one by one, because
+        // the future holds a reference to `call`.
+        let (host, parked, refused, future) =
+            unsafe { ((*task).call.host, &(*task).parked, &mut (*task).refused, &mut (*task).future) };
+        let result = match (refused.take(), future) {
+            (Some(refused), _) => Err(refused),
+            (None, None) => return MENLOU_ERR_INVALID,
+            (None, Some(future)) => {
+                let _inside = Inside::new(Current { call, parked });
+                for waker in parked.take() {
+                    waker.wake();
+                }
+                let root = Root { host, call };
+                // SAFETY: ROOT's functions take a `Root` that lives during this poll.
+                let waker = unsafe { Waker::from_raw(RawWaker::new((&raw const root).cast(), &ROOT)) };
+                // SAFETY: the task never moves.
+                match unsafe { Pin::new_unchecked(future) }.poll(&mut Context::from_waker(&waker)) {
+                    Poll::Pending => return MENLOU_PENDING,
+                    Poll::Ready(result) => result,
+                }
+            }
+        };
+        reply(host, call, result)
+    })
+}
+
+/// # Safety
+/// `state` came from [`start`] with the same types; this is its end.
+pub(crate) unsafe extern "C" fn finish<H, S, P, D>(state: *mut c_void)
+where
+    H: Handler<S, P, D>,
+    S: Send + Sync + 'static,
+    P: DeserializeOwned,
+    D: Serialize,
+{
+    guard::run(|| {
+        let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
+        // SAFETY: the caller's promise. The future goes before the box is made again, because it borrows from it.
+        unsafe {
+            (*task).future = None;
+            drop(Box::from_raw(task));
+        }
+        MENLOU_READY
+    });
+}
+
+fn reply<D: Serialize>(host: &menlou_host, call: *mut menlou_call, result: Result<D>) -> i32 {
+    let (data, error) = match result.and_then(|data| Ok(serde_json::to_vec(&data)?)) {
+        Ok(data) => (data, None),
+        Err(e) => (e.data().map(|d| d.to_string().into_bytes()).unwrap_or_default(), Some(e)),
+    };
+    let mut raw = menlou_reply {
+        struct_size: size_of::<menlou_reply>() as u32,
+        reserved: 0,
+        word: menlou_str::NONE,
+        msg_zh: menlou_str::NONE,
+        msg_en: menlou_str::NONE,
+        data: if data.is_empty() || data == b"null" { menlou_str::NONE } else { menlou_str::new(&data) },
+    };
+    if let Some(e) = &error {
+        raw.word = raw::str(e.word());
+        raw.msg_zh = raw::option(Some(e.0.zh.as_ref()).filter(|t| !t.is_empty()));
+        raw.msg_en = raw::option(Some(e.0.en.as_ref()).filter(|t| !t.is_empty()));
+        if let Some(cause) = &e.0.cause {
+            crate::log::write(host, call, crate::Level::Error, "the action failed", &[("cause", cause)]);
+        }
+    }
+    // SAFETY: inside `poll` of this call; everything is copied.
+    unsafe { (host.reply)(call, &raw) }
+}
+
+/// The call being polled; on the stack of `poll`, whose waker refers to it.
+struct Root {
+    host: &'static menlou_host,
+    call: *mut menlou_call,
+}
+
+/// A waker kept beyond a poll: a handle of the gateway's.
+struct Kept {
+    host: &'static menlou_host,
+    waker: *mut menlou_waker,
+}
+
+// SAFETY: the gateway's wakers are for any thread.
+unsafe impl Send for Kept {}
+// SAFETY: as above.
+unsafe impl Sync for Kept {}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: ours, dropped once; any thread.
+        unsafe { (self.host.waker_drop)(self.waker) }
+    }
+}
+
+impl std::task::Wake for Kept {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // SAFETY: any thread, also after the call's end.
+        unsafe { (self.host.waker_wake)(self.waker) }
+    }
+}
+
+static ROOT: RawWakerVTable = RawWakerVTable::new(clone_root, wake_root, wake_root, |_| ());
+
+/// # Safety
+/// `root` is a [`Root`], inside its poll: a `&Waker` can't outlive that, a clone is made here.
+unsafe fn keep(root: *const ()) -> Arc<Kept> {
+    // SAFETY: the caller's promise.
+    let root = unsafe { &*root.cast::<Root>() };
+    // SAFETY: inside `poll` of that call.
+    Arc::new(Kept { host: root.host, waker: unsafe { (root.host.waker_clone)(root.call) } })
+}
+
+unsafe fn clone_root(root: *const ()) -> RawWaker {
+    // SAFETY: ROOT is only ever used with a `Root` inside its poll.
+    let waker = Waker::from(unsafe { keep(root) });
+    let raw = RawWaker::new(waker.data(), waker.vtable());
+    std::mem::forget(waker); // `raw` has its reference now
+    raw
+}
+
+unsafe fn wake_root(root: *const ()) {
+    // SAFETY: as above.
+    std::task::Wake::wake(unsafe { keep(root) });
+}

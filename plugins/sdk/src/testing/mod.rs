@@ -1,0 +1,283 @@
+//! An in-memory gateway for unit tests: it runs an action through the true border, with people, codes and answers of
+//! other servers as the test says.
+
+mod host;
+mod world;
+
+use crate::{User, raw};
+use host::TestCall;
+use menlou_abi::*;
+use serde_json::{Value, json};
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Waker},
+};
+pub use world::SentRequest;
+use world::{Answer, Person, World};
+
+/// The gateway, as one tenant called `test` sees it.
+///
+/// ```
+/// # use menlou_plugin::{testing::Host, User};
+/// let host = Host::new()
+///     .code("a-code", "openid-1")
+///     .bound("openid-1", User { id: 7, name: "Ann".into(), avatar_url: String::new() });
+/// ```
+#[derive(Default)]
+pub struct Host {
+    world: Arc<Mutex<World>>,
+    settings: Option<Value>,
+    caller: Option<String>,
+}
+
+/// What an action answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The error's word; `None` is success.
+    pub error: Option<String>,
+    /// The sentence for people, where the action gave one: Chinese, English.
+    pub msg: Option<(String, String)>,
+    /// The answer's data; an empty object where there is none.
+    pub data: Value,
+}
+
+impl Host {
+    /// An empty world.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The action's table in the tenant file.
+    pub fn settings(mut self, settings: Value) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
+    /// Whose session the calls come with.
+    pub fn caller(mut self, openid: &str) -> Self {
+        self.caller = Some(openid.into());
+        self
+    }
+
+    /// A login code of a person; as with a platform, it can be asked about again within the replay window only.
+    pub fn code(self, code: &str, openid: &str) -> Self {
+        self.with(|w| w.codes.insert(code.into(), Ok(openid.into())))
+    }
+
+    /// A login code that is refused with a word: `invalid_code`, `platform_busy`, …
+    pub fn refuse_code(self, code: &str, word: &str) -> Self {
+        self.with(|w| w.codes.insert(code.into(), Err(word.into())))
+    }
+
+    /// A phone code and its number in E.164.
+    pub fn phone_code(self, code: &str, phone: &str) -> Self {
+        self.with(|w| w.phone_codes.insert(code.into(), phone.into()))
+    }
+
+    /// The gateway's config allows test openids.
+    pub fn allow_test_openids(self) -> Self {
+        self.with(|w| w.test_openids = true)
+    }
+
+    /// An account, bound to an openid.
+    pub fn bound(self, openid: &str, user: User) -> Self {
+        self.with(|w| {
+            w.bindings.insert(openid.into(), user.id);
+            w.people.push(Person::of(user));
+        })
+    }
+
+    /// An account with a password.
+    pub fn account(self, account: &str, password: &str, user: User) -> Self {
+        self.with(|w| {
+            w.people.push(Person { account: Some((account.into(), password.into())), ..Person::of(user) });
+        })
+    }
+
+    /// What another server answers to each request whose URL starts like this.
+    pub fn http(self, method: &str, url: &str, status: u16, body: impl Into<Vec<u8>>) -> Self {
+        self.with(|w| {
+            w.answers.push(Answer { method: method.into(), url: url.into(), status, body: body.into() });
+        })
+    }
+
+    /// Calls an action.
+    ///
+    /// # Panics
+    /// Where the test itself is wrong: no such action, settings that the action refuses, parameters that are no object.
+    pub fn call(&self, plugin: &'static menlou_plugin, action: &str, params: Value) -> Reply {
+        let mut run = Run::start(self, plugin, action, &params);
+        loop {
+            if let Some(reply) = run.poll() {
+                return reply;
+            }
+        }
+    }
+
+    /// Calls an action again and again, the client hanging up at its first wait, then at its second, and so on; gives
+    /// the number of waits. Nothing may panic or leak.
+    pub fn hang_up_at_each_wait(&self, plugin: &'static menlou_plugin, action: &str, params: Value) -> usize {
+        let mut waits = 0;
+        loop {
+            let mut run = Run::start(self, plugin, action, &params);
+            for _ in 0..=waits {
+                if run.poll().is_some() {
+                    return waits;
+                }
+            }
+            waits += 1;
+        }
+    }
+
+    /// The faults that an action tells of these settings: JSON pointer, Chinese, English.
+    pub fn faults(&self, plugin: &'static menlou_plugin, action: &str) -> Vec<(String, String, String)> {
+        match Ready::new(self, plugin, action) {
+            Ok(_) => Vec::new(),
+            Err(faults) => faults,
+        }
+    }
+
+    /// The openid of each open session.
+    pub fn sessions(&self) -> Vec<String> {
+        self.look(|w| w.sessions.clone())
+    }
+
+    /// The account that an openid is bound to.
+    pub fn user_of(&self, openid: &str) -> Option<User> {
+        self.look(|w| w.user_of(openid))
+    }
+
+    /// How many accounts there are.
+    pub fn accounts(&self) -> usize {
+        self.look(|w| w.people.len())
+    }
+
+    /// What was sent to other servers.
+    pub fn sent(&self) -> Vec<SentRequest> {
+        self.look(|w| w.sent.clone())
+    }
+
+    /// What was logged.
+    pub fn logs(&self) -> Vec<String> {
+        self.look(|w| w.logs.clone())
+    }
+
+    fn with<T>(self, change: impl FnOnce(&mut World) -> T) -> Self {
+        self.look(change);
+        self
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        look(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An action with its settings made ready.
+struct Ready {
+    action: &'static menlou_action,
+    host: &'static menlou_host,
+    settings: *mut c_void,
+}
+
+impl Ready {
+    fn new(host: &Host, plugin: &'static menlou_plugin, action: &str) -> Result<Self, Vec<(String, String, String)>> {
+        // SAFETY: a descriptor made by `plugin!` tells its true length, and lives for ever.
+        let actions = unsafe { std::slice::from_raw_parts(plugin.actions, plugin.actions_len) };
+        // SAFETY: text of that descriptor.
+        let found = actions.iter().find(|a| unsafe { raw::text(a.name) } == action);
+        let Some(action) = found else { panic!("the plugin has no action {action:?}") };
+        let table: &'static menlou_host = Box::leak(Box::new(host::table(host.world.clone())));
+        let (mut settings, mut faults) = (ptr::null_mut(), Vec::new());
+        if let Some(configure) = action.configure {
+            let json = host.settings.clone().unwrap_or_else(|| json!({})).to_string();
+            let setup = (&raw mut faults).cast();
+            // SAFETY: as the border says; `setup` is what our `fault` takes it for.
+            let made = unsafe { configure(table, setup, raw::str("test"), raw::str(&json), &mut settings) };
+            if made != MENLOU_READY {
+                return Err(faults);
+            }
+        }
+        Ok(Self { action, host: table, settings })
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if let Some(release) = self.action.release.filter(|_| !self.settings.is_null()) {
+            // SAFETY: from `configure`; no call uses it any more.
+            unsafe { release(self.settings) }
+        }
+    }
+}
+
+/// One call in flight.
+struct Run {
+    state: *mut c_void,
+    call: Box<TestCall>,
+    refused: Option<Reply>,
+    ready: Ready,
+}
+
+impl Run {
+    fn start(host: &Host, plugin: &'static menlou_plugin, action: &str, params: &Value) -> Self {
+        let ready = match Ready::new(host, plugin, action) {
+            Ok(ready) => ready,
+            Err(faults) => panic!("the action refuses these settings: {faults:?}"),
+        };
+        let user = host.caller.as_ref().and_then(|openid| host.user_of(openid));
+        let served = match ready.action.access {
+            MENLOU_ACCESS_SESSION => host.caller.is_some(),
+            MENLOU_ACCESS_USER => user.is_some(),
+            _ => true,
+        };
+        let mut call = TestCall::new(host.world.clone(), action, host.caller.as_deref(), user, params);
+        let (mut state, mut refused) = (ptr::null_mut(), None);
+        if !served {
+            refused = Some(Reply { error: Some("login_required".into()), msg: None, data: json!({}) });
+        } else if let Some(start) = ready.action.start {
+            let (request, raw_call) = (call.request(), call.raw());
+            // SAFETY: as the border says; request and settings live as long as this run.
+            let began = unsafe { start(ready.host, raw_call, request, ready.settings, &mut state) };
+            if began != MENLOU_READY {
+                refused = Some(Reply::failed());
+            }
+        }
+        Self { state, call, refused, ready }
+    }
+
+    fn poll(&mut self) -> Option<Reply> {
+        if let Some(reply) = self.refused.take() {
+            return Some(reply);
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        let raw_call = self.call.raw();
+        let polled = self.call.inside(&mut context, || match self.ready.action.poll {
+            // SAFETY: `state` came from `start` and was not dropped.
+            Some(poll) => unsafe { poll(self.state, raw_call) },
+            None => MENLOU_ERR_INVALID,
+        });
+        match polled {
+            MENLOU_PENDING => None,
+            MENLOU_READY => Some(self.call.reply().unwrap_or_else(Reply::failed)),
+            _ => Some(Reply::failed()),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(drop) = self.ready.action.drop.filter(|_| !self.state.is_null()) {
+            // SAFETY: from `start`, once, not during `poll`.
+            unsafe { drop(self.state) }
+        }
+    }
+}
+
+impl Reply {
+    /// What the gateway answers where the action panicked or gave no answer.
+    fn failed() -> Self {
+        Self { error: Some("plugin_failed".into()), msg: None, data: json!({}) }
+    }
+}
