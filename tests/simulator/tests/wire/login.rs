@@ -34,6 +34,18 @@ async fn a_code_is_good_for_one_exchange_only() {
 }
 
 #[tokio::test]
+async fn of_two_exchanges_of_one_code_at_once_exactly_one_succeeds() {
+    let bench = bench();
+    let code = bench.sim.code("alice");
+    let (one, two) = tokio::join!(bench.exchange(&code), bench.exchange(&code));
+    let used = [one, two]
+        .iter()
+        .filter(|answer| answer["errcode"] == 40163)
+        .count();
+    assert_eq!(used, 1);
+}
+
+#[tokio::test]
 async fn a_code_expires_after_five_minutes() {
     let bench = bench();
     let (early, late) = (bench.sim.code("alice"), bench.sim.code("alice"));
