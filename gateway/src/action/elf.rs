@@ -1,0 +1,147 @@
+//! Looks at a plugin's file before any of its code runs: is it whole, is it for this machine, does its note fit.
+
+use super::refusal::Refusal;
+use menlou_abi::{MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR, NOTE_OWNER, NOTE_SECTION, RELEASED_SIZES};
+use object::{
+    Endianness, elf,
+    read::elf::{FileHeader, ProgramHeader, SectionHeader},
+};
+
+/// What the note in the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Major and minor of the border that the plugin was built for.
+    pub abi: (u16, u16),
+    /// The plugin's name.
+    pub name: String,
+    /// The plugin's version.
+    pub version: String,
+}
+
+#[cfg(target_arch = "x86_64")]
+const MACHINE: u16 = elf::EM_X86_64;
+#[cfg(target_arch = "aarch64")]
+const MACHINE: u16 = elf::EM_AARCH64;
+
+/// Checks the bytes of a file that is to be loaded.
+pub fn check(bytes: &[u8]) -> Result<Note, Refusal> {
+    if !bytes.starts_with(&elf::ELFMAG) {
+        return Err(Refusal::NotALibrary);
+    }
+    if bytes.get(4) != Some(&elf::ELFCLASS64) {
+        return Err(if bytes.len() < 64 { Refusal::Incomplete } else { Refusal::OtherMachine("32-bit".into()) });
+    }
+    let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(|_| Refusal::Incomplete)?;
+    let endian = header.endian().map_err(|_| Refusal::NotALibrary)?;
+    if header.e_machine(endian) != MACHINE || endian.is_big_endian() != cfg!(target_endian = "big") {
+        return Err(Refusal::OtherMachine(machine_name(header.e_machine(endian))));
+    }
+    if header.e_type(endian) != elf::ET_DYN {
+        return Err(Refusal::NotALibrary);
+    }
+    everything_is_there(header, endian, bytes)?;
+    let note = note(header, endian, bytes)?;
+    if !released(&note.1, note.0.abi.1) {
+        return Err(Refusal::OtherHeader(note.0.abi));
+    }
+    Ok(note.0)
+}
+
+/// Whether a plugin's struct sizes are those of its minor; of a minor that we don't know yet, none may be smaller than ours.
+pub fn released(sizes: &[u16; 8], minor: u16) -> bool {
+    match RELEASED_SIZES.get(usize::from(minor)) {
+        Some(row) => sizes == row,
+        None => RELEASED_SIZES.last().is_some_and(|ours| sizes.iter().zip(ours).all(|(theirs, ours)| theirs >= ours)),
+    }
+}
+
+/// Linkers put the section headers at the file's end, so a file that is still being copied, even one that has its full
+/// length already, lacks them. A file that is cut short makes `dlopen` end the process, so nothing may reach beyond it.
+fn everything_is_there(
+    header: &elf::FileHeader64<Endianness>,
+    endian: Endianness,
+    bytes: &[u8],
+) -> Result<(), Refusal> {
+    let whole = bytes.len() as u64;
+    let inside = |offset: u64, size: u64| offset.checked_add(size).is_some_and(|end| end <= whole);
+    let segments = header.program_headers(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+    if segments.is_empty() || !segments.iter().all(|s| inside(s.p_offset(endian), s.p_filesz(endian))) {
+        return Err(Refusal::Incomplete);
+    }
+    let sections = header.sections(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+    let mut real = 0;
+    for (index, section) in sections.enumerate() {
+        let kind = section.sh_type(endian);
+        real += usize::from(kind != elf::SHT_NULL);
+        if kind == elf::SHT_NULL && index.0 != 0
+            || kind != elf::SHT_NOBITS && !inside(section.sh_offset(endian), section.sh_size(endian))
+            || sections.section_name(endian, section).is_err()
+        {
+            return Err(Refusal::Incomplete);
+        }
+    }
+    if real == 0 { Err(Refusal::Incomplete) } else { Ok(()) }
+}
+
+fn note(
+    header: &elf::FileHeader64<Endianness>,
+    endian: Endianness,
+    bytes: &[u8],
+) -> Result<(Note, [u16; 8]), Refusal> {
+    let sections = header.sections(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+    let (_, section) = sections.section_by_name(endian, NOTE_SECTION.as_bytes()).ok_or(Refusal::NoNote)?;
+    let data = section.data(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+    let mut fields = Fields(data);
+    let (owner_len, _desc_len, _kind) = (fields.u32()?, fields.u32()?, fields.u32()?);
+    if owner_len as usize != NOTE_OWNER.len() || fields.take(NOTE_OWNER.len())? != NOTE_OWNER {
+        return Err(Refusal::NoNote);
+    }
+    let abi = (fields.u16()?, fields.u16()?);
+    if abi.0 != MENLOU_ABI_MAJOR {
+        return Err(Refusal::OtherAbi(abi, (MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR)));
+    }
+    let mut sizes = [0; 8];
+    for size in &mut sizes {
+        *size = fields.u16()?;
+    }
+    let (name, version) = (fields.text(32)?, fields.text(16)?);
+    Ok((Note { abi, name, version }, sizes))
+}
+
+/// Reads the note field by field, so that a file's bytes are never taken for a struct.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Refusal> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(Refusal::NoNote)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn u16(&mut self) -> Result<u16, Refusal> {
+        let bytes = self.take(2)?;
+        Ok(u16::from_ne_bytes([bytes[0], bytes[1]]))
+    }
+
+    fn u32(&mut self) -> Result<u32, Refusal> {
+        let bytes = self.take(4)?;
+        Ok(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
+    fn text(&mut self, len: usize) -> Result<String, Refusal> {
+        let bytes = self.take(len)?;
+        let end = bytes.iter().position(|b| *b == 0).unwrap_or(len);
+        Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
+    }
+}
+
+fn machine_name(machine: u16) -> String {
+    match machine {
+        elf::EM_X86_64 => "x86_64".into(),
+        elf::EM_AARCH64 => "aarch64".into(),
+        elf::EM_386 => "x86".into(),
+        elf::EM_ARM => "arm".into(),
+        elf::EM_RISCV => "riscv".into(),
+        other => format!("ELF machine {other}"),
+    }
+}

@@ -1,0 +1,65 @@
+//! May this call pass: who is calling, and how often it may be tried.
+
+pub mod attempts;
+
+use crate::{
+    call::{Call, Token},
+    error::{Error, Result, words},
+    store::{Session, Sessions, TokenHash, User, Users},
+};
+use aws_lc_rs::digest;
+use std::sync::Arc;
+
+/// Who is served by an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever calls.
+    Anyone,
+    /// Who has a session.
+    Session,
+    /// Who has a session whose openid is bound to an account.
+    User,
+}
+
+/// Who is calling.
+#[derive(Debug)]
+pub struct Caller {
+    /// Under which hash the session is stored.
+    pub token: TokenHash,
+    /// The session.
+    pub session: Arc<Session>,
+    /// The account, where the action needs one.
+    pub user: Option<Arc<User>>,
+}
+
+/// Gives the caller, or the reason why the call may not pass. Asks the stores only for what `access` needs; a store
+/// that doesn't answer is never taken for a missing session.
+pub async fn admit(
+    call: &Call,
+    tenant: &str,
+    access: Access,
+    sessions: &dyn Sessions,
+    users: &dyn Users,
+) -> Result<Option<Caller>> {
+    if access == Access::Anyone {
+        return Ok(None);
+    }
+    let token = call.token.as_ref().ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))?;
+    let token = hash(token);
+    let session = sessions.find(tenant, &token).await?.ok_or_else(|| Error::new(&words::SESSION_EXPIRED))?;
+    let user = match access {
+        Access::User => {
+            let found = users.find(tenant, &session.platform, &session.openid).await?;
+            Some(found.ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))?)
+        }
+        _ => None,
+    };
+    Ok(Some(Caller { token, session, user }))
+}
+
+/// The form in which a token is stored and looked up.
+pub fn hash(token: &Token) -> TokenHash {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, token.expose().as_bytes()).as_ref());
+    TokenHash(bytes)
+}
