@@ -1,0 +1,120 @@
+//! Durations as people write them: a number and one unit, `500ms`, `10s`, `5m`, `2h`, `7d`.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{borrow::Cow, fmt, ops::Deref, str::FromStr, time::Duration};
+
+/// The pattern of a written duration. It keeps the longest near 2700 years, which no clock overflows on.
+pub const PATTERN: &str = "^[1-9][0-9]{0,5}(ms|s|m|h|d)$";
+
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// A duration in a config: milliseconds to days, never zero. It reads as a [`Duration`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(Duration);
+
+impl Span {
+    /// `millis` milliseconds.
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
+    /// `secs` seconds.
+    pub const fn secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+
+    /// The duration.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl Deref for Span {
+    type Target = Duration;
+
+    fn deref(&self) -> &Duration {
+        &self.0
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(written: &str) -> Result<Self, Self::Err> {
+        let wrong = "not a duration such as 10s";
+        let digits = written.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = written.split_at(digits);
+        let factor = UNITS.iter().find(|(u, _)| *u == unit).map(|(_, f)| *f).ok_or(wrong)?;
+        match number.parse::<u64>() {
+            Ok(n) if n > 0 && digits <= 6 && !number.starts_with('0') => Ok(Self::millis(n * factor)),
+            _ => Err(wrong),
+        }
+    }
+}
+
+/// In the largest unit that divides it.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let (unit, factor) =
+            UNITS.iter().find(|(_, f)| millis.is_multiple_of(u128::from(*f))).copied().unwrap_or(("ms", 1));
+        write!(f, "{}{unit}", millis / u128::from(factor))
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Cow::<str>::deserialize(deserializer)?;
+        written.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": PATTERN,
+            "x-expected": {
+                "zh": "数字加一个单位（ms、s、m、h、d），例如 \"500ms\"、\"10s\"、\"7d\"",
+                "en": "a number and one unit (ms, s, m, h, d), such as \"500ms\", \"10s\", \"7d\"",
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for (written, millis) in
+            [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("2h", 7_200_000), ("7d", 604_800_000)]
+        {
+            let span: Span = written.parse().unwrap();
+            assert_eq!((span.as_millis(), span.to_string()), (millis, written.to_owned()));
+        }
+        for written in
+            ["", "10", "s", "0s", "-1s", "1.5s", "1h30m", "10 s", "10S", "١s", "1000000d", "99999999999999999999s"]
+        {
+            assert!(written.parse::<Span>().is_err(), "{written}");
+        }
+    }
+}

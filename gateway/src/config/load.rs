@@ -1,0 +1,305 @@
+//! A TOML text as JSON that knows where each of its values stands.
+
+use super::{
+    check,
+    fault::{MOST, Place, Spot},
+    mask,
+};
+pub use super::{fault::Fault, schema::Schema};
+use crate::text::Text;
+use serde_json::{Map, Number, Value};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use toml::de::{DeTable, DeValue};
+
+/// The largest file that is read, in bytes.
+pub const LARGEST: usize = 1024 * 1024;
+
+/// A parsed file. Its `Debug` shows the path only.
+#[derive(Clone)]
+pub struct Document {
+    source: Arc<Source>,
+    value: Value,
+}
+
+struct Source {
+    path: PathBuf,
+    text: String,
+    /// Where each line starts.
+    lines: Vec<usize>,
+    /// What stands where, in the shape of the value.
+    root: Node,
+    /// The spans of all values that are neither table nor list, sorted.
+    values: Vec<Range<usize>>,
+}
+
+#[derive(Default)]
+struct Node {
+    key: Option<Range<usize>>,
+    value: Range<usize>,
+    /// Neither table nor list.
+    scalar: bool,
+    table: BTreeMap<String, Node>,
+    list: Vec<Node>,
+}
+
+impl Document {
+    /// Parses a TOML file that has been read from `path`; the path is only named in faults.
+    ///
+    /// # Errors
+    /// All that keeps the text from being read: larger than [`LARGEST`], not UTF-8, not TOML, or a value that has no
+    /// place in a config (a date without quotes, an infinite number).
+    pub fn parse(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self, Vec<Fault>> {
+        let path = path.into();
+        if bytes.len() > LARGEST {
+            return Err(vec![Fault::in_file(path, Text::fixed("文件超过 1 MiB", "the file is larger than 1 MiB"))]);
+        }
+        // A byte order mark is no part of the text, nor of any column.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let (text, invalid) = match std::str::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(e) => (std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default(), Some(e.valid_up_to())),
+        };
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        let mut source = Source { path, text: text.to_owned(), lines, root: Node::default(), values: Vec::new() };
+        if let Some(at) = invalid {
+            return Err(vec![
+                source.broken(at..at, Text::fixed("从这里开始不是 UTF-8 编码", "the text is not UTF-8 from here on")),
+            ]);
+        }
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            return Err(source.syntax(&errors));
+        }
+        let mut unfit = Vec::new();
+        let mut root = Node::default();
+        let value = table_of(table.get_ref(), &mut root, &mut unfit);
+        leaves(&root, &mut source.values);
+        source.values.sort_by_key(|s| s.start);
+        source.root = root;
+        unfit.truncate(MOST);
+        if unfit.is_empty() {
+            Ok(Self { source: Arc::new(source), value })
+        } else {
+            Err(unfit.into_iter().map(|(span, text)| source.fault(span, text, false)).collect())
+        }
+    }
+
+    /// Reads and parses a file.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], or the file can't be read.
+    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+        use std::io::Read as _;
+        let mut bytes = Vec::new();
+        // One byte more than fits tells that there is too much, without reading all of it.
+        let read = std::fs::File::open(path).and_then(|f| f.take(LARGEST as u64 + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Self::parse(path, &bytes),
+            Err(e) => {
+                Err(vec![Fault::in_file(path, Text::new(format!("无法读取：{e}"), format!("can't be read: {e}")))])
+            }
+        }
+    }
+
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The folder that relative paths in the file start from.
+    pub fn folder(&self) -> &Path {
+        self.path().parent().unwrap_or(Path::new(""))
+    }
+
+    /// The value at an RFC 6901 pointer.
+    pub fn value(&self, pointer: &str) -> Option<&Value> {
+        self.value.pointer(pointer)
+    }
+
+    /// The same document without the value at `pointer`: a plugin's settings without the gateway's own keys, say.
+    pub fn without(&self, pointer: &str) -> Self {
+        let mut copy = self.clone();
+        if let Some((table, key)) = pointer.rsplit_once('/')
+            && let Some(Value::Object(table)) = copy.value.pointer_mut(table)
+        {
+            table.remove(&unescape(key));
+        }
+        copy
+    }
+
+    /// Checks the value at `pointer`: every fault, in the order of the file, [`MOST`] at most. Nothing at `pointer`
+    /// counts as an empty table.
+    pub fn check(&self, pointer: &str, schema: &Schema) -> Vec<Fault> {
+        let empty = Value::Object(Map::new());
+        let value = self.value(pointer).unwrap_or(&empty);
+        let mut faults: Vec<Fault> = Vec::new();
+        for finding in check::findings(value, schema) {
+            let at = format!("{pointer}{}", finding.pointer);
+            let fault = if finding.key {
+                self.fault_at_key(&at, finding.text)
+            } else {
+                self.fault(&at, finding.text, finding.open)
+            };
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+        sort(&mut faults);
+        faults
+    }
+
+    /// A fault of the value at `pointer` (of what is nearest above it, where there is none). The value is masked where
+    /// the line is shown.
+    pub fn fault_at(&self, pointer: &str, text: Text) -> Fault {
+        self.fault(pointer, text, false)
+    }
+
+    /// The same, for a value that is certainly no secret: it is shown.
+    pub fn fault_showing(&self, pointer: &str, text: Text) -> Fault {
+        self.fault(pointer, text, true)
+    }
+
+    /// A fault of the key at `pointer`.
+    pub fn fault_at_key(&self, pointer: &str, text: Text) -> Fault {
+        let node = self.source.find(pointer);
+        self.source.fault(node.key.clone().unwrap_or(node.value.clone()), text, false)
+    }
+
+    fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
+        self.source.fault(self.source.find(pointer).value.clone(), text, open)
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("path", &self.source.path).finish_non_exhaustive()
+    }
+}
+
+/// Puts faults in the order of the file.
+pub(super) fn sort(faults: &mut [Fault]) {
+    faults.sort_by_key(|f| match &f.place {
+        Place::Spot(spot) => spot.span.start,
+        _ => usize::MAX,
+    });
+}
+
+fn unescape(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
+}
+
+impl Source {
+    fn find(&self, pointer: &str) -> &Node {
+        let mut node = &self.root;
+        for token in pointer.split('/').skip(1) {
+            let below = node.table.get(&unescape(token)).or_else(|| node.list.get(token.parse::<usize>().ok()?));
+            match below {
+                Some(below) => node = below,
+                None => break,
+            }
+        }
+        node
+    }
+
+    fn fault(&self, span: Range<usize>, text: Text, open: bool) -> Fault {
+        self.place(span, text, |text, line, span| mask::parsed(text, line, span, &self.values, open))
+    }
+
+    fn broken(&self, span: Range<usize>, text: Text) -> Fault {
+        self.place(span, text, mask::broken)
+    }
+
+    fn place(
+        &self,
+        span: Range<usize>,
+        text: Text,
+        line: impl FnOnce(&str, Range<usize>, &Range<usize>) -> mask::Line,
+    ) -> Fault {
+        let (start, end) = (self.boundary(span.start), self.boundary(span.end));
+        let span = start..end.max(start);
+        let number = self.lines.partition_point(|l| *l <= span.start).max(1);
+        let from = self.lines.get(number - 1).copied().unwrap_or(0);
+        let to = self.lines.get(number).map_or(self.text.len(), |next| next - 1);
+        let column = self.text[from..span.start].chars().count() + 1;
+        let cut = line(&self.text, from..to, &span);
+        let file = self.path.clone();
+        let spot = Spot { file, line: number, column, span, source: cut.source, mark: cut.mark };
+        Fault { place: Place::Spot(Box::new(spot)), text }
+    }
+
+    /// The nearest place at or before `at` where a character starts.
+    fn boundary(&self, at: usize) -> usize {
+        self.text.floor_char_boundary(at.min(self.text.len()))
+    }
+
+    /// One fault a line: what follows an error on its own line is mostly its echo.
+    fn syntax(&self, errors: &[toml::de::Error]) -> Vec<Fault> {
+        let mut faults: Vec<Fault> = Vec::new();
+        for e in errors.iter().take(MOST) {
+            let text =
+                Text::new(format!("不是有效的 TOML：{}", e.message()), format!("not valid TOML: {}", e.message()));
+            faults.push(self.broken(e.span().unwrap_or(0..0), text));
+        }
+        sort(&mut faults);
+        faults.dedup_by_key(|f| f.position().map(|p| p.0));
+        faults
+    }
+}
+
+fn leaves(node: &Node, into: &mut Vec<Range<usize>>) {
+    if node.scalar {
+        into.push(node.value.clone());
+    }
+    for below in node.table.values().chain(&node.list) {
+        leaves(below, into);
+    }
+}
+
+type Unfit = Vec<(Range<usize>, Text)>;
+
+fn table_of(table: &DeTable<'_>, node: &mut Node, unfit: &mut Unfit) -> Value {
+    let mut map = Map::new();
+    for (key, value) in table {
+        let mut below = Node { key: Some(key.span()), value: value.span(), ..Node::default() };
+        map.insert(key.get_ref().to_string(), value_of(value.get_ref(), &mut below, unfit));
+        node.table.insert(key.get_ref().to_string(), below);
+    }
+    Value::Object(map)
+}
+
+fn value_of(value: &DeValue<'_>, node: &mut Node, unfit: &mut Unfit) -> Value {
+    node.scalar = !matches!(value, DeValue::Array(_) | DeValue::Table(_));
+    let mut refuse = |zh, en| {
+        unfit.push((node.value.clone(), Text::fixed(zh, en)));
+        Value::Null
+    };
+    match value {
+        DeValue::String(s) => Value::String(s.to_string()),
+        DeValue::Boolean(b) => Value::Bool(*b),
+        DeValue::Integer(i) => match i64::from_str_radix(i.as_str(), i.radix()) {
+            Ok(n) => Value::Number(n.into()),
+            Err(_) => refuse("整数超出 64 位范围", "the integer does not fit into 64 bits"),
+        },
+        DeValue::Float(f) => match f.as_str().parse().ok().and_then(Number::from_f64) {
+            Some(n) => Value::Number(n),
+            None => refuse("只能使用有限的数", "only finite numbers can be used"),
+        },
+        DeValue::Datetime(_) => refuse("日期和时间请写成带引号的字符串", "write dates and times as strings, in quotes"),
+        DeValue::Array(items) => {
+            let mut list = Vec::new();
+            for item in items.iter() {
+                let mut below = Node { value: item.span(), ..Node::default() };
+                list.push(value_of(item.get_ref(), &mut below, unfit));
+                node.list.push(below);
+            }
+            Value::Array(list)
+        }
+        DeValue::Table(table) => table_of(table, node, unfit),
+    }
+}

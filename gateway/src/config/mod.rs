@@ -1,0 +1,15 @@
+//! Plain data read from files and the environment: the server's config, the tenants' files, and every fault in them.
+
+mod check;
+pub mod duration;
+mod environment;
+pub mod fault;
+pub mod load;
+mod mask;
+pub mod schema;
+pub mod secret;
+pub mod server;
+pub mod size;
+pub mod tenant;
+#[cfg(test)]
+mod tests;

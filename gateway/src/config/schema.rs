@@ -1,0 +1,219 @@
+//! A JSON Schema, compiled once: our own files' and the plugins' settings are checked by the same code.
+
+use serde_json::Value;
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::SocketAddr,
+};
+
+/// The schema keyword that says in words what is expected: `{"zh": …, "en": …}`.
+pub const EXPECTED: &str = "x-expected";
+
+/// How far a schema's references are followed.
+const DEEPEST: usize = 256;
+
+/// A JSON Schema and its validator.
+#[derive(Debug)]
+pub struct Schema {
+    value: Value,
+    validator: jsonschema::Validator,
+}
+
+impl Schema {
+    /// Compiles a schema (draft 2020-12 unless it says otherwise; only references into itself).
+    ///
+    /// # Errors
+    /// What is wrong with the schema, in English.
+    pub fn compile(value: &Value) -> Result<Self, String> {
+        let validator = jsonschema::options()
+            .should_validate_formats(true)
+            .with_format("socket-address", |s: &str| s.parse::<SocketAddr>().is_ok())
+            .with_format("base-url", is_base_url)
+            .build(value)
+            .map_err(|e| format!("{e} (at {:?} of the schema)", e.instance_path().as_str()))?;
+        Ok(Self { value: value.clone(), validator })
+    }
+
+    /// The schema as JSON.
+    pub fn as_json(&self) -> &Value {
+        &self.value
+    }
+
+    pub(super) fn validator(&self) -> &jsonschema::Validator {
+        &self.validator
+    }
+
+    /// What `schema` says once its local reference is followed.
+    pub(super) fn resolve<'a>(&'a self, mut schema: &'a Value) -> &'a Value {
+        for _ in 0..DEEPEST {
+            match self.target(schema) {
+                Some(target) => schema = target,
+                None => break,
+            }
+        }
+        schema
+    }
+
+    fn target(&self, schema: &Value) -> Option<&Value> {
+        let reference = schema.get("$ref")?.as_str()?.strip_prefix('#')?;
+        let decoded = percent_encoding::percent_decode_str(reference).decode_utf8().ok()?;
+        self.value.pointer(&decoded)
+    }
+
+    /// The keys that `schema` knows, whichever of its parts names them.
+    pub(super) fn known_keys<'a>(&'a self, schema: &'a Value) -> BTreeSet<&'a str> {
+        let mut keys = BTreeSet::new();
+        let mut seen = HashSet::new();
+        let mut open = vec![schema];
+        while let Some(schema) = open.pop() {
+            if !seen.insert(std::ptr::from_ref(schema)) {
+                continue;
+            }
+            open.extend(self.target(schema));
+            open.extend(parts(schema));
+            if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+                keys.extend(properties.keys().map(String::as_str));
+            }
+        }
+        keys
+    }
+
+    /// The pointers, from `instance`, of all strings that the schema marks as secret.
+    pub fn secrets(&self, instance: &Value) -> BTreeSet<String> {
+        let mut search = Search { schema: self, seen: HashSet::new(), found: BTreeSet::new() };
+        search.visit(&self.value, instance, &mut String::new(), 0);
+        search.found
+    }
+}
+
+/// Whether a property's schema marks a secret: `"format": "secret"`.
+pub fn is_secret(schema: &Value) -> bool {
+    schema.get("format").and_then(Value::as_str) == Some("secret")
+}
+
+/// An RFC 6901 token: `~` and `/` escaped.
+pub fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+fn is_base_url(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|u| {
+        matches!(u.scheme(), "http" | "https")
+            && u.has_host()
+            && u.query().is_none()
+            && u.fragment().is_none()
+            && u.username().is_empty()
+            && u.password().is_none()
+    })
+}
+
+/// The schemas that apply to the same instance.
+fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["allOf", "anyOf", "oneOf"];
+    let single = ["if", "then", "else"];
+    lists
+        .into_iter()
+        .filter_map(|k| schema.get(k)?.as_array())
+        .flatten()
+        .chain(single.into_iter().filter_map(|k| schema.get(k)))
+}
+
+struct Search<'a> {
+    schema: &'a Schema,
+    seen: HashSet<(*const Value, *const Value)>,
+    found: BTreeSet<String>,
+}
+
+impl<'a> Search<'a> {
+    fn visit(&mut self, schema: &'a Value, instance: &'a Value, pointer: &mut String, depth: usize) {
+        if depth > DEEPEST || !self.seen.insert((schema, instance)) {
+            return;
+        }
+        if is_secret(schema) {
+            self.found.insert(pointer.clone());
+        }
+        for part in self.schema.target(schema).into_iter().chain(parts(schema)) {
+            self.visit(part, instance, pointer, depth + 1);
+        }
+        let length = pointer.len();
+        match instance {
+            Value::Object(table) => {
+                let properties = schema.get("properties").and_then(Value::as_object);
+                let patterns = schema.get("patternProperties").and_then(Value::as_object);
+                for (key, value) in table {
+                    pointer.push('/');
+                    pointer.push_str(&escape(key));
+                    let own = properties.and_then(|p| p.get(key));
+                    let other = if own.is_none() { schema.get("additionalProperties") } else { None };
+                    // Which pattern a key meets does not matter: where one marks a secret, the value counts as secret.
+                    let matching = patterns.into_iter().flat_map(|p| p.values());
+                    let apply: Vec<_> = own.into_iter().chain(other).chain(matching).collect();
+                    for property in apply {
+                        self.visit(property, value, pointer, depth + 1);
+                    }
+                    pointer.truncate(length);
+                }
+            }
+            Value::Array(items) => {
+                let first = schema.get("prefixItems").and_then(Value::as_array);
+                for (i, item) in items.iter().enumerate() {
+                    let apply = first.and_then(|f| f.get(i)).or_else(|| schema.get("items"));
+                    if let Some(apply) = apply {
+                        pointer.push_str(&format!("/{i}"));
+                        self.visit(apply, item, pointer, depth + 1);
+                        pointer.truncate(length);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The schema of one of our own types, in one piece: no references, and no null, which TOML does not have.
+pub(super) fn of<T: schemars::JsonSchema>(id: &str) -> Value {
+    let generator =
+        schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
+    let mut schema = generator.into_root_schema_for::<T>();
+    schema.insert("$id".into(), id.into());
+    let mut schema = schema.to_value();
+    strip_null(&mut schema);
+    schema
+}
+
+fn strip_null(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|t| t != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    map.insert("type".into(), one);
+                }
+            }
+            if let Some(Value::Array(options)) = map.get_mut("enum") {
+                options.retain(|o| !o.is_null());
+            }
+            if map.get("default").is_some_and(Value::is_null) {
+                map.remove("default");
+            }
+            if let Some(Value::Object(defaults)) = map.get_mut("default") {
+                defaults.retain(|_, value| !value.is_null());
+            }
+            if let Some(Value::Array(options)) = map.get_mut("anyOf") {
+                options.retain(|o| o.get("type").and_then(Value::as_str) != Some("null"));
+                if options.len() == 1
+                    && let Some(Value::Object(only)) = options.pop()
+                {
+                    map.remove("anyOf");
+                    for (key, value) in only {
+                        map.entry(key).or_insert(value);
+                    }
+                }
+            }
+            map.values_mut().for_each(strip_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_null),
+        _ => {}
+    }
+}

@@ -1,0 +1,379 @@
+//! The gateway's own config: `menlou.toml` and the environment.
+
+use super::{
+    duration::Span,
+    environment::{self, Overrides},
+    fault::{Fault, quoted},
+    load::{self, Document},
+    schema::{self, Schema},
+    secret::{Env, SecretRef},
+    size::Size,
+};
+use crate::text::Text;
+use schemars::JsonSchema;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+/// The gateway's own config.
+/// 网关自身的配置。
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Menlou: the gateway's config 网关配置")]
+pub struct Config {
+    /// Where clients connect, and what they may ask for.
+    /// 客户端入口及其限制。
+    pub server: Server,
+    /// Health, readiness, metrics and the console. Never on the traffic port.
+    /// 健康检查、就绪检查、指标与控制台，不与业务端口混用。
+    pub admin: Admin,
+    /// The tenants' files.
+    /// 租户文件。
+    pub tenants: Tenants,
+    /// The actions' plugins.
+    /// 动作插件。
+    pub plugins: Plugins,
+    /// Where sessions, users and bindings live.
+    /// 会话、用户与绑定关系的存储。
+    pub store: Store,
+    /// What is for tests only.
+    /// 仅供测试。
+    pub testing: Testing,
+    /// What is logged, and how.
+    /// 日志。
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// IP address and port that clients connect to.
+    /// 客户端连接的 IP 地址与端口。
+    #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
+    pub listen: SocketAddr,
+    /// The largest body of a request that is read: 1KiB to 64MiB.
+    /// 请求体的最大字节数：1KiB 至 64MiB。
+    pub max_body: Size,
+    /// How many header lines a request may have.
+    /// 请求头的最多行数。
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_headers: usize,
+    /// The largest head of a request: 8KiB to 1MiB.
+    /// 请求行与请求头合计的最大字节数：8KiB 至 1MiB。
+    pub max_header_bytes: Size,
+    /// How many connections are open at once; further ones wait.
+    /// 同时打开的连接数上限，超出的等待。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections: usize,
+    /// How many calls are served at once; further ones are answered with 503.
+    /// 同时处理的调用数上限，超出的以 503 答复。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_calls: usize,
+    /// How long a client may take to send a request's head.
+    /// 接收请求头的时限。
+    pub header_timeout: Span,
+    /// How long a client may take to send a request's body.
+    /// 接收请求体的时限。
+    pub body_timeout: Span,
+    /// How long a call may take, from its head to its answer.
+    /// 一次调用从收到请求头到答复的时限。
+    pub call_timeout: Span,
+    /// How long a connection may stay open without a request.
+    /// 空闲连接保持的时间。
+    pub idle_timeout: Span,
+    /// How long calls in flight may take to end when the gateway stops.
+    /// 停止时等待处理中调用结束的时间。
+    pub drain_timeout: Span,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// IP address and port of /healthz, /readyz and /metrics. Keep it off the internet.
+    /// /healthz、/readyz、/metrics 的 IP 地址与端口，不要暴露到公网。
+    #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
+    pub listen: SocketAddr,
+}
+
+/// `[tenants]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tenants {
+    /// The folder with one TOML file per tenant; it is watched while running.
+    /// 租户文件所在的文件夹（每个租户一个 TOML 文件），运行时自动加载改动。
+    #[schemars(extend("minLength" = 1))]
+    pub dir: PathBuf,
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plugins {
+    /// The folder with the plugins' libraries. When absent: the folder `plugins` beside the program.
+    /// 插件库所在的文件夹；不填时为程序旁的 plugins 文件夹。
+    #[schemars(extend("minLength" = 1))]
+    pub dir: Option<PathBuf>,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// The embedded SQLite file: sessions, users and bindings, as far as they live nowhere else.
+    /// 内置的 SQLite 文件：保存未放到别处的会话、用户与绑定关系。
+    #[schemars(extend("minLength" = 1))]
+    pub path: PathBuf,
+    /// When given, sessions live in this Redis: its address, or env:NAME or file:PATH that hold it.
+    /// 填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径。
+    ///
+    /// Once loaded it is the address itself.
+    #[schemars(description = SESSIONS)]
+    pub sessions: Option<SecretRef>,
+    /// When given, users live in this PostgreSQL: its address, or env:NAME or file:PATH that hold it.
+    /// 填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径。
+    ///
+    /// Once loaded it is the address itself.
+    #[schemars(description = USERS)]
+    pub users: Option<SecretRef>,
+    /// What every key in Redis starts with.
+    /// Redis 中所有键的前缀。
+    #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9_-]{0,31}$", "x-expected" = prefix_expected()))]
+    pub prefix: String,
+}
+
+/// `[testing]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Testing {
+    /// Whether the openids that a tenant lists under test_openids log in without a code. Never in production.
+    /// 是否允许租户文件中 test_openids 列出的 openid 免 code 登录；生产环境切勿开启。
+    pub allow_test_openids: bool,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The least severe lines that are logged: error, warn, info, debug or trace.
+    /// 日志级别：error、warn、info、debug 或 trace。
+    pub level: LogLevel,
+    /// How lines are written: text for people, json for machines.
+    /// 日志格式：text 供人阅读，json 供机器处理。
+    pub format: LogFormat,
+    /// Whether each call is logged in one line.
+    /// 是否为每次调用记录一行日志。
+    pub access: bool,
+}
+
+/// `[log] level`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the usual names")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `[log] format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the usual names")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// Reads the file, if any, and lets the environment override it: `MENLOU_SERVER__LISTEN` is `listen` under
+    /// `[server]`. Relative paths start from the file's folder, those from the environment from the working directory.
+    /// Secrets (`store.sessions`, `store.users`) are resolved: they are [`SecretRef::Literal`] afterwards.
+    ///
+    /// # Errors
+    /// Every fault of the file and of the variables.
+    pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Vec<Fault>> {
+        let env: BTreeMap<String, String> = env.collect();
+        let (doc, mut faults) = match path.map_or_else(|| Document::parse("", b""), Document::read) {
+            Ok(doc) => (doc, Vec::new()),
+            Err(faults) => (Document::parse("", b"")?, faults),
+        };
+        faults.extend(doc.check("", &SCHEMA));
+        let mut value = doc.value("").cloned().unwrap_or_default();
+        let Overrides { variables, faults: of_variables } =
+            environment::apply(&mut value, &SCHEMA, env.clone().into_iter());
+        let merged = Merged { doc, value, variables };
+        faults.extend(merged.faults());
+        let lookup = |name: &str| env.get(name).cloned();
+        let mut address = |pointer, schemes| merged.address(pointer, schemes, &lookup).map_err(|f| faults.push(f)).ok();
+        let sessions = address("/store/sessions", ["redis://", "rediss://"]);
+        let users = address("/store/users", ["postgres://", "postgresql://"]);
+        load::sort(&mut faults);
+        faults.extend(of_variables);
+        let mut config: Self = match serde_path_to_error::deserialize(&merged.value) {
+            Ok(config) if faults.is_empty() => config,
+            // The schema has said more, and better, unless it has missed something.
+            Err(e) if faults.is_empty() => {
+                return Err(vec![merged.fault("", Text::new(e.to_string(), e.to_string()), false)]);
+            }
+            _ => return Err(faults),
+        };
+        config.tenants.dir = merged.folder("/tenants/dir").join(&config.tenants.dir);
+        config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
+        config.store.path = merged.folder("/store/path").join(&config.store.path);
+        config.store.sessions = sessions.flatten();
+        config.store.users = users.flatten();
+        Ok(config)
+    }
+}
+
+/// The JSON Schema of the config.
+pub fn schema() -> Value {
+    schema::of::<Config>("urn:menlou:schema:server")
+}
+
+#[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::compile(&schema()).expect("the config's schema"));
+
+const SESSIONS: &str = "When given, sessions live in this Redis: its address, or env:NAME or file:PATH that hold it.\n填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径。";
+const USERS: &str = "When given, users live in this PostgreSQL: its address, or env:NAME or file:PATH that hold it.\n填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径。";
+
+fn address_expected() -> Value {
+    serde_json::json!({
+        "zh": "IP 地址与端口，例如 \"127.0.0.1:8080\" 或 \"[::]:8080\"",
+        "en": "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+    })
+}
+
+fn prefix_expected() -> Value {
+    serde_json::json!({
+        "zh": "1 至 32 个小写字母、数字、_ 或 -",
+        "en": "1 to 32 lower-case letters, digits, _ or -",
+    })
+}
+
+/// The file's settings under the environment's.
+struct Merged {
+    doc: Document,
+    value: Value,
+    variables: BTreeMap<String, String>,
+}
+
+impl Merged {
+    fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
+        match self.variables.get(pointer) {
+            Some(variable) => Fault::in_variable(variable, text),
+            None if open => self.doc.fault_showing(pointer, text),
+            None => self.doc.fault_at(pointer, text),
+        }
+    }
+
+    /// Where a relative path in the setting starts from.
+    fn folder(&self, pointer: &str) -> &Path {
+        if self.variables.contains_key(pointer) { Path::new("") } else { self.doc.folder() }
+    }
+
+    /// The address of a database, which starts with one of `schemes`.
+    fn address(&self, pointer: &str, schemes: [&str; 2], env: Env<'_>) -> Result<Option<SecretRef>, Fault> {
+        let Some(written) = self.value.pointer(pointer).and_then(Value::as_str) else { return Ok(None) };
+        // How it is written has been checked with the schema.
+        let Ok(reference) = SecretRef::parse(written) else { return Ok(None) };
+        let secret = reference.resolve(self.folder(pointer), env).map_err(|text| self.fault(pointer, text, false))?;
+        if schemes.iter().any(|s| secret.expose_secret().starts_with(s)) {
+            return Ok(Some(SecretRef::Literal(secret)));
+        }
+        let [one, other] = schemes;
+        let name = quoted(pointer.rsplit('/').next().unwrap_or_default());
+        let text = Text::new(
+            format!("{name} 的地址应以 {one} 或 {other} 开头"),
+            format!("{name}: the address must start with {one} or {other}"),
+        );
+        Err(self.fault(pointer, text, false))
+    }
+
+    /// What no schema can say. It reads the raw values, so that a fault elsewhere hides none of these.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let text = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str);
+        for (pointer, least, most) in [
+            ("/server/max_body", Size::kib(1), Size::mib(64)),
+            // hyper does not accept less.
+            ("/server/max_header_bytes", Size::kib(8), Size::mib(1)),
+        ] {
+            let size: Option<Size> = text(pointer).and_then(|t| t.parse().ok());
+            if size.is_some_and(|s| s < least || s > most) {
+                let name = quoted(pointer.rsplit('/').next().unwrap_or_default());
+                let text = Text::new(
+                    format!("{name} 应在 {least} 至 {most} 之间"),
+                    format!("{name} must be from {least} to {most}"),
+                );
+                faults.push(self.fault(pointer, text, true));
+            }
+        }
+        let listen = |pointer: &str, default: SocketAddr| match self.value.pointer(pointer) {
+            Some(value) => value.as_str().and_then(|t| t.parse().ok()),
+            None => Some(default),
+        };
+        let traffic: Option<SocketAddr> = listen("/server/listen", Server::default().listen);
+        let admin = listen("/admin/listen", Admin::default().listen);
+        if traffic.is_some_and(|t| t.port() != 0) && traffic == admin {
+            let text = Text::fixed(
+                "[admin] 与 [server] 的 listen 不能相同",
+                "[admin] and [server] can't listen on the same address",
+            );
+            faults.push(self.fault("/admin/listen", text, true));
+        }
+        faults
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            max_body: Size::mib(1),
+            max_headers: 64,
+            max_header_bytes: Size::kib(16),
+            max_connections: 10_000,
+            max_calls: 4096,
+            header_timeout: Span::secs(10),
+            body_timeout: Span::secs(15),
+            call_timeout: Span::secs(10),
+            idle_timeout: Span::secs(75),
+            drain_timeout: Span::secs(30),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: (Ipv4Addr::LOCALHOST, 8081).into() }
+    }
+}
+
+impl Default for Tenants {
+    fn default() -> Self {
+        Self { dir: "tenants".into() }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: "menlou.db".into(), sessions: None, users: None, prefix: "menlou".into() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Text, access: true }
+    }
+}

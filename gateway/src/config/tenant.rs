@@ -1,0 +1,233 @@
+//! A tenant's file: its name, its platforms, its sessions, its actions.
+
+use super::{
+    duration::Span,
+    fault::Fault,
+    load::{self, Document},
+    schema::{self, Schema},
+    secret::SecretRef,
+};
+use crate::text::Text;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, fmt, path::Path, sync::LazyLock, time::Duration};
+
+/// The pattern of the names of tenants, actions and plugins.
+pub const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
+
+/// The name of a tenant: its file's without `.toml`, and the `f` of its requests.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct TenantName(String);
+
+impl TenantName {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// What a name looks like.
+    pub fn parse(name: &str) -> Result<Self, Text> {
+        if is_name(name) {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(Text::fixed(
+            "租户名应为 1 至 64 个小写字母、数字、_ 或 -，且不以 _ 或 - 开头",
+            "a tenant's name is 1 to 64 lower-case letters, digits, _ or -, not starting with _ or -",
+        ))
+    }
+
+    /// The tenant that a file is of: `None` where it does not end in `.toml`, or is hidden (editors' own).
+    ///
+    /// # Errors
+    /// A `.toml` file whose name is no tenant's.
+    pub fn of_file(path: &Path) -> Option<Result<Self, Fault>> {
+        let file = path.file_name()?.to_string_lossy();
+        let name = file.strip_suffix(".toml").filter(|_| !file.starts_with('.'))?;
+        Some(Self::parse(name).map_err(|text| Fault::in_file(path, text)))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TenantName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether this can name a tenant, an action or a plugin: [`NAME`].
+pub fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|b| plain(b) || matches!(b, b'_' | b'-'))
+        && name.bytes().next().is_some_and(plain)
+}
+
+/// A tenant of the gateway. The file's name, without .toml, is the `f` of its requests.
+/// 网关的一个租户。文件名（不含 .toml）即请求中的 f。
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Menlou: a tenant 租户")]
+pub struct TenantFile {
+    /// The name for people: 1 to 64 characters.
+    /// 显示名称：1 至 64 个字符。
+    #[schemars(extend(
+        "minLength" = 1, "maxLength" = 64, "pattern" = "\\S",
+        "x-expected" = expected("1 至 64 个字符，不能只有空白", "1 to 64 characters, not all blank"),
+    ))]
+    pub name: String,
+    /// The platform that a request without `platform` is for; needed only where there are several.
+    /// 请求未带 platform 时使用的平台；只配置一个平台时不必填写。
+    pub platform: Option<PlatformName>,
+    /// The WeChat mini-program.
+    /// 微信小程序。
+    pub wechat: Option<Wechat>,
+    /// How long people stay logged in.
+    /// 登录会话。
+    #[serde(default)]
+    pub session: Session,
+    /// The actions that are switched on; a table's name is the `a` of the requests.
+    /// 开启的动作，表名即请求中的 a。
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = action_names()))]
+    pub actions: BTreeMap<String, Action>,
+}
+
+/// The platforms that a tenant can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PlatformName {
+    /// `[wechat]`
+    Wechat,
+}
+
+/// `[wechat]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wechat {
+    /// The mini-program's AppID.
+    /// 小程序的 AppID。
+    #[schemars(extend(
+        "pattern" = "^wx[0-9a-f]{16}$",
+        "x-expected" = expected("wx 加 16 位小写十六进制数字（appid）", "an appid, which looks like wx + 16 hex digits in lower case"),
+    ))]
+    pub appid: String,
+    /// The mini-program's AppSecret: env:NAME, file:PATH, or the secret itself.
+    /// 小程序的 AppSecret：env:变量名、file:路径，或密钥本身。
+    pub secret: SecretRef,
+    /// The platform's address; another one for tests only.
+    /// 平台接口地址，仅测试时需要改动。
+    #[serde(default = "wechat_address")]
+    #[schemars(extend(
+        "format" = "base-url",
+        "x-expected" = expected(
+            "http 或 https 地址，不含用户名、查询串和片段",
+            "an http or https URL without user, query or fragment",
+        ),
+    ))]
+    pub base_url: String,
+}
+
+fn wechat_address() -> String {
+    "https://api.weixin.qq.com".to_owned()
+}
+
+/// `[session]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Session {
+    /// How long a session lives after its last log-in: 1m to 30d.
+    /// 会话自登录起的有效期：1m 至 30d。
+    pub ttl: Span,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self { ttl: Span::secs(7 * 86_400) }
+    }
+}
+
+/// `[actions.NAME]`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct Action {
+    /// The plugin that serves this action; the same as the action's name when absent.
+    /// 提供该动作的插件；不填时与动作同名。
+    #[schemars(extend("pattern" = NAME, "x-expected" = name_expected()))]
+    pub plugin: Option<String>,
+    /// The plugin's own settings, which its own schema describes.
+    #[serde(flatten)]
+    pub settings: Map<String, Value>,
+}
+
+impl Action {
+    /// The plugin that serves the action `name`.
+    pub fn plugin<'a>(&'a self, name: &'a str) -> &'a str {
+        self.plugin.as_deref().unwrap_or(name)
+    }
+}
+
+impl TenantFile {
+    /// Reads a tenant. What belongs to plugins, `[actions.*]`, is not looked at: [`settings`] gives it to
+    /// [`Document::check`] with the plugin's schema. A tenant without actions is allowed: it answers every call with
+    /// `unknown_action`, and does no harm.
+    ///
+    /// # Errors
+    /// Every fault but the plugins' own.
+    pub fn read(doc: &Document) -> Result<Self, Vec<Fault>> {
+        let mut faults = doc.check("", &SCHEMA);
+        // These read the raw values, so that a fault elsewhere hides none of them.
+        let ttl = doc.value("/session/ttl").and_then(Value::as_str).and_then(|t| t.parse::<Span>().ok());
+        if ttl.is_some_and(|t| !(Duration::from_secs(60)..=Duration::from_secs(30 * 86_400)).contains(&t)) {
+            let text = Text::fixed("`ttl` 应在 1m 至 30d 之间", "`ttl` must be from 1m to 30d");
+            faults.push(doc.fault_showing("/session/ttl", text));
+        }
+        if doc.value("/wechat").is_none() {
+            let text = Text::fixed("没有配置平台：请添加 [wechat]", "there is no platform: add a table [wechat]");
+            faults.push(doc.fault_at("", text));
+        }
+        load::sort(&mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut file: Self = serde_path_to_error::deserialize(doc.value("").unwrap_or(&Value::Null))
+            .map_err(|e| vec![doc.fault_at("", Text::new(e.to_string(), e.to_string()))])?;
+        if let Some(wechat) = &mut file.wechat {
+            wechat.secret = wechat.secret.clone().based(doc.folder());
+            wechat.base_url.truncate(wechat.base_url.trim_end_matches('/').len());
+        }
+        Ok(file)
+    }
+}
+
+/// Where the settings of an action stand in a tenant's file, and the document without the gateway's own key in them:
+/// what a plugin's schema is checked against.
+pub fn settings(doc: &Document, action: &str) -> (String, Document) {
+    let pointer = format!("/actions/{}", schema::escape(action));
+    let doc = doc.without(&format!("{pointer}/plugin"));
+    (pointer, doc)
+}
+
+/// The JSON Schema of a tenant's file, for editors.
+pub fn schema() -> Value {
+    schema::of::<TenantFile>("urn:menlou:schema:tenant")
+}
+
+#[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::compile(&schema()).expect("the tenant's schema"));
+
+fn expected(zh: &str, en: &str) -> Value {
+    json!({ "zh": zh, "en": en })
+}
+
+fn name_expected() -> Value {
+    expected(
+        "1 至 64 个小写字母、数字、_ 或 -，且不以 _ 或 - 开头",
+        "1 to 64 lower-case letters, digits, _ or -, not starting with _ or -",
+    )
+}
+
+fn action_names() -> Value {
+    json!({ "pattern": NAME, "x-expected": name_expected() })
+}

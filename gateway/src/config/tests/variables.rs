@@ -1,0 +1,127 @@
+//! The server's config under environment variables.
+
+use super::*;
+use crate::config::server::{Config, LogFormat};
+use secrecy::ExposeSecret;
+use std::path::Path;
+
+fn load(file: Option<&str>, env: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.toml");
+    if let Some(text) = file {
+        std::fs::write(&path, text).unwrap();
+    }
+    let env = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+    Config::load(file.map(|_| path.as_path()), env)
+        .map_err(|faults| render(&faults, Language::En).replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn a_variable_overrides_the_file_and_its_paths_start_from_the_working_directory() {
+    let config = load(
+        Some("[server]\nlisten = '127.0.0.1:1'\n[tenants]\ndir = 'here'\n"),
+        &[
+            ("MENLOU_SERVER__LISTEN", "[::1]:2"),
+            ("MENLOU_SERVER__MAX_CALLS", "7"),
+            ("MENLOU_TESTING__ALLOW_TEST_OPENIDS", "true"),
+            ("MENLOU_LOG__FORMAT", "json"),
+            ("MENLOU_STORE__SESSIONS", "env:REDIS"),
+            ("MENLOU_TENANTS__DIR", "there"),
+            ("REDIS", "redis://:hunter2@127.0.0.1/0"),
+            ("MENLOU_LANG", "zh"),
+            ("OTHER__THING", "x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.server.listen.to_string(), "[::1]:2");
+    assert_eq!((config.server.max_calls, config.log.format), (7, LogFormat::Json));
+    assert!(config.testing.allow_test_openids);
+    assert_eq!(config.tenants.dir, Path::new("there"));
+    let sessions = config.store.sessions.clone().unwrap().resolve(Path::new(""), &|_| None).unwrap();
+    assert_eq!(sessions.expose_secret(), "redis://:hunter2@127.0.0.1/0");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn without_a_file_the_defaults_hold() {
+    let config = load(None, &[]).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.store.path, Path::new("menlou.db"));
+    assert!(config.plugins.dir.is_none() && config.store.sessions.is_none());
+}
+
+#[test]
+fn faults_of_file_and_variables_come_together() {
+    let found = load(
+        Some("[server]\nlisten = 'localhost:8080'\nmax_header_bytes = '1KiB'\nmax_calls = 0\n[admin]\nport = 1\n[store]\nsessions = 'hunter2'\n[log]\nlevel = 'wran'\n"),
+        &[
+            ("MENLOU_SERVER__LISTN", "x"),
+            ("MENLOU_NONSENSE__X", "x"),
+            ("MENLOU_SERVER__MAX_CONNECTIONS", "many"),
+            ("MENLOU_SERVER__MAX_BODY", "1GiB"),
+            ("MENLOU_STORE__USERS", "env:NONE"),
+            ("MENLOU_TESTING__ALLOW_TEST_OPENIDS", "yes"),
+            ("MENLOU_STORE__PATH", ""),
+        ],
+    )
+    .unwrap_err();
+    let expected = r#"
+error: `listen` must be an IP address and a port, such as "127.0.0.1:8080" or "[::]:8080"
+ --> menlou.toml:2:10
+  |
+2 | listen = 'localhost:8080'
+  |          ^^^^^^^^^^^^^^^^
+
+error: `max_header_bytes` must be from 8KiB to 1MiB
+ --> menlou.toml:3:20
+  |
+3 | max_header_bytes = '1KiB'
+  |                    ^^^^^^
+
+error: `max_calls` must be at least 1
+ --> menlou.toml:4:13
+  |
+4 | max_calls = 0
+  |             ^
+
+error: unknown key `port`; known here: `listen`
+ --> menlou.toml:6:1
+  |
+6 | port = *
+  | ^^^^
+
+error: `sessions`: the address must start with redis:// or rediss://
+ --> menlou.toml:8:12
+  |
+8 | sessions = '*******'
+  |            ^^^^^^^^^
+
+error: `level` must be one of `error`, `warn`, `info`, `debug`, `trace`; did you mean `warn`?
+  --> menlou.toml:10:9
+   |
+10 | level = 'wran'
+   |         ^^^^^^
+
+error: `max_body` must be from 1KiB to 64MiB
+--> MENLOU_SERVER__MAX_BODY
+
+error: the environment variable NONE is not set
+--> MENLOU_STORE__USERS
+
+error: there is no such setting; names look like MENLOU_SERVER__LISTEN, and menlou.toml lists the settings
+--> MENLOU_NONSENSE__X
+
+error: there is no such setting; did you mean `MENLOU_SERVER__LISTEN`?
+--> MENLOU_SERVER__LISTN
+
+error: must be an integer
+--> MENLOU_SERVER__MAX_CONNECTIONS
+
+error: `path` must be a string that is not empty
+--> MENLOU_STORE__PATH
+
+error: must be true or false
+--> MENLOU_TESTING__ALLOW_TEST_OPENIDS
+"#;
+    assert!(found == expected.trim_matches('\n'), "{found}");
+}
