@@ -1,0 +1,17 @@
+//! `/wxa/business/getuserphonenumber`: a phone code for the phone number.
+
+use serde_json::json;
+
+use super::{Answer, Call, Fault, text};
+use crate::world::World;
+
+pub(super) fn getuserphonenumber(world: &mut World, call: &Call) -> Result<Answer, Fault> {
+    let appid = call.caller(world)?;
+    let body = call.json()?;
+    let phone = world.redeem_phone(&appid, text(&body, "code"))?;
+    let mut info = phone.info();
+    info["watermark"] = json!({"timestamp": world.clock.now_s(), "appid": &*appid});
+    Ok(Answer::Json(
+        json!({"errcode": 0, "errmsg": "ok", "phone_info": info}),
+    ))
+}
