@@ -7,10 +7,10 @@ use std::{borrow::Cow, fmt, time::Duration};
 pub use words::{Who, Word};
 
 /// Why a call was not served. The caller sees word, status, text, data and `Retry-After`; the log sees the cause as well.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     word: Cow<'static, str>,
     status: u16,
@@ -111,4 +111,4 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What a fallible step of a call gives.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,5 +1,10 @@
 //! The mini-program platforms: who a login code belongs to, which phone number a phone code stands for.
 
+mod digest;
+pub mod exchange;
+pub mod http;
+pub mod wechat;
+
 use crate::error::Result;
 use async_trait::async_trait;
 use secrecy::SecretString;

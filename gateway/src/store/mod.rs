@@ -1,9 +1,16 @@
 //! What outlives a request: sessions, short-lived shared values, users and their bindings, each behind a trait.
 
+mod cache;
+mod clock;
+mod record;
+mod sqlite;
+
 use crate::error::{self, words};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::{fmt, sync::Arc, time::Duration};
+
+pub use sqlite::Sqlite;
 
 /// What a session token stands for: one openid of one tenant. Whether that openid is logged in is not written here but
 /// in its binding ([`Users::find`]), so that a log-in or an unbinding holds for all sessions of the openid at once.
@@ -81,7 +88,7 @@ pub struct Identity {
 }
 
 /// The account that an openid is to be bound to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Account<'a> {
     /// A new account; where the openid is bound already, that account as it is (so that a repeated request makes no second one).
     New {

@@ -1,1 +1,9 @@
-//! x
+//! What tests share: real servers on free loopback ports, ended with the test that started them.
+#![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
+
+pub mod postgres;
+pub mod process;
+pub mod redis;
+
+pub use postgres::Postgres;
+pub use redis::Redis;

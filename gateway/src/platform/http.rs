@@ -1,0 +1,185 @@
+//! The one HTTP client for everything that leaves the gateway: bounded in time and size, and silent about URLs.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method};
+use std::{error::Error as _, fmt, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// The longest that a connection may take to come about, DNS and TLS included.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long an unused connection is kept: shorter than servers usually do, so that it is seldom they who close it.
+const IDLE: Duration = Duration::from_secs(15);
+/// How many unused connections are kept for one host.
+const IDLE_PER_HOST: usize = 64;
+/// The largest answer that is read, in bytes.
+pub const MAX_ANSWER: usize = 1 << 20;
+
+/// A request to send. It has no `Debug`: URL, headers and body may hold secrets.
+pub struct Request {
+    /// `GET`, `POST`, …
+    pub method: Method,
+    /// `http://` or `https://`, absolute.
+    pub url: String,
+    /// Headers to send; `User-Agent` is set where it is missing.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+    /// How long it may take until the answer's last byte.
+    pub timeout: Duration,
+    /// Whether it may be sent once more, within the same `timeout`, if the connection breaks before an answer. Never
+    /// for what carries a single-use code.
+    pub repeatable: bool,
+}
+
+/// A complete answer, whatever its status. It has no `Debug`: the body may hold secrets.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, at most [`MAX_ANSWER`] bytes.
+    pub body: Bytes,
+}
+
+/// Why there is no answer. The texts are for the log: they hold no URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No byte of the request left: refused connection, DNS, TLS, or a malformed URL.
+    NotSent(String),
+    /// The request may have been received: the deadline passed or the connection broke before the answer was complete.
+    Unanswered(String),
+    /// An answer came that can't be used: too large, or not HTTP.
+    Unusable(String),
+}
+
+/// The client: a pool of connections, cheap to clone.
+///
+/// - It follows no redirect, so that a code or a secret goes only where the configuration says.
+/// - It takes no proxy from the environment, for the same reason: a stray `HTTP_PROXY` must not see secrets.
+/// - It never sends a request a second time, except where [`Request::repeatable`] says so. (hyper-util takes a fresh
+///   connection if a kept one had closed before the request's first byte was written; a request that was started is
+///   never handed back to it. reqwest's own retries, of HTTP/2 refusals, are off.)
+#[derive(Clone)]
+pub struct Http(reqwest::Client);
+
+impl Http {
+    /// Builds the client; fails where the system has no CA certificates.
+    pub fn new() -> Result<Self, Failure> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("menlou/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .build();
+        client.map(Self).map_err(|e| Failure::NotSent(chain(e)))
+    }
+
+    /// Sends a request and reads its whole answer.
+    pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + request.timeout;
+        let once = || async {
+            let attempt = self.attempt(&request);
+            timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
+                Err(Broken { failure: Failure::Unanswered(format!("no answer in {:?}", request.timeout)), late: true })
+            })
+        };
+        match once().await {
+            Err(Broken { failure: Failure::Unanswered(_), late: false }) if request.repeatable => once().await,
+            outcome => outcome,
+        }
+        .map_err(|broken| broken.failure)
+    }
+
+    async fn attempt(&self, request: &Request) -> Result<Answer, Broken> {
+        let sending = self
+            .0
+            .request(request.method.clone(), &request.url)
+            .headers(request.headers.clone())
+            .body(request.body.clone())
+            .send();
+        let mut response = sending.await.map_err(Broken::sending)?;
+        let too_large = || Broken::from(Failure::Unusable(format!("the answer is larger than {MAX_ANSWER} bytes")));
+        let announced = response.content_length().unwrap_or(0);
+        if announced > MAX_ANSWER as u64 {
+            return Err(too_large());
+        }
+        let mut body = BytesMut::with_capacity(announced as usize);
+        while let Some(chunk) = response.chunk().await.map_err(Broken::reading)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let status = response.status().as_u16();
+        Ok(Answer { status, headers: std::mem::take(response.headers_mut()), body: body.freeze() })
+    }
+}
+
+/// A failure, and whether it was the deadline that ended the attempt.
+struct Broken {
+    failure: Failure,
+    late: bool,
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self { failure, late: false }
+    }
+}
+
+impl Broken {
+    fn sending(e: reqwest::Error) -> Self {
+        let unsent = e.is_builder() || e.is_connect();
+        let garbled = hyper_cause(&e).is_some_and(hyper::Error::is_parse);
+        let failure = match chain(e) {
+            cause if unsent => Failure::NotSent(cause),
+            cause if garbled => Failure::Unusable(cause),
+            cause => Failure::Unanswered(cause),
+        };
+        failure.into()
+    }
+
+    fn reading(e: reqwest::Error) -> Self {
+        Failure::Unanswered(chain(e)).into()
+    }
+}
+
+fn hyper_cause(e: &reqwest::Error) -> Option<&hyper::Error> {
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        if let Some(e) = e.downcast_ref() {
+            return Some(e);
+        }
+        cause = e.source();
+    }
+    None
+}
+
+/// The error and what is beneath it, without the URL: it holds secrets.
+fn chain(e: reqwest::Error) -> String {
+    let e = e.without_url();
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        text.push_str(": ");
+        text.push_str(&e.to_string());
+        cause = e.source();
+    }
+    text
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent(cause) => write!(f, "not sent: {cause}"),
+            Self::Unanswered(cause) => write!(f, "sent, but not answered: {cause}"),
+            Self::Unusable(cause) => write!(f, "unusable answer: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,96 @@
+//! The embedded store: sessions, shared values, users and bindings in one SQLite file.
+
+mod schema;
+mod sessions;
+mod shared;
+mod sweep;
+mod users;
+mod writer;
+
+use super::{
+    Error, Result,
+    cache::{SessionCache, UserCache},
+};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
+use std::{fs::OpenOptions, future::Future, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::timeout};
+use writer::{Durability, Writer};
+
+/// How long a caller waits for an answer at most.
+const DEADLINE: Duration = Duration::from_millis(900);
+/// Connections that read. SQLite's readers wait for nobody; more than the machine has cores to spare is no gain.
+const READERS: u32 = 4;
+
+/// An open SQLite file. Its tasks end when it is dropped.
+pub struct Sqlite {
+    readers: SqlitePool,
+    writer: Writer,
+    sessions: Arc<SessionCache>,
+    users: Arc<UserCache>,
+    _sweeper: JoinSet<()>,
+}
+
+impl Sqlite {
+    /// Opens the file, making it (for its owner's eyes only) and bringing its tables up to date where needed. Several
+    /// processes may do so at once. The error's text names the file and the reason.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let told =
+            |reason: String| Error::Unavailable(format!("cannot open the SQLite file {}: {reason}", path.display()));
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| told(e.to_string()))?;
+        let options = SqliteConnectOptions::new().filename(path).foreign_keys(true);
+        let connection = schema::prepare(&options).await.map_err(|e| told(e.to_string()))?;
+        let writer = Writer::start(connection);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(DEADLINE)
+            .test_before_acquire(false)
+            .connect_with(options.read_only(true).busy_timeout(DEADLINE))
+            .await
+            .map_err(|e| told(e.to_string()))?;
+        let mut sweeper = JoinSet::new();
+        sweeper.spawn(sweep::run(writer.clone()));
+        Ok(Self {
+            readers,
+            writer,
+            sessions: Arc::new(SessionCache::new()),
+            users: Arc::new(UserCache::new()),
+            _sweeper: sweeper,
+        })
+    }
+
+    /// Whether the file can be written.
+    async fn ping(&self) -> Result<()> {
+        self.writer.run(Durability::Process, |_| Box::pin(async { Ok(()) })).await
+    }
+}
+
+/// A read within the deadline.
+async fn read<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    timeout(DEADLINE, query).await.map_err(|_| late())?.map_err(unserved)
+}
+
+fn late() -> Error {
+    Error::Unavailable(format!("SQLite did not answer within {} ms", DEADLINE.as_millis()))
+}
+
+/// An SQL error in our words. SQLite's texts name tables and columns, never values.
+fn unserved(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::ColumnDecode { index, .. } => Error::Corrupt(format!("SQLite, column {index}")),
+        sqlx::Error::PoolTimedOut => late(),
+        error => Error::Unavailable(format!("SQLite: {error}")),
+    }
+}

@@ -1,0 +1,153 @@
+//! The one writer of the SQLite file: gathers what is asked for at the same time into one transaction.
+
+use super::{DEADLINE, Error, Result, late, unserved};
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, SqliteConnection};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+/// Jobs that may wait.
+const QUEUE: usize = 1024;
+/// Jobs in one transaction at most.
+const BATCH: usize = 256;
+
+/// What an acknowledged change outlives. In WAL mode a commit is a `write` to the log, so the kernel has it when the
+/// process dies, even by SIGKILL; only a fall of the whole machine can lose it before the log is synced (it never
+/// corrupts the file).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// The death of this process: `synchronous = NORMAL`. For sessions and shared values; who loses one logs in again.
+    Process,
+    /// The fall of the machine: `synchronous = FULL`, the log is synced at each commit. For accounts and bindings.
+    Machine,
+}
+
+/// The queue to the writing task. The task ends with the last of these.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Job>,
+}
+
+struct Job {
+    durability: Durability,
+    work: Work,
+}
+
+/// Does its part of the transaction, and says how to answer when the transaction is over.
+type Work = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Answer> + Send>;
+type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+
+impl Writer {
+    /// Starts the writing task.
+    pub fn start(connection: SqliteConnection) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        tokio::spawn(serve(connection, jobs));
+        Self { queue }
+    }
+
+    /// Runs `work` in a transaction, which may have others' in it too, and answers after its commit. Work that fails
+    /// leaves nothing behind. A caller that goes away before its turn is passed over.
+    pub async fn run<T, W>(&self, durability: Durability, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+    {
+        self.run_then(durability, work, |_| ()).await
+    }
+
+    /// The same, with a last step between commit and answer: what a cache must forget. It is taken even where the
+    /// caller went away in the meantime.
+    pub async fn run_then<T, W, F>(&self, durability: Durability, work: W, then: F) -> Result<T>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+        F: FnOnce(&Result<T>) + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            Box::pin(async move {
+                if sender.is_closed() {
+                    return Box::new(|_| ()) as Answer;
+                }
+                let outcome = apart(connection, durability, work).await.map_err(unserved);
+                Box::new(move |committed: Result<()>| {
+                    let outcome = committed.and(outcome);
+                    then(&outcome);
+                    // Nobody listens where the caller has gone.
+                    let _ = sender.send(outcome);
+                }) as Answer
+            })
+        });
+        let answered = async {
+            self.queue.send(Job { durability, work }).await.map_err(|_| gone())?;
+            receiver.await.map_err(|_| gone())?
+        };
+        timeout(DEADLINE, answered).await.map_err(|_| late())?
+    }
+}
+
+/// Names the type of a closure, which the compiler can't guess where it isn't an argument.
+pub(super) fn work<T, W>(work: W) -> W
+where
+    W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+{
+    work
+}
+
+/// Users' work takes several statements: a savepoint of its own undoes them without the others in the transaction.
+/// Sessions' and shared values' work is a single statement, which SQLite undoes by itself.
+async fn apart<T, W>(connection: &mut SqliteConnection, durability: Durability, work: W) -> sqlx::Result<T>
+where
+    W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>,
+{
+    if durability == Durability::Process {
+        return work(connection).await;
+    }
+    let mut savepoint = connection.begin().await?;
+    let outcome = work(&mut savepoint).await?;
+    savepoint.commit().await?;
+    Ok(outcome)
+}
+
+async fn serve(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut synced = Durability::Machine;
+    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+        let mut answers = Vec::with_capacity(batch.len());
+        let outcome = transact(&mut connection, &mut synced, &mut batch, &mut answers).await;
+        if let Err(e) = &outcome {
+            tracing::warn!(error = %e, jobs = batch.len() + answers.len(), "the SQLite file could not be written");
+        }
+        // Jobs whose turn did not come are dropped here, which their callers see.
+        batch.clear();
+        for answer in answers {
+            answer(outcome.as_ref().copied().map_err(|e| Error::Unavailable(format!("SQLite: {e}"))));
+        }
+    }
+}
+
+async fn transact(
+    connection: &mut SqliteConnection,
+    synced: &mut Durability,
+    batch: &mut Vec<Job>,
+    answers: &mut Vec<Answer>,
+) -> sqlx::Result<()> {
+    let machine = batch.iter().any(|job| job.durability == Durability::Machine);
+    let wanted = if machine { Durability::Machine } else { Durability::Process };
+    if *synced != wanted {
+        let pragma = if machine { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+        sqlx::raw_sql(pragma).execute(&mut *connection).await?;
+        *synced = wanted;
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for job in batch.drain(..) {
+        answers.push((job.work)(&mut transaction).await);
+    }
+    transaction.commit().await
+}
+
+fn gone() -> Error {
+    Error::Unavailable("the SQLite file could not be written; the log says why".into())
+}

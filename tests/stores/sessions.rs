@@ -1,0 +1,162 @@
+//! What every store promises of sessions.
+
+use crate::home::Home;
+use menlou::store::{Session, TokenHash};
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub fn token(n: u8) -> TokenHash {
+    TokenHash([n; 32])
+}
+
+/// A session with all its parts, which ends in so many seconds.
+pub fn session(openid: &str, seconds: u64) -> Session {
+    Session {
+        platform: "wechat".into(),
+        openid: openid.into(),
+        unionid: Some("union \"quoted\" \\ 门楼".into()),
+        session_key: Some(SecretString::from("tiihtNczf5v6AKRyjwEUhQ==")),
+        test: true,
+        created_at: now(),
+        expires_at: now() + seconds,
+    }
+}
+
+async fn openid_of(home: &Home, tenant: &str, token: &TokenHash) -> Option<String> {
+    home.sessions.find(tenant, token).await.unwrap().map(|session| session.openid.clone())
+}
+
+pub async fn a_session_is_found_as_it_was_opened(home: &Home) {
+    let opened = session("person", 60);
+    home.sessions.open("a", &token(1), session("person", 60)).await.unwrap();
+    // The first reading asks the store, the second may come from a cache.
+    for _ in 0..2 {
+        let found = home.sessions.find("a", &token(1)).await.unwrap().unwrap();
+        assert_eq!((&*found.platform, &*found.openid, found.test), ("wechat", "person", true));
+        assert_eq!(found.unionid, opened.unionid);
+        assert_eq!(found.session_key.as_ref().unwrap().expose_secret(), "tiihtNczf5v6AKRyjwEUhQ==");
+        assert!(found.created_at >= opened.created_at && found.created_at <= opened.created_at + 2);
+        assert!(found.expires_at >= opened.expires_at && found.expires_at <= opened.expires_at + 2);
+    }
+}
+
+pub async fn a_session_without_optional_parts_is_found_as_it_was_opened(home: &Home) {
+    let plain = Session { unionid: None, session_key: None, test: false, ..session("person", 60) };
+    home.sessions.open("a", &token(1), plain).await.unwrap();
+    let found = home.sessions.find("a", &token(1)).await.unwrap().unwrap();
+    assert!(found.unionid.is_none() && found.session_key.is_none() && !found.test);
+}
+
+pub async fn an_unknown_token_finds_nothing(home: &Home) {
+    assert!(home.sessions.find("a", &token(1)).await.unwrap().is_none());
+    assert!(!home.sessions.end("a", &token(1)).await.unwrap());
+}
+
+pub async fn a_session_is_not_found_past_its_end(home: &Home) {
+    let brief = session("person", 2);
+    let end = Duration::from_secs(brief.expires_at);
+    home.sessions.open("a", &token(1), brief).await.unwrap();
+    assert_eq!(openid_of(home, "a", &token(1)).await.as_deref(), Some("person"));
+    sleep(end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap()) + Duration::from_millis(5)).await;
+    assert_eq!(openid_of(home, "a", &token(1)).await, None);
+}
+
+pub async fn a_session_opened_in_the_past_is_never_found(home: &Home) {
+    home.sessions.open("a", &token(1), session("first", 60)).await.unwrap();
+    home.sessions.open("a", &token(1), Session { expires_at: now() - 1, ..session("person", 0) }).await.unwrap();
+    assert_eq!(openid_of(home, "a", &token(1)).await, None);
+}
+
+pub async fn an_ended_session_is_gone_at_once_and_ends_only_once(home: &Home) {
+    home.sessions.open("a", &token(1), session("person", 60)).await.unwrap();
+    assert!(home.sessions.find("a", &token(1)).await.unwrap().is_some());
+    assert!(home.sessions.end("a", &token(1)).await.unwrap());
+    assert_eq!(openid_of(home, "a", &token(1)).await, None);
+    assert!(!home.sessions.end("a", &token(1)).await.unwrap());
+}
+
+pub async fn an_expired_session_ends_as_if_there_were_none(home: &Home) {
+    home.sessions.open("a", &token(1), Session { expires_at: now(), ..session("person", 0) }).await.unwrap();
+    assert!(!home.sessions.end("a", &token(1)).await.unwrap());
+}
+
+pub async fn a_token_is_worth_nothing_in_another_tenant(home: &Home) {
+    home.sessions.open("a", &token(1), session("of a", 60)).await.unwrap();
+    assert_eq!(openid_of(home, "a", &token(1)).await.as_deref(), Some("of a"));
+    assert_eq!(openid_of(home, "b", &token(1)).await, None);
+    assert!(!home.sessions.end("b", &token(1)).await.unwrap());
+    home.sessions.open("b", &token(1), session("of b", 60)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(openid_of(home, "a", &token(1)).await.as_deref(), Some("of a"));
+        assert_eq!(openid_of(home, "b", &token(1)).await.as_deref(), Some("of b"));
+    }
+    assert!(home.sessions.end("b", &token(1)).await.unwrap());
+    assert_eq!(openid_of(home, "a", &token(1)).await.as_deref(), Some("of a"));
+}
+
+pub async fn a_session_opened_again_under_its_token_replaces_the_first(home: &Home) {
+    home.sessions.open("a", &token(1), session("first", 60)).await.unwrap();
+    assert_eq!(openid_of(home, "a", &token(1)).await.as_deref(), Some("first"));
+    home.sessions.open("a", &token(1), session("second", 60)).await.unwrap();
+    assert_eq!(openid_of(home, "a", &token(1)).await.as_deref(), Some("second"));
+}
+
+pub async fn nothing_printed_holds_the_session_key_or_the_token(home: &Home) {
+    home.sessions.open("a", &token(0xab), session("person", 60)).await.unwrap();
+    let found = home.sessions.find("a", &token(0xab)).await.unwrap();
+    let printed = format!("{found:?} {:?}", token(0xab));
+    assert!(!printed.contains("tiihtNczf5v6AKRyjwEUhQ") && !printed.contains("171") && !printed.contains("abab"));
+}
+
+pub async fn many_sessions_opened_at_once_are_all_found(home: &Home) {
+    let mut tasks = JoinSet::new();
+    for n in 0..200 {
+        let sessions = Arc::clone(&home.sessions);
+        tasks.spawn(async move {
+            sessions.open("a", &token(n), session(&n.to_string(), 60)).await.unwrap();
+            // What is acknowledged is there.
+            assert_eq!(sessions.find("a", &token(n)).await.unwrap().unwrap().openid, n.to_string());
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+}
+
+pub async fn a_read_that_races_an_end_leaves_nothing_behind(home: &Home) {
+    for n in 0..100 {
+        home.sessions.open("a", &token(n), session("person", 60)).await.unwrap();
+        let mut readers = JoinSet::new();
+        for _ in 0..4 {
+            let sessions = Arc::clone(&home.sessions);
+            readers.spawn(async move { sessions.find("a", &token(n)).await.unwrap().is_some() });
+        }
+        assert!(home.sessions.end("a", &token(n)).await.unwrap());
+        assert_eq!(openid_of(home, "a", &token(n)).await, None);
+        readers.join_all().await;
+        assert_eq!(openid_of(home, "a", &token(n)).await, None);
+    }
+}
+
+pub async fn a_caller_that_goes_away_harms_nobody(home: &Home) {
+    for n in 0..100 {
+        let token = token(n);
+        let opening = home.sessions.open("a", &token, session("person", 60));
+        let _ = timeout(Duration::from_micros(u64::from(n) * 20), opening).await;
+        let _ = timeout(Duration::from_micros(u64::from(n) * 10), home.sessions.find("a", &token)).await;
+        let _ = timeout(Duration::from_micros(u64::from(n) * 10), home.sessions.end("a", &token)).await;
+    }
+    home.sessions.open("a", &token(200), session("person", 60)).await.unwrap();
+    assert_eq!(openid_of(home, "a", &token(200)).await.as_deref(), Some("person"));
+}

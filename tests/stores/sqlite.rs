@@ -1,0 +1,153 @@
+//! What the SQLite store promises beyond the contract.
+
+use crate::{
+    sessions::{now, session, token},
+    users::{identity, new},
+};
+use menlou::store::{Error, Session, Sessions, Shared, Sqlite, Users};
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+async fn rows(path: &Path, table: &str) -> i64 {
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let sql = match table {
+        "sessions" => "SELECT count(*) FROM sessions",
+        "shared" => "SELECT count(*) FROM shared",
+        _ => unreachable!(),
+    };
+    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_file_is_for_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    store.open("a", &token(1), session("person", 60)).await.unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let mode = file.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing/menlou.db");
+    let error = Sqlite::open(&missing).await.err().unwrap().to_string();
+    assert!(error.contains("missing/menlou.db") && error.contains("No such file or directory"), "{error}");
+    let foreign = folder.path().join("foreign.db");
+    fs::write(&foreign, "this is no database, but long enough to be taken for one".repeat(100)).unwrap();
+    let error = Sqlite::open(&foreign).await.err().unwrap().to_string();
+    assert!(error.contains("foreign.db") && error.contains("not a database"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_kept_is_there_when_the_file_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    store.open("a", &token(1), session("person", 60)).await.unwrap();
+    store.put("a", "key", b"value", Duration::from_secs(60)).await.unwrap();
+    let user = store.bind("a", &identity("person"), new("name")).await.unwrap();
+    drop(store);
+    let store = Sqlite::open(&path).await.unwrap();
+    assert_eq!(Sessions::find(&store, "a", &token(1)).await.unwrap().unwrap().openid, "person");
+    assert_eq!(store.get("a", "key").await.unwrap().as_deref(), Some(&b"value"[..]));
+    assert_eq!(Users::find(&store, "a", "wechat", "person").await.unwrap(), user);
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_release_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    drop(Sqlite::open(&path).await.unwrap());
+    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut connection).await.unwrap();
+    let error = Sqlite::open(&path).await.err().unwrap().to_string();
+    assert!(error.contains("version 99"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_may_start_at_once_on_an_empty_file() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Arc::new(folder.path().join("menlou.db"));
+        let mut starts = JoinSet::new();
+        for n in 0..6 {
+            let path = Arc::clone(&path);
+            starts.spawn(async move {
+                let store = Sqlite::open(&path).await.unwrap();
+                store.open("a", &token(n), session("person", 60)).await.unwrap();
+                store
+            });
+        }
+        let stores = starts.join_all().await;
+        for store in &stores {
+            for n in 0..6 {
+                assert!(Sessions::find(store, "a", &token(n)).await.unwrap().is_some());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn expired_rows_are_swept_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    store.open("a", &token(1), Session { expires_at: now() - 1, ..session("person", 0) }).await.unwrap();
+    store.open("a", &token(2), session("person", 60)).await.unwrap();
+    store.put("a", "key", b"", Duration::from_millis(1)).await.unwrap();
+    drop(store);
+    // The sweep begins when the store is opened.
+    sleep(Duration::from_millis(5)).await;
+    let store = Sqlite::open(&path).await.unwrap();
+    let start = Instant::now();
+    while (rows(&path, "sessions").await, rows(&path, "shared").await) != (1, 0) {
+        assert!(start.elapsed() < Duration::from_secs(10));
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(Sessions::find(&store, "a", &token(2)).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_locked_by_another_process_is_unavailable_within_a_second_and_serves_again_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let start = Instant::now();
+    let refused = store.open("a", &token(1), session("person", 60)).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    assert!(start.elapsed() < Duration::from_millis(1200), "{:?}", start.elapsed());
+    // Reading goes on meanwhile.
+    assert!(Sessions::find(&store, "a", &token(1)).await.unwrap().is_none());
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    store.open("a", &token(2), session("person", 60)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unreadable_record_is_corrupt_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    store.open("a", &token(1), session("person", 60)).await.unwrap();
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    for record in [
+        &b"{\"secret\""[..],
+        b"",
+        b"{\"v\":99,\"platform\":\"secret\",\"openid\":\"\",\"created_at\":0,\"expires_at\":0}",
+    ] {
+        sqlx::query("UPDATE sessions SET record = ?").bind(record).execute(&mut other).await.unwrap();
+        match Sessions::find(&store, "a", &token(1)).await {
+            Err(Error::Corrupt(text)) => assert!(!text.contains("secret"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
