@@ -4,7 +4,7 @@ use crate::text::Language;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{fmt, net::IpAddr};
 
 /// The longest name of a tenant, an action or a parameter, in bytes.
@@ -67,43 +67,46 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Parameters by name, in the order in which they came. Few enough that looking through them beats hashing.
-#[derive(Default)]
-pub struct Params(Vec<(String, Value)>);
+/// Parameters by name: texts, or what stood in a JSON body. Kept as one JSON object, as schemas want it.
+pub struct Params(Value);
 
 impl Params {
-    /// The value of this name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    /// None, yet.
+    pub fn new() -> Self {
+        Self(Value::Object(Map::new()))
     }
 
-    /// The value of this name, to be replaced by one of a better type.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
-        self.0.iter_mut().find(|(n, _)| n == name).map(|(_, v)| v)
+    /// All of them as one JSON object.
+    pub fn as_json(&self) -> &Value {
+        &self.0
     }
 
-    /// Sets a value, whatever was there.
-    pub fn set(&mut self, name: String, value: Value) {
-        match self.get_mut(&name) {
-            Some(old) => *old = value,
-            None => self.0.push((name, value)),
+    /// All of them by name.
+    pub fn as_map(&self) -> &Map<String, Value> {
+        match &self.0 {
+            Value::Object(map) => map,
+            _ => unreachable!("made as an object"),
         }
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(n, v)| (n.as_str(), v))
+    /// All of them by name, to be changed.
+    pub fn as_map_mut(&mut self) -> &mut Map<String, Value> {
+        match &mut self.0 {
+            Value::Object(map) => map,
+            _ => unreachable!("made as an object"),
+        }
     }
+}
 
-    /// Keeps those that `keep` says.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str, &Value) -> bool) {
-        self.0.retain(|(n, v)| keep(n, v));
+impl Default for Params {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl fmt::Debug for Params {
     /// Names only: a value may be a code or a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(n, _)| n)).finish()
+        f.debug_list().entries(self.as_map().keys()).finish()
     }
 }

@@ -19,21 +19,21 @@ pub struct Note {
 }
 
 #[cfg(target_arch = "x86_64")]
-const MACHINE: u16 = elf::EM_X86_64;
+const MACHINE: elf::Machine = elf::EM_X86_64;
 #[cfg(target_arch = "aarch64")]
-const MACHINE: u16 = elf::EM_AARCH64;
+const MACHINE: elf::Machine = elf::EM_AARCH64;
 
 /// Checks the bytes of a file that is to be loaded.
 pub fn check(bytes: &[u8]) -> Result<Note, Refusal> {
     if !bytes.starts_with(&elf::ELFMAG) {
         return Err(Refusal::NotALibrary);
     }
-    if bytes.get(4) != Some(&elf::ELFCLASS64) {
+    if bytes.get(4).copied().map(elf::FileClass) != Some(elf::ELFCLASS64) {
         return Err(if bytes.len() < 64 { Refusal::Incomplete } else { Refusal::OtherMachine("32-bit".into()) });
     }
     let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(|_| Refusal::Incomplete)?;
     let endian = header.endian().map_err(|_| Refusal::NotALibrary)?;
-    if header.e_machine(endian) != MACHINE || endian.is_big_endian() != cfg!(target_endian = "big") {
+    if header.e_machine(endian) != MACHINE || endian != Endianness::default() {
         return Err(Refusal::OtherMachine(machine_name(header.e_machine(endian))));
     }
     if header.e_type(endian) != elf::ET_DYN {
@@ -135,13 +135,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn machine_name(machine: u16) -> String {
+fn machine_name(machine: elf::Machine) -> String {
     match machine {
         elf::EM_X86_64 => "x86_64".into(),
         elf::EM_AARCH64 => "aarch64".into(),
         elf::EM_386 => "x86".into(),
         elf::EM_ARM => "arm".into(),
         elf::EM_RISCV => "riscv".into(),
-        other => format!("ELF machine {other}"),
+        other => format!("ELF machine {}", other.0),
     }
 }

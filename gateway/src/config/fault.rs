@@ -154,7 +154,7 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// The name among `known` that `name` was probably meant to be.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Long names are no slips of the pen, and comparing them is slow.
     if name.len() > 128 {
         return None;

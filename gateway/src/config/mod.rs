@@ -1,6 +1,6 @@
 //! Plain data read from files and the environment: the server's config, the tenants' files, and every fault in them.
 
-mod check;
+pub mod check;
 pub mod duration;
 mod environment;
 pub mod fault;

@@ -39,6 +39,11 @@ impl Schema {
         &self.value
     }
 
+    /// Whether a value fits; [`check::findings`](super::check::findings) says why not.
+    pub fn fits(&self, value: &Value) -> bool {
+        self.validator.is_valid(value)
+    }
+
     pub(super) fn validator(&self) -> &jsonschema::Validator {
         &self.validator
     }

@@ -1,0 +1,142 @@
+//! What a plugin says of one of its actions, checked and copied.
+
+use super::{params::ParamsSchema, refusal::Refusal};
+use crate::{
+    config::{schema::Schema, tenant::is_name},
+    policy::Access,
+    text::Text,
+};
+use http::Method;
+use menlou_abi::*;
+use serde_json::Value;
+
+/// An action as its plugin describes it.
+pub struct Descriptor {
+    /// The name by which tenant files switch it on.
+    pub name: String,
+    /// Who is served.
+    pub access: Access,
+    /// The HTTP methods it serves.
+    pub methods: Vec<Method>,
+    /// A few words.
+    pub title: Text,
+    /// What it does.
+    pub description: Text,
+    /// What the parameters must be like.
+    pub params: ParamsSchema,
+    /// What the answer's `data` is like.
+    pub data: Value,
+    /// What its table in a tenant file must be like.
+    pub settings: Schema,
+    pub(super) raw: &'static menlou_action,
+    pub(super) entry: Entry,
+}
+
+/// The functions that every action has.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub start: unsafe extern "C" fn(
+        *const menlou_host,
+        *mut menlou_call,
+        *const menlou_request,
+        *const std::ffi::c_void,
+        *mut *mut std::ffi::c_void,
+    ) -> i32,
+    pub poll: unsafe extern "C" fn(*mut std::ffi::c_void, *mut menlou_call) -> i32,
+    pub drop: unsafe extern "C" fn(*mut std::ffi::c_void),
+}
+
+impl Descriptor {
+    /// Reads the description of an action.
+    ///
+    /// # Safety
+    /// `raw` and all that it points to live, unchanged, as long as the process.
+    pub unsafe fn read(raw: &'static menlou_action) -> Result<Self, Refusal> {
+        // SAFETY: the caller's promise, here and below.
+        let name = unsafe { text(raw.name, "action name") }?;
+        let wrong = |what: &str| Refusal::BadDescriptor(format!("action {name:?}: {what}"));
+        if !is_name(&name) {
+            return Err(wrong("a name is 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"));
+        }
+        if (raw.struct_size as usize) < size_of::<menlou_action>() {
+            return Err(wrong("its struct is too small"));
+        }
+        let access = match raw.access {
+            MENLOU_ACCESS_ANYONE => Access::Anyone,
+            MENLOU_ACCESS_SESSION => Access::Session,
+            MENLOU_ACCESS_USER => Access::User,
+            other => return Err(wrong(&format!("unknown access {other}"))),
+        };
+        let (Some(start), Some(poll), Some(drop)) = (raw.start, raw.poll, raw.drop) else {
+            return Err(wrong("start, poll and drop are needed"));
+        };
+        // SAFETY: as above.
+        let texts = unsafe {
+            [raw.methods, raw.title_zh, raw.title_en, raw.description_zh, raw.description_en].map(|t| text(t, "text"))
+        };
+        let [methods, title_zh, title_en, description_zh, description_en] = texts;
+        let (title, description) = (Text::new(title_zh?, title_en?), Text::new(description_zh?, description_en?));
+        let methods = methods?;
+        let methods: Vec<Method> = match methods.as_str() {
+            "" => vec![Method::POST],
+            list => list
+                .split(',')
+                .map(|m| match m.trim() {
+                    "GET" => Ok(Method::GET),
+                    "POST" => Ok(Method::POST),
+                    "PUT" => Ok(Method::PUT),
+                    "PATCH" => Ok(Method::PATCH),
+                    "DELETE" => Ok(Method::DELETE),
+                    other => Err(wrong(&format!("unknown HTTP method {other:?}"))),
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        // SAFETY: as above.
+        let [params, data, settings] =
+            unsafe { [schema(raw.params_schema), schema(raw.data_schema), schema(raw.settings_schema)] };
+        let params = params.map_err(|e| wrong(&format!("params_schema: {e}")))?;
+        let data = data.map_err(|e| wrong(&format!("data_schema: {e}")))?;
+        let settings = settings.map_err(|e| wrong(&format!("settings_schema: {e}")))?;
+        let settings = settings.unwrap_or_else(|| serde_json::json!({ "type": "object", "maxProperties": 0 }));
+        let data = data.unwrap_or_else(|| serde_json::json!({ "type": "object" }));
+        Schema::compile(&data).map_err(|e| wrong(&format!("data_schema: {e}")))?;
+        Ok(Self {
+            access,
+            methods,
+            title,
+            description,
+            params: ParamsSchema::compile(params).map_err(|e| wrong(&format!("params_schema: {e}")))?,
+            data,
+            settings: Schema::compile(&settings).map_err(|e| wrong(&format!("settings_schema: {e}")))?,
+            raw,
+            entry: Entry { start, poll, drop },
+            name,
+        })
+    }
+}
+
+/// # Safety
+/// The bytes of `s` can be read now.
+pub(super) unsafe fn text(s: menlou_str, what: &str) -> Result<String, Refusal> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { s.bytes() };
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.len() <= 1 << 20 => Ok(text.to_owned()),
+        _ => Err(Refusal::BadDescriptor(format!("its {what} is no UTF-8 text"))),
+    }
+}
+
+/// # Safety
+/// The bytes of `s` can be read now.
+unsafe fn schema(s: menlou_str) -> Result<Option<Value>, String> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { s.bytes() };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(schema @ Value::Object(_)) => Ok(Some(schema)),
+        Ok(_) => Err("a schema is a JSON object".into()),
+        Err(e) => Err(e.to_string()),
+    }
+}

@@ -1,0 +1,285 @@
+//! One call in flight: the plugin's future as one of ours.
+
+use super::{host, live::Action, services::Scope};
+use crate::{
+    call::{Call, Reply},
+    error::{Error, Result, words},
+    platform::Person,
+    policy::Caller,
+};
+use menlou_abi::*;
+use serde_json::Value;
+use std::{
+    cell::{Cell, RefCell},
+    ffi::c_void,
+    future::Future,
+    pin::Pin,
+    ptr,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+/// What the host's functions know of a call. They only ever share it: the plugin holds a reference to `request`.
+pub(super) struct Flight {
+    pub action: Arc<Action>,
+    pub call: Call,
+    pub caller: Option<Caller>,
+    /// The waker of the task that polls the call; NULL outside of `start` and `poll`.
+    pub waker: Cell<*const Waker>,
+    people: RefCell<Vec<(Arc<Person>, bool)>>,
+    error: Cell<Option<Error>>,
+    reply: Cell<Option<Result<Reply>>>,
+    request: menlou_request,
+    // What `request` points into, besides `call` and `caller`.
+    _params: Vec<menlou_param>,
+    _texts: Vec<String>,
+}
+
+/// Runs a plugin's call. Dropping it drops the plugin's future.
+pub(super) struct Running {
+    state: *mut c_void,
+    flight: *mut Flight,
+    refused: Option<Error>,
+}
+
+// SAFETY: the border promises that start, poll and drop of one call, and the host's functions that they call, never run
+// at the same time, on whichever thread; `Running` is polled and dropped by one owner.
+unsafe impl Send for Running {}
+
+impl Flight {
+    /// The tenant's services.
+    pub fn scope(&self) -> Arc<Scope> {
+        self.action.scope.clone()
+    }
+
+    /// Remembers a person whom this call may open a session for.
+    pub fn got(&self, person: Arc<Person>, test: bool) {
+        self.people.borrow_mut().push((person, test));
+    }
+
+    /// The person of this openid, if this call got it, and whether by a test openid.
+    pub fn person(&self, openid: &str) -> Option<(Arc<Person>, bool)> {
+        self.people.borrow().iter().find(|(p, _)| p.openid == openid).cloned()
+    }
+
+    /// Remembers why an operation failed: where the plugin passes the word on, text, cause and `Retry-After` go with it.
+    pub fn failed(&self, error: Error) {
+        self.error.set(Some(error));
+    }
+
+    /// Takes the plugin's answer; false for one that is no answer, or a second one.
+    ///
+    /// # Safety
+    /// `reply` and its texts can be read now.
+    pub unsafe fn answer(&self, reply: &menlou_reply) -> bool {
+        if let Some(first) = self.reply.take() {
+            self.reply.set(Some(first));
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        let answer = unsafe { self.read_answer(reply) };
+        let good = answer.is_some();
+        self.reply.set(answer);
+        good
+    }
+
+    /// # Safety
+    /// As `answer`.
+    unsafe fn read_answer(&self, reply: &menlou_reply) -> Option<Result<Reply>> {
+        if (reply.struct_size as usize) < size_of::<menlou_reply>() {
+            return None;
+        }
+        // SAFETY: the caller's promise, here and below.
+        let data = match unsafe { reply.data.bytes() } {
+            [] => b"{}",
+            bytes => bytes,
+        };
+        if !is_json_object(data) {
+            return None;
+        }
+        let word = unsafe { host::text(reply.word) }?;
+        if word.is_empty() {
+            return Some(Ok(Reply { data: data.to_vec().into() }));
+        }
+        if word.len() > 64 || !word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+            return None;
+        }
+        let (zh, en) = unsafe { (host::text(reply.msg_zh)?, host::text(reply.msg_en)?) };
+        let said = match (zh, en) {
+            ("", "") => None,
+            (zh, "") => Some(crate::text::Text::new(zh.to_owned(), zh.to_owned())),
+            ("", en) => Some(crate::text::Text::new(en.to_owned(), en.to_owned())),
+            (zh, en) => Some(crate::text::Text::new(zh.to_owned(), en.to_owned())),
+        };
+        let mut error = match (self.error.take().filter(|e| e.word() == word), words::find(word)) {
+            (Some(ours), _) => ours,
+            (None, Some(known)) => Error::new(known),
+            (None, None) => Error::of_plugin(word.to_owned(), words::PLUGIN_FAILED.text.clone()),
+        };
+        if let Some(said) = said {
+            error = error.saying(said);
+        }
+        match serde_json::from_slice(data) {
+            Ok(Value::Object(data)) if !data.is_empty() => error = error.with_data(Value::Object(data)),
+            _ => {}
+        }
+        Some(Err(error))
+    }
+}
+
+impl Running {
+    /// Begins a call.
+    pub fn start(action: Arc<Action>, call: Call, caller: Option<Caller>) -> Self {
+        let mut texts = Vec::new();
+        let params: Vec<menlou_param> = call
+            .params
+            .as_map()
+            .iter()
+            .map(|(name, value)| {
+                let (value, kind) = match value {
+                    Value::String(text) => (str(text), MENLOU_PARAM_TEXT),
+                    other => {
+                        texts.push(other.to_string());
+                        // The text's bytes stay where they are when `texts` grows.
+                        (texts.last().map_or(menlou_str::NONE, |t| str(t)), MENLOU_PARAM_JSON)
+                    }
+                };
+                menlou_param { name: str(name), value, kind, reserved: 0 }
+            })
+            .collect();
+        let remote = call.remote.to_string();
+        let flight = Box::new(Flight {
+            action,
+            call,
+            caller,
+            waker: Cell::new(ptr::null()),
+            people: RefCell::default(),
+            error: Cell::new(None),
+            reply: Cell::new(None),
+            // Filled in below: it points into the box, which must stand first.
+            request: request(&[], menlou_str::NONE),
+            _params: params,
+            _texts: Vec::new(),
+        });
+        let flight = Box::into_raw(flight);
+        // SAFETY: from the box just made; nobody else has it. The heap bytes of texts stay where they are.
+        let (shared, view) = unsafe {
+            let f = &mut *flight;
+            texts.push(remote);
+            let remote = texts.last().map_or(menlou_str::NONE, |t| str(t));
+            f._texts = texts;
+            f.request = request(&f._params, remote);
+            fill(&mut f.request, &f.call, f.caller.as_ref(), &f.action);
+            (&*flight, &raw const (*flight).request)
+        };
+        let (entry, host, settings) =
+            (shared.action.descriptor().entry, shared.action.plugin.host(), shared.action.settings());
+        let mut running = Self { state: ptr::null_mut(), flight, refused: None };
+        // SAFETY: as the border says: `view` and `settings` live until `drop`.
+        let began = unsafe { (entry.start)(host, flight.cast(), view, settings, &mut running.state) };
+        if began != MENLOU_READY {
+            running.state = ptr::null_mut();
+            running.refused = Some(failed(began));
+        }
+        running
+    }
+}
+
+impl Future for Running {
+    type Output = Result<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(refused) = self.refused.take() {
+            return Poll::Ready(Err(refused));
+        }
+        if self.state.is_null() {
+            return Poll::Ready(Err(failed(MENLOU_ERR_INVALID)));
+        }
+        // SAFETY: made in `start`, freed in `drop`; only shared.
+        let flight = unsafe { &*self.flight };
+        flight.waker.set(context.waker());
+        // SAFETY: `state` came from `start`, was not dropped, and is polled by one owner.
+        let polled = unsafe { (flight.action.descriptor().entry.poll)(self.state, self.flight.cast()) };
+        flight.waker.set(ptr::null());
+        match polled {
+            MENLOU_PENDING => Poll::Pending,
+            MENLOU_READY => Poll::Ready(flight.reply.take().unwrap_or_else(|| {
+                Err(Error::new(&words::PLUGIN_FAILED).because("the plugin ended without a valid answer"))
+            })),
+            other => Poll::Ready(Err(failed(other))),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SAFETY: `state` came from `start` and is dropped once; the flight outlives it.
+        unsafe {
+            if !self.state.is_null() {
+                ((*self.flight).action.descriptor().entry.drop)(self.state);
+            }
+            drop(Box::from_raw(self.flight));
+        }
+    }
+}
+
+fn failed(code: i32) -> Error {
+    let cause = match code {
+        MENLOU_ERR_PANIC => "the plugin panicked".to_owned(),
+        other => format!("the plugin gave up with code {other}"),
+    };
+    Error::new(&words::PLUGIN_FAILED).because(cause)
+}
+
+fn str(text: &str) -> menlou_str {
+    menlou_str::new(text.as_bytes())
+}
+
+fn request(params: &[menlou_param], remote_ip: menlou_str) -> menlou_request {
+    menlou_request {
+        struct_size: size_of::<menlou_request>() as u32,
+        reserved: 0,
+        deadline_unix_ms: 0,
+        method: menlou_str::NONE,
+        path: menlou_str::NONE,
+        tenant: menlou_str::NONE,
+        action: menlou_str::NONE,
+        request_id: menlou_str::NONE,
+        remote_ip,
+        language: menlou_str::NONE,
+        params: params.as_ptr(),
+        params_len: params.len(),
+        body: menlou_str::NONE,
+        platform: menlou_str::NONE,
+        openid: menlou_str::NONE,
+        user_id: 0,
+        user_name: menlou_str::NONE,
+        user_avatar_url: menlou_str::NONE,
+    }
+}
+
+fn fill(request: &mut menlou_request, call: &Call, caller: Option<&Caller>, action: &Action) {
+    request.deadline_unix_ms = call.deadline_unix_ms;
+    request.method = str(call.method.as_str());
+    request.path = str(&call.path);
+    request.tenant = str(&action.scope.tenant);
+    request.action = str(&call.action);
+    request.request_id = str(&call.id);
+    request.language = str(call.language.tag());
+    request.body = menlou_str::new(&call.body);
+    if let Some(caller) = caller {
+        request.platform = str(&caller.session.platform);
+        request.openid = str(&caller.session.openid);
+        if let Some(user) = &caller.user {
+            request.user_id = user.id;
+            request.user_name = str(&user.name);
+            request.user_avatar_url = str(&user.avatar_url);
+        }
+    }
+}
+
+/// Text is checked, not trusted; nothing is kept of what is parsed.
+fn is_json_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
+        && std::str::from_utf8(bytes).is_ok_and(|t| serde_json::from_str::<serde::de::IgnoredAny>(t).is_ok())
+}

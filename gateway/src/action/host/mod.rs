@@ -1,0 +1,278 @@
+//! The table of functions that a plugin gets: each checks what it is given, and answers within the call's tenant.
+//!
+//! SAFETY of all that is `unsafe` here: plugins call these functions as the border (`plugins/abi`) says, with calls,
+//! operations and wakers that they got from the gateway, and texts that can be read during the call.
+
+mod outside;
+mod people;
+mod sessions;
+
+use super::{
+    flight::Flight,
+    operation::{Operation, Work},
+};
+use aws_lc_rs::{hmac, rand};
+use menlou_abi::*;
+use std::{
+    ffi::c_void,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+    task::{Context, Waker},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// The longest text or body that a plugin may hand over in one argument, in bytes.
+const LONGEST: usize = 16 << 20;
+
+/// Makes the table for the plugin of this name. Both live as long as the process, as the border promises.
+pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
+    let context = ptr::from_ref::<&'static str>(Box::leak(Box::new(plugin))).cast_mut().cast::<c_void>();
+    Box::leak(Box::new(menlou_host {
+        struct_size: size_of::<menlou_host>() as u32,
+        abi_major: MENLOU_ABI_MAJOR,
+        abi_minor: MENLOU_ABI_MINOR,
+        context,
+        log_enabled,
+        log,
+        now_unix_ms,
+        random,
+        hmac_sha256,
+        fault,
+        header,
+        exchange: outside::exchange,
+        test_identity: outside::test_identity,
+        session_open: sessions::open,
+        session_current: sessions::current,
+        session_end: sessions::end,
+        phone_number: outside::phone_number,
+        user_find: people::find,
+        user_bind_new: people::bind_new,
+        user_bind_phone: people::bind_phone,
+        user_bind_external: people::bind_external,
+        user_bind_password: people::bind_password,
+        user_unbind: people::unbind,
+        user_update: people::update,
+        http_send: outside::http_send,
+        sleep_ms: outside::sleep_ms,
+        op_poll,
+        op_drop,
+        reply,
+        waker_clone,
+        waker_wake,
+        waker_drop,
+    }))
+}
+
+/// A text from a plugin, if it is one; "" where it was not given.
+///
+/// # Safety
+/// The bytes of `s` can be read for `'a`.
+pub(super) unsafe fn text<'a>(s: menlou_str) -> Option<&'a str> {
+    if s.len > LONGEST {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    std::str::from_utf8(unsafe { s.bytes() }).ok()
+}
+
+/// Nothing unwinds into a plugin: it may be C.
+fn guard<T>(otherwise: T, f: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or(otherwise)
+}
+
+/// Begins an operation of a call. `None` from `f` means that the arguments are no good.
+///
+/// # Safety
+/// `call` is a call that the plugin is inside of.
+unsafe fn begin(call: *mut menlou_call, f: impl FnOnce(&Flight) -> Option<Work>) -> *mut menlou_op {
+    guard(ptr::null_mut(), || {
+        // SAFETY: every call that a plugin has is a `Flight`, which outlives its use.
+        let flight = unsafe { call.cast::<Flight>().as_ref() };
+        Operation::hand_out(flight.and_then(f))
+    })
+}
+
+unsafe extern "C" fn log_enabled(_: *const menlou_host, level: u32) -> i32 {
+    i32::from(match level {
+        MENLOU_LOG_ERROR => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
+        MENLOU_LOG_WARN => tracing::enabled!(target: "plugin", tracing::Level::WARN),
+        MENLOU_LOG_INFO => tracing::enabled!(target: "plugin", tracing::Level::INFO),
+        MENLOU_LOG_DEBUG => tracing::enabled!(target: "plugin", tracing::Level::DEBUG),
+        _ => tracing::enabled!(target: "plugin", tracing::Level::TRACE),
+    })
+}
+
+unsafe extern "C" fn log(
+    host: *const menlou_host,
+    call: *const menlou_call,
+    level: u32,
+    message: menlou_str,
+    fields: *const menlou_kv,
+    fields_len: usize,
+) {
+    guard((), || {
+        // SAFETY: see above; the context is the name that `table` put there.
+        let (plugin, flight) = unsafe { (*(*host).context.cast::<&'static str>(), call.cast::<Flight>().as_ref()) };
+        // SAFETY: see above.
+        let mut line = unsafe { printable(message) };
+        for i in 0..fields_len.min(32) {
+            // SAFETY: see above: there are `fields_len` of them.
+            unsafe {
+                let field = &*fields.add(i);
+                line += &format!(" {}={}", printable(field.key), printable(field.value));
+            }
+        }
+        let (tenant, action, id) = flight.map_or(("", "", ""), |f| (&*f.action.scope.tenant, &*f.call.action, &*f.call.id));
+        macro_rules! event {
+            ($level:ident) => {
+                tracing::event!(target: "plugin", tracing::Level::$level, plugin, tenant, action, request_id = id, "{line}")
+            };
+        }
+        match level {
+            MENLOU_LOG_ERROR => event!(ERROR),
+            MENLOU_LOG_WARN => event!(WARN),
+            MENLOU_LOG_INFO => event!(INFO),
+            MENLOU_LOG_DEBUG => event!(DEBUG),
+            _ => event!(TRACE),
+        }
+    });
+}
+
+/// A plugin's text for the log: bounded, and on one line.
+///
+/// # Safety
+/// As [`text`].
+unsafe fn printable(s: menlou_str) -> String {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { s.bytes() };
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+unsafe extern "C" fn now_unix_ms(_: *const menlou_host) -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+unsafe extern "C" fn random(_: *const menlou_host, out: *mut u8, len: usize) -> i32 {
+    guard(MENLOU_ERR_FAILED, || {
+        if out.is_null() || len > 1 << 20 {
+            return MENLOU_ERR_INVALID;
+        }
+        // Into our own bytes first: the plugin's may not be initialised.
+        let mut bytes = vec![0; len];
+        match rand::fill(&mut bytes) {
+            Ok(()) => {
+                // SAFETY: see above: `out` has room for `len` bytes.
+                unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), out, len) };
+                MENLOU_READY
+            }
+            Err(_) => MENLOU_ERR_FAILED,
+        }
+    })
+}
+
+unsafe extern "C" fn hmac_sha256(_: *const menlou_host, key: menlou_str, message: menlou_str, out: *mut u8) -> i32 {
+    guard(MENLOU_ERR_FAILED, || {
+        if out.is_null() {
+            return MENLOU_ERR_INVALID;
+        }
+        // SAFETY: see above: `out` has room for 32 bytes.
+        unsafe {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, key.bytes());
+            let tag = hmac::sign(&key, message.bytes());
+            ptr::copy_nonoverlapping(tag.as_ref().as_ptr(), out, 32);
+        }
+        MENLOU_READY
+    })
+}
+
+unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh: menlou_str, msg_en: menlou_str) {
+    guard((), || {
+        // SAFETY: see above; `setup` is the list that `Action::new` handed out.
+        unsafe {
+            if let Some(faults) = setup.cast::<super::live::SettingsFaults>().as_mut() {
+                faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
+            }
+        }
+    });
+}
+
+unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut menlou_str) -> i32 {
+    guard(MENLOU_ERR_FAILED, || {
+        // SAFETY: see above.
+        let (flight, name) = unsafe { (call.cast::<Flight>().as_ref(), text(name)) };
+        let (Some(flight), Some(name), false) = (flight, name, out.is_null()) else { return MENLOU_ERR_INVALID };
+        match flight.call.headers.get(name).and_then(|v| v.to_str().ok()) {
+            Some(value) => {
+                // SAFETY: see above; the headers live as long as the call.
+                unsafe { *out = menlou_str::new(value.as_bytes()) };
+                MENLOU_READY
+            }
+            None => MENLOU_ERR_NOT_FOUND,
+        }
+    })
+}
+
+unsafe extern "C" fn op_poll(call: *mut menlou_call, op: *mut menlou_op, outcome: *mut menlou_outcome) -> i32 {
+    guard(MENLOU_ERR_FAILED, || {
+        // SAFETY: see above; an operation belongs to one plugin, which polls it on one thread at a time.
+        let (flight, op, outcome) =
+            unsafe { (call.cast::<Flight>().as_ref(), op.cast::<Operation>().as_mut(), outcome.as_mut()) };
+        let (Some(flight), Some(op), Some(outcome)) = (flight, op, outcome) else { return MENLOU_ERR_INVALID };
+        // SAFETY: set to the poller's waker while `poll` runs, NULL else.
+        let waker = unsafe { flight.waker.get().as_ref() };
+        match waker {
+            Some(waker) if outcome.struct_size as usize >= size_of::<menlou_outcome>() => {
+                op.poll(flight, &mut Context::from_waker(waker), outcome)
+            }
+            _ => MENLOU_ERR_INVALID,
+        }
+    })
+}
+
+unsafe extern "C" fn op_drop(op: *mut menlou_op) {
+    guard((), || {
+        if !op.is_null() {
+            // SAFETY: see above: handed out by `Operation::hand_out`, and given back once.
+            drop(unsafe { Box::from_raw(op.cast::<Operation>()) });
+        }
+    });
+}
+
+unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -> i32 {
+    guard(MENLOU_ERR_FAILED, || {
+        // SAFETY: see above.
+        unsafe {
+            match (call.cast::<Flight>().as_ref(), reply.as_ref()) {
+                (Some(flight), Some(reply)) if flight.answer(reply) => MENLOU_READY,
+                _ => MENLOU_ERR_INVALID,
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn waker_clone(call: *mut menlou_call) -> *mut menlou_waker {
+    guard(ptr::null_mut(), || {
+        // SAFETY: see above.
+        let waker = unsafe { call.cast::<Flight>().as_ref().and_then(|f| f.waker.get().as_ref()) };
+        Box::into_raw(Box::new(waker.cloned().unwrap_or_else(|| Waker::noop().clone()))).cast()
+    })
+}
+
+unsafe extern "C" fn waker_wake(waker: *const menlou_waker) {
+    guard((), || {
+        // SAFETY: see above.
+        if let Some(waker) = unsafe { waker.cast::<Waker>().as_ref() } {
+            waker.wake_by_ref();
+        }
+    });
+}
+
+unsafe extern "C" fn waker_drop(waker: *mut menlou_waker) {
+    guard((), || {
+        if !waker.is_null() {
+            // SAFETY: see above: handed out by `waker_clone`, and given back once.
+            drop(unsafe { Box::from_raw(waker.cast::<Waker>()) });
+        }
+    });
+}

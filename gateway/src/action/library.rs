@@ -1,0 +1,91 @@
+//! The plugins of a folder: each loaded or refused with its reason, and the catalogue of their actions.
+
+use super::{descriptor::Descriptor, plugin::Plugin, refusal::Refusal};
+use crate::config::fault::nearest;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tempfile::TempDir;
+
+/// What a folder of plugins came to.
+pub struct Library {
+    plugins: Vec<Arc<Plugin>>,
+    refused: Vec<Refused>,
+    /// By the action's name: its plugin, and its place there.
+    catalogue: BTreeMap<String, (Arc<Plugin>, usize)>,
+    // Private copies live here while they are being loaded.
+    _private: TempDir,
+}
+
+/// A file that was not taken.
+#[derive(Debug)]
+pub struct Refused {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub why: Refusal,
+}
+
+impl Library {
+    /// Loads every `.so` of a folder, in the order of their names. One bad file takes nothing else down.
+    ///
+    /// # Errors
+    /// Where the folder can't be read, or there is no place for private copies.
+    pub fn load(folder: &Path) -> io::Result<Self> {
+        let private = tempfile::Builder::new().prefix("menlou-plugins-").tempdir()?;
+        let mut files: Vec<PathBuf> = fs::read_dir(folder)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|e| e == "so"))
+            .collect();
+        files.sort();
+        let (mut plugins, mut refused) = (Vec::<Arc<Plugin>>::new(), Vec::new());
+        let mut catalogue = BTreeMap::<String, (Arc<Plugin>, usize)>::new();
+        for path in files {
+            let loaded = Plugin::load(&path, private.path()).and_then(|plugin| {
+                let clash = plugin.actions.iter().find_map(|a| Some((a, catalogue.get(&a.name)?)));
+                match clash {
+                    Some((action, (other, _))) => Err(Refusal::Clash(action.name.clone(), other.name.into())),
+                    None => Ok(Arc::new(plugin)),
+                }
+            });
+            match loaded {
+                Ok(plugin) => {
+                    for (index, action) in plugin.actions.iter().enumerate() {
+                        catalogue.insert(action.name.clone(), (plugin.clone(), index));
+                    }
+                    plugins.push(plugin);
+                }
+                Err(why) => refused.push(Refused { path, why }),
+            }
+        }
+        Ok(Self { plugins, refused, catalogue, _private: private })
+    }
+
+    /// The plugins that were loaded.
+    pub fn plugins(&self) -> &[Arc<Plugin>] {
+        &self.plugins
+    }
+
+    /// The files that were refused.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    /// The action of this name: its plugin, and which of its actions it is.
+    pub fn find(&self, action: &str) -> Option<(&Arc<Plugin>, usize)> {
+        self.catalogue.get(action).map(|(plugin, index)| (plugin, *index))
+    }
+
+    /// Every action that tenants can switch on.
+    pub fn actions(&self) -> impl Iterator<Item = &Descriptor> {
+        self.catalogue.values().map(|(plugin, index)| &plugin.actions[*index])
+    }
+
+    /// The action whose name is nearest to `wrong`, if any is near.
+    pub fn nearest(&self, wrong: &str) -> Option<&str> {
+        nearest(wrong, self.catalogue.keys().map(String::as_str))
+    }
+}

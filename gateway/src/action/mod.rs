@@ -1,0 +1,20 @@
+//! Actions: plugins loaded from a folder, and one tenant's use of them.
+
+mod descriptor;
+mod elf;
+mod flight;
+mod host;
+mod library;
+mod live;
+mod operation;
+mod params;
+mod plugin;
+mod refusal;
+mod services;
+
+pub use descriptor::Descriptor;
+pub use library::{Library, Refused};
+pub use live::Action;
+pub use plugin::Plugin;
+pub use refusal::Refusal;
+pub use services::{Scope, Services};

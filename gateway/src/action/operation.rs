@@ -1,0 +1,97 @@
+//! One operation that a plugin asked of the gateway: a future, and what it came to.
+
+use super::flight::Flight;
+use crate::{error::Result, platform::Person};
+use bytes::Bytes;
+use menlou_abi::*;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// What an operation gives.
+pub(super) enum Done {
+    /// It happened.
+    Nothing,
+    /// There is no such thing.
+    NotFound,
+    /// JSON for the plugin.
+    Json(serde_json::Value),
+    /// A person, whom the call may open a session for from now on.
+    Person { person: Arc<Person>, test: bool },
+    /// Another server's answer.
+    Http { status: u16, body: Bytes },
+}
+
+/// The work of an operation.
+pub(super) type Work = Pin<Box<dyn Future<Output = Result<Done>> + Send>>;
+
+/// An operation, owned by the plugin until `op_drop`.
+pub(super) struct Operation {
+    work: Option<Work>,
+    status: i32,
+    http_status: u16,
+    word: String,
+    data: Bytes,
+}
+
+impl Operation {
+    /// Hands an operation out; `None`, for arguments that are no good, is NULL.
+    pub fn hand_out(work: Option<Work>) -> *mut menlou_op {
+        match work {
+            Some(work) => Box::into_raw(Box::new(Self {
+                work: Some(work),
+                status: MENLOU_ERR_FAILED,
+                http_status: 0,
+                word: String::new(),
+                data: Bytes::new(),
+            }))
+            .cast(),
+            None => std::ptr::null_mut(),
+        }
+    }
+
+    /// Goes on with it, waking the call's own task where it must wait.
+    pub fn poll(&mut self, flight: &Flight, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> i32 {
+        if let Some(work) = &mut self.work {
+            match work.as_mut().poll(context) {
+                Poll::Pending => return MENLOU_PENDING,
+                Poll::Ready(result) => {
+                    self.work = None;
+                    self.finish(flight, result);
+                }
+            }
+        }
+        outcome.status = self.status;
+        outcome.http_status = self.http_status.into();
+        outcome.word = menlou_str::new(self.word.as_bytes());
+        outcome.data = menlou_str::new(&self.data);
+        MENLOU_READY
+    }
+
+    fn finish(&mut self, flight: &Flight, result: Result<Done>) {
+        self.status = MENLOU_READY;
+        match result {
+            Ok(Done::Nothing) => {}
+            Ok(Done::NotFound) => self.status = MENLOU_ERR_NOT_FOUND,
+            Ok(Done::Json(value)) => self.data = value.to_string().into(),
+            Ok(Done::Person { person, test }) => {
+                let mut told = serde_json::json!({ "openid": person.openid });
+                if let Some(unionid) = &person.unionid {
+                    told["unionid"] = unionid.as_str().into();
+                }
+                self.data = told.to_string().into();
+                flight.got(person, test);
+            }
+            Ok(Done::Http { status, body }) => (self.http_status, self.data) = (status, body),
+            Err(error) => {
+                self.status = MENLOU_ERR_WORD;
+                self.word = error.word().to_owned();
+                self.data = error.data().map(|d| d.to_string().into()).unwrap_or_default();
+                flight.failed(error);
+            }
+        }
+    }
+}

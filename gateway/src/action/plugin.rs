@@ -1,0 +1,155 @@
+//! One loaded library: checked, copied to a path of its own, opened, asked what it is. It is never unloaded.
+
+use super::{
+    descriptor::{Descriptor, text},
+    elf, host,
+    refusal::Refusal,
+};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use menlou_abi::*;
+use std::{
+    collections::HashSet,
+    error::Error as _,
+    fs::File,
+    io::{Read, Write},
+    mem::{ManuallyDrop, offset_of},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+/// A file that was written to more recently than this may still be on its way.
+const SETTLED: Duration = Duration::from_millis(300);
+/// No plugin is larger, in bytes.
+const LARGEST: u64 = 256 << 20;
+
+/// A plugin that can be called.
+pub struct Plugin {
+    /// Its name, which is its file's.
+    pub name: &'static str,
+    /// Its own version.
+    pub version: String,
+    /// Its actions.
+    pub actions: Vec<Descriptor>,
+    host: &'static menlou_host,
+    // Never unloaded: code that has run may have left destructors and threads behind.
+    _library: ManuallyDrop<Library>,
+}
+
+impl Plugin {
+    /// Loads the plugin in `path` through a private copy in `private`, a folder that only we write to: the system's
+    /// loader knows libraries by path, and maps the file, so it must never see the operator's. Blocks: it waits until
+    /// the file has stopped changing.
+    pub fn load(path: &Path, private: &Path) -> Result<Self, Refusal> {
+        let bytes = read_settled(path)?;
+        let note = elf::check(&bytes)?;
+        let mut copy = tempfile::Builder::new()
+            .prefix(&note.name)
+            .suffix(".so")
+            .tempfile_in(private)
+            .map_err(|e| Refusal::Unreadable(format!("no private copy could be made: {e}")))?;
+        copy.write_all(&bytes).map_err(|e| Refusal::Unreadable(format!("no private copy could be made: {e}")))?;
+        // SAFETY: its constructors run. It is a whole library with our note; that its code is trusted is the border's premise.
+        let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) }
+            .map_err(|e| Refusal::NotLoaded(reason(&e)))?;
+        let library = ManuallyDrop::new(library);
+        // SAFETY: our note says that the symbol is what the border says.
+        let plugin = unsafe {
+            let entry = library.get::<menlou_plugin_entry>(ENTRY_SYMBOL).map_err(|_| Refusal::NoEntry)?;
+            entry(MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR).as_ref().ok_or(Refusal::NoEntry)?
+        };
+        check(plugin)?;
+        // SAFETY: a descriptor lives as long as the process, and so does what it points to.
+        let (name, version) = unsafe { (text(plugin.name, "name")?, text(plugin.version, "version")?) };
+        if path.file_stem().is_none_or(|stem| stem != name.as_str()) {
+            return Err(Refusal::OtherName(name));
+        }
+        // SAFETY: as above; `actions_len` of them.
+        let raw = match plugin.actions.is_null() {
+            true => &[],
+            false => unsafe { std::slice::from_raw_parts(plugin.actions, plugin.actions_len) },
+        };
+        // SAFETY: as above.
+        let actions = raw.iter().map(|a| unsafe { Descriptor::read(a) }).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = HashSet::new();
+        if let Some(twice) = actions.iter().find(|a| !seen.insert(&a.name)) {
+            return Err(Refusal::BadDescriptor(format!("it has two actions {:?}", twice.name)));
+        }
+        if actions.is_empty() {
+            return Err(Refusal::BadDescriptor("it has no actions".into()));
+        }
+        let name: &'static str = name.leak(); // the host table, which lives for ever, has it too
+        let host = host::table(name);
+        if let Some(init) = plugin.init {
+            // SAFETY: `host` lives for ever.
+            match unsafe { init(host) } {
+                MENLOU_READY => {}
+                code => return Err(Refusal::InitFailed(code)),
+            }
+        }
+        Ok(Self { name, version, actions, host, _library: library })
+    }
+
+    /// The table that its functions get.
+    pub(super) fn host(&self) -> &'static menlou_host {
+        self.host
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+fn check(plugin: &menlou_plugin) -> Result<(), Refusal> {
+    if plugin.magic != MAGIC {
+        return Err(Refusal::BadDescriptor("its magic is wrong".into()));
+    }
+    let abi = (plugin.abi_major, plugin.abi_minor);
+    if abi.0 != MENLOU_ABI_MAJOR {
+        return Err(Refusal::OtherAbi(abi, (MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR)));
+    }
+    let needed = offset_of!(menlou_plugin, init) + size_of::<Option<unsafe extern "C" fn(*const menlou_host) -> i32>>();
+    if (plugin.struct_size as usize) < needed || !elf::released(&plugin.sizes, abi.1) {
+        return Err(Refusal::OtherHeader(abi));
+    }
+    if plugin.flags & MENLOU_FLAG_CONTAINS_PANICS == 0 {
+        return Err(Refusal::Aborts);
+    }
+    if plugin.actions_len > 1024 {
+        return Err(Refusal::BadDescriptor("it has more than 1024 actions".into()));
+    }
+    Ok(())
+}
+
+/// libloading's own text says only that it failed; the reason is its source.
+fn reason(e: &libloading::Error) -> String {
+    e.source().map_or_else(|| e.to_string(), ToString::to_string)
+}
+
+/// Reads a file once it has stopped changing; a few seconds are given for that.
+fn read_settled(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let unreadable = |e: std::io::Error| Refusal::Unreadable(e.to_string());
+    for _ in 0..20 {
+        let mut file = File::open(path).map_err(unreadable)?;
+        let before = file.metadata().map_err(unreadable)?;
+        if !before.is_file() {
+            return Err(Refusal::NotALibrary);
+        }
+        if before.len() > LARGEST {
+            return Err(Refusal::Unreadable(format!("larger than {LARGEST} bytes")));
+        }
+        let modified = before.modified().map_err(unreadable)?;
+        let age = SystemTime::now().duration_since(modified).unwrap_or(SETTLED);
+        if age >= SETTLED {
+            let mut bytes = Vec::with_capacity(before.len() as usize);
+            file.by_ref().take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
+            let after = file.metadata().map_err(unreadable)?;
+            if after.len() == bytes.len() as u64 && after.modified().is_ok_and(|m| m == modified) {
+                return Ok(bytes);
+            }
+        }
+        std::thread::sleep(SETTLED.saturating_sub(age).max(Duration::from_millis(50)));
+    }
+    Err(Refusal::Incomplete)
+}
