@@ -11,6 +11,7 @@ use serde_json::{Map, Number, Value};
 use std::{
     collections::BTreeMap,
     fmt,
+    io::Read,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -95,16 +96,7 @@ impl Document {
     /// # Errors
     /// As [`Self::parse`], or the file can't be read.
     pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
-        use std::io::Read as _;
-        let mut bytes = Vec::new();
-        // One byte more than fits tells that there is too much, without reading all of it.
-        let read = std::fs::File::open(path).and_then(|f| f.take(LARGEST as u64 + 1).read_to_end(&mut bytes));
-        match read {
-            Ok(_) => Self::parse(path, &bytes),
-            Err(e) => {
-                Err(vec![Fault::in_file(path, Text::new(format!("无法读取：{e}"), format!("can't be read: {e}")))])
-            }
-        }
+        read(path).map_err(|text| vec![Fault::in_file(path, text)]).and_then(|bytes| Self::parse(path, &bytes))
     }
 
     /// Where it was read from.
@@ -180,6 +172,19 @@ impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document").field("path", &self.source.path).finish_non_exhaustive()
     }
+}
+
+/// At most one byte more than fits: that tells that there is too much, without reading all of it.
+fn read(path: &Path) -> Result<Vec<u8>, Text> {
+    let unreadable = |e: std::io::Error| Text::new(format!("无法读取：{e}"), format!("can't be read: {e}"));
+    // Reading a pipe could wait for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Text::fixed("不是普通文件", "is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 /// Puts faults in the order of the file.

@@ -330,7 +330,10 @@ impl Merged {
                 "[admin] 与 [server] 的 listen 不能相同",
                 "[admin] and [server] can't listen on the same address",
             );
-            faults.push(self.fault("/admin/listen", text, true));
+            // Where only a variable was set, no file can be shown.
+            let of_variable = self.variables.contains_key("/server/listen");
+            let pointer = if of_variable { "/server/listen" } else { "/admin/listen" };
+            faults.push(self.fault(pointer, text, true));
         }
         faults
     }
