@@ -4,10 +4,13 @@ use super::{
     check,
     fault::{MOST, Place, Spot},
     mask,
+    schema::escape,
 };
 pub use super::{fault::Fault, schema::Schema};
 use crate::text::Text;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
+use serde_path_to_error::Segment;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -144,6 +147,23 @@ impl Document {
         }
         sort(&mut faults);
         faults
+    }
+
+    /// The value as `T`, once it has been checked with the schema of `T`.
+    ///
+    /// # Errors
+    /// What the schema lets through and `T` does not, such as `1.0` for an integer.
+    pub(super) fn typed<T: DeserializeOwned>(&self, value: &Value) -> Result<T, Fault> {
+        serde_path_to_error::deserialize(value).map_err(|e| {
+            let pointer = e.path().iter().fold(String::new(), |pointer, segment| match segment {
+                Segment::Seq { index } => format!("{pointer}/{index}"),
+                Segment::Map { key } => format!("{pointer}/{}", escape(key)),
+                Segment::Enum { .. } | Segment::Unknown => pointer,
+            });
+            // The error's own words hold the value.
+            let text = Text::fixed("此处的值类型不对", "this value is of the wrong type");
+            self.fault_at(&pointer, text)
+        })
     }
 
     /// A fault of the value at `pointer` (of what is nearest above it, where there is none). The value is masked where

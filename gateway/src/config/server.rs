@@ -219,14 +219,10 @@ impl Config {
         let users = address("/store/users", ["postgres://", "postgresql://"]);
         load::sort(&mut faults);
         faults.extend(of_variables);
-        let mut config: Self = match serde_path_to_error::deserialize(&merged.value) {
-            Ok(config) if faults.is_empty() => config,
-            // The schema has said more, and better, unless it has missed something.
-            Err(e) if faults.is_empty() => {
-                return Err(vec![merged.fault("", Text::new(e.to_string(), e.to_string()), false)]);
-            }
-            _ => return Err(faults),
-        };
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut config: Self = merged.doc.typed(&merged.value).map_err(|fault| vec![fault])?;
         config.tenants.dir = merged.folder("/tenants/dir").join(&config.tenants.dir);
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
         config.store.path = merged.folder("/store/path").join(&config.store.path);

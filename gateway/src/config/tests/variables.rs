@@ -143,3 +143,9 @@ fn a_file_that_can_not_be_read_is_a_fault() {
         assert_eq!((faults.len(), faults[0].file()), (1, Some(path)));
     }
 }
+
+#[test]
+fn what_only_the_typed_config_refuses_is_a_fault_at_its_place() {
+    let found = load(Some("[server]\nmax_calls = 7.0\n"), &[]).unwrap_err();
+    assert!(found.contains("menlou.toml:2:13") && found.contains("wrong type"), "{found}");
+}
