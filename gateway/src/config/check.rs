@@ -72,9 +72,8 @@ impl Check<'_> {
     fn open(&self, pointer: &str) -> bool {
         let scalar = |v: &Value| !v.is_object() && !v.is_array();
         let plain = match self.root.pointer(pointer) {
-            Some(Value::Array(items)) => items.iter().all(scalar),
-            // An address may hold a password.
-            Some(Value::String(s)) if s.contains("://") && s.contains('@') => false,
+            Some(Value::Array(items)) => items.iter().all(|v| scalar(v) && !v.as_str().is_some_and(may_hold_secret)),
+            Some(Value::String(s)) => !may_hold_secret(s),
             Some(value) => scalar(value),
             None => false,
         };
@@ -176,6 +175,14 @@ impl Check<'_> {
             format!("{en} must be {one_of}{}{near_en}", list(", ")),
         )
     }
+}
+
+/// Whether a wrong value had better not be shown, though it stands where no secret belongs: two lines swapped, a quote
+/// that swallowed the next line, an address with a password.
+fn may_hold_secret(value: &str) -> bool {
+    value.contains(['"', '\'', '=', '\n'])
+        || (value.contains("://") && value.contains('@'))
+        || value.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| run.len() >= 16)
 }
 
 fn unknown_key(key: &str, known: &BTreeSet<&str>) -> Text {

@@ -4,13 +4,17 @@ use super::{
     check,
     fault::{MOST, Place, Spot},
     mask,
+    schema::escape,
 };
 pub use super::{fault::Fault, schema::Schema};
 use crate::text::Text;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
+use serde_path_to_error::Segment;
 use std::{
     collections::BTreeMap,
     fmt,
+    io::Read,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -95,16 +99,7 @@ impl Document {
     /// # Errors
     /// As [`Self::parse`], or the file can't be read.
     pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
-        use std::io::Read as _;
-        let mut bytes = Vec::new();
-        // One byte more than fits tells that there is too much, without reading all of it.
-        let read = std::fs::File::open(path).and_then(|f| f.take(LARGEST as u64 + 1).read_to_end(&mut bytes));
-        match read {
-            Ok(_) => Self::parse(path, &bytes),
-            Err(e) => {
-                Err(vec![Fault::in_file(path, Text::new(format!("无法读取：{e}"), format!("can't be read: {e}")))])
-            }
-        }
+        read(path).map_err(|text| vec![Fault::in_file(path, text)]).and_then(|bytes| Self::parse(path, &bytes))
     }
 
     /// Where it was read from.
@@ -154,6 +149,23 @@ impl Document {
         faults
     }
 
+    /// The value as `T`, once it has been checked with the schema of `T`.
+    ///
+    /// # Errors
+    /// What the schema lets through and `T` does not, such as `1.0` for an integer.
+    pub(super) fn typed<T: DeserializeOwned>(&self, value: &Value) -> Result<T, Fault> {
+        serde_path_to_error::deserialize(value).map_err(|e| {
+            let pointer = e.path().iter().fold(String::new(), |pointer, segment| match segment {
+                Segment::Seq { index } => format!("{pointer}/{index}"),
+                Segment::Map { key } => format!("{pointer}/{}", escape(key)),
+                Segment::Enum { .. } | Segment::Unknown => pointer,
+            });
+            // The error's own words hold the value.
+            let text = Text::fixed("此处的值类型不对", "this value is of the wrong type");
+            self.fault_at(&pointer, text)
+        })
+    }
+
     /// A fault of the value at `pointer` (of what is nearest above it, where there is none). The value is masked where
     /// the line is shown.
     pub fn fault_at(&self, pointer: &str, text: Text) -> Fault {
@@ -180,6 +192,19 @@ impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document").field("path", &self.source.path).finish_non_exhaustive()
     }
+}
+
+/// At most one byte more than fits: that tells that there is too much, without reading all of it.
+fn read(path: &Path) -> Result<Vec<u8>, Text> {
+    let unreadable = |e: std::io::Error| Text::new(format!("无法读取：{e}"), format!("can't be read: {e}"));
+    // Reading a pipe could wait for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Text::fixed("不是普通文件", "is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 /// Puts faults in the order of the file.

@@ -130,10 +130,11 @@ fn read(path: &Path) -> Result<SecretString, Text> {
         Text::new(format!("无法读取密钥文件 {shown}：{e}"), format!("the secret's file {shown} can't be read: {e}"))
     };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.is_dir() {
+    // Reading a pipe could wait for ever.
+    if !metadata.is_file() {
         return Err(Text::new(
-            format!("密钥文件 {shown} 是一个文件夹"),
-            format!("the secret's file {shown} is a folder"),
+            format!("密钥文件 {shown} 不是普通文件"),
+            format!("the secret's file {shown} is a folder or no regular file"),
         ));
     }
     let mut bytes = Vec::new();
@@ -248,7 +249,8 @@ mod tests {
             ("env:MISSING", "MISSING is not set"),
             ("env:BLANK", "BLANK is empty"),
             ("file:none", "none can't be read"),
-            ("file:.", "is a folder"),
+            ("file:.", "is a folder or no regular file"),
+            ("file:/dev/zero", "is a folder or no regular file"),
             ("file:empty", "is empty"),
             ("file:binary", "is not UTF-8"),
             ("file:large", "is larger than 64 KiB"),

@@ -219,14 +219,10 @@ impl Config {
         let users = address("/store/users", ["postgres://", "postgresql://"]);
         load::sort(&mut faults);
         faults.extend(of_variables);
-        let mut config: Self = match serde_path_to_error::deserialize(&merged.value) {
-            Ok(config) if faults.is_empty() => config,
-            // The schema has said more, and better, unless it has missed something.
-            Err(e) if faults.is_empty() => {
-                return Err(vec![merged.fault("", Text::new(e.to_string(), e.to_string()), false)]);
-            }
-            _ => return Err(faults),
-        };
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut config: Self = merged.doc.typed(&merged.value).map_err(|fault| vec![fault])?;
         config.tenants.dir = merged.folder("/tenants/dir").join(&config.tenants.dir);
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
         config.store.path = merged.folder("/store/path").join(&config.store.path);
@@ -330,7 +326,10 @@ impl Merged {
                 "[admin] 与 [server] 的 listen 不能相同",
                 "[admin] and [server] can't listen on the same address",
             );
-            faults.push(self.fault("/admin/listen", text, true));
+            // Where only a variable was set, no file can be shown.
+            let of_variable = self.variables.contains_key("/server/listen");
+            let pointer = if of_variable { "/server/listen" } else { "/admin/listen" };
+            faults.push(self.fault(pointer, text, true));
         }
         faults
     }

@@ -191,8 +191,7 @@ impl TenantFile {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let mut file: Self = serde_path_to_error::deserialize(doc.value("").unwrap_or(&Value::Null))
-            .map_err(|e| vec![doc.fault_at("", Text::new(e.to_string(), e.to_string()))])?;
+        let mut file: Self = doc.typed(doc.value("").unwrap_or(&Value::Null)).map_err(|fault| vec![fault])?;
         if let Some(wechat) = &mut file.wechat {
             wechat.secret = wechat.secret.clone().based(doc.folder());
             wechat.base_url.truncate(wechat.base_url.trim_end_matches('/').len());

@@ -59,6 +59,26 @@ proptest! {
         }
         holds(&bytes);
     }
+
+    #[test]
+    fn a_broken_file_never_shows_its_secret(
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0..12_usize, "[a-z \n\"'#,{}]{0,4}"), 0..8),
+    ) {
+        let mut text = "name = 'x'\n[wechat]\nappid = 'wx1'\nsecret = \"HUNTERHUNTERHUNTER\"\n[actions.a]\nkey = '''\nHUNTERHUNTERHUNTER\nHUNTERHUNTERHUNTER'''\nx = {k = 'HUNTERHUNTERHUNTER'}\n".to_owned();
+        for (at, length, insert) in cuts {
+            let from = at.index(text.len() + 1);
+            let to = (from + length).min(text.len());
+            // The secret itself stays whole, so that it can be looked for.
+            if !text[from..to].contains(|c: char| c.is_ascii_uppercase()) {
+                text.replace_range(from..to, &insert);
+            }
+        }
+        // What stands where a key stands is taken for one.
+        let key = |rest: &str| rest.trim_start_matches(char::is_alphanumeric).trim_start().starts_with('=');
+        prop_assume!(!text.split("HUNTERHUNTERHUNTER").skip(1).any(key));
+        let shown = tenant_faults(&text, Language::En);
+        prop_assert!(!shown.contains("HUNTERHUNTERHUNTER"), "{text}\n{shown}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How faults read.
 
 use super::*;
+use crate::text::Text;
 
 #[track_caller]
 fn says(language: Language, text: &str, expected: &str) {
@@ -227,6 +228,21 @@ error: `plugin` must be 1 to 64 lower-case letters, digits, _ or -, not starting
 }
 
 #[test]
+fn a_secret_in_the_place_of_the_appid_is_not_shown() {
+    says(
+        Language::En,
+        "name = 'X'\n[wechat]\nappid = '0123456789abcdef0123456789abcdef'\nsecret = 'wx4f4bc4dec97d474b'\n",
+        r#"
+error: `appid` must be an appid, which looks like wx + 16 hex digits in lower case
+ --> tenants/x.toml:3:9
+  |
+3 | appid = '********************************'
+  |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+"#,
+    );
+}
+
+#[test]
 fn what_no_schema_says_is_a_fault_too() {
     says(
         Language::En,
@@ -276,4 +292,24 @@ fn no_line_of_a_broken_file_shows_an_encoded_key() {
         let found = tenant_faults(&text, Language::En);
         assert!(found.contains("not valid TOML") && !found.contains(&key[..8]), "{text}\n{found}");
     }
+}
+
+#[test]
+fn a_fault_of_what_is_not_there_stands_at_the_nearest_table_above_it() {
+    let doc =
+        Document::parse("x.toml", b"[wechat]\nappid = 'a'\n[[list]]\na = 1\n[actions.'a/b~c'] # old\nk = 1\n").unwrap();
+    let at = |pointer| doc.fault_at(pointer, Text::fixed("无", "none")).at();
+    assert_eq!(at("/wechat/secret"), "x.toml:1:1");
+    assert_eq!(at("/list/0/a"), "x.toml:4:5");
+    assert_eq!(at("/list/7"), "x.toml:3:1");
+    assert_eq!(at("/actions/a~1b~0c/k"), "x.toml:6:5");
+    assert_eq!(at("/none/at/all"), "x.toml:1:1");
+    let fault = doc.fault_at_key("/actions/a~1b~0c", Text::fixed("无", "none"));
+    assert_eq!(fault.to_string(), "x.toml:5:10: none");
+    assert_eq!(
+        serde_json::to_value(&fault).unwrap(),
+        serde_json::json!({ "file": "x.toml", "line": 5, "column": 10, "variable": null, "zh": "无", "en": "none" })
+    );
+    assert!(fault.render(Language::En, true).contains("\u{1b}["));
+    assert_eq!(format!("{doc:?}"), "Document { path: \"x.toml\", .. }");
 }

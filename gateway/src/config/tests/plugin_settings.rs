@@ -111,4 +111,8 @@ fn a_schema_that_is_none_is_an_error_and_one_that_refers_to_itself_ends() {
     let secrets =
         schema.secrets(&json!({ "a": { "next": { "key": "x" } }, "key": "y", "other": { "k~/y": { "key": "z" } } }));
     assert_eq!(secrets.into_iter().collect::<Vec<_>>(), ["/a/next/key", "/key", "/other/k~0~1y/key"]);
+    for looped in [json!({ "$ref": "#" }), json!({ "allOf": [{ "$ref": "#" }, { "required": ["b"] }] })] {
+        let doc = Document::parse("x.toml", b"a = 1").unwrap();
+        assert!(doc.check("", &Schema::compile(&looped).unwrap()).len() <= 1);
+    }
 }

@@ -125,3 +125,27 @@ error: must be true or false
 "#;
     assert!(found == expected.trim_matches('\n'), "{found}");
 }
+
+#[test]
+fn two_doors_on_one_address_are_a_fault_of_what_was_set() {
+    let found = load(None, &[("MENLOU_SERVER__LISTEN", "127.0.0.1:8081")]).unwrap_err();
+    assert!(found.ends_with("--> MENLOU_SERVER__LISTEN"), "{found}");
+    let found = load(Some("[server]\nlisten = '0.0.0.0:1'\n[admin]\nlisten = '0.0.0.0:1'\n"), &[]).unwrap_err();
+    assert!(found.contains("menlou.toml:4:10"), "{found}");
+    assert!(load(None, &[("MENLOU_SERVER__LISTEN", "127.0.0.1:0"), ("MENLOU_ADMIN__LISTEN", "127.0.0.1:0")]).is_ok());
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path(), &folder.path().join("none.toml")] {
+        let faults = Config::load(Some(path), std::iter::empty()).unwrap_err();
+        assert_eq!((faults.len(), faults[0].file()), (1, Some(path)));
+    }
+}
+
+#[test]
+fn what_only_the_typed_config_refuses_is_a_fault_at_its_place() {
+    let found = load(Some("[server]\nmax_calls = 7.0\n"), &[]).unwrap_err();
+    assert!(found.contains("menlou.toml:2:13") && found.contains("wrong type"), "{found}");
+}
