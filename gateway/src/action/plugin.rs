@@ -143,7 +143,7 @@ fn read_settled(path: &Path) -> Result<Vec<u8>, Refusal> {
         let age = SystemTime::now().duration_since(modified).unwrap_or(SETTLED);
         if age >= SETTLED {
             let mut bytes = Vec::with_capacity(before.len() as usize);
-            file.by_ref().take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
+            Read::by_ref(&mut file).take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
             let after = file.metadata().map_err(unreadable)?;
             if after.len() == bytes.len() as u64 && after.modified().is_ok_and(|m| m == modified) {
                 return Ok(bytes);

@@ -19,6 +19,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::LazyLock,
+    time::Duration,
 };
 
 /// The gateway's own config.
@@ -42,6 +43,9 @@ pub struct Config {
     /// Where sessions, users and bindings live.
     /// 会话、用户与绑定关系的存储。
     pub store: Store,
+    /// How often passwords may be tried.
+    /// 密码尝试次数的限制。
+    pub passwords: Passwords,
     /// What is for tests only.
     /// 仅供测试。
     pub testing: Testing,
@@ -76,18 +80,15 @@ pub struct Server {
     /// 同时处理的调用数上限，超出的以 503 答复。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_calls: usize,
-    /// How long a client may take to send a request's head.
-    /// 接收请求头的时限。
+    /// How long a connection may wait until the whole head of its next request is there; then it is closed.
+    /// 连接等待下一个完整请求头的时限（含空闲时间），超时即关闭。
     pub header_timeout: Span,
     /// How long a client may take to send a request's body.
     /// 接收请求体的时限。
     pub body_timeout: Span,
-    /// How long a call may take, from its head to its answer.
-    /// 一次调用从收到请求头到答复的时限。
+    /// How long a call may take, from the last byte of its request to its answer.
+    /// 一次调用从收完请求到答复的时限。
     pub call_timeout: Span,
-    /// How long a connection may stay open without a request.
-    /// 空闲连接保持的时间。
-    pub idle_timeout: Span,
     /// How long calls in flight may take to end when the gateway stops.
     /// 停止时等待处理中调用结束的时间。
     pub drain_timeout: Span,
@@ -147,6 +148,23 @@ pub struct Store {
     /// Redis 中所有键的前缀。
     #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9_-]{0,31}$", "x-expected" = prefix_expected()))]
     pub prefix: String,
+}
+
+/// `[passwords]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Passwords {
+    /// How many attempts one account has within the window; a good one starts the count anew.
+    /// 每个账号在时间窗内的尝试次数，成功后重新计数。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub attempts_per_account: u64,
+    /// How many attempts one client address has within the window. Raise it where clients come through a proxy.
+    /// 每个客户端地址在时间窗内的尝试次数；客户端经代理接入时应调大。
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub attempts_per_address: u64,
+    /// The window: counting starts anew this long after the first attempt. 1s to 1d.
+    /// 时间窗：从第一次尝试算起，过后重新计数。1s 至 1d。
+    pub attempts_window: Span,
 }
 
 /// `[testing]`
@@ -315,6 +333,11 @@ impl Merged {
                 faults.push(self.fault(pointer, text, true));
             }
         }
+        let window = text("/passwords/attempts_window").and_then(|t| t.parse::<Span>().ok());
+        if window.is_some_and(|w| !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&w)) {
+            let text = Text::fixed("`attempts_window` 应在 1s 至 1d 之间", "`attempts_window` must be from 1s to 1d");
+            faults.push(self.fault("/passwords/attempts_window", text, true));
+        }
         let listen = |pointer: &str, default: SocketAddr| match self.value.pointer(pointer) {
             Some(value) => value.as_str().and_then(|t| t.parse().ok()),
             None => Some(default),
@@ -344,10 +367,9 @@ impl Default for Server {
             max_header_bytes: Size::kib(16),
             max_connections: 10_000,
             max_calls: 4096,
-            header_timeout: Span::secs(10),
+            header_timeout: Span::secs(30),
             body_timeout: Span::secs(15),
             call_timeout: Span::secs(10),
-            idle_timeout: Span::secs(75),
             drain_timeout: Span::secs(30),
         }
     }
@@ -362,6 +384,12 @@ impl Default for Admin {
 impl Default for Tenants {
     fn default() -> Self {
         Self { dir: "tenants".into() }
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { attempts_per_account: 10, attempts_per_address: 200, attempts_window: Span::secs(15 * 60) }
     }
 }
 
