@@ -17,8 +17,8 @@ mod record;
 const EXCHANGE: Duration = Duration::from_secs(6);
 /// The longest that a request waits for an exchange, also one of another replica.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long a claim on a code lasts without an outcome. Longer than any exchange and any wait, so that a code is never
-/// asked for twice at a time, and never by one who waited for another.
+/// How long a claim on a code lasts without an outcome. Longer than any exchange, so that a code is never asked for twice
+/// at a time; not much longer, as a replica that dies leaves its claims behind.
 const CLAIM: Duration = Duration::from_secs(12);
 /// How long a failure can be read by those who waited for it in other replicas.
 const FAILURE: Duration = Duration::from_secs(5);
@@ -130,21 +130,20 @@ impl Landing {
         let shared = &*self.inner.shared;
         let deadline = Instant::now() + PATIENCE;
         let mut pause = POLL.0;
-        let mut waited = false;
+        let mut free = true;
         while Instant::now() < deadline {
-            if !waited && shared.claim(tenant, key, &Record::Pending.encode(), CLAIM).await? {
+            if free && shared.claim(tenant, key, &Record::Pending.encode(), CLAIM).await? {
                 return self.ask(platform, code, window).await;
             }
-            match self.read(key).await? {
-                Some(Record::Pending) => waited = true,
+            free = match self.read(key).await? {
+                Some(Record::Pending) => false,
                 Some(record) => return record.outcome(),
-                // It failed, for whoever waited for it. Where nobody failed, an outcome's window has just ended: once more.
                 None => match self.read(&failure_of(key)).await? {
                     Some(failure) => return failure.outcome(),
-                    None if waited => return Err(late()),
-                    None => {}
+                    // A replica died with the code, or an outcome's window has just ended.
+                    None => true,
                 },
-            }
+            };
             sleep(pause).await;
             pause = (pause * 3 / 2).min(POLL.1);
         }

@@ -95,6 +95,9 @@ errcodes! {
     40243 TENANT_MISCONFIGURED TenantAdmin
         ["AppSecret 已被冻结", "The AppSecret is frozen"]
         ["登录小程序后台解冻 AppSecret。", "Unfreeze the AppSecret in the mini-program's console."];
+    41001 INTERNAL_ERROR Operator
+        ["缺少 access_token", "The access_token is missing"]
+        ["这是网关的缺陷：请带上 data.rid 报告给维护者。", "This is a fault of the gateway: report it to the maintainers with data.rid."];
     41002 INTERNAL_ERROR Operator
         ["缺少 appid", "The appid is missing"]
         ["这是网关的缺陷：请带上 data.rid 报告给维护者。", "This is a fault of the gateway: report it to the maintainers with data.rid."];
