@@ -132,7 +132,10 @@ fn fail(world: &mut World, params: &mut Params) -> Outcome {
         }
         "hang" => Failure::hang(),
         "drop" => Failure::drop_connection(),
-        "status" => Failure::status(params.number("status")?.unwrap_or(500)),
+        "status" => match params.number("status")?.unwrap_or(500) {
+            status @ 400..600 => Failure::status(status),
+            _ => return Err("status is not a number from 400 to 599".to_owned()),
+        },
         "truncate" => Failure::truncate(),
         _ => return Err("kind is none of errcode, delay, hang, drop, status, truncate".to_owned()),
     };

@@ -59,9 +59,14 @@ impl Failure {
         Self::from(Kind::Drop)
     }
 
-    /// This HTTP status with an HTML page, as a proxy before the platform answers. A number
-    /// that is no status, 100 to 999, stands for 500.
+    /// This HTTP status, 400 to 599, with an HTML page, as from a proxy before the platform. Any
+    /// other number stands for 500.
     pub fn status(status: u16) -> Self {
+        let status = if (400..600).contains(&status) {
+            status
+        } else {
+            500
+        };
         Self::from(Kind::Status(status))
     }
 

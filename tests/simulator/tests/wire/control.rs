@@ -139,6 +139,11 @@ async fn a_control_call_that_makes_no_sense_is_refused_with_a_reason() {
             "path is neither an endpoint nor *",
         ),
         (
+            "fail",
+            json!({"kind": "status", "status": 101}),
+            "status is not a number from 400 to 599",
+        ),
+        (
             "advance",
             json!({"seconds": -1}),
             "seconds is not a number in its range",
