@@ -21,7 +21,7 @@ impl Scene {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hundred_identical_requests_at_two_replicas_make_one_exchange() {
     let scene = Scene::new().await;
     let replicas = [(scene.exchanges(), scene.wechat()), (scene.exchanges(), scene.wechat())];
@@ -108,7 +108,7 @@ async fn a_code_that_was_spent_while_the_answer_was_lost_is_honestly_used() {
     assert!(error.is(&words::CODE_USED), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn all_who_wait_for_a_failure_get_it_in_every_replica_and_the_platform_is_asked_once() {
     let body = r#"{"errcode":50007,"errmsg":"account frozen rid: 1-2-3"}"#;
     let peer = Peer::start(vec![Step::After(Duration::from_millis(500), Box::new(Step::Send(ok(body))))]).await;
@@ -167,6 +167,19 @@ async fn with_no_window_each_request_asks_the_platform() {
     exchanges.exchange("acme", &wechat, &code, Duration::ZERO).await.expect("a person");
     let error = exchanges.exchange("acme", &wechat, &code, Duration::ZERO).await.expect_err("a refusal");
     assert!(error.is(&words::CODE_USED), "{error}");
+}
+
+#[tokio::test]
+async fn without_the_store_no_code_is_spent() {
+    let scene = Scene::new().await;
+    let (exchanges, wechat) = (scene.exchanges(), scene.wechat());
+    let code = scene.sim.code("alice");
+    let lock = scene.lock_store().await;
+    let error = exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect_err("a failure");
+    assert!(error.is(&words::STORE_UNAVAILABLE), "{error}");
+    assert_eq!(scene.sim.calls(SESSION), 0);
+    drop(lock);
+    exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect("a person");
 }
 
 #[test]

@@ -97,7 +97,6 @@ async fn a_platform_that_does_not_serve_is_unreachable_or_busy_and_asked_once() 
         (Failure::status(500), &words::PLATFORM_BUSY),
         (Failure::status(503), &words::PLATFORM_BUSY),
         (Failure::status(404), &words::PLATFORM_UNREACHABLE),
-        (Failure::status(200), &words::PLATFORM_UNREACHABLE),
     ] {
         scene.sim.reset_calls();
         scene.sim.fail(SESSION, failure, 1);
@@ -105,6 +104,9 @@ async fn a_platform_that_does_not_serve_is_unreachable_or_busy_and_asked_once() 
         assert!(error.is(word), "{error}");
         assert_eq!(scene.sim.calls(SESSION), 1);
     }
+    let page = Peer::json("<html>Welcome to this network</html>").await;
+    let error = scene.wechat_at(&page.base_url, "s").exchange("c").await.expect_err("a failure");
+    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
     let error = scene.wechat_at("http://127.0.0.1:1", "s").exchange("c").await.expect_err("a failure");
     assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
 }

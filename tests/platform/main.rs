@@ -15,6 +15,7 @@ use menlou::platform::{Person, Platform};
 use menlou::store::Sqlite;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -26,7 +27,7 @@ const PHONE: &str = "/wxa/business/getuserphonenumber";
 struct Scene {
     sim: Simulator,
     store: Arc<Sqlite>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Scene {
@@ -34,12 +35,20 @@ impl Scene {
         let folder = TempDir::new().expect("a folder");
         let store = Sqlite::open(&folder.path().join("menlou.db")).await.expect("a store");
         let sim = Simulator::start(Default::default()).expect("a simulator");
-        Self { sim, store: Arc::new(store), _folder: folder }
+        Self { sim, store: Arc::new(store), folder }
     }
 
     /// The demo app as one replica sees it.
     fn wechat(&self) -> Arc<dyn Platform> {
         self.wechat_at(self.sim.base_url(), DEMO_SECRET)
+    }
+
+    /// Keeps everyone else from writing to the store, as long as what it gives is kept.
+    async fn lock_store(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("menlou.db"));
+        let mut connection = options.connect().await.expect("a connection");
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.expect("the lock");
+        connection
     }
 
     fn wechat_at(&self, base_url: &str, secret: &str) -> Arc<dyn Platform> {

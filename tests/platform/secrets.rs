@@ -43,38 +43,41 @@ async fn no_secret_code_token_key_or_number_is_in_any_error_debug_or_log_line() 
     let person = exchanges.exchange("acme", &wechat, &scene.sim.code("alice"), window).await.expect("a person");
     said.push(format!("{person:?}"));
     secrets.push(crate::session_key(&person).to_owned());
-    let failures = |code: &str| {
+    let failures = |code: &str, token: &str| {
         [
             Failure::errcode(-1),
             Failure::errcode(40001),
             Failure::errcode(40029),
             Failure::errcode(40164),
             echo(&[SECRET, code]),
+            echo(&[token]),
             Failure::drop_connection(),
             Failure::status(500),
-            Failure::status(200),
+            Failure::status(404),
             Failure::truncate(),
         ]
     };
-    for n in 0..failures("").len() {
+    for n in 0..failures("", "").len() {
         let code = scene.sim.code("alice");
-        scene.sim.fail(SESSION, failures(&code)[n].clone(), 1);
+        scene.sim.fail(SESSION, failures(&code, "")[n].clone(), 1);
         let error = exchanges.exchange("acme", &wechat, &code, window).await.expect_err("a failure");
         said.push(format!("{error} {error:?}"));
         secrets.push(code);
 
         let code = scene.sim.phone_code("13800138000");
-        for (path, failure) in [(PHONE, &failures(&code)[n]), (TOKEN, &failures(&code)[n])] {
-            // Of its own, as a keeper rests after a failure; the token is dropped so that one is asked for.
-            let wechat = scene.wechat_at(scene.sim.base_url(), SECRET);
+        for path in [PHONE, TOKEN] {
+            let token = access_token(&scene).await;
             if path == TOKEN {
+                // So that another is asked for.
                 scene.sim.first_app().revoke_tokens();
             }
-            scene.sim.fail(path, failure.clone(), 1);
-            if let Err(error) = wechat.phone_number(&code).await {
+            scene.sim.fail(path, failures(&code, &token)[n].clone(), 1);
+            // One of its own, as a keeper rests after a failure.
+            if let Err(error) = scene.wechat_at(scene.sim.base_url(), SECRET).phone_number(&code).await {
                 said.push(format!("{error} {error:?}"));
             }
             scene.sim.clear_failures();
+            secrets.push(token);
         }
         secrets.push(code);
     }

@@ -26,7 +26,7 @@ async fn number(scene: &Scene, wechat: &Arc<dyn Platform>) -> menlou::error::Res
     wechat.phone_number(&scene.sim.phone_code("13800138000")).await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hundred_calls_at_once_fetch_one_token_and_so_do_two_replicas_and_a_restart() {
     let scene = Scene::new().await;
     hundred(&scene, &scene.wechat()).await;
@@ -34,7 +34,7 @@ async fn a_hundred_calls_at_once_fetch_one_token_and_so_do_two_replicas_and_a_re
     assert_eq!((scene.sim.calls(TOKEN), scene.sim.calls(PHONE)), (1, 200));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_token_that_was_clobbered_or_has_expired_is_renewed_once_for_all() {
     let scene = Scene::new().await;
     let wechat = scene.wechat();
@@ -158,6 +158,15 @@ async fn a_wrong_secret_is_the_tenants_misconfiguration_and_asked_for_once() {
         }
     }
     assert_eq!(scene.sim.calls(TOKEN), 2);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_serve_keeps_no_token_from_its_replica() {
+    let scene = Scene::new().await;
+    let wechat = scene.wechat();
+    let _lock = scene.lock_store().await;
+    hundred(&scene, &wechat).await;
+    assert_eq!(scene.sim.calls(TOKEN), 1);
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ fn refused(errcode: i64, errmsg: &str, secrets: &[&str]) -> Error {
             let Text { zh, en } = &e.meaning;
             error = error.saying(Text::new(
                 format!("该小程序的平台配置有误：{zh}（errcode {errcode}）"),
-                format!("This mini-program's platform settings are wrong: {en} (errcode {errcode})."),
+                format!("This mini-program's platform settings are wrong. {en} (errcode {errcode})."),
             ));
         }
         if let Some(wait) = e.retry_after {
@@ -142,7 +142,7 @@ fn clean(errmsg: &str, secrets: &[&str]) -> (String, Option<String>) {
         let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(after.len());
         if (1..=64).contains(&end) {
             rid = Some(after[..end].to_owned());
-            text = format!("{}{}", before.trim_end(), &after[end..]);
+            text = format!("{}{}", before.trim_end_matches([' ', ',']), &after[end..]);
             break;
         }
     }

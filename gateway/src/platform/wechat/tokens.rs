@@ -309,7 +309,7 @@ fn stuck() -> Error {
 fn wrong_secret(error: Error) -> Error {
     let text = Text::fixed(
         "该小程序的平台配置有误：AppSecret 不正确（errcode 40001）",
-        "This mini-program's platform settings are wrong: The AppSecret is wrong (errcode 40001).",
+        "This mini-program's platform settings are wrong. The AppSecret is wrong (errcode 40001).",
     );
     reworded(error, &words::TENANT_MISCONFIGURED, text)
 }
