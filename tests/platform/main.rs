@@ -6,6 +6,7 @@ mod http;
 mod login;
 mod peer;
 mod phone;
+mod redis;
 mod secrets;
 mod tokens;
 

@@ -6,8 +6,9 @@ use crate::error::{Error, Result, words};
 use crate::store::{self, Shared};
 use record::Record;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a claim on a code lasts without an outcome. Longer than any exchange, so that a code is never asked for twice
 /// at a time; not much longer, as a replica that dies leaves its claims behind.
 const CLAIM: Duration = Duration::from_secs(12);
+/// How old a claim may be for the replica whose it is to go on with it: it then lasts longer than the exchange.
+const RESUME: Duration = Duration::from_secs(5);
 /// How long a failure can be read by those who waited for it in other replicas.
 const FAILURE: Duration = Duration::from_secs(5);
 /// The shortest life of an outcome, so that those who wait in other replicas see it.
@@ -35,6 +38,8 @@ const MAX_FLIGHTS: usize = 16_384;
 pub struct Exchanges(Arc<Inner>);
 
 struct Inner {
+    /// Tells this replica's claims from others'.
+    id: u64,
     shared: Arc<dyn Shared>,
     flights: Mutex<HashMap<Flight, watch::Receiver<Option<Outcome>>>>,
 }
@@ -46,7 +51,9 @@ type Outcome = Result<Arc<Person>>;
 impl Exchanges {
     /// Exchanges whose outcomes replicas share through `shared`.
     pub fn new(shared: Arc<dyn Shared>) -> Self {
-        Self(Arc::new(Inner { shared, flights: Mutex::default() }))
+        // Each RandomState has random keys, so that what it makes of nothing is a random number.
+        let id = RandomState::new().build_hasher().finish();
+        Self(Arc::new(Inner { id, shared, flights: Mutex::default() }))
     }
 
     /// Exchanges the code, or answers as the same code was answered up to `window` ago (at least 1 s). A `window` of
@@ -132,11 +139,17 @@ impl Landing {
         let mut pause = POLL.0;
         let mut free = true;
         while Instant::now() < deadline {
-            if free && shared.claim(tenant, key, &Record::Pending.encode(), CLAIM).await? {
+            let claim = Record::Pending { by: self.inner.id, since: now() };
+            if free && shared.claim(tenant, key, &claim.encode(), CLAIM).await? {
                 return self.ask(platform, code, window).await;
             }
             free = match self.read(key).await? {
-                Some(Record::Pending) => false,
+                // Our own, though this is our only flight of this code: the store had taken the claim of an earlier one
+                // but could not say so in time.
+                Some(Record::Pending { by, since }) if by == self.inner.id && lasts(since) => {
+                    return self.ask(platform, code, window).await;
+                }
+                Some(Record::Pending { .. }) => false,
                 Some(record) => return record.outcome(),
                 None => match self.read(&failure_of(key)).await? {
                     Some(failure) => return failure.outcome(),
@@ -189,6 +202,15 @@ fn failure_of(key: &str) -> String {
 /// Whether the platform has decided about the code, so that asking again can bring nothing else.
 fn decided(error: &Error) -> bool {
     [&words::INVALID_CODE, &words::CODE_USED, &words::USER_BLOCKED].into_iter().any(|word| error.is(word))
+}
+
+/// Whether a claim of ours is young enough to go on with.
+fn lasts(since: u64) -> bool {
+    now().checked_sub(since).is_some_and(|age| u128::from(age) < RESUME.as_millis())
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn late() -> Error {
