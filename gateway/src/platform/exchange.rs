@@ -1,5 +1,6 @@
 //! The idempotent exchange: one code is exchanged once, and whoever sends it again soon is answered as the first was.
 
+use super::clock::unix_millis;
 use super::digest::sha256_hex;
 use super::{Person, Platform};
 use crate::error::{Error, Result, words};
@@ -8,7 +9,7 @@ use record::Record;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -139,7 +140,7 @@ impl Landing {
         let mut pause = POLL.0;
         let mut free = true;
         while Instant::now() < deadline {
-            let claim = Record::Pending { by: self.inner.id, since: now() };
+            let claim = Record::Pending { by: self.inner.id, since: unix_millis() };
             if free && shared.claim(tenant, key, &claim.encode(), CLAIM).await? {
                 return self.ask(platform, code, window).await;
             }
@@ -206,11 +207,7 @@ fn decided(error: &Error) -> bool {
 
 /// Whether a claim of ours is young enough to go on with.
 fn lasts(since: u64) -> bool {
-    now().checked_sub(since).is_some_and(|age| u128::from(age) < RESUME.as_millis())
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX))
+    unix_millis().checked_sub(since).is_some_and(|age| u128::from(age) < RESUME.as_millis())
 }
 
 fn late() -> Error {
