@@ -1,6 +1,7 @@
 //! The contract of the stores: what gateway/src/store promises, held against each store that keeps it.
 
 mod home;
+mod redis;
 mod sessions;
 mod shared;
 mod sqlite;
@@ -107,3 +108,6 @@ macro_rules! of_users {
 of_sessions!(sqlite_sessions, crate::home::embedded);
 of_shared!(sqlite_shared, crate::home::embedded);
 of_users!(sqlite_users, crate::home::embedded);
+
+of_sessions!(redis_sessions, crate::home::redis);
+of_shared!(redis_shared, crate::home::redis);

@@ -1,11 +1,13 @@
 //! The idempotent exchange: one code is exchanged once, and whoever sends it again soon is answered as the first was.
 
+use super::clock::unix_millis;
 use super::digest::sha256_hex;
 use super::{Person, Platform};
 use crate::error::{Error, Result, words};
 use crate::store::{self, Shared};
 use record::Record;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -17,9 +19,11 @@ mod record;
 const EXCHANGE: Duration = Duration::from_secs(6);
 /// The longest that a request waits for an exchange, also one of another replica.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long a claim on a code lasts without an outcome. Longer than any exchange and any wait, so that a code is never
-/// asked for twice at a time, and never by one who waited for another.
+/// How long a claim on a code lasts without an outcome. Longer than any exchange, so that a code is never asked for twice
+/// at a time; not much longer, as a replica that dies leaves its claims behind.
 const CLAIM: Duration = Duration::from_secs(12);
+/// How old a claim may be for the replica whose it is to go on with it: it then lasts longer than the exchange.
+const RESUME: Duration = Duration::from_secs(5);
 /// How long a failure can be read by those who waited for it in other replicas.
 const FAILURE: Duration = Duration::from_secs(5);
 /// The shortest life of an outcome, so that those who wait in other replicas see it.
@@ -35,6 +39,8 @@ const MAX_FLIGHTS: usize = 16_384;
 pub struct Exchanges(Arc<Inner>);
 
 struct Inner {
+    /// Tells this replica's claims from others'.
+    id: u64,
     shared: Arc<dyn Shared>,
     flights: Mutex<HashMap<Flight, watch::Receiver<Option<Outcome>>>>,
 }
@@ -46,7 +52,9 @@ type Outcome = Result<Arc<Person>>;
 impl Exchanges {
     /// Exchanges whose outcomes replicas share through `shared`.
     pub fn new(shared: Arc<dyn Shared>) -> Self {
-        Self(Arc::new(Inner { shared, flights: Mutex::default() }))
+        // Each RandomState has random keys, so that what it makes of nothing is a random number.
+        let id = RandomState::new().build_hasher().finish();
+        Self(Arc::new(Inner { id, shared, flights: Mutex::default() }))
     }
 
     /// Exchanges the code, or answers as the same code was answered up to `window` ago (at least 1 s). A `window` of
@@ -130,21 +138,26 @@ impl Landing {
         let shared = &*self.inner.shared;
         let deadline = Instant::now() + PATIENCE;
         let mut pause = POLL.0;
-        let mut waited = false;
+        let mut free = true;
         while Instant::now() < deadline {
-            if !waited && shared.claim(tenant, key, &Record::Pending.encode(), CLAIM).await? {
+            let claim = Record::Pending { by: self.inner.id, since: unix_millis() };
+            if free && shared.claim(tenant, key, &claim.encode(), CLAIM).await? {
                 return self.ask(platform, code, window).await;
             }
-            match self.read(key).await? {
-                Some(Record::Pending) => waited = true,
+            free = match self.read(key).await? {
+                // Our own, though this is our only flight of this code: the store had taken the claim of an earlier one
+                // but could not say so in time.
+                Some(Record::Pending { by, since }) if by == self.inner.id && lasts(since) => {
+                    return self.ask(platform, code, window).await;
+                }
+                Some(Record::Pending { .. }) => false,
                 Some(record) => return record.outcome(),
-                // It failed, for whoever waited for it. Where nobody failed, an outcome's window has just ended: once more.
                 None => match self.read(&failure_of(key)).await? {
                     Some(failure) => return failure.outcome(),
-                    None if waited => return Err(late()),
-                    None => {}
+                    // A replica died with the code, or an outcome's window has just ended.
+                    None => true,
                 },
-            }
+            };
             sleep(pause).await;
             pause = (pause * 3 / 2).min(POLL.1);
         }
@@ -190,6 +203,11 @@ fn failure_of(key: &str) -> String {
 /// Whether the platform has decided about the code, so that asking again can bring nothing else.
 fn decided(error: &Error) -> bool {
     [&words::INVALID_CODE, &words::CODE_USED, &words::USER_BLOCKED].into_iter().any(|word| error.is(word))
+}
+
+/// Whether a claim of ours is young enough to go on with.
+fn lasts(since: u64) -> bool {
+    unix_millis().checked_sub(since).is_some_and(|age| u128::from(age) < RESUME.as_millis())
 }
 
 fn late() -> Error {

@@ -73,6 +73,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.entries.invalidate(key);
     }
 
+    /// Forgets all.
+    fn clear(&self) {
+        self.epoch.fetch_add(2, SeqCst);
+        self.entries.invalidate_all();
+    }
+
     /// Forgets all and keeps nothing until [`Cache::resume`].
     fn pause(&self) {
         self.epoch.fetch_or(1, SeqCst);
@@ -81,8 +87,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
     /// Serves again, of what is read from now on.
     fn resume(&self) {
-        let paused = self.epoch.load(SeqCst) | 1;
-        self.epoch.store(paused + 1, SeqCst);
+        self.pause();
+        self.epoch.fetch_add(1, SeqCst);
     }
 
     fn turn<Q: Hash>(&self, key: &Q) -> &AtomicU64 {
@@ -138,6 +144,11 @@ impl SessionCache {
     /// To be called after each change of this session.
     pub fn forget(&self, tenant: &str, token: &TokenHash) {
         self.0.forget(&TokenRef { tenant, token });
+    }
+
+    /// Forgets all.
+    pub fn clear(&self) {
+        self.0.clear();
     }
 
     /// Forgets all and keeps nothing until [`SessionCache::resume`].

@@ -3,6 +3,7 @@
 mod cache;
 mod clock;
 mod record;
+mod redis;
 mod sqlite;
 
 use crate::error::{self, words};
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use std::{fmt, sync::Arc, time::Duration};
 
+pub use redis::{Redis, Settings as RedisSettings};
 pub use sqlite::Sqlite;
 
 /// What a session token stands for: one openid of one tenant. Whether that openid is logged in is not written here but

@@ -1,4 +1,4 @@
-//! What replicas tell each other about a code: that one has it, or what came of it. JSON, with a version.
+//! What replicas tell each other about a code, in versioned JSON: that one has it, or what came of it.
 
 use crate::error::{Error, Result, words};
 use crate::platform::Person;
@@ -15,8 +15,8 @@ const VERSION: u8 = 1;
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(super) enum Record {
-    /// A replica is exchanging the code.
-    Pending,
+    /// A replica is exchanging the code: which, and since when (Unix milliseconds by its own clock).
+    Pending { by: u64, since: u64 },
     /// It is this person's.
     Person {
         openid: String,
@@ -65,7 +65,7 @@ impl Record {
     /// The outcome that was recorded. A code that another replica still has is busy.
     pub fn outcome(self) -> Result<Arc<Person>> {
         match self {
-            Self::Pending => Err(Error::new(&words::PLATFORM_BUSY)),
+            Self::Pending { .. } => Err(Error::new(&words::PLATFORM_BUSY)),
             Self::Person { openid, unionid, session_key } => {
                 Ok(Arc::new(Person { openid, unionid, session_key: session_key.map(SecretString::from) }))
             }
@@ -129,8 +129,8 @@ mod tests {
 
     #[test]
     fn another_version_is_not_read() {
-        assert!(Record::decode(&Record::Pending.encode()).is_some());
-        assert!(Record::decode(br#"{"v":2,"is":"pending"}"#).is_none());
+        assert!(Record::decode(&Record::Pending { by: u64::MAX, since: 0 }.encode()).is_some());
+        assert!(Record::decode(br#"{"v":2,"is":"pending","by":1,"since":0}"#).is_none());
     }
 
     proptest! {

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 /// The longest part of an `errmsg` that reaches the log, in characters.
 const MAX_ERRMSG: usize = 200;
+/// What is shorter is no secret, and looking for it would garble the text.
+const SHORTEST_SECRET: usize = 6;
 
 /// The fields of a successful answer.
 pub(super) struct Fields(Map<String, Value>);
@@ -110,7 +112,7 @@ fn refused(errcode: i64, errmsg: &str, secrets: &[&str]) -> Error {
             let Text { zh, en } = &e.meaning;
             error = error.saying(Text::new(
                 format!("该小程序的平台配置有误：{zh}（errcode {errcode}）"),
-                format!("This mini-program's platform settings are wrong: {en} (errcode {errcode})."),
+                format!("This mini-program's platform settings are wrong. {en} (errcode {errcode})."),
             ));
         }
         if let Some(wait) = e.retry_after {
@@ -130,7 +132,7 @@ fn refused(errcode: i64, errmsg: &str, secrets: &[&str]) -> Error {
 /// An `errmsg` as it may be logged, and the id of the request that stands in it (`rid: …`; of old, `req_id: …`).
 fn clean(errmsg: &str, secrets: &[&str]) -> (String, Option<String>) {
     let mut text = errmsg.to_owned();
-    for secret in secrets.iter().filter(|s| !s.is_empty()) {
+    for secret in secrets.iter().filter(|s| s.len() >= SHORTEST_SECRET) {
         text = text.replace(secret, "…");
     }
     let mut rid = None;
@@ -140,7 +142,7 @@ fn clean(errmsg: &str, secrets: &[&str]) -> (String, Option<String>) {
         let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(after.len());
         if (1..=64).contains(&end) {
             rid = Some(after[..end].to_owned());
-            text = format!("{}{}", before.trim_end(), &after[end..]);
+            text = format!("{}{}", before.trim_end_matches([' ', ',']), &after[end..]);
             break;
         }
     }

@@ -1,13 +1,10 @@
 //! The table of WeChat's error codes: for each the word we answer with, what it means, who has to act, and what to do.
-//!
-//! The set is open: a code that is not listed is answered as `platform_error` and keeps its number. Meanings are those
-//! of WeChat's published documentation (developers.weixin.qq.com).
 
 use crate::error::{Who, Word, words};
 use crate::text::Text;
 use std::time::Duration;
 
-/// One error code of WeChat's.
+/// One error code of WeChat's; its meaning is that of WeChat's published documentation (developers.weixin.qq.com).
 #[derive(Debug)]
 pub struct Errcode {
     /// The number in `errcode`.
@@ -24,7 +21,7 @@ pub struct Errcode {
     pub retry_after: Option<Duration>,
 }
 
-/// What is known of this code.
+/// What is known of this code. The set is open: what is not listed is answered as `platform_error` and keeps its number.
 pub fn find(code: i64) -> Option<&'static Errcode> {
     ALL.iter().find(|e| e.code == code)
 }
@@ -95,6 +92,9 @@ errcodes! {
     40243 TENANT_MISCONFIGURED TenantAdmin
         ["AppSecret 已被冻结", "The AppSecret is frozen"]
         ["登录小程序后台解冻 AppSecret。", "Unfreeze the AppSecret in the mini-program's console."];
+    41001 INTERNAL_ERROR Operator
+        ["缺少 access_token", "The access_token is missing"]
+        ["这是网关的缺陷：请带上 data.rid 报告给维护者。", "This is a fault of the gateway: report it to the maintainers with data.rid."];
     41002 INTERNAL_ERROR Operator
         ["缺少 appid", "The appid is missing"]
         ["这是网关的缺陷：请带上 data.rid 报告给维护者。", "This is a fault of the gateway: report it to the maintainers with data.rid."];

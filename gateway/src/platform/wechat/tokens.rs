@@ -3,6 +3,7 @@
 use super::Api;
 use super::answer::{Fields, Refusal, reworded, unusable};
 use crate::error::{Error, Result, words};
+use crate::platform::clock::unix_millis;
 use crate::platform::digest::sha256_hex;
 use crate::store::{self, Shared};
 use crate::text::Text;
@@ -10,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -196,7 +197,7 @@ impl Keeper {
     }
 
     async fn asked(&self, force: bool) -> Result<Token> {
-        let asked_at = now();
+        let asked_at = unix_millis();
         match self.api.stable_token(force).await {
             Ok(fields) => token(&fields, asked_at).ok_or_else(|| unusable("no access_token or expires_in")),
             Err(Refusal { errcode: Some(40001), error }) => Err(wrong_secret(error)),
@@ -238,7 +239,7 @@ impl Keeper {
     }
 
     async fn store(&self, token: &Token) {
-        let life = Duration::from_millis(token.ends.saturating_sub(now()).max(1));
+        let life = Duration::from_millis(token.ends.saturating_sub(unix_millis()).max(1));
         let record = Record { v: 1, token: token.value.expose_secret().into(), ends: token.ends, renew: token.renew };
         // A struct of numbers and text always has its JSON.
         let value = serde_json::to_vec(&record).unwrap_or_default();
@@ -264,11 +265,11 @@ impl Token {
     }
 
     fn usable(&self) -> bool {
-        now() < self.ends
+        unix_millis() < self.ends
     }
 
     fn fresh(&self) -> bool {
-        now() < self.renew
+        unix_millis() < self.renew
     }
 }
 
@@ -309,11 +310,7 @@ fn stuck() -> Error {
 fn wrong_secret(error: Error) -> Error {
     let text = Text::fixed(
         "该小程序的平台配置有误：AppSecret 不正确（errcode 40001）",
-        "This mini-program's platform settings are wrong: The AppSecret is wrong (errcode 40001).",
+        "This mini-program's platform settings are wrong. The AppSecret is wrong (errcode 40001).",
     );
     reworded(error, &words::TENANT_MISCONFIGURED, text)
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,0 +1,125 @@
+//! The outgoing HTTP client.
+
+use crate::peer::{Peer, Step, ok};
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use menlou::platform::http::{Failure, Http, MAX_ANSWER, Request};
+use std::time::{Duration, Instant};
+
+fn get(url: &str) -> Request {
+    Request {
+        method: Method::GET,
+        url: url.to_owned(),
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        timeout: Duration::from_secs(5),
+        repeatable: false,
+    }
+}
+
+fn client() -> Http {
+    Http::new().expect("a client")
+}
+
+#[tokio::test]
+async fn status_headers_and_body_arrive_whole() {
+    let answer = b"HTTP/1.1 404 Not Found\r\nX-Told: yes\r\nContent-Length: 4\r\n\r\nnone".to_vec();
+    let peer = Peer::start(vec![Step::Send(answer)]).await;
+    let mut request = get(&format!("{}/a?b=c", peer.base_url));
+    request.method = Method::POST;
+    request.body = Bytes::from_static(b"hello");
+    let answer = client().send(request).await.expect("an answer");
+    assert_eq!((answer.status, &answer.body[..]), (404, &b"none"[..]));
+    assert_eq!(answer.headers["x-told"], "yes");
+    let seen = peer.requests().remove(0).to_ascii_lowercase();
+    assert!(seen.starts_with("post /a?b=c http/1.1\r\n") && seen.ends_with("\r\n\r\nhello"), "{seen}");
+    assert!(seen.contains(concat!("user-agent: menlou/", env!("CARGO_PKG_VERSION"))), "{seen}");
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let answer = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let peer = Peer::start(vec![Step::Send(answer)]).await;
+    assert_eq!(client().send(get(&peer.base_url)).await.expect("an answer").status, 302);
+    assert_eq!(peer.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_never_left_is_told_from_what_may_have_arrived() {
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        format!("http://{}/?secret=hunter2", listener.local_addr().expect("an address"))
+    };
+    for url in [closed.as_str(), "ftp://x/?secret=hunter2", "secret=hunter2", ""] {
+        let failure = client().send(get(url)).await.err().expect("a failure");
+        assert!(matches!(failure, Failure::NotSent(_)), "{url}: {failure}");
+        assert!(!failure.to_string().contains("hunter2"), "{failure}");
+    }
+    let short = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec();
+    for step in [Step::Close, Step::SendAndClose(short), Step::SendAndClose(b"HTTP/1.1 2".to_vec())] {
+        let peer = Peer::start(vec![step]).await;
+        let failure = client().send(get(&format!("{}/?secret=hunter2", peer.base_url))).await.err().expect("a failure");
+        assert!(matches!(failure, Failure::Unanswered(_)), "{failure}");
+        assert!(!failure.to_string().contains("hunter2"), "{failure}");
+        assert_eq!(peer.requests().len(), 1);
+    }
+    let peer = Peer::start(vec![Step::SendAndClose(b"no http at all\r\n\r\n".to_vec())]).await;
+    assert!(matches!(client().send(get(&peer.base_url)).await, Err(Failure::Unusable(_))));
+}
+
+#[tokio::test]
+async fn a_silent_or_stalling_peer_is_given_up_at_the_deadline() {
+    let never = Duration::from_secs(60);
+    let stalled = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec();
+    for step in [Step::After(never, Box::new(Step::Close)), Step::Send(stalled)] {
+        let peer = Peer::start(vec![step]).await;
+        let mut request = get(&peer.base_url);
+        request.timeout = Duration::from_millis(200);
+        request.repeatable = true;
+        let begun = Instant::now();
+        let failure = client().send(request).await.err().expect("a failure");
+        assert!(matches!(failure, Failure::Unanswered(_)), "{failure}");
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!(peer.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_unusable_announced_or_not() {
+    let announced = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", MAX_ANSWER + 1).into_bytes();
+    let mut endless = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+    endless.resize(endless.len() + MAX_ANSWER + 1, b' ');
+    for bytes in [announced, endless] {
+        let peer = Peer::start(vec![Step::SendAndClose(bytes)]).await;
+        let failure = client().send(get(&peer.base_url)).await.err().expect("a failure");
+        assert!(matches!(failure, Failure::Unusable(_)), "{failure}");
+    }
+    let peer = Peer::start(vec![Step::Send(ok(vec![b' '; MAX_ANSWER]))]).await;
+    assert_eq!(client().send(get(&peer.base_url)).await.expect("an answer").body.len(), MAX_ANSWER);
+}
+
+#[tokio::test]
+async fn a_request_that_a_dying_connection_swallowed_is_sent_again_only_where_it_may_be() {
+    for repeatable in [false, true] {
+        let peer = Peer::start(vec![Step::Send(ok("1")), Step::Close, Step::Send(ok("3"))]).await;
+        let client = client();
+        client.send(get(&peer.base_url)).await.expect("an answer");
+        let mut request = get(&peer.base_url);
+        request.repeatable = repeatable;
+        let second = client.send(request).await;
+        assert_eq!(second.is_ok(), repeatable);
+        assert_eq!(peer.requests().len(), if repeatable { 3 } else { 2 });
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_meanwhile_costs_no_request() {
+    let peer = Peer::start(vec![Step::SendAndClose(ok("x"))]).await;
+    let client = client();
+    for sent in 1..=20 {
+        client.send(get(&peer.base_url)).await.expect("an answer");
+        // The peer's closing has to arrive before the next request, or that one is swallowed.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(peer.requests().len(), sent);
+    }
+}

@@ -1,0 +1,151 @@
+//! WeChat's exchange of login codes.
+
+use crate::peer::{Peer, Step, ok};
+use crate::{SESSION, Scene, TOKEN, session_key};
+use menlou::error::words;
+use menlou_simulator::Failure;
+use proptest::prelude::*;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_code_becomes_a_person_without_an_access_token() {
+    let scene = Scene::new().await;
+    let person = scene.wechat().exchange(&scene.sim.code("alice")).await.expect("a person");
+    assert_eq!(person.openid, scene.sim.openid("alice"));
+    assert_eq!(Some(session_key(&person)), scene.sim.first_app().session_key(&person.openid).as_deref());
+    assert_eq!(scene.sim.calls(TOKEN), 0);
+}
+
+#[tokio::test]
+async fn an_answer_is_read_by_its_body_whatever_its_content_type() {
+    let body = r#"{"openid":"o1","session_key":"k","unionid":"u1","new_field":[1]}"#;
+    for kind in ["text/plain", "image/png", "application/json; charset=GBK", ""] {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let peer = Peer::start(vec![Step::Send(answer.into_bytes())]).await;
+        let scene = Scene::new().await;
+        let person = scene.wechat_at(&peer.base_url, "s").exchange("c").await.expect("a person");
+        assert_eq!((person.openid.as_str(), person.unionid.as_deref()), ("o1", Some("u1")));
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_sent_as_it_is_whatever_it_holds() {
+    let peer = Peer::json(r#"{"openid":"o"}"#).await;
+    let scene = Scene::new().await;
+    scene.wechat_at(&format!("{}/", peer.base_url), "a&b").exchange("1&js_code=2 +%/中").await.expect("a person");
+    let line = peer.requests()[0].lines().next().expect("a line").to_owned();
+    assert_eq!(
+        line,
+        "GET /sns/jscode2session?appid=wx4f4bc4dec97d474b&secret=a%26b&js_code=1%26js_code%3D2+%2B%25%2F%E4%B8%AD&grant_type=authorization_code HTTP/1.1"
+    );
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_word_and_keeps_errcode_and_rid() {
+    let scene = Scene::new().await;
+    for (errcode, word) in [
+        (-1, &words::PLATFORM_BUSY),
+        (40029, &words::INVALID_CODE),
+        (42003, &words::INVALID_CODE),
+        (40163, &words::CODE_USED),
+        (40226, &words::USER_BLOCKED),
+        (45009, &words::PLATFORM_QUOTA),
+        (45011, &words::PLATFORM_BUSY),
+        (40013, &words::TENANT_MISCONFIGURED),
+        (40125, &words::TENANT_MISCONFIGURED),
+        (40164, &words::TENANT_MISCONFIGURED),
+        (48001, &words::TENANT_MISCONFIGURED),
+        (89503, &words::TENANT_MISCONFIGURED),
+        (41008, &words::INTERNAL_ERROR),
+        (98765, &words::PLATFORM_ERROR),
+    ] {
+        scene.sim.fail(SESSION, Failure::errcode(errcode), 1);
+        let error = scene.wechat().exchange(&scene.sim.code("alice")).await.expect_err("a refusal");
+        assert!(error.is(word), "{errcode}: {error}");
+        let data = error.data().expect("data");
+        assert_eq!(data["errcode"], errcode);
+        assert!(data["rid"].as_str().is_some_and(|rid| rid.len() == 26), "{data}");
+        assert!(error.cause().is_some_and(|cause| cause.contains(&errcode.to_string())));
+    }
+}
+
+#[tokio::test]
+async fn misconfigured_credentials_are_told_apart() {
+    let scene = Scene::new().await;
+    let code = scene.sim.code("alice");
+    let error = scene.wechat_at(scene.sim.base_url(), "not the secret").exchange(&code).await.expect_err("a refusal");
+    assert!(error.is(&words::TENANT_MISCONFIGURED));
+    assert!(error.text().en.contains("AppSecret") && error.text().zh.contains("AppSecret"), "{error}");
+}
+
+#[tokio::test]
+async fn an_errcode_written_as_text_counts() {
+    let scene = Scene::new().await;
+    let peer = Peer::json(r#"{"errcode":"40163","errmsg":"code been used, hints: [ req_id: NcbPAA0688s166 ]"}"#).await;
+    let error = scene.wechat_at(&peer.base_url, "s").exchange("c").await.expect_err("a refusal");
+    assert!(error.is(&words::CODE_USED));
+    assert_eq!(error.data(), Some(&json!({ "errcode": 40163, "rid": "NcbPAA0688s166" })));
+}
+
+#[tokio::test]
+async fn a_platform_that_does_not_serve_is_unreachable_or_busy_and_asked_once() {
+    let scene = Scene::new().await;
+    for (failure, word) in [
+        (Failure::drop_connection(), &words::PLATFORM_UNREACHABLE),
+        (Failure::truncate(), &words::PLATFORM_UNREACHABLE),
+        (Failure::status(500), &words::PLATFORM_BUSY),
+        (Failure::status(503), &words::PLATFORM_BUSY),
+        (Failure::status(404), &words::PLATFORM_UNREACHABLE),
+    ] {
+        scene.sim.reset_calls();
+        scene.sim.fail(SESSION, failure, 1);
+        let error = scene.wechat().exchange(&scene.sim.code("alice")).await.expect_err("a failure");
+        assert!(error.is(word), "{error}");
+        assert_eq!(scene.sim.calls(SESSION), 1);
+    }
+    let page = Peer::json("<html>Welcome to this network</html>").await;
+    let error = scene.wechat_at(&page.base_url, "s").exchange("c").await.expect_err("a failure");
+    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    let error = scene.wechat_at("http://127.0.0.1:1", "s").exchange("c").await.expect_err("a failure");
+    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+}
+
+#[tokio::test]
+async fn a_platform_that_hangs_is_given_up_after_seconds() {
+    let scene = Scene::new().await;
+    scene.sim.fail(SESSION, Failure::hang(), 1);
+    let begun = Instant::now();
+    let error = scene.wechat().exchange(&scene.sim.code("alice")).await.expect_err("a failure");
+    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(15));
+}
+
+#[tokio::test]
+async fn an_openid_that_is_missing_endless_or_unprintable_is_not_believed() {
+    let scene = Scene::new().await;
+    let long = "o".repeat(129);
+    for body in [json!({}), json!({"openid":""}), json!({"openid":5}), json!({"openid":long}), json!({"openid":"a\nb"})]
+    {
+        let peer = Peer::json(&body.to_string()).await;
+        let error = scene.wechat_at(&peer.base_url, "s").exchange("c").await.expect_err("a failure");
+        assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn no_bytes_of_a_platform_make_it_panic(raw: Vec<u8>, body: Vec<u8>, text in r#"\{"(errcode|openid|errmsg)":(-?[0-9]{1,30}|"[^\\"]{0,9}"|null|\[\]),"errmsg":"[^\\"]{0,40}"\}"#) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let scene = Scene::new().await;
+            for bytes in [raw, ok(body), ok(text)] {
+                let peer = Peer::start(vec![Step::SendAndClose(bytes)]).await;
+                let wechat = scene.wechat_at(&peer.base_url, "s");
+                let _ = wechat.exchange("c").await;
+                let _ = wechat.phone_number("c").await;
+            }
+        });
+    }
+}

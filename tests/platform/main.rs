@@ -1,0 +1,67 @@
+//! What holds for the platform clients, over real sockets: against the simulator, and against a peer that misbehaves.
+#![allow(clippy::expect_used, reason = "a test stops at its first surprise")]
+
+mod exchange;
+mod http;
+mod login;
+mod peer;
+mod phone;
+mod redis;
+mod secrets;
+mod tokens;
+
+use menlou::platform::http::Http;
+use menlou::platform::wechat::{Wechat, WechatAccount};
+use menlou::platform::{Person, Platform};
+use menlou::store::Sqlite;
+use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const SESSION: &str = "/sns/jscode2session";
+const TOKEN: &str = "/cgi-bin/stable_token";
+const PHONE: &str = "/wxa/business/getuserphonenumber";
+
+/// A simulator, and a store that several "replicas" share.
+struct Scene {
+    sim: Simulator,
+    store: Arc<Sqlite>,
+    folder: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let store = Sqlite::open(&folder.path().join("menlou.db")).await.expect("a store");
+        let sim = Simulator::start(Default::default()).expect("a simulator");
+        Self { sim, store: Arc::new(store), folder }
+    }
+
+    /// The demo app as one replica sees it.
+    fn wechat(&self) -> Arc<dyn Platform> {
+        self.wechat_at(self.sim.base_url(), DEMO_SECRET)
+    }
+
+    /// Keeps everyone else from writing to the store, as long as what it gives is kept.
+    async fn lock_store(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("menlou.db"));
+        let mut connection = options.connect().await.expect("a connection");
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.expect("the lock");
+        connection
+    }
+
+    fn wechat_at(&self, base_url: &str, secret: &str) -> Arc<dyn Platform> {
+        let account = WechatAccount {
+            appid: DEMO_APPID.to_owned(),
+            secret: SecretString::from(secret),
+            base_url: base_url.to_owned(),
+        };
+        Arc::new(Wechat::new(account, "acme", Http::new().expect("a client"), self.store.clone()))
+    }
+}
+
+fn session_key(person: &Person) -> &str {
+    person.session_key.as_ref().expect("a session_key").expose_secret()
+}

@@ -1,0 +1,86 @@
+//! WeChat's phone numbers by phone code.
+
+use crate::peer::{Peer, Step, ok};
+use crate::{PHONE, Scene};
+use menlou::error::words;
+use menlou_simulator::{Failure, PhoneNumber};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_phone_code_becomes_a_number_in_e164() {
+    let scene = Scene::new().await;
+    let (wechat, app) = (scene.wechat(), scene.sim.first_app());
+    for (number, e164) in [
+        (PhoneNumber::new("13800138000"), "+8613800138000"),
+        (PhoneNumber::new("13800138000").country("86"), "+8613800138000"),
+        (PhoneNumber::new("61234567").country("852"), "+85261234567"),
+        (PhoneNumber::new("2025550123").country(1), "+12025550123"),
+    ] {
+        assert_eq!(wechat.phone_number(&app.phone_code(number)).await.expect("a number"), e164);
+    }
+}
+
+#[tokio::test]
+async fn a_used_code_and_a_login_code_are_invalid_and_not_sent_twice() {
+    let scene = Scene::new().await;
+    let wechat = scene.wechat();
+    let code = scene.sim.phone_code("13800138000");
+    wechat.phone_number(&code).await.expect("a number");
+    for code in [code, scene.sim.code("alice")] {
+        let error = wechat.phone_number(&code).await.expect_err("a refusal");
+        assert!(error.is(&words::INVALID_CODE), "{error}");
+    }
+    assert_eq!(scene.sim.calls(PHONE), 3);
+}
+
+#[tokio::test]
+async fn a_code_of_another_mini_program_is_the_clients_fault_not_the_tenants() {
+    let scene = Scene::new().await;
+    scene.sim.fail(PHONE, Failure::errcode(40013), 1);
+    let error = scene.wechat().phone_number("c").await.expect_err("a refusal");
+    assert!(error.is(&words::INVALID_CODE), "{error}");
+    assert_eq!(error.data().expect("data")["errcode"], 40013);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_not_asked_for_again() {
+    let scene = Scene::new().await;
+    scene.sim.fail(PHONE, Failure::drop_connection().after_effect(), 1);
+    let error = scene.wechat().phone_number(&scene.sim.phone_code("13800138000")).await.expect_err("a failure");
+    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    assert_eq!(scene.sim.calls(PHONE), 1);
+}
+
+#[tokio::test]
+async fn a_number_that_is_none_is_not_believed_and_not_repeated() {
+    let info = |country: Value, number: Value| json!({"errcode":0,"phone_info":{"countryCode":country,"purePhoneNumber":number}});
+    for answer in [
+        json!({"errcode":0,"errmsg":"ok"}),
+        json!({"phone_info":"13800138000"}),
+        info(json!(86), json!("")),
+        info(json!(86), json!(13800138000_u64)),
+        info(json!(86), json!("1380013800x")),
+        info(json!(86), json!("13800138000138")),
+        info(json!(86), json!("123")),
+        info(json!(0), json!("13800138000")),
+        info(json!(-86), json!("13800138000")),
+        info(json!(1234), json!("13800138000")),
+        info(json!("CN"), json!("13800138000")),
+        info(Value::Null, json!("13800138000")),
+    ] {
+        let token = ok(r#"{"access_token":"T","expires_in":7200}"#);
+        let peer = Peer::start(vec![Step::Send(token), Step::Send(ok(answer.to_string()))]).await;
+        let scene = Scene::new().await;
+        let error = scene.wechat_at(&peer.base_url, "s").phone_number("c").await.expect_err("a failure");
+        assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+        assert!(!format!("{error:?}").contains("138001380"), "{error:?}");
+    }
+    for (country, number) in [(json!("+86"), "138 0013-8000"), (json!("0086"), " 13800138000 ")] {
+        let token = ok(r#"{"access_token":"T","expires_in":"7200"}"#);
+        let answer = ok(info(country, json!(number)).to_string());
+        let peer = Peer::start(vec![Step::Send(token), Step::Send(answer)]).await;
+        let scene = Scene::new().await;
+        let number = scene.wechat_at(&peer.base_url, "s").phone_number("c").await.expect("a number");
+        assert_eq!(number, "+8613800138000");
+    }
+}
