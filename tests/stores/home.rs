@@ -1,6 +1,7 @@
 //! Opened stores, with what they stand on.
 
-use menlou::store::{Redis, RedisSettings, Sessions, Shared, Sqlite, Users};
+use menlou::store::{Postgres, Redis, Sessions, Settings, Shared, Stores, Users};
+use menlou_harness as harness;
 use secrecy::SecretString;
 use std::{any::Any, sync::Arc};
 
@@ -14,22 +15,34 @@ pub struct Home {
 
 /// All in one SQLite file.
 pub async fn embedded() -> Home {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Sqlite::open(&folder.path().join("menlou.db")).await.unwrap());
-    Home { sessions: store.clone(), shared: store.clone(), users: store, _ground: Box::new(folder) }
+    home(None, None, ()).await
 }
 
 /// Sessions and shared values in a Redis of its own.
 pub async fn redis() -> Home {
+    let server = harness::Redis::start();
+    home(Some(server.url().into()), None, server).await
+}
+
+/// Users in a PostgreSQL of its own.
+pub async fn postgres() -> Home {
+    let server = harness::Postgres::start();
+    home(None, Some(server.url().into()), server).await
+}
+
+async fn home(sessions: Option<SecretString>, users: Option<SecretString>, server: impl Any + Send + Sync) -> Home {
     let folder = tempfile::tempdir().unwrap();
-    let server = menlou_harness::Redis::start();
-    let users = Arc::new(Sqlite::open(&folder.path().join("menlou.db")).await.unwrap());
-    let store = Arc::new(in_redis(&server.url()).await);
-    Home { sessions: store.clone(), shared: store, users, _ground: Box::new((folder, server)) }
+    let settings = Settings { path: folder.path().join("menlou.db"), sessions, users };
+    let Stores { sessions, shared, users } = Stores::open(&settings).await.unwrap();
+    Home { sessions, shared, users, _ground: Box::new((folder, server)) }
 }
 
 /// A store in this Redis.
 pub async fn in_redis(url: &str) -> Redis {
-    let settings = RedisSettings { url: SecretString::from(url), prefix: "menlou".into() };
-    Redis::open(&settings).await.unwrap()
+    Redis::open(&SecretString::from(url), "menlou").await.unwrap()
+}
+
+/// A store in this PostgreSQL.
+pub async fn in_postgres(url: &str) -> Postgres {
+    Postgres::open(&SecretString::from(url)).await.unwrap()
 }

@@ -1,10 +1,12 @@
 //! The contract of the stores: what gateway/src/store promises, held against each store that keeps it.
 
 mod home;
+mod postgres;
 mod redis;
 mod sessions;
 mod shared;
 mod sqlite;
+mod stores;
 mod users;
 
 /// One test per promise and store: `promises!(room of the promises, how the store is opened, [promises])`.
@@ -111,3 +113,4 @@ of_users!(sqlite_users, crate::home::embedded);
 
 of_sessions!(redis_sessions, crate::home::redis);
 of_shared!(redis_shared, crate::home::redis);
+of_users!(postgres_users, crate::home::postgres);

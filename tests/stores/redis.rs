@@ -4,7 +4,7 @@ use crate::{
     home::in_redis,
     sessions::{session, token},
 };
-use menlou::store::{Error, Redis, RedisSettings, Sessions, Shared};
+use menlou::store::{Error, Redis, Sessions, Shared};
 use menlou_harness as harness;
 use secrecy::SecretString;
 use std::{future::Future, sync::Arc, time::Duration};
@@ -173,8 +173,7 @@ async fn no_error_holds_the_password_or_the_record() {
     let refused = in_redis(&url).await.ping().await.unwrap_err().to_string();
     assert!(refused.contains("refused the credentials") && !refused.contains("hunter2"), "{refused}");
     for url in ["rediss://u:hunter2@127.0.0.1:1", "http://u:hunter2@127.0.0.1", "hunter2"] {
-        let settings = RedisSettings { url: SecretString::from(url), prefix: "menlou".into() };
-        let error = Redis::open(&settings).await.err().unwrap().to_string();
+        let error = Redis::open(&SecretString::from(url), "menlou").await.err().unwrap().to_string();
         assert!(!error.contains("hunter2") && error.contains("session store"), "{error}");
     }
     let store = in_redis(&server.url()).await;

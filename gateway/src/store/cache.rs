@@ -231,6 +231,12 @@ impl UserCache {
         self.users.forget(&user);
     }
 
+    /// Forgets all.
+    pub fn clear(&self) {
+        self.bindings.clear();
+        self.users.clear();
+    }
+
     /// Forgets all and keeps nothing until [`UserCache::resume`].
     pub fn pause(&self) {
         self.bindings.pause();

@@ -2,6 +2,7 @@
 
 mod cache;
 mod clock;
+mod postgres;
 mod record;
 mod redis;
 mod sqlite;
@@ -9,10 +10,59 @@ mod sqlite;
 use crate::error::{self, words};
 use async_trait::async_trait;
 use secrecy::SecretString;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
 
-pub use redis::{Redis, Settings as RedisSettings};
+pub use postgres::Postgres;
+pub use redis::Redis;
 pub use sqlite::Sqlite;
+
+/// What lives where. Opening is [`Stores::open`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The SQLite file of what has no other place.
+    pub path: PathBuf,
+    /// The Redis of sessions and shared values, `redis://user:password@host:6379/0`; the file if not given.
+    pub sessions: Option<SecretString>,
+    /// The PostgreSQL of users and bindings, `postgres://user:password@host:5432/database`; the file if not given.
+    pub users: Option<SecretString>,
+}
+
+/// The open stores of a gateway.
+#[derive(Clone)]
+pub struct Stores {
+    /// Sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Short-lived values that replicas share.
+    pub shared: Arc<dyn Shared>,
+    /// Users and bindings.
+    pub users: Arc<dyn Users>,
+}
+
+impl Stores {
+    /// Opens each store; takes a few seconds at most. A Redis or PostgreSQL that is away is no error: what needs it is
+    /// [`Error::Unavailable`] until it comes. A URL that is none is, and so is a file that can't be opened; the text
+    /// tells which and why, without credentials. The file is only touched where something lives in it.
+    pub async fn open(settings: &Settings) -> Result<Self> {
+        let file = OnceCell::new();
+        let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
+        let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &settings.sessions {
+            Some(url) => {
+                let redis = Arc::new(Redis::open(url, PREFIX).await?);
+                (redis.clone(), redis)
+            }
+            None => (file().await?.clone(), file().await?.clone()),
+        };
+        let users: Arc<dyn Users> = match &settings.users {
+            Some(url) => Arc::new(Postgres::open(url).await?),
+            None => file().await?.clone(),
+        };
+        Ok(Self { sessions, shared, users })
+    }
+}
+
+/// What our keys in Redis start with.
+const PREFIX: &str = "menlou";
 
 /// What a session token stands for: one openid of one tenant. Whether that openid is logged in is not written here but
 /// in its binding ([`Users::find`]), so that a log-in or an unbinding holds for all sessions of the openid at once.

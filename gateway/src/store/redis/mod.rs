@@ -18,14 +18,6 @@ use tokio::{task::JoinSet, time::timeout};
 /// How long an operation may take as a whole.
 const DEADLINE: Duration = Duration::from_millis(400);
 
-/// Where the server is and what our keys start with. Sentinel and Cluster will be further schemes of the URL.
-pub struct Settings {
-    /// `redis://user:password@host:6379/0`.
-    pub url: SecretString,
-    /// What all keys start with: `menlou`.
-    pub prefix: String,
-}
-
 /// A store in Redis. It keeps one connection, on which commands of all callers follow each other without waiting, and
 /// renews it by itself. While there is none, it answers [`Error::Unavailable`] at once.
 pub struct Redis {
@@ -37,18 +29,19 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects, or keeps trying to. An error only where the URL is none; its text does not hold the URL.
-    pub async fn open(settings: &Settings) -> Result<Self> {
+    /// Connects, or keeps trying to. All keys start with `prefix`. An error only where the URL is none; its text does
+    /// not hold the URL.
+    pub async fn open(url: &SecretString, prefix: &str) -> Result<Self> {
         let unfit = |_: RedisError| {
             let text = "the URL of the session store is not like redis://user:password@host:6379/0 (without TLS)";
             Error::Unavailable(text.into())
         };
-        let client = Client::open(settings.url.expose_secret()).map_err(unfit)?;
+        let client = Client::open(url.expose_secret()).map_err(unfit)?;
         let info = client.get_connection_info().clone();
         let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(resp3)).map_err(unfit)?;
 
-        let keys = Arc::new(Keys::new(&settings.prefix));
+        let keys = Arc::new(Keys::new(prefix));
         let cache = Arc::new(SessionCache::new());
         let link = Arc::new(Link::new());
         let (tried, first_try) = tokio::sync::oneshot::channel();

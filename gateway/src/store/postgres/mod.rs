@@ -1,0 +1,196 @@
+//! Accounts and bindings in PostgreSQL, shared by all replicas.
+
+mod bind;
+mod link;
+mod schema;
+
+use super::{
+    Account, Credentials, Error, Identity, Result, User, Users,
+    cache::{IdentityRef, UserCache},
+};
+use async_trait::async_trait;
+use bind::{bind, plain};
+use link::{CHANNEL, Link, Notice};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{FromRow, PgPool, postgres::PgConnectOptions};
+use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{error::Elapsed, timeout},
+};
+
+/// How long an operation may take as a whole.
+const DEADLINE: Duration = Duration::from_millis(700);
+/// How long opening waits for the first attempt to connect and to bring the tables up to date.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A store in PostgreSQL. It connects and reconnects by itself; while it can't, it answers [`Error::Unavailable`] at
+/// once. Its cache follows the changes of other replicas by LISTEN and NOTIFY, and is out of use while it can't.
+pub struct Postgres {
+    link: Arc<Link>,
+    cache: Arc<UserCache>,
+    _keeper: JoinSet<()>,
+}
+
+#[derive(FromRow)]
+struct UserRow {
+    id: i64,
+    name: String,
+    avatar_url: String,
+}
+
+impl From<UserRow> for Arc<User> {
+    fn from(UserRow { id, name, avatar_url }: UserRow) -> Self {
+        Self::new(User { id, name, avatar_url })
+    }
+}
+
+impl Postgres {
+    /// Connects, or keeps trying to; makes the tables or brings them up to date, which several replicas may try at
+    /// once. An error only where the URL is none; its text does not hold the URL.
+    pub async fn open(url: &SecretString) -> Result<Self> {
+        let text = url.expose_secret();
+        // sqlx takes any scheme.
+        let ours = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        let options = PgConnectOptions::from_str(text).ok().filter(|_| ours).ok_or_else(|| {
+            let text = "the URL of the user store is not like postgres://user:password@host:5432/database";
+            Error::Unavailable(text.into())
+        })?;
+        let cache = Arc::new(UserCache::new());
+        let link = Arc::new(Link::new());
+        let (tried, first_try) = oneshot::channel();
+        let mut keeper = JoinSet::new();
+        keeper.spawn(link::keep(options, Arc::clone(&link), Arc::clone(&cache), tried));
+        // So that who opens and asks at once is served. Whether it succeeded, the first question will tell.
+        let _ = timeout(PATIENCE, first_try).await;
+        Ok(Self { link, cache, _keeper: keeper })
+    }
+
+    /// Asks over the current connections, within the deadline.
+    async fn ask<T, F: Future<Output = sqlx::Result<T>>>(&self, question: impl FnOnce(PgPool) -> F) -> Result<T> {
+        let pool = self.link.pool()?;
+        timeout(DEADLINE, question(pool)).await.map_err(late)?.map_err(|e| unserved(&e))
+    }
+}
+
+#[async_trait]
+impl Users for Postgres {
+    async fn find(&self, tenant: &str, platform: &str, openid: &str) -> Result<Option<Arc<User>>> {
+        let identity = IdentityRef { tenant, platform, openid };
+        if let Some(user) = self.cache.get(&identity) {
+            return Ok(Some(user));
+        }
+        let ticket = self.cache.ticket(&identity);
+        let query = sqlx::query_as::<_, UserRow>(bind::BOUND).bind(tenant).bind(platform).bind(plain(openid));
+        let row = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await?;
+        let user: Option<Arc<User>> = row.map(Into::into);
+        if let Some(user) = &user {
+            self.cache.keep(ticket, &identity, user);
+        }
+        Ok(user)
+    }
+
+    async fn bind(&self, tenant: &str, identity: &Identity, account: Account<'_>) -> Result<Option<Arc<User>>> {
+        let bound = self.ask(|pool| async move { bind(&pool, tenant, identity, account).await }).await;
+        // PostgreSQL notifies us too, but perhaps later than our caller asks again.
+        self.cache.forget_binding(&IdentityRef { tenant, platform: &identity.platform, openid: &identity.openid });
+        let bound: Option<Arc<User>> = bound?.map(Into::into);
+        if let Some(user) = &bound {
+            self.cache.forget_user(user.id);
+        }
+        Ok(bound)
+    }
+
+    async fn unbind(&self, tenant: &str, platform: &str, openid: &str) -> Result<bool> {
+        let identity = IdentityRef { tenant, platform, openid };
+        let sql = "WITH gone AS (DELETE FROM bindings WHERE tenant = $1 AND platform = $2 AND openid = $3 RETURNING 1)
+            SELECT pg_notify($4, $5) FROM gone";
+        let query = sqlx::query(sql).bind(tenant).bind(platform).bind(plain(openid));
+        let query = query.bind(CHANNEL).bind(Notice::Binding(identity).text());
+        let gone = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await;
+        self.cache.forget_binding(&identity);
+        Ok(gone?.is_some())
+    }
+
+    async fn update(
+        &self,
+        tenant: &str,
+        user: i64,
+        name: Option<&str>,
+        avatar_url: Option<&str>,
+    ) -> Result<Option<Arc<User>>> {
+        let sql = "WITH changed AS (
+                UPDATE users SET name = coalesce($1, name), avatar_url = coalesce($2, avatar_url), updated_at = now()
+                WHERE id = $3 AND tenant = $4 RETURNING id, name, avatar_url)
+            SELECT id, name, avatar_url, pg_notify($5, $6) FROM changed";
+        let query = sqlx::query_as::<_, UserRow>(sql).bind(name.map(plain)).bind(avatar_url.map(plain)).bind(user);
+        let query = query.bind(tenant).bind(CHANNEL).bind(Notice::User(user).text());
+        let changed = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await;
+        self.cache.forget_user(user);
+        Ok(changed?.map(Into::into))
+    }
+
+    async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<Credentials>> {
+        let sql = "SELECT id, password_hash FROM users
+            WHERE tenant = $1 AND account = $2 AND password_hash IS NOT NULL";
+        let query = sqlx::query_as::<_, (i64, String)>(sql).bind(tenant).bind(plain(account));
+        let row = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await?;
+        Ok(row.map(|(user, hash)| Credentials { user, password_hash: SecretString::from(hash) }))
+    }
+
+    async fn add(
+        &self,
+        tenant: &str,
+        account: &str,
+        password_hash: &SecretString,
+        name: &str,
+        avatar_url: &str,
+    ) -> Result<Option<Arc<User>>> {
+        let sql = "INSERT INTO users (tenant, account, password_hash, name, avatar_url) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (tenant, account) DO NOTHING RETURNING id, name, avatar_url";
+        let query = sqlx::query_as::<_, UserRow>(sql).bind(tenant).bind(plain(account));
+        let query = query.bind(password_hash.expose_secret()).bind(plain(name)).bind(plain(avatar_url));
+        let row = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await?;
+        Ok(row.map(Into::into))
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.ask(|pool| async move { sqlx::query("SELECT 1").execute(&pool).await }).await.map(|_| ())
+    }
+}
+
+fn late(_: Elapsed) -> Error {
+    Error::Unavailable(format!("PostgreSQL did not answer within {} ms", DEADLINE.as_millis()))
+}
+
+/// An SQL error in our words.
+fn unserved(error: &sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::ColumnDecode { index, .. } => Error::Corrupt(format!("PostgreSQL, column {index}")),
+        error => Error::Unavailable(format!("PostgreSQL: {}", told(error))),
+    }
+}
+
+/// What went wrong, by its SQLSTATE: PostgreSQL's own text may repeat what we sent, or the user's name.
+fn told(error: &sqlx::Error) -> String {
+    let error = match error {
+        sqlx::Error::Database(error) => error,
+        sqlx::Error::Io(e) => return e.to_string(),
+        sqlx::Error::PoolTimedOut => return "no connection was free in time".into(),
+        sqlx::Error::Tls(_) => return "TLS is not supported".into(),
+        // What remains is about sqlx itself or the shape of an answer.
+        error => return format!("{error}"),
+    };
+    let code = error.code().unwrap_or_default();
+    let meaning = match code.get(..2).unwrap_or_default() {
+        "08" => "connection error",
+        "28" => "it refused the credentials",
+        "3D" => "no such database",
+        "42" => "its tables are not as expected, or not ours to use",
+        "53" => "out of connections, memory or disk",
+        "57" => "it is starting, stopping or ended the statement",
+        _ => "error",
+    };
+    format!("{meaning} (SQLSTATE {code})")
+}

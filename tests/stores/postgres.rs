@@ -1,0 +1,197 @@
+//! What the PostgreSQL store promises beyond the contract.
+
+use crate::{
+    home::in_postgres,
+    redis::within,
+    users::{identity, new},
+};
+use menlou::store::{Account, Error, Postgres, Users};
+use menlou_harness as harness;
+use secrecy::SecretString;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::Instant};
+
+/// "Within a second".
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Asserts that all operations are refused as unavailable, each within a second.
+async fn assert_all_unavailable(store: &Postgres) {
+    async fn refused<T: std::fmt::Debug>(what: &str, operation: impl Future<Output = Result<T, Error>>) {
+        let start = Instant::now();
+        let answer = operation.await;
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{what}: {answer:?}");
+        assert!(start.elapsed() < SECOND, "{what} took {:?}", start.elapsed());
+    }
+    refused("find", store.find("a", "wechat", "nobody")).await;
+    refused("bind", store.bind("a", &identity("o9"), new("x"))).await;
+    refused("unbind", store.unbind("a", "wechat", "o9")).await;
+    refused("update", store.update("a", 1, Some("x"), None)).await;
+    refused("credentials", store.credentials("a", "alice")).await;
+    refused("add", store.add("a", "alice", &SecretString::from("x"), "", "")).await;
+    refused("ping", store.ping()).await;
+}
+
+async fn name(store: &Postgres, openid: &str) -> Option<String> {
+    store.find("a", "wechat", openid).await.unwrap().map(|user| user.name.clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_postgres_is_unavailable_within_a_second_and_serves_again_by_itself() {
+    let mut server = harness::Postgres::start();
+    let store = in_postgres(&server.url()).await;
+    store.bind("a", &identity("o1"), new("one")).await.unwrap();
+    assert_eq!(name(&store, "o1").await.as_deref(), Some("one"));
+    server.kill();
+    assert_all_unavailable(&store).await;
+    server.restart();
+    within(SECOND, "service is back", || async { store.ping().await.is_ok() }).await;
+    assert_eq!(name(&store, "o1").await.as_deref(), Some("one"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_postgres_is_unavailable_within_a_second_and_serves_again_when_it_goes_on() {
+    let server = harness::Postgres::start();
+    let store = in_postgres(&server.url()).await;
+    store.bind("a", &identity("o1"), new("one")).await.unwrap();
+    server.freeze();
+    assert_all_unavailable(&store).await;
+    server.thaw();
+    within(Duration::from_secs(2), "service is back", || async { store.ping().await.is_ok() }).await;
+    assert_eq!(name(&store, "o1").await.as_deref(), Some("one"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_opened_before_its_postgres_makes_its_tables_and_serves_when_it_comes() {
+    let mut server = harness::Postgres::start();
+    server.kill();
+    let store = in_postgres(&server.url()).await;
+    assert_all_unavailable(&store).await;
+    server.restart();
+    within(SECOND, "service begins", || async { store.ping().await.is_ok() }).await;
+    store.bind("a", &identity("o1"), new("one")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_replicas_may_start_at_once_on_an_empty_database() {
+    let server = harness::Postgres::start();
+    let url = Arc::new(server.url());
+    let mut starts = JoinSet::new();
+    for n in 0..6 {
+        let url = Arc::clone(&url);
+        starts.spawn(async move {
+            let store = in_postgres(&url).await;
+            store.bind("a", &identity(&format!("o{n}")), new("one")).await.unwrap();
+            store
+        });
+    }
+    let stores = starts.join_all().await;
+    for store in &stores {
+        for n in 0..6 {
+            assert!(name(store, &format!("o{n}")).await.is_some());
+        }
+    }
+    assert_eq!(server.ask("SELECT count(*), max(version) FROM menlou_schema"), "1|1");
+    assert_eq!(server.ask("SELECT count(*) FROM users"), "6");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_replica_changes_the_other_s_cache_soon_knows() {
+    let server = harness::Postgres::start();
+    let (one, two) = (in_postgres(&server.url()).await, in_postgres(&server.url()).await);
+    let user = one.bind("a", &identity("o1"), new("old")).await.unwrap().unwrap();
+    one.bind("a", &identity("o2"), Account::Existing(user.id)).await.unwrap();
+    for openid in ["o1", "o2"] {
+        assert_eq!(name(&two, openid).await.as_deref(), Some("old"));
+    }
+    // Far sooner than the few seconds for which an entry would be trusted.
+    one.update("a", user.id, Some("new"), None).await.unwrap();
+    for openid in ["o1", "o2"] {
+        assert_eq!(name(&one, openid).await.as_deref(), Some("new"));
+        within(SECOND, "update", || async { name(&two, openid).await.as_deref() == Some("new") }).await;
+    }
+    let phone = one.bind("a", &identity("o1"), Account::Phone("+8613800138000")).await.unwrap().unwrap();
+    within(SECOND, "rebinding", || async { name(&two, "o1").await.as_deref() == Some(&phone.name) }).await;
+    assert!(one.unbind("a", "wechat", "o2").await.unwrap());
+    within(SECOND, "unbinding", || async { name(&two, "o2").await.is_none() }).await;
+    let external = |name| Account::External { id: "7", name, avatar_url: "" };
+    one.bind("a", &identity("o3"), external("old")).await.unwrap();
+    assert_eq!(name(&two, "o3").await.as_deref(), Some("old"));
+    one.bind("a", &identity("o4"), external("new")).await.unwrap();
+    within(SECOND, "external", || async { name(&two, "o3").await.as_deref() == Some("new") }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changed_while_nobody_listened_is_not_served_from_the_cache() {
+    let server = harness::Postgres::start();
+    let store = in_postgres(&server.url()).await;
+    store.bind("a", &identity("o1"), new("old")).await.unwrap();
+    assert_eq!(name(&store, "o1").await.as_deref(), Some("old"));
+    server.ask(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'; UPDATE users SET name = 'new'",
+    );
+    within(SECOND, "the new name", || async {
+        store.find("a", "wechat", "o1").await.is_ok_and(|user| user.unwrap().name == "new")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_warm_user_is_found_without_asking_postgres() {
+    let server = harness::Postgres::start();
+    let store = in_postgres(&server.url()).await;
+    store.bind("a", &identity("o1"), new("one")).await.unwrap();
+    let first = store.find("a", "wechat", "o1").await.unwrap().unwrap();
+    let second = store.find("a", "wechat", "o1").await.unwrap().unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_racing_for_one_openid_phone_or_id_make_one_account() {
+    let server = harness::Postgres::start();
+    let stores = [Arc::new(in_postgres(&server.url()).await), Arc::new(in_postgres(&server.url()).await)];
+    for (round, account) in
+        [new("one"), Account::Phone("+8613800138000"), Account::External { id: "7", name: "x", avatar_url: "" }]
+            .into_iter()
+            .enumerate()
+    {
+        let mut tasks = JoinSet::new();
+        for n in 0..12 {
+            let store = Arc::clone(&stores[n % 2]);
+            let openid = format!("o{round}");
+            tasks.spawn(async move { store.bind("a", &identity(&openid), account).await.unwrap().unwrap() });
+        }
+        let users = tasks.join_all().await;
+        assert!(users.iter().all(|user| user == &users[0]));
+        assert_eq!(server.ask("SELECT count(*) FROM users"), (round + 1).to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_that_postgres_cannot_hold_is_no_error() {
+    let server = harness::Postgres::start();
+    let store = in_postgres(&server.url()).await;
+    assert!(store.find("a", "wechat", "a\0b").await.unwrap().is_none());
+    let user = store.bind("a", &identity("a\0b"), new("x\0y")).await.unwrap().unwrap();
+    assert_eq!(user.name, "x\u{fffd}y");
+    assert_eq!(store.find("a", "wechat", "a\0b").await.unwrap(), Some(user));
+    assert!(store.unbind("a", "wechat", "a\0b").await.unwrap());
+    assert!(store.find("a", "wechat", "a\0b").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_error_holds_the_password_and_a_newer_schema_is_refused() {
+    let server = harness::Postgres::start();
+    for url in ["hunter2", "http://u:hunter2@127.0.0.1", "postgres://u:hunter2@127.0.0.1:notaport/x"] {
+        let error = Postgres::open(&SecretString::from(url)).await.err().unwrap().to_string();
+        assert!(!error.contains("hunter2") && error.contains("user store"), "{error}");
+    }
+    let url = server.url().replace("menlou@", "nobody:hunter2@");
+    let error = in_postgres(&url).await.ping().await.unwrap_err().to_string();
+    assert!(!error.contains("hunter2") && error.contains("refused the credentials"), "{error}");
+
+    drop(in_postgres(&server.url()).await);
+    server.ask("UPDATE menlou_schema SET version = 99");
+    let error = in_postgres(&server.url()).await.ping().await.unwrap_err().to_string();
+    assert!(error.contains("version 99"), "{error}");
+}

@@ -1,0 +1,35 @@
+//! What the composed stores promise: each thing lives where the settings say.
+
+use menlou::store::{Error, Settings, Stores};
+use menlou_harness as harness;
+use secrecy::SecretString;
+use tokio::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_file_is_made_where_nothing_lives_in_it_and_servers_that_are_away_are_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut redis, mut postgres) = (harness::Redis::start(), harness::Postgres::start());
+    let settings = Settings {
+        path: folder.path().join("menlou.db"),
+        sessions: Some(redis.url().into()),
+        users: Some(postgres.url().into()),
+    };
+    let stores = Stores::open(&settings).await.unwrap();
+    stores.shared.ping().await.unwrap();
+    stores.users.ping().await.unwrap();
+    redis.kill();
+    postgres.kill();
+    let start = Instant::now();
+    let later = Stores::open(&settings).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(matches!(later.shared.ping().await, Err(Error::Unavailable(_))));
+    assert!(matches!(later.users.ping().await, Err(Error::Unavailable(_))));
+    assert!(!settings.path.exists());
+}
+
+#[tokio::test]
+async fn settings_print_no_credentials() {
+    let url = || Some(SecretString::from("redis://u:hunter2@127.0.0.1"));
+    let settings = Settings { path: "x".into(), sessions: url(), users: url() };
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
