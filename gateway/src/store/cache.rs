@@ -16,41 +16,52 @@ use std::{
 const CAPACITY: u64 = 100_000;
 /// How long an entry is trusted: the bound where another process may write and can't tell us (`menlou user add`).
 const LIFE: Duration = Duration::from_secs(5);
+/// Counts of what was forgotten. Keys that share one cost each other a read now and then, so there are many: 512 KiB.
+const TURNS: usize = 1 << 16;
 
 /// Values by key, positive ones only.
 ///
-/// A reader takes a [`Ticket`] before it asks the store and hands it in with the value; the value is kept only if the
-/// key was not forgotten, and the cache not paused, in between.
+/// A reader takes a ticket before it asks the store and hands it in with the value. An entry is worth something only
+/// while its ticket is: until its key is forgotten or the cache paused, be it before or after it was put here.
 struct Cache<K, V> {
-    /// Each value with the epoch in which it was read.
-    entries: moka::sync::Cache<K, (u64, V)>,
-    /// Even while serving, odd while paused. An entry of another epoch is no entry.
+    entries: moka::sync::Cache<K, (Ticket, V)>,
+    /// Even while serving, odd while paused.
     epoch: AtomicU64,
-    /// Counts of what was forgotten, by hash of the key. Keys that share one only cost each other a read now and then.
+    /// How often something was forgotten, by hash of the key.
     turns: Box<[AtomicU64]>,
+    /// How often anything was.
+    total: AtomicU64,
     hasher: RandomState,
 }
 
-/// The moment before a read.
-#[derive(Clone, Copy)]
+/// The moment before a read of one key.
+#[derive(Clone, Copy, PartialEq)]
 struct Ticket {
     epoch: u64,
     turn: u64,
 }
 
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
-    fn new(turns: usize) -> Self {
+/// The moment before a read whose key turns out only by it.
+#[derive(Clone, Copy)]
+struct AnyTicket {
+    epoch: u64,
+    total: u64,
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    fn new() -> Self {
         Self {
             entries: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(LIFE).build(),
             epoch: AtomicU64::new(0),
-            turns: (0..turns).map(|_| AtomicU64::new(0)).collect(),
+            turns: (0..TURNS).map(|_| AtomicU64::new(0)).collect(),
+            total: AtomicU64::new(0),
             hasher: RandomState::new(),
         }
     }
 
     fn get<Q: Hash + Equivalent<K>>(&self, key: &Q) -> Option<V> {
-        let (epoch, value) = self.entries.get(key)?;
-        (epoch == self.epoch.load(SeqCst)).then_some(value)
+        let (ticket, value) = self.entries.get(key)?;
+        (ticket == self.ticket(key)).then_some(value)
     }
 
     fn ticket<Q: Hash>(&self, key: &Q) -> Ticket {
@@ -58,17 +69,25 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     fn keep(&self, ticket: Ticket, key: K, value: V) {
-        if ticket.epoch % 2 == 1 || ticket.epoch != self.epoch.load(SeqCst) {
-            return;
+        if ticket.epoch.is_multiple_of(2) && ticket == self.ticket(&key) {
+            self.entries.insert(key, (ticket, value));
         }
-        self.entries.insert(key.clone(), (ticket.epoch, value));
-        // `forget` counts first and removes then: either it removes what was just put, or its count is seen here.
-        if self.turn(&key).load(SeqCst) != ticket.turn {
-            self.entries.invalidate(&key);
+    }
+
+    fn any_ticket(&self) -> AnyTicket {
+        AnyTicket { epoch: self.epoch.load(SeqCst), total: self.total.load(SeqCst) }
+    }
+
+    fn keep_any(&self, ticket: AnyTicket, key: K, value: V) {
+        let turn = self.turn(&key).load(SeqCst);
+        // `forget` counts the total first: where that has not changed yet, the turn just read is from before it, too.
+        if self.total.load(SeqCst) == ticket.total {
+            self.keep(Ticket { epoch: ticket.epoch, turn }, key, value);
         }
     }
 
     fn forget<Q: Hash + Equivalent<K>>(&self, key: &Q) {
+        self.total.fetch_add(1, SeqCst);
         self.turn(key).fetch_add(1, SeqCst);
         self.entries.invalidate(key);
     }
@@ -92,7 +111,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     fn turn<Q: Hash>(&self, key: &Q) -> &AtomicU64 {
-        &self.turns[self.hasher.hash_one(key) as usize % self.turns.len()]
+        &self.turns[self.hasher.hash_one(key) as usize % TURNS]
     }
 }
 
@@ -123,7 +142,7 @@ impl Equivalent<TokenKey> for TokenRef<'_> {
 impl SessionCache {
     /// A cache that serves from the start.
     pub fn new() -> Self {
-        Self(Cache::new(256))
+        Self(Cache::new())
     }
 
     /// A kept session that has not ended.
@@ -172,7 +191,7 @@ pub(super) struct UserCache {
 /// The moment before a user was read.
 pub(super) struct UserTicket {
     binding: Ticket,
-    user: Ticket,
+    user: AnyTicket,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -199,8 +218,7 @@ impl Equivalent<IdentityKey> for IdentityRef<'_> {
 impl UserCache {
     /// A cache that serves from the start.
     pub fn new() -> Self {
-        // One count for all users: whose account it is turns out only when it has been read.
-        Self { bindings: Cache::new(256), users: Cache::new(1) }
+        Self { bindings: Cache::new(), users: Cache::new() }
     }
 
     /// The kept account of this openid.
@@ -210,14 +228,14 @@ impl UserCache {
 
     /// To be taken before the store is asked.
     pub fn ticket(&self, identity: &IdentityRef<'_>) -> UserTicket {
-        UserTicket { binding: self.bindings.ticket(identity), user: self.users.ticket(&0) }
+        UserTicket { binding: self.bindings.ticket(identity), user: self.users.any_ticket() }
     }
 
     /// Keeps what the store gave, unless it was overtaken.
     pub fn keep(&self, ticket: UserTicket, identity: &IdentityRef<'_>, user: &Arc<User>) {
         let IdentityRef { tenant, platform, openid } = identity;
         let key = IdentityKey { tenant: (*tenant).into(), platform: (*platform).into(), openid: (*openid).into() };
-        self.users.keep(ticket.user, user.id, Arc::clone(user));
+        self.users.keep_any(ticket.user, user.id, Arc::clone(user));
         self.bindings.keep(ticket.binding, key, user.id);
     }
 
