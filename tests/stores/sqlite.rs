@@ -131,7 +131,8 @@ fn start_writing_process(path: &Path, count: u32) -> Child {
     command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
-#[tokio::test]
+// On several threads, since it waits for processes: a store that stands still in a transaction would lock them out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_processes_may_start_at_once_on_an_empty_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
@@ -146,7 +147,8 @@ async fn several_processes_may_start_at_once_on_an_empty_file() {
     }
 }
 
-#[tokio::test]
+// On several threads, since it waits for processes: a store that stands still in a transaction would lock them out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
