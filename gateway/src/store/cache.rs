@@ -35,9 +35,11 @@ struct Cache<K, V> {
 }
 
 /// The moment before a read of one key.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 struct Ticket {
     epoch: u64,
+    /// Which count is its key's, so that a hit need not hash the key again.
+    slot: usize,
     turn: u64,
 }
 
@@ -61,15 +63,20 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cac
 
     fn get<Q: Hash + Equivalent<K>>(&self, key: &Q) -> Option<V> {
         let (ticket, value) = self.entries.get(key)?;
-        (ticket == self.ticket(key)).then_some(value)
+        self.is_good(ticket).then_some(value)
     }
 
     fn ticket<Q: Hash>(&self, key: &Q) -> Ticket {
-        Ticket { epoch: self.epoch.load(SeqCst), turn: self.turn(key).load(SeqCst) }
+        let slot = self.slot(key);
+        Ticket { epoch: self.epoch.load(SeqCst), slot, turn: self.turns[slot].load(SeqCst) }
+    }
+
+    fn is_good(&self, ticket: Ticket) -> bool {
+        ticket.epoch == self.epoch.load(SeqCst) && ticket.turn == self.turns[ticket.slot].load(SeqCst)
     }
 
     fn keep(&self, ticket: Ticket, key: K, value: V) {
-        if ticket.epoch.is_multiple_of(2) && ticket == self.ticket(&key) {
+        if ticket.epoch.is_multiple_of(2) && self.is_good(ticket) {
             self.entries.insert(key, (ticket, value));
         }
     }
@@ -78,17 +85,17 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cac
         AnyTicket { epoch: self.epoch.load(SeqCst), total: self.total.load(SeqCst) }
     }
 
-    fn keep_any(&self, ticket: AnyTicket, key: K, value: V) {
-        let turn = self.turn(&key).load(SeqCst);
+    fn keep_any(&self, AnyTicket { epoch, total }: AnyTicket, key: K, value: V) {
+        let ticket = Ticket { epoch, ..self.ticket(&key) };
         // `forget` counts the total first: where that has not changed yet, the turn just read is from before it, too.
-        if self.total.load(SeqCst) == ticket.total {
-            self.keep(Ticket { epoch: ticket.epoch, turn }, key, value);
+        if self.total.load(SeqCst) == total {
+            self.keep(ticket, key, value);
         }
     }
 
     fn forget<Q: Hash + Equivalent<K>>(&self, key: &Q) {
         self.total.fetch_add(1, SeqCst);
-        self.turn(key).fetch_add(1, SeqCst);
+        self.turns[self.slot(key)].fetch_add(1, SeqCst);
         self.entries.invalidate(key);
     }
 
@@ -110,8 +117,8 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cac
         self.epoch.fetch_add(1, SeqCst);
     }
 
-    fn turn<Q: Hash>(&self, key: &Q) -> &AtomicU64 {
-        &self.turns[self.hasher.hash_one(key) as usize % TURNS]
+    fn slot<Q: Hash>(&self, key: &Q) -> usize {
+        self.hasher.hash_one(key) as usize % TURNS
     }
 }
 
@@ -121,7 +128,7 @@ pub(super) struct SessionCache(Cache<TokenKey, Arc<Session>>);
 /// The moment before a session was read.
 pub(super) struct SessionTicket(Ticket);
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct TokenKey {
     tenant: Box<str>,
     token: TokenHash,
@@ -194,7 +201,7 @@ pub(super) struct UserTicket {
     user: AnyTicket,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct IdentityKey {
     tenant: Box<str>,
     platform: Box<str>,
@@ -265,5 +272,75 @@ impl UserCache {
     pub fn resume(&self) {
         self.bindings.resume();
         self.users.resume();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERSON: IdentityRef<'static> = IdentityRef { tenant: "a", platform: "wechat", openid: "o" };
+
+    fn user(id: i64, name: &str) -> Arc<User> {
+        Arc::new(User { id, name: name.into(), avatar_url: String::new() })
+    }
+
+    /// The name that is kept after something happened between reading and keeping.
+    fn kept(meanwhile: fn(&UserCache)) -> Option<String> {
+        let cache = UserCache::new();
+        let ticket = cache.ticket(&PERSON);
+        meanwhile(&cache);
+        cache.keep(ticket, &PERSON, &user(1, "read"));
+        cache.get(&PERSON).map(|user| user.name.clone())
+    }
+
+    #[test]
+    fn what_was_read_is_kept_unless_it_was_overtaken() {
+        assert_eq!(kept(|_| ()).as_deref(), Some("read"));
+        assert_eq!(kept(|cache| cache.forget_binding(&PERSON)), None);
+        assert_eq!(kept(|cache| cache.forget_user(1)), None);
+        assert_eq!(kept(UserCache::clear), None);
+        assert_eq!(kept(UserCache::pause), None);
+        assert_eq!(kept(UserCache::resume), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_gone_when_it_is_forgotten() {
+        let forgetting: [fn(&UserCache); 5] = [
+            |cache| cache.forget_binding(&PERSON),
+            |cache| cache.forget_user(1),
+            UserCache::clear,
+            UserCache::pause,
+            UserCache::resume,
+        ];
+        for forget in forgetting {
+            let cache = UserCache::new();
+            cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
+            assert!(cache.get(&PERSON).is_some());
+            forget(&cache);
+            assert!(cache.get(&PERSON).is_none());
+        }
+    }
+
+    #[test]
+    fn another_s_change_leaves_what_is_kept() {
+        let cache = UserCache::new();
+        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
+        cache.forget_user(2);
+        cache.forget_binding(&IdentityRef { tenant: "b", ..PERSON });
+        assert!(cache.get(&PERSON).is_some());
+        assert!(cache.get(&IdentityRef { tenant: "b", ..PERSON }).is_none());
+    }
+
+    #[test]
+    fn a_paused_cache_keeps_nothing_until_it_resumes() {
+        let cache = UserCache::new();
+        cache.pause();
+        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
+        assert!(cache.get(&PERSON).is_none());
+        cache.resume();
+        assert!(cache.get(&PERSON).is_none());
+        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "two"));
+        assert_eq!(cache.get(&PERSON).map(|user| user.name.clone()).as_deref(), Some("two"));
     }
 }
