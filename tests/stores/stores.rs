@@ -13,6 +13,7 @@ async fn no_file_is_made_where_nothing_lives_in_it_and_servers_that_are_away_are
         path: folder.path().join("menlou.db"),
         sessions: Some(redis.url().into()),
         users: Some(postgres.url().into()),
+        prefix: "menlou".into(),
     };
     let stores = Stores::open(&settings).await.unwrap();
     stores.shared.ping().await.unwrap();
