@@ -48,7 +48,11 @@ pub(super) unsafe extern "C" fn test_identity(call: *mut menlou_call, openid: me
                 Ok(Done::Person { person, test: true })
             } else {
                 let (tenant, id) = (&flight.action.scope.tenant, &flight.call.id);
-                tracing::warn!(tenant, request_id = id, "a test openid was refused: [testing] allow_test_openids is off");
+                tracing::warn!(
+                    tenant,
+                    request_id = id,
+                    "a test openid was refused: [testing] allow_test_openids is off"
+                );
                 Err(Error::new(&words::TEST_OPENID_REFUSED))
             };
             Some(Box::pin(std::future::ready(outcome)))
@@ -78,7 +82,7 @@ pub(super) unsafe extern "C" fn http_send(
         begin(call, |flight| {
             let raw = request.as_ref().filter(|r| r.struct_size as usize >= size_of::<menlou_http_request>())?;
             let mut headers = HeaderMap::new();
-            if raw.headers_len > 64 || raw.body.len > super::LONGEST {
+            if raw.headers_len > 64 || raw.headers.is_null() && raw.headers_len > 0 || raw.body.len > super::LONGEST {
                 return None;
             }
             for i in 0..raw.headers_len {
