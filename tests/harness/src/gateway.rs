@@ -167,6 +167,13 @@ impl Gateway {
         }
     }
 
+    /// Sends it SIGKILL, from any thread; [`Gateway::restart`] then clears up.
+    pub fn kill_now(&self) {
+        if let Some(process) = &self.process {
+            process.kill_now();
+        }
+    }
+
     /// Sends it SIGTERM, without waiting.
     pub fn ask_to_end(&self) {
         if let Some(process) = &self.process {

@@ -55,6 +55,11 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Sends it SIGKILL, without waiting and without its children.
+    pub fn kill_now(&self) {
+        signal(self.id(), Signal::KILL);
+    }
+
     /// Asks it to end with SIGTERM, without waiting.
     pub fn ask_to_end(&self) {
         signal(self.id(), Signal::TERM);
