@@ -26,6 +26,8 @@ pub struct Settings {
     pub sessions: Option<SecretString>,
     /// The PostgreSQL of users and bindings, `postgres://user:password@host:5432/database`; the file if not given.
     pub users: Option<SecretString>,
+    /// What our keys in Redis start with.
+    pub prefix: String,
 }
 
 /// The open stores of a gateway.
@@ -48,7 +50,7 @@ impl Stores {
         let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
         let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &settings.sessions {
             Some(url) => {
-                let redis = Arc::new(Redis::open(url, PREFIX).await?);
+                let redis = Arc::new(Redis::open(url, &settings.prefix).await?);
                 (redis.clone(), redis)
             }
             None => (file().await?.clone(), file().await?.clone()),
@@ -60,9 +62,6 @@ impl Stores {
         Ok(Self { sessions, shared, users })
     }
 }
-
-/// What our keys in Redis start with.
-const PREFIX: &str = "menlou";
 
 /// What a session token stands for: one openid of one tenant. Whether that openid is logged in is not written here but
 /// in its binding ([`Users::find`]), so that a log-in or an unbinding holds for all sessions of the openid at once.
