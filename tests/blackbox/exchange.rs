@@ -70,7 +70,7 @@ fn a_code_is_not_answered_again_after_the_window() {
 #[test]
 fn what_the_platform_says_is_told_in_our_words() {
     let scene = Scene::new(Stores::Embedded);
-    let mut ask = |failure: Option<Failure>| {
+    let ask = |failure: Option<Failure>| {
         if let Some(failure) = failure {
             scene.sim.fail(EXCHANGE, failure, 1);
         }

@@ -271,7 +271,7 @@ impl Home {
         }
         let line = |(name, value): &(String, String)| format!("{name} = {value}\n");
         let config: String = setup.settings.iter().map(line).collect();
-        fs::write(home.config(), config).expect("the config");
+        fs::write(home.config(), format!("plugins.dir = \"plugins\"\n{config}")).expect("the config");
         for (name, file) in &setup.tenants {
             home.write_tenant(name, file);
         }
