@@ -42,6 +42,7 @@ impl Gateway {
     /// # Errors
     /// What makes serving impossible: a port that is taken, a plugin folder or database file that can't be opened.
     pub async fn build(config: Config) -> Result<Self, Text> {
+        telemetry::log(&config.log);
         let metrics = telemetry::metrics().map_err(|e| failed("指标", "the metrics", e))?;
         let library = Arc::new(open_library(&config)?);
         for plugin in library.plugins() {

@@ -4,7 +4,6 @@ use super::{fail, runtime, show};
 use crate::{
     config::{fault::Fault, server::Config},
     gateway::Gateway,
-    telemetry,
 };
 use std::{process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +19,6 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    telemetry::log(&config.log);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(text) => return fail(&text),

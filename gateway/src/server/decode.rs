@@ -233,11 +233,11 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
     Ok(())
 }
 
-/// An empty value counts as absent. No text has a NUL in it: no store and no C string takes one.
+/// An empty value counts as absent; one with a NUL is refused, as databases and C don't agree on what it is.
 fn present(params: &mut Params) -> Result<()> {
     params.as_map_mut().retain(|_, value| !value.is_null() && value.as_str() != Some(""));
     match params.as_map().values().any(|value| value.as_str().is_some_and(|text| text.contains('\0'))) {
-        true => Err(bad("有一个参数含有空字符（NUL）", "A parameter has a NUL in it.")),
+        true => Err(bad("有一个参数含有 NUL 字符", "A parameter has a NUL character.")),
         false => Ok(()),
     }
 }

@@ -99,7 +99,8 @@ pub trait Sessions: Send + Sync {
 }
 
 /// Short-lived values that replicas share: exchanged codes, access tokens, counters of attempts. Keys are the
-/// gateway's own (never raw input: hash it first), scoped to a tenant; every value has a life of 1 ms to 30 days.
+/// gateway's own (never raw input: hash it first), scoped to a tenant; every value has a life of 1 ms to 30 days, to
+/// which a shorter or longer one is brought.
 #[async_trait]
 pub trait Shared: Send + Sync {
     /// Takes the key if nobody has it: true for the one who got it. The claim is a value like any other.
@@ -110,7 +111,8 @@ pub trait Shared: Send + Sync {
     async fn get(&self, tenant: &str, key: &str) -> Result<Option<Vec<u8>>>;
     /// Takes the value away.
     async fn remove(&self, tenant: &str, key: &str) -> Result<()>;
-    /// Adds one to a counter and gives the sum; the count starts anew `window` after its first addition.
+    /// Adds one to a counter and gives the sum; the count starts anew `window` after its first addition. The value of
+    /// a counter is its sum in decimal digits; a key is either a counter's or a value's.
     async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64>;
     /// Whether the store answers, for readiness.
     async fn ping(&self) -> Result<()>;
