@@ -1,10 +1,11 @@
 //! The contract with clients: URLs, parameters, envelope, languages, statuses. Rules that hold whatever the action.
 
-use crate::scene::{Scene, Stores, TENANT, TEST_OPENID};
+use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually};
 use menlou_harness::{
     Envelope,
     http::{Request, encode},
 };
+use menlou_simulator::Failure;
 use serde_json::{Value, json};
 
 /// The request of the original API document, as it stands.
@@ -155,6 +156,23 @@ fn what_the_gateway_cannot_serve_has_its_status_and_word() {
     }
     let refused = client.send(&Request::new("GET", &target));
     assert!(refused.answer.header("allow").is_some_and(|allow| allow.contains("POST")), "405 tells what is allowed");
+}
+
+#[test]
+fn what_is_beyond_the_bound_is_refused_at_once_and_what_takes_too_long_is_given_up() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| {
+        setup.setting("server.max_calls", "1").setting("server.call_timeout", "\"2s\"")
+    });
+    scene.sim.fail("/sns/jscode2session", Failure::hang(), 1);
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| scene.authorize("ann"));
+        eventually("the call is under way", || (scene.sim.calls("/sns/jscode2session") == 1).then_some(()));
+        let refused = scene.client().call("openid", &[("code", "made-up-code")]);
+        refused.is(503, "overloaded");
+        assert!(refused.answer.header("retry-after").is_some());
+        slow.join().expect("no panic").is(504, "call_timeout");
+    });
+    scene.authorize("ann").ok();
 }
 
 #[test]
