@@ -37,14 +37,16 @@ fn nothing_tells_a_secret_even_where_everything_is_logged() {
         client.call("login", &[("method", "phone"), ("phone_code", &scene.sim.phone_code(phone))]);
         scene.sim.clear_failures();
     }
-    scene.write_tenant(TENANT, &tenant(&scene.sim).replace("demo-secret", "demo-secret\" # unclosed"));
+    scene.write_tenant(TENANT, &tenant(&scene.sim).replace("demo-secret\"", "demo-secret"));
     crate::scene::eventually("the bad file was read", || scene.log().contains("manulife.toml:").then_some(()));
     scene.redis.as_mut().unwrap().kill();
     client.call("user", &[("name", "Anna")]);
     scene.authorize("ann");
     client.call("logout", &[]);
 
-    assert!(scene.log().contains("TRACE") || scene.log().contains("DEBUG"), "everything was logged");
+    for logged in ["upstream_error", "platform_busy", "platform_unreachable", "store_unavailable"] {
+        assert!(scene.log().contains(logged), "{logged}");
+    }
     for shown in ["/metrics", "/readyz"] {
         scene.secrets().assert_absent_from(&scene.admin(shown).unwrap().text());
     }
