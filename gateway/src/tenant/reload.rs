@@ -188,6 +188,8 @@ fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     };
     let mut watcher = notify::recommended_watcher(on_event).ok()?;
     watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
+    // What changed before made no event.
+    changed.notify_one();
     Some(watcher)
 }
 
