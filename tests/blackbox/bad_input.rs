@@ -150,8 +150,25 @@ fn names_of_tenants_and_actions_reach_no_file_and_no_memory() {
         let client = scene.client();
         let long = "x".repeat(10_000);
         for name in [
-            "../manulife", "..", ".", "/", "manulife/", "manulife.toml", "a/b", "manulife\0", "\0", "MANULIFE", " manulife",
-            "manulife ", "__proto__", "'; drop table users; --", "%2e%2e", "门楼", "\r\nX-Injected: 1", "*", long.as_str(),
+            "../manulife",
+            "..",
+            ".",
+            "/",
+            "manulife/",
+            "manulife.toml",
+            "a/b",
+            "manulife\0",
+            "\0",
+            "MANULIFE",
+            " manulife",
+            "manulife ",
+            "__proto__",
+            "'; drop table users; --",
+            "%2e%2e",
+            "门楼",
+            "\r\nX-Injected: 1",
+            "*",
+            long.as_str(),
         ] {
             for (f, a) in [(name, "openid"), (TENANT, name)] {
                 let answer = client.send(&Request::post(format!("/srv/?{}", encode(&[("f", f), ("a", a)]))));
@@ -160,7 +177,9 @@ fn names_of_tenants_and_actions_reach_no_file_and_no_memory() {
                 assert!(!answer.msg.contains("xxxxxxxx"), "{}", answer.msg);
             }
         }
-        for target in ["/srv/../etc/passwd", "/srv/%2e%2e/openid", "/srv//openid", "/srv/manulife/", "/srv/manulife/..%2fuser"] {
+        for target in
+            ["/srv/../etc/passwd", "/srv/%2e%2e/openid", "/srv//openid", "/srv/manulife/", "/srv/manulife/..%2fuser"]
+        {
             let answer = client.send(&Request::post(target));
             assert!([400, 404].contains(&answer.status), "{target}: {answer:?}");
         }
@@ -168,7 +187,8 @@ fn names_of_tenants_and_actions_reach_no_file_and_no_memory() {
         let answer = client.send(&Request::post(format!("{}{}", client.target("openid"), &many[..8_000])));
         assert_eq!(answer.status, 400, "{answer:?}");
         let form = client.send(
-            &Request::post(client.target("openid")).body("application/x-www-form-urlencoded", many.trim_start_matches('&')),
+            &Request::post(client.target("openid"))
+                .body("application/x-www-form-urlencoded", many.trim_start_matches('&')),
         );
         assert_eq!(form.status, 400, "{form:?}");
     });
@@ -208,7 +228,8 @@ fn tokens_made_up_or_of_others_open_nothing() {
 #[test]
 fn an_expired_session_is_told_as_such() {
     let scene = Scene::with(Stores::Both, |mut setup, sim| {
-        setup.tenants[0].1 = crate::scene::tenant(sim).replace("[actions.user]", "[session]\nttl = \"1m\"\n\n[actions.user]");
+        setup.tenants[0].1 =
+            crate::scene::tenant(sim).replace("[actions.user]", "[session]\nttl = \"1m\"\n\n[actions.user]");
         setup
     });
     let authorized = scene.authorize("ann");
@@ -269,7 +290,11 @@ fn slow_and_silent_clients_are_let_go() {
                 }
             });
         }
-        for body in ["Content-Length: 10\r\n\r\n", "Content-Length: 10\r\n\r\ncode", "Transfer-Encoding: chunked\r\n\r\n4\r\nco"] {
+        for body in [
+            "Content-Length: 10\r\n\r\n",
+            "Content-Length: 10\r\n\r\ncode",
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nco",
+        ] {
             let scene = &scene;
             scope.spawn(move || {
                 let mut stream = http::connect(scene.addr()).unwrap();

@@ -35,7 +35,9 @@ fn validate_tells_what_is_there_and_succeeds_where_all_is_well() {
 #[test]
 fn validate_lists_every_fault_of_every_file_in_the_operators_language() {
     let sim = simulator();
-    let bad = tenant(&sim).replace("appid = \"wx4f4bc4dec97d474b\"", "appid = \"gh_1\"").replace("demo-secret", "env:MISSING_ONE");
+    let bad = tenant(&sim)
+        .replace("appid = \"wx4f4bc4dec97d474b\"", "appid = \"gh_1\"")
+        .replace("demo-secret", "env:MISSING_ONE");
     let setup = setup(&sim, None, None)
         .tenant("bad", format!("{bad}[actions.pay]\n[actions.oepnid]\n"))
         .tenant("broken", "name = \"unclosed\n[wechat")
@@ -45,7 +47,8 @@ fn validate_lists_every_fault_of_every_file_in_the_operators_language() {
         let output = home.command(&["validate", "--offline"], b"");
         assert_eq!(output.status.code(), Some(1));
         let text = err(&output);
-        for told in ["bad.toml:", "broken.toml:", "Not A Name", "gh_1", "MISSING_ONE", "pay", "oepnid", "`openid`", "^"] {
+        for told in ["bad.toml:", "broken.toml:", "Not A Name", "gh_1", "MISSING_ONE", "pay", "oepnid", "`openid`", "^"]
+        {
             assert!(text.contains(told), "{told}: {text}");
         }
         assert!(text.contains(words[0]), "{text}");
@@ -77,14 +80,18 @@ fn a_store_s_password_is_in_no_message() {
     let redis = Redis::start();
     let url = redis.url().replace("redis://", "redis://:a-secret-password@");
     let sim = simulator();
-    let output = Home::new(setup(&sim, None, None).setting("store.sessions", format!("{url:?}"))).command(&["validate"], b"");
+    let output =
+        Home::new(setup(&sim, None, None).setting("store.sessions", format!("{url:?}"))).command(&["validate"], b"");
     assert_eq!(output.status.code(), Some(1), "this Redis knows no password");
     assert!(!(out(&output) + &err(&output)).contains("a-secret-password"));
 }
 
 #[test]
 fn a_faulty_config_is_shown_whole_and_nothing_starts() {
-    let setup = Setup::default().setting("server.max_bdoy", "\"1MiB\"").setting("server.max_calls", "0").setting("log.level", "\"loud\"");
+    let setup = Setup::default()
+        .setting("server.max_bdoy", "\"1MiB\"")
+        .setting("server.max_calls", "0")
+        .setting("log.level", "\"loud\"");
     let home = Home::new(setup.env("MENLOU_SERVER__LISTEN", "nowhere"));
     for command in [&["run"][..], &["validate", "--offline"], &["user", "add", "--tenant", "t", "--account", "a"]] {
         let output = home.command(command, b"some-password");
@@ -100,7 +107,8 @@ fn a_faulty_config_is_shown_whole_and_nothing_starts() {
 fn a_port_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let output = Home::new(setup(&simulator(), None, None).env("MENLOU_SERVER__LISTEN", &listen)).command(&["run"], b"");
+    let output =
+        Home::new(setup(&simulator(), None, None).env("MENLOU_SERVER__LISTEN", &listen)).command(&["run"], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains(&listen), "{}", err(&output));
 }
@@ -196,7 +204,10 @@ fn every_setting_of_the_config_that_comes_with_the_gateway_is_its_default() {
 fn user_add_takes_a_password_from_standard_input() {
     let scene = Scene::new(Stores::Embedded);
     let add = |account: &str, input: &str| {
-        scene.command_given(&["user", "add", "--tenant", TENANT, "--account", account, "--avatar-url", "https://x/a.png"], input)
+        scene.command_given(
+            &["user", "add", "--tenant", TENANT, "--account", account, "--avatar-url", "https://x/a.png"],
+            input,
+        )
     };
     for (account, input) in [("ann", "annes-password\n"), ("bob", "bobs-password"), ("carl", "carls-password\r\n")] {
         let output = add(account, input);

@@ -59,7 +59,10 @@ fn an_empty_openid_counts_as_absent() {
     let target = format!("/srv/?f={TENANT}&a=openid&openid=&code={code}");
     scene.secrets().add(&code);
     scene.client().send(&Request::post(target)).ok();
-    scene.client().send(&Request::post(format!("/srv/?f={TENANT}&a=openid&openid=&code="))).is(400, "missing_parameter");
+    scene
+        .client()
+        .send(&Request::post(format!("/srv/?f={TENANT}&a=openid&openid=&code=")))
+        .is(400, "missing_parameter");
 }
 
 #[test]
@@ -197,7 +200,8 @@ fn every_answer_carries_a_request_id_of_its_own_or_the_clients() {
     let scene = scene();
     let id = |answer: &Envelope| answer.answer.header("x-request-id").unwrap().to_owned();
     let target = scene.client().target("openid");
-    let own: std::collections::BTreeSet<_> = (0..5).map(|_| id(&scene.client().send(&Request::post(&target)))).collect();
+    let own: std::collections::BTreeSet<_> =
+        (0..5).map(|_| id(&scene.client().send(&Request::post(&target)))).collect();
     assert_eq!(own.len(), 5);
     let given = scene.client().send(&Request::post(&target).header("X-Request-Id", "from-my.proxy_1"));
     assert_eq!(id(&given), "from-my.proxy_1");

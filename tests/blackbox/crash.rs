@@ -44,9 +44,8 @@ fn nothing_acknowledged_is_lost(stores: Stores, rounds: u64) {
         let moment = Duration::from_millis(60 + u64::from(nanos / 1000) % 240);
         let acknowledged = thread::scope(|scope| {
             let scene = &scene;
-            let clients: Vec<_> = (0..4)
-                .map(|at| scope.spawn(move || log_in_until_the_end(scene, &format!("{round}-{at}"))))
-                .collect();
+            let clients: Vec<_> =
+                (0..4).map(|at| scope.spawn(move || log_in_until_the_end(scene, &format!("{round}-{at}")))).collect();
             thread::sleep(moment);
             scene.kill_now();
             clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect::<Vec<_>>()

@@ -18,14 +18,16 @@ fn calls_in_flight_are_answered_before_it_ends() {
     let (client, codes) = (scene.client(), [scene.sim.code("ann"), scene.sim.code("bob")]);
     let answers = thread::scope(|scope| {
         let client = &client;
-        let calls: Vec<_> = codes.iter().map(|code| scope.spawn(move || client.call("openid", &[("code", code)]))).collect();
+        let calls: Vec<_> =
+            codes.iter().map(|code| scope.spawn(move || client.call("openid", &[("code", code)]))).collect();
         crate::scene::eventually("both are in flight", || (scene.sim.calls(EXCHANGE) == 2).then_some(()));
         let begun = Instant::now();
         assert_eq!(scene.gateway.terminate().code(), Some(0));
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         calls.into_iter().map(|call| call.join().expect("an answer")).collect::<Vec<_>>()
     });
-    let tokens: Vec<&str> = answers.iter().map(|answer| answer.ok().pointer("/session/token").unwrap().as_str().unwrap()).collect();
+    let tokens: Vec<&str> =
+        answers.iter().map(|answer| answer.ok().pointer("/session/token").unwrap().as_str().unwrap()).collect();
     assert!(client.try_call("openid", &[]).is_err(), "nothing new is taken");
 
     scene.sim.clear_failures();

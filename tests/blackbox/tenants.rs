@@ -27,7 +27,8 @@ fn a_change_is_taken_up_within_two_seconds_and_no_request_is_lost() {
             let methods = if at % 2 == 0 { r#"["profile"]"# } else { r#"["phone", "profile"]"# };
             let file = tenant(&scene.sim).replace(r#"["phone", "password", "profile"]"#, methods);
             scene.write_tenant(TENANT, &file);
-            let (written, expected) = (Instant::now(), if at % 2 == 0 { "method_not_allowed_here" } else { "invalid_code" });
+            let (written, expected) =
+                (Instant::now(), if at % 2 == 0 { "method_not_allowed_here" } else { "invalid_code" });
             eventually("the change is taken up", || {
                 let answer = person.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]);
                 (answer.error.as_deref() == Some(expected)).then_some(())
@@ -45,7 +46,9 @@ fn tenants_come_and_go_while_the_gateway_runs() {
     let newcomer = scene.gateway.client("newcomer");
     newcomer.call("openid", &[]).is(404, "unknown_tenant");
     scene.write_tenant("newcomer", &tenant(&scene.sim));
-    eventually("the newcomer is served", || newcomer.call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop));
+    eventually("the newcomer is served", || {
+        newcomer.call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop)
+    });
     scene.remove_tenant("newcomer");
     eventually("it is gone", || (newcomer.call("openid", &[]).status == 404).then_some(()));
     scene.authorize("ann").ok();
@@ -78,7 +81,8 @@ fn a_file_written_in_place_is_taken_up_too() {
 fn a_bad_file_keeps_the_last_good_version_and_shows_all_its_faults() {
     let scene = Scene::new(Stores::Embedded);
     let person = scene.person("ann");
-    let bad = tenant(&scene.sim).replace("[actions.user]", "[actions.user]\ncolour = \"red\"\n\n[sesion]\nttl = \"7d\"")
+    let bad = tenant(&scene.sim)
+        .replace("[actions.user]", "[actions.user]\ncolour = \"red\"\n\n[sesion]\nttl = \"7d\"")
         .replace("methods = [\"phone\", ", "methods = [\"fone\", ");
     scene.write_tenant(TENANT, &bad);
     let log = eventually("the faults are logged", || {

@@ -30,7 +30,11 @@ impl Secrets {
     pub fn assert_absent_from(&self, text: &str) {
         for secret in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let line = text.lines().find(|line| line.contains(secret.as_str()));
-            assert!(line.is_none(), "a secret was logged: {}", line.unwrap_or_default().replace(secret.as_str(), "***"));
+            assert!(
+                line.is_none(),
+                "a secret was logged: {}",
+                line.unwrap_or_default().replace(secret.as_str(), "***")
+            );
         }
     }
 }
