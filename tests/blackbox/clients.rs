@@ -20,6 +20,19 @@ fn a_mini_program_s_client_library_walks_through_the_flow() {
     assert!(walked.status.success() && out.contains("the flow works"), "{out}{err}");
 }
 
+#[test]
+fn the_examples_of_the_readmes_work_as_they_stand() {
+    let scene = Scene::new(Stores::Embedded);
+    let gateway = format!("http://{}", scene.addr());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let walked = run(Command::new("node")
+        .arg(root.join("tests/clients/readme.js"))
+        .args([&gateway, scene.sim.base_url()])
+        .args([root.join("README.md"), root.join("README.zh-CN.md")]));
+    let (out, err) = (String::from_utf8_lossy(&walked.stdout), String::from_utf8_lossy(&walked.stderr));
+    assert!(walked.status.success() && out.contains("the examples work"), "{out}{err}");
+}
+
 /// Puts the client under the build's own folder, with what it needs from npm; once per version of its lock file.
 fn install() -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients");
