@@ -102,6 +102,27 @@ fn a_folder_swapped_whole_as_kubernetes_does_it_is_taken_up() {
 }
 
 #[test]
+fn a_folder_that_vanishes_takes_nobody_down_and_is_watched_again_when_it_is_back() {
+    let scene = Scene::new(Stores::Embedded);
+    let person = scene.person("ann");
+    let away = scene.tenants().with_extension("away");
+    fs::rename(scene.tenants(), &away).unwrap();
+    eventually("it is told", || scene.log().contains("can't be read").then_some(()));
+    // It is looked for again and again, and told of once.
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(scene.log().matches("can't be read").count(), 1, "{}", scene.log());
+    person.call("user", &[]).ok();
+    assert!(scene.readiness().1.to_string().contains("can't be read"));
+
+    fs::rename(&away, scene.tenants()).unwrap();
+    eventually("it is back", || (!scene.readiness().1.to_string().contains("can't be read")).then_some(()));
+    scene.write_tenant("newcomer", &tenant(&scene.sim));
+    eventually("it is watched again", || {
+        scene.gateway.client("newcomer").call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop)
+    });
+}
+
+#[test]
 fn a_bad_file_keeps_the_last_good_version_and_shows_all_its_faults() {
     let scene = Scene::new(Stores::Embedded);
     let person = scene.person("ann");

@@ -35,6 +35,8 @@ pub struct Watcher {
     services: Arc<Services>,
     roster: Arc<Roster>,
     files: BTreeMap<PathBuf, Seen>,
+    /// Why the folder can't be listed, as it was logged: once, however long it lasts.
+    unlisted: Option<String>,
 }
 
 /// A file as it was read last.
@@ -55,7 +57,7 @@ struct Stamp {
 impl Watcher {
     /// A watcher of a folder, nothing read yet.
     pub fn new(folder: PathBuf, library: Arc<Library>, services: Arc<Services>, roster: Arc<Roster>) -> Self {
-        Self { folder, library, services, roster, files: BTreeMap::new() }
+        Self { folder, library, services, roster, files: BTreeMap::new(), unlisted: None }
     }
 
     /// Reads what changed since the last time, and takes it up. Blocks.
@@ -64,6 +66,7 @@ impl Watcher {
         let mut changes = Vec::new();
         match list(&self.folder) {
             Ok(listed) => {
+                self.unlisted = None;
                 let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
                 let gone: Vec<PathBuf> = self.files.keys().filter(|path| !there.contains(path)).cloned().collect();
                 for path in gone {
@@ -79,7 +82,11 @@ impl Watcher {
             Err(e) => {
                 // Who serves goes on serving: a folder that vanishes is a mishap, not an instruction.
                 let fault = build::unreadable(&self.folder, &e);
-                tracing::error!("{fault}");
+                let why = fault.to_string();
+                if self.unlisted.as_ref() != Some(&why) {
+                    tracing::error!("{why}");
+                    self.unlisted = Some(why);
+                }
                 let faults = vec![fault];
                 standing.insert(self.folder.display().to_string(), Standing { serving: false, faults });
             }
