@@ -102,6 +102,28 @@ fn a_folder_swapped_whole_as_kubernetes_does_it_is_taken_up() {
 }
 
 #[test]
+fn a_link_to_the_folder_that_is_switched_is_taken_up_each_time() {
+    let scene = Scene::new(Stores::Embedded);
+    let (folder, home) = (scene.tenants(), scene.tenants().parent().unwrap().to_owned());
+    let person = scene.person("ann");
+    fs::rename(&folder, home.join("revision-0")).unwrap();
+    symlink("revision-0", &folder).unwrap();
+    for (at, methods) in [r#"["profile"]"#, r#"["phone", "profile"]"#, r#"["profile"]"#].iter().enumerate() {
+        let revision = format!("revision-{}", at + 1);
+        fs::create_dir(home.join(&revision)).unwrap();
+        let file = tenant(&scene.sim).replace(r#"["phone", "password", "profile"]"#, methods);
+        fs::write(home.join(&revision).join("manulife.toml"), file).unwrap();
+        symlink(&revision, home.join("next")).unwrap();
+        fs::rename(home.join("next"), &folder).unwrap();
+        let expected = if methods.contains("phone") { "invalid_code" } else { "method_not_allowed_here" };
+        eventually("the revision is taken up", || {
+            let answer = person.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]);
+            (answer.error.as_deref() == Some(expected)).then_some(())
+        });
+    }
+}
+
+#[test]
 fn a_folder_that_vanishes_takes_nobody_down_and_is_watched_again_when_it_is_back() {
     let scene = Scene::new(Stores::Embedded);
     let person = scene.person("ann");

@@ -18,15 +18,16 @@ use std::{
 use tokio::{
     sync::Notify,
     task::spawn_blocking,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Changes that come together are taken up together.
 const TOGETHER: Duration = Duration::from_millis(150);
 /// Without any event the folder is looked at this often: events get lost on some file systems.
 const LOOK: Duration = Duration::from_secs(30);
-/// While something is wrong, more often: what mends it (a secret's file, a folder that comes back) may make no event.
-const LOOK_WHILE_FAULTY: Duration = Duration::from_secs(1);
+/// How often it is seen to whether the folder is still the same. While something is wrong it is looked at as often: what
+/// mends it (a secret's file, a folder that comes back) may make no event.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// Keeps a roster as a folder says.
 pub struct Watcher {
@@ -155,20 +156,21 @@ impl Watcher {
     /// Looks again at each change, until dropped.
     pub async fn run(mut self) {
         let changed = Arc::new(Notify::new());
-        let mut events = None;
+        let (mut events, mut watched, mut looked) = (None, None, Instant::now());
         loop {
-            // Again and again, because the folder may have been replaced by another.
-            if events.is_none() {
+            // The folder may be replaced by another, as when a link to it is switched: the watch stays with the old one.
+            let folder = identity(&self.folder);
+            if events.is_none() || folder != watched {
                 events = watch(&self.folder, &changed);
+                watched = folder;
             }
-            let faulty = self.files.values().any(|seen| !seen.standing.faults.is_empty())
-                || events.is_none()
-                || !self.folder.is_dir();
-            let _ = timeout(if faulty { LOOK_WHILE_FAULTY } else { LOOK }, changed.notified()).await;
+            let faulty = events.is_none() || self.files.values().any(|seen| !seen.standing.faults.is_empty());
+            let told = timeout(GLANCE, changed.notified()).await.is_ok();
+            if !told && !faulty && looked.elapsed() < LOOK {
+                continue;
+            }
             sleep(TOGETHER).await;
-            if !self.folder.is_dir() {
-                events = None;
-            }
+            looked = Instant::now();
             self = match spawn_blocking(move || {
                 self.look();
                 self
@@ -198,6 +200,11 @@ fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     // What changed before made no event.
     changed.notify_one();
     Some(watcher)
+}
+
+/// Tells a folder from another of the same path.
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    fs::metadata(folder).ok().filter(|m| m.is_dir()).map(|m| (m.dev(), m.ino()))
 }
 
 fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, Stamp)>> {
