@@ -337,7 +337,8 @@ impl Home {
                 command.env_remove(name);
             }
         }
-        command.current_dir(self.path()).env("MENLOU_LANG", "en");
+        // A gateway that is killed leaves its temporary files: they go with this folder.
+        command.current_dir(self.path()).env("TMPDIR", self.path()).env("MENLOU_LANG", "en");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
