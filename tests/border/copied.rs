@@ -24,7 +24,7 @@ fn is_taken_only_when_whole(copy: impl FnOnce(&Path, &[u8]) + Send) {
         let mut looked = 0;
         loop {
             let library = Library::load(folder.path()).unwrap();
-            if library.find("openid").is_some() {
+            if library.find("openid", None).is_some() {
                 assert!(done.load(Ordering::SeqCst), "taken before it was whole");
                 break;
             }

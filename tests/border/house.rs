@@ -2,7 +2,7 @@
 
 use crate::{logged, made};
 use menlou::{
-    action::{Action, Library, Scope, Services},
+    action::{Action, Configured, Library, Scope, Services, SettingsFaults},
     call::{Call, Params, Reply, Token},
     error::Error,
     platform::{
@@ -46,21 +46,20 @@ impl House {
         let folder = made::folder(&files);
         let library = Library::load(folder.path()).unwrap();
         assert_eq!(made::refused(&library), []);
-        let stores = Settings { path: folder.path().join("menlou.db"), sessions: None, users: None };
-        let Stores { sessions, shared, users } = Stores::open(&stores).await.unwrap();
+        let (path, prefix) = (folder.path().join("menlou.db"), "menlou".into());
+        let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
         let http = Http::new().unwrap();
         let account =
             WechatAccount { appid: DEMO_APPID.into(), secret: DEMO_SECRET.into(), base_url: sim.base_url().into() };
+        let shared = stores.shared.clone();
         let services = Services {
             exchanges: Exchanges::new(shared.clone()),
             http: http.clone(),
             allow_test_openids: false,
             attempts: Limits { per_account: 5, per_address: 50, window: Duration::from_secs(60) },
             hashing: Arc::new(Semaphore::new(1)),
-            sessions,
-            shared: shared.clone(),
-            users,
+            stores,
         };
         let scope = Scope {
             tenant: "acme".into(),
@@ -77,9 +76,10 @@ impl House {
     }
 
     /// An action with these settings, or the faults that its plugin tells.
-    pub fn configure(&self, name: &str, settings: &Value) -> Result<Arc<Action>, Vec<(String, String, String)>> {
-        let (plugin, index) = self.library.find(name).unwrap();
-        Action::new(plugin.clone(), index, settings, self.scope.clone()).map(Arc::new)
+    pub fn configure(&self, name: &str, settings: &Value) -> Result<Arc<Action>, SettingsFaults> {
+        let (plugin, index) = self.library.find(name, None).unwrap();
+        let ready = Configured::new(plugin.clone(), index, &self.scope.tenant, settings)?;
+        Ok(Arc::new(ready.serve(self.scope.clone())))
     }
 
     /// An action with no settings.
@@ -121,7 +121,6 @@ pub fn call(action: &str, params: Value) -> Call {
         id: "a-request".into(),
         method: http::Method::POST,
         path: "/srv/".into(),
-        tenant: "acme".into(),
         action: action.into(),
         language: Language::Zh,
         remote: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -28,12 +28,12 @@ fn first_party_plugins_are_what_they_say() {
         assert_eq!(action.data["type"], "object", "{}", action.name);
         assert_eq!(action.settings.as_json()["type"], "object", "{}", action.name);
     }
-    let (plugin, index) = library.find("openid").unwrap();
+    let (plugin, index) = library.find("openid", None).unwrap();
     let action = &plugin.actions[index];
     assert!(action.params.as_json()["properties"]["code"].is_object());
     assert!(action.data["properties"]["session"]["properties"]["token"].is_object());
     assert!(action.settings.as_json()["properties"]["test_openids"].is_object());
-    assert_eq!((library.find("opnid").is_none(), library.nearest("opnid")), (true, Some("openid")));
+    assert_eq!((library.find("opnid", None).is_none(), library.nearest("opnid")), (true, Some("openid")));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn of_two_plugins_with_one_action_the_first_serves() {
     let folder = folder(&[("second.so", &second), ("first.so", &first)]);
     let library = Library::load(folder.path()).unwrap();
     assert_eq!(refused(&library), [("second.so".into(), Refusal::Clash("odd".into(), "first".into()))]);
-    assert_eq!(library.find("odd").map(|(plugin, index)| (plugin.name, index)), Some(("first", 0)));
+    assert_eq!(library.find("odd", None).map(|(plugin, index)| (plugin.name, index)), Some(("first", 0)));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn one_bad_file_takes_nothing_else_down() {
     let pipe = Command::new("mkfifo").arg(folder.path().join("pipe.so")).status().unwrap();
     assert!(pipe.success());
     let library = Library::load(folder.path()).unwrap();
-    assert!(library.find("openid").is_some());
+    assert!(library.find("openid", None).is_some());
     let refused = refused(&library);
     let why: Vec<_> = refused.iter().map(|(name, why)| (name.to_str().unwrap(), why)).collect();
     let [a, folder, link, pipe, z] = why.as_slice() else { panic!("{why:?}") };

@@ -185,7 +185,7 @@ impl Running {
             (&*flight, &raw const (*flight).request)
         };
         let (entry, host, settings) =
-            (shared.action.descriptor().entry, shared.action.plugin.host(), shared.action.settings());
+            (shared.action.descriptor().entry, shared.action.plugin().host(), shared.action.settings());
         let mut running = Self { state: ptr::null_mut(), began: false, flight, refused: None };
         // SAFETY: as the border says: `view` and `settings` live until `drop`.
         match unsafe { (entry.start)(host, flight.cast(), view, settings, &mut running.state) } {
