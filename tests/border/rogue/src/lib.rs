@@ -1,5 +1,7 @@
 //! A plugin that does everything wrong that safe Rust allows; each of its actions may hurt at most its own call.
 
+#[cfg(test)]
+mod in_process;
 mod misuse;
 mod panics;
 mod services;
