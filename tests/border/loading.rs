@@ -50,9 +50,14 @@ fn a_file_is_named_as_its_plugin() {
 }
 
 #[test]
-fn a_note_cannot_lead_out_of_the_private_folder() {
-    let bytes = compiled("odd.c", &["NAME=\"../../odd\""]);
-    assert_eq!(made::refusal("odd.so", &bytes), Some(Refusal::OtherName("../../odd".into())));
+fn a_note_that_names_another_plugin_or_a_path_is_refused_before_any_code_runs() {
+    for name in ["../../odd", "even"] {
+        // An `init` that fails would say so, had it run.
+        let mut bytes = compiled("odd.c", &["INIT=fails"]);
+        let at = made::position(&bytes, b"Menlou\0\0") + 28;
+        bytes[at..at + name.len()].copy_from_slice(name.as_bytes());
+        assert_eq!(made::refusal("odd.so", &bytes), Some(Refusal::OtherName(name.into())));
+    }
 }
 
 #[test]
