@@ -4,6 +4,7 @@ use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, setup, simulato
 use menlou_harness::{Gateway, http::Request};
 use std::{
     fs,
+    os::unix::fs::symlink,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -73,6 +74,29 @@ fn a_file_written_in_place_is_taken_up_too() {
     let person = scene.person("ann");
     eventually("the change is taken up", || {
         let answer = person.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]);
+        (answer.error.as_deref() == Some("method_not_allowed_here")).then_some(())
+    });
+}
+
+#[test]
+fn a_folder_swapped_whole_as_kubernetes_does_it_is_taken_up() {
+    let scene = Scene::new(Stores::Embedded);
+    let folder = scene.tenants();
+    let version = |name: &str, file: String| {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("mounted.toml"), file).unwrap();
+        symlink(name, folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    };
+    version("..1", tenant(&scene.sim));
+    symlink("..data/mounted.toml", folder.join("mounted.toml")).unwrap();
+    let client = scene.gateway.client("mounted");
+    let session = eventually("it is served", || {
+        client.call("openid", &[("code", &scene.sim.code("ann"))]).token().map(|token| client.with(token))
+    });
+    version("..2", tenant(&scene.sim).replace(r#"["phone", "password", "profile"]"#, r#"["profile"]"#));
+    eventually("the next version is taken up", || {
+        let answer = session.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]);
         (answer.error.as_deref() == Some("method_not_allowed_here")).then_some(())
     });
 }

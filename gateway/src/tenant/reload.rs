@@ -180,14 +180,16 @@ impl Watcher {
 
 /// The folder itself is watched, not its files: editors and mounted config maps replace files by rename.
 fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
-    let changed = changed.clone();
+    let told = changed.clone();
     let on_event = move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|e| !e.kind.is_access()) {
-            changed.notify_one();
+            told.notify_one();
         }
     };
     let mut watcher = notify::recommended_watcher(on_event).ok()?;
     watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
+    // What changed before made no event.
+    changed.notify_one();
     Some(watcher)
 }
 
