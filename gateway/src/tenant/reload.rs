@@ -150,18 +150,11 @@ impl Watcher {
         let changed = Arc::new(Notify::new());
         let mut events = None;
         loop {
-            // Again and again, because the folder may have been replaced by another.
             if events.is_none() {
+                // Again and again, because the folder may have been replaced by another.
                 events = watch(&self.folder, &changed);
             }
-            let faulty = self.files.values().any(|seen| !seen.standing.faults.is_empty())
-                || events.is_none()
-                || !self.folder.is_dir();
-            let _ = timeout(if faulty { LOOK_WHILE_FAULTY } else { LOOK }, changed.notified()).await;
-            sleep(TOGETHER).await;
-            if !self.folder.is_dir() {
-                events = None;
-            }
+            // Looking after watching: what changed before the watch stood would be missed else.
             self = match spawn_blocking(move || {
                 self.look();
                 self
@@ -174,6 +167,14 @@ impl Watcher {
                     return;
                 }
             };
+            let faulty = self.files.values().any(|seen| !seen.standing.faults.is_empty())
+                || events.is_none()
+                || !self.folder.is_dir();
+            let _ = timeout(if faulty { LOOK_WHILE_FAULTY } else { LOOK }, changed.notified()).await;
+            sleep(TOGETHER).await;
+            if !self.folder.is_dir() {
+                events = None;
+            }
         }
     }
 }
