@@ -19,9 +19,7 @@ pub struct Call {
     pub method: Method,
     /// The path of the URL.
     pub path: String,
-    /// The `f` of the URL, not yet known to be a tenant.
-    pub tenant: String,
-    /// The `a` of the URL, not yet known to be an action.
+    /// The `a` of the URL.
     pub action: String,
     /// The caller's language.
     pub language: Language,

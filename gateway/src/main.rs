@@ -1,3 +1,7 @@
 //! The `menlou` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    menlou::cli::main()
+}

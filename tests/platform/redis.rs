@@ -6,7 +6,7 @@ use menlou::platform::Platform;
 use menlou::platform::exchange::Exchanges;
 use menlou::platform::http::Http;
 use menlou::platform::wechat::{Wechat, WechatAccount};
-use menlou::store::{Redis, RedisSettings};
+use menlou::store::Redis;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,8 +21,7 @@ struct Replica {
 
 impl Replica {
     async fn new(sim: &Simulator, redis: &menlou_harness::Redis) -> Arc<Self> {
-        let settings = RedisSettings { url: redis.url().into(), prefix: "menlou".into() };
-        let store = Arc::new(Redis::open(&settings).await.expect("a store"));
+        let store = Arc::new(Redis::open(&redis.url().into(), "menlou").await.expect("a store"));
         let account = WechatAccount {
             appid: DEMO_APPID.to_owned(),
             secret: DEMO_SECRET.into(),

@@ -8,7 +8,8 @@ use crate::{
 use menlou::store::{Account, Error, Postgres, Users};
 use menlou_harness as harness;
 use secrecy::SecretString;
-use std::{future::Future, sync::Arc, time::Duration};
+use sqlx::{ConnectOptions, postgres::PgConnectOptions};
+use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
 /// "Within a second".
@@ -69,6 +70,38 @@ async fn a_store_opened_before_its_postgres_makes_its_tables_and_serves_when_it_
     server.restart();
     within(SECOND, "service begins", || async { store.ping().await.is_ok() }).await;
     store.bind("a", &identity("o1"), new("one")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_opened_on_a_frozen_postgres_serves_when_it_goes_on() {
+    let server = harness::Postgres::start();
+    server.freeze();
+    let start = Instant::now();
+    let store = in_postgres(&server.url()).await;
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert_all_unavailable(&store).await;
+    server.thaw();
+    within(Duration::from_secs(2), "service begins", || async { store.ping().await.is_ok() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_slow_statement_or_lock_is_unavailable_within_a_second_and_harms_nobody_else() {
+    let server = harness::Postgres::start();
+    let store = in_postgres(&server.url()).await;
+    store.bind("a", &identity("o1"), new("one")).await.unwrap();
+    let other = in_postgres(&server.url()).await;
+    let user = other.find("a", "wechat", "o1").await.unwrap().unwrap();
+    let mut lock = PgConnectOptions::from_str(&server.url()).unwrap().connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; UPDATE users SET name = 'locked'").execute(&mut lock).await.unwrap();
+    for _ in 0..3 {
+        let start = Instant::now();
+        let answer = store.update("a", user.id, Some("two"), None).await;
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+        assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+        assert!(store.find("a", "wechat", "o1").await.unwrap().is_some());
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+    assert_eq!(store.update("a", user.id, Some("two"), None).await.unwrap().unwrap().name, "two");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

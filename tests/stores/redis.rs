@@ -86,6 +86,18 @@ async fn a_store_opened_before_its_redis_serves_when_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_opened_on_a_frozen_redis_serves_when_it_goes_on() {
+    let server = harness::Redis::start();
+    server.freeze();
+    let start = Instant::now();
+    let store = in_redis(&server.url()).await;
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert_all_unavailable(&store).await;
+    server.thaw();
+    within(Duration::from_secs(1), "service begins", || async { store.ping().await.is_ok() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_ended_by_one_replica_is_soon_gone_from_the_other_s_cache() {
     let server = harness::Redis::start();
     let (one, two) = (in_redis(&server.url()).await, in_redis(&server.url()).await);

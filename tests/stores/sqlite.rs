@@ -4,9 +4,17 @@ use crate::{
     sessions::{now, session, token},
     users::{identity, new},
 };
-use menlou::store::{Error, Session, Sessions, Shared, Sqlite, Users};
+use menlou::store::{Error, Session, Sessions, Shared, Sqlite, TokenHash, Users};
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -91,6 +99,75 @@ async fn many_may_start_at_once_on_an_empty_file() {
             for n in 0..6 {
                 assert!(Sessions::find(store, "a", &token(n)).await.unwrap().is_some());
             }
+        }
+    }
+}
+
+/// Not a promise: what the next tests run in processes of their own. Opens the file and acknowledges each session and
+/// each binding that was kept by a line with its number.
+#[tokio::test]
+#[ignore = "run by other tests, in a process of its own"]
+async fn writing_process() {
+    let (Ok(path), Ok(count)) = (std::env::var("MENLOU_TEST_FILE"), std::env::var("MENLOU_TEST_COUNT")) else { return };
+    let store = Sqlite::open(Path::new(&path)).await.unwrap();
+    for n in 0..count.parse::<u32>().unwrap() {
+        let openid = format!("{}-{n}", std::process::id());
+        store.open("a", &numbered(n), session(&openid, 600)).await.unwrap();
+        store.bind("a", &identity(&openid), new("name")).await.unwrap();
+        println!("kept {n}");
+    }
+}
+
+fn numbered(n: u32) -> TokenHash {
+    let mut hash = [0; 32];
+    hash[..4].copy_from_slice(&n.to_be_bytes());
+    TokenHash(hash)
+}
+
+fn start_writing_process(path: &Path, count: u32) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "sqlite::writing_process", "--ignored", "--nocapture"]);
+    command.env("MENLOU_TEST_FILE", path).env("MENLOU_TEST_COUNT", count.to_string());
+    command.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+// On several threads, since it waits for processes: a store that stands still in a transaction would lock them out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_may_start_at_once_on_an_empty_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let processes: Vec<Child> = (0..4).map(|_| start_writing_process(&path, 3)).collect();
+    let ids: Vec<u32> = processes.iter().map(Child::id).collect();
+    for process in processes {
+        assert!(process.wait_with_output().unwrap().status.success());
+    }
+    let store = Sqlite::open(&path).await.unwrap();
+    for id in ids {
+        assert!(Users::find(&store, "a", "wechat", &format!("{id}-2")).await.unwrap().is_some());
+    }
+}
+
+// On several threads, since it waits for processes: a store that stands still in a transaction would lock them out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    for round in 0..5 {
+        let mut process = start_writing_process(&path, u32::MAX);
+        let id = process.id();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        // Lines of the test runner's own come first.
+        let mut kept = lines.filter_map(|line| line.rsplit_once("kept ")?.1.parse::<u32>().ok());
+        let first = 3 + round * 7;
+        assert!(kept.any(|n| n == first));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let last = kept.last().unwrap_or(first);
+        let store = Sqlite::open(&path).await.unwrap();
+        for n in 0..=last {
+            let openid = format!("{id}-{n}");
+            assert_eq!(Sessions::find(&store, "a", &numbered(n)).await.unwrap().unwrap().openid, openid);
+            assert!(Users::find(&store, "a", "wechat", &openid).await.unwrap().is_some());
         }
     }
 }

@@ -83,11 +83,7 @@ fn everything_is_there(
     if real == 0 { Err(Refusal::Incomplete) } else { Ok(()) }
 }
 
-fn note(
-    header: &elf::FileHeader64<Endianness>,
-    endian: Endianness,
-    bytes: &[u8],
-) -> Result<(Note, [u16; 8]), Refusal> {
+fn note(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> Result<(Note, [u16; 8]), Refusal> {
     let sections = header.sections(endian, bytes).map_err(|_| Refusal::Incomplete)?;
     let (_, section) = sections.section_by_name(endian, NOTE_SECTION.as_bytes()).ok_or(Refusal::NoNote)?;
     let data = section.data(endian, bytes).map_err(|_| Refusal::Incomplete)?;

@@ -173,7 +173,7 @@ impl Running {
             (&*flight, &raw const (*flight).request)
         };
         let (entry, host, settings) =
-            (shared.action.descriptor().entry, shared.action.plugin.host(), shared.action.settings());
+            (shared.action.descriptor().entry, shared.action.plugin().host(), shared.action.settings());
         let mut running = Self { state: ptr::null_mut(), flight, refused: None };
         // SAFETY: as the border says: `view` and `settings` live until `drop`.
         let began = unsafe { (entry.start)(host, flight.cast(), view, settings, &mut running.state) };

@@ -74,8 +74,20 @@ impl Library {
         &self.refused
     }
 
-    /// The action of this name: its plugin, and which of its actions it is.
-    pub fn find(&self, action: &str) -> Option<(&Arc<Plugin>, usize)> {
+    /// What serves a tenant's `[actions.<name>]`: the exported action of that name; with `plugin = "…"` that plugin's
+    /// action of that name, or its only one, or else the exported action that is called so.
+    pub fn find(&self, name: &str, plugin: Option<&str>) -> Option<(&Arc<Plugin>, usize)> {
+        let Some(wanted) = plugin else { return self.exported(name) };
+        let Some(plugin) = self.plugins.iter().find(|p| p.name == wanted) else { return self.exported(wanted) };
+        let index = match plugin.actions.iter().position(|a| a.name == name) {
+            Some(index) => index,
+            None if plugin.actions.len() == 1 => 0,
+            None => return self.exported(wanted),
+        };
+        Some((plugin, index))
+    }
+
+    fn exported(&self, action: &str) -> Option<(&Arc<Plugin>, usize)> {
         self.catalogue.get(action).map(|(plugin, index)| (plugin, *index))
     }
 

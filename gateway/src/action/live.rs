@@ -1,14 +1,9 @@
 //! One tenant's use of an action: its settings made ready, its services at hand.
 
-use super::{
-    descriptor::Descriptor,
-    flight::Running,
-    plugin::Plugin,
-    services::Scope,
-};
+use super::{descriptor::Descriptor, flight::Running, plugin::Plugin, services::Scope};
 use crate::{
     call::{Call, Reply},
-    error::{Error, Result, words},
+    error::{self, Error, words},
     policy,
 };
 use menlou_abi::{MENLOU_READY, menlou_str};
@@ -16,42 +11,40 @@ use serde_json::Value;
 use std::{ffi::c_void, ptr, sync::Arc};
 
 /// Faults that a plugin tells of settings: JSON pointer from the action's table, Chinese, English.
-pub(super) type SettingsFaults = Vec<(String, String, String)>;
+pub type SettingsFaults = Vec<(String, String, String)>;
 
-/// An action as one tenant has it.
-pub struct Action {
-    pub(super) plugin: Arc<Plugin>,
-    pub(super) scope: Arc<Scope>,
+/// An action with one tenant's settings made ready, not yet serving.
+pub struct Configured {
+    plugin: Arc<Plugin>,
     index: usize,
     settings: *mut c_void,
 }
 
-// SAFETY: the border makes a plugin's settings and functions fit for any thread.
-unsafe impl Send for Action {}
-// SAFETY: as above.
-unsafe impl Sync for Action {}
+/// An action as one tenant has it, serving.
+pub struct Action {
+    configured: Configured,
+    pub(super) scope: Arc<Scope>,
+}
 
-impl Action {
+// SAFETY: the border makes a plugin's settings and functions fit for any thread.
+unsafe impl Send for Configured {}
+// SAFETY: as above.
+unsafe impl Sync for Configured {}
+
+impl Configured {
     /// Makes ready the action `index` of a plugin with a tenant's settings, which fit its schema.
     ///
     /// # Errors
     /// The faults that the plugin tells.
-    pub fn new(
-        plugin: Arc<Plugin>,
-        index: usize,
-        settings: &Value,
-        scope: Arc<Scope>,
-    ) -> std::result::Result<Self, SettingsFaults> {
-        let mut action = Self { plugin, scope, index, settings: ptr::null_mut() };
-        if let Some(configure) = action.descriptor().raw.configure {
+    pub fn new(plugin: Arc<Plugin>, index: usize, tenant: &str, settings: &Value) -> Result<Self, SettingsFaults> {
+        let mut configured = Self { plugin, index, settings: ptr::null_mut() };
+        if let Some(configure) = configured.descriptor().raw.configure {
             let mut faults = SettingsFaults::new();
-            let (host, json) = (action.plugin.host(), settings.to_string());
-            let tenant = menlou_str::new(action.scope.tenant.as_bytes());
+            let (host, json) = (configured.plugin.host(), settings.to_string());
+            let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(json.as_bytes()));
             let mut made = ptr::null_mut();
             // SAFETY: as the border says; `setup` is what the host's `fault` takes it for, and lives during the call.
-            let code = unsafe {
-                configure(host, (&raw mut faults).cast(), tenant, menlou_str::new(json.as_bytes()), &mut made)
-            };
+            let code = unsafe { configure(host, (&raw mut faults).cast(), tenant, json, &mut made) };
             if code != MENLOU_READY {
                 if faults.is_empty() {
                     let (zh, en) = ("插件拒绝了这些设置", "the plugin refuses these settings");
@@ -59,40 +52,50 @@ impl Action {
                 }
                 return Err(faults);
             }
-            action.settings = made;
+            configured.settings = made;
         }
-        Ok(action)
+        Ok(configured)
+    }
+
+    /// Puts it to work with the tenant's services.
+    pub fn serve(self, scope: Arc<Scope>) -> Action {
+        Action { configured: self, scope }
     }
 
     /// What the plugin says of it.
     pub fn descriptor(&self) -> &Descriptor {
         &self.plugin.actions[self.index]
     }
+}
+
+impl Action {
+    /// What the plugin says of it.
+    pub fn descriptor(&self) -> &Descriptor {
+        self.configured.descriptor()
+    }
 
     /// The plugin.
     pub fn plugin(&self) -> &Arc<Plugin> {
-        &self.plugin
+        &self.configured.plugin
     }
 
     /// Serves a call: who is calling, do the parameters fit, then the plugin. Dropping the future drops the plugin's.
-    pub async fn run(self: &Arc<Self>, mut call: Call) -> Result<Reply> {
+    pub async fn run(self: &Arc<Self>, mut call: Call) -> error::Result<Reply> {
         let descriptor = self.descriptor();
         if !descriptor.methods.contains(&call.method) {
             return Err(Error::new(&words::WRONG_HTTP_METHOD));
         }
-        let services = &self.scope.services;
-        let (sessions, users) = (&*services.sessions, &*services.users);
-        let caller = policy::admit(&call, &self.scope.tenant, descriptor.access, sessions, users).await?;
+        let caller = policy::admit(&call, &self.scope.tenant, descriptor.access, &self.scope.services.stores).await?;
         descriptor.params.fit(&mut call.params)?;
         Running::start(self.clone(), call, caller).await
     }
 
     pub(super) fn settings(&self) -> *const c_void {
-        self.settings
+        self.configured.settings
     }
 }
 
-impl Drop for Action {
+impl Drop for Configured {
     fn drop(&mut self) {
         if let Some(release) = self.descriptor().raw.release.filter(|_| !self.settings.is_null()) {
             // SAFETY: from `configure`; calls in flight keep the action, so none uses it any more.

@@ -14,7 +14,7 @@ mod services;
 
 pub use descriptor::Descriptor;
 pub use library::{Library, Refused};
-pub use live::Action;
+pub use live::{Action, Configured, SettingsFaults};
 pub use plugin::Plugin;
 pub use refusal::Refusal;
 pub use services::{Scope, Services};

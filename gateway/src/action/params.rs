@@ -109,9 +109,7 @@ impl Type {
                 "0" | "false" => Some(Value::Bool(false)),
                 _ => None,
             },
-            Self::Structure => {
-                serde_json::from_str(text).ok().filter(|v: &Value| v.is_array() || v.is_object())
-            }
+            Self::Structure => serde_json::from_str(text).ok().filter(|v: &Value| v.is_array() || v.is_object()),
         }
     }
 }

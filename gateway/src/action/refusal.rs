@@ -39,7 +39,9 @@ impl Refusal {
     /// The reason, and what to do.
     pub fn text(&self) -> Text {
         match self {
-            Self::Unreadable(why) => Text::new(format!("无法读取文件：{why}"), format!("the file can't be read: {why}")),
+            Self::Unreadable(why) => {
+                Text::new(format!("无法读取文件：{why}"), format!("the file can't be read: {why}"))
+            }
             Self::NotALibrary => Text::fixed(
                 "不是共享库（ELF .so）：请放入 cargo build 产出的 .so 文件",
                 "it is no shared library (ELF .so): put the .so that cargo build made here",
@@ -50,14 +52,20 @@ impl Refusal {
             ),
             Self::OtherMachine(machine) => Text::new(
                 format!("为 {machine} 构建，而网关运行于 {}：请为本机架构重新构建", std::env::consts::ARCH),
-                format!("built for {machine}, but this gateway runs on {}: build it for this machine", std::env::consts::ARCH),
+                format!(
+                    "built for {machine}, but this gateway runs on {}: build it for this machine",
+                    std::env::consts::ARCH
+                ),
             ),
             Self::NoNote => Text::fixed(
                 "不是门楼插件：缺少 .note.menlou 段（Rust 用 plugin! 宏，C 用 MENLOU_PLUGIN_NOTE）",
                 "it is no Menlou plugin: it has no .note.menlou section (Rust: the plugin! macro; C: MENLOU_PLUGIN_NOTE)",
             ),
             Self::OtherAbi(theirs, ours) => Text::new(
-                format!("为插件接口 {}.{} 构建，本网关为 {}.{}：请用匹配的 SDK 重新构建", theirs.0, theirs.1, ours.0, ours.1),
+                format!(
+                    "为插件接口 {}.{} 构建，本网关为 {}.{}：请用匹配的 SDK 重新构建",
+                    theirs.0, theirs.1, ours.0, ours.1
+                ),
                 format!(
                     "built for plugin ABI {}.{}, this gateway has {}.{}: build it with the SDK that fits",
                     theirs.0, theirs.1, ours.0, ours.1
@@ -70,7 +78,9 @@ impl Refusal {
                     abi.0, abi.1
                 ),
             ),
-            Self::NotLoaded(why) => Text::new(format!("系统无法加载：{why}"), format!("the system can't load it: {why}")),
+            Self::NotLoaded(why) => {
+                Text::new(format!("系统无法加载：{why}"), format!("the system can't load it: {why}"))
+            }
             Self::NoEntry => Text::fixed(
                 "没有可用的入口函数 menlou_plugin_v1",
                 "it has no entry function menlou_plugin_v1 that serves this gateway",
@@ -79,7 +89,9 @@ impl Refusal {
                 "以 panic=abort 构建：一次 panic 会终止整个网关，请用 panic=unwind 构建",
                 "built with panic=abort: a panic would end the gateway; build with panic=unwind",
             ),
-            Self::BadDescriptor(why) => Text::new(format!("自我描述有误：{why}"), format!("its description is wrong: {why}")),
+            Self::BadDescriptor(why) => {
+                Text::new(format!("自我描述有误：{why}"), format!("its description is wrong: {why}"))
+            }
             Self::InitFailed(code) => {
                 Text::new(format!("初始化失败（{code}），详见日志"), format!("its init failed ({code}); see the log"))
             }

@@ -3,19 +3,15 @@
 use crate::{
     platform::{Platform, exchange::Exchanges, http::Http},
     policy::attempts::Limits,
-    store::{Sessions, Shared, Users},
+    store::Stores,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// What all tenants share.
 pub struct Services {
-    /// Where sessions live.
-    pub sessions: Arc<dyn Sessions>,
-    /// Where short-lived values live.
-    pub shared: Arc<dyn Shared>,
-    /// Where accounts live.
-    pub users: Arc<dyn Users>,
+    /// Where sessions, short-lived values and accounts live.
+    pub stores: Stores,
     /// The exchanges of login codes.
     pub exchanges: Exchanges,
     /// For requests of plugins to other servers.

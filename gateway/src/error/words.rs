@@ -167,6 +167,13 @@ words! {
         ["不支持这种 Content-Type", "This Content-Type is not supported."]
         ["使用 application/json 或 application/x-www-form-urlencoded（UTF-8）。", "Use application/json or application/x-www-form-urlencoded, in UTF-8."];
 
+    URI_TOO_LONG = "uri_too_long" 414 Client
+        ["请求地址过长", "The URL is too long."]
+        ["把参数放进请求体（JSON 或表单）。", "Send the parameters in the body, as JSON or a form."];
+    HEADERS_TOO_LARGE = "headers_too_large" 431 Client
+        ["请求头过大或过多", "The headers are too large or too many."]
+        ["减少请求头；上限见 [server] max_headers 与 max_header_bytes。", "Send fewer or smaller headers; the limits are max_headers and max_header_bytes under [server]."];
+
     // The gateway.
     OVERLOADED = "overloaded" 503 Operator retry 1
         ["服务繁忙，请稍后再试", "The gateway is at its limit; try again shortly."]

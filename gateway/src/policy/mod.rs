@@ -6,7 +6,7 @@ pub mod password;
 use crate::{
     call::{Call, Token},
     error::{Error, Result, words},
-    store::{Session, Sessions, TokenHash, User, Users},
+    store::{Session, Stores, TokenHash, User},
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;
@@ -35,22 +35,16 @@ pub struct Caller {
 
 /// Gives the caller, or the reason why the call may not pass. Asks the stores only for what `access` needs; a store
 /// that doesn't answer is never taken for a missing session.
-pub async fn admit(
-    call: &Call,
-    tenant: &str,
-    access: Access,
-    sessions: &dyn Sessions,
-    users: &dyn Users,
-) -> Result<Option<Caller>> {
+pub async fn admit(call: &Call, tenant: &str, access: Access, stores: &Stores) -> Result<Option<Caller>> {
     if access == Access::Anyone {
         return Ok(None);
     }
     let token = call.token.as_ref().ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))?;
     let token = hash(token);
-    let session = sessions.find(tenant, &token).await?.ok_or_else(|| Error::new(&words::SESSION_EXPIRED))?;
+    let session = stores.sessions.find(tenant, &token).await?.ok_or_else(|| Error::new(&words::SESSION_EXPIRED))?;
     let user = match access {
         Access::User => {
-            let found = users.find(tenant, &session.platform, &session.openid).await?;
+            let found = stores.users.find(tenant, &session.platform, &session.openid).await?;
             Some(found.ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))?)
         }
         _ => None,

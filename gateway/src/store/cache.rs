@@ -16,60 +16,86 @@ use std::{
 const CAPACITY: u64 = 100_000;
 /// How long an entry is trusted: the bound where another process may write and can't tell us (`menlou user add`).
 const LIFE: Duration = Duration::from_secs(5);
+/// Counts of what was forgotten. Keys that share one cost each other a read now and then, so there are many: 512 KiB.
+const TURNS: usize = 1 << 16;
 
 /// Values by key, positive ones only.
 ///
-/// A reader takes a [`Ticket`] before it asks the store and hands it in with the value; the value is kept only if the
-/// key was not forgotten, and the cache not paused, in between.
+/// A reader takes a ticket before it asks the store and hands it in with the value. An entry is worth something only
+/// while its ticket is: until its key is forgotten or the cache paused, be it before or after it was put here.
 struct Cache<K, V> {
-    /// Each value with the epoch in which it was read.
-    entries: moka::sync::Cache<K, (u64, V)>,
-    /// Even while serving, odd while paused. An entry of another epoch is no entry.
+    entries: moka::sync::Cache<K, (Ticket, V)>,
+    /// Even while serving, odd while paused.
     epoch: AtomicU64,
-    /// Counts of what was forgotten, by hash of the key. Keys that share one only cost each other a read now and then.
+    /// How often something was forgotten, by hash of the key.
     turns: Box<[AtomicU64]>,
+    /// How often anything was.
+    total: AtomicU64,
     hasher: RandomState,
 }
 
-/// The moment before a read.
+/// The moment before a read of one key.
 #[derive(Clone, Copy)]
 struct Ticket {
     epoch: u64,
+    /// Which count is its key's, so that a hit need not hash the key again.
+    slot: usize,
     turn: u64,
 }
 
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
-    fn new(turns: usize) -> Self {
+/// The moment before a read whose key turns out only by it.
+#[derive(Clone, Copy)]
+struct AnyTicket {
+    epoch: u64,
+    total: u64,
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    fn new() -> Self {
         Self {
             entries: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(LIFE).build(),
             epoch: AtomicU64::new(0),
-            turns: (0..turns).map(|_| AtomicU64::new(0)).collect(),
+            turns: (0..TURNS).map(|_| AtomicU64::new(0)).collect(),
+            total: AtomicU64::new(0),
             hasher: RandomState::new(),
         }
     }
 
     fn get<Q: Hash + Equivalent<K>>(&self, key: &Q) -> Option<V> {
-        let (epoch, value) = self.entries.get(key)?;
-        (epoch == self.epoch.load(SeqCst)).then_some(value)
+        let (ticket, value) = self.entries.get(key)?;
+        self.is_good(ticket).then_some(value)
     }
 
     fn ticket<Q: Hash>(&self, key: &Q) -> Ticket {
-        Ticket { epoch: self.epoch.load(SeqCst), turn: self.turn(key).load(SeqCst) }
+        let slot = self.slot(key);
+        Ticket { epoch: self.epoch.load(SeqCst), slot, turn: self.turns[slot].load(SeqCst) }
+    }
+
+    fn is_good(&self, ticket: Ticket) -> bool {
+        ticket.epoch == self.epoch.load(SeqCst) && ticket.turn == self.turns[ticket.slot].load(SeqCst)
     }
 
     fn keep(&self, ticket: Ticket, key: K, value: V) {
-        if ticket.epoch % 2 == 1 || ticket.epoch != self.epoch.load(SeqCst) {
-            return;
+        if ticket.epoch.is_multiple_of(2) && self.is_good(ticket) {
+            self.entries.insert(key, (ticket, value));
         }
-        self.entries.insert(key.clone(), (ticket.epoch, value));
-        // `forget` counts first and removes then: either it removes what was just put, or its count is seen here.
-        if self.turn(&key).load(SeqCst) != ticket.turn {
-            self.entries.invalidate(&key);
+    }
+
+    fn any_ticket(&self) -> AnyTicket {
+        AnyTicket { epoch: self.epoch.load(SeqCst), total: self.total.load(SeqCst) }
+    }
+
+    fn keep_any(&self, AnyTicket { epoch, total }: AnyTicket, key: K, value: V) {
+        let ticket = Ticket { epoch, ..self.ticket(&key) };
+        // `forget` counts the total first: where that has not changed yet, the turn just read is from before it, too.
+        if self.total.load(SeqCst) == total {
+            self.keep(ticket, key, value);
         }
     }
 
     fn forget<Q: Hash + Equivalent<K>>(&self, key: &Q) {
-        self.turn(key).fetch_add(1, SeqCst);
+        self.total.fetch_add(1, SeqCst);
+        self.turns[self.slot(key)].fetch_add(1, SeqCst);
         self.entries.invalidate(key);
     }
 
@@ -91,8 +117,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.epoch.fetch_add(1, SeqCst);
     }
 
-    fn turn<Q: Hash>(&self, key: &Q) -> &AtomicU64 {
-        &self.turns[self.hasher.hash_one(key) as usize % self.turns.len()]
+    fn slot<Q: Hash>(&self, key: &Q) -> usize {
+        self.hasher.hash_one(key) as usize % TURNS
     }
 }
 
@@ -102,7 +128,7 @@ pub(super) struct SessionCache(Cache<TokenKey, Arc<Session>>);
 /// The moment before a session was read.
 pub(super) struct SessionTicket(Ticket);
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct TokenKey {
     tenant: Box<str>,
     token: TokenHash,
@@ -123,7 +149,7 @@ impl Equivalent<TokenKey> for TokenRef<'_> {
 impl SessionCache {
     /// A cache that serves from the start.
     pub fn new() -> Self {
-        Self(Cache::new(256))
+        Self(Cache::new())
     }
 
     /// A kept session that has not ended.
@@ -172,10 +198,10 @@ pub(super) struct UserCache {
 /// The moment before a user was read.
 pub(super) struct UserTicket {
     binding: Ticket,
-    user: Ticket,
+    user: AnyTicket,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct IdentityKey {
     tenant: Box<str>,
     platform: Box<str>,
@@ -199,8 +225,7 @@ impl Equivalent<IdentityKey> for IdentityRef<'_> {
 impl UserCache {
     /// A cache that serves from the start.
     pub fn new() -> Self {
-        // One count for all users: whose account it is turns out only when it has been read.
-        Self { bindings: Cache::new(256), users: Cache::new(1) }
+        Self { bindings: Cache::new(), users: Cache::new() }
     }
 
     /// The kept account of this openid.
@@ -210,14 +235,14 @@ impl UserCache {
 
     /// To be taken before the store is asked.
     pub fn ticket(&self, identity: &IdentityRef<'_>) -> UserTicket {
-        UserTicket { binding: self.bindings.ticket(identity), user: self.users.ticket(&0) }
+        UserTicket { binding: self.bindings.ticket(identity), user: self.users.any_ticket() }
     }
 
     /// Keeps what the store gave, unless it was overtaken.
     pub fn keep(&self, ticket: UserTicket, identity: &IdentityRef<'_>, user: &Arc<User>) {
         let IdentityRef { tenant, platform, openid } = identity;
         let key = IdentityKey { tenant: (*tenant).into(), platform: (*platform).into(), openid: (*openid).into() };
-        self.users.keep(ticket.user, user.id, Arc::clone(user));
+        self.users.keep_any(ticket.user, user.id, Arc::clone(user));
         self.bindings.keep(ticket.binding, key, user.id);
     }
 
@@ -247,5 +272,75 @@ impl UserCache {
     pub fn resume(&self) {
         self.bindings.resume();
         self.users.resume();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERSON: IdentityRef<'static> = IdentityRef { tenant: "a", platform: "wechat", openid: "o" };
+
+    fn user(id: i64, name: &str) -> Arc<User> {
+        Arc::new(User { id, name: name.into(), avatar_url: String::new() })
+    }
+
+    /// The name that is kept after something happened between reading and keeping.
+    fn kept(meanwhile: fn(&UserCache)) -> Option<String> {
+        let cache = UserCache::new();
+        let ticket = cache.ticket(&PERSON);
+        meanwhile(&cache);
+        cache.keep(ticket, &PERSON, &user(1, "read"));
+        cache.get(&PERSON).map(|user| user.name.clone())
+    }
+
+    #[test]
+    fn what_was_read_is_kept_unless_it_was_overtaken() {
+        assert_eq!(kept(|_| ()).as_deref(), Some("read"));
+        assert_eq!(kept(|cache| cache.forget_binding(&PERSON)), None);
+        assert_eq!(kept(|cache| cache.forget_user(1)), None);
+        assert_eq!(kept(UserCache::clear), None);
+        assert_eq!(kept(UserCache::pause), None);
+        assert_eq!(kept(UserCache::resume), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_gone_when_it_is_forgotten() {
+        let forgetting: [fn(&UserCache); 5] = [
+            |cache| cache.forget_binding(&PERSON),
+            |cache| cache.forget_user(1),
+            UserCache::clear,
+            UserCache::pause,
+            UserCache::resume,
+        ];
+        for forget in forgetting {
+            let cache = UserCache::new();
+            cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
+            assert!(cache.get(&PERSON).is_some());
+            forget(&cache);
+            assert!(cache.get(&PERSON).is_none());
+        }
+    }
+
+    #[test]
+    fn another_s_change_leaves_what_is_kept() {
+        let cache = UserCache::new();
+        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
+        cache.forget_user(2);
+        cache.forget_binding(&IdentityRef { tenant: "b", ..PERSON });
+        assert!(cache.get(&PERSON).is_some());
+        assert!(cache.get(&IdentityRef { tenant: "b", ..PERSON }).is_none());
+    }
+
+    #[test]
+    fn a_paused_cache_keeps_nothing_until_it_resumes() {
+        let cache = UserCache::new();
+        cache.pause();
+        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
+        assert!(cache.get(&PERSON).is_none());
+        cache.resume();
+        assert!(cache.get(&PERSON).is_none());
+        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "two"));
+        assert_eq!(cache.get(&PERSON).map(|user| user.name.clone()).as_deref(), Some("two"));
     }
 }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub sessions: Option<SecretString>,
     /// The PostgreSQL of users and bindings, `postgres://user:password@host:5432/database`; the file if not given.
     pub users: Option<SecretString>,
+    /// What our keys in Redis start with.
+    pub prefix: String,
 }
 
 /// The open stores of a gateway.
@@ -48,7 +50,7 @@ impl Stores {
         let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
         let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &settings.sessions {
             Some(url) => {
-                let redis = Arc::new(Redis::open(url, PREFIX).await?);
+                let redis = Arc::new(Redis::open(url, &settings.prefix).await?);
                 (redis.clone(), redis)
             }
             None => (file().await?.clone(), file().await?.clone()),
@@ -60,9 +62,6 @@ impl Stores {
         Ok(Self { sessions, shared, users })
     }
 }
-
-/// What our keys in Redis start with.
-const PREFIX: &str = "menlou";
 
 /// What a session token stands for: one openid of one tenant. Whether that openid is logged in is not written here but
 /// in its binding ([`Users::find`]), so that a log-in or an unbinding holds for all sessions of the openid at once.
@@ -100,7 +99,8 @@ pub trait Sessions: Send + Sync {
 }
 
 /// Short-lived values that replicas share: exchanged codes, access tokens, counters of attempts. Keys are the
-/// gateway's own (never raw input: hash it first), scoped to a tenant; every value has a life of 1 ms to 30 days.
+/// gateway's own (never raw input: hash it first), scoped to a tenant; every value has a life of 1 ms to 30 days, to
+/// which a shorter or longer one is brought.
 #[async_trait]
 pub trait Shared: Send + Sync {
     /// Takes the key if nobody has it: true for the one who got it. The claim is a value like any other.
@@ -111,7 +111,8 @@ pub trait Shared: Send + Sync {
     async fn get(&self, tenant: &str, key: &str) -> Result<Option<Vec<u8>>>;
     /// Takes the value away.
     async fn remove(&self, tenant: &str, key: &str) -> Result<()>;
-    /// Adds one to a counter and gives the sum; the count starts anew `window` after its first addition.
+    /// Adds one to a counter and gives the sum; the count starts anew `window` after its first addition. The value of
+    /// a counter is its sum in decimal digits; a key is either a counter's or a value's.
     async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64>;
     /// Whether the store answers, for readiness.
     async fn ping(&self) -> Result<()>;

@@ -18,11 +18,7 @@ pub struct App {
 impl App {
     /// An app that is bound to no open-platform account: its people have no `unionid`.
     pub fn new(appid: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self {
-            appid: appid.into(),
-            secret: secret.into(),
-            open_platform: None,
-        }
+        Self { appid: appid.into(), secret: secret.into(), open_platform: None }
     }
 
     /// Binds the app to an open-platform account: answers then carry a `unionid`, which is the
@@ -37,10 +33,7 @@ impl App {
     /// the secret and the account 1–128 bytes.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let appid = &self.appid;
-        if appid.is_empty()
-            || appid.len() > 64
-            || !appid.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        {
+        if appid.is_empty() || appid.len() > 64 || !appid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Some("an appid has 1 to 64 ASCII letters and digits");
         }
         if self.secret.is_empty() || self.secret.len() > 128 {

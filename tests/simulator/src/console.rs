@@ -56,9 +56,7 @@ impl AppConsole<'_> {
     pub fn agree_to_messages(&self, openid: &str, template_id: &str, times: u32) -> bool {
         let mut world = lock(self.world);
         let person = world.people.get_mut(&self.appid, openid);
-        person
-            .map(|person| person.agree(template_id, times))
-            .is_some()
+        person.map(|person| person.agree(template_id, times)).is_some()
     }
 
     /// Resets the secret in the platform's console: the old one is wrong from now on, and all

@@ -22,13 +22,7 @@ type Outcome = Result<Value, String>;
 
 /// Carries a control call out. Whatever changes how the platform behaves must be a POST, so that
 /// no page preview or crawler does it.
-pub(crate) fn control(
-    world: &mut World,
-    method: &Method,
-    name: &str,
-    query: &str,
-    body: &[u8],
-) -> (StatusCode, Value) {
+pub(crate) fn control(world: &mut World, method: &Method, name: &str, query: &str, body: &[u8]) -> (StatusCode, Value) {
     let (either, run): (bool, fn(&mut World, &mut Params) -> Outcome) = match name {
         "code" => (true, code),
         "phone_code" => (true, phone_code),
@@ -111,9 +105,7 @@ fn reset_calls(world: &mut World, _: &mut Params) -> Outcome {
 }
 
 fn fail(world: &mut World, params: &mut Params) -> Outcome {
-    let path = params
-        .text("path")?
-        .unwrap_or_else(|| EVERY_PATH.to_owned());
+    let path = params.text("path")?.unwrap_or_else(|| EVERY_PATH.to_owned());
     if path != EVERY_PATH && wechat::endpoint(&path).is_none() {
         return Err(format!("path is neither an endpoint nor {EVERY_PATH}"));
     }
@@ -157,9 +149,7 @@ fn app(world: &mut World, params: &mut Params) -> Outcome {
     let mut app = App::new(&appid, params.required("secret")?);
     app.open_platform = match params.text("open_platform")? {
         Some(account) => Some(account),
-        None => world
-            .app(&appid)
-            .and_then(|known| known.open_platform.clone()),
+        None => world.app(&appid).and_then(|known| known.open_platform.clone()),
     };
     world.register(app)?;
     Ok(json!({"appid": appid}))
@@ -177,11 +167,7 @@ fn expire_token(world: &mut World, params: &mut Params) -> Outcome {
 }
 
 fn expire_code(world: &mut World, params: &mut Params) -> Outcome {
-    if world.expire_code(&params.required("code")?) {
-        Ok(json!({}))
-    } else {
-        Err("no such code".to_owned())
-    }
+    if world.expire_code(&params.required("code")?) { Ok(json!({})) } else { Err("no such code".to_owned()) }
 }
 
 fn advance(world: &mut World, params: &mut Params) -> Outcome {
@@ -205,9 +191,7 @@ fn agree(world: &mut World, params: &mut Params) -> Outcome {
 fn registered(world: &World, params: &mut Params) -> Result<Arc<str>, String> {
     match params.text("appid")? {
         None => Ok(world.first_app()),
-        Some(appid) => world
-            .known_appid(&appid)
-            .ok_or_else(|| "appid is not registered".to_owned()),
+        Some(appid) => world.known_appid(&appid).ok_or_else(|| "appid is not registered".to_owned()),
     }
 }
 

@@ -19,10 +19,7 @@ pub struct Failure {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Errcode {
-        errcode: i64,
-        errmsg: Option<String>,
-    },
+    Errcode { errcode: i64, errmsg: Option<String> },
     Delay(Duration),
     Hang,
     Drop,
@@ -62,11 +59,7 @@ impl Failure {
     /// This HTTP status, 400 to 599, with an HTML page, as from a proxy before the platform. Any
     /// other number stands for 500.
     pub fn status(status: u16) -> Self {
-        let status = if (400..600).contains(&status) {
-            status
-        } else {
-            500
-        };
+        let status = if (400..600).contains(&status) { status } else { 500 };
         Self::from(Kind::Status(status))
     }
 
@@ -110,19 +103,12 @@ impl Ordered {
         if self.0.len() >= MOST_ORDERED {
             self.0.pop_front();
         }
-        self.0.push_back(Order {
-            path: path.to_owned(),
-            failure,
-            times,
-        });
+        self.0.push_back(Order { path: path.to_owned(), failure, times });
     }
 
     /// The failure that this call is due, if any: the first that was ordered for its path.
     pub(crate) fn due(&mut self, path: &str) -> Option<Failure> {
-        let at = self
-            .0
-            .iter()
-            .position(|order| order.path == path || order.path == EVERY_PATH)?;
+        let at = self.0.iter().position(|order| order.path == path || order.path == EVERY_PATH)?;
         let order = self.0.get_mut(at)?;
         let failure = order.failure.clone();
         if let Some(times) = &mut order.times {

@@ -26,10 +26,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut options = Options {
-        listen: arguments.listen,
-        ..Options::default()
-    };
+    let mut options = Options { listen: arguments.listen, ..Options::default() };
     if !arguments.apps.is_empty() {
         options.apps = arguments.apps;
     }
@@ -60,18 +57,9 @@ fn greet(simulator: &Simulator) -> io::Result<()> {
     let (base, app) = (simulator.base_url(), simulator.first_app());
     let appid = app.appid();
     let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "menlou-simulator listens on {base}  (help 帮助: open {base}/)"
-    )?;
-    writeln!(
-        out,
-        "  login code 登录:  curl '{base}/_sim/code?appid={appid}&person=alice'"
-    )?;
-    writeln!(
-        out,
-        "  phone code 手机:  curl '{base}/_sim/phone_code?appid={appid}&phone=13800138000'"
-    )?;
+    writeln!(out, "menlou-simulator listens on {base}  (help 帮助: open {base}/)")?;
+    writeln!(out, "  login code 登录:  curl '{base}/_sim/code?appid={appid}&person=alice'")?;
+    writeln!(out, "  phone code 手机:  curl '{base}/_sim/phone_code?appid={appid}&phone=13800138000'")?;
     out.flush()
 }
 
@@ -80,9 +68,7 @@ fn parse_app(text: &str) -> Result<App, String> {
     match (parts.next(), parts.next(), parts.next()) {
         (Some(appid), Some(secret), account) => {
             let app = App::new(appid, secret);
-            Ok(account
-                .iter()
-                .fold(app, |app, account| app.open_platform(*account)))
+            Ok(account.iter().fold(app, |app, account| app.open_platform(*account)))
         }
         _ => Err("expected APPID:SECRET or APPID:SECRET:ACCOUNT".to_owned()),
     }

@@ -24,9 +24,7 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 /// A login code: 32 letters and digits that begin with `0`.
 pub(crate) fn login_code() -> String {
     let random = bytes::<31>();
-    let tail = random
-        .iter()
-        .map(|byte| char::from(ALPHANUMERIC[usize::from(*byte) % ALPHANUMERIC.len()]));
+    let tail = random.iter().map(|byte| char::from(ALPHANUMERIC[usize::from(*byte) % ALPHANUMERIC.len()]));
     std::iter::once('0').chain(tail).collect()
 }
 
@@ -48,12 +46,7 @@ pub(crate) fn access_token() -> String {
 /// The request id that ends an error's text: three groups of 8 hex digits, the first one the time.
 pub(crate) fn rid(unix_seconds: u64) -> String {
     let random = hex(&bytes::<8>());
-    format!(
-        "{:08x}-{}-{}",
-        unix_seconds & 0xffff_ffff,
-        &random[..8],
-        &random[8..]
-    )
+    format!("{:08x}-{}-{}", unix_seconds & 0xffff_ffff, &random[..8], &random[8..])
 }
 
 /// The openid of a person in an app: 28 characters, `o`, five that all the app's people share,
@@ -80,11 +73,7 @@ fn named(kind: &str, realm: &str, person: &str) -> String {
 /// Lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect()
 }
 
 #[cfg(test)]

@@ -67,10 +67,7 @@ async fn serve_connection(stream: TcpStream, world: Arc<Mutex<World>>) {
 }
 
 /// The answer to one request; an error closes the connection without one.
-async fn respond(
-    request: Request<Incoming>,
-    world: &Mutex<World>,
-) -> Result<Response<Body>, io::Error> {
+async fn respond(request: Request<Incoming>, world: &Mutex<World>) -> Result<Response<Body>, io::Error> {
     let (head, body) = request.into_parts();
     let limited = Limited::new(body, LARGEST_BODY).collect();
     let body = match tokio::time::timeout(BODY_WITHIN, limited).await {
@@ -86,28 +83,18 @@ async fn respond(
     }
     if let Some(name) = path.strip_prefix(control::PREFIX) {
         let (status, value) = control::control(&mut lock(world), &head.method, name, query, &body);
-        return Ok(response(
-            status,
-            "application/json",
-            value.to_string().into(),
-        ));
+        return Ok(response(status, "application/json", value.to_string().into()));
     }
     let call = Call {
         method: head.method.clone(),
-        query: form_urlencoded::parse(query.as_bytes())
-            .into_owned()
-            .collect(),
+        query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         body,
     };
     call_platform(world, path, &call).await
 }
 
 /// A call of the platform, with the failure that it is due.
-async fn call_platform(
-    world: &Mutex<World>,
-    path: &str,
-    call: &Call,
-) -> Result<Response<Body>, io::Error> {
+async fn call_platform(world: &Mutex<World>, path: &str, call: &Call) -> Result<Response<Body>, io::Error> {
     let endpoint = wechat::endpoint(path);
     let failure = {
         let mut world = lock(world);
@@ -120,9 +107,7 @@ async fn call_platform(
     };
     let done = after_effect.then(work);
     match kind {
-        Kind::Errcode { errcode, errmsg } => {
-            Ok(encoded(ordered_fault(world, endpoint, errcode, errmsg)))
-        }
+        Kind::Errcode { errcode, errmsg } => Ok(encoded(ordered_fault(world, endpoint, errcode, errmsg))),
         Kind::Delay(by) => {
             sleep(by).await;
             Ok(encoded(done.unwrap_or_else(work)))
@@ -140,12 +125,7 @@ async fn call_platform(
     }
 }
 
-fn ordered_fault(
-    world: &Mutex<World>,
-    endpoint: Option<&Endpoint>,
-    errcode: i64,
-    errmsg: Option<String>,
-) -> Encoded {
+fn ordered_fault(world: &Mutex<World>, endpoint: Option<&Endpoint>, errcode: i64, errmsg: Option<String>) -> Encoded {
     let fault = match errmsg {
         Some(errmsg) => Fault::with_text(errcode, errmsg),
         None => Fault::of(errcode),
@@ -183,9 +163,6 @@ fn truncated(encoded: Encoded) -> Response<Body> {
     let mut response = Response::new(Either::Right(StreamBody::new(frames)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, whole.len().into());
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(encoded.content_type),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoded.content_type));
     response
 }

@@ -28,10 +28,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            apps: vec![App::default()],
-        }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), apps: vec![App::default()] }
     }
 }
 
@@ -67,32 +64,22 @@ impl Simulator {
         let listener = TcpListener::bind(options.listen)?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
         let (stop, stopped) = oneshot::channel();
         let served = world.clone();
-        let thread = thread::Builder::new()
-            .name("simulator".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = server::serve(listener, served) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })?;
-        Ok(Self {
-            addr,
-            base_url: format!("http://{addr}"),
-            world,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("simulator".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = server::serve(listener, served) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { addr, base_url: format!("http://{addr}"), world, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The address it listens on.
@@ -188,10 +175,7 @@ impl Simulator {
     }
 
     fn console(&self, appid: Arc<str>) -> AppConsole<'_> {
-        AppConsole {
-            world: &self.world,
-            appid,
-        }
+        AppConsole { world: &self.world, appid }
     }
 }
 
@@ -209,9 +193,7 @@ impl Drop for Simulator {
 
 impl std::fmt::Debug for Simulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Simulator")
-            .field("addr", &self.addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Simulator").field("addr", &self.addr).finish_non_exhaustive()
     }
 }
 

@@ -122,7 +122,8 @@ unsafe extern "C" fn log(
                 line += &format!(" {}={}", printable(field.key), printable(field.value));
             }
         }
-        let (tenant, action, id) = flight.map_or(("", "", ""), |f| (&*f.action.scope.tenant, &*f.call.action, &*f.call.id));
+        let (tenant, action, id) =
+            flight.map_or(("", "", ""), |f| (&*f.action.scope.tenant, &*f.call.action, &*f.call.id));
         macro_rules! event {
             ($level:ident) => {
                 tracing::event!(target: "plugin", tracing::Level::$level, plugin, tenant, action, request_id = id, "{line}")

@@ -48,7 +48,11 @@ pub(super) unsafe extern "C" fn test_identity(call: *mut menlou_call, openid: me
                 Ok(Done::Person { person, test: true })
             } else {
                 let (tenant, id) = (&flight.action.scope.tenant, &flight.call.id);
-                tracing::warn!(tenant, request_id = id, "a test openid was refused: [testing] allow_test_openids is off");
+                tracing::warn!(
+                    tenant,
+                    request_id = id,
+                    "a test openid was refused: [testing] allow_test_openids is off"
+                );
                 Err(Error::new(&words::TEST_OPENID_REFUSED))
             };
             Some(Box::pin(std::future::ready(outcome)))

@@ -29,7 +29,7 @@ pub(super) unsafe extern "C" fn find(call: *mut menlou_call, openid: menlou_str)
             }
             let scope = flight.scope();
             Some(Box::pin(async move {
-                let found = scope.services.users.find(&scope.tenant, scope.platform.name(), &openid).await?;
+                let found = scope.services.stores.users.find(&scope.tenant, scope.platform.name(), &openid).await?;
                 Ok(found.map_or(Done::NotFound, |user| told(&user)))
             }))
         })
@@ -47,7 +47,7 @@ pub(super) unsafe extern "C" fn bind_new(
             let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
             bind(flight, |scope, identity| async move {
                 let account = Account::New { name: &name, avatar_url: &avatar_url };
-                scope.services.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
+                scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
             })
         })
     }
@@ -63,7 +63,7 @@ pub(super) unsafe extern "C" fn bind_phone(call: *mut menlou_call, phone: menlou
                 return None;
             }
             bind(flight, |scope, identity| async move {
-                let bound = scope.services.users.bind(&scope.tenant, &identity, Account::Phone(&phone)).await;
+                let bound = scope.services.stores.users.bind(&scope.tenant, &identity, Account::Phone(&phone)).await;
                 bound.map_err(Error::from)
             })
         })
@@ -83,7 +83,7 @@ pub(super) unsafe extern "C" fn bind_external(
             let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
             bind(flight, |scope, identity| async move {
                 let account = Account::External { id: &id, name: &name, avatar_url: &avatar_url };
-                scope.services.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
+                scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
             })
         })
     }
@@ -101,15 +101,15 @@ pub(super) unsafe extern "C" fn bind_password(
             let remote = flight.call.remote;
             bind(flight, |scope, identity| async move {
                 let services = &scope.services;
-                attempts::count(&*services.shared, &services.attempts, &scope.tenant, &account, remote).await?;
-                let known = services.users.credentials(&scope.tenant, &account).await?;
+                attempts::count(&*services.stores.shared, &services.attempts, &scope.tenant, &account, remote).await?;
+                let known = services.stores.users.credentials(&scope.tenant, &account).await?;
                 let (user, hash) = known.map(|c| (c.user, c.password_hash)).unzip();
                 if !password::fits(&services.hashing, given, hash).await? {
                     return Err(Error::new(&words::BAD_CREDENTIALS));
                 }
-                attempts::forget(&*services.shared, &scope.tenant, &account).await?;
+                attempts::forget(&*services.stores.shared, &scope.tenant, &account).await?;
                 let existing = Account::Existing(user.unwrap_or_default());
-                Ok(services.users.bind(&scope.tenant, &identity, existing).await?)
+                Ok(services.stores.users.bind(&scope.tenant, &identity, existing).await?)
             })
         })
     }
@@ -121,7 +121,7 @@ pub(super) unsafe extern "C" fn unbind(call: *mut menlou_call) -> *mut menlou_op
         begin(call, |flight| {
             let (scope, identity) = (flight.scope(), identity(flight)?);
             Some(Box::pin(async move {
-                scope.services.users.unbind(&scope.tenant, &identity.platform, &identity.openid).await?;
+                scope.services.stores.users.unbind(&scope.tenant, &identity.platform, &identity.openid).await?;
                 Ok(Done::Nothing)
             }))
         })
@@ -140,7 +140,7 @@ pub(super) unsafe extern "C" fn update(
             let (name, avatar_url) = (given(name)?, given(avatar_url)?);
             let (scope, user) = (flight.scope(), flight.caller.as_ref()?.user.as_ref()?.id);
             Some(Box::pin(async move {
-                let users = &scope.services.users;
+                let users = &scope.services.stores.users;
                 let changed = users.update(&scope.tenant, user, name.as_deref(), avatar_url.as_deref()).await?;
                 changed.map(|user| told(&user)).ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))
             }))

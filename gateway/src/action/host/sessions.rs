@@ -34,7 +34,7 @@ pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str)
                     created_at: now,
                     expires_at: now + scope.session_ttl.as_secs(),
                 };
-                scope.services.sessions.open(&scope.tenant, &policy::hash(&token), session).await?;
+                scope.services.stores.sessions.open(&scope.tenant, &policy::hash(&token), session).await?;
                 Ok(Done::Json(json!({ "token": token.expose(), "expires_in": scope.session_ttl.as_secs() })))
             }))
         })
@@ -59,7 +59,7 @@ pub(super) unsafe extern "C" fn end(call: *mut menlou_call) -> *mut menlou_op {
         begin(call, |flight| {
             let (scope, token) = (flight.scope(), flight.caller.as_ref()?.token);
             Some(Box::pin(async move {
-                scope.services.sessions.end(&scope.tenant, &token).await?;
+                scope.services.stores.sessions.end(&scope.tenant, &token).await?;
                 Ok(Done::Nothing)
             }))
         })

@@ -106,9 +106,9 @@ pub(super) async fn keep(
                     tracing::warn!(reason, "no connection to PostgreSQL; trying again");
                     reported = reason;
                 }
-                sleep(RETRY).await;
             }
         }
+        sleep(RETRY).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{DEADLINE, Error, Result, late, unserved};
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -73,7 +73,8 @@ impl Writer {
                 }
                 let outcome = apart(connection, durability, work).await.map_err(unserved);
                 Box::new(move |committed: Result<()>| {
-                    let outcome = committed.and(outcome);
+                    // Work's own failure tells more: it may be why there was nothing left to commit.
+                    let outcome = outcome.and_then(|value| committed.map(|()| value));
                     then(&outcome);
                     // Nobody listens where the caller has gone.
                     let _ = sender.send(outcome);
@@ -105,10 +106,14 @@ where
     if durability == Durability::Process {
         return work(connection).await;
     }
-    let mut savepoint = connection.begin().await?;
-    let outcome = work(&mut savepoint).await?;
-    savepoint.commit().await?;
-    Ok(outcome)
+    sqlx::query("SAVEPOINT work").execute(&mut *connection).await?;
+    let outcome = work(connection).await;
+    if outcome.is_err() {
+        // Fails only where SQLite has rolled everything back already.
+        let _ = sqlx::query("ROLLBACK TO work").execute(&mut *connection).await;
+    }
+    let released = sqlx::query("RELEASE work").execute(connection).await;
+    outcome.and_then(|value| released.map(|_| value))
 }
 
 async fn serve(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
@@ -141,13 +146,84 @@ async fn transact(
         sqlx::raw_sql(pragma).execute(&mut *connection).await?;
         *synced = wanted;
     }
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    // Not by sqlx's transactions: SQLite ends one by itself when the disk is full, which sqlx would not notice, and
+    // would begin none ever after.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     for job in batch.drain(..) {
-        answers.push((job.work)(&mut transaction).await);
+        answers.push((job.work)(connection).await);
     }
-    transaction.commit().await
+    let committed = sqlx::query("COMMIT").execute(&mut *connection).await;
+    if committed.is_err() {
+        // Fails only where there is nothing to roll back any more.
+        let _ = sqlx::query("ROLLBACK").execute(connection).await;
+    }
+    committed.map(|_| ())
 }
 
 fn gone() -> Error {
     Error::Unavailable("the SQLite file could not be written; the log says why".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::schema;
+    use sqlx::{AssertSqlSafe, sqlite::SqliteConnectOptions};
+
+    async fn writer(folder: &tempfile::TempDir) -> Writer {
+        let path = folder.path().join("menlou.db");
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        Writer::start(schema::prepare(&options).await.unwrap())
+    }
+
+    async fn run(writer: &Writer, durability: Durability, sql: String) -> Result<()> {
+        let work = work(move |connection| {
+            Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ()) })
+        });
+        writer.run(durability, work).await
+    }
+
+    fn put(key: usize, size: usize) -> String {
+        format!("INSERT INTO shared VALUES ('a', 'k{key}', zeroblob({size}), 0)")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_full_disk_is_unavailable_and_is_over_when_there_is_room() {
+        for durability in [Durability::Process, Durability::Machine] {
+            let folder = tempfile::tempdir().unwrap();
+            let writer = writer(&folder).await;
+            run(&writer, durability, "PRAGMA max_page_count = 40".into()).await.unwrap();
+            for key in 0..3 {
+                let refused = run(&writer, durability, put(key, 1_000_000)).await;
+                assert!(matches!(&refused, Err(Error::Unavailable(text)) if text.contains("full")), "{refused:?}");
+            }
+            run(&writer, durability, "PRAGMA max_page_count = 4000".into()).await.unwrap();
+            run(&writer, durability, put(1, 1_000_000)).await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_that_fails_takes_nothing_of_the_others_with_it_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for key in 0..60 {
+            let writer = writer.clone();
+            tasks.spawn(async move {
+                match key % 3 {
+                    0 => run(&writer, Durability::Process, put(key, 1)).await.is_ok(),
+                    1 => run(&writer, Durability::Machine, put(key, 1)).await.is_ok(),
+                    // The first statement succeeds, the second does not.
+                    _ => run(&writer, Durability::Machine, format!("{}; no sql", put(key, 1))).await.is_err(),
+                }
+            });
+        }
+        assert!(tasks.join_all().await.into_iter().all(|as_expected| as_expected));
+        let count = work(|connection| {
+            Box::pin(
+                async move { sqlx::query_scalar::<_, i64>("SELECT count(*) FROM shared").fetch_one(connection).await },
+            )
+        });
+        assert_eq!(writer.run(Durability::Process, count).await.unwrap(), 40);
+    }
 }

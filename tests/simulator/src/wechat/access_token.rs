@@ -17,11 +17,7 @@ pub(super) fn stable_token(world: &mut World, call: &Call) -> Result<Answer, Fau
         Some(_) => return Err(Fault::of(47001)),
     };
     let now = world.clock.now_ms();
-    let token = if force {
-        world.tokens.stable_forced(&appid, now)?
-    } else {
-        world.tokens.stable(&appid, now)
-    };
+    let token = if force { world.tokens.stable_forced(&appid, now)? } else { world.tokens.stable(&appid, now) };
     Ok(answer(token))
 }
 

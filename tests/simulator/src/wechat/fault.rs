@@ -17,18 +17,12 @@ pub(crate) struct Fault {
 impl Fault {
     /// The error with this code, in the platform's own words where they are known.
     pub(crate) fn of(errcode: i64) -> Self {
-        Self {
-            errcode,
-            errmsg: standard_text(errcode).into(),
-        }
+        Self { errcode, errmsg: standard_text(errcode).into() }
     }
 
     /// An error in other words.
     pub(crate) fn with_text(errcode: i64, errmsg: String) -> Self {
-        Self {
-            errcode,
-            errmsg: errmsg.into(),
-        }
+        Self { errcode, errmsg: errmsg.into() }
     }
 
     /// The answer's body; `joint` stands between the text and the rid.

@@ -32,48 +32,28 @@ const TEXT: &str = "text/plain";
 const JSON: &str = "application/json; encoding=utf-8";
 
 const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        path: "/sns/jscode2session",
-        method: Method::GET,
-        answers: TEXT,
-        handler: login::jscode2session,
-    },
+    Endpoint { path: "/sns/jscode2session", method: Method::GET, answers: TEXT, handler: login::jscode2session },
     Endpoint {
         path: "/cgi-bin/stable_token",
         method: Method::POST,
         answers: JSON,
         handler: access_token::stable_token,
     },
-    Endpoint {
-        path: "/cgi-bin/token",
-        method: Method::GET,
-        answers: JSON,
-        handler: access_token::token,
-    },
+    Endpoint { path: "/cgi-bin/token", method: Method::GET, answers: JSON, handler: access_token::token },
     Endpoint {
         path: "/wxa/business/getuserphonenumber",
         method: Method::POST,
         answers: JSON,
         handler: phone::getuserphonenumber,
     },
-    Endpoint {
-        path: "/wxa/checksession",
-        method: Method::GET,
-        answers: JSON,
-        handler: session_key::checksession,
-    },
+    Endpoint { path: "/wxa/checksession", method: Method::GET, answers: JSON, handler: session_key::checksession },
     Endpoint {
         path: "/wxa/resetusersessionkey",
         method: Method::GET,
         answers: JSON,
         handler: session_key::resetusersessionkey,
     },
-    Endpoint {
-        path: "/wxa/msg_sec_check",
-        method: Method::POST,
-        answers: JSON,
-        handler: messages::msg_sec_check,
-    },
+    Endpoint { path: "/wxa/msg_sec_check", method: Method::POST, answers: JSON, handler: messages::msg_sec_check },
     Endpoint {
         path: "/cgi-bin/message/subscribe/send",
         method: Method::POST,
@@ -124,14 +104,10 @@ pub(crate) fn answer(world: &mut World, endpoint: Option<&Endpoint>, call: &Call
         Some(_) => Err(Fault::of(43002)),
     };
     match result {
-        Ok(Answer::Json(value)) => Encoded {
-            content_type: endpoint.map_or(JSON, |endpoint| endpoint.answers),
-            body: value.to_string().into(),
-        },
-        Ok(Answer::Jpeg(image)) => Encoded {
-            content_type: "image/jpeg",
-            body: Bytes::from_static(image),
-        },
+        Ok(Answer::Json(value)) => {
+            Encoded { content_type: endpoint.map_or(JSON, |endpoint| endpoint.answers), body: value.to_string().into() }
+        }
+        Ok(Answer::Jpeg(image)) => Encoded { content_type: "image/jpeg", body: Bytes::from_static(image) },
         Err(fault) => encode_fault(world, endpoint, &fault),
     }
 }
@@ -141,10 +117,7 @@ pub(crate) fn encode_fault(world: &World, endpoint: Option<&Endpoint>, fault: &F
     let content_type = endpoint.map_or(JSON, |endpoint| endpoint.answers);
     // Seen in the wild: "invalid code, rid: …" from the login, "… not latest rid: …" elsewhere.
     let joint = if content_type == TEXT { ", " } else { " " };
-    Encoded {
-        content_type,
-        body: fault.body(joint, world.clock.now_s()).to_string().into(),
-    }
+    Encoded { content_type, body: fault.body(joint, world.clock.now_s()).to_string().into() }
 }
 
 impl Call {

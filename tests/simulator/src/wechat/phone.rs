@@ -11,7 +11,5 @@ pub(super) fn getuserphonenumber(world: &mut World, call: &Call) -> Result<Answe
     let phone = world.redeem_phone(&appid, text(&body, "code"))?;
     let mut info = phone.info();
     info["watermark"] = json!({"timestamp": world.clock.now_s(), "appid": &*appid});
-    Ok(Answer::Json(
-        json!({"errcode": 0, "errmsg": "ok", "phone_info": info}),
-    ))
+    Ok(Answer::Json(json!({"errcode": 0, "errmsg": "ok", "phone_info": info})))
 }

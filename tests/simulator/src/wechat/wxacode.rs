@@ -18,9 +18,7 @@ pub(super) fn getwxacodeunlimit(world: &mut World, call: &Call) -> Result<Answer
     if text(&body, "page").starts_with('/') {
         return Err(Fault::of(41030));
     }
-    let version = body
-        .get("env_version")
-        .map_or(Some("release"), Value::as_str);
+    let version = body.get("env_version").map_or(Some("release"), Value::as_str);
     let width = body.get("width").map_or(Some(430), Value::as_u64);
     match (version, width) {
         (Some("release" | "trial" | "develop"), Some(280..=1280)) => Ok(Answer::Jpeg(PICTURE)),

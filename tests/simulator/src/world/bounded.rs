@@ -14,11 +14,7 @@ pub(super) struct Bounded<K, V> {
 impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
     /// An empty map of this capacity, at least 1.
     pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            entries: HashMap::new(),
-            order: VecDeque::new(),
-            capacity,
-        }
+        Self { entries: HashMap::new(), order: VecDeque::new(), capacity }
     }
 
     /// Adds or replaces an entry; a new one in a full map pushes out the oldest.

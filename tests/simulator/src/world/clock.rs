@@ -12,11 +12,7 @@ pub(crate) struct Clock {
 impl Default for Clock {
     fn default() -> Self {
         let unix_at_start = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        Self {
-            unix_at_start,
-            start: Instant::now(),
-            advanced: Duration::ZERO,
-        }
+        Self { unix_at_start, start: Instant::now(), advanced: Duration::ZERO }
     }
 }
 

@@ -45,11 +45,7 @@ impl World {
     /// 40163 if it was used before; 40029 if it is unknown, expired or another app's.
     pub(crate) fn exchange(&mut self, appid: &str, code: &str) -> Result<(Who, String), Fault> {
         let now = self.clock.now_ms();
-        let Some(code) = self
-            .login_codes
-            .get_mut(code)
-            .filter(|code| *code.appid == *appid)
-        else {
+        let Some(code) = self.login_codes.get_mut(code).filter(|code| *code.appid == *appid) else {
             return Err(Fault::of(40029));
         };
         if code.used {
@@ -66,10 +62,7 @@ impl World {
 
     fn who(&self, appid: &str, openid: String, person: &str) -> Who {
         let account = self.app(appid).and_then(|app| app.open_platform.as_deref());
-        Who {
-            openid,
-            unionid: account.map(|account| random::unionid(account, person)),
-        }
+        Who { openid, unionid: account.map(|account| random::unionid(account, person)) }
     }
 
     fn issue(&mut self, appid: &Arc<str>, who: Who) -> (String, Who) {

@@ -85,9 +85,7 @@ impl World {
 
     /// The registered id that equals this one, to be shared rather than copied.
     pub(crate) fn known_appid(&self, appid: &str) -> Option<Arc<str>> {
-        self.apps
-            .get_key_value(appid)
-            .map(|(known, _)| known.clone())
+        self.apps.get_key_value(appid).map(|(known, _)| known.clone())
     }
 
     /// The app that is meant where none is named.

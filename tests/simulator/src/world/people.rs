@@ -46,12 +46,7 @@ impl People {
     }
 
     /// Gives the person a new session_key; the one before is no longer valid.
-    pub(crate) fn renew_session_key(
-        &mut self,
-        appid: &Arc<str>,
-        openid: &str,
-        now_ms: u64,
-    ) -> String {
+    pub(crate) fn renew_session_key(&mut self, appid: &Arc<str>, openid: &str, now_ms: u64) -> String {
         self.met(appid, openid);
         let session_key = random::session_key();
         if let Some(person) = self.get_mut(appid, openid) {

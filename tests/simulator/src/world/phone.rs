@@ -18,10 +18,7 @@ pub struct PhoneNumber {
 impl PhoneNumber {
     /// A number without its country code; the country is China, `86`, told as a JSON number.
     pub fn new(number: impl Into<String>) -> Self {
-        Self {
-            number: number.into(),
-            country: json!(86),
-        }
+        Self { number: number.into(), country: json!(86) }
     }
 
     /// Another country code. It is told in the type in which it is given here: the platform is
@@ -86,12 +83,7 @@ impl World {
         let code = random::phone_code();
         self.phone_codes.insert(
             code.clone(),
-            PhoneCode {
-                appid: appid.clone(),
-                phone,
-                used: false,
-                expires_ms: self.clock.now_ms() + CODE_TTL_MS,
-            },
+            PhoneCode { appid: appid.clone(), phone, used: false, expires_ms: self.clock.now_ms() + CODE_TTL_MS },
         );
         code
     }

@@ -42,10 +42,7 @@ struct Present {
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self {
-            given: Bounded::new(MOST_TOKENS),
-            apps: HashMap::new(),
-        }
+        Self { given: Bounded::new(MOST_TOKENS), apps: HashMap::new() }
     }
 }
 
@@ -70,11 +67,7 @@ impl Tokens {
     ///
     /// # Errors
     /// 45009 after 20 times in one day (Beijing time), 45011 within 30 s of the last time.
-    pub(crate) fn stable_forced(
-        &mut self,
-        appid: &Arc<str>,
-        now_ms: u64,
-    ) -> Result<(Arc<str>, u64), Fault> {
+    pub(crate) fn stable_forced(&mut self, appid: &Arc<str>, now_ms: u64) -> Result<(Arc<str>, u64), Fault> {
         let today = (now_ms / 1000 + 8 * 3600) / 86_400;
         let present = self.present(appid);
         if present.forced_day != today {
@@ -84,10 +77,7 @@ impl Tokens {
         if present.forced_today >= MOST_FORCED {
             return Err(Fault::of(45009));
         }
-        if present
-            .forced_ms
-            .is_some_and(|last| now_ms < last + FORCED_APART_MS)
-        {
+        if present.forced_ms.is_some_and(|last| now_ms < last + FORCED_APART_MS) {
             return Err(Fault::of(45011));
         }
         present.forced_today += 1;
@@ -137,9 +127,7 @@ impl Tokens {
     }
 
     fn of_app(&mut self, appid: &str) -> impl Iterator<Item = &mut Token> {
-        self.given
-            .values_mut()
-            .filter(move |token| *token.appid == *appid)
+        self.given.values_mut().filter(move |token| *token.appid == *appid)
     }
 
     fn present(&mut self, appid: &Arc<str>) -> &mut Present {
@@ -148,11 +136,7 @@ impl Tokens {
 
     fn give(&mut self, appid: &Arc<str>, now_ms: u64) -> Arc<str> {
         let value: Arc<str> = random::access_token().into();
-        let token = Token {
-            appid: appid.clone(),
-            expires_ms: now_ms + TTL_MS,
-            revoked_ms: u64::MAX,
-        };
+        let token = Token { appid: appid.clone(), expires_ms: now_ms + TTL_MS, revoked_ms: u64::MAX };
         self.given.insert(value.clone(), token);
         value
     }

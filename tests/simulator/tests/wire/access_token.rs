@@ -11,11 +11,7 @@ use super::{Bench, bench, errcode, text};
 const ACCEPTED: i64 = 40029;
 
 async fn plain_token(bench: &Bench) -> String {
-    let query = [
-        ("grant_type", "client_credential"),
-        ("appid", DEMO_APPID),
-        ("secret", DEMO_SECRET),
-    ];
+    let query = [("grant_type", "client_credential"), ("appid", DEMO_APPID), ("secret", DEMO_SECRET)];
     text(&bench.get("/cgi-bin/token", &query).await["access_token"])
 }
 

@@ -81,9 +81,7 @@ async fn tokens_and_codes_expire_over_http() {
     bench.post("/_sim/expire_token", &json!({})).await;
     assert_eq!(bench.errcode_with(&token).await, 42001);
     let (first, second) = (bench.sim.code("alice"), bench.sim.code("alice"));
-    bench
-        .post("/_sim/expire_code", &json!({"code": first}))
-        .await;
+    bench.post("/_sim/expire_code", &json!({"code": first})).await;
     assert_eq!(errcode(&bench.exchange(&first).await), 40029);
     bench.post("/_sim/advance", &json!({"seconds": 301})).await;
     assert_eq!(errcode(&bench.exchange(&second).await), 40029);
@@ -117,47 +115,16 @@ async fn a_control_call_that_makes_no_sense_is_refused_with_a_reason() {
     let bench = bench();
     for (path, body, reason) in [
         ("code", json!({}), "person (any name) or openid is missing"),
-        (
-            "code",
-            json!({"person": "a", "appid": "wxno"}),
-            "appid is not registered",
-        ),
-        (
-            "code",
-            json!({"person": "a", "persn": "b"}),
-            "unknown parameters: persn",
-        ),
+        ("code", json!({"person": "a", "appid": "wxno"}), "appid is not registered"),
+        ("code", json!({"person": "a", "persn": "b"}), "unknown parameters: persn"),
         ("code", json!([]), "the body is not a JSON object"),
-        (
-            "phone_code",
-            json!({"phone": "<b>"}),
-            "phone is not a number of 1 to 15 digits",
-        ),
-        (
-            "fail",
-            json!({"path": "/x", "kind": "hang"}),
-            "path is neither an endpoint nor *",
-        ),
-        (
-            "fail",
-            json!({"kind": "status", "status": 101}),
-            "status is not a number from 400 to 599",
-        ),
-        (
-            "advance",
-            json!({"seconds": -1}),
-            "seconds is not a number in its range",
-        ),
-        (
-            "app",
-            json!({"appid": "<b>", "secret": "s"}),
-            "an appid has 1 to 64 ASCII letters and digits",
-        ),
+        ("phone_code", json!({"phone": "<b>"}), "phone is not a number of 1 to 15 digits"),
+        ("fail", json!({"path": "/x", "kind": "hang"}), "path is neither an endpoint nor *"),
+        ("fail", json!({"kind": "status", "status": 101}), "status is not a number from 400 to 599"),
+        ("advance", json!({"seconds": -1}), "seconds is not a number in its range"),
+        ("app", json!({"appid": "<b>", "secret": "s"}), "an appid has 1 to 64 ASCII letters and digits"),
     ] {
-        let answer = bench
-            .try_post(&format!("/_sim/{path}"), &body)
-            .await
-            .unwrap();
+        let answer = bench.try_post(&format!("/_sim/{path}"), &body).await.unwrap();
         assert_eq!(answer.status(), 400);
         let answer: serde_json::Value = answer.json().await.unwrap();
         assert_eq!(answer, json!({"error": reason}));
@@ -167,10 +134,7 @@ async fn a_control_call_that_makes_no_sense_is_refused_with_a_reason() {
 #[tokio::test]
 async fn a_get_changes_nothing_of_how_the_platform_behaves() {
     let bench = bench();
-    let answer = bench
-        .try_get("/_sim/fail", &[("kind", "hang")])
-        .await
-        .unwrap();
+    let answer = bench.try_get("/_sim/fail", &[("kind", "hang")]).await.unwrap();
     assert_eq!(answer.status(), 405);
     assert_eq!(errcode(&bench.exchange("x").await), 40029);
 }

@@ -33,9 +33,7 @@ async fn a_failure_after_its_effect_uses_the_code_up() {
 #[tokio::test]
 async fn an_unknown_errcode_can_be_ordered_with_a_text_of_its_own() {
     let bench = bench();
-    bench
-        .sim
-        .fail(PATH, Failure::errcode_with_text(77777, "new one"), 1);
+    bench.sim.fail(PATH, Failure::errcode_with_text(77777, "new one"), 1);
     let answer = bench.exchange("x").await;
     assert_eq!(errcode(&answer), 77777);
     assert!(text(&answer["errmsg"]).starts_with("new one, rid: "));
@@ -56,12 +54,7 @@ async fn a_delayed_answer_is_the_true_one() {
 async fn a_hanging_call_holds_no_other_call_up() {
     let bench = bench();
     bench.sim.fail(PATH, Failure::hang(), 1);
-    let hanging = tokio::spawn(
-        bench
-            .client
-            .get(format!("{}{PATH}", bench.sim.base_url()))
-            .send(),
-    );
+    let hanging = tokio::spawn(bench.client.get(format!("{}{PATH}", bench.sim.base_url())).send());
     while bench.sim.calls(PATH) == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -122,9 +115,7 @@ async fn a_truncated_answer_has_its_head_and_half_of_its_body() {
 #[tokio::test]
 async fn a_failure_of_every_path_lasts_until_it_is_cleared() {
     let bench = bench();
-    bench
-        .sim
-        .fail_until_cleared(EVERY_PATH, Failure::errcode(45011));
+    bench.sim.fail_until_cleared(EVERY_PATH, Failure::errcode(45011));
     for _ in 0..3 {
         assert_eq!(errcode(&bench.exchange("x").await), 45011);
         assert_eq!(errcode(&bench.stable_token(false).await), 45011);

@@ -38,10 +38,7 @@ async fn of_two_exchanges_of_one_code_at_once_exactly_one_succeeds() {
     let bench = bench();
     let code = bench.sim.code("alice");
     let (one, two) = tokio::join!(bench.exchange(&code), bench.exchange(&code));
-    let used = [one, two]
-        .iter()
-        .filter(|answer| answer["errcode"] == 40163)
-        .count();
+    let used = [one, two].iter().filter(|answer| answer["errcode"] == 40163).count();
     assert_eq!(used, 1);
 }
 
@@ -88,11 +85,7 @@ async fn an_error_is_http_200_and_ends_with_a_rid() {
 async fn missing_and_wrong_parameters_have_their_own_errcodes() {
     let bench = bench();
     let grant = ("grant_type", "authorization_code");
-    let (id, secret, code) = (
-        ("appid", DEMO_APPID),
-        ("secret", DEMO_SECRET),
-        ("js_code", "x"),
-    );
+    let (id, secret, code) = (("appid", DEMO_APPID), ("secret", DEMO_SECRET), ("js_code", "x"));
     for (query, expected) in [
         (vec![secret, code, grant], 41002),
         (vec![id, code, grant], 41004),
@@ -102,11 +95,7 @@ async fn missing_and_wrong_parameters_have_their_own_errcodes() {
         (vec![("appid", "wxunknown"), secret, code, grant], 40013),
         (vec![id, ("secret", "wrong"), code, grant], 40125),
     ] {
-        assert_eq!(
-            errcode(&bench.get(PATH, &query).await),
-            expected,
-            "{query:?}"
-        );
+        assert_eq!(errcode(&bench.get(PATH, &query).await), expected, "{query:?}");
     }
 }
 
@@ -139,24 +128,13 @@ async fn each_exchange_renews_the_persons_session_key() {
 #[tokio::test]
 async fn apps_of_one_open_platform_account_see_one_unionid_and_two_openids() {
     let apps = ["wxone", "wxtwo"].map(|appid| App::new(appid, "s").open_platform("account"));
-    let options = Options {
-        apps: apps.to_vec(),
-        ..Options::default()
-    };
+    let options = Options { apps: apps.to_vec(), ..Options::default() };
     let client = reqwest::Client::new();
-    let bench = Bench {
-        sim: Simulator::start(options).unwrap(),
-        client,
-    };
+    let bench = Bench { sim: Simulator::start(options).unwrap(), client };
     let mut answers = Vec::new();
     for appid in ["wxone", "wxtwo"] {
         let code = bench.sim.app(appid).unwrap().code("alice");
-        let query = [
-            ("appid", appid),
-            ("secret", "s"),
-            ("js_code", &code),
-            ("grant_type", "authorization_code"),
-        ];
+        let query = [("appid", appid), ("secret", "s"), ("js_code", &code), ("grant_type", "authorization_code")];
         answers.push(bench.get(PATH, &query).await);
     }
     assert!(answers[0]["unionid"].is_string());

@@ -48,12 +48,8 @@ impl Bench {
     }
 
     async fn try_exchange(&self, code: &str) -> reqwest::Result<Response> {
-        let query = [
-            ("appid", DEMO_APPID),
-            ("secret", DEMO_SECRET),
-            ("js_code", code),
-            ("grant_type", "authorization_code"),
-        ];
+        let query =
+            [("appid", DEMO_APPID), ("secret", DEMO_SECRET), ("js_code", code), ("grant_type", "authorization_code")];
         self.try_get("/sns/jscode2session", &query).await
     }
 

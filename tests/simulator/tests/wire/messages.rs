@@ -24,11 +24,7 @@ async fn send(bench: &Bench, data: Value) -> i64 {
 async fn a_text_passes_unless_it_says_that_it_is_risky_or_to_be_reviewed() {
     let bench = bench();
     bench.exchange(&bench.sim.code("alice")).await;
-    for (content, suggest) in [
-        ("你好", "pass"),
-        ("a sim-risky text", "risky"),
-        ("a sim-review text", "review"),
-    ] {
+    for (content, suggest) in [("你好", "pass"), ("a sim-risky text", "risky"), ("a sim-review text", "review")] {
         let answer = check(&bench, content).await;
         assert_eq!(answer["result"]["suggest"], suggest);
         assert_eq!(answer["errcode"], 0);
@@ -75,10 +71,7 @@ async fn a_message_whose_data_has_no_values_is_refused() {
 async fn a_mini_program_code_is_a_raw_jpeg() {
     let bench = bench();
     let path = bench.with_token("/wxa/getwxacodeunlimit").await;
-    let answer = bench
-        .try_post(&path, &json!({"scene": "a=1"}))
-        .await
-        .unwrap();
+    let answer = bench.try_post(&path, &json!({"scene": "a=1"})).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "image/jpeg");
     let image = answer.bytes().await.unwrap();
     assert!(image.starts_with(b"\xff\xd8\xff") && image.ends_with(b"\xff\xd9"));

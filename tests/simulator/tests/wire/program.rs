@@ -45,17 +45,9 @@ impl Drop for Program {
 /// What the path of a printed curl line answers.
 fn follow(line: &str) -> String {
     let url = line.split('\'').nth(1).unwrap();
-    let (host, path) = url
-        .strip_prefix("http://")
-        .unwrap()
-        .split_once('/')
-        .unwrap();
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
-    write!(
-        stream,
-        "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -67,10 +59,7 @@ fn the_program_prints_its_address_and_two_lines_that_work() {
     assert!(program.line().contains("http://127.0.0.1:"));
     for _ in 0..2 {
         let answer = follow(&program.line());
-        assert!(
-            answer.starts_with("HTTP/1.1 200") && answer.contains("\"code\":"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"code\":"), "{answer}");
     }
     assert!(program.stop("-INT").success());
 }

@@ -8,10 +8,7 @@ use super::{Bench, bench, errcode, text};
 fn signature(session_key: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, session_key.as_bytes());
     let tag = hmac::sign(&key, b"");
-    tag.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn call(bench: &Bench, path: &str, openid: &str, session_key: &str) -> Value {

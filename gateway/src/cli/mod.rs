@@ -1,0 +1,96 @@
+//! The command line: each command in a room of its own.
+
+mod explain;
+mod run;
+mod schema;
+mod user;
+mod validate;
+
+use crate::{
+    config::{fault::Fault, server::Config},
+    text::{Language, Text},
+};
+use clap::{Parser, Subcommand};
+use std::{
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// 门楼：面向小程序的多租户插件式 API 网关。
+/// Menlou, the gatehouse: a plugin-based, multi-tenant API gateway for mini-programs.
+#[derive(Parser)]
+#[command(name = "menlou", version, verbatim_doc_comment)]
+struct CommandLine {
+    /// 配置文件，缺省为 ./menlou.toml（若存在）。The config file; ./menlou.toml where that exists.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// 启动网关。Run the gateway.
+    Run,
+    /// 检查配置、租户与插件，不启动；有误则退出码为 1。Check config, tenants and plugins without starting; exit 1 on any fault.
+    Validate(validate::Arguments),
+    /// 解释错误词或平台错误码。Explain an error word or a platform's errcode.
+    Explain(explain::Arguments),
+    /// 打印 JSON Schema（供编辑器使用）。Print a JSON Schema, for editors.
+    Schema(schema::Arguments),
+    /// 管理账号。Manage accounts.
+    User(user::Arguments),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let config = || load(line.config.as_deref());
+    match line.command {
+        Command::Run => run::run(config),
+        Command::Validate(arguments) => validate::run(config, &arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::User(arguments) => user::run(config, arguments),
+    }
+}
+
+fn load(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
+    let usual = Path::new("menlou.toml");
+    let file = file.or_else(|| usual.exists().then_some(usual));
+    // Variables that are no Unicode are not ours.
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(file, env)
+}
+
+/// Shows faults on standard error.
+fn show(faults: &[Fault]) {
+    let color = io::stderr().is_terminal();
+    for fault in faults {
+        eprintln!("{}\n", fault.render(Language::of_operator(), color));
+    }
+}
+
+/// Says why a command failed, on standard error.
+fn fail(text: &Text) -> ExitCode {
+    let language = Language::of_operator();
+    let word = Text::fixed("错误", "error");
+    eprintln!("{}: {}", word.get(language), text.get(language));
+    ExitCode::FAILURE
+}
+
+/// Says one of two sentences, in the operator's language, on standard output.
+fn say(zh: impl AsRef<str>, en: impl AsRef<str>) {
+    match Language::of_operator() {
+        Language::Zh => println!("{}", zh.as_ref()),
+        Language::En => println!("{}", en.as_ref()),
+    }
+}
+
+/// A runtime for a command.
+fn runtime() -> Result<tokio::runtime::Runtime, Text> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|e| Text::new(format!("无法启动运行时：{e}"), format!("the runtime can't be started: {e}")))
+}

@@ -1,0 +1,173 @@
+//! The gateway: built whole from its config, then run until told to stop. The one place that composes.
+
+use crate::{
+    action::{Library, Services},
+    admin,
+    config::server::Config,
+    platform::{exchange::Exchanges, http::Http},
+    policy::attempts::Limits,
+    server::{self, Traffic},
+    store::{Settings, Stores},
+    telemetry,
+    tenant::{Roster, Watcher},
+    text::{Language, Text},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::interval};
+
+/// A gateway that is about to serve: everything is built, its ports are taken.
+pub struct Gateway {
+    config: Config,
+    library: Arc<Library>,
+    services: Arc<Services>,
+    roster: Arc<Roster>,
+    watcher: Watcher,
+    traffic: TcpListener,
+    admin: TcpListener,
+    metrics: PrometheusHandle,
+}
+
+impl Gateway {
+    /// Builds everything. Bad tenants and plugins are told and left out; the stores may be away for now.
+    ///
+    /// # Errors
+    /// What makes serving impossible: a port that is taken, a plugin folder or database file that can't be opened.
+    pub async fn build(config: Config) -> Result<Self, Text> {
+        telemetry::log(&config.log);
+        let metrics = telemetry::metrics().map_err(|e| failed("指标", "the metrics", e))?;
+        let library = Arc::new(open_library(&config)?);
+        for plugin in library.plugins() {
+            let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(",");
+            tracing::info!(plugin = plugin.name, version = plugin.version, actions, "plugin loaded");
+        }
+        for refused in library.refused() {
+            let why = refused.why.text();
+            let why = why.get(Language::of_operator());
+            tracing::error!(file = %refused.path.display(), "plugin refused: {why}");
+        }
+        let services = Arc::new(services(&config).await?);
+        let roster = Arc::new(Roster::default());
+        let mut watcher = Watcher::new(config.tenants.dir.clone(), library.clone(), services.clone(), roster.clone());
+        tokio::task::block_in_place(|| watcher.look());
+        let traffic = listen(config.server.listen).await?;
+        let admin = listen(config.admin.listen).await?;
+        Ok(Self { config, library, services, roster, watcher, traffic, admin, metrics })
+    }
+
+    /// Serves until `stop` is ready, then lets the calls in flight end.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let address = |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string());
+        tracing::info!(
+            traffic = %format!("http://{}/srv/", address(&self.traffic)),
+            admin = %format!("http://{}/", address(&self.admin)),
+            tenants = self.roster.len(),
+            sessions = place(&self.config, self.config.store.sessions.is_some(), "Redis"),
+            users = place(&self.config, self.config.store.users.is_some(), "PostgreSQL"),
+            "menlou {} serves", env!("CARGO_PKG_VERSION"),
+        );
+        if self.config.testing.allow_test_openids {
+            tracing::warn!("[testing] allow_test_openids is on: the test openids of tenants log in without a code");
+        }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.watcher.run());
+        tasks.spawn(upkeep(self.metrics.clone()));
+        let health = admin::Health {
+            roster: self.roster.clone(),
+            library: self.library,
+            stores: self.services.stores.clone(),
+            metrics: self.metrics,
+        };
+        tasks.spawn(admin::serve(self.admin, health));
+        let traffic =
+            Traffic { roster: self.roster, limits: self.config.server.clone(), access_log: self.config.log.access };
+        server::serve(self.traffic, Arc::new(traffic), stop).await;
+        tasks.shutdown().await;
+        tracing::info!("menlou has stopped");
+    }
+}
+
+/// Opens the plugin folder: the configured one, else `plugins` beside the program.
+///
+/// # Errors
+/// Where the folder can't be read.
+pub fn open_library(config: &Config) -> Result<Library, Text> {
+    let folder = match &config.plugins.dir {
+        Some(folder) => folder.clone(),
+        None => beside_the_program().map_err(|e| failed("程序位置", "the program's place", e))?,
+    };
+    Library::load(&folder).map_err(|e| {
+        let folder = folder.display();
+        Text::new(
+            format!("无法读取插件文件夹 {folder}：{e}（用 [plugins] dir 指定）"),
+            format!("the plugin folder {folder} can't be read: {e} (name it with [plugins] dir)"),
+        )
+    })
+}
+
+/// What the stores are opened by.
+pub fn store_settings(config: &Config) -> Settings {
+    // Resolved when the config was loaded, so nothing is read here.
+    let url = |reference: &Option<crate::config::secret::SecretRef>| {
+        reference.as_ref().and_then(|r| r.resolve(Path::new(""), &|_| None).ok())
+    };
+    Settings {
+        path: config.store.path.clone(),
+        sessions: url(&config.store.sessions),
+        users: url(&config.store.users),
+        prefix: config.store.prefix.clone(),
+    }
+}
+
+async fn services(config: &Config) -> Result<Services, Text> {
+    let stores = Stores::open(&store_settings(config)).await.map_err(|e| failed("存储", "the store", e))?;
+    let passwords = &config.passwords;
+    Ok(Services {
+        exchanges: Exchanges::new(stores.shared.clone()),
+        stores,
+        http: Http::new().map_err(|e| failed("HTTP 客户端", "the HTTP client", e))?,
+        allow_test_openids: config.testing.allow_test_openids,
+        attempts: Limits {
+            per_account: passwords.attempts_per_account,
+            per_address: passwords.attempts_per_address,
+            window: passwords.attempts_window.get(),
+        },
+        hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
+    })
+}
+
+fn beside_the_program() -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.parent().unwrap_or(Path::new(".")).join("plugins"))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Text> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| Text::new(format!("无法监听 {address}：{e}"), format!("can't listen on {address}: {e}")))
+}
+
+fn failed(zh: &str, en: &str, e: impl std::fmt::Display) -> Text {
+    Text::new(format!("{zh}不可用：{e}"), format!("{en} can't be had: {e}"))
+}
+
+fn place(config: &Config, elsewhere: bool, name: &str) -> String {
+    if elsewhere { name.to_owned() } else { config.store.path.display().to_string() }
+}
+
+/// Keeps the histograms' memory bounded, whether or not anyone reads them.
+async fn upkeep(metrics: PrometheusHandle) {
+    let mut every = interval(Duration::from_secs(5));
+    loop {
+        every.tick().await;
+        metrics.run_upkeep();
+    }
+}

@@ -1,0 +1,102 @@
+//! Queries and forms: percent-encoded UTF-8, each name once.
+
+use super::{bad, bad_name};
+use crate::{
+    call::{MAX_NAME, Params},
+    error::{Error, Result, words},
+    text::Text,
+};
+use percent_encoding::percent_decode;
+use serde_json::{Value, map::Entry};
+use std::borrow::Cow;
+
+/// No request has more parameters.
+const MAX_PARAMS: usize = 64;
+
+/// Reads `name=value&…` into `params`, where nothing of it may stand yet.
+pub fn read(text: &[u8], params: &mut Params) -> Result<()> {
+    for pair in text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+        let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+        let name = decode(&pair[..at])?;
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(bad_name(name.len()));
+        }
+        let value = decode(pair.get(at + 1..).unwrap_or_default())?;
+        if params.as_map().len() >= MAX_PARAMS {
+            return Err(bad("参数过多，至多 64 个", "There are too many parameters: 64 at most."));
+        }
+        match params.as_map_mut().entry(name) {
+            Entry::Vacant(vacant) => drop(vacant.insert(Value::String(value.into_owned()))),
+            Entry::Occupied(occupied) => return Err(repeated(occupied.key())),
+        }
+    }
+    Ok(())
+}
+
+fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    let spaced: Cow<'_, [u8]> = match bytes.contains(&b'+') {
+        true => bytes.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect::<Vec<_>>().into(),
+        false => bytes.into(),
+    };
+    let decoded = match spaced {
+        Cow::Borrowed(bytes) => percent_decode(bytes).decode_utf8(),
+        Cow::Owned(ref bytes) => percent_decode(bytes).decode_utf8().map(|text| Cow::Owned(text.into_owned())),
+    };
+    decoded.map_err(|_| bad("有一个参数不是 UTF-8 编码", "A parameter is not encoded as UTF-8."))
+}
+
+fn repeated(name: &str) -> Error {
+    // The name is the client's: shown only where it can't be anything but a name.
+    match name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) {
+        true => Error::new(&words::BAD_PARAMETER)
+            .saying(Text::new(format!("参数 {name} 重复"), format!("The parameter {name} stands more than once."))),
+        false => bad("有一个参数重复", "A parameter stands more than once."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pairs(text: &[u8]) -> std::result::Result<Value, String> {
+        let mut params = Params::new();
+        match read(text, &mut params) {
+            Ok(()) => Ok(params.as_json().clone()),
+            Err(e) => Err(e.word().to_owned()),
+        }
+    }
+
+    #[test]
+    fn names_and_values_are_decoded_once() {
+        assert_eq!(
+            pairs("a=1&b=%E5%AE%89&c=x+y&d&=&e=%2B".replace("&=", "").as_bytes()),
+            Ok(serde_json::json!({ "a": "1", "b": "安", "c": "x y", "d": "", "e": "+" }))
+        );
+        assert_eq!(pairs(b"a=%2541"), Ok(serde_json::json!({ "a": "%41" })));
+    }
+
+    #[test]
+    fn what_is_ambiguous_or_no_utf8_is_refused() {
+        for bad in [&b"a=1&a=1"[..], b"a=%FF", b"\xff=1", b"=1"] {
+            assert_eq!(pairs(bad), Err("bad_parameter".into()));
+        }
+        assert_eq!(pairs(format!("{}=1", "n".repeat(257)).as_bytes()), Err("bad_parameter".into()));
+        let many: String = (0..65).map(|i| format!("p{i}=1&")).collect();
+        assert_eq!(pairs(many.as_bytes()), Err("bad_parameter".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = pairs(&bytes);
+        }
+
+        #[test]
+        fn what_was_encoded_comes_back(name in "[a-z]{1,9}", value in ".{0,40}") {
+            let text: String = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
+            let params = pairs(text.as_bytes()).unwrap();
+            prop_assert_eq!(params[&name].as_str(), Some(value.as_str()));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! From a reply or an error to an HTTP response: the only place where a status and the envelope are written.
+
+use super::{Answer, decode::Asked};
+use crate::{
+    call::Reply,
+    error::Error,
+    text::{Language, Text},
+};
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+};
+use http_body_util::Full;
+use hyper::body::Bytes;
+
+const SUCCESS: Text = Text::fixed("成功", "OK");
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+/// Answers hold tokens.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The answer to a call that succeeded.
+pub fn reply(reply: &Reply, asked: &Asked) -> Answer {
+    let mut body = Vec::with_capacity(reply.data.len() + 48);
+    body.extend_from_slice(b"{\"code\":1,\"msg\":");
+    string(&mut body, SUCCESS.get(asked.language));
+    body.extend_from_slice(b",\"data\":");
+    body.extend_from_slice(&reply.data);
+    body.push(b'}');
+    response(200, body, asked)
+}
+
+/// The answer to a call that failed.
+pub fn error(error: &Error, asked: &Asked) -> Answer {
+    let mut body = Vec::with_capacity(160);
+    body.extend_from_slice(b"{\"code\":0,\"error\":");
+    string(&mut body, error.word());
+    body.extend_from_slice(b",\"msg\":");
+    string(&mut body, error.text().get(asked.language));
+    body.extend_from_slice(b",\"data\":");
+    match error.data() {
+        Some(data) => body.extend_from_slice(data.to_string().as_bytes()),
+        None => body.extend_from_slice(b"{}"),
+    }
+    body.push(b'}');
+    let mut response = response(error.status(), body, asked);
+    let headers = response.headers_mut();
+    if let Some(wait) = error.wait() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    match error.status() {
+        405 => drop(headers.insert(ALLOW, HeaderValue::from_static("POST"))),
+        // What is left of the body is not waited for.
+        408 | 413 => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
+        _ => {}
+    }
+    response
+}
+
+fn response(status: u16, body: Vec<u8>, asked: &Asked) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    if let Ok(id) = HeaderValue::from_str(&asked.id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.insert("content-language", language(asked.language));
+    response
+}
+
+fn language(language: Language) -> HeaderValue {
+    match language {
+        Language::Zh => HeaderValue::from_static("zh-CN"),
+        Language::En => HeaderValue::from_static("en"),
+    }
+}
+
+/// Writes a JSON string.
+fn string(out: &mut Vec<u8>, text: &str) {
+    // Writing to a Vec can't fail.
+    let _ = serde_json::to_writer(out, text);
+}

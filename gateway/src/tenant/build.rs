@@ -1,0 +1,160 @@
+//! From a tenant's file to a tenant that can serve: everything is checked, and nothing is started.
+
+use crate::{
+    action::{Configured, Library},
+    config::{
+        fault::Fault,
+        load::Document,
+        secret,
+        tenant::{self, TenantFile, TenantName},
+    },
+    text::Text,
+};
+use secrecy::SecretString;
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+/// A tenant that was checked whole; [`Tenant::new`](super::Tenant::new) puts it to work.
+pub struct Blueprint {
+    /// The `f` of its requests.
+    pub name: String,
+    /// Its account at the platform.
+    pub account: Account,
+    /// How long its sessions live.
+    pub session_ttl: Duration,
+    /// Its actions; `None` where the plugin is missing or broken.
+    pub actions: BTreeMap<String, Option<Configured>>,
+    /// What is wrong, and yet lets the rest serve.
+    pub faults: Vec<Fault>,
+}
+
+/// A tenant's account at WeChat.
+pub struct Account {
+    /// The AppID.
+    pub appid: String,
+    /// The AppSecret, resolved.
+    pub secret: SecretString,
+    /// Where the platform is.
+    pub base_url: String,
+}
+
+/// Checks a tenant's file: its own keys, its secrets, and each action's settings against the plugin's schema and by the
+/// plugin itself.
+///
+/// # Errors
+/// Every fault. Such a tenant must not serve as the file says.
+pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blueprint, Vec<Fault>> {
+    let (file, mut faults) = match TenantFile::read(doc) {
+        Ok(file) => (Some(file), Vec::new()),
+        Err(faults) => (None, faults),
+    };
+    let mut account = None;
+    if let Some(wechat) = file.as_ref().and_then(|f| f.wechat.as_ref()) {
+        match wechat.secret.resolve(doc.folder(), &secret::process_env) {
+            Ok(secret) => {
+                let (appid, base_url) = (wechat.appid.clone(), wechat.base_url.clone());
+                account = Some(Account { appid, secret, base_url });
+            }
+            Err(text) => faults.push(doc.fault_at("/wechat/secret", text)),
+        }
+    }
+    let (mut actions, mut lesser) = (BTreeMap::new(), Vec::new());
+    // From the document rather than the file, so that faults elsewhere hide none of the actions'.
+    let tables = doc.value("/actions").and_then(serde_json::Value::as_object);
+    for (action, table) in tables.into_iter().flatten().filter(|(a, t)| tenant::is_name(a) && t.is_object()) {
+        let plugin = table.get("plugin").and_then(serde_json::Value::as_str);
+        let (pointer, own) = tenant::settings(doc, action);
+        let Some((found, index)) = library.find(action, plugin) else {
+            lesser.push(missing(doc, &pointer, plugin, action, library));
+            actions.insert(action.clone(), None);
+            continue;
+        };
+        let schema = &found.actions[index].settings;
+        let mut wrong = own.check(&pointer, schema);
+        if wrong.is_empty() {
+            match secret::resolve_in(&own, &pointer, schema, doc.folder(), &secret::process_env) {
+                Ok(settings) => match Configured::new(found.clone(), index, name.as_str(), &settings) {
+                    Ok(configured) => {
+                        actions.insert(action.clone(), Some(configured));
+                    }
+                    Err(told) => wrong.extend(
+                        told.into_iter().map(|(at, zh, en)| own.fault_at(&format!("{pointer}{at}"), Text::new(zh, en))),
+                    ),
+                },
+                Err(unresolved) => wrong.extend(unresolved),
+            }
+        }
+        faults.extend(wrong);
+    }
+    match (file, account) {
+        (Some(file), Some(account)) if faults.is_empty() => Ok(Blueprint {
+            name: name.as_str().to_owned(),
+            account,
+            session_ttl: file.session.ttl.get(),
+            actions,
+            faults: lesser,
+        }),
+        _ => {
+            faults.extend(lesser);
+            faults.sort_by_key(Fault::position);
+            Err(faults)
+        }
+    }
+}
+
+/// What a file came to; without a name where the file's is no tenant's.
+pub type Checked = (Option<TenantName>, Result<Blueprint, Vec<Fault>>);
+
+/// Checks every tenant of a folder.
+pub fn check_folder(folder: &Path, library: &Library) -> Vec<Checked> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) => return vec![(None, Err(vec![unreadable(folder, &e)]))],
+    };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .filter_map(|path| match TenantName::of_file(&path)? {
+            Ok(name) => {
+                let checked = Document::read(&path).and_then(|doc| check(&name, &doc, library));
+                Some((Some(name), checked))
+            }
+            Err(fault) => Some((None, Err(vec![fault]))),
+        })
+        .collect()
+}
+
+/// The fault of a folder that can't be listed.
+pub(super) fn unreadable(folder: &Path, e: &std::io::Error) -> Fault {
+    Fault::in_file(
+        folder,
+        Text::new(format!("无法读取租户文件夹：{e}"), format!("the tenants' folder can't be read: {e}")),
+    )
+}
+
+fn missing(doc: &Document, pointer: &str, plugin: Option<&str>, action: &str, library: &Library) -> Fault {
+    let wanted = plugin.unwrap_or(action);
+    let refused = library.refused().iter().find(|r| r.path.file_stem().is_some_and(|stem| stem == wanted));
+    let text = match (refused, library.nearest(wanted)) {
+        (Some(refused), _) => {
+            let why = refused.why.text();
+            let file = refused.path.display();
+            Text::new(
+                format!("动作 {action} 暂不可用：插件 {file} 未能加载：{}", why.zh),
+                format!("the action {action} is unavailable: the plugin {file} was refused: {}", why.en),
+            )
+        }
+        (None, Some(near)) => Text::new(
+            format!("动作 {action} 暂不可用：没有插件提供 {wanted}；是否想写 {near}？"),
+            format!("the action {action} is unavailable: no plugin offers {wanted}; did you mean {near}?"),
+        ),
+        (None, None) => Text::new(
+            format!("动作 {action} 暂不可用：没有插件提供 {wanted}"),
+            format!("the action {action} is unavailable: no plugin offers {wanted}"),
+        ),
+    };
+    match plugin {
+        Some(_) => doc.fault_showing(&format!("{pointer}/plugin"), text),
+        None => doc.fault_at_key(pointer, text),
+    }
+}

@@ -1,0 +1,63 @@
+//! Tenants: one live tenant, the roster that finds and swaps them, and the folder that they are built and rebuilt from.
+
+mod build;
+mod reload;
+mod roster;
+
+use crate::{
+    action::{Action, Configured, Scope, Services},
+    platform::{Platform, wechat::Wechat, wechat::WechatAccount},
+};
+pub use build::{Blueprint, check, check_folder};
+use metrics::{Counter, Histogram, counter, histogram};
+pub use reload::Watcher;
+pub use roster::{Roster, Standing};
+use std::{collections::HashMap, sync::Arc};
+
+/// A tenant that serves. A call keeps the one that it found, also through a reload.
+pub struct Tenant {
+    /// The `f` of its requests.
+    pub name: String,
+    actions: HashMap<String, Switched>,
+}
+
+/// An action that a tenant has switched on.
+pub struct Switched {
+    /// The action; `None` where its plugin is missing or broken.
+    pub action: Option<Arc<Action>>,
+    /// Calls of this action.
+    pub calls: Counter,
+    /// How long they took, seconds.
+    pub seconds: Histogram,
+}
+
+impl Tenant {
+    /// Puts a checked tenant to work.
+    pub fn new(blueprint: Blueprint, services: &Arc<Services>) -> Self {
+        let Blueprint { name, account, session_ttl, actions, .. } = blueprint;
+        let wechat = Wechat::new(
+            WechatAccount { appid: account.appid, secret: account.secret, base_url: account.base_url },
+            name.as_str(),
+            services.http.clone(),
+            services.stores.shared.clone(),
+        );
+        let platform: Arc<dyn Platform> = Arc::new(wechat);
+        let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services: services.clone() });
+        let switch = |(action, configured): (String, Option<Configured>)| {
+            // The labels come from configuration, never from a request, so they are few.
+            let labels = [("tenant", name.clone()), ("action", action.clone())];
+            let switched = Switched {
+                action: configured.map(|c| Arc::new(c.serve(scope.clone()))),
+                calls: counter!("menlou_calls_total", &labels),
+                seconds: histogram!("menlou_call_seconds", &labels),
+            };
+            (action, switched)
+        };
+        Self { actions: actions.into_iter().map(switch).collect(), name: name.clone() }
+    }
+
+    /// The action of this name, if it is switched on.
+    pub fn action(&self, name: &str) -> Option<&Switched> {
+        self.actions.get(name)
+    }
+}

@@ -1,0 +1,221 @@
+//! Takes changes of the tenants' folder up while running: a bad file keeps its tenant's last good version.
+
+use super::{Blueprint, Roster, Standing, Tenant, build};
+use crate::{
+    action::{Library, Services},
+    config::{fault::Fault, load::Document, tenant::TenantName},
+    text::Language,
+};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+
+/// Changes that come together are taken up together.
+const TOGETHER: Duration = Duration::from_millis(150);
+/// Without any event the folder is looked at this often: events get lost on some file systems.
+const LOOK: Duration = Duration::from_secs(30);
+/// While something is wrong, more often: what mends it (a secret's file, a folder that comes back) may make no event.
+const LOOK_WHILE_FAULTY: Duration = Duration::from_secs(1);
+
+/// Keeps a roster as a folder says.
+pub struct Watcher {
+    folder: PathBuf,
+    library: Arc<Library>,
+    services: Arc<Services>,
+    roster: Arc<Roster>,
+    files: BTreeMap<PathBuf, Seen>,
+}
+
+/// A file as it was read last.
+struct Seen {
+    stamp: Stamp,
+    tenant: Option<String>,
+    standing: Standing,
+}
+
+/// Tells a file's version without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Watcher {
+    /// A watcher of a folder, nothing read yet.
+    pub fn new(folder: PathBuf, library: Arc<Library>, services: Arc<Services>, roster: Arc<Roster>) -> Self {
+        Self { folder, library, services, roster, files: BTreeMap::new() }
+    }
+
+    /// Reads what changed since the last time, and takes it up. Blocks.
+    pub fn look(&mut self) {
+        let mut standing = BTreeMap::new();
+        let mut changes = Vec::new();
+        match list(&self.folder) {
+            Ok(listed) => {
+                let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
+                let gone: Vec<PathBuf> = self.files.keys().filter(|path| !there.contains(path)).cloned().collect();
+                for path in gone {
+                    if let Some(tenant) = self.files.remove(&path).and_then(|seen| seen.tenant) {
+                        tracing::info!(tenant, "tenant removed: its file is gone");
+                        changes.push((tenant, None));
+                    }
+                }
+                for (path, stamp) in listed {
+                    self.look_at(&path, stamp, &mut changes);
+                }
+            }
+            Err(e) => {
+                // Who serves goes on serving: a folder that vanishes is a mishap, not an instruction.
+                let fault = build::unreadable(&self.folder, &e);
+                tracing::error!("{fault}");
+                let faults = vec![fault];
+                standing.insert(self.folder.display().to_string(), Standing { serving: false, faults });
+            }
+        }
+        self.roster.swap(changes);
+        for (path, seen) in &self.files {
+            let name = seen.tenant.clone().unwrap_or_else(|| path.display().to_string());
+            standing.insert(name, seen.standing.clone());
+        }
+        metrics::gauge!("menlou_tenants").set(self.roster.len() as f64);
+        metrics::gauge!("menlou_tenants_faulty").set(standing.values().filter(|s| !s.faults.is_empty()).count() as f64);
+        self.roster.set_standing(standing);
+    }
+
+    fn look_at(&mut self, path: &Path, stamp: Stamp, changes: &mut Vec<(String, Option<Arc<Tenant>>)>) {
+        let before = self.files.get(path);
+        // A file with faults is read again also where it did not change: its secret may be there now.
+        if before.is_some_and(|seen| seen.stamp == stamp && seen.standing.faults.is_empty()) {
+            return;
+        }
+        let changed = before.is_none_or(|seen| seen.stamp != stamp);
+        let was_serving = before.is_some_and(|seen| seen.standing.serving);
+        let (tenant, checked) = match TenantName::of_file(path) {
+            None => return,
+            Some(Err(fault)) => (None, Err(vec![fault])),
+            Some(Ok(name)) => {
+                let checked = Document::read(path).and_then(|doc| build::check(&name, &doc, &self.library));
+                (Some(name.as_str().to_owned()), checked)
+            }
+        };
+        let standing = match checked {
+            Ok(blueprint) => {
+                let told_before = before.map(|seen| told(&seen.standing.faults)).unwrap_or_default();
+                let faults = blueprint.faults.clone();
+                if changed || told_before != told(&faults) {
+                    let actions = blueprint.actions.keys().cloned().collect::<Vec<_>>().join(",");
+                    tracing::info!(
+                        tenant = blueprint.name,
+                        actions,
+                        "{}",
+                        if was_serving { "tenant reloaded" } else { "tenant loaded" }
+                    );
+                    log(&faults);
+                    changes.push(self.built(blueprint));
+                }
+                Standing { serving: true, faults }
+            }
+            Err(faults) => {
+                if changed {
+                    log(&faults);
+                    if was_serving {
+                        let tenant = tenant.as_deref().unwrap_or_default();
+                        tracing::warn!(tenant, "its last good version serves on");
+                    }
+                }
+                Standing { serving: was_serving, faults }
+            }
+        };
+        self.files.insert(path.to_owned(), Seen { stamp, tenant, standing });
+    }
+
+    fn built(&self, blueprint: Blueprint) -> (String, Option<Arc<Tenant>>) {
+        (blueprint.name.clone(), Some(Arc::new(Tenant::new(blueprint, &self.services))))
+    }
+
+    /// Looks again at each change, until dropped.
+    pub async fn run(mut self) {
+        let changed = Arc::new(Notify::new());
+        let mut events = None;
+        loop {
+            // Again and again, because the folder may have been replaced by another.
+            if events.is_none() {
+                events = watch(&self.folder, &changed);
+            }
+            let faulty = self.files.values().any(|seen| !seen.standing.faults.is_empty())
+                || events.is_none()
+                || !self.folder.is_dir();
+            let _ = timeout(if faulty { LOOK_WHILE_FAULTY } else { LOOK }, changed.notified()).await;
+            sleep(TOGETHER).await;
+            if !self.folder.is_dir() {
+                events = None;
+            }
+            self = match spawn_blocking(move || {
+                self.look();
+                self
+            })
+            .await
+            {
+                Ok(watcher) => watcher,
+                Err(e) => {
+                    tracing::error!(cause = %e, "the tenants' watcher ended: changes are not taken up any more");
+                    return;
+                }
+            };
+        }
+    }
+}
+
+/// The folder itself is watched, not its files: editors and mounted config maps replace files by rename.
+fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    let changed = changed.clone();
+    let on_event = move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|e| !e.kind.is_access()) {
+            changed.notify_one();
+        }
+    };
+    let mut watcher = notify::recommended_watcher(on_event).ok()?;
+    watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
+    Some(watcher)
+}
+
+fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, Stamp)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if TenantName::of_file(&path).is_none() {
+            continue;
+        }
+        // Following links: a mounted config map is one.
+        let stamp = fs::metadata(&path).map_or(Stamp { inode: 0, length: 0, changed: (0, 0) }, |m| Stamp {
+            inode: m.ino(),
+            length: m.len(),
+            changed: (m.mtime(), m.mtime_nsec()),
+        });
+        files.push((path, stamp));
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(files)
+}
+
+fn log(faults: &[Fault]) {
+    for fault in faults {
+        tracing::error!("{}\n{}", fault, fault.render(Language::of_operator(), false));
+    }
+}
+
+fn told(faults: &[Fault]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}

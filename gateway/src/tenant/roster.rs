@@ -1,0 +1,66 @@
+//! The tenants that serve: found by one atomic load, swapped as a whole; beside them how each stands.
+
+use super::Tenant;
+use crate::config::fault::Fault;
+use arc_swap::ArcSwap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Who serves, by name.
+#[derive(Default)]
+pub struct Roster {
+    tenants: ArcSwap<HashMap<String, Arc<Tenant>>>,
+    standing: Mutex<BTreeMap<String, Standing>>,
+}
+
+/// How a tenant's file stands.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Whether some version of it serves.
+    pub serving: bool,
+    /// What is wrong with the file as it is now.
+    pub faults: Vec<Fault>,
+}
+
+impl Roster {
+    /// The tenant of this name. The caller keeps it through a reload.
+    pub fn find(&self, name: &str) -> Option<Arc<Tenant>> {
+        self.tenants.load().get(name).cloned()
+    }
+
+    /// How many serve.
+    pub fn len(&self) -> usize {
+        self.tenants.load().len()
+    }
+
+    /// Whether none serves.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How each file stands, by the tenant's name (or the file's, where that is no tenant's name).
+    pub fn standing(&self) -> BTreeMap<String, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes changes up, all at once: `Some` replaces a tenant, `None` takes it away.
+    pub(super) fn swap(&self, changes: Vec<(String, Option<Arc<Tenant>>)>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut tenants = HashMap::clone(&self.tenants.load());
+        for (name, tenant) in changes {
+            match tenant {
+                Some(tenant) => tenants.insert(name, tenant),
+                None => tenants.remove(&name),
+            };
+        }
+        self.tenants.store(Arc::new(tenants));
+    }
+
+    pub(super) fn set_standing(&self, standing: BTreeMap<String, Standing>) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+}
