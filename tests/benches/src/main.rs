@@ -57,19 +57,6 @@ enum Part {
         #[arg(long)]
         answer: PathBuf,
     },
-    /// Calls the empty action in this process, for valgrind to count.
-    #[command(hide = true)]
-    Border {
-        /// The folder with the plugin.
-        #[arg(long)]
-        plugins: PathBuf,
-        /// Which way.
-        #[arg(long)]
-        way: border::Way,
-        /// How often.
-        #[arg(long)]
-        calls: u64,
-    },
 }
 
 fn main() -> ExitCode {
@@ -77,7 +64,6 @@ fn main() -> ExitCode {
     let done = match &arguments.part {
         None => bench(&arguments),
         Some(Part::Bare { listen, answer }) => bare::serve(*listen, answer),
-        Some(Part::Border { plugins, way, calls }) => border::call(plugins, *way, *calls),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

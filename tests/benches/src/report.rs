@@ -92,12 +92,12 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "\nThe plugin border adds {:.0} ns (bar: 1000 ns, {}), {} instructions and {} allocations to a linked function's call of {:.0} ns. Loading a plugin: {:.1} ms.",
-            b.added_ns,
-            if b.added_ns < BORDER { "met" } else { "missed" },
+            b.times.added_ns,
+            if b.times.added_ns < BORDER { "met" } else { "missed" },
             number(b.added_instructions, 0),
             number(b.added_allocations, 1),
-            b.linked_ns,
-            b.load_ms
+            b.times.linked_ns,
+            b.times.load_ms
         )
     }
 }

@@ -25,8 +25,6 @@ pub enum Case {
 
 /// A server with its load.
 pub struct Subject<'a> {
-    /// What it is.
-    pub case: Case,
     /// The server.
     pub server: Server,
     house: &'a House,
@@ -92,7 +90,7 @@ impl Case {
             Self::Openid => (gateway(Variant::default())?, Requests::Codes),
         };
         let load = Load::open(server.address, connections)?;
-        Ok(Subject { case: self, server, house, load, requests })
+        Ok(Subject { server, house, load, requests })
     }
 }
 
