@@ -1,6 +1,8 @@
 //! The house stands as `gateway/ARCHITECTURE.md` says: arrows of imports run one way, rooms say what they are for and stay small.
 #![expect(clippy::unwrap_used, reason = "a test says no by panicking")]
 
+mod errors;
+
 use std::{
     collections::BTreeSet,
     fs,

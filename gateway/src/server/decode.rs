@@ -89,7 +89,7 @@ pub fn address(uri: &Uri) -> Result<Address> {
     if !is_name(&action) {
         return Err(Error::new(&words::UNKNOWN_ACTION));
     }
-    present(&mut params);
+    present(&mut params)?;
     Ok(Address { tenant, action, params })
 }
 
@@ -132,7 +132,7 @@ where
     for (name, value) in std::mem::take(own.as_map_mut()) {
         params.as_map_mut().insert(name, value);
     }
-    present(params);
+    present(params)?;
     Ok(bytes)
 }
 
@@ -233,9 +233,13 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
     Ok(())
 }
 
-/// An empty value counts as absent.
-fn present(params: &mut Params) {
+/// An empty value counts as absent; one with a NUL is refused, as databases and C don't agree on what it is.
+fn present(params: &mut Params) -> Result<()> {
     params.as_map_mut().retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+    match params.as_map().values().any(|value| value.as_str().is_some_and(|text| text.contains('\0'))) {
+        true => Err(bad("有一个参数含有 NUL 字符", "A parameter has a NUL character.")),
+        false => Ok(()),
+    }
 }
 
 fn take(params: &mut Params, name: &str) -> Result<String> {

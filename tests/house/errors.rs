@@ -1,0 +1,50 @@
+//! `gateway/ERRORS.md` says what the tables say; `MENLOU_UPDATE_DOCS=1` writes it anew.
+
+use menlou::{
+    error::{Who, words},
+    platform::wechat::errcodes,
+    text::Text,
+};
+use std::{fmt::Write, fs};
+
+fn page() -> String {
+    let mut page = String::from(
+        "# 错误词与平台错误码 · Error words and platform errcodes\n\n\
+         Made from the tables in the code; `menlou explain WORD|ERRCODE` prints one entry. 由代码中的表生成，`menlou explain` 可逐条查看。\n\n\
+         每个回答都是 `{\"code\":1|0,\"msg\":…,\"data\":{…}}`；失败时另有 `\"error\"`：下表中的词，不会改名。HTTP 200 表示动作自己的判断，4xx/5xx 表示网关未能服务。\n\
+         Every answer is `{\"code\":1|0,\"msg\":…,\"data\":{…}}`; a failure has `\"error\"` too: one of these words, which are never renamed. \
+         HTTP 200 is what an action decided, 4xx and 5xx that the gateway could not serve.\n\n\
+         ## 错误词 · Words\n\n\
+         | error | HTTP | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
+    );
+    for w in words::ALL {
+        row(&mut page, w.name, &w.status.to_string(), &w.text, w.who, &w.remedy);
+    }
+    page.push_str(
+        "\n## 微信错误码 · WeChat errcodes\n\n\
+         回答的 `data` 带有 `errcode` 与 `rid`（若微信给出）。表中没有的错误码回答为 `platform_error`。\n\
+         The answer's `data` has `errcode`, and `rid` where WeChat gave one. An errcode that is not listed is answered as `platform_error`.\n\n\
+         | errcode | error | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
+    );
+    for e in errcodes::ALL {
+        row(&mut page, &e.code.to_string(), e.word.name, &e.meaning, e.who, &e.remedy);
+    }
+    page
+}
+
+fn row(page: &mut String, name: &str, second: &str, meaning: &Text, who: Who, remedy: &Text) {
+    let both = |t: &Text| format!("{}<br>{}", t.zh, t.en).replace('|', "\\|");
+    writeln!(page, "| `{name}` | {second} | {} | {} | {} |", both(meaning), both(&who.text()), both(remedy)).unwrap();
+}
+
+#[test]
+fn the_page_of_errors_is_what_the_tables_say() {
+    let kept = super::root().join("gateway/ERRORS.md");
+    if std::env::var_os("MENLOU_UPDATE_DOCS").is_some() {
+        fs::write(&kept, page()).unwrap();
+    }
+    assert!(
+        fs::read_to_string(kept).is_ok_and(|text| text == page()),
+        "gateway/ERRORS.md is not what the tables say: run MENLOU_UPDATE_DOCS=1 cargo test -p menlou --test house"
+    );
+}
