@@ -4,7 +4,7 @@ use bytes::Bytes;
 use clap::Parser;
 use http::{HeaderMap, Method};
 use menlou::{
-    action::{Action, Library, Scope, Services},
+    action::{Action, Configured, Library, Scope, Services},
     call::{Call, Params, Reply},
     platform::{
         exchange::Exchanges,
@@ -131,7 +131,6 @@ fn empty_call() -> Call {
         id: "bench".into(),
         method: Method::POST,
         path: "/srv/".into(),
-        tenant: "bench".into(),
         action: "empty".into(),
         language: Language::Zh,
         remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -146,16 +145,14 @@ fn empty_call() -> Call {
 /// The empty action of a tenant with real services, none of which it asks for anything.
 async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let path = plugins.join("border.db");
-    let stores = Stores::open(&Settings { path, sessions: None, users: None }).await?;
+    let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix: "bench".into() }).await?;
     let http = Http::new().map_err(|e| format!("{e:?}"))?;
     let account = WechatAccount { appid: "wx".into(), secret: "-".into(), base_url: BASE_URL.into() };
     let platform = Wechat::new(account, "bench", http.clone(), stores.shared.clone());
     let attempts = Limits { per_account: 10, per_address: 200, window: Duration::from_secs(900) };
     let services = Arc::new(Services {
-        sessions: stores.sessions,
-        shared: stores.shared.clone(),
-        users: stores.users,
-        exchanges: Exchanges::new(stores.shared),
+        exchanges: Exchanges::new(stores.shared.clone()),
+        stores,
         http,
         allow_test_openids: false,
         attempts,
@@ -171,8 +168,7 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
     if let Some(refused) = library.refused().first() {
         return Err(format!("{refused:?}").into());
     }
-    let (plugin, index) = library.find("empty").ok_or("there is no empty.so")?;
-    let settings = serde_json::json!({});
-    let action = Action::new(plugin.clone(), index, &settings, Arc::new(scope));
-    Ok(Arc::new(action.map_err(|faults| format!("{faults:?}"))?))
+    let (plugin, index) = library.find("empty", None).ok_or("there is no empty.so")?;
+    let configured = Configured::new(plugin.clone(), index, "bench", &serde_json::json!({}));
+    Ok(Arc::new(configured.map_err(|faults| format!("{faults:?}"))?.serve(Arc::new(scope))))
 }
