@@ -15,12 +15,17 @@ use std::{
     future::Future,
     pin::Pin,
     ptr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
 /// What the host's functions know of a call. They only ever share it: the plugin holds a reference to `request`.
 pub(super) struct Flight {
+    /// No other call of this process has it.
+    pub number: u64,
     pub action: Arc<Action>,
     pub call: Call,
     pub caller: Option<Caller>,
@@ -35,9 +40,13 @@ pub(super) struct Flight {
     _texts: Vec<String>,
 }
 
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
 /// Runs a plugin's call. Dropping it drops the plugin's future.
 pub(super) struct Running {
     state: *mut c_void,
+    /// Whether `state`, which may be NULL, is to be polled and dropped.
+    began: bool,
     flight: *mut Flight,
     refused: Option<Error>,
 }
@@ -86,10 +95,10 @@ impl Flight {
     /// # Safety
     /// As `answer`.
     unsafe fn read_answer(&self, reply: &menlou_reply) -> Option<Result<Reply>> {
-        if (reply.struct_size as usize) < size_of::<menlou_reply>() {
+        if (reply.struct_size as usize) < size_of::<menlou_reply>() || reply.data.len > host::LONGEST {
             return None;
         }
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let data = match unsafe { reply.data.bytes() } {
             [] => b"{}",
             bytes => bytes,
@@ -97,6 +106,7 @@ impl Flight {
         if !is_json_object(data) {
             return None;
         }
+        // SAFETY: the caller's promise.
         let word = unsafe { host::text(reply.word) }?;
         if word.is_empty() {
             return Some(Ok(Reply { data: data.to_vec().into() }));
@@ -104,6 +114,7 @@ impl Flight {
         if word.len() > 64 || !word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             return None;
         }
+        // SAFETY: the caller's promise.
         let (zh, en) = unsafe { (host::text(reply.msg_zh)?, host::text(reply.msg_en)?) };
         let said = match (zh, en) {
             ("", "") => None,
@@ -149,6 +160,7 @@ impl Running {
             .collect();
         let remote = call.remote.to_string();
         let flight = Box::new(Flight {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
             action,
             call,
             caller,
@@ -174,12 +186,11 @@ impl Running {
         };
         let (entry, host, settings) =
             (shared.action.descriptor().entry, shared.action.plugin().host(), shared.action.settings());
-        let mut running = Self { state: ptr::null_mut(), flight, refused: None };
+        let mut running = Self { state: ptr::null_mut(), began: false, flight, refused: None };
         // SAFETY: as the border says: `view` and `settings` live until `drop`.
-        let began = unsafe { (entry.start)(host, flight.cast(), view, settings, &mut running.state) };
-        if began != MENLOU_READY {
-            running.state = ptr::null_mut();
-            running.refused = Some(failed(began));
+        match unsafe { (entry.start)(host, flight.cast(), view, settings, &mut running.state) } {
+            MENLOU_READY => running.began = true,
+            code => running.refused = Some(failed(code)),
         }
         running
     }
@@ -192,7 +203,7 @@ impl Future for Running {
         if let Some(refused) = self.refused.take() {
             return Poll::Ready(Err(refused));
         }
-        if self.state.is_null() {
+        if !self.began {
             return Poll::Ready(Err(failed(MENLOU_ERR_INVALID)));
         }
         // SAFETY: made in `start`, freed in `drop`; only shared.
@@ -215,7 +226,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         // SAFETY: `state` came from `start` and is dropped once; the flight outlives it.
         unsafe {
-            if !self.state.is_null() {
+            if self.began {
                 ((*self.flight).action.descriptor().entry.drop)(self.state);
             }
             drop(Box::from_raw(self.flight));

@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::runtime::Handle;
 
 /// What an operation gives.
 pub(super) enum Done {
@@ -30,6 +31,9 @@ pub(super) type Work = Pin<Box<dyn Future<Output = Result<Done>> + Send>>;
 
 /// An operation, owned by the plugin until `op_drop`.
 pub(super) struct Operation {
+    /// The call that asked for it. No other may poll it: what it gives, a person, say, is that call's.
+    call: u64,
+    runtime: Handle,
     work: Option<Work>,
     status: i32,
     http_status: u16,
@@ -38,23 +42,25 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// Hands an operation out; `None`, for arguments that are no good, is NULL.
-    pub fn hand_out(work: Option<Work>) -> *mut menlou_op {
-        match work {
-            Some(work) => Box::into_raw(Box::new(Self {
-                work: Some(work),
-                status: MENLOU_ERR_FAILED,
-                http_status: 0,
-                word: String::new(),
-                data: Bytes::new(),
-            }))
-            .cast(),
-            None => std::ptr::null_mut(),
-        }
+    /// Makes it the plugin's. Inside the runtime only.
+    pub fn hand_out(flight: &Flight, work: Work) -> *mut menlou_op {
+        let operation = Self {
+            call: flight.number,
+            runtime: Handle::current(),
+            work: Some(work),
+            status: MENLOU_ERR_FAILED,
+            http_status: 0,
+            word: String::new(),
+            data: Bytes::new(),
+        };
+        Box::into_raw(Box::new(operation)).cast()
     }
 
     /// Goes on with it, waking the call's own task where it must wait.
     pub fn poll(&mut self, flight: &Flight, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> i32 {
+        if self.call != flight.number {
+            return MENLOU_ERR_INVALID;
+        }
         if let Some(work) = &mut self.work {
             match work.as_mut().poll(context) {
                 Poll::Pending => return MENLOU_PENDING,
@@ -93,5 +99,13 @@ impl Operation {
                 flight.failed(error);
             }
         }
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        // A plugin may drop it on a thread of its own, but a connection that is given back needs the runtime.
+        let _inside = self.runtime.enter();
+        self.work = None;
     }
 }

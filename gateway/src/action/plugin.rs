@@ -5,12 +5,13 @@ use super::{
     elf, host,
     refusal::Refusal,
 };
+use crate::config::tenant::is_name;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use menlou_abi::*;
 use std::{
     collections::HashSet,
     error::Error as _,
-    fs::File,
+    fs::{self, File},
     io::{Read, Write},
     mem::{ManuallyDrop, offset_of},
     path::Path,
@@ -19,6 +20,8 @@ use std::{
 
 /// A file that was written to more recently than this may still be on its way.
 const SETTLED: Duration = Duration::from_millis(300);
+/// Where `menlou_plugin.sizes` has that of `menlou_action`.
+const ACTION_SIZE: usize = 2;
 /// No plugin is larger, in bytes.
 const LARGEST: u64 = 256 << 20;
 
@@ -42,6 +45,11 @@ impl Plugin {
     pub fn load(path: &Path, private: &Path) -> Result<Self, Refusal> {
         let bytes = read_settled(path)?;
         let note = elf::check(&bytes)?;
+        let stem = path.file_stem().unwrap_or_default();
+        // The note has room for 32 bytes of the name. What it says becomes part of a path, so it is compared first.
+        if !stem.as_encoded_bytes().iter().take(32).eq(note.name.as_bytes()) {
+            return Err(Refusal::OtherName(note.name));
+        }
         let mut copy = tempfile::Builder::new()
             .prefix(&note.name)
             .suffix(".so")
@@ -60,16 +68,21 @@ impl Plugin {
         check(plugin)?;
         // SAFETY: a descriptor lives as long as the process, and so does what it points to.
         let (name, version) = unsafe { (text(plugin.name, "name")?, text(plugin.version, "version")?) };
-        if path.file_stem().is_none_or(|stem| stem != name.as_str()) {
+        if stem != name.as_str() {
             return Err(Refusal::OtherName(name));
         }
-        // SAFETY: as above; `actions_len` of them.
-        let raw = match plugin.actions.is_null() {
-            true => &[],
-            false => unsafe { std::slice::from_raw_parts(plugin.actions, plugin.actions_len) },
-        };
-        // SAFETY: as above.
-        let actions = raw.iter().map(|a| unsafe { Descriptor::read(a) }).collect::<Result<Vec<_>, _>>()?;
+        if !is_name(&name) {
+            return Err(Refusal::BadDescriptor(format!(
+                "its name {name:?}: a name is 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"
+            )));
+        }
+        let count = if plugin.actions.is_null() { 0 } else { plugin.actions_len };
+        // A plugin of a later minor may have longer ones than we know.
+        let (first, size) = (plugin.actions.cast::<u8>(), usize::from(plugin.sizes[ACTION_SIZE]));
+        // SAFETY: `actions_len` of them, each of the plugin's `size`, which is not less than ours, and aligned (`check`).
+        let raw = (0..count).map(|i| unsafe { &*first.add(i * size).cast::<menlou_action>() });
+        // SAFETY: a descriptor lives as long as the process, and so does what it points to.
+        let actions = raw.map(|a| unsafe { Descriptor::read(a) }).collect::<Result<Vec<_>, _>>()?;
         let mut seen = HashSet::new();
         if let Some(twice) = actions.iter().find(|a| !seen.insert(&a.name)) {
             return Err(Refusal::BadDescriptor(format!("it has two actions {:?}", twice.name)));
@@ -110,7 +123,8 @@ fn check(plugin: &menlou_plugin) -> Result<(), Refusal> {
         return Err(Refusal::OtherAbi(abi, (MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR)));
     }
     let needed = offset_of!(menlou_plugin, init) + size_of::<Option<unsafe extern "C" fn(*const menlou_host) -> i32>>();
-    if (plugin.struct_size as usize) < needed || !elf::released(&plugin.sizes, abi.1) {
+    let aligned = usize::from(plugin.sizes[ACTION_SIZE]).is_multiple_of(align_of::<menlou_action>());
+    if (plugin.struct_size as usize) < needed || !elf::released(&plugin.sizes, abi.1) || !aligned {
         return Err(Refusal::OtherHeader(abi));
     }
     if plugin.flags & MENLOU_FLAG_CONTAINS_PANICS == 0 {
@@ -131,11 +145,12 @@ fn reason(e: &libloading::Error) -> String {
 fn read_settled(path: &Path) -> Result<Vec<u8>, Refusal> {
     let unreadable = |e: std::io::Error| Refusal::Unreadable(e.to_string());
     for _ in 0..20 {
-        let mut file = File::open(path).map_err(unreadable)?;
-        let before = file.metadata().map_err(unreadable)?;
-        if !before.is_file() {
+        // Asked before it is opened: to open a pipe would wait for its other end.
+        if !fs::metadata(path).map_err(unreadable)?.is_file() {
             return Err(Refusal::NotALibrary);
         }
+        let mut file = File::open(path).map_err(unreadable)?;
+        let before = file.metadata().map_err(unreadable)?;
         if before.len() > LARGEST {
             return Err(Refusal::Unreadable(format!("larger than {LARGEST} bytes")));
         }

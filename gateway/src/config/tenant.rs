@@ -78,9 +78,6 @@ pub struct TenantFile {
         "x-expected" = expected("1 至 64 个字符，不能只有空白", "1 to 64 characters, not all blank"),
     ))]
     pub name: String,
-    /// The platform that a request without `platform` is for; needed only where there are several.
-    /// 请求未带 platform 时使用的平台；只配置一个平台时不必填写。
-    pub platform: Option<PlatformName>,
     /// The WeChat mini-program.
     /// 微信小程序。
     pub wechat: Option<Wechat>,
@@ -93,14 +90,6 @@ pub struct TenantFile {
     #[serde(default)]
     #[schemars(extend("propertyNames" = action_names()))]
     pub actions: BTreeMap<String, Action>,
-}
-
-/// The platforms that a tenant can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PlatformName {
-    /// `[wechat]`
-    Wechat,
 }
 
 /// `[wechat]`

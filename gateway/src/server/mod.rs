@@ -122,13 +122,13 @@ fn log(found: &Found, asked: &Asked, outcome: &Result<crate::call::Reply>, took:
         Ok(_) => (200, "", ""),
         Err(e) => (e.status(), e.word(), e.cause().unwrap_or_default()),
     };
-    let ms = took.as_secs_f64() * 1000.0;
+    let ms = format_args!("{:.3}", took.as_secs_f64() * 1000.0);
     match status {
         500.. => {
-            tracing::error!(target: "access", request_id = asked.id, tenant, action, status, error = word, cause, ms, %remote)
+            tracing::error!(target: "access", request_id = asked.id, tenant, action, status, error = word, cause, %ms, %remote)
         }
         _ => {
-            tracing::info!(target: "access", request_id = asked.id, tenant, action, status, error = word, cause, ms, %remote)
+            tracing::info!(target: "access", request_id = asked.id, tenant, action, status, error = word, cause, %ms, %remote)
         }
     }
 }

@@ -83,17 +83,19 @@ impl Action {
 
 /// What [`Action::new`] takes: an `async fn(&Call<S>, P) -> Result<D>`. There is nothing to implement.
 pub trait Handler<S: 'static, P, D>: for<'a> HandlerFor<'a, S, P, D> + Copy + Send + Sync + 'static {
+    /// # Safety
+    /// A value of this type was given to [`Action::new`].
     #[doc(hidden)]
-    fn function() -> Self;
+    unsafe fn function() -> Self;
 }
 
 impl<T, S: 'static, P, D> Handler<S, P, D> for T
 where
     T: for<'a> HandlerFor<'a, S, P, D> + Copy + Send + Sync + 'static,
 {
-    fn function() -> Self {
+    unsafe fn function() -> Self {
         const { assert!(size_of::<T>() == 0, "an action is a plain async fn") };
-        // SAFETY: a function item has no bytes, and one exists: `Action::new` was given it.
+        // SAFETY: a function item has no bytes, and one exists: the caller's promise.
         unsafe { std::ptr::NonNull::<T>::dangling().read() }
     }
 }

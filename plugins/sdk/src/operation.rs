@@ -15,12 +15,14 @@ use std::{
 pub(crate) struct Current {
     pub call: *mut menlou_call,
     pub parked: *const Parked,
+    /// Parked wakers are being woken; the call's own future is polled right after.
+    pub ahead: bool,
 }
 
 thread_local! {
     // Const and without Drop: a destructor registered with libc would run in code that a reload must not touch.
     static CURRENT: Cell<Current> = const {
-        Cell::new(Current { call: ptr::null_mut(), parked: ptr::null() })
+        Cell::new(Current { call: ptr::null_mut(), parked: ptr::null(), ahead: false })
     };
 }
 

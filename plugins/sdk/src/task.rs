@@ -8,13 +8,13 @@ use crate::{
     Call, Error, Result,
     action::{Handler, HandlerFor},
     guard,
-    operation::{Current, Inside},
+    operation::{self, Current, Inside},
     params, raw,
 };
 use menlou_abi::*;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    cell::UnsafeCell,
+    cell::Cell,
     ffi::c_void,
     future::Future,
     pin::Pin,
@@ -33,23 +33,19 @@ struct Task<S: 'static, F> {
 }
 
 /// Wakers inside the plugin that wait for an operation of the gateway.
-pub(crate) struct Parked(UnsafeCell<Vec<Waker>>);
+#[derive(Default)]
+pub(crate) struct Parked(Cell<Vec<Waker>>);
 
 impl Parked {
     pub fn park(&self, waker: &Waker) {
         if waker.vtable() == &ROOT {
             return; // the call itself: the gateway has its own waker for that
         }
-        // SAFETY: reached only through `Current`, so inside `poll`, which runs on one thread at a time.
-        let waiting = unsafe { &mut *self.0.get() };
+        let mut waiting = self.0.take();
         if !waiting.iter().any(|w| w.will_wake(waker)) {
             waiting.push(waker.clone());
         }
-    }
-
-    fn take(&self) -> Vec<Waker> {
-        // SAFETY: as in `park`.
-        unsafe { std::mem::take(&mut *self.0.get()) }
+        self.0.set(waiting);
     }
 }
 
@@ -74,16 +70,16 @@ where
         let task = Box::new(Task::<S, Fut<H, S, P, D>> {
             future: None,
             refused: None,
-            parked: Parked(UnsafeCell::new(Vec::new())),
+            parked: Parked::default(),
             call: shared,
         });
         let params = params::read::<P>(task.call.raw_params());
         let task = Box::into_raw(task);
-        // SAFETY: from the box just made; nobody else has it.
+        // SAFETY: from the box just made; nobody else has it. Who has a `start` of `H` gave it to `Action::new`.
         unsafe {
             match params {
                 Ok(params) => {
-                    let inside = Inside::new(Current { call, parked: &raw const (*task).parked });
+                    let inside = Inside::new(Current { call, parked: &raw const (*task).parked, ahead: false });
                     let made = guard::run(|| {
                         // `call` lives in the box as long as the future does.
                         (*task).future = Some(H::function().call(&(*task).call, params));
@@ -122,10 +118,12 @@ where
             (Some(refused), _) => Err(refused),
             (None, None) => return MENLOU_ERR_INVALID,
             (None, Some(future)) => {
-                let _inside = Inside::new(Current { call, parked });
-                for waker in parked.take() {
+                let ahead = Inside::new(Current { call, parked, ahead: true });
+                for waker in parked.0.take() {
                     waker.wake();
                 }
+                drop(ahead);
+                let _inside = Inside::new(Current { call, parked, ahead: false });
                 let root = Root { host, call };
                 // SAFETY: ROOT's functions take a `Root` that lives during this poll.
                 let waker = unsafe { Waker::from_raw(RawWaker::new((&raw const root).cast(), &ROOT)) };
@@ -149,13 +147,15 @@ where
     P: DeserializeOwned,
     D: Serialize,
 {
+    let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
     guard::run(|| {
-        let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
         // SAFETY: the caller's promise. The future goes before the box is made again, because it borrows from it.
-        unsafe {
-            (*task).future = None;
-            drop(Box::from_raw(task));
-        }
+        unsafe { (*task).future = None }
+        MENLOU_READY
+    });
+    guard::run(|| {
+        // SAFETY: the caller's promise. The future is gone, also where its own Drop panicked.
+        drop(unsafe { Box::from_raw(task) });
         MENLOU_READY
     });
 }
@@ -194,6 +194,8 @@ struct Root {
 /// A waker kept beyond a poll: a handle of the gateway's.
 struct Kept {
     host: &'static menlou_host,
+    /// Only to be compared: it may have ended.
+    call: *mut menlou_call,
     waker: *mut menlou_waker,
 }
 
@@ -215,6 +217,10 @@ impl std::task::Wake for Kept {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        let current = operation::current();
+        if current.ahead && current.call == self.call {
+            return; // its poll comes right now; to have it polled after that as well would never end
+        }
         // SAFETY: any thread, also after the call's end.
         unsafe { (self.host.waker_wake)(self.waker) }
     }
@@ -228,7 +234,7 @@ unsafe fn keep(root: *const ()) -> Arc<Kept> {
     // SAFETY: the caller's promise.
     let root = unsafe { &*root.cast::<Root>() };
     // SAFETY: inside `poll` of that call.
-    Arc::new(Kept { host: root.host, waker: unsafe { (root.host.waker_clone)(root.call) } })
+    Arc::new(Kept { host: root.host, call: root.call, waker: unsafe { (root.host.waker_clone)(root.call) } })
 }
 
 unsafe fn clone_root(root: *const ()) -> RawWaker {

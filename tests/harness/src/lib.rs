@@ -1,9 +1,14 @@
 //! What tests share: real servers on free loopback ports, ended with the test that started them.
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
+pub mod client;
+pub mod gateway;
+pub mod http;
 pub mod postgres;
 pub mod process;
 pub mod redis;
 
+pub use client::{Client, Envelope};
+pub use gateway::{Gateway, Home, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -55,10 +55,30 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Asks it to end with SIGTERM, and waits until it is gone.
-    pub fn terminate(&mut self) {
+    /// Sends it SIGKILL, without waiting and without its children.
+    pub fn kill_now(&self) {
+        signal(self.id(), Signal::KILL);
+    }
+
+    /// Asks it to end with SIGTERM, without waiting.
+    pub fn ask_to_end(&self) {
         signal(self.id(), Signal::TERM);
-        let _ = self.child.wait();
+    }
+
+    /// Asks it to end with SIGTERM, and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it is still there after twice [`PATIENCE`].
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
+        let start = Instant::now();
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status;
+            }
+            assert!(start.elapsed() < 2 * PATIENCE, "it does not end on SIGTERM");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Stops it and its children with SIGSTOP: connections stay open, nothing answers.

@@ -83,7 +83,7 @@ fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {
     // Redis closes the connection after QUIT's answer: that is where the answer to the first command ends.
     command += "*1\r\n$4\r\nQUIT\r\n";
     stream.write_all(command.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut answer = Vec::new();
+    stream.take(64 * 1024).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }

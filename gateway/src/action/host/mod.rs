@@ -22,7 +22,7 @@ use std::{
 };
 
 /// The longest text or body that a plugin may hand over in one argument, in bytes.
-const LONGEST: usize = 16 << 20;
+pub(super) const LONGEST: usize = 16 << 20;
 
 /// Makes the table for the plugin of this name. Both live as long as the process, as the border promises.
 pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
@@ -88,7 +88,10 @@ unsafe fn begin(call: *mut menlou_call, f: impl FnOnce(&Flight) -> Option<Work>)
     guard(ptr::null_mut(), || {
         // SAFETY: every call that a plugin has is a `Flight`, which outlives its use.
         let flight = unsafe { call.cast::<Flight>().as_ref() };
-        Operation::hand_out(flight.and_then(f))
+        match flight.and_then(|flight| Some((flight, f(flight)?))) {
+            Some((flight, work)) => Operation::hand_out(flight, work),
+            None => ptr::null_mut(),
+        }
     })
 }
 
@@ -115,7 +118,8 @@ unsafe extern "C" fn log(
         let (plugin, flight) = unsafe { (*(*host).context.cast::<&'static str>(), call.cast::<Flight>().as_ref()) };
         // SAFETY: see above.
         let mut line = unsafe { printable(message) };
-        for i in 0..fields_len.min(32) {
+        let fields_len = if fields.is_null() { 0 } else { fields_len.min(32) };
+        for i in 0..fields_len {
             // SAFETY: see above: there are `fields_len` of them.
             unsafe {
                 let field = &*fields.add(i);
@@ -144,9 +148,9 @@ unsafe extern "C" fn log(
 /// # Safety
 /// As [`text`].
 unsafe fn printable(s: menlou_str) -> String {
+    let s = menlou_str { ptr: s.ptr, len: s.len.min(4096) };
     // SAFETY: the caller's promise.
-    let bytes = unsafe { s.bytes() };
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
+    let text = String::from_utf8_lossy(unsafe { s.bytes() });
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -189,7 +193,7 @@ unsafe extern "C" fn hmac_sha256(_: *const menlou_host, key: menlou_str, message
 
 unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh: menlou_str, msg_en: menlou_str) {
     guard((), || {
-        // SAFETY: see above; `setup` is the list that `Action::new` handed out.
+        // SAFETY: see above; `setup` is the list that `configure` was given.
         unsafe {
             if let Some(faults) = setup.cast::<super::live::SettingsFaults>().as_mut() {
                 faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
@@ -203,7 +207,9 @@ unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut 
         // SAFETY: see above.
         let (flight, name) = unsafe { (call.cast::<Flight>().as_ref(), text(name)) };
         let (Some(flight), Some(name), false) = (flight, name, out.is_null()) else { return MENLOU_ERR_INVALID };
-        match flight.call.headers.get(name).and_then(|v| v.to_str().ok()) {
+        // The token is `session_current`'s. The decoder takes the header out; this holds even if it did not.
+        let found = flight.call.headers.get(name).filter(|_| !name.eq_ignore_ascii_case("authorization"));
+        match found.and_then(|v| v.to_str().ok()) {
             Some(value) => {
                 // SAFETY: see above; the headers live as long as the call.
                 unsafe { *out = menlou_str::new(value.as_bytes()) };

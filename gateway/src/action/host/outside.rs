@@ -82,7 +82,7 @@ pub(super) unsafe extern "C" fn http_send(
         begin(call, |flight| {
             let raw = request.as_ref().filter(|r| r.struct_size as usize >= size_of::<menlou_http_request>())?;
             let mut headers = HeaderMap::new();
-            if raw.headers_len > 64 || raw.body.len > super::LONGEST {
+            if raw.headers_len > 64 || raw.headers.is_null() && raw.headers_len > 0 || raw.body.len > super::LONGEST {
                 return None;
             }
             for i in 0..raw.headers_len {

@@ -78,7 +78,7 @@ error: `Open` is no valid name here: 1 to 64 lower-case letters, digits, _ or -,
 fn faults_read_in_chinese() {
     says(
         Language::Zh,
-        "name = \"保险\"\nplatform = \"wechta\"\nsesion = 1\n",
+        "name = \"保险\"\nsesion = 1\n",
         r#"
 错误: 没有配置平台：请添加 [wechat]
  --> tenants/x.toml:1:1
@@ -86,16 +86,10 @@ fn faults_read_in_chinese() {
 1 | name = "**"
   | ^
 
-错误: `platform` 只能是 `wechat`；是否想写 `wechat`？
- --> tenants/x.toml:2:12
-  |
-2 | platform = "wechta"
-  |            ^^^^^^^^
-
 错误: 未知的键 `sesion`；是否想写 `session`？
- --> tenants/x.toml:3:1
+ --> tenants/x.toml:2:1
   |
-3 | sesion = *
+2 | sesion = *
   | ^^^^^^
 "#,
     );

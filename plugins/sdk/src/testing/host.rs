@@ -336,6 +336,9 @@ unsafe extern "C" fn phone_number(call: *mut menlou_call, code: menlou_str) -> *
 unsafe extern "C" fn user_find(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op {
     // SAFETY: see above.
     let (call, openid) = unsafe { (of(call), text(openid)) };
+    if call.openid.as_ref() != Some(&openid) && !call.identities.borrow().contains(&openid) {
+        return ptr::null_mut();
+    }
     match call.world().user_of(&openid) {
         Some(found) => user(found),
         None => not_found(),

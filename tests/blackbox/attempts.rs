@@ -1,0 +1,90 @@
+//! Passwords are tried a limited number of times, per account and per address, failing closed.
+
+use crate::scene::{Scene, Stores, TENANT};
+use menlou_harness::{Client, Envelope};
+
+fn login(client: &Client, account: &str, password: &str) -> Envelope {
+    client.call("login", &[("method", "password"), ("account", account), ("password", password)])
+}
+
+#[test]
+fn an_account_has_a_limited_number_of_attempts_whoever_tries() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "3"));
+    scene.add_user(TENANT, "ann", "Ann", "annes-password");
+    scene.add_user(TENANT, "bob", "Bob", "bobs-password");
+    for at in 0..3 {
+        login(&scene.session(&format!("guesser {at}")), "ann", "a-wrong-guess").is(200, "bad_credentials");
+    }
+    let refused = login(&scene.session("ann"), "ann", "annes-password");
+    refused.is(429, "too_many_attempts");
+    let wait: u64 = refused.answer.header("retry-after").and_then(|w| w.parse().ok()).expect("Retry-After");
+    assert!((1..=900).contains(&wait), "{wait}");
+    login(&scene.session("bob"), "bob", "bobs-password").ok();
+}
+
+#[test]
+fn a_good_attempt_starts_the_account_s_count_anew() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "3"));
+    scene.add_user(TENANT, "ann", "Ann", "annes-password");
+    let client = scene.session("ann");
+    for _ in 0..3 {
+        login(&client, "ann", "a-wrong-guess").is(200, "bad_credentials");
+        login(&client, "ann", "a-wrong-guess").is(200, "bad_credentials");
+        login(&client, "ann", "annes-password").ok();
+    }
+}
+
+#[test]
+fn attempts_side_by_side_do_not_slip_through() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "3"));
+    let client = scene.session("guesser");
+    let tried = crate::scene::side_by_side(10, |_| login(&client, "ann", "a-wrong-guess"));
+    assert_eq!(tried.iter().filter(|a| a.status == 200).count(), 3);
+}
+
+#[test]
+fn an_address_has_a_limited_number_of_attempts_whatever_the_account() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_address", "3"));
+    let client = scene.session("guesser");
+    for account in ["ann", "bob", "carl"] {
+        login(&client, account, "a-wrong-guess").is(200, "bad_credentials");
+    }
+    login(&client, "dora", "a-wrong-guess").is(429, "too_many_attempts");
+}
+
+#[test]
+fn the_count_outlives_a_restart() {
+    let mut scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "2"));
+    let client = scene.session("guesser");
+    for _ in 0..2 {
+        login(&client, "ann", "a-wrong-guess").is(200, "bad_credentials");
+    }
+    scene.gateway.restart();
+    login(&client, "ann", "a-wrong-guess").is(429, "too_many_attempts");
+}
+
+#[test]
+fn replicas_count_together() {
+    let scene = Scene::with(Stores::Redis, |setup, _| setup.setting("passwords.attempts_per_account", "2"));
+    let setup = crate::scene::setup(&scene.sim, scene.redis.as_ref(), None);
+    let other = menlou_harness::Gateway::start(setup.setting("passwords.attempts_per_account", "2"));
+    let authorized = scene.authorize("guesser");
+    let token = authorized.token().unwrap();
+    for gateway in [&scene.gateway, &other] {
+        login(&gateway.client(TENANT).with(token), "ann", "a-wrong-guess").is(200, "bad_credentials");
+    }
+    for gateway in [&scene.gateway, &other] {
+        login(&gateway.client(TENANT).with(token), "ann", "a-wrong-guess").is(429, "too_many_attempts");
+    }
+}
+
+#[test]
+fn no_password_is_tried_while_the_counts_are_away() {
+    let mut scene = Scene::new(Stores::Redis);
+    scene.add_user(TENANT, "ann", "Ann", "annes-password");
+    let client = scene.session("ann");
+    scene.redis.as_mut().unwrap().kill();
+    for _ in 0..3 {
+        login(&client, "ann", "annes-password").is(503, "store_unavailable");
+    }
+}

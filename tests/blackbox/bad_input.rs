@@ -1,0 +1,328 @@
+//! Bad input: whatever comes in, a clear envelope goes out, and the gateway is as well as before.
+
+use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, neighbours_code};
+use menlou_harness::{
+    Envelope,
+    http::{self, Request, encode},
+};
+use serde_json::json;
+use std::{
+    io::Write,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Plays bad input, then holds the gateway to be well: it serves, it wrote little, it never panicked.
+fn survives(act: impl FnOnce(&Scene)) {
+    let mut scene = Scene::with(Stores::Embedded, |setup, _| {
+        setup.setting("server.max_body", "\"64KiB\"").setting("server.body_timeout", "\"2s\"")
+    });
+    let before = scene.log().len();
+    act(&scene);
+    scene.person("ann").call("user", &[]).ok();
+    let log = scene.log();
+    let written = log.get(before..).unwrap_or_default();
+    assert!(!written.to_lowercase().contains("panicked"), "{written}");
+    assert!(written.len() < 100 * 1024, "{} bytes of log", written.len());
+    assert!(scene.gateway.is_running());
+}
+
+#[test]
+fn values_that_are_too_long_or_of_the_wrong_type_are_refused_by_name() {
+    survives(|scene| {
+        let session = scene.session("ann");
+        let (long, longer) = ("x".repeat(300), "x".repeat(2049));
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        for (action, fields, parameter) in [
+            ("openid", vec![("code", longer.as_str())], "code"),
+            ("openid", vec![("openid", long.as_str())], "openid"),
+            ("login", vec![("method", "magic")], "method"),
+            ("login", vec![("method", &long)], "method"),
+            ("login", vec![("method", "phone"), ("phone_code", &longer)], "phone_code"),
+            ("login", vec![("method", "password"), ("account", &long), ("password", "x")], "account"),
+            ("login", vec![("method", "password"), ("account", "x"), ("password", &long)], "password"),
+            ("login", vec![("method", "profile"), ("name", &long)], "name"),
+            ("login", vec![("method", "profile"), ("name", "x"), ("avatar_url", &longer)], "avatar_url"),
+            ("logout", vec![("unbind", "perhaps")], "unbind"),
+        ] {
+            let answer = session.speaking("en").call(action, &fields);
+            answer.is(400, "bad_parameter");
+            assert!(answer.msg.contains(parameter), "{action} {parameter}: {}", answer.msg);
+            assert!(!answer.msg.contains("xxxxxxxx"), "the value is not repeated: {}", answer.msg);
+        }
+        for (body, parameter) in [
+            (json!({ "code": 7 }), "code"),
+            (json!({ "code": ["a", "b"] }), "code"),
+            (json!({ "code": { "a": 1 } }), "code"),
+            (json!({ "code": true }), "code"),
+        ] {
+            let answer = session.speaking("en").send(&Request::post(session.target("openid")).json(&body));
+            answer.is(400, "bad_parameter");
+            assert!(answer.msg.contains(parameter), "{}", answer.msg);
+        }
+        for body in [json!({ "code": null }), json!({ "code": "" }), json!({})] {
+            session.send(&Request::post(session.target("openid")).json(&body)).is(400, "missing_parameter");
+        }
+        let nested = Request::post(session.target("openid")).body("application/json", format!("{{\"code\":{deep}}}"));
+        assert_eq!(session.send(&nested).status, 400);
+    });
+}
+
+#[test]
+fn a_parameter_given_twice_is_refused() {
+    survives(|scene| {
+        let client = scene.client();
+        let target = client.target("openid");
+        for request in [
+            Request::post(format!("{target}&code=1&code=2")),
+            Request::post(format!("{target}&f=neighbour")),
+            Request::post(format!("{target}&a=user")),
+            Request::post(&target).body("application/x-www-form-urlencoded", "code=1&code=2"),
+            Request::post(&target).body("application/json", r#"{"code":"1","code":"2"}"#),
+        ] {
+            let answer = client.send(&request);
+            assert_eq!(answer.status, 400, "{request:?} {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn what_is_wrongly_encoded_is_refused() {
+    survives(|scene| {
+        let client = scene.client();
+        let target = client.target("openid");
+        for request in [
+            Request::post(format!("{target}&code=%FF%FE")),
+            Request::post(format!("{target}&code=a%00b")),
+            Request::post(format!("{target}&%FF=1&code=x")),
+            Request::post(format!("/srv/{TENANT}/%FF?code=1")),
+            Request::post(&target).body("application/x-www-form-urlencoded", "code=%C3%28"),
+            Request::post(&target).body("application/x-www-form-urlencoded", b"code=\xff".to_vec()),
+            Request::post(&target).body("application/json", b"{\"code\":\"\xff\"}".to_vec()),
+            Request::post(&target).body("application/json", r#"{"code":"\ud800"}"#),
+        ] {
+            let answer = client.send(&request);
+            assert!([400, 404].contains(&answer.status), "{request:?} {answer:?}");
+        }
+        // A percent sign that encodes nothing stands for itself, as browsers have it, or is refused: never a panic.
+        for lone in ["%", "%2", "%zz"] {
+            let answer = client.send(&Request::post(format!("{target}&code={lone}")));
+            assert!([200, 400].contains(&answer.status), "{lone} {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn a_body_that_is_not_what_it_says_is_refused() {
+    survives(|scene| {
+        let client = scene.client();
+        let target = client.target("openid");
+        let deep = "[".repeat(30_000);
+        let deep_object = "{\"a\":".repeat(5_000);
+        for (kind, body, status, word) in [
+            ("application/json", "not json", 400, "bad_body"),
+            ("application/json", "{\"code\":\"1\"", 400, "bad_body"),
+            ("application/json", "{\"code\":\"1\"} trailing", 400, "bad_body"),
+            ("application/json", "[]", 400, "bad_body"),
+            ("application/json", "\"text\"", 400, "bad_body"),
+            ("application/json", "null", 400, "bad_body"),
+            ("application/json", "17", 400, "bad_body"),
+            ("application/json", &deep, 400, "bad_body"),
+            ("application/json", &deep_object, 400, "bad_body"),
+            ("application/json; charset=gbk", "{}", 415, "unsupported_media_type"),
+            ("text/xml", "<code/>", 415, "unsupported_media_type"),
+            ("application/octet-stream", "code=1", 415, "unsupported_media_type"),
+            ("nonsense", "code=1", 415, "unsupported_media_type"),
+            ("", "code=1", 415, "unsupported_media_type"),
+        ] {
+            let answer = client.send(&Request::post(&target).body(kind, body));
+            let got = (answer.status, answer.error.as_deref());
+            assert_eq!(got, (status, Some(word)), "{kind}: {:.40}: {}", body, answer.msg);
+        }
+        let large = format!("{{\"code\":\"{}\"}}", "x".repeat(1024 * 1024));
+        client.send(&Request::post(&target).body("application/json", large)).is(413, "body_too_large");
+    });
+}
+
+#[test]
+fn names_of_tenants_and_actions_reach_no_file_and_no_memory() {
+    survives(|scene| {
+        let client = scene.client();
+        let long = "x".repeat(10_000);
+        for name in [
+            "../manulife",
+            "..",
+            ".",
+            "/",
+            "manulife/",
+            "manulife.toml",
+            "a/b",
+            "manulife\0",
+            "\0",
+            "MANULIFE",
+            " manulife",
+            "manulife ",
+            "__proto__",
+            "'; drop table users; --",
+            "%2e%2e",
+            "门楼",
+            "\r\nX-Injected: 1",
+            "*",
+            long.as_str(),
+        ] {
+            for (f, a) in [(name, "openid"), (TENANT, name)] {
+                let answer = client.send(&Request::post(format!("/srv/?{}", encode(&[("f", f), ("a", a)]))));
+                assert!([400, 404, 414].contains(&answer.status), "f={f:.20?} a={a:.20?}: {answer:?}");
+                assert!(answer.answer.header("x-injected").is_none());
+                assert!(!answer.msg.contains("xxxxxxxx"), "{}", answer.msg);
+            }
+        }
+        for target in
+            ["/srv/../etc/passwd", "/srv/%2e%2e/openid", "/srv//openid", "/srv/manulife/", "/srv/manulife/..%2fuser"]
+        {
+            let answer = client.send(&Request::post(target));
+            assert!([400, 404].contains(&answer.status), "{target}: {answer:?}");
+        }
+        let many: String = (0..5000).map(|n| format!("&p{n}={n}")).collect();
+        let answer = client.send(&Request::post(format!("{}{}", client.target("openid"), &many[..8_000])));
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let form = client.send(
+            &Request::post(client.target("openid"))
+                .body("application/x-www-form-urlencoded", many.trim_start_matches('&')),
+        );
+        assert_eq!(form.status, 400, "{form:?}");
+    });
+}
+
+#[test]
+fn tokens_made_up_or_of_others_open_nothing() {
+    survives(|scene| {
+        let theirs = scene.gateway.client(NEIGHBOUR).call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]);
+        let theirs = theirs.token().expect("a token").to_owned();
+        let long = "A".repeat(10_000);
+        let target = scene.client().target("user");
+        let mut words = Vec::new();
+        for authorization in [
+            format!("Bearer {theirs}"),
+            format!("bearer {theirs}"),
+            "Bearer made-up-token-of-somebody".to_owned(),
+            format!("Bearer {}", "A".repeat(43)),
+            format!("Bearer {long}"),
+            "Bearer".to_owned(),
+            "Bearer ".to_owned(),
+            "Bearer a b".to_owned(),
+            "Bearer \u{e9}\u{e9}".to_owned(),
+            "Basic YW5uOnBhc3N3b3Jk".to_owned(),
+            "nonsense".to_owned(),
+            String::new(),
+        ] {
+            let answer = scene.client().send(&Request::post(&target).header("Authorization", &authorization));
+            words.push(answer.error.clone().unwrap_or_default());
+            let refused = answer.status == 401 || answer.status == 400;
+            assert!(refused, "{authorization:.40}: {answer:?}");
+        }
+        assert_eq!(words.first().map(String::as_str), Some("session_expired"), "{words:?}");
+    });
+}
+
+#[test]
+fn an_expired_session_is_told_as_such() {
+    let scene = Scene::with(Stores::Both, |mut setup, sim| {
+        setup.tenants[0].1 =
+            crate::scene::tenant(sim).replace("[actions.user]", "[session]\nttl = \"1m\"\n\n[actions.user]");
+        setup
+    });
+    let authorized = scene.authorize("ann");
+    assert_eq!(authorized.ok()["session"]["expires_in"], json!(60));
+    let redis = scene.redis.as_ref().unwrap();
+    let keys = redis.ask(&["KEYS", "menlou:{manulife}:s:*"]);
+    let key = keys.lines().find(|line| line.starts_with("menlou:")).expect("the session's key").trim().to_owned();
+    redis.ask(&["PEXPIRE", &key, "1"]);
+    crate::scene::eventually("the session is gone", || {
+        let answer = scene.client().with(authorized.token().unwrap()).call("user", &[]);
+        (answer.error.as_deref() == Some("session_expired")).then_some(())
+    });
+}
+
+#[test]
+fn what_is_no_proper_http_gets_an_envelope_too_and_the_connection_is_closed() {
+    survives(|scene| {
+        let post = "POST /srv/?f=manulife&a=openid HTTP/1.1\r\n";
+        for (what, bytes) in [
+            ("two lengths", format!("{post}Host: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")),
+            ("a foreign encoding", format!("{post}Host: a\r\nTransfer-Encoding: gzip\r\n\r\n")),
+            ("a length that is none", format!("{post}Host: a\r\nContent-Length: +1\r\n\r\na")),
+            ("a space before the colon", format!("{post}Host : a\r\n\r\n")),
+            ("no HTTP at all", "hello\r\n\r\n".to_owned()),
+            ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".to_owned()),
+            ("another version", "POST / HTTP/3.0\r\nHost: a\r\n\r\n".to_owned()),
+            ("too many headers", format!("{post}Host: a\r\n{}\r\n", "X-A: 1\r\n".repeat(500))),
+            ("too large a head", format!("{post}Host: a\r\nX-A: {}\r\n\r\n", "x".repeat(100_000))),
+            ("too long a target", format!("POST /srv/?f={} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100_000))),
+        ] {
+            let mut stream = http::connect(scene.addr()).unwrap();
+            // What stands behind it is never taken for a request.
+            let _ = stream.write_all(format!("{bytes}POST /srv/ HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            let answer = http::read(&mut stream).unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert!([400, 431, 414].contains(&answer.status), "{what}: {answer:?}");
+            Envelope::of(answer);
+            assert!(http::read(&mut stream).is_err(), "{what}: the connection is closed");
+        }
+    });
+}
+
+#[test]
+fn slow_and_silent_clients_are_let_go() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| {
+        setup.setting("server.header_timeout", "\"1s\"").setting("server.body_timeout", "\"1s\"")
+    });
+    let post = "POST /srv/?f=manulife&a=openid HTTP/1.1\r\nHost: a\r\n";
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for sent in ["", "P", post, "GET / HTTP/1.1\r\nHost: a\r\nX-"] {
+            let scene = &scene;
+            scope.spawn(move || {
+                let mut stream = http::connect(scene.addr()).unwrap();
+                stream.write_all(sent.as_bytes()).unwrap();
+                // An envelope, or nothing at all: but the end.
+                if let Ok(answer) = http::read(&mut stream) {
+                    Envelope::of(answer).is(408, "request_timeout");
+                }
+            });
+        }
+        for body in [
+            "Content-Length: 10\r\n\r\n",
+            "Content-Length: 10\r\n\r\ncode",
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nco",
+        ] {
+            let scene = &scene;
+            scope.spawn(move || {
+                let mut stream = http::connect(scene.addr()).unwrap();
+                let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+                stream.write_all(format!("{post}{form}{body}").as_bytes()).unwrap();
+                Envelope::of(http::read(&mut stream).unwrap()).is(408, "request_timeout");
+            });
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    scene.authorize("ann").ok();
+}
+
+#[test]
+fn a_flood_of_bad_requests_is_no_flood_in_the_log_and_leaves_nothing_behind() {
+    survives(|scene| {
+        let rows = || {
+            let output = scene.admin("/metrics").unwrap().text();
+            output.lines().filter(|line| !line.starts_with('#')).count()
+        };
+        scene.client().call("openid", &[("code", "made-up-code")]);
+        scene.gateway.client("nobody").call("openid", &[]);
+        let before = rows();
+        for at in 0..300 {
+            let name = format!("tenant-{at}");
+            scene.gateway.client(&name).call(&name, &[("code", "made-up-code")]).is(404, "unknown_tenant");
+        }
+        let after = rows();
+        assert!(after <= before + 5, "metrics grew from {before} to {after} lines: names of requests are no labels");
+    });
+}

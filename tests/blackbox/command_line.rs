@@ -1,0 +1,258 @@
+//! The command line: exit codes, texts in both languages, and that each command does what it says.
+
+use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, setup, simulator, tenant};
+use menlou_harness::{Gateway, Home, Redis, Setup, process::free_port};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn validate_tells_what_is_there_and_succeeds_where_all_is_well() {
+    let home = Home::new(setup(&simulator(), None, None));
+    let output = home.command(&["validate"], b"");
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    for told in ["manulife", "neighbour", "openid", "login", "logout", "user"] {
+        assert!(out(&output).contains(told), "{told}: {}", out(&output));
+    }
+    assert!(!out(&output).contains("demo-secret"));
+}
+
+#[test]
+fn validate_lists_every_fault_of_every_file_in_the_operators_language() {
+    let sim = simulator();
+    let bad = tenant(&sim)
+        .replace("appid = \"wx4f4bc4dec97d474b\"", "appid = \"gh_1\"")
+        .replace("demo-secret", "env:MISSING_ONE");
+    let setup = setup(&sim, None, None)
+        .tenant("bad", format!("{bad}[actions.pay]\n[actions.oepnid]\n"))
+        .tenant("broken", "name = \"unclosed\n[wechat")
+        .tenant("Not A Name", tenant(&sim));
+    for (language, words) in [("en", ["error", "no plugin"]), ("zh", ["错误", "插件"])] {
+        let home = Home::new(setup.clone().env("MENLOU_LANG", language));
+        let output = home.command(&["validate", "--offline"], b"");
+        assert_eq!(output.status.code(), Some(1));
+        let text = err(&output);
+        for told in ["bad.toml:", "broken.toml:", "Not A Name", "gh_1", "MISSING_ONE", "pay", "oepnid", "`openid`", "^"]
+        {
+            assert!(text.contains(told), "{told}: {text}");
+        }
+        assert!(text.contains(words[0]), "{text}");
+        assert!(out(&output).contains("manulife"), "the good ones are told as such: {}", out(&output));
+    }
+}
+
+#[test]
+fn validate_offline_touches_no_store() {
+    let sim = simulator();
+    let nobody = || free_port();
+    let setup = setup(&sim, None, None)
+        .setting("store.sessions", format!("\"redis://127.0.0.1:{}/0\"", nobody()))
+        .setting("store.users", format!("\"postgres://menlou@127.0.0.1:{}/postgres\"", nobody()));
+    let home = Home::new(setup.clone());
+    assert_eq!(home.command(&["validate", "--offline"], b"").status.code(), Some(0));
+    assert!(!home.path().join("menlou.db").exists());
+    let online = home.command(&["validate"], b"");
+    assert_eq!(online.status.code(), Some(1), "{}", err(&online));
+    assert!(err(&online).contains("Redis") && err(&online).contains("PostgreSQL"), "{}", err(&online));
+
+    let home = Home::new(crate::scene::setup(&sim, None, None));
+    assert_eq!(home.command(&["validate", "--offline"], b"").status.code(), Some(0));
+    assert!(!home.path().join("menlou.db").exists(), "not even the embedded one");
+}
+
+#[test]
+fn a_store_s_password_is_in_no_message() {
+    let redis = Redis::start();
+    let url = redis.url().replace("redis://", "redis://:a-secret-password@");
+    let sim = simulator();
+    let output =
+        Home::new(setup(&sim, None, None).setting("store.sessions", format!("{url:?}"))).command(&["validate"], b"");
+    assert_eq!(output.status.code(), Some(1), "this Redis knows no password");
+    assert!(!(out(&output) + &err(&output)).contains("a-secret-password"));
+}
+
+#[test]
+fn a_faulty_config_is_shown_whole_and_nothing_starts() {
+    let setup = Setup::default()
+        .setting("server.max_bdoy", "\"1MiB\"")
+        .setting("server.max_calls", "0")
+        .setting("log.level", "\"loud\"");
+    let home = Home::new(setup.env("MENLOU_SERVER__LISTEN", "nowhere"));
+    for command in [&["run"][..], &["validate", "--offline"], &["user", "add", "--tenant", "t", "--account", "a"]] {
+        let output = home.command(command, b"some-password");
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        let text = err(&output);
+        for told in ["menlou.toml:2:", "`max_body`", "max_calls", "loud", "MENLOU_SERVER__LISTEN"] {
+            assert!(text.contains(told), "{command:?}: {told}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let output =
+        Home::new(setup(&simulator(), None, None).env("MENLOU_SERVER__LISTEN", &listen)).command(&["run"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains(&listen), "{}", err(&output));
+}
+
+#[test]
+fn explain_says_who_has_to_act_and_what_to_do_in_both_languages() {
+    let home = Home::new(Setup::default());
+    for what in ["code_used", "store_unavailable", "40163", "-1", "45009"] {
+        let output = home.command(&["explain", what], b"");
+        assert_eq!(output.status.code(), Some(0), "{what}: {}", err(&output));
+        for told in ["谁来处理", "怎么办", "Who has to act", "What to do"] {
+            assert!(out(&output).contains(told), "{what}: {}", out(&output));
+        }
+    }
+    assert!(out(&home.command(&["explain", "40163"], b"")).contains("code_used"));
+    let all = home.command(&["explain"], b"");
+    assert!(out(&all).contains("unknown_tenant") && out(&all).contains("40029"));
+
+    for (language, near) in [("en", "did you mean code_used?"), ("zh", "是否想问 code_used？")] {
+        let home = Home::new(Setup::default().env("MENLOU_LANG", language));
+        let output = home.command(&["explain", "code_sued"], b"");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err(&output).contains(near), "{}", err(&output));
+    }
+    assert_eq!(home.command(&["explain", "123456"], b"").status.code(), Some(1));
+}
+
+#[test]
+fn every_word_that_clients_may_get_can_be_explained() {
+    let home = Home::new(Setup::default());
+    for word in menlou::error::words::ALL {
+        assert_eq!(home.command(&["explain", word.name], b"").status.code(), Some(0), "{}", word.name);
+    }
+}
+
+#[test]
+fn the_schemas_take_the_files_that_come_with_the_gateway() {
+    let home = Home::new(Setup::default());
+    let schema = |of: &str| -> jsonschema::Validator {
+        let output = home.command(&["schema", of], b"");
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let schema: Value = serde_json::from_str(&out(&output)).expect("JSON");
+        jsonschema::meta::validate(&schema).expect("a valid JSON Schema");
+        jsonschema::validator_for(&schema).expect("a JSON Schema")
+    };
+    let file = |path: &Path| -> Value { toml::from_str(&fs::read_to_string(path).unwrap()).expect("TOML") };
+    let (tenant, server) = (schema("tenant"), schema("server"));
+    let mut tenants = 0;
+    for entry in fs::read_dir(repository().join("tenants")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            let errors: Vec<String> = tenant.iter_errors(&file(&path)).map(|e| e.to_string()).collect();
+            assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+            tenants += 1;
+        }
+    }
+    assert!(tenants > 0);
+    assert!(server.is_valid(&file(&repository().join("gateway/menlou.toml"))));
+    assert!(!tenant.is_valid(&serde_json::json!({ "nmae": "x" })));
+    assert!(!server.is_valid(&serde_json::json!({ "server": { "lisen": "127.0.0.1:1" } })));
+}
+
+#[test]
+fn the_tenants_that_come_with_the_gateway_are_faultless() {
+    let mut setup = Setup::default().env("MANULIFE_WECHAT_SECRET", "some-secret-of-theirs");
+    for entry in fs::read_dir(repository().join("tenants")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            setup = setup.tenant(&name, fs::read_to_string(&path).unwrap());
+        }
+    }
+    let output = Home::new(setup).command(&["validate", "--offline"], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
+
+#[test]
+fn every_setting_of_the_config_that_comes_with_the_gateway_is_its_default() {
+    let shipped = fs::read_to_string(repository().join("gateway/menlou.toml")).unwrap();
+    // A setting is a `#` without a space behind it.
+    let setting = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    let all: String = shipped.lines().map(|line| setting(line) + "\n").collect();
+    let home = Home::new(Setup::default());
+    fs::write(home.config(), all).unwrap();
+    let output = home.command(&["validate", "--offline"], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
+
+#[test]
+fn user_add_takes_a_password_from_standard_input() {
+    let scene = Scene::new(Stores::Embedded);
+    let add = |account: &str, input: &str| {
+        scene.command_given(
+            &["user", "add", "--tenant", TENANT, "--account", account, "--avatar-url", "https://x/a.png"],
+            input,
+        )
+    };
+    for (account, input) in [("ann", "annes-password\n"), ("bob", "bobs-password"), ("carl", "carls-password\r\n")] {
+        let output = add(account, input);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert!(!(out(&output) + &err(&output)).contains(input.trim()), "it is not repeated");
+        let login = [("method", "password"), ("account", account), ("password", input.trim())];
+        let user = scene.session(account).call("login", &login).ok()["user"].clone();
+        assert_eq!((user["name"].as_str(), user["avatar_url"].as_str()), (Some(account), Some("https://x/a.png")));
+    }
+    for (account, input, told) in [
+        ("ann", "another-password", "exists already"),
+        ("dora", "short", "at least 8 characters"),
+        ("dora", "", "at least 8 characters"),
+        ("", "some-password", "account"),
+        (&"x".repeat(65), "some-password", "account"),
+        ("dora", &"x".repeat(300), "at most 256 bytes"),
+    ] {
+        let output = add(account, input);
+        assert_eq!(output.status.code(), Some(1), "{account:.10} {input:.10}");
+        assert!(err(&output).contains(told), "{told}: {}", err(&output));
+    }
+    let output = scene.command_given(&["user", "add", "--tenant", "nobody", "--account", "ann"], "some-password");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("nobody"), "{}", err(&output));
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let sim = simulator();
+    let request = [("openid", TEST_OPENID)];
+    let gateway = Gateway::start(setup(&sim, None, None).setting("testing.allow_test_openids", "true"));
+    gateway.client(TENANT).call("openid", &request).ok();
+    let overridden = setup(&sim, None, None)
+        .setting("testing.allow_test_openids", "true")
+        .env("MENLOU_TESTING__ALLOW_TEST_OPENIDS", "false");
+    let gateway = Gateway::start(overridden);
+    gateway.client(TENANT).call("openid", &request).is(200, "test_openid_refused");
+}
+
+#[test]
+fn what_it_tells_on_its_start_fits_on_a_screen() {
+    let scene = Scene::new(Stores::Both);
+    let log = scene.log();
+    assert!(log.lines().count() <= 24, "{log}");
+    for told in [scene.addr().to_string().as_str(), "Redis", "PostgreSQL", "openid", "account", "manulife"] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+}

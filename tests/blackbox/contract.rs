@@ -1,0 +1,225 @@
+//! The contract with clients: URLs, parameters, envelope, languages, statuses. Rules that hold whatever the action.
+
+use crate::scene::{Scene, Stores, TENANT, TEST_OPENID};
+use menlou_harness::{
+    Envelope,
+    http::{Request, encode},
+};
+use serde_json::{Value, json};
+
+/// The request of the original API document, as it stands.
+const DOCUMENTED: &str = "/srv/?f=manulife&a=openid&code=&openid=oAHBN10P-hn-vF1cTY4tQeStQFmU";
+
+fn scene() -> Scene {
+    Scene::new(Stores::Embedded)
+}
+
+fn with_test_openids() -> Scene {
+    Scene::with(Stores::Embedded, |setup, _| setup.setting("testing.allow_test_openids", "true"))
+}
+
+#[test]
+fn the_documented_request_works_as_it_stands() {
+    let scene = with_test_openids();
+    let unbound = scene.client().send(&Request::post(DOCUMENTED));
+    assert_eq!(unbound.ok()["user"], Value::Null);
+
+    let profile = [("method", "profile"), ("name", "安"), ("avatar_url", "https://example.com/a.png")];
+    scene.client().with(unbound.token().unwrap()).call("login", &profile).ok();
+
+    let bound = scene.client().send(&Request::post(DOCUMENTED));
+    let user = bound.ok()["user"].clone();
+    assert_eq!(user, json!({ "id": user["id"], "name": "安", "avatar_url": "https://example.com/a.png" }));
+    assert!(user["id"].is_i64());
+    let session = bound.data["session"].as_object().unwrap();
+    assert_eq!(session.keys().collect::<Vec<_>>(), ["expires_in", "token"]);
+    assert_eq!(session["expires_in"], json!(7 * 24 * 3600));
+    assert!(bound.token().unwrap().len() >= 43, "256 random bits");
+}
+
+#[test]
+fn a_test_openid_is_refused_unless_gateway_and_tenant_both_allow_it() {
+    let scene = scene();
+    scene.client().send(&Request::post(DOCUMENTED)).is(200, "test_openid_refused");
+    assert!(scene.log().contains("test openid"), "a warning is logged");
+
+    let scene = with_test_openids();
+    scene.client().call("openid", &[("openid", "oSomebodyElse")]).is(200, "test_openid_refused");
+    assert!(scene.log().contains("test openid"), "a warning is logged");
+    let code = scene.sim.code("ann");
+    let both = scene.client().call("openid", &[("openid", TEST_OPENID), ("code", &code)]);
+    both.ok();
+    assert_eq!(scene.sim.calls("/sns/jscode2session"), 0, "the openid is taken, not the code");
+}
+
+#[test]
+fn an_empty_openid_counts_as_absent() {
+    let scene = scene();
+    let code = scene.sim.code("ann");
+    let target = format!("/srv/?f={TENANT}&a=openid&openid=&code={code}");
+    scene.secrets().add(&code);
+    scene.client().send(&Request::post(target)).ok();
+    scene
+        .client()
+        .send(&Request::post(format!("/srv/?f={TENANT}&a=openid&openid=&code=")))
+        .is(400, "missing_parameter");
+}
+
+#[test]
+fn every_form_of_the_url_reaches_the_action() {
+    let scene = scene();
+    let code = || {
+        let code = scene.sim.code("ann");
+        scene.secrets().add(&code);
+        code
+    };
+    for target in [
+        format!("/srv/?f={TENANT}&a=openid&code={}", code()),
+        format!("/srv?f={TENANT}&a=openid&code={}", code()),
+        format!("/srv?code={}&a=openid&f={TENANT}", code()),
+        format!("/srv/{TENANT}/openid?code={}", code()),
+    ] {
+        scene.client().send(&Request::post(&target)).ok();
+    }
+}
+
+#[test]
+fn parameters_come_from_query_form_and_json() {
+    let scene = scene();
+    let target = scene.client().target("openid");
+    let code = || scene.sim.code("ann");
+    for request in [
+        Request::post(format!("{target}&{}", encode(&[("code", &code())]))),
+        Request::post(&target).form(&[("code", &code())]),
+        Request::post(&target).json(&json!({ "code": code() })),
+        Request::post(&target).body("application/json; charset=utf-8", json!({ "code": code() }).to_string()),
+        Request::post(&target).body("application/x-www-form-urlencoded; charset=UTF-8", encode(&[("code", &code())])),
+        Request::post(format!("/srv/{TENANT}/openid")).json(&json!({ "code": code() })),
+    ] {
+        scene.client().send(&request).ok();
+    }
+}
+
+#[test]
+fn the_body_wins_over_the_query() {
+    let scene = scene();
+    let target = format!("{}&code=not-a-code", scene.client().target("openid"));
+    scene.client().send(&Request::post(&target).form(&[("code", &scene.sim.code("ann"))])).ok();
+    scene.client().send(&Request::post(&target).json(&json!({ "code": scene.sim.code("ann") }))).ok();
+    // Also where it is empty there: then there is none.
+    scene.client().send(&Request::post(&target).form(&[("code", "")])).is(400, "missing_parameter");
+    // Tenant and action come from the URL only.
+    let elsewhere = json!({ "f": "nowhere", "a": "nothing", "code": scene.sim.code("ann") });
+    scene.client().send(&Request::post(scene.client().target("openid")).json(&elsewhere)).ok();
+    scene.client().send(&Request::post("/srv/").form(&[("f", TENANT), ("a", "user")])).is(400, "missing_parameter");
+}
+
+#[test]
+fn texts_of_any_language_come_back_as_they_were_sent() {
+    let scene = scene();
+    let client = scene.session("ann");
+    let name = "安妮 👩‍👩‍👧 \"quoted\" \\ </script>";
+    let target = client.target("login");
+    let user = client.send(&Request::post(&target).json(&json!({ "method": "profile", "name": name })));
+    assert_eq!(user.ok()["user"]["name"], json!(name));
+    let user = client.call("user", &[("name", name)]);
+    assert_eq!(user.ok()["user"]["name"], json!(name));
+}
+
+#[test]
+fn what_the_gateway_cannot_serve_has_its_status_and_word() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("server.max_body", "\"1KiB\""));
+    let client = scene.client();
+    let target = client.target("openid");
+    let large = "x".repeat(4096);
+    for (request, status, word) in [
+        (Request::post("/srv/?a=openid"), 400, "missing_parameter"),
+        (Request::post("/srv/?f=manulife"), 400, "missing_parameter"),
+        (Request::post("/srv/?f=&a=openid"), 400, "missing_parameter"),
+        (Request::post(&target), 400, "missing_parameter"),
+        (Request::post(client.target("user")), 401, "login_required"),
+        (Request::post(client.target("user")).bearer("made-up"), 401, "session_expired"),
+        (Request::post("/srv/?f=nobody&a=openid&code=1"), 404, "unknown_tenant"),
+        (Request::post("/srv/nobody/openid?code=1"), 404, "unknown_tenant"),
+        (Request::post(client.target("nothing")), 404, "unknown_action"),
+        (Request::post("/"), 404, "not_found"),
+        (Request::post("/srv/manulife"), 404, "not_found"),
+        (Request::post("/srv/manulife/openid/more"), 404, "not_found"),
+        (Request::new("GET", "/favicon.ico"), 404, "not_found"),
+        (Request::new("GET", &target), 405, "wrong_http_method"),
+        (Request::new("PUT", &target).form(&[("code", "1")]), 405, "wrong_http_method"),
+        (Request::new("DELETE", "/srv/manulife/openid"), 405, "wrong_http_method"),
+        (Request::post(&target).form(&[("code", &large)]), 413, "body_too_large"),
+        (Request::post(&target).body("text/plain", "code=1"), 415, "unsupported_media_type"),
+        (Request::post(&target).body("multipart/form-data; boundary=x", "--x--"), 415, "unsupported_media_type"),
+    ] {
+        let answer = client.send(&request);
+        assert_eq!((answer.status, answer.error.as_deref()), (status, Some(word)), "{request:?}: {}", answer.msg);
+    }
+    let refused = client.send(&Request::new("GET", &target));
+    assert!(refused.answer.header("allow").is_some_and(|allow| allow.contains("POST")), "405 tells what is allowed");
+}
+
+#[test]
+fn an_action_is_refused_by_an_answer_with_a_word() {
+    let scene = scene();
+    scene.client().call("openid", &[("code", "made-up-code")]).is(200, "invalid_code");
+    let failed = scene.client().call("openid", &[("code", "made-up-code-2")]);
+    assert!(failed.data.is_object());
+}
+
+#[test]
+fn people_read_their_own_language() {
+    let scene = scene();
+    let msg = |language: &str| scene.client().speaking(language).call("openid", &[]).msg;
+    let (zh, en) = ("缺少参数 code", "The parameter code is missing.");
+    assert_eq!(scene.client().call("openid", &[]).msg, zh);
+    for (language, expected) in [
+        ("zh-CN,zh;q=0.9,en;q=0.8", zh),
+        ("zh", zh),
+        ("*", zh),
+        ("fr", zh),
+        ("", zh),
+        ("nonsense;;q=x", zh),
+        ("en", en),
+        ("en-US,en;q=0.9,zh;q=0.8", en),
+        ("zh;q=0.5, en;q=0.9", en),
+    ] {
+        assert_eq!(msg(language), expected, "Accept-Language: {language}");
+    }
+    for language in ["zh", "en"] {
+        let client = scene.session("ann").speaking(language);
+        let done = client.call("login", &[("method", "profile"), ("name", "Ann")]);
+        done.ok();
+        assert_eq!(done.msg.is_ascii(), language == "en", "{}", done.msg);
+    }
+}
+
+#[test]
+fn every_answer_carries_a_request_id_of_its_own_or_the_clients() {
+    let scene = scene();
+    let id = |answer: &Envelope| answer.answer.header("x-request-id").unwrap().to_owned();
+    let target = scene.client().target("openid");
+    let own: std::collections::BTreeSet<_> =
+        (0..5).map(|_| id(&scene.client().send(&Request::post(&target)))).collect();
+    assert_eq!(own.len(), 5);
+    let given = scene.client().send(&Request::post(&target).header("X-Request-Id", "from-my.proxy_1"));
+    assert_eq!(id(&given), "from-my.proxy_1");
+    for bad in ["has space", "x".repeat(65).as_str(), "né", "<script>"] {
+        let answered = scene.client().send(&Request::post(&target).header("X-Request-Id", bad));
+        assert_ne!(id(&answered), bad);
+    }
+}
+
+#[test]
+fn the_traffic_port_shows_nothing_of_the_admin_port() {
+    let scene = scene();
+    for path in ["/healthz", "/readyz", "/metrics", "/admin"] {
+        scene.client().send(&Request::new("GET", path)).is(404, "not_found");
+    }
+    assert_eq!(scene.admin("/healthz").unwrap().status, 200);
+    assert_eq!(scene.readiness().0, 200);
+    let metrics = scene.admin("/metrics").unwrap();
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text().lines().any(|line| line.starts_with("# TYPE ")), "{}", metrics.text());
+}

@@ -1,0 +1,64 @@
+//! Clients that hang up: their calls are dropped, an exchange that has begun goes on, everyone else is served.
+
+use crate::scene::{Scene, Stores, TENANT, eventually};
+use menlou_harness::http::{self, Request};
+use menlou_simulator::Failure;
+use std::{thread, time::Duration};
+
+const EXCHANGE: &str = "/sns/jscode2session";
+
+fn sessions(scene: &Scene) -> usize {
+    let keys = scene.redis.as_ref().expect("Redis").ask(&["KEYS", "menlou:{manulife}:s:*"]);
+    keys.lines().filter(|line| line.starts_with("menlou:")).count()
+}
+
+#[test]
+fn an_exchange_goes_on_without_its_client_and_serves_the_next() {
+    let scene = Scene::new(Stores::Redis);
+    let code = scene.sim.code("ann");
+    scene.secrets().add(&code);
+    scene.sim.fail(EXCHANGE, Failure::delay(Duration::from_millis(600)).after_effect(), 1);
+    let request = Request::post(scene.client().target("openid")).form(&[("code", &code)]);
+    http::hang_up_after(scene.addr(), &request.bytes(), Duration::from_millis(200)).unwrap();
+    eventually("the exchange has begun", || (scene.sim.calls(EXCHANGE) == 1).then_some(()));
+
+    let answer = scene.client().call("openid", &[("code", &code)]);
+    answer.ok();
+    assert_eq!(scene.sim.calls(EXCHANGE), 1, "the code was spent once");
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(sessions(&scene), 1, "the call that was hung up opened no session");
+}
+
+#[test]
+fn clients_that_hang_up_at_any_moment_harm_nobody() {
+    let mut scene = Scene::new(Stores::Embedded);
+    let person = scene.person("ann");
+    scene.sim.fail(EXCHANGE, Failure::delay(Duration::from_millis(30)), 200);
+    thread::scope(|scope| {
+        for worker in 0..4u64 {
+            let scene = &scene;
+            scope.spawn(move || {
+                for at in 0..25u64 {
+                    let code = scene.sim.code("bob");
+                    let request = Request::post(format!("/srv/{TENANT}/openid")).form(&[("code", &code)]);
+                    let bytes = request.bytes();
+                    // Cut off in the head, in the body, and at various moments of the call.
+                    let sent = if at % 3 == 0 { &bytes[..bytes.len() * (at as usize + 1) / 26] } else { &bytes[..] };
+                    let wait = Duration::from_micros((at * 7 + worker * 3) % 50 * 1000);
+                    http::hang_up_after(scene.addr(), sent, wait).unwrap();
+                }
+            });
+        }
+        for _ in 0..20 {
+            person.call("user", &[]).ok();
+        }
+    });
+    scene.authorize("ann").ok();
+    assert!(scene.gateway.is_running());
+    assert!(!scene.log().contains("panicked"), "{}", scene.log());
+    eventually("no connection is left", || {
+        let metrics = scene.admin("/metrics").unwrap().text();
+        let open = metrics.lines().find_map(|line| line.strip_prefix("menlou_connections "))?.trim().to_owned();
+        (open == "0").then_some(())
+    });
+}

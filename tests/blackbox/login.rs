@@ -1,0 +1,191 @@
+//! The login flow, on every kind of store: openid → no user → login → user → openid logs in by itself → logout.
+
+use crate::{
+    login_service::{ACCOUNT, KEY, LoginService, PASSWORD},
+    scene::{NEIGHBOUR, Scene, Stores, TENANT, neighbours_code, side_by_side, tenant},
+};
+use menlou_harness::{Client, Envelope};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn profile(client: &Client, name: &str) -> Envelope {
+    client.call("login", &[("method", "profile"), ("name", name)])
+}
+
+fn phone(scene: &Scene, client: &Client, number: &str) -> Envelope {
+    scene.secrets().add(number);
+    client.call("login", &[("method", "phone"), ("phone_code", &scene.sim.phone_code(number))])
+}
+
+pub fn an_unbound_openid_logs_in_once_and_from_then_on_by_itself(stores: Stores) {
+    let scene = Scene::new(stores);
+    let first = scene.authorize("ann");
+    assert_eq!(first.ok()["user"], Value::Null);
+    let session = scene.client().with(first.token().unwrap());
+    session.call("user", &[]).is(401, "login_required");
+
+    let login =
+        session.call("login", &[("method", "profile"), ("name", "Ann"), ("avatar_url", "https://example.com/a.png")]);
+    let user = login.ok()["user"].clone();
+    assert_eq!(user, json!({ "id": user["id"], "name": "Ann", "avatar_url": "https://example.com/a.png" }));
+    assert_eq!(login.token(), first.token(), "the session goes on");
+
+    let again = scene.authorize("ann");
+    assert_eq!(again.ok()["user"], user);
+    assert_ne!(again.token(), first.token(), "each log-in has a session of its own");
+    for token in [first.token(), again.token()] {
+        assert_eq!(scene.client().with(token.unwrap()).call("user", &[]).ok()["user"], user);
+    }
+}
+
+pub fn the_same_phone_number_is_the_same_account(stores: Stores) {
+    let scene = Scene::new(stores);
+    let ann = phone(&scene, &scene.session("ann"), "13800138000");
+    let tablet = phone(&scene, &scene.session("ann's tablet"), "13800138000");
+    let bob = phone(&scene, &scene.session("bob"), "13900139000");
+    ann.ok();
+    assert_eq!(ann.user_id(), tablet.user_id());
+    assert_ne!(ann.user_id(), bob.user_id());
+    assert_eq!(scene.authorize("ann's tablet").user_id(), ann.user_id());
+    assert_eq!(scene.sim.calls("/cgi-bin/stable_token"), 1, "the access token is kept");
+
+    let client = scene.session("carl");
+    client.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]).is(200, "invalid_code");
+    let login_code = scene.sim.code("carl");
+    client.call("login", &[("method", "phone"), ("phone_code", &login_code)]).is(200, "invalid_code");
+    client.call("user", &[]).is(401, "login_required");
+}
+
+pub fn a_password_binds_the_account_that_exists(stores: Stores) {
+    let scene = Scene::new(stores);
+    scene.add_user(TENANT, "ann", "Ann", "annes-password");
+    let login = |client: &Client, account: &str, password: &str| {
+        client.call("login", &[("method", "password"), ("account", account), ("password", password)])
+    };
+    let client = scene.session("ann");
+    login(&client, "ann", "another-password").is(200, "bad_credentials");
+    login(&client, "nobody", "annes-password").is(200, "bad_credentials");
+    client.call("user", &[]).is(401, "login_required");
+
+    let done = login(&client, "ann", "annes-password");
+    assert_eq!(done.ok()["user"]["name"], json!("Ann"));
+    let tablet = login(&scene.session("ann's tablet"), "ann", "annes-password");
+    assert_eq!(tablet.user_id(), done.user_id());
+    assert_eq!(scene.authorize("ann").user_id(), done.user_id());
+
+    // Whose openid had an account already is bound to the one that they log in to.
+    let bob = scene.person("bob");
+    assert_ne!(bob.call("user", &[]).user_id(), done.user_id());
+    login(&bob, "ann", "annes-password").ok();
+    assert_eq!(bob.call("user", &[]).user_id(), done.user_id());
+}
+
+pub fn the_tenants_own_login_service_decides(stores: Stores) {
+    let service = LoginService::start();
+    let scene = Scene::with(stores, |mut setup, sim| {
+        let methods = format!("[\"delegate\"]\ndelegate_url = \"{}\"\ndelegate_secret = \"{KEY}\"", service.url());
+        setup.tenants[0].1 = tenant(sim).replace(r#"["phone", "password", "profile"]"#, &methods);
+        setup
+    });
+    scene.secrets().add(KEY);
+    let login = |client: &Client, account: &str, password: &str| {
+        client.call("login", &[("method", "delegate"), ("account", account), ("password", password)])
+    };
+    let client = scene.session("ann");
+    let done = login(&client, ACCOUNT, PASSWORD);
+    let user = json!({ "id": done.user_id(), "name": "Ann", "avatar_url": "https://example.com/ann.png" });
+    assert_eq!(done.ok()["user"], user);
+    let credentials = json!({ "account": ACCOUNT, "password": PASSWORD });
+    let asked = json!({ "tenant": TENANT, "openid": scene.sim.openid("ann"), "credentials": credentials });
+    assert_eq!(service.next(), asked);
+    assert_eq!(login(&scene.session("ann's tablet"), ACCOUNT, PASSWORD).user_id(), done.user_id());
+    assert_eq!(scene.authorize("ann").ok()["user"], user);
+
+    let stranger = scene.session("bob");
+    login(&stranger, ACCOUNT, "another-password").is(200, "bad_credentials");
+    let banned = login(&stranger, "banned", "another-password");
+    assert_eq!(banned.is(200, "login_refused").msg, "该员工已离职");
+    login(&stranger, "broken", "another-password").is(502, "upstream_error");
+    profile(&stranger, "Bob").is(200, "method_not_allowed_here");
+    stranger.call("user", &[]).is(401, "login_required");
+
+    drop(service);
+    login(&stranger, ACCOUNT, PASSWORD).is(502, "upstream_unreachable");
+}
+
+pub fn logging_out_ends_the_session_and_keeps_the_binding_unless_told(stores: Stores) {
+    let scene = Scene::new(stores);
+    let (ann, elsewhere) = (scene.person("ann"), scene.session("ann"));
+    let id = ann.call("user", &[]).user_id();
+    ann.call("logout", &[]).ok();
+    for action in ["user", "login", "logout"] {
+        ann.call(action, &[("method", "profile"), ("name", "Ann")]).is(401, "session_expired");
+    }
+    assert_eq!(elsewhere.call("user", &[]).user_id(), id, "other sessions go on");
+    assert_eq!(scene.authorize("ann").user_id(), id, "the binding stays");
+
+    elsewhere.call("logout", &[("unbind", "1")]).ok();
+    let after = scene.authorize("ann");
+    assert_eq!(after.ok()["user"], Value::Null, "the binding is gone");
+    let anew = profile(&scene.client().with(after.token().unwrap()), "Ann");
+    assert_ne!(anew.user_id(), id);
+}
+
+pub fn an_account_has_several_openids_and_all_see_its_changes(stores: Stores) {
+    let scene = Scene::new(stores);
+    let (phone1, phone2) = (scene.session("ann"), scene.session("ann's tablet"));
+    for client in [&phone1, &phone2] {
+        phone(&scene, client, "13800138000").ok();
+    }
+    let changed = phone1.call("user", &[("name", "安"), ("avatar_url", "https://example.com/new.png")]);
+    let user = json!({ "id": changed.user_id(), "name": "安", "avatar_url": "https://example.com/new.png" });
+    assert_eq!(changed.ok()["user"], user);
+    assert_eq!(phone2.call("user", &[]).ok()["user"], user);
+    assert_eq!(phone2.call("user", &[("name", "Ann")]).ok()["user"]["avatar_url"], user["avatar_url"]);
+    assert_eq!(scene.authorize("ann").ok()["user"]["name"], json!("Ann"));
+
+    phone2.call("logout", &[("unbind", "1")]).ok();
+    assert_eq!(scene.authorize("ann's tablet").ok()["user"], Value::Null);
+    assert_eq!(scene.authorize("ann").user_id(), changed.user_id());
+}
+
+pub fn logins_raced_make_one_account(stores: Stores) {
+    let scene = Scene::new(stores);
+    let sessions: Vec<Client> = (0..5).map(|_| scene.session("ann")).collect();
+    let raced = side_by_side(20, |at| {
+        let login = profile(&sessions[at % sessions.len()], &format!("Ann {at}"));
+        login.ok();
+        login.user_id().unwrap()
+    });
+    assert_eq!(raced.iter().collect::<BTreeSet<_>>().len(), 1, "one openid: {raced:?}");
+
+    let sessions: Vec<Client> = (0..20).map(|at| scene.session(&format!("device {at}"))).collect();
+    let codes: Vec<String> = sessions.iter().map(|_| scene.sim.phone_code("13800138000")).collect();
+    let raced = side_by_side(20, |at| {
+        let login = sessions[at].call("login", &[("method", "phone"), ("phone_code", &codes[at])]);
+        login.ok();
+        login.user_id().unwrap()
+    });
+    assert_eq!(raced.iter().collect::<BTreeSet<_>>().len(), 1, "one phone number: {raced:?}");
+}
+
+pub fn tenants_share_nothing(stores: Stores) {
+    let scene = Scene::new(stores);
+    let ann = scene.person("ann");
+    let authorized = ann.call("openid", &[("code", &scene.sim.code("ann"))]);
+    let token = authorized.token().unwrap();
+    let next_door = scene.gateway.client(NEIGHBOUR);
+    for action in ["user", "login", "logout"] {
+        next_door.with(token).call(action, &[("method", "profile"), ("name", "x")]).is(401, "session_expired");
+    }
+    ann.call("user", &[]).ok();
+
+    let code = scene.sim.code("ann");
+    next_door.call("openid", &[("code", &code)]).is(200, "invalid_code");
+    let there = next_door.call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]);
+    assert_eq!(there.ok()["user"], Value::Null);
+
+    scene.add_user(TENANT, "shared", "Ann", "annes-password");
+    let login = [("method", "password"), ("account", "shared"), ("password", "annes-password")];
+    next_door.with(there.token().unwrap()).call("login", &login).is(200, "bad_credentials");
+}

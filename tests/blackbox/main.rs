@@ -1,0 +1,61 @@
+//! The gateway seen from outside: the real binary with its plugins, spoken to over sockets, beside a simulated WeChat and
+//! real stores.
+//!
+//! One room per topic; each says at its head what belongs there. Whatever room a test is in: every answer is held to the
+//! contract's envelope, and at its end the gateway's log is searched for every secret that passed through it.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at its first surprise")]
+
+mod attempts;
+mod bad_input;
+mod clients;
+mod command_line;
+mod contract;
+mod crash;
+mod exchange;
+mod hanging_up;
+mod login;
+mod login_service;
+mod outages;
+mod scene;
+mod stopping;
+mod tenants;
+
+/// One test per promise and kind of store: `with_each_store!(room, [promises])`.
+macro_rules! with_each_store {
+    ($room:ident, $promises:tt) => {
+        with_each_store!(@ $room, embedded, Embedded, $promises);
+        with_each_store!(@ $room, redis, Redis, $promises);
+        with_each_store!(@ $room, postgres, Postgres, $promises);
+        with_each_store!(@ $room, redis_and_postgres, Both, $promises);
+    };
+    (@ $room:ident, $name:ident, $kind:ident, [$($promise:ident),* $(,)?]) => {
+        mod $name {
+            $(
+                #[test]
+                fn $promise() {
+                    crate::$room::$promise(crate::scene::Stores::$kind);
+                }
+            )*
+        }
+    };
+}
+
+mod login_with {
+    with_each_store!(
+        login,
+        [
+            an_unbound_openid_logs_in_once_and_from_then_on_by_itself,
+            the_same_phone_number_is_the_same_account,
+            a_password_binds_the_account_that_exists,
+            the_tenants_own_login_service_decides,
+            logging_out_ends_the_session_and_keeps_the_binding_unless_told,
+            an_account_has_several_openids_and_all_see_its_changes,
+            logins_raced_make_one_account,
+            tenants_share_nothing,
+        ]
+    );
+}
+
+mod exchange_with {
+    with_each_store!(exchange, [a_code_sent_twice_is_exchanged_once]);
+}

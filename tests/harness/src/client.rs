@@ -1,0 +1,187 @@
+//! A tenant's client: calls actions, and holds every answer to the contract's envelope.
+
+use crate::http::{Answer, Request, encode};
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Parameters whose values must not be logged.
+const SECRET_PARAMETERS: [&str; 4] = ["code", "phone_code", "password", "token"];
+
+/// Values that must not be in the gateway's log.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets(Arc<Mutex<BTreeSet<String>>>);
+
+impl Secrets {
+    /// Adds one. Short ones are left out: they stand in any log by chance.
+    pub fn add(&self, secret: &str) {
+        if secret.len() >= 8 {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.to_owned());
+        }
+    }
+
+    /// Fails where one of them is in `text`.
+    ///
+    /// # Panics
+    /// With the line, the secret masked.
+    pub fn assert_absent_from(&self, text: &str) {
+        for secret in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let line = text.lines().find(|line| line.contains(secret.as_str()));
+            assert!(
+                line.is_none(),
+                "a secret was logged: {}",
+                line.unwrap_or_default().replace(secret.as_str(), "***")
+            );
+        }
+    }
+}
+
+/// A mini-program of one tenant, with or without a session.
+#[derive(Clone, Debug)]
+pub struct Client {
+    addr: SocketAddr,
+    tenant: String,
+    token: Option<String>,
+    language: Option<String>,
+    secrets: Secrets,
+}
+
+/// An answer as the contract has it.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The HTTP status.
+    pub status: u16,
+    /// The sentence for people.
+    pub msg: String,
+    /// The error's word; none is success.
+    pub error: Option<String>,
+    /// The data.
+    pub data: Value,
+    /// The answer as it came.
+    pub answer: Answer,
+}
+
+impl Client {
+    pub(crate) fn new(addr: SocketAddr, tenant: &str, secrets: Secrets) -> Self {
+        Self { addr, tenant: tenant.to_owned(), token: None, language: None, secrets }
+    }
+
+    /// The same with this session.
+    pub fn with(&self, token: &str) -> Self {
+        self.secrets.add(token);
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same in this language.
+    pub fn speaking(&self, language: &str) -> Self {
+        Self { language: Some(language.to_owned()), ..self.clone() }
+    }
+
+    /// Calls an action with a form.
+    ///
+    /// # Panics
+    /// Where the answer is missing or no envelope.
+    pub fn call(&self, action: &str, fields: &[(&str, &str)]) -> Envelope {
+        self.try_call(action, fields).expect("an answer")
+    }
+
+    /// As [`Client::call`], where the gateway may not be there.
+    ///
+    /// # Errors
+    /// Where no whole answer came.
+    pub fn try_call(&self, action: &str, fields: &[(&str, &str)]) -> std::io::Result<Envelope> {
+        for (_, value) in fields.iter().filter(|(name, _)| SECRET_PARAMETERS.contains(name)) {
+            self.secrets.add(value);
+        }
+        self.try_send(&Request::post(self.target(action)).form(fields))
+    }
+
+    /// The URL of an action, with `f` and `a` in its query.
+    pub fn target(&self, action: &str) -> String {
+        format!("/srv/?{}", encode(&[("f", &self.tenant), ("a", action)]))
+    }
+
+    /// Sends a request with this client's session and language.
+    ///
+    /// # Panics
+    /// Where the answer is missing or no envelope.
+    pub fn send(&self, request: &Request) -> Envelope {
+        self.try_send(request).expect("an answer")
+    }
+
+    /// As [`Client::send`], where the gateway may not be there.
+    ///
+    /// # Errors
+    /// Where no whole answer came.
+    pub fn try_send(&self, request: &Request) -> std::io::Result<Envelope> {
+        let mut request = request.clone();
+        if let Some(token) = &self.token {
+            request = request.bearer(token);
+        }
+        if let Some(language) = &self.language {
+            request = request.header("Accept-Language", language);
+        }
+        let envelope = Envelope::of(request.send(self.addr)?);
+        if let Some(token) = envelope.token() {
+            self.secrets.add(token);
+        }
+        Ok(envelope)
+    }
+}
+
+impl Envelope {
+    /// Reads an answer.
+    ///
+    /// # Panics
+    /// Where it is not as the contract says.
+    pub fn of(answer: Answer) -> Self {
+        let told = || format!("{} {:?}\n{}", answer.status, answer.headers, answer.text());
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|e| panic!("no JSON ({e}): {}", told()));
+        let content = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
+        assert!(content.starts_with("application/json"), "not told as JSON: {}", told());
+        assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "no X-Request-Id: {}", told());
+        let fields = body.as_object().unwrap_or_else(|| panic!("no object: {}", told()));
+        let error = fields.get("error").map(|e| e.as_str().unwrap_or_else(|| panic!("error: {}", told())).to_owned());
+        let code = fields.get("code").and_then(Value::as_i64);
+        assert_eq!(code, Some(i64::from(error.is_none())), "code and error don't agree: {}", told());
+        let msg = fields.get("msg").and_then(Value::as_str).filter(|m| !m.is_empty());
+        let msg = msg.unwrap_or_else(|| panic!("no msg: {}", told())).to_owned();
+        let data = fields.get("data").filter(|d| d.is_object()).unwrap_or_else(|| panic!("no data: {}", told()));
+        let known = ["code", "msg", "data", "error"];
+        assert!(fields.keys().all(|k| known.contains(&k.as_str())), "more than an envelope: {}", told());
+        assert!(error.is_some() || answer.status == 200, "success is 200: {}", told());
+        Self { status: answer.status, msg, error, data: data.clone(), answer }
+    }
+
+    /// The data of a success.
+    ///
+    /// # Panics
+    /// Where it is a failure.
+    pub fn ok(&self) -> &Value {
+        assert!(self.error.is_none(), "{} {}", self.status, self.answer.text());
+        &self.data
+    }
+
+    /// Holds it to be this failure.
+    ///
+    /// # Panics
+    /// Where it is another, or none.
+    pub fn is(&self, status: u16, word: &str) -> &Self {
+        let got = (self.status, self.error.as_deref());
+        assert_eq!(got, (status, Some(word)), "{}", self.answer.text());
+        self
+    }
+
+    /// The session's token, where there is one.
+    pub fn token(&self) -> Option<&str> {
+        self.data.pointer("/session/token")?.as_str()
+    }
+
+    /// The id of the user, where there is one.
+    pub fn user_id(&self) -> Option<i64> {
+        self.data.pointer("/user/id")?.as_i64()
+    }
+}

@@ -1,0 +1,387 @@
+//! The gateway as users run it: the real binary in a folder of its own, with its config, tenants and plugins.
+
+use crate::{
+    client::{Client, Secrets},
+    http::{Answer, Request},
+    process::{PATIENCE, Process, free_port, loopback, wait_until},
+};
+use std::{
+    fs,
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// The Cargo package to build where the binary is missing.
+const PACKAGE: &str = "menlou (a Cargo package of this workspace)";
+
+/// How a gateway is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Tenants by name, each with its file.
+    pub tenants: Vec<(String, String)>,
+    /// Settings by dotted name, each with its value as TOML: `("server.max_body", "\"1KiB\"")`.
+    pub settings: Vec<(String, String)>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+    /// Leaves the folder of plugins empty.
+    pub without_plugins: bool,
+}
+
+impl Setup {
+    /// Adds a tenant.
+    pub fn tenant(mut self, name: &str, file: impl Into<String>) -> Self {
+        self.tenants.push((name.to_owned(), file.into()));
+        self
+    }
+
+    /// Adds a setting, its value as TOML.
+    pub fn setting(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A running gateway. It ends when dropped; then its log is searched for every secret that passed through its
+/// [`Client`]s, and a find fails the test.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Option<Process>,
+    home: Home,
+    addr: SocketAddr,
+    admin: SocketAddr,
+    secrets: Secrets,
+}
+
+impl Gateway {
+    /// Starts one and waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// When it doesn't start; the text has its log.
+    pub fn start(setup: Setup) -> Self {
+        let gateway = Self::launch(setup);
+        gateway.wait_until_ready();
+        gateway
+    }
+
+    /// Starts one and waits until it is up, ready or not.
+    ///
+    /// # Panics
+    /// When it doesn't start; the text has its log.
+    pub fn launch(setup: Setup) -> Self {
+        let home = Home::new(setup);
+        let mut gateway = Self {
+            process: None,
+            home,
+            addr: loopback(free_port()),
+            admin: loopback(free_port()),
+            secrets: Secrets::default(),
+        };
+        gateway.restart_unready();
+        gateway
+    }
+
+    /// Waits until `/readyz` answers 200.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn wait_until_ready(&self) {
+        wait_until("a ready gateway", &self.home.log(), || self.admin("/readyz").is_ok_and(|a| a.status == 200));
+    }
+
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// A client of a tenant, without a session.
+    pub fn client(&self, tenant: &str) -> Client {
+        Client::new(self.addr, tenant, self.secrets.clone())
+    }
+
+    /// The values that must never be in the log.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Asks the admin port.
+    ///
+    /// # Errors
+    /// Where nobody answers.
+    pub fn admin(&self, path: &str) -> std::io::Result<Answer> {
+        Request::new("GET", path).send(self.admin)
+    }
+
+    /// `/readyz`, whatever its status.
+    ///
+    /// # Panics
+    /// When it is no JSON.
+    pub fn readiness(&self) -> (u16, serde_json::Value) {
+        let answer = self.admin("/readyz").expect("an answer of /readyz");
+        (answer.status, serde_json::from_slice(&answer.body).expect("JSON"))
+    }
+
+    /// What it has written so far, over all its restarts.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.log()).unwrap_or_default()
+    }
+
+    /// The folder with its tenants' files.
+    pub fn tenants(&self) -> PathBuf {
+        self.home.tenants()
+    }
+
+    /// The folder with its plugins.
+    pub fn plugins(&self) -> PathBuf {
+        self.home.plugins()
+    }
+
+    /// Writes a tenant's file as editors do: beside it, then renamed.
+    pub fn write_tenant(&self, name: &str, file: &str) {
+        self.home.write_tenant(name, file);
+    }
+
+    /// Takes a tenant's file away.
+    pub fn remove_tenant(&self, name: &str) {
+        fs::remove_file(self.tenants().join(format!("{name}.toml"))).expect("the tenant's file");
+    }
+
+    /// Whether the process is there.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Sends it SIGKILL, from any thread; [`Gateway::restart`] then clears up.
+    pub fn kill_now(&self) {
+        if let Some(process) = &self.process {
+            process.kill_now();
+        }
+    }
+
+    /// Sends it SIGTERM, without waiting.
+    pub fn ask_to_end(&self) {
+        if let Some(process) = &self.process {
+            process.ask_to_end();
+        }
+    }
+
+    /// Sends it SIGTERM, waits, and gives how it ended.
+    ///
+    /// # Panics
+    /// When it does not end, or was not running.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.process.take().expect("a running gateway").terminate()
+    }
+
+    /// Starts it anew, on the same ports with the same folder, and waits until it is ready.
+    pub fn restart(&mut self) {
+        self.restart_unready();
+        self.wait_until_ready();
+    }
+
+    /// Runs another command of the same binary with the same config and environment.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        self.home.command(arguments, b"")
+    }
+
+    /// As [`Gateway::command`], with this standard input.
+    pub fn command_given(&self, arguments: &[&str], input: &str) -> Output {
+        self.home.command(arguments, input.as_bytes())
+    }
+
+    /// Makes an account with a password, by `menlou user add`.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn add_user(&self, tenant: &str, account: &str, name: &str, password: &str) {
+        self.secrets.add(password);
+        let arguments = ["user", "add", "--tenant", tenant, "--account", account, "--name", name];
+        let output = self.command_given(&arguments, password);
+        assert!(output.status.success(), "user add: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn restart_unready(&mut self) {
+        self.kill();
+        let deadline = Instant::now() + PATIENCE;
+        let mut process = self.spawn();
+        while self.admin("/healthz").is_err() {
+            if !process.is_running() {
+                // A port that was free a moment ago may be another's by now.
+                let log = self.log();
+                let taken = log.contains("in use") && Instant::now() < deadline;
+                assert!(taken, "the gateway ended:\n{log}");
+                (self.addr, self.admin) = (loopback(free_port()), loopback(free_port()));
+                process = self.spawn();
+            }
+            assert!(Instant::now() < deadline, "the gateway is not up within {PATIENCE:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.process = Some(process);
+    }
+
+    fn spawn(&self) -> Process {
+        let mut command = self.home.prepare();
+        command.env("MENLOU_SERVER__LISTEN", self.addr.to_string());
+        command.env("MENLOU_ADMIN__LISTEN", self.admin.to_string());
+        Process::start(command.args(["run", "--config"]).arg(self.home.config()), &self.home.log(), PACKAGE)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.kill();
+        if !std::thread::panicking() {
+            self.secrets.assert_absent_from(&self.log());
+        } else {
+            eprintln!("--- the gateway's log ---\n{}", self.log());
+        }
+    }
+}
+
+/// A folder with what a gateway needs, where no gateway runs yet.
+#[derive(Debug)]
+pub struct Home {
+    folder: TempDir,
+    env: Vec<(String, String)>,
+}
+
+impl Home {
+    /// Writes everything.
+    pub fn new(setup: Setup) -> Self {
+        let folder = TempDir::with_prefix("menlou-gateway-").expect("a temporary folder");
+        let home = Self { folder, env: setup.env };
+        for folder in [home.tenants(), home.plugins()] {
+            fs::create_dir(folder).expect("a folder");
+        }
+        let line = |(name, value): &(String, String)| format!("{name} = {value}\n");
+        let config: String = setup.settings.iter().map(line).collect();
+        fs::write(home.config(), format!("plugins.dir = \"plugins\"\n{config}")).expect("the config");
+        for (name, file) in &setup.tenants {
+            home.write_tenant(name, file);
+        }
+        if !setup.without_plugins {
+            for name in ["openid", "account"] {
+                place(&library(name), &home.plugins().join(format!("{name}.so")));
+            }
+        }
+        home
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The config's path.
+    pub fn config(&self) -> PathBuf {
+        self.path().join("menlou.toml")
+    }
+
+    /// The folder with its tenants' files.
+    pub fn tenants(&self) -> PathBuf {
+        self.path().join("tenants")
+    }
+
+    /// The folder with its plugins.
+    pub fn plugins(&self) -> PathBuf {
+        self.path().join("plugins")
+    }
+
+    /// Writes a tenant's file as editors do: beside it, then renamed.
+    pub fn write_tenant(&self, name: &str, file: &str) {
+        let draft = self.tenants().join(format!(".{name}.toml.new"));
+        fs::write(&draft, file).expect("a tenant's file");
+        fs::rename(draft, self.tenants().join(format!("{name}.toml"))).expect("a tenant's file");
+    }
+
+    /// Runs a command with this config.
+    ///
+    /// # Panics
+    /// When there is no binary.
+    pub fn command(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = self.prepare();
+        command.args(arguments).arg("--config").arg(self.config());
+        run(&mut command, input)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path().join("log")
+    }
+
+    /// The binary with this folder's environment and nothing else that could change what it does.
+    fn prepare(&self) -> Command {
+        let mut command = binary();
+        // Variables of whoever runs the tests are none of the gateway's.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MENLOU_") {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(self.path()).env("MENLOU_LANG", "en");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// The gateway's binary, without any arguments.
+///
+/// # Panics
+/// When it is not built: tests of the package `menlou` have it built by Cargo.
+pub fn binary() -> Command {
+    let path = artifacts().join("menlou");
+    assert!(path.exists(), "{} is missing: cargo build -p menlou", path.display());
+    Command::new(path)
+}
+
+/// Runs a command to its end, with this on its standard input.
+///
+/// # Panics
+/// When it can't be started.
+pub fn run(command: &mut Command, input: &[u8]) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command");
+    if let Some(mut stdin) = child.stdin.take() {
+        // It need not read it.
+        let _ = stdin.write_all(input);
+    }
+    child.wait_with_output().expect("the command's output")
+}
+
+/// The library of a first-party plugin, as Cargo built it.
+///
+/// # Panics
+/// When it is not built: tests of the package `menlou` have it built by Cargo.
+pub fn library(name: &str) -> PathBuf {
+    let path = artifacts().join("deps").join(format!("libmenlou_{name}.so"));
+    assert!(path.exists(), "{} is missing: cargo build -p menlou-{name}", path.display());
+    path
+}
+
+/// `target/<profile>`: the test executables stand in its folder `deps`.
+fn artifacts() -> PathBuf {
+    let own = std::env::current_exe().expect("the test's own path");
+    own.parent().and_then(Path::parent).expect("target/<profile>").to_owned()
+}
+
+/// Hard-linked where that is possible; a copy otherwise.
+fn place(from: &Path, to: &Path) {
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to).expect("a copy of the plugin");
+    }
+}

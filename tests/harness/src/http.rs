@@ -1,0 +1,176 @@
+//! A small blocking HTTP/1.1 client: requests as they should be, and bytes as they should not.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// How long an answer may take. Generous: what has to be fast is measured by the test that says so.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A request to be sent.
+#[derive(Clone, Debug)]
+pub struct Request {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+}
+
+/// An answer that came.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers, their names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A request without body.
+    pub fn new(method: &str, target: impl Into<String>) -> Self {
+        Self { method: method.into(), target: target.into(), headers: Vec::new(), body: None }
+    }
+
+    /// A POST, without body so far.
+    pub fn post(target: impl Into<String>) -> Self {
+        Self::new("POST", target)
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds the session's token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
+    }
+
+    /// Gives it a body.
+    pub fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { body: Some(body.into()), ..self.header("Content-Type", content_type) }
+    }
+
+    /// Gives it a form as body.
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        self.body("application/x-www-form-urlencoded", encode(fields))
+    }
+
+    /// Gives it JSON as body.
+    pub fn json(self, value: &serde_json::Value) -> Self {
+        self.body("application/json", value.to_string())
+    }
+
+    /// The bytes that go over the wire. The server is asked to close behind its answer.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", self.method, self.target);
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        if let Some(body) = &self.body {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        let mut bytes = (head + "\r\n").into_bytes();
+        bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
+        bytes
+    }
+
+    /// Sends it and reads the answer.
+    ///
+    /// # Errors
+    /// Where there is no connection, or no whole answer within [`PATIENCE`].
+    pub fn send(&self, to: SocketAddr) -> io::Result<Answer> {
+        speak(to, &self.bytes())
+    }
+}
+
+/// Sends bytes, whatever they are, and reads one answer.
+///
+/// # Errors
+/// Where there is no connection, or no whole answer within [`PATIENCE`].
+pub fn speak(to: SocketAddr, bytes: &[u8]) -> io::Result<Answer> {
+    let mut stream = connect(to)?;
+    // A server that has seen enough answers and closes; what counts is the answer.
+    let _ = stream.write_all(bytes);
+    read(&mut stream)
+}
+
+/// Sends bytes and hangs up without waiting for the answer.
+///
+/// # Errors
+/// Where there is no connection.
+pub fn hang_up_after(to: SocketAddr, bytes: &[u8], wait: Duration) -> io::Result<()> {
+    let mut stream = connect(to)?;
+    stream.write_all(bytes)?;
+    std::thread::sleep(wait);
+    stream.shutdown(Shutdown::Both)
+}
+
+/// A connection with deadlines.
+///
+/// # Errors
+/// Where nobody listens.
+pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Reads one answer; it ends where its `Content-Length` says, or where the connection does.
+///
+/// # Errors
+/// Where it is none, is cut off, or does not come.
+pub fn read(stream: &mut impl Read) -> io::Result<Answer> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        if let Some(answer) = parse(&bytes, false) {
+            return Ok(answer);
+        }
+        match stream.read(&mut chunk)? {
+            0 => break,
+            n => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+        }
+    }
+    let said = || format!("no whole answer: {:?}", String::from_utf8_lossy(&bytes));
+    parse(&bytes, true).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, said()))
+}
+
+/// Names and values as they stand in a query or form.
+pub fn encode(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+impl Answer {
+    /// The first header of this name (given in lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|h| h.0 == name).map(|h| h.1.as_str())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+fn parse(bytes: &[u8], closed: bool) -> Option<Answer> {
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let header = |line: &str| line.split_once(':').map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()));
+    let headers: Vec<_> = lines.filter_map(header).collect();
+    let body = bytes.get(end + 4..)?;
+    let answer = |body: &[u8]| Answer { status, headers: headers.clone(), body: body.to_vec() };
+    match headers.iter().find(|h| h.0 == "content-length") {
+        Some((_, length)) => body.get(..length.parse().ok()?).map(answer),
+        None => closed.then(|| answer(body)),
+    }
+}
