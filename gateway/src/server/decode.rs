@@ -3,7 +3,7 @@
 mod form;
 mod object;
 
-use super::Found;
+use super::{Found, request_id};
 use crate::{
     call::{Call, MAX_NAME, Params, Token},
     config::{server::Server, tenant::is_name},
@@ -54,7 +54,7 @@ impl Asked {
     pub fn of(headers: &HeaderMap) -> Self {
         let language = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
         Self {
-            id: super::request_id::of(headers.get("x-request-id").map(|v| v.as_bytes())),
+            id: request_id::of(headers.get(request_id::X_REQUEST_ID).map(|v| v.as_bytes())),
             language: language.map(Language::from_accept_language).unwrap_or_default(),
         }
     }

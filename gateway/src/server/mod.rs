@@ -78,7 +78,7 @@ async fn serve_call(
 #[derive(Default)]
 struct Found {
     tenant: Option<Arc<Tenant>>,
-    action: Option<String>,
+    switched: Option<Arc<Switched>>,
 }
 
 impl Found {
@@ -89,20 +89,16 @@ impl Found {
 
     fn action(&mut self, tenant: &Tenant, name: &str) -> Result<Arc<crate::action::Action>> {
         let switched = tenant.action(name).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
-        self.action = Some(name.to_owned());
+        self.switched = Some(switched.clone());
         switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))
     }
 
     fn names(&self) -> (&str, &str) {
-        (self.tenant.as_ref().map_or("", |t| &t.name), self.action.as_deref().unwrap_or_default())
-    }
-
-    fn switched(&self) -> Option<&Switched> {
-        self.tenant.as_ref()?.action(self.action.as_deref()?)
+        (self.tenant.as_ref().map_or("", |t| &t.name), self.switched.as_ref().map_or("", |s| &s.name))
     }
 
     fn count(&self, error: Option<&Error>, took: Duration) {
-        if let Some(switched) = self.switched() {
+        if let Some(switched) = &self.switched {
             switched.calls.increment(1);
             switched.seconds.record(took);
         }
