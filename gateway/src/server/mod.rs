@@ -39,20 +39,20 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// One request, from its head to its answer: decode → tenant → action (who may call, the plugin) → encode. The layers
 /// around it (panic, load, see [`layers`]) make an answer where this can't.
-async fn walk(traffic: Arc<Traffic>, asked: Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
+async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
-    let outcome = serve_call(&traffic, &asked, request, remote, &mut found).await;
+    let outcome = serve_call(traffic, asked, request, remote, &mut found).await;
     let answer = match &outcome {
-        Ok(reply) => encode::reply(reply, &asked),
-        Err(error) => encode::error(error, &asked),
+        Ok(reply) => encode::reply(reply, asked),
+        Err(error) => encode::error(error, asked),
     };
     let took = began.elapsed();
     found.count(outcome.as_ref().err(), took);
     if traffic.access_log {
-        log(&found, &asked, &outcome, took, remote);
+        log(&found, asked, &outcome, took, remote);
     } else if let Err(error) = &outcome {
-        log_cause(&found, &asked, error);
+        log_cause(&found, asked, error);
     }
     answer
 }
