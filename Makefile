@@ -35,8 +35,10 @@ check:
 fmt:
 	$(CARGO) fmt --all
 
+# ARGS, such as --keep: see tests/benches/README.md.
 bench: build
-	$(CARGO) bench --locked -p menlou --bench cost -- $(ARGS)
+	$(CARGO) build --release --locked -p menlou-benches -p menlou-empty
+	$(RELEASE)/menlou-benches $(ARGS)
 
 # Servers that the tests start by themselves, and the test runner.
 tools:

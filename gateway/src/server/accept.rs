@@ -1,10 +1,6 @@
 //! Connections: taken up, bounded in number, and drained when the gateway stops.
 
-use super::{
-    Traffic,
-    layers::{self, Bounded},
-    refusal::Enveloped,
-};
+use super::{Traffic, layers::Bounded, refusal::Enveloped};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -28,7 +24,7 @@ pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Futu
         .max_buf_size(limits.max_header_bytes.bytes());
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let draining = GracefulShutdown::new();
-    let bounded = layers::bounded(traffic);
+    let bounded = Bounded::new(traffic);
     let open = metrics::gauge!("menlou_connections");
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -36,8 +32,8 @@ pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Futu
             () = &mut stop => break,
             next = next(&listener, &places) => next,
         };
-        let bounded: Bounded = bounded.clone();
-        let service = service_fn(move |request| layers::answer(bounded.clone(), request, remote.ip()));
+        let bounded = bounded.clone();
+        let service = service_fn(move |request| bounded.clone().answer(request, remote.ip()));
         let connection = draining.watch(http.serve_connection(Enveloped::new(TokioIo::new(stream)), service));
         let open = open.clone();
         tokio::spawn(async move {

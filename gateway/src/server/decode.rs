@@ -3,7 +3,7 @@
 mod form;
 mod object;
 
-use super::Found;
+use super::{Found, request_id};
 use crate::{
     call::{Call, MAX_NAME, Params, Token},
     config::{server::Server, tenant::is_name},
@@ -17,7 +17,6 @@ use http::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
-use serde_json::Value;
 use std::{
     net::IpAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -54,7 +53,7 @@ impl Asked {
     pub fn of(headers: &HeaderMap) -> Self {
         let language = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
         Self {
-            id: super::request_id::of(headers.get("x-request-id").map(|v| v.as_bytes())),
+            id: request_id::of(headers.get(request_id::X_REQUEST_ID).map(|v| v.as_bytes())),
             language: language.map(Language::from_accept_language).unwrap_or_default(),
         }
     }
@@ -71,10 +70,16 @@ pub fn address(uri: &Uri) -> Result<Address> {
     if !matches!(path, "/srv" | "/srv/") && !path.starts_with("/srv/") {
         return Err(Error::new(&words::NOT_FOUND));
     }
-    form::read(query.as_bytes(), &mut params)?;
+    let query = query.as_bytes();
     let (tenant, action) = match path.strip_prefix("/srv/").unwrap_or_default() {
-        "" => (take(&mut params, "f")?, take(&mut params, "a")?),
+        "" => {
+            let mut apart = [("f", None), ("a", None)];
+            form::read(query, &mut params, &mut apart)?;
+            let [tenant, action] = apart;
+            (given(tenant)?, given(action)?)
+        }
         rest => {
+            form::read(query, &mut params, &mut [])?;
             let mut parts = rest.split('/');
             match (parts.next(), parts.next(), parts.next()) {
                 (Some(tenant), Some(action), None) => (tenant.to_owned(), action.to_owned()),
@@ -122,7 +127,7 @@ where
     }
     let mut own = Params::new();
     match media_type(&head.headers)? {
-        MediaType::Form => form::read(&bytes, &mut own)?,
+        MediaType::Form => form::read(&bytes, &mut own, &mut [])?,
         MediaType::Json => json(&bytes, &mut own)?,
     }
     // Where a request goes is said by its URL alone.
@@ -242,9 +247,9 @@ fn present(params: &mut Params) -> Result<()> {
     }
 }
 
-fn take(params: &mut Params, name: &str) -> Result<String> {
-    match params.as_map_mut().remove(name) {
-        Some(Value::String(value)) if !value.is_empty() => Ok(value),
+fn given((name, value): form::Apart) -> Result<String> {
+    match value {
+        Some(value) if !value.is_empty() => Ok(value),
         _ => Err(Error::new(&words::MISSING_PARAMETER)
             .saying(Text::new(format!("缺少参数 {name}"), format!("The parameter {name} is missing.")))),
     }

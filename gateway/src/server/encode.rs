@@ -1,6 +1,6 @@
 //! From a reply or an error to an HTTP response: the only place where a status and the envelope are written.
 
-use super::{Answer, decode::Asked};
+use super::{Answer, decode::Asked, request_id::X_REQUEST_ID};
 use crate::{
     call::Reply,
     error::Error,
@@ -8,7 +8,7 @@ use crate::{
 };
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -63,9 +63,9 @@ fn response(status: u16, body: Vec<u8>, asked: &Asked) -> Answer {
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(CACHE_CONTROL, NO_STORE);
     if let Ok(id) = HeaderValue::from_str(&asked.id) {
-        headers.insert("x-request-id", id);
+        headers.insert(X_REQUEST_ID, id);
     }
-    headers.insert("content-language", language(asked.language));
+    headers.insert(CONTENT_LANGUAGE, language(asked.language));
     response
 }
 

@@ -39,20 +39,20 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// One request, from its head to its answer: decode → tenant → action (who may call, the plugin) → encode. The layers
 /// around it (panic, load, see [`layers`]) make an answer where this can't.
-async fn walk(traffic: Arc<Traffic>, asked: Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
+async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
-    let outcome = serve_call(&traffic, &asked, request, remote, &mut found).await;
+    let outcome = serve_call(traffic, asked, request, remote, &mut found).await;
     let answer = match &outcome {
-        Ok(reply) => encode::reply(reply, &asked),
-        Err(error) => encode::error(error, &asked),
+        Ok(reply) => encode::reply(reply, asked),
+        Err(error) => encode::error(error, asked),
     };
     let took = began.elapsed();
     found.count(outcome.as_ref().err(), took);
     if traffic.access_log {
-        log(&found, &asked, &outcome, took, remote);
+        log(&found, asked, &outcome, took, remote);
     } else if let Err(error) = &outcome {
-        log_cause(&found, &asked, error);
+        log_cause(&found, asked, error);
     }
     answer
 }
@@ -78,7 +78,7 @@ async fn serve_call(
 #[derive(Default)]
 struct Found {
     tenant: Option<Arc<Tenant>>,
-    action: Option<String>,
+    switched: Option<Arc<Switched>>,
 }
 
 impl Found {
@@ -89,20 +89,16 @@ impl Found {
 
     fn action(&mut self, tenant: &Tenant, name: &str) -> Result<Arc<crate::action::Action>> {
         let switched = tenant.action(name).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
-        self.action = Some(name.to_owned());
+        self.switched = Some(switched.clone());
         switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))
     }
 
     fn names(&self) -> (&str, &str) {
-        (self.tenant.as_ref().map_or("", |t| &t.name), self.action.as_deref().unwrap_or_default())
-    }
-
-    fn switched(&self) -> Option<&Switched> {
-        self.tenant.as_ref()?.action(self.action.as_deref()?)
+        (self.tenant.as_ref().map_or("", |t| &t.name), self.switched.as_ref().map_or("", |s| &s.name))
     }
 
     fn count(&self, error: Option<&Error>, took: Duration) {
-        if let Some(switched) = self.switched() {
+        if let Some(switched) = &self.switched {
             switched.calls.increment(1);
             switched.seconds.record(took);
         }

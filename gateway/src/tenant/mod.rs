@@ -18,11 +18,13 @@ use std::{collections::HashMap, sync::Arc};
 pub struct Tenant {
     /// The `f` of its requests.
     pub name: String,
-    actions: HashMap<String, Switched>,
+    actions: HashMap<String, Arc<Switched>>,
 }
 
 /// An action that a tenant has switched on.
 pub struct Switched {
+    /// The `a` of its requests.
+    pub name: String,
     /// The action; `None` where its plugin is missing or broken.
     pub action: Option<Arc<Action>>,
     /// Calls of this action.
@@ -47,17 +49,18 @@ impl Tenant {
             // The labels come from configuration, never from a request, so they are few.
             let labels = [("tenant", name.clone()), ("action", action.clone())];
             let switched = Switched {
+                name: action.clone(),
                 action: configured.map(|c| Arc::new(c.serve(scope.clone()))),
                 calls: counter!("menlou_calls_total", &labels),
                 seconds: histogram!("menlou_call_seconds", &labels),
             };
-            (action, switched)
+            (action, Arc::new(switched))
         };
         Self { actions: actions.into_iter().map(switch).collect(), name: name.clone() }
     }
 
     /// The action of this name, if it is switched on.
-    pub fn action(&self, name: &str) -> Option<&Switched> {
+    pub fn action(&self, name: &str) -> Option<&Arc<Switched>> {
         self.actions.get(name)
     }
 }

@@ -13,8 +13,11 @@ use std::borrow::Cow;
 /// No request has more parameters.
 const MAX_PARAMS: usize = 64;
 
-/// Reads `name=value&…` into `params`, where nothing of it may stand yet.
-pub fn read(text: &[u8], params: &mut Params) -> Result<()> {
+/// A name whose value is kept apart from the parameters.
+pub type Apart = (&'static str, Option<String>);
+
+/// Reads `name=value&…` into `params`, where nothing of it may stand yet; what is named in `apart` goes there instead.
+pub fn read(text: &[u8], params: &mut Params, apart: &mut [Apart]) -> Result<()> {
     for pair in text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
         let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
         let name = decode(&pair[..at])?;
@@ -22,6 +25,13 @@ pub fn read(text: &[u8], params: &mut Params) -> Result<()> {
             return Err(bad_name(name.len()));
         }
         let value = decode(pair.get(at + 1..).unwrap_or_default())?;
+        if let Some((name, place)) = apart.iter_mut().find(|(wanted, _)| *wanted == name) {
+            match place {
+                None => *place = Some(value.into_owned()),
+                Some(_) => return Err(repeated(name)),
+            }
+            continue;
+        }
         if params.as_map().len() >= MAX_PARAMS {
             return Err(bad("参数过多，至多 64 个", "There are too many parameters: 64 at most."));
         }
@@ -34,6 +44,10 @@ pub fn read(text: &[u8], params: &mut Params) -> Result<()> {
 }
 
 fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    let wrong = |_| bad("有一个参数不是 UTF-8 编码", "A parameter is not encoded as UTF-8.");
+    if !bytes.iter().any(|b| matches!(b, b'+' | b'%')) {
+        return std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(wrong);
+    }
     let spaced: Cow<'_, [u8]> = match bytes.contains(&b'+') {
         true => bytes.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect::<Vec<_>>().into(),
         false => bytes.into(),
@@ -42,7 +56,7 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
         Cow::Borrowed(bytes) => percent_decode(bytes).decode_utf8(),
         Cow::Owned(ref bytes) => percent_decode(bytes).decode_utf8().map(|text| Cow::Owned(text.into_owned())),
     };
-    decoded.map_err(|_| bad("有一个参数不是 UTF-8 编码", "A parameter is not encoded as UTF-8."))
+    decoded.map_err(wrong)
 }
 
 fn repeated(name: &str) -> Error {
@@ -61,7 +75,7 @@ mod tests {
 
     fn pairs(text: &[u8]) -> std::result::Result<Value, String> {
         let mut params = Params::new();
-        match read(text, &mut params) {
+        match read(text, &mut params, &mut []) {
             Ok(()) => Ok(params.as_json().clone()),
             Err(e) => Err(e.word().to_owned()),
         }
@@ -74,6 +88,15 @@ mod tests {
             Ok(serde_json::json!({ "a": "1", "b": "安", "c": "x y", "d": "", "e": "+" }))
         );
         assert_eq!(pairs(b"a=%2541"), Ok(serde_json::json!({ "a": "%41" })));
+    }
+
+    #[test]
+    fn what_is_named_apart_is_no_parameter() {
+        let (mut params, mut apart) = (Params::new(), [("f", None), ("a", None)]);
+        read(b"f=x&b=1&a=%E5%AE%89", &mut params, &mut apart).unwrap();
+        assert_eq!(params.as_json(), &serde_json::json!({ "b": "1" }));
+        assert_eq!(apart, [("f", Some("x".to_owned())), ("a", Some("安".to_owned()))]);
+        assert!(read(b"f=y", &mut params, &mut apart).is_err());
     }
 
     #[test]

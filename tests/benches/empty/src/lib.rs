@@ -1,0 +1,12 @@
+//! The action `empty`: no parameters, no settings, `{}` as its data, for whoever calls.
+
+use menlou_plugin::prelude::*;
+
+async fn empty(_: &Call, (): ()) -> Result<()> {
+    Ok(())
+}
+
+menlou_plugin::plugin! {
+    name: "empty",
+    actions: [Action::new("empty", empty).title("空", "Empty")],
+}

@@ -1,0 +1,174 @@
+//! The plugin border by itself: the empty action called in this process, against the same work linked in.
+
+use bytes::Bytes;
+use clap::Parser;
+use http::{HeaderMap, Method};
+use menlou::{
+    action::{Action, Configured, Library, Scope, Services},
+    call::{Call, Params, Reply},
+    platform::{
+        exchange::Exchanges,
+        http::Http,
+        wechat::{BASE_URL, Wechat, WechatAccount},
+    },
+    policy::attempts::Limits,
+    store::{Settings, Stores},
+    text::Language,
+};
+use std::{
+    error::Error,
+    future::Future,
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+use tokio::sync::Semaphore;
+
+/// Calls in each round, each way.
+const CALLS: u64 = 200_000;
+/// Rounds, the two ways in turn, and loading before each; an odd number.
+const ROUNDS: usize = 9;
+/// A plugin's file that was written to more recently is waited for.
+const YOUNG: Duration = Duration::from_millis(400);
+
+/// How the empty action is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Way {
+    /// Through the border: checked, started, polled, dropped, its answer checked and copied.
+    Plugin,
+    /// A boxed future of a function that was linked in.
+    Linked,
+}
+
+/// Measures the plugin border in one process.
+#[derive(Parser)]
+struct Arguments {
+    /// A folder with `empty.so` alone.
+    #[arg(long)]
+    plugins: PathBuf,
+    /// Only call, this way, for another program to count; otherwise measure, and write the medians as JSON.
+    #[arg(long, requires = "calls")]
+    way: Option<Way>,
+    /// How often.
+    #[arg(long, default_value_t = CALLS)]
+    calls: u64,
+}
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    std::thread::sleep(YOUNG);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let action = runtime.block_on(action(&arguments.plugins))?;
+    match arguments.way {
+        Some(way) => go(&action, way, arguments.calls),
+        None => measure(&arguments.plugins, &action),
+    }
+}
+
+fn measure(plugins: &Path, action: &Arc<Action>) -> Result<()> {
+    let (mut loads, mut linked, mut added) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        black_box(Library::load(plugins)?);
+        loads.push(start.elapsed().as_secs_f64() * 1e3);
+        let time = |way| {
+            let start = Instant::now();
+            go(action, way, CALLS).map(|()| start.elapsed().as_secs_f64() * 1e9 / CALLS as f64)
+        };
+        let (plugin, direct) = (time(Way::Plugin)?, time(Way::Linked)?);
+        linked.push(direct);
+        added.push(plugin - direct);
+    }
+    let (linked, added, load) = (median(linked), median(added), median(loads));
+    println!("{}", serde_json::json!({ "linked_ns": linked, "added_ns": added, "load_ms": load }));
+    Ok(())
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+fn go(action: &Arc<Action>, way: Way, calls: u64) -> Result<()> {
+    for _ in 0..calls {
+        let call = black_box(empty_call());
+        let reply = match way {
+            Way::Plugin => now(Box::pin(action.run(call))),
+            Way::Linked => now(linked(call)),
+        };
+        match black_box(reply) {
+            Some(Ok(reply)) if *reply.data == *b"{}" => {}
+            _ => return Err("the empty action did not answer {} at once".into()),
+        }
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn linked(call: Call) -> Pin<Box<dyn Future<Output = menlou::error::Result<Reply>> + Send>> {
+    Box::pin(async move {
+        black_box(&call);
+        Ok(Reply { data: Bytes::from_static(b"{}") })
+    })
+}
+
+/// What a future gives that need not wait.
+fn now<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    match Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+fn empty_call() -> Call {
+    Call {
+        id: "bench".into(),
+        method: Method::POST,
+        path: "/srv/".into(),
+        action: "empty".into(),
+        language: Language::Zh,
+        remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        deadline_unix_ms: u64::MAX,
+        token: None,
+        params: Params::new(),
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+    }
+}
+
+/// The empty action of a tenant with real services, none of which it asks for anything.
+async fn action(plugins: &Path) -> Result<Arc<Action>> {
+    let path = plugins.join("border.db");
+    let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix: "bench".into() }).await?;
+    let http = Http::new().map_err(|e| format!("{e:?}"))?;
+    let account = WechatAccount { appid: "wx".into(), secret: "-".into(), base_url: BASE_URL.into() };
+    let platform = Wechat::new(account, "bench", http.clone(), stores.shared.clone());
+    let attempts = Limits { per_account: 10, per_address: 200, window: Duration::from_secs(900) };
+    let services = Arc::new(Services {
+        exchanges: Exchanges::new(stores.shared.clone()),
+        stores,
+        http,
+        allow_test_openids: false,
+        attempts,
+        hashing: Arc::new(Semaphore::new(1)),
+    });
+    let scope = Scope {
+        tenant: "bench".into(),
+        session_ttl: Duration::from_secs(3600),
+        platform: Arc::new(platform),
+        services,
+    };
+    let library = Library::load(plugins)?;
+    if let Some(refused) = library.refused().first() {
+        return Err(format!("{refused:?}").into());
+    }
+    let (plugin, index) = library.find("empty", None).ok_or("there is no empty.so")?;
+    let configured = Configured::new(plugin.clone(), index, "bench", &serde_json::json!({}));
+    Ok(Arc::new(configured.map_err(|faults| format!("{faults:?}"))?.serve(Arc::new(scope))))
+}

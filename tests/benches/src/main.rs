@@ -1,0 +1,101 @@
+//! The program behind `make bench`: what a request costs in the gateway, against bare hyper, side by side in one run.
+
+mod bare;
+mod border;
+mod cores;
+mod house;
+mod load;
+mod machine;
+mod post;
+mod report;
+mod rounds;
+mod server;
+mod subject;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use std::{error::Error, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+/// What any step gives; the text is for whoever runs the benches.
+pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Measures the gateway against bare hyper. Run it from the root of the repository, after a release build.
+#[derive(Parser)]
+struct Arguments {
+    /// How many times each subject is measured, in turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long each subject is measured in each round, in seconds.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// How many kept-alive connections the load comes from.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Measure only the subjects whose name contains this, besides bare hyper.
+    #[arg(long)]
+    only: Option<String>,
+    /// Leave out what needs strace and valgrind: system calls, instructions, allocations.
+    #[arg(long)]
+    no_tools: bool,
+    /// Write the results to tests/benches/runs.
+    #[arg(long)]
+    keep: bool,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What the program starts itself as.
+#[derive(Subcommand)]
+enum Part {
+    /// Serves one answer to everything with bare hyper.
+    #[command(hide = true)]
+    Bare {
+        /// Where.
+        #[arg(long)]
+        listen: SocketAddr,
+        /// A file with the whole answer.
+        #[arg(long)]
+        answer: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.part {
+        None => bench(&arguments),
+        Some(Part::Bare { listen, answer }) => bare::serve(*listen, answer),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("menlou-benches: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(arguments: &Arguments) -> Result<()> {
+    let house = house::House::new()?;
+    let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
+    let cases: Vec<_> = subject::Case::ALL.into_iter().filter(|case| case.is_base() || wanted(case.name())).collect();
+
+    let plan = rounds::Plan {
+        rounds: arguments.rounds.max(1),
+        each: Duration::from_secs_f64(arguments.seconds),
+        connections: arguments.connections.max(1),
+    };
+    let mut rows = rounds::measure(&house, &cases, &plan)?;
+    if !arguments.no_tools {
+        tools::count(&house, &mut rows)?;
+    }
+    let border = border::measure(&house, arguments.no_tools)?;
+
+    let report = report::Report::new(house.cores.count, plan, rows, border)?;
+    println!("{report}");
+    if arguments.keep {
+        for path in report.keep()? {
+            println!("kept: {}", path.display());
+        }
+    }
+    Ok(())
+}

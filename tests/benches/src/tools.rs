@@ -1,0 +1,175 @@
+//! What repeats on a busy machine too: system calls by strace, user instructions and allocations by valgrind's DHAT.
+
+use crate::{
+    Result,
+    house::House,
+    load::Until,
+    rounds::Row,
+    server::{Server, Under},
+    subject::Case,
+};
+use menlou_harness::process::Process;
+use serde::Deserialize;
+use std::{
+    ffi::OsString,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How many requests strace watches.
+const WATCHED: u64 = 10_000;
+/// How many requests valgrind sees, once and then twice over: the difference is free of starting and stopping.
+const SEEN: u64 = 2_000;
+/// Connections of these runs; few, as valgrind runs one thread at a time.
+const CONNECTIONS: usize = 64;
+
+/// What one request takes; `None` where the tool is not there.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Counts {
+    /// System calls.
+    pub system_calls: Option<f64>,
+    /// The most frequent ones.
+    pub by_name: Vec<(String, f64)>,
+    /// Instructions in user space.
+    pub instructions: Option<f64>,
+    /// Heap blocks.
+    pub allocations: Option<f64>,
+}
+
+/// What DHAT has seen of a whole process.
+#[derive(Clone, Copy)]
+pub struct Seen {
+    pub instructions: u64,
+    pub allocations: u64,
+}
+
+/// Counts for every row.
+pub fn count(house: &House, rows: &mut [Row]) -> Result<()> {
+    let (strace, valgrind) = (is_there("strace"), is_there("valgrind"));
+    for row in rows {
+        eprintln!("counting: {}", row.case.name());
+        if strace {
+            (row.counts.system_calls, row.counts.by_name) = system_calls(house, row.case)?;
+        }
+        if valgrind {
+            let seen = per_request(SEEN, |requests| served(house, row.case, requests))?;
+            (row.counts.instructions, row.counts.allocations) = (Some(seen.0), Some(seen.1));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a program can be started.
+pub fn is_there(program: &str) -> bool {
+    let mut version = Command::new(program);
+    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
+}
+
+/// Instructions and allocations for one of `n`: what twice `n` take beyond what `n` take.
+pub fn per_request(n: u64, run: impl Fn(u64) -> Result<Seen>) -> Result<(f64, f64)> {
+    let (once, twice) = (run(n)?, run(2 * n)?);
+    let each = |once: u64, twice: u64| twice.saturating_sub(once) as f64 / n as f64;
+    Ok((each(once.instructions, twice.instructions), each(once.allocations, twice.allocations)))
+}
+
+/// The words in front of a program that DHAT is to watch.
+pub fn dhat(out: &Path) -> Vec<OsString> {
+    let mut file = OsString::from("--dhat-out-file=");
+    file.push(out);
+    vec!["valgrind".into(), "--tool=dhat".into(), file]
+}
+
+/// Reads what DHAT wrote.
+pub fn read(out: &Path) -> Result<Seen> {
+    #[derive(Deserialize)]
+    struct Profile {
+        /// When the program ended, in instructions.
+        te: u64,
+        pps: Vec<Point>,
+    }
+    #[derive(Deserialize)]
+    struct Point {
+        /// Blocks in all.
+        tbk: u64,
+    }
+    let profile: Profile = serde_json::from_slice(&fs::read(out)?)?;
+    Ok(Seen { instructions: profile.te, allocations: profile.pps.iter().map(|p| p.tbk).sum() })
+}
+
+fn served(house: &House, case: Case, requests: u64) -> Result<Seen> {
+    let out = house.folder().join("dhat.json");
+    let under: Under<'_> = &dhat(&out);
+    let mut subject = case.start(house, CONNECTIONS, under)?;
+    subject.drive(Until::Asked(requests), requests, |_| Ok(()))?;
+    subject.end();
+    read(&out)
+}
+
+fn system_calls(house: &House, case: Case) -> Result<(Option<f64>, Vec<(String, f64)>)> {
+    let mut subject = case.start(house, CONNECTIONS, &[])?;
+    subject.drive(Until::Asked(WATCHED / 10), WATCHED / 10, |_| Ok(()))?;
+    let (out, log) = (house.folder().join("strace"), house.folder().join("strace.log"));
+    let watch = |server: &Server| {
+        let mut strace = Command::new("strace");
+        strace.args(["-c", "-f", "-o"]).arg(&out).arg("-p").arg(server.id().to_string());
+        let strace = Process::start(&mut strace, &log, "strace");
+        attached(server.id())?;
+        Ok(strace)
+    };
+    let (strace, answered) = subject.drive(Until::Asked(WATCHED), WATCHED, watch)?;
+    let mut strace = strace;
+    strace.terminate(); // it lets go of the server, and writes its table
+    let mut by_name: Vec<(String, f64)> = fs::read_to_string(&out)?
+        .lines()
+        .filter_map(line)
+        .map(|(name, n)| (name, n as f64 / answered as f64))
+        .collect();
+    by_name.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let all = by_name.iter().map(|(_, n)| n).sum();
+    by_name.retain(|(_, n)| *n >= 0.005);
+    Ok((Some(all), by_name))
+}
+
+/// Waits until every thread is being watched.
+fn attached(id: u32) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let threads = fs::read_dir(format!("/proc/{id}/task"))?;
+        let status = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok());
+        if status.into_iter().all(|status| !status.contains("TracerPid:\t0\n")) {
+            return Ok(());
+        }
+        if start.elapsed() > Duration::from_secs(10) {
+            return Err("strace can't attach to the server; leave it out with --no-tools".into());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// `% time, seconds, usecs/call, calls, [errors,] syscall`; not the head, the rules and the total.
+fn line(line: &str) -> Option<(String, u64)> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let name = *fields.last()?;
+    let calls = fields.get(3)?.parse().ok()?;
+    (name != "total").then(|| (name.to_owned(), calls))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_strace_is_read_without_its_total() {
+        let table = "% time     seconds  usecs/call     calls    errors syscall\n\
+            ------ ----------- ----------- --------- --------- ----------------\n\
+             60.00    0.000060           1        60           writev\n\
+             40.00    0.000040           1        40        12 recvfrom\n\
+            100.00    0.000100           1       100        12 total\n";
+        let read: Vec<_> = table.lines().filter_map(line).collect();
+        assert_eq!(read, [("writev".to_owned(), 60), ("recvfrom".to_owned(), 40)]);
+    }
+}
