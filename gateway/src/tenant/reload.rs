@@ -23,11 +23,13 @@ use tokio::{
 
 /// Changes that come together are taken up together.
 const TOGETHER: Duration = Duration::from_millis(150);
-/// Without any event the folder is looked at this often: events get lost on some file systems.
-const LOOK: Duration = Duration::from_secs(30);
+/// Without any event the folder is looked at this often, because some file systems make none; less often where looking
+/// takes long, so that it never takes more than one part in [`SHARE`] of the time.
+const LOOK: Duration = Duration::from_millis(1500);
+const SHARE: u32 = 200;
 /// How often it is seen to whether the folder is still the same. While something is wrong it is looked at as often: what
 /// mends it (a secret's file, a folder that comes back) may make no event.
-const GLANCE: Duration = Duration::from_secs(1);
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// Keeps a roster as a folder says.
 pub struct Watcher {
@@ -156,7 +158,7 @@ impl Watcher {
     /// Looks again at each change, until dropped.
     pub async fn run(mut self) {
         let changed = Arc::new(Notify::new());
-        let (mut events, mut watched, mut looked) = (None, None, Instant::now());
+        let (mut events, mut watched, mut looked, mut pause) = (None, None, Instant::now(), LOOK);
         loop {
             // The folder may be replaced by another, as when a link to it is switched: the watch stays with the old one.
             let folder = identity(&self.folder);
@@ -166,7 +168,7 @@ impl Watcher {
             }
             let faulty = events.is_none() || self.files.values().any(|seen| !seen.standing.faults.is_empty());
             let told = timeout(GLANCE, changed.notified()).await.is_ok();
-            if !told && !faulty && looked.elapsed() < LOOK {
+            if !told && !faulty && looked.elapsed() < pause {
                 continue;
             }
             sleep(TOGETHER).await;
@@ -183,6 +185,7 @@ impl Watcher {
                     return;
                 }
             };
+            pause = LOOK.max(looked.elapsed() * SHARE);
         }
     }
 }
@@ -228,7 +231,11 @@ fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, Stamp)>> {
 
 fn log(faults: &[Fault]) {
     for fault in faults {
-        tracing::error!("{}\n{}", fault, fault.render(Language::of_operator(), false));
+        // The place and the text on one line, for whoever searches; below it the pointer under the place.
+        let language = Language::of_operator();
+        let shown = fault.render(language, false);
+        let pointer = shown.split_once('\n').map_or("", |(_, pointer)| pointer);
+        tracing::error!("{}: {}\n{pointer}", fault.at(), fault.text.get(language));
     }
 }
 
