@@ -5,7 +5,9 @@ use crate::{
     call::{Call, Reply},
     error::{self, Error, words},
     policy,
+    text::Text,
 };
+use http::Method;
 use menlou_abi::{MENLOU_READY, menlou_str};
 use serde_json::Value;
 use std::{ffi::c_void, ptr, sync::Arc};
@@ -83,7 +85,9 @@ impl Action {
     pub async fn run(self: &Arc<Self>, mut call: Call) -> error::Result<Reply> {
         let descriptor = self.descriptor();
         if !descriptor.methods.contains(&call.method) {
-            return Err(Error::new(&words::WRONG_HTTP_METHOD));
+            let methods = descriptor.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            let text = Text::new(format!("请使用 {methods}"), format!("Use {methods}."));
+            return Err(Error::new(&words::WRONG_HTTP_METHOD).saying(text).allowing(methods));
         }
         let caller = policy::admit(&call, &self.scope.tenant, descriptor.access, &self.scope.services.stores).await?;
         descriptor.params.fit(&mut call.params)?;

@@ -17,6 +17,7 @@ struct Inner {
     text: Text,
     data: Option<serde_json::Value>,
     retry_after: Option<Duration>,
+    allow: Option<String>,
     cause: Option<String>,
 }
 
@@ -29,13 +30,22 @@ impl Error {
             text: word.text.clone(),
             data: None,
             retry_after: word.retry_after,
+            allow: None,
             cause: None,
         }))
     }
 
     /// A word of a plugin's own: an answer that its action decided, so the status is 200.
     pub fn of_plugin(word: String, text: Text) -> Self {
-        Self(Box::new(Inner { word: Cow::Owned(word), status: 200, text, data: None, retry_after: None, cause: None }))
+        Self(Box::new(Inner {
+            word: Cow::Owned(word),
+            status: 200,
+            text,
+            data: None,
+            retry_after: None,
+            allow: None,
+            cause: None,
+        }))
     }
 
     /// A sentence that says more than the table's. It must not hold a secret, an internal address or a stack.
@@ -53,6 +63,12 @@ impl Error {
     /// When it is worth trying again.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// The HTTP methods that would do, comma-separated: the answer's `Allow`.
+    pub fn allowing(mut self, methods: String) -> Self {
+        self.0.allow = Some(methods);
         self
     }
 
@@ -85,6 +101,11 @@ impl Error {
     /// When it is worth trying again, if that is known.
     pub fn wait(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// The HTTP methods that would do.
+    pub fn allow(&self) -> Option<&str> {
+        self.0.allow.as_deref()
     }
 
     /// The cause, for the log.

@@ -47,11 +47,12 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
     if let Some(wait) = error.wait() {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
-    match error.status() {
-        405 => drop(headers.insert(ALLOW, HeaderValue::from_static("POST"))),
+    if let Some(methods) = error.allow().and_then(|m| HeaderValue::from_str(m).ok()) {
+        headers.insert(ALLOW, methods);
+    }
+    if matches!(error.status(), 408 | 413) {
         // What is left of the body is not waited for.
-        408 | 413 => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
-        _ => {}
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
