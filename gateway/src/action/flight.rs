@@ -1,6 +1,6 @@
 //! One call in flight: the plugin's future as one of ours.
 
-use super::{host, live::Action, services::Scope};
+use super::{live::Action, raw, services::Scope};
 use crate::{
     call::{Call, Reply},
     error::{Error, Result, words},
@@ -96,7 +96,7 @@ impl Flight {
     /// # Safety
     /// As `answer`.
     unsafe fn read_answer(&self, reply: &menlou_reply) -> Option<Result<Reply>> {
-        if (reply.struct_size as usize) < size_of::<menlou_reply>() || reply.data.len > host::LONGEST {
+        if (reply.struct_size as usize) < size_of::<menlou_reply>() || reply.data.len > raw::LONGEST {
             return None;
         }
         // SAFETY: the caller's promise.
@@ -108,7 +108,7 @@ impl Flight {
             return None;
         }
         // SAFETY: the caller's promise.
-        let word = unsafe { host::text(reply.word) }?;
+        let word = unsafe { raw::text(reply.word) }?;
         if word.is_empty() {
             return Some(Ok(Reply { data: data.to_vec().into() }));
         }
@@ -116,7 +116,7 @@ impl Flight {
             return None;
         }
         // SAFETY: the caller's promise.
-        let (zh, en) = unsafe { (host::text(reply.msg_zh)?, host::text(reply.msg_en)?) };
+        let (zh, en) = unsafe { (raw::text(reply.msg_zh)?, raw::text(reply.msg_en)?) };
         let said = match (zh, en) {
             ("", "") => None,
             (zh, "") => Some(crate::text::Text::new(zh.to_owned(), zh.to_owned())),

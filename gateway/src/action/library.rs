@@ -1,6 +1,6 @@
 //! The plugins of a folder: each loaded or refused with its reason, and the catalogue of their actions.
 
-use super::{descriptor::Descriptor, plugin::Plugin, refusal::Refusal};
+use super::{descriptor::Descriptor, host, plugin::Plugin, refusal::Refusal};
 use crate::config::fault::nearest;
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ impl Library {
         let (mut plugins, mut refused) = (Vec::<Arc<Plugin>>::new(), Vec::new());
         let mut catalogue = BTreeMap::<String, (Arc<Plugin>, usize)>::new();
         for path in files {
-            let loaded = Plugin::load(&path, private.path()).and_then(|plugin| {
+            let loaded = Plugin::load(&path, private.path(), host::table).and_then(|plugin| {
                 let clash = plugin.actions.iter().find_map(|a| Some((a, catalogue.get(&a.name)?)));
                 match clash {
                     Some((action, (other, _))) => Err(Refusal::Clash(action.name.clone(), other.name.into())),

@@ -1,19 +1,9 @@
 //! One tenant's use of an action: its settings made ready, its services at hand.
 
-use super::{descriptor::Descriptor, flight::Running, plugin::Plugin, services::Scope};
-use crate::{
-    call::{Call, Reply},
-    error::{self, Error, words},
-    policy,
-    text::Text,
-};
-use http::Method;
+use super::{descriptor::Descriptor, plugin::Plugin, raw::SettingsFaults, services::Scope};
 use menlou_abi::{MENLOU_READY, menlou_str};
 use serde_json::Value;
 use std::{ffi::c_void, ptr, sync::Arc};
-
-/// Faults that a plugin tells of settings: JSON pointer from the action's table, Chinese, English.
-pub type SettingsFaults = Vec<(String, String, String)>;
 
 /// An action with one tenant's settings made ready, not yet serving.
 pub struct Configured {
@@ -79,19 +69,6 @@ impl Action {
     /// The plugin.
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.configured.plugin
-    }
-
-    /// Serves a call: who is calling, do the parameters fit, then the plugin. Dropping the future drops the plugin's.
-    pub async fn run(self: &Arc<Self>, mut call: Call) -> error::Result<Reply> {
-        let descriptor = self.descriptor();
-        if !descriptor.methods.contains(&call.method) {
-            let methods = descriptor.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-            let text = Text::new(format!("请使用 {methods}"), format!("Use {methods}."));
-            return Err(Error::new(&words::WRONG_HTTP_METHOD).saying(text).allowing(methods));
-        }
-        let caller = policy::admit(&call, &self.scope.tenant, descriptor.access, &self.scope.services.stores).await?;
-        descriptor.params.fit(&mut call.params)?;
-        Running::start(self.clone(), call, caller).await
     }
 
     pub(super) fn settings(&self) -> *const c_void {

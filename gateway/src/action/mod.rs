@@ -9,12 +9,15 @@ mod live;
 mod operation;
 mod params;
 mod plugin;
+mod raw;
 mod refusal;
+mod run;
 mod services;
 
 pub use descriptor::Descriptor;
 pub use library::{Library, Refused};
-pub use live::{Action, Configured, SettingsFaults};
+pub use live::{Action, Configured};
 pub use plugin::Plugin;
+pub use raw::SettingsFaults;
 pub use refusal::Refusal;
 pub use services::{Scope, Services};

@@ -2,7 +2,7 @@
 
 use super::{
     descriptor::{Descriptor, text},
-    elf, host,
+    elf,
     refusal::Refusal,
 };
 use crate::config::tenant::is_name;
@@ -25,6 +25,9 @@ const ACTION_SIZE: usize = 2;
 /// No plugin is larger, in bytes.
 const LARGEST: u64 = 256 << 20;
 
+/// Makes the table of functions for the plugin of this name.
+pub(super) type Table = fn(&'static str) -> &'static menlou_host;
+
 /// A plugin that can be called.
 pub struct Plugin {
     /// Its name, which is its file's.
@@ -42,7 +45,7 @@ impl Plugin {
     /// Loads the plugin in `path` through a private copy in `private`, a folder that only we write to: the system's
     /// loader knows libraries by path, and maps the file, so it must never see the operator's. Blocks: it waits until
     /// the file has stopped changing.
-    pub fn load(path: &Path, private: &Path) -> Result<Self, Refusal> {
+    pub(super) fn load(path: &Path, private: &Path, table: Table) -> Result<Self, Refusal> {
         let bytes = read_settled(path)?;
         let note = elf::check(&bytes)?;
         let stem = path.file_stem().unwrap_or_default();
@@ -91,7 +94,7 @@ impl Plugin {
             return Err(Refusal::BadDescriptor("it has no actions".into()));
         }
         let name: &'static str = name.leak(); // the host table, which lives for ever, has it too
-        let host = host::table(name);
+        let host = table(name);
         if let Some(init) = plugin.init {
             // SAFETY: `host` lives for ever.
             match unsafe { init(host) } {

@@ -9,6 +9,7 @@ mod mask;
 pub mod schema;
 pub mod secret;
 pub mod server;
+pub mod settings;
 pub mod size;
 pub mod tenant;
 #[cfg(test)]

@@ -1,16 +1,10 @@
 //! Secrets as a config names them: by environment variable, by file, or literally; never printed.
 
 pub use super::schema::is_secret;
-use super::{
-    fault::Fault,
-    load::{self, Document},
-    schema::Schema,
-};
 use crate::text::Text;
 use schemars::{JsonSchema, Schema as JsonSchemaValue, SchemaGenerator, json_schema};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use std::{
     borrow::Cow,
     fmt,
@@ -156,30 +150,6 @@ fn read(path: &Path) -> Result<SecretString, Text> {
     Ok(secret.to_owned().into())
 }
 
-/// The settings at `pointer` with each secret that the schema marks (`"format": "secret"`) resolved.
-///
-/// # Errors
-/// Each secret that can't be resolved, at its place.
-pub fn resolve_in(
-    doc: &Document,
-    pointer: &str,
-    schema: &Schema,
-    base: &Path,
-    env: Env<'_>,
-) -> Result<Value, Vec<Fault>> {
-    let mut value = doc.value(pointer).cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    let mut faults = Vec::new();
-    for secret in schema.secrets(&value) {
-        let Some(Value::String(written)) = value.pointer_mut(&secret) else { continue };
-        match SecretRef::parse(written).and_then(|s| s.resolve(base, env)) {
-            Ok(secret) => *written = secret.expose_secret().to_owned(),
-            Err(text) => faults.push(doc.fault_at(&format!("{pointer}{secret}"), text)),
-        }
-    }
-    load::sort(&mut faults);
-    if faults.is_empty() { Ok(value) } else { Err(faults) }
-}
-
 impl fmt::Debug for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -210,6 +180,7 @@ impl JsonSchema for SecretRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret;
 
     fn env(name: &str) -> Option<String> {
         match name {

@@ -6,6 +6,7 @@ use crate::{
         fault::Fault,
         load::Document,
         secret::{self, SecretRef},
+        settings,
         tenant::{self, TenantFile, TenantName},
     },
     text::Text,
@@ -73,7 +74,7 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blu
         let schema = &found.actions[index].settings;
         let mut wrong = own.check(&pointer, schema);
         if wrong.is_empty() {
-            match secret::resolve_in(&own, &pointer, schema, doc.folder(), &secret::process_env) {
+            match settings::resolve(&own, &pointer, schema, doc.folder(), &secret::process_env) {
                 Ok(settings) => match Configured::new(found.clone(), index, name.as_str(), &settings) {
                     Ok(configured) => {
                         actions.insert(action.clone(), Some(configured));

@@ -5,7 +5,7 @@
 //! `{"id","name","avatar_url"}`, or refuses: 401 (wrong credentials) or 403 (may not log in), either with an optional
 //! `{"msg"}` for the person.
 
-use crate::login::LoginSettings;
+use crate::settings::LoginSettings;
 use menlou_plugin::{HttpRequest, prelude::*};
 use serde_json::{Value, json};
 

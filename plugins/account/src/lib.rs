@@ -3,6 +3,7 @@
 mod delegate;
 mod login;
 mod logout;
+mod settings;
 mod user;
 
 use menlou_plugin::prelude::*;

@@ -1,14 +1,14 @@
 //! An action's description, and the `async fn` behind it.
 
 use crate::{
-    Call, Result, raw,
+    handler::Handler,
+    raw,
     settings::{self, Settings},
     task,
 };
 use menlou_abi::*;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
-use std::future::Future;
 
 /// Who is served by an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,44 +78,6 @@ impl Action {
     pub fn description(mut self, zh: &'static str, en: &'static str) -> Self {
         (self.0.description_zh, self.0.description_en) = (raw::str(zh), raw::str(en));
         self
-    }
-}
-
-/// What [`Action::new`] takes: an `async fn(&Call<S>, P) -> Result<D>`. There is nothing to implement.
-pub trait Handler<S: 'static, P, D>: for<'a> HandlerFor<'a, S, P, D> + Copy + Send + Sync + 'static {
-    /// # Safety
-    /// A value of this type was given to [`Action::new`].
-    #[doc(hidden)]
-    unsafe fn function() -> Self;
-}
-
-impl<T, S: 'static, P, D> Handler<S, P, D> for T
-where
-    T: for<'a> HandlerFor<'a, S, P, D> + Copy + Send + Sync + 'static,
-{
-    unsafe fn function() -> Self {
-        const { assert!(size_of::<T>() == 0, "an action is a plain async fn") };
-        // SAFETY: a function item has no bytes, and one exists: the caller's promise.
-        unsafe { std::ptr::NonNull::<T>::dangling().read() }
-    }
-}
-
-/// [`Handler`] for one lifetime of the call.
-pub trait HandlerFor<'a, S: 'a, P, D> {
-    #[doc(hidden)]
-    type Fut: Future<Output = Result<D>> + Send + 'a;
-    #[doc(hidden)]
-    fn call(self, call: &'a Call<S>, params: P) -> Self::Fut;
-}
-
-impl<'a, F, Fut, S: 'a, P, D> HandlerFor<'a, S, P, D> for F
-where
-    F: Fn(&'a Call<S>, P) -> Fut,
-    Fut: Future<Output = Result<D>> + Send + 'a,
-{
-    type Fut = Fut;
-    fn call(self, call: &'a Call<S>, params: P) -> Fut {
-        self(call, params)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One operation of the gateway as a future, and the place that says which call is being polled on this thread.
 
-use crate::{Error, Result, raw, task::is_root};
+use crate::{Error, Result, raw, waker::is_root};
 use menlou_abi::*;
 use std::{
     cell::Cell,

@@ -5,11 +5,11 @@
 //! with wakers of their own are [`Parked`], and asked at the next poll.
 
 use crate::{
-    Call, Error, Result,
-    action::{Handler, HandlerFor},
-    guard,
+    Call, Error, Result, guard,
+    handler::{Handler, HandlerFor},
     operation::{Current, Inside, Parked},
     params, raw,
+    waker::Root,
 };
 use menlou_abi::*;
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,8 +17,7 @@ use std::{
     ffi::c_void,
     future::Future,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
+    task::{Context, Poll},
 };
 
 type Fut<H, S, P, D> = <H as HandlerFor<'static, S, P, D>>::Fut;
@@ -29,11 +28,6 @@ struct Task<S: 'static, F> {
     refused: Option<Error>,
     parked: Parked,
     call: Call<S>,
-}
-
-/// Whether this wakes the call itself, for which the gateway has a waker of its own.
-pub(crate) fn is_root(waker: &Waker) -> bool {
-    waker.vtable() == &ROOT
 }
 
 /// # Safety
@@ -108,8 +102,8 @@ where
                 let _inside = Inside::new(Current { call, parked });
                 parked.wake_ready(call);
                 let root = Root { host, call };
-                // SAFETY: ROOT's functions take a `Root` that lives during this poll.
-                let waker = unsafe { Waker::from_raw(RawWaker::new((&raw const root).cast(), &ROOT)) };
+                // SAFETY: inside this poll, at whose end both go.
+                let waker = unsafe { root.waker() };
                 // SAFETY: the task never moves.
                 match unsafe { Pin::new_unchecked(future) }.poll(&mut Context::from_waker(&waker)) {
                     Poll::Pending => return MENLOU_PENDING,
@@ -166,63 +160,4 @@ fn reply<D: Serialize>(host: &menlou_host, call: *mut menlou_call, result: Resul
     }
     // SAFETY: inside `poll` of this call; everything is copied.
     unsafe { (host.reply)(call, &raw) }
-}
-
-/// The call being polled; on the stack of `poll`, whose waker refers to it.
-struct Root {
-    host: &'static menlou_host,
-    call: *mut menlou_call,
-}
-
-/// A waker kept beyond a poll: a handle of the gateway's.
-struct Kept {
-    host: &'static menlou_host,
-    waker: *mut menlou_waker,
-}
-
-// SAFETY: the gateway's wakers are for any thread.
-unsafe impl Send for Kept {}
-// SAFETY: as above.
-unsafe impl Sync for Kept {}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        // SAFETY: ours, dropped once; any thread.
-        unsafe { (self.host.waker_drop)(self.waker) }
-    }
-}
-
-impl std::task::Wake for Kept {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // SAFETY: any thread, also after the call's end.
-        unsafe { (self.host.waker_wake)(self.waker) }
-    }
-}
-
-static ROOT: RawWakerVTable = RawWakerVTable::new(clone_root, wake_root, wake_root, |_| ());
-
-/// # Safety
-/// `root` is a [`Root`], inside its poll: a `&Waker` can't outlive that, a clone is made here.
-unsafe fn keep(root: *const ()) -> Arc<Kept> {
-    // SAFETY: the caller's promise.
-    let root = unsafe { &*root.cast::<Root>() };
-    // SAFETY: inside `poll` of that call.
-    Arc::new(Kept { host: root.host, waker: unsafe { (root.host.waker_clone)(root.call) } })
-}
-
-unsafe fn clone_root(root: *const ()) -> RawWaker {
-    // SAFETY: ROOT is only ever used with a `Root` inside its poll.
-    let waker = Waker::from(unsafe { keep(root) });
-    let raw = RawWaker::new(waker.data(), waker.vtable());
-    std::mem::forget(waker); // `raw` has its reference now
-    raw
-}
-
-unsafe fn wake_root(root: *const ()) {
-    // SAFETY: as above.
-    std::task::Wake::wake(unsafe { keep(root) });
 }

@@ -10,6 +10,7 @@ mod sessions;
 use super::{
     flight::Flight,
     operation::{Operation, Work},
+    raw::{printable, text},
 };
 use aws_lc_rs::{hmac, rand};
 use menlou_abi::*;
@@ -20,9 +21,6 @@ use std::{
     task::{Context, Waker},
     time::{SystemTime, UNIX_EPOCH},
 };
-
-/// The longest text or body that a plugin may hand over in one argument, in bytes.
-pub(super) const LONGEST: usize = 16 << 20;
 
 /// Makes the table for the plugin of this name. Both live as long as the process, as the border promises.
 pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
@@ -61,18 +59,6 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         waker_wake,
         waker_drop,
     }))
-}
-
-/// A text from a plugin, if it is one; "" where it was not given.
-///
-/// # Safety
-/// The bytes of `s` can be read for `'a`.
-pub(super) unsafe fn text<'a>(s: menlou_str) -> Option<&'a str> {
-    if s.len > LONGEST {
-        return None;
-    }
-    // SAFETY: the caller's promise.
-    std::str::from_utf8(unsafe { s.bytes() }).ok()
 }
 
 /// Nothing unwinds into a plugin: it may be C.
@@ -143,17 +129,6 @@ unsafe extern "C" fn log(
     });
 }
 
-/// A plugin's text for the log: bounded, and on one line.
-///
-/// # Safety
-/// As [`text`].
-unsafe fn printable(s: menlou_str) -> String {
-    let s = menlou_str { ptr: s.ptr, len: s.len.min(4096) };
-    // SAFETY: the caller's promise.
-    let text = String::from_utf8_lossy(unsafe { s.bytes() });
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 unsafe extern "C" fn now_unix_ms(_: *const menlou_host) -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
@@ -195,7 +170,7 @@ unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh
     guard((), || {
         // SAFETY: see above; `setup` is the list that `configure` was given.
         unsafe {
-            if let Some(faults) = setup.cast::<super::live::SettingsFaults>().as_mut() {
+            if let Some(faults) = setup.cast::<super::raw::SettingsFaults>().as_mut() {
                 faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
             }
         }

@@ -1,8 +1,11 @@
 //! What lies outside of the gateway, for plugins: the platform, other servers, time.
 
-use super::{begin, text};
+use super::begin;
 use crate::{
-    action::operation::{Done, Work},
+    action::{
+        operation::{Done, Work},
+        raw::{LONGEST, text},
+    },
     error::{Error, words},
     platform::{
         Person,
@@ -82,7 +85,7 @@ pub(super) unsafe extern "C" fn http_send(
         begin(call, |flight| {
             let raw = request.as_ref().filter(|r| r.struct_size as usize >= size_of::<menlou_http_request>())?;
             let mut headers = HeaderMap::new();
-            if raw.headers_len > 64 || raw.headers.is_null() && raw.headers_len > 0 || raw.body.len > super::LONGEST {
+            if raw.headers_len > 64 || raw.headers.is_null() && raw.headers_len > 0 || raw.body.len > LONGEST {
                 return None;
             }
             for i in 0..raw.headers_len {

@@ -1,10 +1,11 @@
 //! Accounts for plugins: found for openids that the call got, bound and changed for the caller.
 
-use super::{begin, text};
+use super::begin;
 use crate::{
     action::{
         flight::Flight,
         operation::{Done, Work},
+        raw::text,
         services::Scope,
     },
     error::{Error, Result, words},

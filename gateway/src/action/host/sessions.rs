@@ -1,8 +1,8 @@
 //! Sessions for plugins: opened for a person whom the call got, ended for the caller.
 
-use super::{begin, text};
+use super::begin;
 use crate::{
-    action::operation::Done,
+    action::{operation::Done, raw::text},
     call::Token,
     error::{Error, words},
     policy,

@@ -1,7 +1,7 @@
 //! Plugins' settings, checked and resolved by the plugin's own schema.
 
 use super::*;
-use crate::config::{schema::Schema, secret, tenant};
+use crate::config::{schema::Schema, settings, tenant};
 use serde_json::json;
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn check(settings: &str) -> String {
     let (pointer, doc) = tenant::settings(&doc, "login");
     let mut faults = doc.check(&pointer, &schema());
     if faults.is_empty() {
-        faults = secret::resolve_in(&doc, &pointer, &schema(), Path::new(""), &env).err().unwrap_or_default();
+        faults = settings::resolve(&doc, &pointer, &schema(), Path::new(""), &env).err().unwrap_or_default();
     }
     faults.iter().map(|f| format!("{f}\n")).collect()
 }
@@ -92,7 +92,7 @@ fn only_what_the_schema_marks_is_resolved() {
         "[actions.login]\nplugin = 'env:KEY'\nmethods = ['phone']\ndelegate = { url = 'env:KEY', key = 'env:KEY' }\n";
     let doc = Document::parse("tenants/x.toml", text.as_bytes()).unwrap();
     let (pointer, doc) = tenant::settings(&doc, "login");
-    let value = secret::resolve_in(&doc, &pointer, &schema(), Path::new(""), &env).unwrap();
+    let value = settings::resolve(&doc, &pointer, &schema(), Path::new(""), &env).unwrap();
     assert_eq!(value, json!({ "methods": ["phone"], "delegate": { "url": "env:KEY", "key": "hunter2" } }));
 }
 
