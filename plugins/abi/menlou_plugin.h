@@ -239,8 +239,9 @@ typedef struct menlou_host {
     struct menlou_op *(*http_send)(struct menlou_call *call, const struct menlou_http_request *request);
     // Waits. No data.
     struct menlou_op *(*sleep_ms)(struct menlou_call *call, uint64_t ms);
-    // Inside `poll`. `MENLOU_READY` fills the outcome; `MENLOU_PENDING` has `poll` called again; `MENLOU_ERR_INVALID`.
-    // An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too.
+    // Inside `poll`. `MENLOU_READY` fills the outcome, each time until `op_drop`; `MENLOU_PENDING` has `poll` called again; `MENLOU_ERR_INVALID`.
+    // An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too, and so is polling
+    // the `op` of another call.
     int32_t (*op_poll)(struct menlou_call *call, struct menlou_op *op, struct menlou_outcome *outcome);
     // Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened.
     void (*op_drop)(struct menlou_op *op);

@@ -1,11 +1,13 @@
 //! The contract with clients: URLs, parameters, envelope, languages, statuses. Rules that hold whatever the action.
 
-use crate::scene::{Scene, Stores, TENANT, TEST_OPENID};
+use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually};
 use menlou_harness::{
     Envelope,
-    http::{Request, encode},
+    http::{self, Request, encode},
 };
+use menlou_simulator::Failure;
 use serde_json::{Value, json};
+use std::io::Write;
 
 /// The request of the original API document, as it stands.
 const DOCUMENTED: &str = "/srv/?f=manulife&a=openid&code=&openid=oAHBN10P-hn-vF1cTY4tQeStQFmU";
@@ -80,6 +82,26 @@ fn every_form_of_the_url_reaches_the_action() {
         format!("/srv/{TENANT}/openid?code={}", code()),
     ] {
         scene.client().send(&Request::post(&target)).ok();
+    }
+}
+
+#[test]
+fn a_connection_serves_one_request_after_another() {
+    let scene = scene();
+    let code = || scene.sim.code("ann");
+    let head = format!("POST /srv/{TENANT}/openid HTTP/1.1\r\nHost: a\r\n");
+    let json = |code: String| format!("{{\"code\":\"{code}\"}}");
+    let (one, other) = (json(code()), json(code()));
+    let length = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{one}", one.len());
+    let (begin, end) = other.split_at(5);
+    let chunks = format!("{:x}\r\n{begin}\r\n{:x}\r\n{end}\r\n0\r\n\r\n", begin.len(), end.len());
+    let chunked = format!("{head}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+    let waiting = format!("{head}Content-Length: 0\r\nExpect: 100-continue\r\n\r\n");
+    let elsewhere = format!("{}\r\n", head.replace("openid", "nothing"));
+    let mut stream = http::connect(scene.addr()).unwrap();
+    for (request, status) in [(length, 200), (chunked, 200), (waiting, 400), (elsewhere, 404)] {
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(Envelope::of(http::read(&mut stream).unwrap()).status, status, "{request}");
     }
 }
 
@@ -161,6 +183,23 @@ fn what_the_gateway_cannot_serve_has_its_status_and_word() {
 }
 
 #[test]
+fn what_is_beyond_the_bound_is_refused_at_once_and_what_takes_too_long_is_given_up() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| {
+        setup.setting("server.max_calls", "1").setting("server.call_timeout", "\"2s\"")
+    });
+    scene.sim.fail("/sns/jscode2session", Failure::hang(), 1);
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| scene.authorize("ann"));
+        eventually("the call is under way", || (scene.sim.calls("/sns/jscode2session") == 1).then_some(()));
+        let refused = scene.client().call("openid", &[("code", "made-up-code")]);
+        refused.is(503, "overloaded");
+        assert!(refused.answer.header("retry-after").is_some());
+        slow.join().expect("no panic").is(504, "call_timeout");
+    });
+    scene.authorize("ann").ok();
+}
+
+#[test]
 fn an_action_is_refused_by_an_answer_with_a_word() {
     let scene = scene();
     scene.client().call("openid", &[("code", "made-up-code")]).is(200, "invalid_code");
@@ -205,6 +244,7 @@ fn every_answer_carries_a_request_id_of_its_own_or_the_clients() {
     assert_eq!(own.len(), 5);
     let given = scene.client().send(&Request::post(&target).header("X-Request-Id", "from-my.proxy_1"));
     assert_eq!(id(&given), "from-my.proxy_1");
+    assert!(scene.log().contains("from-my.proxy_1"), "the log has it, too");
     for bad in ["has space", "x".repeat(65).as_str(), "né", "<script>"] {
         let answered = scene.client().send(&Request::post(&target).header("X-Request-Id", bad));
         assert_ne!(id(&answered), bad);

@@ -23,7 +23,7 @@ pub const ACCOUNT: &str = "ann@example.com";
 pub const PASSWORD: &str = "correct-horse-battery";
 
 /// A running one. It answers 200 to a rightly signed request with [`ACCOUNT`] and [`PASSWORD`], 401 to other
-/// credentials, 403 to the account `banned`, nonsense to the account `broken`, and 400 to a wrong signature.
+/// credentials, 403 to the account `banned`, nonsense to the accounts `broken` and `nul`, and 400 to a wrong signature.
 pub struct LoginService {
     addr: SocketAddr,
     received: Receiver<Value>,
@@ -105,6 +105,7 @@ fn decide(credentials: &Value) -> (u16, Value) {
         (ACCOUNT, PASSWORD) => (200, json!({ "id": 4711, "name": "Ann", "avatar_url": "https://example.com/ann.png" })),
         ("banned", _) => (403, json!({ "msg": "该员工已离职" })),
         ("broken", _) => (200, json!(["nonsense"])),
+        ("nul", _) => (200, json!({ "id": "a\u{0}b", "name": "Ann\u{0}" })),
         _ => (401, json!({})),
     }
 }

@@ -16,7 +16,9 @@ mod hanging_up;
 mod login;
 mod login_service;
 mod outages;
+mod replicas;
 mod scene;
+mod secrecy;
 mod stopping;
 mod tenants;
 

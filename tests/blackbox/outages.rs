@@ -102,6 +102,23 @@ fn a_frozen_postgres_is_told_in_time_and_service_returns_with_it() {
 }
 
 #[test]
+fn a_gateway_that_starts_before_its_stores_serves_as_soon_as_they_are_there() {
+    let mut scene = Scene::new(Stores::Both);
+    let person = scene.person("ann");
+    scene.redis.as_mut().unwrap().kill();
+    scene.postgres.as_mut().unwrap().kill();
+    scene.gateway.relaunch();
+    scene.authorize("ann").is(503, "store_unavailable");
+    person.call("user", &[]).is(503, "store_unavailable");
+    assert_eq!(scene.readiness().0, 503);
+    scene.redis.as_mut().unwrap().restart();
+    eventually("sessions are there", || (scene.readiness().1["stores"]["sessions"] == "ok").then_some(()));
+    person.call("user", &[]).is(503, "store_unavailable");
+    scene.postgres.as_mut().unwrap().restart();
+    is_back(&scene, &person);
+}
+
+#[test]
 fn redis_holds_no_token_and_nothing_for_ever() {
     let scene = Scene::with(Stores::Redis, |setup, _| setup.setting("store.prefix", "\"gate-1\""));
     let redis = scene.redis.as_ref().unwrap();

@@ -4,6 +4,7 @@ use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, setup, simulato
 use menlou_harness::{Gateway, http::Request};
 use std::{
     fs,
+    os::unix::fs::symlink,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -74,6 +75,72 @@ fn a_file_written_in_place_is_taken_up_too() {
     eventually("the change is taken up", || {
         let answer = person.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]);
         (answer.error.as_deref() == Some("method_not_allowed_here")).then_some(())
+    });
+}
+
+#[test]
+fn a_folder_swapped_whole_as_kubernetes_does_it_is_taken_up() {
+    let scene = Scene::new(Stores::Embedded);
+    let folder = scene.tenants();
+    let version = |name: &str, file: String| {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("mounted.toml"), file).unwrap();
+        symlink(name, folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    };
+    version("..1", tenant(&scene.sim));
+    symlink("..data/mounted.toml", folder.join("mounted.toml")).unwrap();
+    let client = scene.gateway.client("mounted");
+    let session = eventually("it is served", || {
+        client.call("openid", &[("code", &scene.sim.code("ann"))]).token().map(|token| client.with(token))
+    });
+    version("..2", tenant(&scene.sim).replace(r#"["phone", "password", "profile"]"#, r#"["profile"]"#));
+    eventually("the next version is taken up", || {
+        let answer = session.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]);
+        (answer.error.as_deref() == Some("method_not_allowed_here")).then_some(())
+    });
+}
+
+#[test]
+fn a_link_to_the_folder_that_is_switched_is_taken_up_each_time() {
+    let scene = Scene::new(Stores::Embedded);
+    let (folder, home) = (scene.tenants(), scene.tenants().parent().unwrap().to_owned());
+    let person = scene.person("ann");
+    fs::rename(&folder, home.join("revision-0")).unwrap();
+    symlink("revision-0", &folder).unwrap();
+    for (at, methods) in [r#"["profile"]"#, r#"["phone", "profile"]"#, r#"["profile"]"#].iter().enumerate() {
+        let revision = format!("revision-{}", at + 1);
+        fs::create_dir(home.join(&revision)).unwrap();
+        let file = tenant(&scene.sim).replace(r#"["phone", "password", "profile"]"#, methods);
+        fs::write(home.join(&revision).join("manulife.toml"), file).unwrap();
+        symlink(&revision, home.join("next")).unwrap();
+        fs::rename(home.join("next"), &folder).unwrap();
+        let expected = if methods.contains("phone") { "invalid_code" } else { "method_not_allowed_here" };
+        eventually("the revision is taken up", || {
+            let answer = person.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]);
+            (answer.error.as_deref() == Some(expected)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_folder_that_vanishes_takes_nobody_down_and_is_watched_again_when_it_is_back() {
+    let scene = Scene::new(Stores::Embedded);
+    let person = scene.person("ann");
+    let away = scene.tenants().with_extension("away");
+    fs::rename(scene.tenants(), &away).unwrap();
+    eventually("it is told", || scene.log().contains("can't be read").then_some(()));
+    // It is looked for again and again, and told of once.
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(scene.log().matches("can't be read").count(), 1, "{}", scene.log());
+    person.call("user", &[]).ok();
+    assert!(scene.readiness().1.to_string().contains("can't be read"));
+
+    fs::rename(&away, scene.tenants()).unwrap();
+    eventually("it is back", || (!scene.readiness().1.to_string().contains("can't be read")).then_some(()));
+    scene.write_tenant("newcomer", &tenant(&scene.sim));
+    eventually("it is watched again", || {
+        scene.gateway.client("newcomer").call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop)
     });
 }
 

@@ -26,7 +26,8 @@ const MACHINE: elf::Machine = elf::EM_AARCH64;
 /// Checks the bytes of a file that is to be loaded.
 pub fn check(bytes: &[u8]) -> Result<Note, Refusal> {
     if !bytes.starts_with(&elf::ELFMAG) {
-        return Err(Refusal::NotALibrary);
+        let begun = elf::ELFMAG.starts_with(bytes);
+        return Err(if begun { Refusal::Incomplete } else { Refusal::NotALibrary });
     }
     if bytes.get(4).copied().map(elf::FileClass) != Some(elf::ELFCLASS64) {
         return Err(if bytes.len() < 64 { Refusal::Incomplete } else { Refusal::OtherMachine("32-bit".into()) });

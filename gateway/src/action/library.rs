@@ -8,7 +8,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tempfile::TempDir;
 
 /// What a folder of plugins came to.
 pub struct Library {
@@ -16,8 +15,6 @@ pub struct Library {
     refused: Vec<Refused>,
     /// By the action's name: its plugin, and its place there.
     catalogue: BTreeMap<String, (Arc<Plugin>, usize)>,
-    // Private copies live here while they are being loaded.
-    _private: TempDir,
 }
 
 /// A file that was not taken.
@@ -35,6 +32,7 @@ impl Library {
     /// # Errors
     /// Where the folder can't be read, or there is no place for private copies.
     pub fn load(folder: &Path) -> io::Result<Self> {
+        // Private copies are needed only until they are open; the folder goes with the end of this function.
         let private = tempfile::Builder::new().prefix("menlou-plugins-").tempdir()?;
         let mut files: Vec<PathBuf> = fs::read_dir(folder)?
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -61,7 +59,7 @@ impl Library {
                 Err(why) => refused.push(Refused { path, why }),
             }
         }
-        Ok(Self { plugins, refused, catalogue, _private: private })
+        Ok(Self { plugins, refused, catalogue })
     }
 
     /// The plugins that were loaded.

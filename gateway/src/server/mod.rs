@@ -114,10 +114,10 @@ impl Found {
 
 fn log(found: &Found, asked: &Asked, outcome: &Result<crate::call::Reply>, took: Duration, remote: IpAddr) {
     let (tenant, action) = found.names();
-    let (status, word, cause) = match outcome {
-        Ok(_) => (200, "", ""),
-        Err(e) => (e.status(), e.word(), e.cause().unwrap_or_default()),
-    };
+    let error = outcome.as_ref().err();
+    let status = error.map_or(200, Error::status);
+    // Fields without a value are left out of the line.
+    let (word, cause) = (error.map(Error::word), error.and_then(Error::cause));
     let ms = format_args!("{:.3}", took.as_secs_f64() * 1000.0);
     match status {
         500.. => {

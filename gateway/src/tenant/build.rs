@@ -5,7 +5,7 @@ use crate::{
     config::{
         fault::Fault,
         load::Document,
-        secret,
+        secret::{self, SecretRef},
         tenant::{self, TenantFile, TenantName},
     },
     text::Text,
@@ -47,18 +47,20 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blu
         Ok(file) => (Some(file), Vec::new()),
         Err(faults) => (None, faults),
     };
-    let mut account = None;
-    if let Some(wechat) = file.as_ref().and_then(|f| f.wechat.as_ref()) {
-        match wechat.secret.resolve(doc.folder(), &secret::process_env) {
-            Ok(secret) => {
-                let (appid, base_url) = (wechat.appid.clone(), wechat.base_url.clone());
-                account = Some(Account { appid, secret, base_url });
-            }
-            Err(text) => faults.push(doc.fault_at("/wechat/secret", text)),
+    // From the document rather than the file, here and below, so that faults elsewhere hide none.
+    let written = doc.value("/wechat/secret").and_then(serde_json::Value::as_str);
+    let secret = written.and_then(|w| SecretRef::parse(w).ok()).map(|s| s.resolve(doc.folder(), &secret::process_env));
+    let account = match (secret, file.as_ref().and_then(|f| f.wechat.as_ref())) {
+        (Some(Ok(secret)), Some(wechat)) => {
+            Some(Account { appid: wechat.appid.clone(), secret, base_url: wechat.base_url.clone() })
         }
-    }
+        (Some(Err(text)), _) => {
+            faults.push(doc.fault_at("/wechat/secret", text));
+            None
+        }
+        _ => None,
+    };
     let (mut actions, mut lesser) = (BTreeMap::new(), Vec::new());
-    // From the document rather than the file, so that faults elsewhere hide none of the actions'.
     let tables = doc.value("/actions").and_then(serde_json::Value::as_object);
     for (action, table) in tables.into_iter().flatten().filter(|(a, t)| tenant::is_name(a) && t.is_object()) {
         let plugin = table.get("plugin").and_then(serde_json::Value::as_str);

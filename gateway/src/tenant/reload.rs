@@ -18,15 +18,18 @@ use std::{
 use tokio::{
     sync::Notify,
     task::spawn_blocking,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Changes that come together are taken up together.
 const TOGETHER: Duration = Duration::from_millis(150);
-/// Without any event the folder is looked at this often: events get lost on some file systems.
-const LOOK: Duration = Duration::from_secs(30);
-/// While something is wrong, more often: what mends it (a secret's file, a folder that comes back) may make no event.
-const LOOK_WHILE_FAULTY: Duration = Duration::from_secs(1);
+/// Without any event the folder is looked at this often, because some file systems make none; less often where looking
+/// takes long, so that it never takes more than one part in [`SHARE`] of the time.
+const LOOK: Duration = Duration::from_millis(1500);
+const SHARE: u32 = 200;
+/// How often it is seen to whether the folder is still the same. While something is wrong it is looked at as often: what
+/// mends it (a secret's file, a folder that comes back) may make no event.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// Keeps a roster as a folder says.
 pub struct Watcher {
@@ -35,6 +38,8 @@ pub struct Watcher {
     services: Arc<Services>,
     roster: Arc<Roster>,
     files: BTreeMap<PathBuf, Seen>,
+    /// Why the folder can't be listed, as it was logged: once, however long it lasts.
+    unlisted: Option<String>,
 }
 
 /// A file as it was read last.
@@ -55,7 +60,7 @@ struct Stamp {
 impl Watcher {
     /// A watcher of a folder, nothing read yet.
     pub fn new(folder: PathBuf, library: Arc<Library>, services: Arc<Services>, roster: Arc<Roster>) -> Self {
-        Self { folder, library, services, roster, files: BTreeMap::new() }
+        Self { folder, library, services, roster, files: BTreeMap::new(), unlisted: None }
     }
 
     /// Reads what changed since the last time, and takes it up. Blocks.
@@ -64,6 +69,7 @@ impl Watcher {
         let mut changes = Vec::new();
         match list(&self.folder) {
             Ok(listed) => {
+                self.unlisted = None;
                 let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
                 let gone: Vec<PathBuf> = self.files.keys().filter(|path| !there.contains(path)).cloned().collect();
                 for path in gone {
@@ -79,7 +85,11 @@ impl Watcher {
             Err(e) => {
                 // Who serves goes on serving: a folder that vanishes is a mishap, not an instruction.
                 let fault = build::unreadable(&self.folder, &e);
-                tracing::error!("{fault}");
+                let why = fault.to_string();
+                if self.unlisted.as_ref() != Some(&why) {
+                    tracing::error!("{why}");
+                    self.unlisted = Some(why);
+                }
                 let faults = vec![fault];
                 standing.insert(self.folder.display().to_string(), Standing { serving: false, faults });
             }
@@ -148,20 +158,21 @@ impl Watcher {
     /// Looks again at each change, until dropped.
     pub async fn run(mut self) {
         let changed = Arc::new(Notify::new());
-        let mut events = None;
+        let (mut events, mut watched, mut looked, mut pause) = (None, None, Instant::now(), LOOK);
         loop {
-            // Again and again, because the folder may have been replaced by another.
-            if events.is_none() {
+            // The folder may be replaced by another, as when a link to it is switched: the watch stays with the old one.
+            let folder = identity(&self.folder);
+            if events.is_none() || folder != watched {
                 events = watch(&self.folder, &changed);
+                watched = folder;
             }
-            let faulty = self.files.values().any(|seen| !seen.standing.faults.is_empty())
-                || events.is_none()
-                || !self.folder.is_dir();
-            let _ = timeout(if faulty { LOOK_WHILE_FAULTY } else { LOOK }, changed.notified()).await;
+            let faulty = events.is_none() || self.files.values().any(|seen| !seen.standing.faults.is_empty());
+            let told = timeout(GLANCE, changed.notified()).await.is_ok();
+            if !told && !faulty && looked.elapsed() < pause {
+                continue;
+            }
             sleep(TOGETHER).await;
-            if !self.folder.is_dir() {
-                events = None;
-            }
+            looked = Instant::now();
             self = match spawn_blocking(move || {
                 self.look();
                 self
@@ -174,21 +185,29 @@ impl Watcher {
                     return;
                 }
             };
+            pause = LOOK.max(looked.elapsed() * SHARE);
         }
     }
 }
 
 /// The folder itself is watched, not its files: editors and mounted config maps replace files by rename.
 fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
-    let changed = changed.clone();
+    let told = changed.clone();
     let on_event = move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|e| !e.kind.is_access()) {
-            changed.notify_one();
+            told.notify_one();
         }
     };
     let mut watcher = notify::recommended_watcher(on_event).ok()?;
     watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
+    // What changed before made no event.
+    changed.notify_one();
     Some(watcher)
+}
+
+/// Tells a folder from another of the same path.
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    fs::metadata(folder).ok().filter(|m| m.is_dir()).map(|m| (m.dev(), m.ino()))
 }
 
 fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, Stamp)>> {
@@ -212,7 +231,11 @@ fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, Stamp)>> {
 
 fn log(faults: &[Fault]) {
     for fault in faults {
-        tracing::error!("{}\n{}", fault, fault.render(Language::of_operator(), false));
+        // The place and the text on one line, for whoever searches; below it the pointer under the place.
+        let language = Language::of_operator();
+        let shown = fault.render(language, false);
+        let pointer = shown.split_once('\n').map_or("", |(_, pointer)| pointer);
+        tracing::error!("{}: {}\n{pointer}", fault.at(), fault.text.get(language));
     }
 }
 

@@ -301,8 +301,9 @@ pub struct menlou_host {
     /// Waits. No data.
     pub sleep_ms: unsafe extern "C" fn(call: *mut menlou_call, ms: u64) -> *mut menlou_op,
 
-    /// Inside `poll`. `MENLOU_READY` fills the outcome; `MENLOU_PENDING` has `poll` called again; `MENLOU_ERR_INVALID`.
-    /// An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too.
+    /// Inside `poll`. `MENLOU_READY` fills the outcome, each time until `op_drop`; `MENLOU_PENDING` has `poll` called again; `MENLOU_ERR_INVALID`.
+    /// An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too, and so is polling
+    /// the `op` of another call.
     pub op_poll: unsafe extern "C" fn(call: *mut menlou_call, op: *mut menlou_op, outcome: *mut menlou_outcome) -> i32,
     /// Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened.
     pub op_drop: unsafe extern "C" fn(op: *mut menlou_op),

@@ -49,7 +49,8 @@ pub async fn ask(call: &Call<LoginSettings>) -> Result<Account> {
 
 fn account(said: &Value) -> Option<Account> {
     let id = match said.get("id")? {
-        Value::String(id) if !id.is_empty() && id.len() <= 256 => id.clone(),
+        // Stores don't agree on what a NUL is, and two people must never become one.
+        Value::String(id) if !id.is_empty() && id.len() <= 256 && !id.contains('\0') => id.clone(),
         Value::Number(id) if id.is_i64() || id.is_u64() => id.to_string(),
         _ => return None,
     };
@@ -131,9 +132,15 @@ mod tests {
 
     #[test]
     fn an_unusable_answer_binds_nothing_and_logs_no_credentials() {
-        for (status, body) in
-            [(200, "hello"), (200, "{}"), (200, r#"{"id":""}"#), (200, r#"{"id":[1]}"#), (500, ""), (302, "")]
-        {
+        for (status, body) in [
+            (200, "hello"),
+            (200, "{}"),
+            (200, r#"{"id":""}"#),
+            (200, r#"{"id":"a\u0000b"}"#),
+            (200, r#"{"id":[1]}"#),
+            (500, ""),
+            (302, ""),
+        ] {
             let host = host(status, body);
             let reply = host.call(plugin(), "login", params());
             assert_eq!(reply.error.as_deref(), Some("upstream_error"), "{status} {body}");

@@ -1,13 +1,14 @@
 //! One operation of the gateway as a future, and the place that says which call is being polled on this thread.
 
-use crate::{Error, Result, raw, task::Parked};
+use crate::{Error, Result, raw, task::is_root};
 use menlou_abi::*;
 use std::{
     cell::Cell,
     future::Future,
     pin::Pin,
     ptr,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::{Context, Poll, Waker},
 };
 
 /// The call that this thread is inside of.
@@ -15,14 +16,12 @@ use std::{
 pub(crate) struct Current {
     pub call: *mut menlou_call,
     pub parked: *const Parked,
-    /// Parked wakers are being woken; the call's own future is polled right after.
-    pub ahead: bool,
 }
 
 thread_local! {
     // Const and without Drop: a destructor registered with libc would run in code that a reload must not touch.
     static CURRENT: Cell<Current> = const {
-        Cell::new(Current { call: ptr::null_mut(), parked: ptr::null(), ahead: false })
+        Cell::new(Current { call: ptr::null_mut(), parked: ptr::null() })
     };
 }
 
@@ -46,22 +45,56 @@ impl Drop for Inside {
     }
 }
 
+/// Operations that executors inside the plugin wait for. The gateway wakes a call as a whole; at its next poll each of
+/// these is asked, and only who waits for one that is done is woken: to wake all would have executors that yield after
+/// a round (`FuturesUnordered` does) go round without end.
+#[derive(Default)]
+pub(crate) struct Parked(Cell<Vec<Weak<Operation>>>);
+
+impl Parked {
+    fn park(&self, operation: &Arc<Operation>, waker: &Waker) {
+        if operation.waiting(Some(waker.clone())).is_none() {
+            let mut all = self.0.take();
+            all.push(Arc::downgrade(operation));
+            self.0.set(all);
+        }
+    }
+
+    /// Wakes who waits for what is done; inside a poll of the call.
+    pub fn wake_ready(&self, call: *mut menlou_call) {
+        let mut all = self.0.take();
+        let mut ready = Vec::new();
+        all.retain(|parked| match parked.upgrade() {
+            Some(operation) if operation.poll(call).0 == MENLOU_PENDING => true,
+            Some(operation) => {
+                ready.extend(operation.waiting(None));
+                false
+            }
+            None => false,
+        });
+        self.0.set(all);
+        ready.into_iter().for_each(Waker::wake);
+    }
+}
+
 /// A running operation. Dropping it gives up on it.
 pub(crate) struct Operation {
     host: &'static menlou_host,
     op: *mut menlou_op,
+    /// Who waits for it, if it is parked.
+    waker: Mutex<Option<Waker>>,
 }
 
 // SAFETY: an operation belongs to one call, whose polls never run at the same time; `op_drop` may run on any thread.
 unsafe impl Send for Operation {}
-// SAFETY: shared references to it can do nothing.
+// SAFETY: only `poll` does anything with a shared reference, and only inside a poll of its call: on one thread at a time.
 unsafe impl Sync for Operation {}
 
 /// The bytes of a finished operation, borrowed from the gateway until dropped.
 pub(crate) struct Finished {
     pub http_status: u16,
     data: menlou_str,
-    _operation: Operation,
+    _operation: Arc<Operation>,
 }
 
 // SAFETY: the bytes don't change until `op_drop`, which `_operation` does when this is dropped.
@@ -88,12 +121,12 @@ impl Finished {
 pub(crate) fn start(host: &'static menlou_host, begin: impl FnOnce(*mut menlou_call) -> *mut menlou_op) -> Waiting {
     let current = current();
     assert!(!current.call.is_null(), "host services can be asked only inside the action's own future");
-    let operation = Operation { host, op: begin(current.call) };
-    Waiting(Some(operation))
+    let operation = Operation { host, op: begin(current.call), waker: Mutex::default() };
+    Waiting(Some(Arc::new(operation)))
 }
 
 /// Waits for an operation: `None` where the gateway says "not found".
-pub(crate) struct Waiting(Option<Operation>);
+pub(crate) struct Waiting(Option<Arc<Operation>>);
 
 impl Future for Waiting {
     type Output = Result<Option<Finished>>;
@@ -104,23 +137,14 @@ impl Future for Waiting {
         let Some(operation) = self.0.take() else {
             return Poll::Ready(Err(Error::internal("an operation was polled after its end")));
         };
-        let mut outcome = menlou_outcome {
-            struct_size: size_of::<menlou_outcome>() as u32,
-            status: MENLOU_ERR_FAILED,
-            http_status: 0,
-            reserved: 0,
-            word: menlou_str::NONE,
-            data: menlou_str::NONE,
-        };
-        // The gateway remembers its own waker, that of the task now polling us, never `cx`'s: a waker made in the
-        // plugin must not get into the gateway.
-        // SAFETY: inside `poll` of this very call; `op` is ours; `outcome` is written before this returns.
-        let state = unsafe { (operation.host.op_poll)(current.call, operation.op, &mut outcome) };
+        let (state, outcome) = operation.poll(current.call);
         match (state, outcome.status) {
             (MENLOU_PENDING, _) => {
+                if !is_root(cx.waker()) {
+                    // SAFETY: `parked` belongs to the task that is being polled on this thread.
+                    unsafe { (*current.parked).park(&operation, cx.waker()) };
+                }
                 self.0 = Some(operation);
-                // SAFETY: `parked` belongs to the task that is being polled on this thread.
-                unsafe { (*current.parked).park(cx.waker()) };
                 Poll::Pending
             }
             (MENLOU_READY, MENLOU_READY) => Poll::Ready(Ok(Some(Finished {
@@ -140,6 +164,30 @@ impl Future for Waiting {
                 Poll::Ready(Err(Error::internal(format!("the gateway refused an operation ({state}, {status})"))))
             }
         }
+    }
+}
+
+impl Operation {
+    /// Polls it, inside a poll of `call`. Once done it stays so, until it is dropped.
+    fn poll(&self, call: *mut menlou_call) -> (i32, menlou_outcome) {
+        let mut outcome = menlou_outcome {
+            struct_size: size_of::<menlou_outcome>() as u32,
+            status: MENLOU_ERR_FAILED,
+            http_status: 0,
+            reserved: 0,
+            word: menlou_str::NONE,
+            data: menlou_str::NONE,
+        };
+        // The gateway remembers its own waker, that of the task now polling us: a waker made in the plugin must not get
+        // into the gateway.
+        // SAFETY: inside `poll` of the call; `op` is ours; `outcome` is written before this returns.
+        let state = unsafe { (self.host.op_poll)(call, self.op, &mut outcome) };
+        (state, outcome)
+    }
+
+    /// Says who waits from now on, and gives who did.
+    fn waiting(&self, waker: Option<Waker>) -> Option<Waker> {
+        std::mem::replace(&mut *self.waker.lock().unwrap_or_else(PoisonError::into_inner), waker)
     }
 }
 

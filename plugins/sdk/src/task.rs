@@ -1,20 +1,19 @@
 //! An action's future as the gateway drives it: `start`, `poll`, `drop`.
 //!
 //! **Wakers.** The gateway keeps only wakers of its own. The action's future is polled with a root waker that turns a
-//! clone into a handle of the gateway's; wakers of executors inside the plugin (`FuturesUnordered`, …) that wait for an
-//! operation are parked here and woken at the next poll.
+//! clone into a handle of the gateway's; operations that executors inside the plugin (`FuturesUnordered`, …) wait for
+//! with wakers of their own are [`Parked`], and asked at the next poll.
 
 use crate::{
     Call, Error, Result,
     action::{Handler, HandlerFor},
     guard,
-    operation::{self, Current, Inside},
+    operation::{Current, Inside, Parked},
     params, raw,
 };
 use menlou_abi::*;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    cell::Cell,
     ffi::c_void,
     future::Future,
     pin::Pin,
@@ -32,21 +31,9 @@ struct Task<S: 'static, F> {
     call: Call<S>,
 }
 
-/// Wakers inside the plugin that wait for an operation of the gateway.
-#[derive(Default)]
-pub(crate) struct Parked(Cell<Vec<Waker>>);
-
-impl Parked {
-    pub fn park(&self, waker: &Waker) {
-        if waker.vtable() == &ROOT {
-            return; // the call itself: the gateway has its own waker for that
-        }
-        let mut waiting = self.0.take();
-        if !waiting.iter().any(|w| w.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
-        self.0.set(waiting);
-    }
+/// Whether this wakes the call itself, for which the gateway has a waker of its own.
+pub(crate) fn is_root(waker: &Waker) -> bool {
+    waker.vtable() == &ROOT
 }
 
 /// # Safety
@@ -79,7 +66,7 @@ where
         unsafe {
             match params {
                 Ok(params) => {
-                    let inside = Inside::new(Current { call, parked: &raw const (*task).parked, ahead: false });
+                    let inside = Inside::new(Current { call, parked: &raw const (*task).parked });
                     let made = guard::run(|| {
                         // `call` lives in the box as long as the future does.
                         (*task).future = Some(H::function().call(&(*task).call, params));
@@ -118,12 +105,8 @@ where
             (Some(refused), _) => Err(refused),
             (None, None) => return MENLOU_ERR_INVALID,
             (None, Some(future)) => {
-                let ahead = Inside::new(Current { call, parked, ahead: true });
-                for waker in parked.0.take() {
-                    waker.wake();
-                }
-                drop(ahead);
-                let _inside = Inside::new(Current { call, parked, ahead: false });
+                let _inside = Inside::new(Current { call, parked });
+                parked.wake_ready(call);
                 let root = Root { host, call };
                 // SAFETY: ROOT's functions take a `Root` that lives during this poll.
                 let waker = unsafe { Waker::from_raw(RawWaker::new((&raw const root).cast(), &ROOT)) };
@@ -194,8 +177,6 @@ struct Root {
 /// A waker kept beyond a poll: a handle of the gateway's.
 struct Kept {
     host: &'static menlou_host,
-    /// Only to be compared: it may have ended.
-    call: *mut menlou_call,
     waker: *mut menlou_waker,
 }
 
@@ -217,10 +198,6 @@ impl std::task::Wake for Kept {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let current = operation::current();
-        if current.ahead && current.call == self.call {
-            return; // its poll comes right now; to have it polled after that as well would never end
-        }
         // SAFETY: any thread, also after the call's end.
         unsafe { (self.host.waker_wake)(self.waker) }
     }
@@ -234,7 +211,7 @@ unsafe fn keep(root: *const ()) -> Arc<Kept> {
     // SAFETY: the caller's promise.
     let root = unsafe { &*root.cast::<Root>() };
     // SAFETY: inside `poll` of that call.
-    Arc::new(Kept { host: root.host, call: root.call, waker: unsafe { (root.host.waker_clone)(root.call) } })
+    Arc::new(Kept { host: root.host, waker: unsafe { (root.host.waker_clone)(root.call) } })
 }
 
 unsafe fn clone_root(root: *const ()) -> RawWaker {

@@ -86,7 +86,7 @@ impl Gateway {
             admin: loopback(free_port()),
             secrets: Secrets::default(),
         };
-        gateway.restart_unready();
+        gateway.relaunch();
         gateway
     }
 
@@ -191,7 +191,7 @@ impl Gateway {
 
     /// Starts it anew, on the same ports with the same folder, and waits until it is ready.
     pub fn restart(&mut self) {
-        self.restart_unready();
+        self.relaunch();
         self.wait_until_ready();
     }
 
@@ -216,7 +216,11 @@ impl Gateway {
         assert!(output.status.success(), "user add: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn restart_unready(&mut self) {
+    /// Starts it anew, on the same ports with the same folder, and waits until it is up, ready or not.
+    ///
+    /// # Panics
+    /// When it doesn't start; the text has its log.
+    pub fn relaunch(&mut self) {
         self.kill();
         let deadline = Instant::now() + PATIENCE;
         let mut process = self.spawn();
@@ -333,7 +337,8 @@ impl Home {
                 command.env_remove(name);
             }
         }
-        command.current_dir(self.path()).env("MENLOU_LANG", "en");
+        // A gateway that is killed leaves its temporary files: they go with this folder.
+        command.current_dir(self.path()).env("TMPDIR", self.path()).env("MENLOU_LANG", "en");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -47,7 +47,7 @@ impl TestCall {
         openid: Option<&str>,
         user: Option<User>,
         params: &Value,
-    ) -> Box<Self> {
+    ) -> *mut Self {
         let Some(params) = params.as_object() else { panic!("parameters are a JSON object") };
         let mut texts = Vec::new();
         let mut keep = |text: String| {
@@ -85,7 +85,7 @@ impl TestCall {
             user_name: user.as_ref().map_or(menlou_str::NONE, |u| keep(u.name.clone())),
             user_avatar_url: user.as_ref().map_or(menlou_str::NONE, |u| keep(u.avatar_url.clone())),
         };
-        Box::new(Self {
+        Box::into_raw(Box::new(Self {
             world,
             openid: openid.map(str::to_owned),
             identities: RefCell::default(),
@@ -94,15 +94,14 @@ impl TestCall {
             request,
             _texts: texts,
             _params: params,
-        })
+        }))
     }
 
-    pub fn raw(&mut self) -> *mut menlou_call {
-        (&raw mut *self).cast()
-    }
-
-    pub fn request(&self) -> *const menlou_request {
-        &raw const self.request
+    /// # Safety
+    /// `call` lives.
+    pub unsafe fn request(call: *const Self) -> *const menlou_request {
+        // SAFETY: the caller's promise.
+        unsafe { &raw const (*call).request }
     }
 
     pub fn inside(&self, context: &mut Context<'_>, poll: impl FnOnce() -> i32) -> i32 {

@@ -215,7 +215,8 @@ impl Drop for Ready {
 /// One call in flight.
 struct Run {
     state: *mut c_void,
-    call: Box<TestCall>,
+    /// Made in `start`, freed in `drop`; only shared in between, because the plugin holds references into it.
+    call: *mut TestCall,
     refused: Option<Reply>,
     ready: Ready,
 }
@@ -232,14 +233,13 @@ impl Run {
             MENLOU_ACCESS_USER => user.is_some(),
             _ => true,
         };
-        let mut call = TestCall::new(host.world.clone(), action, host.caller.as_deref(), user, params);
+        let call = TestCall::new(host.world.clone(), action, host.caller.as_deref(), user, params);
         let (mut state, mut refused) = (ptr::null_mut(), None);
         if !served {
             refused = Some(Reply { error: Some("login_required".into()), msg: None, data: json!({}) });
         } else if let Some(start) = ready.action.start {
-            let (request, raw_call) = (call.request(), call.raw());
             // SAFETY: as the border says; request and settings live as long as this run.
-            let began = unsafe { start(ready.host, raw_call, request, ready.settings, &mut state) };
+            let began = unsafe { start(ready.host, call.cast(), TestCall::request(call), ready.settings, &mut state) };
             if began != MENLOU_READY {
                 refused = Some(Reply::failed());
             }
@@ -252,15 +252,16 @@ impl Run {
             return Some(reply);
         }
         let mut context = Context::from_waker(Waker::noop());
-        let raw_call = self.call.raw();
-        let polled = self.call.inside(&mut context, || match self.ready.action.poll {
+        // SAFETY: ours, until `drop`.
+        let call = unsafe { &*self.call };
+        let polled = call.inside(&mut context, || match self.ready.action.poll {
             // SAFETY: `state` came from `start` and was not dropped.
-            Some(poll) => unsafe { poll(self.state, raw_call) },
+            Some(poll) => unsafe { poll(self.state, self.call.cast()) },
             None => MENLOU_ERR_INVALID,
         });
         match polled {
             MENLOU_PENDING => None,
-            MENLOU_READY => Some(self.call.reply().unwrap_or_else(Reply::failed)),
+            MENLOU_READY => Some(call.reply().unwrap_or_else(Reply::failed)),
             _ => Some(Reply::failed()),
         }
     }
@@ -272,6 +273,8 @@ impl Drop for Run {
             // SAFETY: from `start`, once, not during `poll`.
             unsafe { drop(self.state) }
         }
+        // SAFETY: ours, and the plugin has let go of it.
+        std::mem::drop(unsafe { Box::from_raw(self.call) });
     }
 }
 

@@ -1,0 +1,4 @@
+/* Nothing to do with plugins. */
+int main(void) {
+    return 0;
+}

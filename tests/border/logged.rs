@@ -1,0 +1,35 @@
+//! What plugins and gateway log while this test program runs.
+
+use std::{
+    io,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+static LINES: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
+    tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE).with_writer(|| Into).init();
+    Mutex::default()
+});
+
+struct Into;
+
+impl io::Write for Into {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LINES.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Begins to listen. What is logged before the first call of this is lost.
+pub fn listen() {
+    LazyLock::force(&LINES);
+}
+
+/// The lines that have this text.
+pub fn lines(text: &str) -> Vec<String> {
+    let logged = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&logged).lines().filter(|l| l.contains(text)).map(str::to_owned).collect()
+}

@@ -1,0 +1,54 @@
+//! A plugin that does everything wrong that safe Rust allows; each of its actions may hurt at most its own call.
+
+#[cfg(test)]
+mod in_process;
+mod misuse;
+mod panics;
+mod services;
+mod settings;
+mod wakers;
+
+use menlou_plugin::prelude::*;
+
+/// What the actions take.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Params {
+    /// How many, how long, or whether.
+    n: u64,
+    /// An openid, a header, a code.
+    text: String,
+}
+
+/// What the actions give.
+#[derive(Default, Serialize, JsonSchema)]
+struct Data {
+    /// What was counted.
+    n: u64,
+    /// What was found.
+    text: String,
+}
+
+menlou_plugin::plugin! {
+    name: "rogue",
+    actions: [
+        Action::new("echo", misuse::echo).methods("GET,POST").title("回声", "Echo").description("原样返回。", "Gives back."),
+        Action::new("panic_now", panics::now),
+        Action::new("panic_later", panics::later),
+        Action::new("panic_in_drop", panics::in_drop),
+        Action::new("never", misuse::never),
+        Action::new("live", misuse::live),
+        Action::new("elsewhere", misuse::elsewhere),
+        Action::new("dropped_elsewhere", misuse::dropped_elsewhere),
+        Action::new("many", wakers::many),
+        Action::new("thread_wakes", wakers::thread_wakes),
+        Action::new("keep_waker", wakers::keep),
+        Action::new("wake_kept", wakers::wake_kept),
+        Action::new("log", services::log),
+        Action::new("open_session", services::open_session),
+        Action::new("find_user", services::find_user),
+        Action::new("header", services::header),
+        Action::new("set", settings::set),
+        Action::new("released", settings::released),
+    ],
+}
