@@ -23,7 +23,7 @@ use std::{
 const WATCHED: u64 = 10_000;
 /// How many requests valgrind sees, once and then twice over: the difference is free of starting and stopping.
 const SEEN: u64 = 2_000;
-/// Connections of these runs; few, as valgrind runs one thread at a time.
+/// Connections of these runs.
 const CONNECTIONS: usize = 64;
 
 /// What one request takes; `None` where the tool is not there.
@@ -52,7 +52,9 @@ pub fn count(house: &House, rows: &mut [Row]) -> Result<()> {
     for row in rows {
         eprintln!("counting: {}", row.case.name());
         if strace {
-            (row.counts.system_calls, row.counts.by_name) = system_calls(house, row.case)?;
+            let by_name = system_calls(house, row.case)?;
+            row.counts.system_calls = Some(by_name.iter().map(|(_, n)| n).sum());
+            row.counts.by_name = by_name.into_iter().filter(|(_, n)| *n >= 0.005).collect();
         }
         if valgrind {
             let seen = per_request(SEEN, |requests| served(house, row.case, requests))?;
@@ -109,7 +111,8 @@ fn served(house: &House, case: Case, requests: u64) -> Result<Seen> {
     read(&out)
 }
 
-fn system_calls(house: &House, case: Case) -> Result<(Option<f64>, Vec<(String, f64)>)> {
+/// How often each was made for one request, the most frequent first.
+fn system_calls(house: &House, case: Case) -> Result<Vec<(String, f64)>> {
     let mut subject = case.start(house, CONNECTIONS, &[])?;
     subject.drive(Until::Asked(WATCHED / 10), WATCHED / 10, |_| Ok(()))?;
     let (out, log) = (house.folder().join("strace"), house.folder().join("strace.log"));
@@ -120,8 +123,7 @@ fn system_calls(house: &House, case: Case) -> Result<(Option<f64>, Vec<(String, 
         attached(server.id())?;
         Ok(strace)
     };
-    let (strace, answered) = subject.drive(Until::Asked(WATCHED), WATCHED, watch)?;
-    let mut strace = strace;
+    let (mut strace, answered) = subject.drive(Until::Asked(WATCHED), WATCHED, watch)?;
     strace.terminate(); // it lets go of the server, and writes its table
     let mut by_name: Vec<(String, f64)> = fs::read_to_string(&out)?
         .lines()
@@ -129,9 +131,7 @@ fn system_calls(house: &House, case: Case) -> Result<(Option<f64>, Vec<(String, 
         .map(|(name, n)| (name, n as f64 / answered as f64))
         .collect();
     by_name.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let all = by_name.iter().map(|(_, n)| n).sum();
-    by_name.retain(|(_, n)| *n >= 0.005);
-    Ok((Some(all), by_name))
+    Ok(by_name)
 }
 
 /// Waits until every thread is being watched.
