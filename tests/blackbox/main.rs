@@ -20,6 +20,7 @@ mod replicas;
 mod scene;
 mod secrecy;
 mod stopping;
+mod swaps;
 mod tenants;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.
