@@ -2,6 +2,8 @@
 
 mod describe;
 mod look;
+mod new;
+mod sources;
 
 use crate::config::{fault::Fault, server::Config};
 use std::{path::PathBuf, process::ExitCode};
@@ -15,6 +17,8 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// 新建一个可立即构建的插件。Make a plugin that builds at once.
+    New(new::Arguments),
     /// 像网关那样加载一个插件并说明其内容；不可用则说明原因，退出码为 1。Load a plugin as the gateway would and tell what
     /// it has; where it is refused, the reason, and exit 1.
     Check {
@@ -27,6 +31,7 @@ enum Command {
 
 pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Arguments) -> ExitCode {
     match &arguments.command {
+        Command::New(arguments) => new::run(config, arguments),
         Command::Check { file } => look::check(file),
         Command::List => look::list(config),
     }
