@@ -52,6 +52,14 @@ pub struct Change {
     pub found: Option<Result<Arc<Plugin>, Refusal>>,
 }
 
+impl Plugin {
+    /// Loads one file by itself, as it would be in a folder of plugins; it may still have the name that Cargo gave it,
+    /// `libpoints.so`. Blocks.
+    pub fn open(path: &Path) -> Result<Self, Refusal> {
+        Self::load_alone(path, host::table)
+    }
+}
+
 impl Library {
     /// Loads every `.so` of a folder, in the order of their names. One bad file takes nothing else down. Blocks: it
     /// waits until files that are being written have stopped changing.

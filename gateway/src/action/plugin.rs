@@ -11,6 +11,7 @@ use menlou_abi::*;
 use std::{
     collections::HashSet,
     error::Error as _,
+    ffi::OsStr,
     fs::{self, File},
     io::{Read, Write},
     mem::{ManuallyDrop, offset_of},
@@ -45,6 +46,8 @@ pub struct Plugin {
     pub version: String,
     /// Which of all versions of plugins that this process has loaded: counted from 1.
     pub generation: u64,
+    /// Major and minor of the border that it was built for.
+    pub abi: (u16, u16),
     /// Its actions.
     pub actions: Vec<Descriptor>,
     host: &'static menlou_host,
@@ -56,21 +59,32 @@ impl Plugin {
     /// Loads the plugin in `path` through a private copy in `private`, a folder that only we write to: the system's
     /// loader knows libraries by path, and maps the file, so it must never see the operator's.
     pub(super) fn load(path: &Path, private: &Path, table: Table, patience: Patience) -> Result<Self, Refusal> {
-        let bytes = read_settled(path, patience)?;
+        Self::from_bytes(&read_settled(path, patience)?, path.file_stem().unwrap_or_default(), private, table)
+    }
+
+    /// Loads one file by itself. As Cargo names it, `target/release/libpoints.so`, it is taken for what it is to be in
+    /// the plugin folder, `points.so`.
+    pub(super) fn load_alone(path: &Path, table: Table) -> Result<Self, Refusal> {
+        let bytes = read_settled(path, Patience::Wait)?;
         let note = elf::check(&bytes)?;
         let stem = path.file_stem().unwrap_or_default();
+        let cargos = format!("lib{}", note.name.replace('-', "_"));
+        let stem = if stem == cargos.as_str() { OsStr::new(&note.name) } else { stem };
+        let private = tempfile::Builder::new().prefix("menlou-plugins-").tempdir().map_err(no_copy)?;
+        Self::from_bytes(&bytes, stem, private.path(), table)
+    }
+
+    fn from_bytes(bytes: &[u8], stem: &OsStr, private: &Path, table: Table) -> Result<Self, Refusal> {
+        let note = elf::check(bytes)?;
         // The note has room for 32 bytes of the name. What it says becomes part of a path, so it is compared first.
         if !stem.as_encoded_bytes().iter().take(32).eq(note.name.as_bytes()) {
             return Err(Refusal::OtherName(note.name));
         }
         // Counted before it is opened: from then on it is in memory, whatever becomes of it.
         let generation = generations::next()?;
-        let mut copy = tempfile::Builder::new()
-            .prefix(&note.name)
-            .suffix(".so")
-            .tempfile_in(private)
-            .map_err(|e| Refusal::Unreadable(format!("no private copy could be made: {e}")))?;
-        copy.write_all(&bytes).map_err(|e| Refusal::Unreadable(format!("no private copy could be made: {e}")))?;
+        let mut copy =
+            tempfile::Builder::new().prefix(&note.name).suffix(".so").tempfile_in(private).map_err(no_copy)?;
+        copy.write_all(bytes).map_err(no_copy)?;
         // SAFETY: its constructors run. It is a whole library with our note; that its code is trusted is the border's premise.
         let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) }
             .map_err(|e| Refusal::NotLoaded(reason(&e)))?;
@@ -114,7 +128,8 @@ impl Plugin {
                 code => return Err(Refusal::InitFailed(code)),
             }
         }
-        Ok(Self { name, version, generation, actions, host, _library: library })
+        let abi = (plugin.abi_major, plugin.abi_minor);
+        Ok(Self { name, version, generation, abi, actions, host, _library: library })
     }
 
     /// The table that its functions get.
@@ -149,6 +164,10 @@ fn check(plugin: &menlou_plugin) -> Result<(), Refusal> {
         return Err(Refusal::BadDescriptor("it has more than 1024 actions".into()));
     }
     Ok(())
+}
+
+fn no_copy(e: std::io::Error) -> Refusal {
+    Refusal::Unreadable(format!("no private copy could be made: {e}"))
 }
 
 /// libloading's own text says only that it failed; the reason is its source.
