@@ -143,7 +143,11 @@ async fn services(config: &Config) -> Result<Services, Text> {
     })
 }
 
-fn plugin_folder(config: &Config) -> Result<PathBuf, Text> {
+/// Where plugins are: the configured folder, else `plugins` beside the program.
+///
+/// # Errors
+/// Where the program's own place can't be told.
+pub fn plugin_folder(config: &Config) -> Result<PathBuf, Text> {
     if let Some(folder) = &config.plugins.dir {
         return Ok(folder.clone());
     }
