@@ -5,6 +5,7 @@
 
 mod outside;
 mod people;
+mod platform;
 mod sessions;
 
 use super::{
@@ -58,6 +59,10 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         waker_clone,
         waker_wake,
         waker_drop,
+        platform_call: platform::call,
+        decrypt: platform::decrypt,
+        session_key_check: platform::check_session_key,
+        session_key_reset: platform::reset_session_key,
     }))
 }
 
