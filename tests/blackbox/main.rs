@@ -16,6 +16,7 @@ mod hanging_up;
 mod login;
 mod login_service;
 mod outages;
+mod platform_calls;
 mod replicas;
 mod scene;
 mod secrecy;
@@ -60,4 +61,8 @@ mod login_with {
 
 mod exchange_with {
     with_each_store!(exchange, [a_code_sent_twice_is_exchanged_once]);
+}
+
+mod session_key_with {
+    with_each_store!(platform_calls, [a_session_key_is_checked_and_renewed_in_its_session]);
 }
