@@ -285,7 +285,7 @@ impl Home {
             home.write_tenant(name, file);
         }
         if !setup.without_plugins {
-            for name in ["openid", "account"] {
+            for name in ["openid", "account", "wechat"] {
                 place(&library(name), &home.plugins().join(format!("{name}.so")));
             }
         }

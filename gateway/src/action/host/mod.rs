@@ -6,6 +6,7 @@
 mod log;
 mod outside;
 mod people;
+mod platform;
 mod sessions;
 
 use super::{
@@ -59,6 +60,10 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         waker_clone,
         waker_wake,
         waker_drop,
+        platform_call: platform::call,
+        decrypt: platform::decrypt,
+        session_key_check: platform::check_session_key,
+        session_key_reset: platform::reset_session_key,
     }))
 }
 
