@@ -179,6 +179,7 @@ fn the_platforms_refusals_come_as_words_with_errcode_and_rid() {
         (48001, 503, "tenant_misconfigured"),
         (-1, 503, "platform_busy"),
         (61010, 502, "platform_error"),
+        (47001, 502, "platform_error"),
         (99999, 502, "platform_error"),
     ] {
         scene.sim.reset_calls();
