@@ -1,12 +1,15 @@
 //! Calls to the platform under names that the tenant chose: what they answer, and what no client can do with them.
 
-use crate::scene::{Scene, Stores, TENANT, tenant};
+use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually, tenant};
 use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use menlou_harness::{Client, Envelope, http::Request};
+use menlou_harness::{
+    Client, Envelope, Setup,
+    http::{Request, hang_up_after},
+};
 use menlou_simulator::{DEMO_APPID, Failure};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const CHECK: &str = "/wxa/msg_sec_check";
 const TOKEN: &str = "/cgi-bin/stable_token";
@@ -27,11 +30,15 @@ const ACTIONS: &[(&str, &str)] = &[
 ];
 
 fn scene(stores: Stores) -> Scene {
+    scene_with(stores, |setup| setup)
+}
+
+fn scene_with(stores: Stores, change: impl FnOnce(Setup) -> Setup) -> Scene {
     Scene::with(stores, |mut setup, sim| {
         let actions: String =
             ACTIONS.iter().map(|(name, set)| format!("\n[actions.{name}]\nplugin = \"wechat\"\n{set}\n")).collect();
         setup.tenants[0].1 = tenant(sim) + &actions;
-        setup
+        change(setup)
     })
 }
 
@@ -172,6 +179,7 @@ fn the_platforms_refusals_come_as_words_with_errcode_and_rid() {
         (48001, 503, "tenant_misconfigured"),
         (-1, 503, "platform_busy"),
         (61010, 502, "platform_error"),
+        (47001, 502, "platform_error"),
         (99999, 502, "platform_error"),
     ] {
         scene.sim.reset_calls();
@@ -236,6 +244,33 @@ pub fn a_session_key_is_checked_and_renewed_in_its_session(stores: Stores) {
         assert_eq!(ann.call(action, &[]).is(401, "session_expired").data["errcode"], 87009);
     }
     elsewhere.call("check-key", &[]).ok();
+}
+
+#[test]
+fn a_new_session_key_is_kept_though_the_client_hangs_up() {
+    const RESET: &str = "/wxa/resetusersessionkey";
+    let scene = scene(Stores::Embedded);
+    let opened = scene.authorize("ann");
+    let ann = scene.client().with(opened.token().unwrap());
+    let first = session_key(&scene, "ann");
+    scene.sim.fail(RESET, Failure::delay(Duration::from_millis(500)), 1);
+    let request = Request::post(ann.target("reset-key")).form(&[]).bearer(opened.token().unwrap());
+    hang_up_after(scene.addr(), &request.bytes(), Duration::from_millis(100)).unwrap();
+    eventually("the key is another", || (session_key(&scene, "ann") != first).then_some(()));
+    eventually("the session has it", || ann.call("check-key", &[]).error.is_none().then_some(()));
+    assert_eq!(scene.sim.calls(RESET), 1);
+}
+
+#[test]
+fn a_session_of_a_test_openid_has_no_key() {
+    let scene = scene_with(Stores::Embedded, |setup| setup.setting("testing.allow_test_openids", "true"));
+    let opened = scene.client().call("openid", &[("openid", TEST_OPENID)]);
+    opened.ok();
+    let client = scene.client().with(opened.token().unwrap());
+    for action in ["check-key", "reset-key"] {
+        client.call(action, &[]).is(401, "session_expired");
+    }
+    open(&client, &encrypted("tiihtNczf5v6AKRyjwEUhQ==", DEMO_APPID, 0)).is(401, "session_expired");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod handler;
 mod log;
 mod operation;
 mod params;
+mod platform;
 mod raw;
 mod settings;
 mod task;

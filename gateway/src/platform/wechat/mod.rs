@@ -114,7 +114,13 @@ impl Platform for Wechat {
     async fn call(&self, asked: Asked) -> Result<Answered> {
         let asked = &asked;
         let answer = self.with_token(|token| async move { self.api.any(asked, &token).await });
-        answer.await.map_err(|refusal| refusal.error)
+        answer.await.map_err(|Refusal { errcode, error }| match errcode {
+            // What would be our mistake in calls of our own is here how the action asked.
+            Some(_) if error.is(&words::INTERNAL_ERROR) => {
+                reworded(error, &words::PLATFORM_ERROR, words::PLATFORM_ERROR.text.clone())
+            }
+            _ => error,
+        })
     }
 
     fn decrypt(
