@@ -1,5 +1,6 @@
 //! The command line: each command in a room of its own.
 
+mod described;
 mod explain;
 mod run;
 mod schema;
@@ -39,6 +40,10 @@ enum Command {
     Explain(explain::Arguments),
     /// 打印 JSON Schema（供编辑器使用）。Print a JSON Schema, for editors.
     Schema(schema::Arguments),
+    /// 打印动作的 OpenAPI 3.1 文档。Print the actions' OpenAPI 3.1 document.
+    Openapi(described::Arguments),
+    /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
+    Types(described::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
 }
@@ -52,6 +57,8 @@ pub fn main() -> ExitCode {
         Command::Validate(arguments) => validate::run(config, &arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
+        Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
         Command::User(arguments) => user::run(config, arguments),
     }
 }
