@@ -9,6 +9,8 @@ use std::{fmt, net::IpAddr};
 
 /// The longest name of a tenant, an action or a parameter, in bytes.
 pub const MAX_NAME: usize = 256;
+/// No query or form has more parameters.
+pub const MAX_FORM: usize = 64;
 
 /// One request, decoded. Its parameters are unique, none is empty.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod exchange;
 mod hanging_up;
 mod login;
 mod login_service;
+mod openapi;
 mod outages;
 mod replicas;
 mod scene;

@@ -122,10 +122,10 @@ fn operation(name: &str, descriptor: &Descriptor, method: &Method, prefix: &str)
         },
         "responses": answers::of(prefix),
     });
-    if matches!(*method, Method::GET | Method::DELETE) {
-        parameters.extend(schemas::query(descriptor.params.as_json()));
-    } else {
+    if schemas::has_body(method) {
         operation["requestBody"] = schemas::body(descriptor.params.as_json(), prefix);
+    } else {
+        parameters.extend(schemas::query(descriptor.params.as_json()));
     }
     operation["parameters"] = Value::Array(parameters);
     operation

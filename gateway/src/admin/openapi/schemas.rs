@@ -1,27 +1,38 @@
 //! An action's own schemas, as they hold at the gateway's door and within a larger document.
 
 use super::answers;
-use crate::{action::Descriptor, call::MAX_NAME};
+use crate::{
+    action::Descriptor,
+    call::{MAX_FORM, MAX_NAME},
+};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 /// A text without NUL, which the gateway refuses.
 const NO_NUL: &str = "^[^\\u0000]*$";
 
-/// The schemas of an action: what it takes, what it gives, its success.
+/// The schemas of an action: what it takes in a body, if it takes one, what it gives, its success.
 pub fn of(descriptor: &Descriptor, prefix: &str) -> Vec<(String, Value)> {
-    let [params, data, success] = ["Params", "Data", "Success"].map(|part| format!("{prefix}{part}"));
+    let [params, form, data, success] = ["Params", "Form", "Data", "Success"].map(|part| format!("{prefix}{part}"));
     let of_success = answers::success(&data);
-    vec![
-        (params.clone(), within(at_the_door(descriptor.params.as_json()), &params)),
-        (data.clone(), within(descriptor.data.clone(), &data)),
-        (success, of_success),
-    ]
+    let mut schemas = vec![(data.clone(), within(descriptor.data.clone(), &data)), (success, of_success)];
+    if descriptor.methods.iter().any(has_body) {
+        let door = at_the_door(descriptor.params.as_json());
+        schemas.push((form.clone(), within(of_texts(door.clone()), &form)));
+        schemas.push((params.clone(), within(door, &params)));
+    }
+    schemas
+}
+
+/// Whether requests of this method bring their parameters in a body.
+pub fn has_body(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::DELETE)
 }
 
 /// The request's body: JSON, or the same as a form.
 pub fn body(schema: &Value, prefix: &str) -> Value {
-    let reference = json!({ "schema": { "$ref": format!("#/components/schemas/{prefix}Params") } });
-    let mut form = reference.clone();
+    let of = |part: &str| json!({ "schema": { "$ref": format!("#/components/schemas/{prefix}{part}") } });
+    let mut form = of("Form");
     // In a form an array or object is written as JSON.
     let written: Map<String, Value> = properties(schema)
         .filter(|(_, property)| is_structure(property))
@@ -32,7 +43,7 @@ pub fn body(schema: &Value, prefix: &str) -> Value {
     }
     json!({
         "required": needs_something(schema),
-        "content": { "application/json": reference, "application/x-www-form-urlencoded": form },
+        "content": { "application/json": of("Params"), "application/x-www-form-urlencoded": form },
     })
 }
 
@@ -82,6 +93,15 @@ fn at_the_door(schema: &Value) -> Value {
     door
 }
 
+/// The same as a form: what the action doesn't name is text, and there is a limit.
+fn of_texts(mut door: Value) -> Value {
+    if door["additionalProperties"] == json!({ "pattern": NO_NUL }) {
+        door["additionalProperties"] = json!({ "type": "string", "pattern": NO_NUL });
+    }
+    door["maxProperties"] = MAX_FORM.into();
+    door
+}
+
 /// What a part of `whole` requires must be there indeed: neither empty nor null.
 fn need(part: &mut Value, whole: &Value) {
     let names: Vec<String> = required(part).map(str::to_owned).collect();
@@ -106,6 +126,9 @@ fn taken(property: &Value, required: bool) -> Value {
         object.insert("pattern".into(), NO_NUL.into());
     }
     let least = object.get("minLength").and_then(Value::as_u64).unwrap_or(0);
+    if required {
+        object.remove("default");
+    }
     match (required, types.as_slice()) {
         (true, [one]) => {
             object.insert("type".into(), one.as_str().into());

@@ -2,16 +2,13 @@
 
 use super::{bad, bad_name};
 use crate::{
-    call::{MAX_NAME, Params},
+    call::{MAX_FORM, MAX_NAME, Params},
     error::{Error, Result, words},
     text::Text,
 };
 use percent_encoding::percent_decode;
 use serde_json::{Value, map::Entry};
 use std::borrow::Cow;
-
-/// No request has more parameters.
-const MAX_PARAMS: usize = 64;
 
 /// A name whose value is kept apart from the parameters.
 pub type Apart = (&'static str, Option<String>);
@@ -32,7 +29,7 @@ pub fn read(text: &[u8], params: &mut Params, apart: &mut [Apart]) -> Result<()>
             }
             continue;
         }
-        if params.as_map().len() >= MAX_PARAMS {
+        if params.as_map().len() >= MAX_FORM {
             return Err(bad("参数过多，至多 64 个", "There are too many parameters: 64 at most."));
         }
         match params.as_map_mut().entry(name) {
