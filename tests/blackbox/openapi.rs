@@ -1,15 +1,13 @@
 //! What the gateway says of its actions: the document passes linters and holds at a running gateway, the types compile.
 
 use crate::scene::{Scene, Stores, TENANT};
+use menlou_harness::gateway::library;
 use serde_json::Value;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
-
-/// How long schemathesis tries, in seconds: for all actions but logout, then for logout.
-const TRYING: [&str; 2] = ["25", "5"];
 
 #[test]
 fn the_document_is_the_same_from_the_command_line_and_from_the_admin_port() {
@@ -84,6 +82,7 @@ fn swagger_ui_is_served_from_within_the_program() {
 #[test]
 fn a_standard_linter_finds_no_fault_in_the_document() {
     let (folder, scene) = (npm(), Scene::new(Stores::Embedded));
+    add_rogue(&scene);
     fs::write(folder.join("all.json"), said(&scene, &["openapi"])).unwrap();
     fs::write(folder.join("one.json"), said(&scene, &["openapi", "--tenant", TENANT])).unwrap();
     let linted = run(Command::new("node")
@@ -101,23 +100,27 @@ fn a_standard_linter_finds_no_fault_in_the_document() {
 #[test]
 fn the_document_holds_at_a_running_gateway() {
     // Whoever tries so much would be locked out, as it should be.
-    let scene = Scene::with(Stores::Embedded, |setup, _| {
+    let mut scene = Scene::with(Stores::Embedded, |setup, _| {
         setup.setting("passwords.attempts_per_account", "100000").setting("passwords.attempts_per_address", "100000")
     });
+    // An action with numbers, also by GET.
+    add_rogue(&scene);
+    scene.write_tenant(TENANT, &format!("{}[actions.echo]\n", crate::scene::tenant(&scene.sim)));
+    scene.gateway.restart();
     let folder = tempfile::tempdir().unwrap();
     let document = folder.path().join("openapi.json");
     fs::write(&document, said(&scene, &["openapi", "--tenant", TENANT])).unwrap();
     let authorized = scene.authorize("Ann");
-    let ann = scene.client().with(authorized.token().unwrap());
-    ann.call("login", &[("method", "profile"), ("name", "Ann")]).ok();
-    for (chosen, seconds) in ["--exclude-operation-id", "--include-operation-id"].into_iter().zip(TRYING) {
+    let token = authorized.token().unwrap();
+    scene.client().with(token).call("login", &[("method", "profile"), ("name", "Ann")]).ok();
+    // Logging out comes last: it ends the session.
+    for chosen in [["--exclude-operation-id", "logout"], ["--include-operation-id", "logout"]] {
         let tried = run(Command::new(python().join("schemathesis"))
             .current_dir(folder.path())
             .arg("run")
             .arg(&document)
-            .args(["--url", &format!("http://{}", scene.addr())])
-            .args(["--header", &format!("Authorization: Bearer {}", authorized.token().unwrap())])
-            .args([chosen, "logout", "--max-time", seconds])
+            .args(["--url", &format!("http://{}", scene.addr()), "--header", &format!("Authorization: Bearer {token}")])
+            .args(chosen)
             .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "40", "--checks", "all"])
             .args(["--generation-deterministic", "--no-color", "--continue-on-failure"]));
         assert!(tried.status.success(), "the document and the gateway contradict each other:\n{}", text(&tried));
@@ -127,6 +130,7 @@ fn the_document_holds_at_a_running_gateway() {
 #[test]
 fn a_client_of_wx_request_compiles_against_the_types() {
     let (folder, scene) = (npm(), Scene::new(Stores::Embedded));
+    add_rogue(&scene);
     for arguments in [&["types"][..], &["types", "--tenant", TENANT]] {
         fs::write(folder.join("types.ts"), said(&scene, arguments)).unwrap();
         let checked = run(Command::new("node")
@@ -135,6 +139,11 @@ fn a_client_of_wx_request_compiles_against_the_types() {
             .args(["--target", "es2020", "--module", "esnext", "client.ts"]));
         assert!(checked.status.success(), "{}", text(&checked));
     }
+}
+
+/// Adds a plugin of another kind of actions.
+fn add_rogue(scene: &Scene) {
+    fs::copy(library("rogue"), scene.plugins().join("rogue.so")).unwrap();
 }
 
 /// What a command of the gateway's prints.

@@ -11,15 +11,24 @@ use serde_json::{Map, Value, json};
 /// A text without NUL, which the gateway refuses.
 const NO_NUL: &str = "^[^\\u0000]*$";
 
+/// How parameters come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// As a JSON object.
+    AsJson,
+    /// As a form or query: texts, of which none is null.
+    AsText,
+}
+
 /// The schemas of an action: what it takes in a body, if it takes one, what it gives, its success.
 pub fn of(descriptor: &Descriptor, prefix: &str) -> Vec<(String, Value)> {
     let [params, form, data, success] = ["Params", "Form", "Data", "Success"].map(|part| format!("{prefix}{part}"));
     let of_success = answers::success(&data);
     let mut schemas = vec![(data.clone(), within(descriptor.data.clone(), &data)), (success, of_success)];
     if descriptor.methods.iter().any(has_body) {
-        let door = at_the_door(descriptor.params.as_json());
-        schemas.push((form.clone(), within(of_texts(door.clone()), &form)));
-        schemas.push((params.clone(), within(door, &params)));
+        let door = |written| at_the_door(descriptor.params.as_json(), written);
+        schemas.push((form.clone(), within(door(Written::AsText), &form)));
+        schemas.push((params.clone(), within(door(Written::AsJson), &params)));
     }
     schemas
 }
@@ -55,7 +64,7 @@ pub fn query(schema: &Value) -> Vec<Value> {
         if let Some(description) = property.get("description") {
             parameter["description"] = description.clone();
         }
-        let schema = taken(property, required);
+        let schema = taken(property, required, Written::AsText);
         match is_structure(property) {
             true => parameter["content"] = json!({ "application/json": { "schema": schema } }),
             false => parameter["schema"] = schema,
@@ -67,49 +76,48 @@ pub fn query(schema: &Value) -> Vec<Value> {
 
 /// The schema of parameters with what the gateway does before the action's own schema is asked: what is empty or null
 /// counts as absent, texts are read as what is wanted, NUL is refused.
-fn at_the_door(schema: &Value) -> Value {
+fn at_the_door(schema: &Value, written: Written) -> Value {
     let mut door = schema.clone();
     let names: Vec<String> = required(schema).map(str::to_owned).collect();
     for (name, property) in properties(schema) {
-        door["properties"][name] = taken(property, names.contains(name));
+        door["properties"][name] = taken(property, names.contains(name), written);
     }
     for keyword in ["anyOf", "oneOf", "allOf"] {
         for part in door.get_mut(keyword).and_then(Value::as_array_mut).into_iter().flatten() {
-            need(part, schema);
+            need(part, schema, written);
             for branch in ["then", "else"] {
-                part.get_mut(branch).into_iter().for_each(|part| need(part, schema));
+                part.get_mut(branch).into_iter().for_each(|part| need(part, schema, written));
             }
         }
     }
     let Some(object) = door.as_object_mut() else { return door };
-    match object.get("additionalProperties") {
-        None | Some(Value::Bool(true)) => {
-            drop(object.insert("additionalProperties".into(), json!({ "pattern": NO_NUL })))
+    match (object.get("additionalProperties"), written) {
+        (None | Some(Value::Bool(true)), Written::AsJson) => {
+            object.insert("additionalProperties".into(), json!({ "pattern": NO_NUL }));
         }
-        Some(Value::Bool(false)) => drop(object.insert("additionalProperties".into(), json!({ "enum": ["", null] }))),
-        Some(_) => {}
+        (None | Some(Value::Bool(true)), Written::AsText) => {
+            object.insert("additionalProperties".into(), json!({ "type": "string", "pattern": NO_NUL }));
+        }
+        (Some(Value::Bool(false)), written) => {
+            object.insert("additionalProperties".into(), json!({ "enum": written.absent() }));
+        }
+        _ => {}
     }
     object.entry("propertyNames").or_insert_with(|| json!({ "minLength": 1, "maxLength": MAX_NAME }));
-    door
-}
-
-/// The same as a form: what the action doesn't name is text, and there is a limit.
-fn of_texts(mut door: Value) -> Value {
-    if door["additionalProperties"] == json!({ "pattern": NO_NUL }) {
-        door["additionalProperties"] = json!({ "type": "string", "pattern": NO_NUL });
+    if written == Written::AsText {
+        object.insert("maxProperties".into(), MAX_FORM.into());
     }
-    door["maxProperties"] = MAX_FORM.into();
     door
 }
 
 /// What a part of `whole` requires must be there indeed: neither empty nor null.
-fn need(part: &mut Value, whole: &Value) {
+fn need(part: &mut Value, whole: &Value, written: Written) {
     let names: Vec<String> = required(part).map(str::to_owned).collect();
     for name in names {
         if let Some(property) = whole.pointer("/properties").and_then(|p| p.get(&name))
             && part.pointer("/properties").and_then(|p| p.get(&name)).is_none()
         {
-            let mut property = taken(property, true);
+            let mut property = taken(property, true, written);
             property.as_object_mut().into_iter().for_each(|p| drop(p.remove("description")));
             part["properties"][&name] = property;
         }
@@ -117,7 +125,7 @@ fn need(part: &mut Value, whole: &Value) {
 }
 
 /// A parameter's schema as the gateway takes it.
-fn taken(property: &Value, required: bool) -> Value {
+fn taken(property: &Value, required: bool, written: Written) -> Value {
     let mut taken = property.clone();
     let Some(object) = taken.as_object_mut() else { return taken };
     let types: Vec<String> = types(property).filter(|t| *t != "null").map(str::to_owned).collect();
@@ -126,7 +134,8 @@ fn taken(property: &Value, required: bool) -> Value {
         object.insert("pattern".into(), NO_NUL.into());
     }
     let least = object.get("minLength").and_then(Value::as_u64).unwrap_or(0);
-    if required {
+    // None is the default of what is absent: it says nothing, and is no text.
+    if required || object.get("default").is_some_and(Value::is_null) {
         object.remove("default");
     }
     match (required, types.as_slice()) {
@@ -140,7 +149,8 @@ fn taken(property: &Value, required: bool) -> Value {
         (true, _) => taken,
         (false, _) if is_text && least <= 1 && object.get("pattern").is_some_and(|p| p == NO_NUL) => {
             object.remove("minLength");
-            object.insert("type".into(), json!(["string", "null"]));
+            let types = if written == Written::AsText { json!("string") } else { json!(["string", "null"]) };
+            object.insert("type".into(), types);
             taken
         }
         (false, types) => {
@@ -148,12 +158,25 @@ fn taken(property: &Value, required: bool) -> Value {
             for keyword in ["description", "default"] {
                 object.remove(keyword).into_iter().for_each(|v| drop(outer.insert(keyword.into(), v)));
             }
-            let absent = match types {
-                [one] if one == "boolean" => json!({ "enum": ["1", "true", "0", "false", "", null] }),
-                _ => json!({ "enum": ["", null] }),
-            };
-            outer.insert("anyOf".into(), json!([taken, absent]));
+            if let [one] = types {
+                object.insert("type".into(), one.as_str().into());
+            }
+            let mut texts = written.absent();
+            if types == ["boolean"] {
+                texts.extend(["1", "true", "0", "false"].map(Value::from));
+            }
+            outer.insert("anyOf".into(), json!([taken, { "enum": texts }]));
             Value::Object(outer)
+        }
+    }
+}
+
+impl Written {
+    /// What counts as absent.
+    fn absent(self) -> Vec<Value> {
+        match self {
+            Self::AsJson => vec!["".into(), Value::Null],
+            Self::AsText => vec!["".into()],
         }
     }
 }
@@ -228,7 +251,7 @@ mod tests {
             },
             "anyOf": [{ "required": ["code"] }],
         });
-        let door = at_the_door(&schema);
+        let door = at_the_door(&schema, Written::AsJson);
         assert_eq!(door["properties"]["id"], json!({ "type": "string", "minLength": 1, "pattern": NO_NUL }));
         assert_eq!(door["properties"]["kind"], json!({ "type": "integer" }));
         assert_eq!(
@@ -237,6 +260,8 @@ mod tests {
         );
         assert_eq!(door["properties"]["unbind"]["anyOf"][0], json!({ "type": "boolean" }));
         assert_eq!(door["anyOf"][0]["properties"]["code"]["minLength"], 1);
+        let form = at_the_door(&schema, Written::AsText);
+        assert_eq!(form["properties"]["code"]["type"], "string", "a form has no null");
         assert!(needs_something(&schema) && !needs_something(&json!({ "type": "object" })));
     }
 

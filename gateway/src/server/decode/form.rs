@@ -1,8 +1,8 @@
 //! Queries and forms: percent-encoded UTF-8, each name once.
 
-use super::{bad, bad_name};
+use super::{bad, named};
 use crate::{
-    call::{MAX_FORM, MAX_NAME, Params},
+    call::{MAX_FORM, Params},
     error::{Error, Result, words},
     text::Text,
 };
@@ -18,9 +18,7 @@ pub fn read(text: &[u8], params: &mut Params, apart: &mut [Apart]) -> Result<()>
     for pair in text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
         let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
         let name = decode(&pair[..at])?;
-        if name.is_empty() || name.len() > MAX_NAME {
-            return Err(bad_name(name.len()));
-        }
+        named(&name)?;
         let value = decode(pair.get(at + 1..).unwrap_or_default())?;
         if let Some((name, place)) = apart.iter_mut().find(|(wanted, _)| *wanted == name) {
             match place {
@@ -102,6 +100,7 @@ mod tests {
             assert_eq!(pairs(bad), Err("bad_parameter".into()));
         }
         assert_eq!(pairs(format!("{}=1", "n".repeat(257)).as_bytes()), Err("bad_parameter".into()));
+        assert!(pairs(format!("{}=1", "名".repeat(256)).as_bytes()).is_ok());
         let many: String = (0..65).map(|i| format!("p{i}=1&")).collect();
         assert_eq!(pairs(many.as_bytes()), Err("bad_parameter".into()));
     }
