@@ -7,8 +7,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use std::{fmt, net::IpAddr};
 
-/// The longest name of a tenant, an action or a parameter, in bytes.
+/// The longest name of a parameter, in characters.
 pub const MAX_NAME: usize = 256;
+/// No query or form has more parameters.
+pub const MAX_FORM: usize = 64;
 
 /// One request, decoded. Its parameters are unique, none is empty.
 #[derive(Debug)]

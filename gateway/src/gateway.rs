@@ -87,6 +87,7 @@ impl Gateway {
             library: self.library,
             stores: self.services.stores.clone(),
             metrics: self.metrics,
+            traffic: self.config.server.listen,
         };
         tasks.spawn(admin::serve(self.admin, health));
         let traffic =

@@ -16,6 +16,7 @@ mod hanging_up;
 mod login;
 mod login_service;
 mod new_action;
+mod openapi;
 mod outages;
 mod platform_calls;
 mod replicas;

@@ -14,7 +14,6 @@ pub struct ParamsSchema {
     schema: Schema,
     /// Parameters that are no texts: the text of a query or form is read as what they are.
     typed: Vec<(String, Vec<Type>)>,
-    required: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +35,7 @@ impl ParamsSchema {
             .flatten()
             .filter_map(|(name, property)| Some((name.clone(), types(property)?)))
             .collect();
-        let required = schema.get("required").and_then(Value::as_array);
-        let required = required.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-        Ok(Self { schema: Schema::compile(&schema)?, typed, required })
+        Ok(Self { schema: Schema::compile(&schema)?, typed })
     }
 
     /// The schema as JSON.
@@ -56,11 +53,11 @@ impl ParamsSchema {
                 *value = read;
             }
         }
-        if let Some(name) = self.required.iter().find(|name| !params.as_map().contains_key(*name)) {
-            return Err(missing(name));
-        }
         if self.schema.fits(params.as_json()) {
             return Ok(());
+        }
+        if let Some(name) = self.schema.lacks(params.as_json()) {
+            return Err(missing(&name));
         }
         let findings = check::findings(params.as_json(), &self.schema);
         let text = match findings.into_iter().next() {
@@ -131,6 +128,8 @@ mod tests {
                 "list": { "type": "array" },
                 "either": { "type": ["string", "integer"] },
             },
+            "if": { "required": ["other"] },
+            "then": { "anyOf": [{ "required": ["ratio"] }, { "required": ["list"] }] },
         });
         let mut params = Params::new();
         *params.as_map_mut() = given.as_object().cloned().unwrap();
@@ -152,6 +151,8 @@ mod tests {
     fn an_error_names_the_parameter_and_not_its_value() {
         for (given, word, name) in [
             (json!({}), "missing_parameter", "code"),
+            (json!({ "count": "s3cret" }), "missing_parameter", "code"),
+            (json!({ "code": "1", "other": "s3cret" }), "missing_parameter", "ratio"),
             (json!({ "code": "s3cret" }), "bad_parameter", "code"),
             (json!({ "code": ["s3cret"] }), "bad_parameter", "code"),
             (json!({ "code": "1", "count": "s3cret" }), "bad_parameter", "count"),

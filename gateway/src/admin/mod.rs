@@ -1,4 +1,8 @@
-//! The admin side, on a listener of its own: health, readiness, metrics.
+//! The admin side, on a listener of its own: health, readiness, metrics, the actions' own description.
+
+mod docs;
+pub mod openapi;
+pub mod typescript;
 
 use crate::{action::Library, store::Stores, tenant::Roster, text::Language};
 use arc_swap::ArcSwap;
@@ -11,7 +15,7 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 
 /// How long a store may take to answer the question whether it is there.
@@ -28,6 +32,8 @@ pub struct Health {
     pub stores: Stores,
     /// What was counted.
     pub metrics: PrometheusHandle,
+    /// Where the traffic side listens.
+    pub traffic: SocketAddr,
 }
 
 /// Serves until dropped.
@@ -36,6 +42,9 @@ pub async fn serve(listener: TcpListener, health: Health) {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/openapi.json", get(docs::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file))
         .with_state(health);
     if let Err(e) = axum::serve(listener, routes).await {
         tracing::error!(cause = %e, "the admin side ended");

@@ -1,5 +1,6 @@
 //! The command line: each command in a room of its own.
 
+mod described;
 mod explain;
 mod plugin;
 mod run;
@@ -42,6 +43,10 @@ enum Command {
     Schema(schema::Arguments),
     /// 新建、检查、列出插件。Make, check and list plugins.
     Plugin(plugin::Arguments),
+    /// 打印动作的 OpenAPI 3.1 文档。Print the actions' OpenAPI 3.1 document.
+    Openapi(described::Arguments),
+    /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
+    Types(described::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
 }
@@ -56,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Plugin(arguments) => plugin::run(config, &arguments),
+        Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
+        Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
         Command::User(arguments) => user::run(config, arguments),
     }
 }

@@ -1,5 +1,6 @@
 //! A JSON Schema, compiled once: our own files' and the plugins' settings are checked by the same code.
 
+use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde_json::Value;
 use std::{
     collections::{BTreeSet, HashSet},
@@ -42,6 +43,12 @@ impl Schema {
     /// Whether a value fits; [`check::findings`](super::check::findings) says why not.
     pub fn fits(&self, value: &Value) -> bool {
         self.validator.is_valid(value)
+    }
+
+    /// What the schema requires of an object, and it hasn't: the first such property, also where one of several would do
+    /// (`anyOf`, `oneOf`) or a condition asks for it (`if`). Properties of properties are not looked at.
+    pub fn lacks(&self, value: &Value) -> Option<String> {
+        self.validator.iter_errors(value).find_map(|error| lacking(&error))
     }
 
     pub(super) fn validator(&self) -> &jsonschema::Validator {
@@ -88,6 +95,18 @@ impl Schema {
         let mut search = Search { schema: self, seen: HashSet::new(), found: BTreeSet::new() };
         search.visit(&self.value, instance, &mut String::new(), 0);
         search.found
+    }
+}
+
+fn lacking(error: &ValidationError<'_>) -> Option<String> {
+    match error.kind() {
+        ValidationErrorKind::Required { property } if error.instance_path().as_str().is_empty() => {
+            property.as_str().map(str::to_owned)
+        }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            context.iter().flatten().find_map(lacking)
+        }
+        _ => None,
     }
 }
 

@@ -98,8 +98,8 @@ pub struct Server {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// IP address and port of /healthz, /readyz and /metrics. Keep it off the internet.
-    /// /healthz、/readyz、/metrics 的 IP 地址与端口，不要暴露到公网。
+    /// IP address and port of /healthz, /readyz, /metrics, /openapi.json and /docs. Keep it off the internet.
+    /// /healthz、/readyz、/metrics、/openapi.json、/docs 的 IP 地址与端口，不要暴露到公网。
     #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
     pub listen: SocketAddr,
 }

@@ -231,9 +231,7 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
             )));
         }
     };
-    if let Some(name) = object.keys().find(|name| name.len() > MAX_NAME || name.is_empty()) {
-        return Err(bad_name(name.len()));
-    }
+    object.keys().try_for_each(|name| named(name))?;
     *params.as_map_mut() = object;
     Ok(())
 }
@@ -259,10 +257,15 @@ fn bad(zh: &'static str, en: &'static str) -> Error {
     Error::new(&words::BAD_PARAMETER).saying(Text::fixed(zh, en))
 }
 
-fn bad_name(length: usize) -> Error {
-    match length {
-        0 => bad("有一个参数没有名称", "A parameter has no name."),
-        _ => bad("有一个参数的名称过长（至多 256 字节）", "A parameter's name is too long (256 bytes at most)."),
+/// Says what is wrong with a parameter's name, if anything is. Characters are counted, as JSON Schema does.
+fn named(name: &str) -> Result<()> {
+    match name.is_empty() {
+        true => Err(bad("有一个参数没有名称", "A parameter has no name.")),
+        false if name.chars().nth(MAX_NAME).is_none() => Ok(()),
+        false => Err(bad(
+            "有一个参数的名称过长（至多 256 个字符）",
+            "A parameter's name is too long (256 characters at most).",
+        )),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a tenant's file to a tenant that can serve: everything is checked, and nothing is started.
 
 use crate::{
-    action::{Configured, Library},
+    action::{Configured, Descriptor, Library},
     config::{
         fault::Fault,
         load::Document,
@@ -62,9 +62,7 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blu
         _ => None,
     };
     let (mut actions, mut lesser) = (BTreeMap::new(), Vec::new());
-    let tables = doc.value("/actions").and_then(serde_json::Value::as_object);
-    for (action, table) in tables.into_iter().flatten().filter(|(a, t)| tenant::is_name(a) && t.is_object()) {
-        let plugin = table.get("plugin").and_then(serde_json::Value::as_str);
+    for (action, plugin) in tables(doc) {
         let (pointer, own) = tenant::settings(doc, action);
         let Some((found, index)) = library.find(action, plugin) else {
             lesser.push(missing(doc, &pointer, plugin, action, library));
@@ -102,6 +100,26 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blu
             Err(faults)
         }
     }
+}
+
+/// The actions that a tenant's file switches on, each with what its plugin says of it; and what is wrong with the rest.
+/// Secrets and settings are left alone.
+pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<(&'a str, &'a Descriptor)>, Vec<Fault>) {
+    let (mut actions, mut faults) = (Vec::new(), Vec::new());
+    for (action, plugin) in tables(doc) {
+        match library.find(action, plugin) {
+            Some((found, index)) => actions.push((action.as_str(), &found.actions[index])),
+            None => faults.push(missing(doc, &tenant::settings(doc, action).0, plugin, action, library)),
+        }
+    }
+    (actions, faults)
+}
+
+/// The names of `[actions.…]`, each with its `plugin`.
+fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&str>)> {
+    let tables = doc.value("/actions").and_then(serde_json::Value::as_object);
+    let named = tables.into_iter().flatten().filter(|(action, table)| tenant::is_name(action) && table.is_object());
+    named.map(|(action, table)| (action, table.get("plugin").and_then(serde_json::Value::as_str)))
 }
 
 /// What a file came to; without a name where the file's is no tenant's.

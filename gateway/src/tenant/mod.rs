@@ -9,7 +9,7 @@ use crate::{
     action::{Action, Configured, Plugin, Scope, Services},
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
 };
-pub use build::{Blueprint, check, check_folder};
+pub use build::{Blueprint, check, check_folder, switched_on};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
@@ -69,5 +69,10 @@ impl Tenant {
     /// The action of this name, if it is switched on.
     pub fn action(&self, name: &str) -> Option<&Arc<Switched>> {
         self.actions.get(name)
+    }
+
+    /// Every action that is switched on, in no order.
+    pub fn actions(&self) -> impl Iterator<Item = &Arc<Switched>> {
+        self.actions.values()
     }
 }

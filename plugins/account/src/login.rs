@@ -8,6 +8,11 @@ use menlou_plugin::{Session, prelude::*};
 
 /// 参数随 method 而定。Which parameters are needed depends on the method.
 #[derive(Deserialize, JsonSchema)]
+#[schemars(extend("allOf" = [
+    { "if": { "required": ["method"], "properties": { "method": { "const": "phone" } } }, "then": { "required": ["phone_code"] } },
+    { "if": { "required": ["method"], "properties": { "method": { "const": "password" } } }, "then": { "required": ["account", "password"] } },
+    { "if": { "required": ["method"], "properties": { "method": { "const": "profile" } } }, "then": { "required": ["name"] } },
+]))]
 pub struct Params {
     /// 登录方式。How to log in.
     method: Method,

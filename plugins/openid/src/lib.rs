@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// 参数：code 与 openid 二选一。Either a code or, for tests, an openid.
 #[derive(Deserialize, JsonSchema)]
+#[schemars(extend("anyOf" = [{ "required": ["code"] }, { "required": ["openid"] }]))]
 struct Params {
     /// wx.login 得到的 code。The code of wx.login.
     #[serde(default)]

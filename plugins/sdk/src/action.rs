@@ -8,7 +8,10 @@ use crate::{
     task,
 };
 use menlou_abi::*;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::{
+    JsonSchema,
+    generate::{Contract, SchemaSettings},
+};
 use serde::de::DeserializeOwned;
 
 /// Who is served by an action.
@@ -50,9 +53,9 @@ impl Action {
             title_en: menlou_str::NONE,
             description_zh: menlou_str::NONE,
             description_en: menlou_str::NONE,
-            params_schema: schema::<P>(),
-            data_schema: schema::<D::Data>(),
-            settings_schema: schema::<S>(),
+            params_schema: schema::<P>(Contract::Deserialize),
+            data_schema: schema::<D::Data>(Contract::Serialize),
+            settings_schema: schema::<S>(Contract::Deserialize),
             configure: Some(settings::configure::<S>),
             release: Some(settings::release::<S>),
             start: Some(task::start::<H, S, P, D>),
@@ -86,9 +89,12 @@ impl Action {
     }
 }
 
-/// A type's JSON Schema, whole in itself; `()` is an object that needs nothing.
-fn schema<T: JsonSchema>() -> menlou_str {
-    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+/// A type's JSON Schema as it is read or written, whole in itself; `()` is an object that needs nothing.
+fn schema<T: JsonSchema>(contract: Contract) -> menlou_str {
+    let settings = SchemaSettings::draft2020_12().with(|s| {
+        s.inline_subschemas = true;
+        s.contract = contract;
+    });
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     if schema.get("type").is_some_and(|t| t == "null") {
         schema = schemars::json_schema!({ "type": "object", "properties": {}, "additionalProperties": false });

@@ -1,17 +1,14 @@
 //! Queries and forms: percent-encoded UTF-8, each name once.
 
-use super::{bad, bad_name};
+use super::{bad, named};
 use crate::{
-    call::{MAX_NAME, Params},
+    call::{MAX_FORM, Params},
     error::{Error, Result, words},
     text::Text,
 };
 use percent_encoding::percent_decode;
 use serde_json::{Value, map::Entry};
 use std::borrow::Cow;
-
-/// No request has more parameters.
-const MAX_PARAMS: usize = 64;
 
 /// A name whose value is kept apart from the parameters.
 pub type Apart = (&'static str, Option<String>);
@@ -21,9 +18,7 @@ pub fn read(text: &[u8], params: &mut Params, apart: &mut [Apart]) -> Result<()>
     for pair in text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
         let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
         let name = decode(&pair[..at])?;
-        if name.is_empty() || name.len() > MAX_NAME {
-            return Err(bad_name(name.len()));
-        }
+        named(&name)?;
         let value = decode(pair.get(at + 1..).unwrap_or_default())?;
         if let Some((name, place)) = apart.iter_mut().find(|(wanted, _)| *wanted == name) {
             match place {
@@ -32,7 +27,7 @@ pub fn read(text: &[u8], params: &mut Params, apart: &mut [Apart]) -> Result<()>
             }
             continue;
         }
-        if params.as_map().len() >= MAX_PARAMS {
+        if params.as_map().len() >= MAX_FORM {
             return Err(bad("参数过多，至多 64 个", "There are too many parameters: 64 at most."));
         }
         match params.as_map_mut().entry(name) {
@@ -105,6 +100,7 @@ mod tests {
             assert_eq!(pairs(bad), Err("bad_parameter".into()));
         }
         assert_eq!(pairs(format!("{}=1", "n".repeat(257)).as_bytes()), Err("bad_parameter".into()));
+        assert!(pairs(format!("{}=1", "名".repeat(256)).as_bytes()).is_ok());
         let many: String = (0..65).map(|i| format!("p{i}=1&")).collect();
         assert_eq!(pairs(many.as_bytes()), Err("bad_parameter".into()));
     }
