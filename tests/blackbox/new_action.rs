@@ -96,6 +96,31 @@ fn a_new_plugin_in_c_builds_and_answers() {
 }
 
 #[test]
+fn dev_builds_swaps_and_tells_what_the_running_gateway_made_of_it() {
+    let folder = scaffold(&workshop("dev-in-c"), "my-points", "c");
+    let sim = simulator();
+    let file = tenant(&sim) + "[actions.my-points]\n";
+    let gateway = Gateway::start(setup(&sim, None, None).env("MENLOU_LANG", "en").tenant(TENANT, file));
+    let dev = || gateway.command_beside(&["plugin", "dev", &folder.to_string_lossy(), "--tenant", TENANT, "--once"]);
+    let told_first = done(&dev());
+    assert!(told_first.contains("the gateway serves my-points") && told_first.contains("a=my-points"), "{told_first}");
+    let client = gateway.client(TENANT);
+    assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "你好 Ann");
+
+    let source = folder.join("my-points.c");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, text.replace("你好", "您好")).unwrap();
+    done(&dev());
+    assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "您好 Ann");
+
+    fs::write(&source, text + "oops").unwrap();
+    let broken = dev();
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(told(&broken).contains("it does not build") && told(&broken).contains("oops"), "{}", told(&broken));
+    assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "您好 Ann");
+}
+
+#[test]
 fn a_name_that_can_not_be_and_a_folder_with_something_in_it_are_refused() {
     let home = Home::new(Setup::default());
     let long = "a".repeat(33);

@@ -210,6 +210,13 @@ impl Gateway {
         self.home.command(arguments, input.as_bytes())
     }
 
+    /// As [`Gateway::command`], for commands that ask the running gateway: they are told where its admin port is.
+    pub fn command_beside(&self, arguments: &[&str]) -> Output {
+        let mut command = self.home.prepare();
+        command.args(arguments).arg("--config").arg(self.home.config());
+        run(command.env("MENLOU_ADMIN__LISTEN", self.admin.to_string()), b"")
+    }
+
     /// Makes an account with a password, by `menlou user add`.
     ///
     /// # Panics
