@@ -2,7 +2,7 @@
 
 use super::{
     descriptor::{Descriptor, text},
-    elf, host,
+    elf, generations,
     refusal::Refusal,
 };
 use crate::config::tenant::is_name;
@@ -26,6 +26,15 @@ const ACTION_SIZE: usize = 2;
 /// No plugin is larger, in bytes.
 const LARGEST: u64 = 256 << 20;
 
+/// What to do about a file that is being written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Wait until it has stopped changing, a few seconds at most. Blocks.
+    Wait,
+    /// Refuse it as [`Refusal::Unsettled`].
+    None,
+}
+
 /// Makes the table of functions for the plugin of this name.
 pub(super) type Table = fn(&'static str) -> &'static menlou_host;
 
@@ -35,6 +44,8 @@ pub struct Plugin {
     pub name: &'static str,
     /// Its own version.
     pub version: String,
+    /// Which of all versions of plugins that this process has loaded: counted from 1.
+    pub generation: u64,
     /// Major and minor of the border that it was built for.
     pub abi: (u16, u16),
     /// Its actions.
@@ -46,22 +57,21 @@ pub struct Plugin {
 
 impl Plugin {
     /// Loads the plugin in `path` through a private copy in `private`, a folder that only we write to: the system's
-    /// loader knows libraries by path, and maps the file, so it must never see the operator's. Blocks: it waits until
-    /// the file has stopped changing.
-    pub(super) fn load(path: &Path, private: &Path, table: Table) -> Result<Self, Refusal> {
-        Self::from_bytes(&read_settled(path)?, path.file_stem().unwrap_or_default(), private, table)
+    /// loader knows libraries by path, and maps the file, so it must never see the operator's.
+    pub(super) fn load(path: &Path, private: &Path, table: Table, patience: Patience) -> Result<Self, Refusal> {
+        Self::from_bytes(&read_settled(path, patience)?, path.file_stem().unwrap_or_default(), private, table)
     }
 
-    /// Loads one file by itself, as [`Plugin::load`] does. As Cargo names it, `target/release/libpoints.so`, it is
-    /// taken for what it is to be in the plugin folder, `points.so`.
-    pub fn open(path: &Path) -> Result<Self, Refusal> {
-        let bytes = read_settled(path)?;
+    /// Loads one file by itself. As Cargo names it, `target/release/libpoints.so`, it is taken for what it is to be in
+    /// the plugin folder, `points.so`.
+    pub(super) fn load_alone(path: &Path, table: Table) -> Result<Self, Refusal> {
+        let bytes = read_settled(path, Patience::Wait)?;
         let note = elf::check(&bytes)?;
         let stem = path.file_stem().unwrap_or_default();
         let cargos = format!("lib{}", note.name.replace('-', "_"));
         let stem = if stem == cargos.as_str() { OsStr::new(&note.name) } else { stem };
         let private = tempfile::Builder::new().prefix("menlou-plugins-").tempdir().map_err(no_copy)?;
-        Self::from_bytes(&bytes, stem, private.path(), host::table)
+        Self::from_bytes(&bytes, stem, private.path(), table)
     }
 
     fn from_bytes(bytes: &[u8], stem: &OsStr, private: &Path, table: Table) -> Result<Self, Refusal> {
@@ -70,6 +80,8 @@ impl Plugin {
         if !stem.as_encoded_bytes().iter().take(32).eq(note.name.as_bytes()) {
             return Err(Refusal::OtherName(note.name));
         }
+        // Counted before it is opened: from then on it is in memory, whatever becomes of it.
+        let generation = generations::next()?;
         let mut copy =
             tempfile::Builder::new().prefix(&note.name).suffix(".so").tempfile_in(private).map_err(no_copy)?;
         copy.write_all(bytes).map_err(no_copy)?;
@@ -117,7 +129,7 @@ impl Plugin {
             }
         }
         let abi = (plugin.abi_major, plugin.abi_minor);
-        Ok(Self { name, version, abi, actions, host, _library: library })
+        Ok(Self { name, version, generation, abi, actions, host, _library: library })
     }
 
     /// The table that its functions get.
@@ -163,8 +175,8 @@ fn reason(e: &libloading::Error) -> String {
     e.source().map_or_else(|| e.to_string(), ToString::to_string)
 }
 
-/// Reads a file once it has stopped changing; a few seconds are given for that.
-fn read_settled(path: &Path) -> Result<Vec<u8>, Refusal> {
+/// Reads a file once it has stopped changing.
+fn read_settled(path: &Path, patience: Patience) -> Result<Vec<u8>, Refusal> {
     let unreadable = |e: std::io::Error| Refusal::Unreadable(e.to_string());
     for _ in 0..20 {
         // Asked before it is opened: to open a pipe would wait for its other end.
@@ -185,6 +197,9 @@ fn read_settled(path: &Path) -> Result<Vec<u8>, Refusal> {
             if after.len() == bytes.len() as u64 && after.modified().is_ok_and(|m| m == modified) {
                 return Ok(bytes);
             }
+        }
+        if patience == Patience::None {
+            return Err(Refusal::Unsettled);
         }
         std::thread::sleep(SETTLED.saturating_sub(age).max(Duration::from_millis(50)));
     }

@@ -1,8 +1,9 @@
 //! The call: who asks what of whom, and the gateway's services for it.
 
-use crate::{Error, Level, Result, operation, params::Param, raw};
+use crate::{Answer, Error, Level, Result, operation, params::Param, raw};
 use menlou_abi::*;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::{future::Future, marker::PhantomData, net::IpAddr, time::Duration};
 
 /// One call in flight, with the settings `S` of its action in its tenant.
@@ -244,6 +245,59 @@ impl<S> Call<S> {
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.phone_number)(c, raw::str(phone_code)) });
         async { Ok(some(op.await?)?.json::<Phone>()?.phone) }
+    }
+
+    /// Calls the platform with the tenant's access token, which stays in the gateway. `path` is of plain segments
+    /// (`/wxa/msg_sec_check`); `fields` are the query of a GET and the JSON body of a POST. The platform's refusals come
+    /// as errors with `errcode` and `rid` in their data.
+    pub fn platform(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &Map<String, Value>,
+    ) -> impl Future<Output = Result<Answer<Map<String, Value>>>> + Send {
+        let fields = serde_json::to_string(fields).unwrap_or_default(); // a map of JSON values always has its JSON
+        let (method, path, fields) = (raw::str(method), raw::str(path), raw::str(&fields));
+        // SAFETY: see `exchange`.
+        let op = operation::start(self.host, |c| unsafe { (self.host.platform_call)(c, method, path, fields) });
+        async {
+            let answer = some(op.await?)?;
+            match answer.content_type() {
+                Some(content_type) => {
+                    Ok(Answer::File { content_type: content_type.to_owned(), body: answer.bytes().to_vec() })
+                }
+                None => answer.json().map(Answer::Data),
+            }
+        }
+    }
+
+    /// Opens what the platform encrypted for the caller, with the session's key, which stays in the gateway. Refused
+    /// (`decrypt_failed`) where it is of another mini-program or older than `max_age`.
+    pub fn decrypt(
+        &self,
+        encrypted_data: &str,
+        iv: &str,
+        max_age: Duration,
+    ) -> impl Future<Output = Result<Map<String, Value>>> + Send {
+        let (data, iv) = (raw::str(encrypted_data), raw::str(iv));
+        let age = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        // SAFETY: see `exchange`.
+        let op = operation::start(self.host, |c| unsafe { (self.host.decrypt)(c, data, iv, age) });
+        async { some(op.await?)?.json() }
+    }
+
+    /// Asks the platform whether the key of the caller's session is still valid: `session_expired` where it is not.
+    pub fn check_session_key(&self) -> impl Future<Output = Result<()>> + Send {
+        // SAFETY: see `exchange`.
+        let op = operation::start(self.host, |c| unsafe { (self.host.session_key_check)(c) });
+        async { op.await.map(drop) }
+    }
+
+    /// Has the platform give the caller a new key, which the gateway keeps in the session.
+    pub fn reset_session_key(&self) -> impl Future<Output = Result<()>> + Send {
+        // SAFETY: see `exchange`.
+        let op = operation::start(self.host, |c| unsafe { (self.host.session_key_reset)(c) });
+        async { op.await.map(drop) }
     }
 
     /// The account that an openid is bound to: the caller's own, or one that this call got.

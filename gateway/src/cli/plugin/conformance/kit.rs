@@ -165,7 +165,8 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         };
         if let Ok(reply) = &served {
             answered += 1;
-            if !serde_json::from_slice(&reply.data).is_ok_and(|data| answer.fits(&data)) {
+            let file = reply.content_type.is_some();
+            if !file && !serde_json::from_slice(&reply.data).is_ok_and(|data| answer.fits(&data)) {
                 let why = Text::fixed("回答不合 data_schema", "the answer doesn't fit data_schema");
                 return Ok(Err(of_these(why)));
             }
