@@ -13,7 +13,6 @@ use crate::{
     config::load::Document,
     text::{Language, Text},
 };
-use serde_json::Value;
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
@@ -71,8 +70,8 @@ fn apart(arguments: &Arguments) -> io::Result<ExitStatus> {
 }
 
 fn inside(arguments: &Arguments) -> ExitCode {
-    let settings = match arguments.tenant.as_deref().map_or(Ok(Value::Null), actions_of) {
-        Ok(settings) => settings,
+    let tenant = match arguments.tenant.as_deref().map(read).transpose() {
+        Ok(tenant) => tenant,
         Err(code) => return code,
     };
     let plugin = match Plugin::open(&arguments.file) {
@@ -83,7 +82,7 @@ fn inside(arguments: &Arguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(text) => return fail(&text),
     };
-    let outcome = runtime.block_on(kit::all(&plugin, &settings));
+    let outcome = runtime.block_on(kit::all(&plugin, tenant.as_ref()));
     // A plugin that never returns keeps its thread.
     runtime.shutdown_background();
     match outcome {
@@ -93,15 +92,13 @@ fn inside(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// The table `actions` of a tenant's file.
-fn actions_of(file: &Path) -> Result<Value, ExitCode> {
+fn read(file: &Path) -> Result<Document, ExitCode> {
     let bytes = fs::read(file).map_err(|e| {
         let file = file.display();
         fail(&Text::new(format!("无法读取 {file}：{e}"), format!("{file} can't be read: {e}")))
     })?;
-    let document = Document::parse(file, &bytes).map_err(|faults| {
+    Document::parse(file, &bytes).map_err(|faults| {
         show(&faults);
         ExitCode::FAILURE
-    })?;
-    Ok(document.value("/actions").cloned().unwrap_or_default())
+    })
 }

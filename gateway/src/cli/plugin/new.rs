@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     config::{fault::Fault, server::Config, tenant::is_name},
+    gateway::plugin_folder,
     text::Text,
 };
 use std::{
@@ -202,8 +203,7 @@ fn write(folder: &Path, files: &[(PathBuf, String)]) -> io::Result<()> {
 
 /// The folder that the gateway here takes its plugins from.
 fn plugins(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> PathBuf {
-    let named = config().ok().and_then(|config| config.plugins.dir);
-    let folder = named.or_else(|| Some(std::env::current_exe().ok()?.parent()?.join("plugins")));
+    let folder = config().ok().and_then(|config| plugin_folder(&config).ok());
     let folder = folder.unwrap_or_else(|| PathBuf::from("plugins"));
     std::path::absolute(&folder).unwrap_or(folder)
 }

@@ -1,12 +1,13 @@
 //! The questions that a plugin is asked, action by action; each is named before it is asked.
 
 use super::{
+    super::super::show,
     house::{CALL_TIMEOUT, House, call},
     samples,
 };
 use crate::{
     action::{Action, Configured, Descriptor, Plugin},
-    config::schema::Schema,
+    config::{fault::Fault, load::Document, schema::Schema, secret, settings, tenant},
     error::{Error, Result, words},
     text::{Language, Text},
 };
@@ -38,7 +39,7 @@ const NOISE: u64 = 4 << 20;
 const LEAK: u64 = 64;
 
 /// Asks everything; gives how many checks failed.
-pub async fn all(plugin: &Arc<Plugin>, settings: &Value) -> std::result::Result<usize, Text> {
+pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result::Result<usize, Text> {
     let house = Arc::new(House::new().await?);
     let mut failed = 0;
     for index in 0..plugin.actions.len() {
@@ -58,8 +59,14 @@ pub async fn all(plugin: &Arc<Plugin>, settings: &Value) -> std::result::Result<
         tell(described(descriptor));
 
         ask("设置", "takes settings");
-        let settings = match settings.get(&descriptor.name) {
-            Some(given) => given.clone(),
+        let settings = match tenant.and_then(|file| given(file, plugin.name, descriptor)) {
+            Some(Ok(given)) => given,
+            Some(Err(faults)) => {
+                println!();
+                show(&faults);
+                failed += 1;
+                continue;
+            }
             None => samples::fitting(descriptor.settings.as_json()),
         };
         let configure = || Configured::new(plugin.clone(), index, &house.scope.tenant, &settings);
@@ -124,6 +131,21 @@ fn described(descriptor: &Descriptor) -> Found {
     Ok(Some(Text::new(format!("没有说明：{lacking}"), format!("without a description: {lacking}"))))
 }
 
+/// The settings of an action in a tenant's file, its secrets resolved, if it has such a table.
+fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::result::Result<Value, Vec<Fault>>> {
+    let tables = file.value("/actions").and_then(Value::as_object)?;
+    let (name, _) = tables.iter().find(|(name, table)| match table.get("plugin").and_then(Value::as_str) {
+        Some(named) => named == plugin || named == descriptor.name,
+        None => **name == descriptor.name,
+    })?;
+    let (pointer, own) = tenant::settings(file, name);
+    let faults = own.check(&pointer, &descriptor.settings);
+    if !faults.is_empty() {
+        return Some(Err(faults));
+    }
+    Some(settings::resolve(&own, &pointer, &descriptor.settings, file.folder(), &secret::process_env))
+}
+
 fn configured(
     descriptor: &Descriptor,
     settings: &Value,
@@ -165,7 +187,8 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         };
         if let Ok(reply) = &served {
             answered += 1;
-            if !serde_json::from_slice(&reply.data).is_ok_and(|data| answer.fits(&data)) {
+            let file = reply.content_type.is_some();
+            if !file && !serde_json::from_slice(&reply.data).is_ok_and(|data| answer.fits(&data)) {
                 let why = Text::fixed("回答不合 data_schema", "the answer doesn't fit data_schema");
                 return Ok(Err(of_these(why)));
             }
