@@ -15,12 +15,14 @@ mod exchange;
 mod hanging_up;
 mod login;
 mod login_service;
+mod new_action;
 mod outages;
 mod platform_calls;
 mod replicas;
 mod scene;
 mod secrecy;
 mod stopping;
+mod swaps;
 mod tenants;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.

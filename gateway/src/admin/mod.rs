@@ -1,6 +1,7 @@
 //! The admin side, on a listener of its own: health, readiness, metrics.
 
 use crate::{action::Library, store::Stores, tenant::Roster, text::Language};
+use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::State,
@@ -22,7 +23,7 @@ pub struct Health {
     /// The tenants.
     pub roster: Arc<Roster>,
     /// The plugins.
-    pub library: Arc<Library>,
+    pub library: Arc<ArcSwap<Library>>,
     /// The stores.
     pub stores: Stores,
     /// What was counted.
@@ -63,10 +64,13 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
             (name, json!({ "serving": standing.serving, "faults": faults }))
         })
         .collect();
-    let loaded: Vec<Value> =
-        health.library.plugins().iter().map(|p| json!({ "name": p.name, "version": p.version })).collect();
-    let refused: Vec<Value> = health
-        .library
+    let library = health.library.load();
+    let loaded: Vec<Value> = library
+        .plugins()
+        .iter()
+        .map(|p| json!({ "name": p.name, "version": p.version, "generation": p.generation }))
+        .collect();
+    let refused: Vec<Value> = library
         .refused()
         .iter()
         .map(|r| json!({ "file": r.path.file_name().map(|n| n.to_string_lossy()), "why": r.why.text().get(language) }))

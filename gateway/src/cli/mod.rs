@@ -1,6 +1,7 @@
 //! The command line: each command in a room of its own.
 
 mod explain;
+mod plugin;
 mod run;
 mod schema;
 mod user;
@@ -39,6 +40,8 @@ enum Command {
     Explain(explain::Arguments),
     /// 打印 JSON Schema（供编辑器使用）。Print a JSON Schema, for editors.
     Schema(schema::Arguments),
+    /// 新建、检查、列出插件。Make, check and list plugins.
+    Plugin(plugin::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
 }
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Validate(arguments) => validate::run(config, &arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Plugin(arguments) => plugin::run(config, &arguments),
         Command::User(arguments) => user::run(config, arguments),
     }
 }
