@@ -126,7 +126,8 @@ pub fn store_settings(config: &Config) -> Settings {
     }
 }
 
-async fn services(config: &Config) -> Result<Services, Text> {
+/// What all tenants share, opened.
+pub async fn services(config: &Config) -> Result<Services, Text> {
     let stores = Stores::open(&store_settings(config)).await.map_err(|e| failed("存储", "the store", e))?;
     let passwords = &config.passwords;
     Ok(Services {

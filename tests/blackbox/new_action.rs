@@ -131,3 +131,33 @@ fn a_refused_file_is_told_with_the_reason_and_the_others_are_listed() {
         }
     }
 }
+
+#[test]
+fn the_conformance_test_passes_a_good_plugin_and_tells_what_a_bad_one_does() {
+    let workshop = workshop("new-to-be-tested");
+    let folder = scaffold(&workshop, "greet", "c");
+    let source = folder.join("greet.c");
+    let good = fs::read_to_string(&source).unwrap();
+    let test = |(from, to): (&str, &str)| {
+        assert!(good.contains(from), "{from}");
+        fs::write(&source, good.replacen(from, to, 1)).unwrap();
+        done(&run(Command::new("make").args(["-B", "CFLAGS=-O0"]).current_dir(&folder), b""));
+        menlou(&folder, &["plugin", "test", "greet.so"])
+    };
+    let passed = done(&test(("a=greet", "a=greet")));
+    assert!(passed.ends_with("passed\n") && !passed.contains("FAILED"), "{passed}");
+
+    let at_its_end = "free(json);";
+    for (change, reason) in [
+        ((at_its_end, "if (name.len == 1) *(volatile int *)0 = 0;"), "ended the whole process (signal"),
+        ((at_its_end, "if (name.len == 1) exit(0);"), "ended the whole process (exit"),
+        ((at_its_end, "memcpy(malloc(4096), json, 1);"), "bytes more per call"),
+        (("\"\\\"}\"", "\"\\\"\""), "gave up with code -5"),
+        (("return told;", "return MENLOU_ERR_FAILED;"), "gave up with code -2"),
+        (("[\\\"text\\\"]", "[\\\"other\\\"]"), "doesn't fit data_schema"),
+    ] {
+        let output = test(change);
+        assert_eq!(output.status.code(), Some(1), "{change:?}: {}", told(&output));
+        assert!(told(&output).contains(reason), "{change:?}: {}", told(&output));
+    }
+}

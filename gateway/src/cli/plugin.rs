@@ -1,5 +1,6 @@
-//! `menlou plugin new|dev|check|list`: plugins, before they serve.
+//! `menlou plugin new|dev|check|list|test`: plugins, before they serve.
 
+mod conformance;
 mod describe;
 mod dev;
 mod look;
@@ -31,6 +32,9 @@ enum Command {
     },
     /// 列出插件文件夹中的插件；有不可用者则退出码为 1。List the plugins of the plugin folder; exit 1 where any is refused.
     List,
+    /// 检验一个插件是否遵守接口规则：参数、取消、并发、内存；未通过则退出码为 1。Does a plugin keep the border's rules:
+    /// parameters, cancelling, concurrency, memory; exit 1 where it does not.
+    Test(conformance::Arguments),
 }
 
 pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Arguments) -> ExitCode {
@@ -39,5 +43,6 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
         Command::Dev(arguments) => dev::run(config, arguments),
         Command::Check { file } => look::check(file),
         Command::List => look::list(config),
+        Command::Test(arguments) => conformance::run(arguments),
     }
 }

@@ -45,7 +45,8 @@ pub fn list(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
     code
 }
 
-fn refused(file: &Path, why: &Refusal) -> Text {
+/// The sentence of a refusal.
+pub fn refused(file: &Path, why: &Refusal) -> Text {
     let (file, why) = (file.display(), why.text());
     Text::new(format!("{file}：{}", why.zh), format!("{file}: {}", why.en))
 }
