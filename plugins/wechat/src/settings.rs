@@ -16,6 +16,7 @@ const LONGEST_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) struct WechatSettings {
     /// 调用哪个接口：phone_number、msg_sec_check、subscribe_send、qrcode、decrypt、check_session、reset_session_key，
     /// 或 "POST /路径"、"GET /路径"。Which call: one of these names, or a method and a path of WeChat's.
+    #[schemars(extend("examples" = ["msg_sec_check", "POST /wxa/getuserriskrank"]))]
     pub call: String,
     /// 谁可以调用：session（有会话）、required（已登录）、none（任何人）。Who may call: whoever has a session, is logged
     /// in, or anyone.
