@@ -1,6 +1,6 @@
 # The few commands of Menlou. 门楼的几条命令。 `make` lists them.
 CARGO   ?= cargo
-PLUGINS := openid account
+PLUGINS := openid account wechat
 RELEASE := target/release
 
 .PHONY: help build demo test bench fmt check tools

@@ -2,7 +2,7 @@
 
 use crate::text::Language;
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use std::{fmt, net::IpAddr};
@@ -39,11 +39,20 @@ pub struct Call {
     pub body: Bytes,
 }
 
-/// What an action gave: its `data`, a JSON object.
+/// What an action gave: its `data`, or a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// JSON text in UTF-8.
+    /// A JSON object in UTF-8; the bytes of a file.
     pub data: Bytes,
+    /// The media type of a file, which is answered as it is, without an envelope.
+    pub content_type: Option<HeaderValue>,
+}
+
+impl Reply {
+    /// An answer with this `data`: a JSON object in UTF-8.
+    pub fn json(data: Bytes) -> Self {
+        Self { data, content_type: None }
+    }
 }
 
 /// A session token as the client sent it. Never printed.

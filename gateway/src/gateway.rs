@@ -9,13 +9,13 @@ use crate::{
     server::{self, Traffic},
     store::{Settings, Stores},
     telemetry,
-    tenant::{Roster, Watcher},
+    tenant::{Roster, Swapper, Watcher},
     text::{Language, Text},
 };
+use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     future::Future,
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::interval};
 /// A gateway that is about to serve: everything is built, its ports are taken.
 pub struct Gateway {
     config: Config,
-    library: Arc<Library>,
+    library: Arc<ArcSwap<Library>>,
     services: Arc<Services>,
     roster: Arc<Roster>,
     watcher: Watcher,
@@ -44,7 +44,7 @@ impl Gateway {
     pub async fn build(config: Config) -> Result<Self, Text> {
         telemetry::log(&config.log);
         let metrics = telemetry::metrics().map_err(|e| failed("指标", "the metrics", e))?;
-        let library = Arc::new(open_library(&config)?);
+        let library = open_library(&config)?;
         for plugin in library.plugins() {
             let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(",");
             tracing::info!(plugin = plugin.name, version = plugin.version, actions, "plugin loaded");
@@ -56,7 +56,9 @@ impl Gateway {
         }
         let services = Arc::new(services(&config).await?);
         let roster = Arc::new(Roster::default());
-        let mut watcher = Watcher::new(config.tenants.dir.clone(), library.clone(), services.clone(), roster.clone());
+        let library = Arc::new(ArcSwap::from_pointee(library));
+        let plugins = Swapper::new(plugin_folder(&config)?, library.clone());
+        let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), roster.clone());
         tokio::task::block_in_place(|| watcher.look());
         let traffic = listen(config.server.listen).await?;
         let admin = listen(config.admin.listen).await?;
@@ -101,10 +103,7 @@ impl Gateway {
 /// # Errors
 /// Where the folder can't be read.
 pub fn open_library(config: &Config) -> Result<Library, Text> {
-    let folder = match &config.plugins.dir {
-        Some(folder) => folder.clone(),
-        None => beside_the_program().map_err(|e| failed("程序位置", "the program's place", e))?,
-    };
+    let folder = plugin_folder(config)?;
     Library::load(&folder).map_err(|e| {
         let folder = folder.display();
         Text::new(
@@ -128,7 +127,8 @@ pub fn store_settings(config: &Config) -> Settings {
     }
 }
 
-async fn services(config: &Config) -> Result<Services, Text> {
+/// What all tenants share, opened.
+pub async fn services(config: &Config) -> Result<Services, Text> {
     let stores = Stores::open(&store_settings(config)).await.map_err(|e| failed("存储", "the store", e))?;
     let passwords = &config.passwords;
     Ok(Services {
@@ -145,8 +145,15 @@ async fn services(config: &Config) -> Result<Services, Text> {
     })
 }
 
-fn beside_the_program() -> io::Result<PathBuf> {
-    let program = std::env::current_exe()?;
+/// Where plugins are: the configured folder, else `plugins` beside the program.
+///
+/// # Errors
+/// Where the program's own place can't be told.
+pub fn plugin_folder(config: &Config) -> Result<PathBuf, Text> {
+    if let Some(folder) = &config.plugins.dir {
+        return Ok(folder.clone());
+    }
+    let program = std::env::current_exe().map_err(|e| failed("程序位置", "the program's place", e))?;
     Ok(program.parent().unwrap_or(Path::new(".")).join("plugins"))
 }
 

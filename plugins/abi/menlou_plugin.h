@@ -75,6 +75,10 @@
 // The caller needs a session whose openid is bound to an account: the request has a `user_id`.
 #define MENLOU_ACCESS_USER 2
 
+// As the action's setting `login` says in each tenant: `none`, `session` (also where it is not given), or `required`
+// for `MENLOU_ACCESS_USER`.
+#define MENLOU_ACCESS_BY_SETTING 3
+
 // `menlou_param.value` is text.
 #define MENLOU_PARAM_TEXT 0
 
@@ -142,8 +146,10 @@ typedef struct menlou_outcome {
     uint32_t reserved;
     // With `MENLOU_ERR_WORD`: the error's word.
     struct menlou_str word;
-    // JSON as each operation says; of `http_send` the body, any bytes.
+    // JSON as each operation says; of `http_send` and of a file the body, any bytes.
     struct menlou_str data;
+    // Of `platform_call`: the media type, where the answer is a file and no JSON.
+    struct menlou_str content_type;
 } menlou_outcome;
 
 // The answer to a call.
@@ -160,6 +166,10 @@ typedef struct menlou_reply {
     struct menlou_str msg_en;
     // A JSON object, the answer's `data`. Not given: `{}`.
     struct menlou_str data;
+    // A file in place of an envelope: its media type, `image/jpeg`. Then neither `word` nor `data` is given.
+    struct menlou_str content_type;
+    // Its bytes.
+    struct menlou_str body;
 } menlou_reply;
 
 // What the gateway does for plugins, all of it within the call's tenant. Fields are only ever added at the end: a
@@ -254,6 +264,25 @@ typedef struct menlou_host {
     void (*waker_wake)(const struct menlou_waker *waker);
     // Any thread.
     void (*waker_drop)(struct menlou_waker *waker);
+    // Calls the platform with the tenant's access token, which never reaches the plugin. `method` is `GET` or `POST`;
+    // `path` is of plain segments (`/wxa/msg_sec_check`), none that gives out credentials; `fields` is a JSON object
+    // without `access_token`, the query of a GET and the JSON body of a POST. Data: the answer's fields without
+    // errcode 0 and errmsg, or a file with its `content_type`.
+    struct menlou_op *(*platform_call)(struct menlou_call *call,
+                                       struct menlou_str method,
+                                       struct menlou_str path,
+                                       struct menlou_str fields);
+    // Opens what the platform encrypted for the caller, with the session's key, which never reaches the plugin; refused
+    // where it is another mini-program's or older than `max_age_ms`. Data: the JSON object within.
+    struct menlou_op *(*decrypt)(struct menlou_call *call,
+                                 struct menlou_str encrypted_data,
+                                 struct menlou_str iv,
+                                 uint64_t max_age_ms);
+    // Asks the platform whether the key of the caller's session is still valid; the word `session_expired` where it is
+    // not. No data.
+    struct menlou_op *(*session_key_check)(struct menlou_call *call);
+    // Has the platform give the caller a new key, and keeps it in the session. No data.
+    struct menlou_op *(*session_key_reset)(struct menlou_call *call);
 } menlou_host;
 
 // One parameter of a request, checked against the action's `params_schema`. Names are unique; none is empty.

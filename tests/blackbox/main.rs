@@ -15,12 +15,15 @@ mod exchange;
 mod hanging_up;
 mod login;
 mod login_service;
+mod new_action;
 mod openapi;
 mod outages;
+mod platform_calls;
 mod replicas;
 mod scene;
 mod secrecy;
 mod stopping;
+mod swaps;
 mod tenants;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.
@@ -61,4 +64,8 @@ mod login_with {
 
 mod exchange_with {
     with_each_store!(exchange, [a_code_sent_twice_is_exchanged_once]);
+}
+
+mod session_key_with {
+    with_each_store!(platform_calls, [a_session_key_is_checked_and_renewed_in_its_session]);
 }

@@ -1,7 +1,7 @@
 //! A plugin in C, written against the header: what it may do works, what it may not hurts its own call at most.
 
 use crate::{
-    house::{House, failed},
+    house::{House, call, failed},
     made::compiled,
 };
 use serde_json::json;
@@ -24,13 +24,25 @@ async fn it_asks_for_services_by_polling() {
 #[tokio::test]
 async fn what_is_no_answer_fails_the_call() {
     let house = house().await;
-    for how in ["garbage", "array", "invalid_utf8", "bad_word", "small_struct", "null_reply", "none"] {
+    let no_json = ["garbage", "array", "invalid_utf8", "bad_word", "small_struct", "null_reply", "none"];
+    let no_file = ["bad_type", "type_with_newline", "file_without_type", "file_and_word", "file_and_data"];
+    for how in no_json.into_iter().chain(no_file) {
         failed(house.call("answer", json!({ "how": how })).await, "without a valid answer");
     }
     for how in ["start", "error"] {
         failed(house.call("answer", json!({ "how": how })).await, "code -2");
     }
     failed(house.call("answer", json!({ "how": "answer_and_error" })).await, "code -99");
+}
+
+#[tokio::test]
+async fn a_file_is_an_answer() {
+    let house = house().await;
+    let reply = house.action("answer").run(call("answer", json!({ "how": "file" }))).await.unwrap();
+    assert_eq!(
+        (&reply.data[..], reply.content_type.unwrap().as_bytes()),
+        (&b"a file"[..], &b"text/plain; charset=utf-8"[..])
+    );
 }
 
 #[tokio::test]

@@ -43,6 +43,66 @@ async fn the_authorization_header_is_never_found() {
 }
 
 #[tokio::test]
+async fn the_platform_is_called_only_by_plain_paths_that_give_out_no_credentials_and_without_a_token_of_the_plugins() {
+    let house = House::of_rogue().await;
+    let ask = |method: &str, path: &str, fields: serde_json::Value| json!({ "text": json!([method, path, fields]).to_string() });
+    for (method, path, fields) in [
+        ("DELETE", "/wxa/msg_sec_check", json!({})),
+        ("post", "/wxa/msg_sec_check", json!({})),
+        ("POST", "wxa/msg_sec_check", json!({})),
+        ("POST", "//example.com/x", json!({})),
+        ("POST", "@example.com/x", json!({})),
+        ("POST", "http://example.com/x", json!({})),
+        ("POST", "/wxa/x?access_token=t", json!({})),
+        ("POST", "/wxa/x", json!({ "access_token": "t" })),
+        ("GET", "/cgi-bin/token", json!({ "grant_type": "client_credential" })),
+        ("POST", "/cgi-bin/stable_token", json!({})),
+        ("GET", "/sns/jscode2session", json!({})),
+        ("GET", "/wxa/resetusersessionkey", json!({})),
+    ] {
+        refused(house.call("ask_platform", ask(method, path, fields)).await);
+    }
+    assert!(house.sim.all_calls().values().all(|calls| *calls == 0), "{:?}", house.sim.all_calls());
+    let unknown = house.call("ask_platform", ask("POST", "/wxa/x", json!({}))).await.unwrap_err();
+    assert_eq!((unknown.word(), unknown.data().unwrap()["errcode"].as_i64()), ("platform_error", Some(40066)));
+}
+
+#[tokio::test]
+async fn a_file_that_the_platform_gave_goes_through_the_border_whole() {
+    let house = House::of_rogue().await;
+    let text = json!(["POST", "/wxa/getwxacodeunlimit", { "scene": "a" }]).to_string();
+    let reply = house.action("ask_platform").run(call("ask_platform", json!({ "text": text }))).await.unwrap();
+    assert_eq!(reply.content_type.unwrap(), "image/jpeg");
+    assert!(reply.data.starts_with(b"\xff\xd8\xff") && reply.data.ends_with(b"\xff\xd9"));
+}
+
+#[tokio::test]
+async fn a_session_key_is_of_use_only_with_a_session() {
+    let house = House::of_rogue().await;
+    for n in 0..3 {
+        refused(house.call("use_session_key", json!({ "n": n })).await);
+    }
+}
+
+#[tokio::test]
+async fn who_is_served_is_the_tenants_setting_where_the_action_says_so() {
+    let rogue = House::of_rogue().await;
+    for (settings, word) in [
+        (json!({}), Some("login_required")),
+        (json!({ "login": "session" }), Some("login_required")),
+        (json!({ "login": "required" }), Some("login_required")),
+        (json!({ "login": "none" }), None),
+    ] {
+        let action = rogue.configure("by_setting", &settings).unwrap();
+        let got = run(&action, call("by_setting", json!({}))).await;
+        assert_eq!(got.as_ref().err().map(|e| e.word()), word, "{settings}");
+    }
+    // Elsewhere a setting of that name says nothing.
+    let session = rogue.configure("echo", &json!({ "login": "required" }));
+    assert!(run(&session.unwrap(), call("echo", json!({}))).await.is_ok());
+}
+
+#[tokio::test]
 async fn first_party_actions_work_through_the_border() {
     let libraries =
         [("openid", crate::made::built("menlou_openid")), ("account", crate::made::built("menlou_account"))];

@@ -5,8 +5,10 @@ use crate::{SESSION, Scene, session_key};
 use async_trait::async_trait;
 use menlou::error::{Result, words};
 use menlou::platform::exchange::Exchanges;
-use menlou::platform::{Person, Platform};
+use menlou::platform::{Answered, Asked, Person, Platform};
 use menlou_simulator::Failure;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -226,6 +228,21 @@ async fn a_platform_client_that_panics_fails_its_callers_at_once() {
             panic!("as a test wants it")
         }
         async fn phone_number(&self, _code: &str) -> Result<String> {
+            panic!("as a test wants it")
+        }
+        fn may_call(&self, _path: &str) -> bool {
+            panic!("as a test wants it")
+        }
+        async fn call(&self, _asked: Asked) -> Result<Answered> {
+            panic!("as a test wants it")
+        }
+        fn decrypt(&self, _: &SecretString, _: &str, _: &str, _: Duration) -> Result<Map<String, Value>> {
+            panic!("as a test wants it")
+        }
+        async fn check_session_key(&self, _openid: &str, _key: &SecretString) -> Result<()> {
+            panic!("as a test wants it")
+        }
+        async fn reset_session_key(&self, _openid: &str, _key: &SecretString) -> Result<SecretString> {
             panic!("as a test wants it")
         }
     }

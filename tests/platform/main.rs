@@ -1,6 +1,7 @@
 //! What holds for the platform clients, over real sockets: against the simulator, and against a peer that misbehaves.
 #![allow(clippy::expect_used, reason = "a test stops at its first surprise")]
 
+mod calls;
 mod exchange;
 mod http;
 mod login;

@@ -40,6 +40,7 @@ macro_rules! of_sessions {
                 an_expired_session_ends_as_if_there_were_none,
                 a_token_is_worth_nothing_in_another_tenant,
                 a_session_opened_again_under_its_token_replaces_the_first,
+                a_session_is_replaced_only_while_there_is_one,
                 nothing_printed_holds_the_session_key_or_the_token,
                 many_sessions_opened_at_once_are_all_found,
                 a_read_that_races_an_end_leaves_nothing_behind,

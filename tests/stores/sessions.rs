@@ -58,6 +58,23 @@ pub async fn a_session_without_optional_parts_is_found_as_it_was_opened(home: &H
     assert!(found.unionid.is_none() && found.session_key.is_none() && !found.test);
 }
 
+pub async fn a_session_is_replaced_only_while_there_is_one(home: &Home) {
+    let renewed = || Session { session_key: Some(SecretString::from("renewed")), ..session("person", 60) };
+    assert!(!home.sessions.replace("a", &token(1), renewed()).await.unwrap());
+    assert_eq!(openid_of(home, "a", &token(1)).await, None);
+
+    home.sessions.open("a", &token(1), session("person", 60)).await.unwrap();
+    assert_eq!(openid_of(home, "a", &token(1)).await.as_deref(), Some("person"));
+    assert!(home.sessions.replace("a", &token(1), renewed()).await.unwrap());
+    let found = home.sessions.find("a", &token(1)).await.unwrap().unwrap();
+    assert_eq!(found.session_key.as_ref().unwrap().expose_secret(), "renewed");
+
+    assert!(!home.sessions.replace("b", &token(1), renewed()).await.unwrap(), "another tenant's");
+    home.sessions.end("a", &token(1)).await.unwrap();
+    assert!(!home.sessions.replace("a", &token(1), renewed()).await.unwrap());
+    assert_eq!(openid_of(home, "a", &token(1)).await, None, "who logged out stays so");
+}
+
 pub async fn an_unknown_token_finds_nothing(home: &Home) {
     assert!(home.sessions.find("a", &token(1)).await.unwrap().is_none());
     assert!(!home.sessions.end("a", &token(1)).await.unwrap());

@@ -16,6 +16,8 @@ pub struct Descriptor {
     pub name: String,
     /// Who is served.
     pub access: Access,
+    /// Whether each tenant's setting `login` says so instead; `access` is then what holds where it is not given.
+    pub access_by_setting: bool,
     /// The HTTP methods it serves.
     pub methods: Vec<Method>,
     /// A few words.
@@ -63,7 +65,7 @@ impl Descriptor {
         }
         let access = match raw.access {
             MENLOU_ACCESS_ANYONE => Access::Anyone,
-            MENLOU_ACCESS_SESSION => Access::Session,
+            MENLOU_ACCESS_SESSION | MENLOU_ACCESS_BY_SETTING => Access::Session,
             MENLOU_ACCESS_USER => Access::User,
             other => return Err(wrong(&format!("unknown access {other}"))),
         };
@@ -102,6 +104,7 @@ impl Descriptor {
         Schema::compile(&data).map_err(|e| wrong(&format!("data_schema: {e}")))?;
         Ok(Self {
             access,
+            access_by_setting: raw.access == MENLOU_ACCESS_BY_SETTING,
             methods,
             title,
             description,

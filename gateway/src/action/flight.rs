@@ -7,6 +7,8 @@ use crate::{
     platform::Person,
     policy::Caller,
 };
+use bytes::Bytes;
+use http::HeaderValue;
 use menlou_abi::*;
 use serde_json::Value;
 use std::{
@@ -96,8 +98,21 @@ impl Flight {
     /// # Safety
     /// As `answer`.
     unsafe fn read_answer(&self, reply: &menlou_reply) -> Option<Result<Reply>> {
-        if (reply.struct_size as usize) < size_of::<menlou_reply>() || reply.data.len > raw::LONGEST {
+        let longest = reply.data.len.max(reply.body.len);
+        if (reply.struct_size as usize) < size_of::<menlou_reply>() || longest > raw::LONGEST {
             return None;
+        }
+        // SAFETY: the caller's promise.
+        match unsafe { raw::text(reply.content_type) }? {
+            "" if reply.body.len == 0 => {}
+            content_type => {
+                let plain = reply.word.len == 0 && reply.data.len == 0;
+                let content_type =
+                    HeaderValue::from_str(content_type).ok().filter(|_| plain && is_media_type(content_type));
+                // SAFETY: the caller's promise.
+                let data = Bytes::copy_from_slice(unsafe { reply.body.bytes() });
+                return Some(Ok(Reply { data, content_type: Some(content_type?) }));
+            }
         }
         // SAFETY: the caller's promise.
         let data = match unsafe { reply.data.bytes() } {
@@ -110,7 +125,7 @@ impl Flight {
         // SAFETY: the caller's promise.
         let word = unsafe { raw::text(reply.word) }?;
         if word.is_empty() {
-            return Some(Ok(Reply { data: data.to_vec().into() }));
+            return Some(Ok(Reply::json(data.to_vec().into())));
         }
         if word.len() > 64 || !word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             return None;
@@ -305,6 +320,13 @@ fn fill(request: &mut menlou_request, call: &Call, caller: Option<&Caller>, acti
             request.user_avatar_url = str(&user.avatar_url);
         }
     }
+}
+
+/// `type/subtype`, perhaps with parameters.
+fn is_media_type(text: &str) -> bool {
+    let essence = text.split(';').next().unwrap_or_default().trim_end();
+    let token = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
+    text.len() <= 128 && essence.split_once('/').is_some_and(|(of, sub)| token(of) && token(sub))
 }
 
 /// Text is checked, not trusted; nothing is kept of what is parsed.

@@ -1,6 +1,7 @@
 //! One tenant's use of an action: its settings made ready, its services at hand.
 
 use super::{descriptor::Descriptor, plugin::Plugin, raw::SettingsFaults, services::Scope};
+use crate::policy::Access;
 use menlou_abi::{MENLOU_READY, menlou_str};
 use serde_json::Value;
 use std::{ffi::c_void, ptr, sync::Arc};
@@ -9,6 +10,7 @@ use std::{ffi::c_void, ptr, sync::Arc};
 pub struct Configured {
     plugin: Arc<Plugin>,
     index: usize,
+    access: Access,
     settings: *mut c_void,
 }
 
@@ -16,6 +18,17 @@ pub struct Configured {
 pub struct Action {
     configured: Configured,
     pub(super) scope: Arc<Scope>,
+}
+
+/// An action under the name by which clients call it.
+#[derive(Clone, Copy)]
+pub struct Named<'a> {
+    /// The `a` of its requests.
+    pub name: &'a str,
+    /// Who is served.
+    pub access: Access,
+    /// What the plugin says of it.
+    pub descriptor: &'a Descriptor,
 }
 
 // SAFETY: the border makes a plugin's settings and functions fit for any thread.
@@ -29,7 +42,8 @@ impl Configured {
     /// # Errors
     /// The faults that the plugin tells.
     pub fn new(plugin: Arc<Plugin>, index: usize, tenant: &str, settings: &Value) -> Result<Self, SettingsFaults> {
-        let mut configured = Self { plugin, index, settings: ptr::null_mut() };
+        let access = access(&plugin.actions[index], settings);
+        let mut configured = Self { plugin, index, access, settings: ptr::null_mut() };
         if let Some(configure) = configured.descriptor().raw.configure {
             let mut faults = SettingsFaults::new();
             let (host, json) = (configured.plugin.host(), settings.to_string());
@@ -66,6 +80,11 @@ impl Action {
         self.configured.descriptor()
     }
 
+    /// Who is served in this tenant.
+    pub fn access(&self) -> Access {
+        self.configured.access
+    }
+
     /// The plugin.
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.configured.plugin
@@ -73,6 +92,27 @@ impl Action {
 
     pub(super) fn settings(&self) -> *const c_void {
         self.configured.settings
+    }
+}
+
+impl<'a> Named<'a> {
+    /// An action under the plugin's own name for it.
+    pub fn of(descriptor: &'a Descriptor) -> Self {
+        Self { name: &descriptor.name, access: descriptor.access, descriptor }
+    }
+
+    /// An action as a tenant's file has it; the settings need not be checked.
+    pub fn with(name: &'a str, descriptor: &'a Descriptor, settings: &Value) -> Self {
+        Self { name, access: access(descriptor, settings), descriptor }
+    }
+}
+
+/// Who is served, as the descriptor or the tenant's setting says. What the setting can't be, the plugin's schema refused.
+fn access(descriptor: &Descriptor, settings: &Value) -> Access {
+    match settings.get("login").and_then(Value::as_str).filter(|_| descriptor.access_by_setting) {
+        Some("none") => Access::Anyone,
+        Some("required") => Access::User,
+        _ => descriptor.access,
     }
 }
 

@@ -3,6 +3,7 @@
 mod descriptor;
 mod elf;
 mod flight;
+mod generations;
 mod host;
 mod library;
 mod live;
@@ -15,8 +16,8 @@ mod run;
 mod services;
 
 pub use descriptor::Descriptor;
-pub use library::{Library, Refused};
-pub use live::{Action, Configured};
+pub use library::{Change, Library, Refused};
+pub use live::{Action, Configured, Named};
 pub use plugin::Plugin;
 pub use raw::SettingsFaults;
 pub use refusal::Refusal;

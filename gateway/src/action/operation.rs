@@ -24,6 +24,8 @@ pub(super) enum Done {
     Person { person: Arc<Person>, test: bool },
     /// Another server's answer.
     Http { status: u16, body: Bytes },
+    /// A file that the platform gave.
+    File { content_type: String, body: Bytes },
 }
 
 /// The work of an operation.
@@ -39,6 +41,7 @@ pub(super) struct Operation {
     http_status: u16,
     word: String,
     data: Bytes,
+    content_type: String,
 }
 
 impl Operation {
@@ -52,6 +55,7 @@ impl Operation {
             http_status: 0,
             word: String::new(),
             data: Bytes::new(),
+            content_type: String::new(),
         };
         Box::into_raw(Box::new(operation)).cast()
     }
@@ -74,6 +78,7 @@ impl Operation {
         outcome.http_status = self.http_status.into();
         outcome.word = menlou_str::new(self.word.as_bytes());
         outcome.data = menlou_str::new(&self.data);
+        outcome.content_type = menlou_str::new(self.content_type.as_bytes());
         MENLOU_READY
     }
 
@@ -92,6 +97,7 @@ impl Operation {
                 flight.got(person, test);
             }
             Ok(Done::Http { status, body }) => (self.http_status, self.data) = (status, body),
+            Ok(Done::File { content_type, body }) => (self.content_type, self.data) = (content_type, body),
             Err(error) => {
                 self.status = MENLOU_ERR_WORD;
                 self.word = error.word().to_owned();

@@ -2,7 +2,7 @@
 
 use super::{
     descriptor::{Descriptor, text},
-    elf,
+    elf, generations,
     refusal::Refusal,
 };
 use crate::config::tenant::is_name;
@@ -11,6 +11,7 @@ use menlou_abi::*;
 use std::{
     collections::HashSet,
     error::Error as _,
+    ffi::OsStr,
     fs::{self, File},
     io::{Read, Write},
     mem::{ManuallyDrop, offset_of},
@@ -25,6 +26,15 @@ const ACTION_SIZE: usize = 2;
 /// No plugin is larger, in bytes.
 const LARGEST: u64 = 256 << 20;
 
+/// What to do about a file that is being written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Wait until it has stopped changing, a few seconds at most. Blocks.
+    Wait,
+    /// Refuse it as [`Refusal::Unsettled`].
+    None,
+}
+
 /// Makes the table of functions for the plugin of this name.
 pub(super) type Table = fn(&'static str) -> &'static menlou_host;
 
@@ -34,6 +44,10 @@ pub struct Plugin {
     pub name: &'static str,
     /// Its own version.
     pub version: String,
+    /// Which of all versions of plugins that this process has loaded: counted from 1.
+    pub generation: u64,
+    /// Major and minor of the border that it was built for.
+    pub abi: (u16, u16),
     /// Its actions.
     pub actions: Vec<Descriptor>,
     host: &'static menlou_host,
@@ -43,22 +57,34 @@ pub struct Plugin {
 
 impl Plugin {
     /// Loads the plugin in `path` through a private copy in `private`, a folder that only we write to: the system's
-    /// loader knows libraries by path, and maps the file, so it must never see the operator's. Blocks: it waits until
-    /// the file has stopped changing.
-    pub(super) fn load(path: &Path, private: &Path, table: Table) -> Result<Self, Refusal> {
-        let bytes = read_settled(path)?;
+    /// loader knows libraries by path, and maps the file, so it must never see the operator's.
+    pub(super) fn load(path: &Path, private: &Path, table: Table, patience: Patience) -> Result<Self, Refusal> {
+        Self::from_bytes(&read_settled(path, patience)?, path.file_stem().unwrap_or_default(), private, table)
+    }
+
+    /// Loads one file by itself. As Cargo names it, `target/release/libpoints.so`, it is taken for what it is to be in
+    /// the plugin folder, `points.so`.
+    pub(super) fn load_alone(path: &Path, table: Table) -> Result<Self, Refusal> {
+        let bytes = read_settled(path, Patience::Wait)?;
         let note = elf::check(&bytes)?;
         let stem = path.file_stem().unwrap_or_default();
+        let cargos = format!("lib{}", note.name.replace('-', "_"));
+        let stem = if stem == cargos.as_str() { OsStr::new(&note.name) } else { stem };
+        let private = tempfile::Builder::new().prefix("menlou-plugins-").tempdir().map_err(no_copy)?;
+        Self::from_bytes(&bytes, stem, private.path(), table)
+    }
+
+    fn from_bytes(bytes: &[u8], stem: &OsStr, private: &Path, table: Table) -> Result<Self, Refusal> {
+        let note = elf::check(bytes)?;
         // The note has room for 32 bytes of the name. What it says becomes part of a path, so it is compared first.
         if !stem.as_encoded_bytes().iter().take(32).eq(note.name.as_bytes()) {
             return Err(Refusal::OtherName(note.name));
         }
-        let mut copy = tempfile::Builder::new()
-            .prefix(&note.name)
-            .suffix(".so")
-            .tempfile_in(private)
-            .map_err(|e| Refusal::Unreadable(format!("no private copy could be made: {e}")))?;
-        copy.write_all(&bytes).map_err(|e| Refusal::Unreadable(format!("no private copy could be made: {e}")))?;
+        // Counted before it is opened: from then on it is in memory, whatever becomes of it.
+        let generation = generations::next()?;
+        let mut copy =
+            tempfile::Builder::new().prefix(&note.name).suffix(".so").tempfile_in(private).map_err(no_copy)?;
+        copy.write_all(bytes).map_err(no_copy)?;
         // SAFETY: its constructors run. It is a whole library with our note; that its code is trusted is the border's premise.
         let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) }
             .map_err(|e| Refusal::NotLoaded(reason(&e)))?;
@@ -102,7 +128,8 @@ impl Plugin {
                 code => return Err(Refusal::InitFailed(code)),
             }
         }
-        Ok(Self { name, version, actions, host, _library: library })
+        let abi = (plugin.abi_major, plugin.abi_minor);
+        Ok(Self { name, version, generation, abi, actions, host, _library: library })
     }
 
     /// The table that its functions get.
@@ -139,13 +166,17 @@ fn check(plugin: &menlou_plugin) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn no_copy(e: std::io::Error) -> Refusal {
+    Refusal::Unreadable(format!("no private copy could be made: {e}"))
+}
+
 /// libloading's own text says only that it failed; the reason is its source.
 fn reason(e: &libloading::Error) -> String {
     e.source().map_or_else(|| e.to_string(), ToString::to_string)
 }
 
-/// Reads a file once it has stopped changing; a few seconds are given for that.
-fn read_settled(path: &Path) -> Result<Vec<u8>, Refusal> {
+/// Reads a file once it has stopped changing.
+fn read_settled(path: &Path, patience: Patience) -> Result<Vec<u8>, Refusal> {
     let unreadable = |e: std::io::Error| Refusal::Unreadable(e.to_string());
     for _ in 0..20 {
         // Asked before it is opened: to open a pipe would wait for its other end.
@@ -166,6 +197,9 @@ fn read_settled(path: &Path) -> Result<Vec<u8>, Refusal> {
             if after.len() == bytes.len() as u64 && after.modified().is_ok_and(|m| m == modified) {
                 return Ok(bytes);
             }
+        }
+        if patience == Patience::None {
+            return Err(Refusal::Unsettled);
         }
         std::thread::sleep(SETTLED.saturating_sub(age).max(Duration::from_millis(50)));
     }

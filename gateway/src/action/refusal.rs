@@ -11,6 +11,12 @@ pub enum Refusal {
     NotALibrary,
     /// It is cut short, or being copied.
     Incomplete,
+    /// It is being written to.
+    Unsettled,
+    /// As many versions as one process can hold have been loaded: how many.
+    TooManyGenerations(u64),
+    /// The settings of a tenant that it serves don't fit it any more: the tenant, the first fault.
+    NoLongerFits(String, Text),
     /// It is for another kind of machine.
     OtherMachine(String),
     /// A shared library, but none of ours.
@@ -49,6 +55,18 @@ impl Refusal {
             Self::Incomplete => Text::fixed(
                 "文件不完整：可能正在复制或复制中断，请重新复制",
                 "the file is incomplete: still being copied, or cut short; copy it again",
+            ),
+            Self::Unsettled => Text::fixed("文件仍在写入", "the file is still being written"),
+            Self::TooManyGenerations(most) => Text::new(
+                format!("本进程已加载 {most} 个插件版本，不再加载：请重启网关"),
+                format!("this process has loaded {most} versions of plugins and takes no more: restart the gateway"),
+            ),
+            Self::NoLongerFits(tenant, fault) => Text::new(
+                format!("租户 {tenant} 的设置不再符合新版本，旧版本继续服务：{}", fault.zh),
+                format!(
+                    "the settings of tenant {tenant} don't fit the new version, the old one serves on: {}",
+                    fault.en
+                ),
             ),
             Self::OtherMachine(machine) => Text::new(
                 format!("为 {machine} 构建，而网关运行于 {}：请为本机架构重新构建", std::env::consts::ARCH),

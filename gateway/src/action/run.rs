@@ -19,7 +19,7 @@ impl Action {
             let text = Text::new(format!("请使用 {methods}"), format!("Use {methods}."));
             return Err(Error::new(&words::WRONG_HTTP_METHOD).saying(text).allowing(methods));
         }
-        let caller = policy::admit(&call, &self.scope.tenant, descriptor.access, &self.scope.services.stores).await?;
+        let caller = policy::admit(&call, &self.scope.tenant, self.access(), &self.scope.services.stores).await?;
         descriptor.params.fit(&mut call.params)?;
         Running::start(self.clone(), call, caller).await
     }

@@ -5,6 +5,7 @@ pub mod openapi;
 pub mod typescript;
 
 use crate::{action::Library, store::Stores, tenant::Roster, text::Language};
+use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::State,
@@ -26,7 +27,7 @@ pub struct Health {
     /// The tenants.
     pub roster: Arc<Roster>,
     /// The plugins.
-    pub library: Arc<Library>,
+    pub library: Arc<ArcSwap<Library>>,
     /// The stores.
     pub stores: Stores,
     /// What was counted.
@@ -72,10 +73,13 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
             (name, json!({ "serving": standing.serving, "faults": faults }))
         })
         .collect();
-    let loaded: Vec<Value> =
-        health.library.plugins().iter().map(|p| json!({ "name": p.name, "version": p.version })).collect();
-    let refused: Vec<Value> = health
-        .library
+    let library = health.library.load();
+    let loaded: Vec<Value> = library
+        .plugins()
+        .iter()
+        .map(|p| json!({ "name": p.name, "version": p.version, "generation": p.generation }))
+        .collect();
+    let refused: Vec<Value> = library
         .refused()
         .iter()
         .map(|r| json!({ "file": r.path.file_name().map(|n| n.to_string_lossy()), "why": r.why.text().get(language) }))

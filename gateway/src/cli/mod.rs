@@ -2,6 +2,7 @@
 
 mod described;
 mod explain;
+mod plugin;
 mod run;
 mod schema;
 mod user;
@@ -44,6 +45,8 @@ enum Command {
     Openapi(described::Arguments),
     /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
     Types(described::Arguments),
+    /// 新建、检查、列出插件。Make, check and list plugins.
+    Plugin(plugin::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
 }
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
         Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
+        Command::Plugin(arguments) => plugin::run(config, &arguments),
         Command::User(arguments) => user::run(config, arguments),
     }
 }

@@ -11,6 +11,7 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod size;
+pub mod stamp;
 pub mod tenant;
 #[cfg(test)]
 mod tests;

@@ -363,7 +363,7 @@ impl Default for Server {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             max_body: Size::mib(1),
-            max_headers: 64,
+            max_headers: 100,
             max_header_bytes: Size::kib(16),
             max_connections: 10_000,
             max_calls: 4096,

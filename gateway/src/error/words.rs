@@ -97,6 +97,9 @@ words! {
     METHOD_NOT_ALLOWED_HERE = "method_not_allowed_here" 200 Client
         ["该小程序未开通此登录方式", "This log-in method is not switched on for this mini-program."]
         ["换用已开通的登录方式，或请租户管理员在 [actions.login] methods 中加入。", "Use a method that is switched on, or have the tenant's admin add it to methods under [actions.login]."];
+    DECRYPT_FAILED = "decrypt_failed" 200 Client
+        ["加密数据无法解密：会话密钥已更换，或数据不完整", "The data can't be decrypted: the session key has changed, or the data is not whole."]
+        ["先 wx.login 并用 a=openid 登录，再重新获取 encryptedData 与 iv，立即发送。", "Call wx.login and log in with a=openid first, then get encryptedData and iv anew and send them at once."];
 
     // Who is calling.
     LOGIN_REQUIRED = "login_required" 401 Client

@@ -13,6 +13,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+/// How many headers hyper takes where it is not told.
+const HYPER_MAX_HEADERS: usize = 100;
+
 /// Serves connections until `stop` is ready; then takes no more, and gives the calls in flight `drain_timeout` to end.
 pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Future<Output = ()>) {
     let limits = traffic.limits.clone();
@@ -20,8 +23,11 @@ pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Futu
     http.timer(TokioTimer::new())
         // Also closes a connection that sends nothing, which hyper's own default keeps for ever.
         .header_read_timeout(limits.header_timeout.get())
-        .max_headers(limits.max_headers)
         .max_buf_size(limits.max_header_bytes.bytes());
+    if limits.max_headers != HYPER_MAX_HEADERS {
+        // Set, it costs a table for each request; hyper's own default lies on the stack.
+        http.max_headers(limits.max_headers);
+    }
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let draining = GracefulShutdown::new();
     let bounded = Bounded::new(traffic);

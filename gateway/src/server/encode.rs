@@ -8,7 +8,7 @@ use crate::{
 };
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -18,15 +18,21 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 /// Answers hold tokens.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The answer to a call that succeeded.
+/// The answer to a call that succeeded: an envelope, or a file as it is.
 pub fn reply(reply: &Reply, asked: &Asked) -> Answer {
+    if let Some(content_type) = &reply.content_type {
+        let mut response = response(200, reply.data.clone(), asked);
+        response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        return response;
+    }
     let mut body = Vec::with_capacity(reply.data.len() + 48);
     body.extend_from_slice(b"{\"code\":1,\"msg\":");
     string(&mut body, SUCCESS.get(asked.language));
     body.extend_from_slice(b",\"data\":");
     body.extend_from_slice(&reply.data);
     body.push(b'}');
-    response(200, body, asked)
+    response(200, body.into(), asked)
 }
 
 /// The answer to a call that failed.
@@ -42,7 +48,7 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
         None => body.extend_from_slice(b"{}"),
     }
     body.push(b'}');
-    let mut response = response(error.status(), body, asked);
+    let mut response = response(error.status(), body.into(), asked);
     let headers = response.headers_mut();
     if let Some(wait) = error.wait() {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -57,8 +63,8 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
     response
 }
 
-fn response(status: u16, body: Vec<u8>, asked: &Asked) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn response(status: u16, body: Bytes, asked: &Asked) -> Answer {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);

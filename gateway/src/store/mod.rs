@@ -94,6 +94,8 @@ pub trait Sessions: Send + Sync {
     async fn open(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<()>;
     /// The session of this token in this tenant.
     async fn find(&self, tenant: &str, token: &TokenHash) -> Result<Option<Arc<Session>>>;
+    /// Keeps this session in place of the one of this token; false, and nothing kept, where there is none (any more).
+    async fn replace(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<bool>;
     /// Ends a session; false where there was none.
     async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool>;
 }

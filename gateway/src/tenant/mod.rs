@@ -3,9 +3,10 @@
 mod build;
 mod reload;
 mod roster;
+mod swap;
 
 use crate::{
-    action::{Action, Configured, Scope, Services},
+    action::{Action, Configured, Plugin, Scope, Services},
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
 };
 pub use build::{Blueprint, check, check_folder, switched_on};
@@ -13,6 +14,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
 use std::{collections::HashMap, sync::Arc};
+pub use swap::Swapper;
 
 /// A tenant that serves. A call keeps the one that it found, also through a reload.
 pub struct Tenant {
@@ -57,6 +59,11 @@ impl Tenant {
             (action, Arc::new(switched))
         };
         Self { actions: actions.into_iter().map(switch).collect(), name: name.clone() }
+    }
+
+    /// The plugins that it uses.
+    fn plugins(&self) -> Vec<Arc<Plugin>> {
+        self.actions.values().filter_map(|switched| Some(switched.action.as_ref()?.plugin().clone())).collect()
     }
 
     /// The action of this name, if it is switched on.

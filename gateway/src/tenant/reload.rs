@@ -1,9 +1,9 @@
 //! Takes changes of the tenants' folder up while running: a bad file keeps its tenant's last good version.
 
-use super::{Blueprint, Roster, Standing, Tenant, build};
+use super::{Blueprint, Roster, Standing, Swapper, Tenant, build};
 use crate::{
-    action::{Library, Services},
-    config::{fault::Fault, load::Document, tenant::TenantName},
+    action::Services,
+    config::{fault::Fault, load::Document, stamp::Stamp, tenant::TenantName},
     text::Language,
 };
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -31,10 +31,10 @@ const SHARE: u32 = 200;
 /// mends it (a secret's file, a folder that comes back) may make no event.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// Keeps a roster as a folder says.
+/// Keeps a roster as the folders of tenants and plugins say.
 pub struct Watcher {
     folder: PathBuf,
-    library: Arc<Library>,
+    plugins: Swapper,
     services: Arc<Services>,
     roster: Arc<Roster>,
     files: BTreeMap<PathBuf, Seen>,
@@ -42,31 +42,35 @@ pub struct Watcher {
     unlisted: Option<String>,
 }
 
-/// A file as it was read last.
+/// A tenant's file as it was read last.
 struct Seen {
     stamp: Stamp,
+    /// The tenant's name, where the file's is one.
     tenant: Option<String>,
     standing: Standing,
 }
 
-/// Tells a file's version without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    length: u64,
-    changed: (i64, i64),
-}
-
 impl Watcher {
     /// A watcher of a folder, nothing read yet.
-    pub fn new(folder: PathBuf, library: Arc<Library>, services: Arc<Services>, roster: Arc<Roster>) -> Self {
-        Self { folder, library, services, roster, files: BTreeMap::new(), unlisted: None }
+    pub fn new(folder: PathBuf, plugins: Swapper, services: Arc<Services>, roster: Arc<Roster>) -> Self {
+        Self { folder, plugins, services, roster, files: BTreeMap::new(), unlisted: None }
     }
 
     /// Reads what changed since the last time, and takes it up. Blocks.
     pub fn look(&mut self) {
         let mut standing = BTreeMap::new();
         let mut changes = Vec::new();
+        let serving = || {
+            let tenants = self.files.iter().map(|(path, seen)| (path, seen.tenant.as_deref()));
+            tenants.filter_map(|(path, name)| Some((path.clone(), self.roster.find(name?)?))).collect()
+        };
+        for (path, blueprint) in self.plugins.look(serving) {
+            if let Some(seen) = self.files.get_mut(&path) {
+                seen.standing.faults = blueprint.faults.clone();
+                log(&blueprint.faults);
+            }
+            changes.push(self.built(blueprint));
+        }
         match list(&self.folder) {
             Ok(listed) => {
                 self.unlisted = None;
@@ -116,7 +120,7 @@ impl Watcher {
             None => return,
             Some(Err(fault)) => (None, Err(vec![fault])),
             Some(Ok(name)) => {
-                let checked = Document::read(path).and_then(|doc| build::check(&name, &doc, &self.library));
+                let checked = Document::read(path).and_then(|doc| build::check(&name, &doc, &self.plugins.library()));
                 (Some(name.as_str().to_owned()), checked)
             }
         };
@@ -158,15 +162,12 @@ impl Watcher {
     /// Looks again at each change, until dropped.
     pub async fn run(mut self) {
         let changed = Arc::new(Notify::new());
-        let (mut events, mut watched, mut looked, mut pause) = (None, None, Instant::now(), LOOK);
+        let mut tenants = Watched::new(self.folder.clone(), &changed);
+        let mut plugins = Watched::new(self.plugins.folder.clone(), &changed);
+        let (mut looked, mut pause) = (Instant::now(), LOOK);
         loop {
-            // The folder may be replaced by another, as when a link to it is switched: the watch stays with the old one.
-            let folder = identity(&self.folder);
-            if events.is_none() || folder != watched {
-                events = watch(&self.folder, &changed);
-                watched = folder;
-            }
-            let faulty = events.is_none() || self.files.values().any(|seen| !seen.standing.faults.is_empty());
+            let watched = tenants.keep() & plugins.keep();
+            let faulty = !watched || self.files.values().any(|seen| !seen.standing.faults.is_empty());
             let told = timeout(GLANCE, changed.notified()).await.is_ok();
             if !told && !faulty && looked.elapsed() < pause {
                 continue;
@@ -181,7 +182,7 @@ impl Watcher {
             {
                 Ok(watcher) => watcher,
                 Err(e) => {
-                    tracing::error!(cause = %e, "the tenants' watcher ended: changes are not taken up any more");
+                    tracing::error!(cause = %e, "the watcher of tenants and plugins ended: changes are not taken up any more");
                     return;
                 }
             };
@@ -190,24 +191,44 @@ impl Watcher {
     }
 }
 
-/// The folder itself is watched, not its files: editors and mounted config maps replace files by rename.
-fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
-    let told = changed.clone();
-    let on_event = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|e| !e.kind.is_access()) {
-            told.notify_one();
-        }
-    };
-    let mut watcher = notify::recommended_watcher(on_event).ok()?;
-    watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
-    // What changed before made no event.
-    changed.notify_one();
-    Some(watcher)
+/// A folder whose changes are told. It may be replaced by another, as when a link to it is switched: the system's watch
+/// stays with the old one.
+struct Watched {
+    folder: PathBuf,
+    changed: Arc<Notify>,
+    events: Option<RecommendedWatcher>,
+    identity: Option<(u64, u64)>,
 }
 
-/// Tells a folder from another of the same path.
-fn identity(folder: &Path) -> Option<(u64, u64)> {
-    fs::metadata(folder).ok().filter(|m| m.is_dir()).map(|m| (m.dev(), m.ino()))
+impl Watched {
+    fn new(folder: PathBuf, changed: &Arc<Notify>) -> Self {
+        Self { folder, changed: changed.clone(), events: None, identity: None }
+    }
+
+    /// Watches the folder that is there now; false where the system can't.
+    fn keep(&mut self) -> bool {
+        let identity = fs::metadata(&self.folder).ok().filter(|m| m.is_dir()).map(|m| (m.dev(), m.ino()));
+        if self.events.is_none() || identity != self.identity {
+            self.events = self.watch();
+            self.identity = identity;
+        }
+        self.events.is_some()
+    }
+
+    /// The folder itself is watched, not its files: editors and mounted config maps replace files by rename.
+    fn watch(&self) -> Option<RecommendedWatcher> {
+        let changed = self.changed.clone();
+        let on_event = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|e| !e.kind.is_access()) {
+                changed.notify_one();
+            }
+        };
+        let mut watcher = notify::recommended_watcher(on_event).ok()?;
+        watcher.watch(&self.folder, RecursiveMode::NonRecursive).ok()?;
+        // What changed before made no event.
+        self.changed.notify_one();
+        Some(watcher)
+    }
 }
 
 fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, Stamp)>> {
@@ -217,12 +238,7 @@ fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, Stamp)>> {
         if TenantName::of_file(&path).is_none() {
             continue;
         }
-        // Following links: a mounted config map is one.
-        let stamp = fs::metadata(&path).map_or(Stamp { inode: 0, length: 0, changed: (0, 0) }, |m| Stamp {
-            inode: m.ino(),
-            length: m.len(),
-            changed: (m.mtime(), m.mtime_nsec()),
-        });
+        let stamp = Stamp::of(&path);
         files.push((path, stamp));
     }
     files.sort_by(|a, b| a.0.cmp(&b.0));

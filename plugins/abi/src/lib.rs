@@ -57,6 +57,9 @@ pub const MENLOU_ACCESS_ANYONE: u32 = 0;
 pub const MENLOU_ACCESS_SESSION: u32 = 1;
 /// The caller needs a session whose openid is bound to an account: the request has a `user_id`.
 pub const MENLOU_ACCESS_USER: u32 = 2;
+/// As the action's setting `login` says in each tenant: `none`, `session` (also where it is not given), or `required`
+/// for `MENLOU_ACCESS_USER`.
+pub const MENLOU_ACCESS_BY_SETTING: u32 = 3;
 
 /// `menlou_param.value` is text.
 pub const MENLOU_PARAM_TEXT: u32 = 0;
@@ -174,8 +177,10 @@ pub struct menlou_outcome {
     pub reserved: u32,
     /// With `MENLOU_ERR_WORD`: the error's word.
     pub word: menlou_str,
-    /// JSON as each operation says; of `http_send` the body, any bytes.
+    /// JSON as each operation says; of `http_send` and of a file the body, any bytes.
     pub data: menlou_str,
+    /// Of `platform_call`: the media type, where the answer is a file and no JSON.
+    pub content_type: menlou_str,
 }
 
 /// The answer to a call.
@@ -193,6 +198,10 @@ pub struct menlou_reply {
     pub msg_en: menlou_str,
     /// A JSON object, the answer's `data`. Not given: `{}`.
     pub data: menlou_str,
+    /// A file in place of an envelope: its media type, `image/jpeg`. Then neither `word` nor `data` is given.
+    pub content_type: menlou_str,
+    /// Its bytes.
+    pub body: menlou_str,
 }
 
 /// An HTTP request that the gateway sends for a plugin.
@@ -318,6 +327,30 @@ pub struct menlou_host {
     pub waker_wake: unsafe extern "C" fn(waker: *const menlou_waker),
     /// Any thread.
     pub waker_drop: unsafe extern "C" fn(waker: *mut menlou_waker),
+
+    /// Calls the platform with the tenant's access token, which never reaches the plugin. `method` is `GET` or `POST`;
+    /// `path` is of plain segments (`/wxa/msg_sec_check`), none that gives out credentials; `fields` is a JSON object
+    /// without `access_token`, the query of a GET and the JSON body of a POST. Data: the answer's fields without
+    /// errcode 0 and errmsg, or a file with its `content_type`.
+    pub platform_call: unsafe extern "C" fn(
+        call: *mut menlou_call,
+        method: menlou_str,
+        path: menlou_str,
+        fields: menlou_str,
+    ) -> *mut menlou_op,
+    /// Opens what the platform encrypted for the caller, with the session's key, which never reaches the plugin; refused
+    /// where it is another mini-program's or older than `max_age_ms`. Data: the JSON object within.
+    pub decrypt: unsafe extern "C" fn(
+        call: *mut menlou_call,
+        encrypted_data: menlou_str,
+        iv: menlou_str,
+        max_age_ms: u64,
+    ) -> *mut menlou_op,
+    /// Asks the platform whether the key of the caller's session is still valid; the word `session_expired` where it is
+    /// not. No data.
+    pub session_key_check: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
+    /// Has the platform give the caller a new key, and keeps it in the session. No data.
+    pub session_key_reset: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
 }
 
 /// One action of a plugin.
@@ -452,7 +485,7 @@ pub const SIZES: [u16; 8] = [
 ];
 
 /// The sizes of each released minor, from 1.0 on; a row is added with each release and never changed.
-pub const RELEASED_SIZES: &[[u16; 8]] = &[[240, 96, 192, 232, 48, 72, 72, 40]];
+pub const RELEASED_SIZES: &[[u16; 8]] = &[[272, 96, 192, 232, 64, 104, 72, 40]];
 
 impl menlou_str {
     /// Not given.

@@ -1,6 +1,7 @@
 //! An action's description, and the `async fn` behind it.
 
 use crate::{
+    answer::IntoAnswer,
     handler::Handler,
     raw,
     settings::{self, Settings},
@@ -11,7 +12,7 @@ use schemars::{
     JsonSchema,
     generate::{Contract, SchemaSettings},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 /// Who is served by an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +24,24 @@ pub enum Access {
     Session = MENLOU_ACCESS_SESSION,
     /// Who has a session and is logged in: the openid is bound to an account.
     User = MENLOU_ACCESS_USER,
+    /// As each tenant's setting `login` says: `none` for anyone, `session`, or `required` for users; a session where it
+    /// is not given. The action's [`Settings`] need that field.
+    BySetting = MENLOU_ACCESS_BY_SETTING,
 }
 
 /// An action as [`plugin!`](crate::plugin) takes it: a name, an `async fn`, and what it says of itself.
 pub struct Action(menlou_action);
 
 impl Action {
-    /// An action from an `async fn(&Call<Settings>, Params) -> Result<Data>`. Until told otherwise it serves anyone, by
+    /// An action from an `async fn(&Call<Settings>, Params) -> Result<Data>`; the data may be an
+    /// [`Answer`](crate::Answer), which is a file if need be. Until told otherwise it serves anyone, by
     /// POST. `name` is `[a-z0-9][a-z0-9_-]{0,63}`.
     pub fn new<H, S, P, D>(name: &'static str, _handler: H) -> Self
     where
         H: Handler<S, P, D>,
         S: Settings,
         P: DeserializeOwned + JsonSchema,
-        D: Serialize + JsonSchema,
+        D: IntoAnswer,
     {
         const { assert!(size_of::<H>() == 0, "an action is a plain async fn") };
         Self(menlou_action {
@@ -49,7 +54,7 @@ impl Action {
             description_zh: menlou_str::NONE,
             description_en: menlou_str::NONE,
             params_schema: schema::<P>(Contract::Deserialize),
-            data_schema: schema::<D>(Contract::Serialize),
+            data_schema: schema::<D::Data>(Contract::Serialize),
             settings_schema: schema::<S>(Contract::Deserialize),
             configure: Some(settings::configure::<S>),
             release: Some(settings::release::<S>),

@@ -366,6 +366,7 @@ impl<S> Call<S> {
     }
 }
 
-fn some(finished: Option<operation::Finished>) -> Result<operation::Finished> {
+/// What an operation must have found.
+pub(crate) fn some(finished: Option<operation::Finished>) -> Result<operation::Finished> {
     finished.ok_or_else(|| Error::internal("the gateway found nothing where it must"))
 }

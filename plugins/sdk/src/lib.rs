@@ -5,6 +5,7 @@
 //! database driver, and asks the gateway instead.
 
 mod action;
+mod answer;
 mod call;
 mod error;
 mod guard;
@@ -12,6 +13,7 @@ mod handler;
 mod log;
 mod operation;
 mod params;
+mod platform;
 mod raw;
 mod settings;
 mod task;
@@ -19,6 +21,7 @@ pub mod testing;
 mod waker;
 
 pub use action::{Access, Action, describe};
+pub use answer::{Answer, IntoAnswer};
 pub use call::{Call, HttpRequest, HttpResponse, Identity, Session, User};
 pub use error::{Error, Result};
 pub use handler::{Handler, HandlerFor};

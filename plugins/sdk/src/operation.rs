@@ -94,6 +94,7 @@ unsafe impl Sync for Operation {}
 pub(crate) struct Finished {
     pub http_status: u16,
     data: menlou_str,
+    content_type: menlou_str,
     _operation: Arc<Operation>,
 }
 
@@ -106,6 +107,12 @@ impl Finished {
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: borrowed until `op_drop`, which waits for our drop.
         unsafe { self.data.bytes() }
+    }
+
+    /// The media type of a file.
+    pub fn content_type(&self) -> Option<&str> {
+        // SAFETY: as above.
+        Some(unsafe { raw::text(self.content_type) }).filter(|t| !t.is_empty())
     }
 
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
@@ -150,6 +157,7 @@ impl Future for Waiting {
             (MENLOU_READY, MENLOU_READY) => Poll::Ready(Ok(Some(Finished {
                 http_status: outcome.http_status as u16,
                 data: outcome.data,
+                content_type: outcome.content_type,
                 _operation: operation,
             }))),
             (MENLOU_READY, MENLOU_ERR_NOT_FOUND) => Poll::Ready(Ok(None)),
@@ -177,6 +185,7 @@ impl Operation {
             reserved: 0,
             word: menlou_str::NONE,
             data: menlou_str::NONE,
+            content_type: menlou_str::NONE,
         };
         // The gateway remembers its own waker, that of the task now polling us: a waker made in the plugin must not get
         // into the gateway.

@@ -5,14 +5,16 @@
 //! with wakers of their own are [`Parked`], and asked at the next poll.
 
 use crate::{
-    Call, Error, Result, guard,
+    Answer, Call, Error, Result,
+    answer::IntoAnswer,
+    guard,
     handler::{Handler, HandlerFor},
     operation::{Current, Inside, Parked},
     params, raw,
     waker::Root,
 };
 use menlou_abi::*;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use std::{
     ffi::c_void,
     future::Future,
@@ -43,7 +45,7 @@ where
     H: Handler<S, P, D>,
     S: Send + Sync + 'static,
     P: DeserializeOwned,
-    D: Serialize,
+    D: IntoAnswer,
 {
     guard::run(|| {
         // SAFETY: the border's promises, repeated above.
@@ -87,7 +89,7 @@ where
     H: Handler<S, P, D>,
     S: Send + Sync + 'static,
     P: DeserializeOwned,
-    D: Serialize,
+    D: IntoAnswer,
 {
     guard::run(|| {
         let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
@@ -122,7 +124,7 @@ where
     H: Handler<S, P, D>,
     S: Send + Sync + 'static,
     P: DeserializeOwned,
-    D: Serialize,
+    D: IntoAnswer,
 {
     let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
     guard::run(|| {
@@ -137,11 +139,20 @@ where
     });
 }
 
-fn reply<D: Serialize>(host: &menlou_host, call: *mut menlou_call, result: Result<D>) -> i32 {
-    let (data, error) = match result.and_then(|data| Ok(serde_json::to_vec(&data)?)) {
+fn reply<D: IntoAnswer>(host: &menlou_host, call: *mut menlou_call, result: Result<D>) -> i32 {
+    let mut file = None;
+    let (data, error) = match result.and_then(|answer| match answer.into_answer() {
+        Answer::Data(data) => Ok(serde_json::to_vec(&data)?),
+        Answer::File { content_type, body } => {
+            file = Some((content_type, body));
+            Ok(Vec::new())
+        }
+    }) {
         Ok(data) => (data, None),
         Err(e) => (e.data().map(|d| d.to_string().into_bytes()).unwrap_or_default(), Some(e)),
     };
+    let (content_type, body) =
+        file.as_ref().map_or((menlou_str::NONE, menlou_str::NONE), |(t, b)| (raw::str(t), menlou_str::new(b)));
     let mut raw = menlou_reply {
         struct_size: size_of::<menlou_reply>() as u32,
         reserved: 0,
@@ -149,6 +160,8 @@ fn reply<D: Serialize>(host: &menlou_host, call: *mut menlou_call, result: Resul
         msg_zh: menlou_str::NONE,
         msg_en: menlou_str::NONE,
         data: if data.is_empty() || data == b"null" { menlou_str::NONE } else { menlou_str::new(&data) },
+        content_type,
+        body,
     };
     if let Some(e) = &error {
         raw.word = raw::str(e.word());

@@ -57,6 +57,11 @@ static int32_t say(call_state *s, menlou_call *call, menlou_str word, menlou_str
     return s->host->reply(call, &reply);
 }
 
+static void give(call_state *s, menlou_call *call, menlou_str word, menlou_str data, menlou_str type, menlou_str body) {
+    s->host->reply(call, &(menlou_reply){ .struct_size = sizeof(menlou_reply), .word = word, .data = data,
+                                          .content_type = type, .body = body });
+}
+
 /* Answers in the way that the parameter `how` names. */
 static int32_t answer(void *state, menlou_call *call) {
     call_state *s = state;
@@ -73,6 +78,18 @@ static int32_t answer(void *state, menlou_call *call) {
         s->host->reply(call, &(menlou_reply){ .struct_size = 8 });
     else if (is(how, "null_reply"))
         s->host->reply(call, 0);
+    else if (is(how, "bad_type"))
+        give(s, call, none, none, str("image"), str("x"));
+    else if (is(how, "type_with_newline"))
+        give(s, call, none, none, str("image/png\r\nX-Evil: 1"), str("x"));
+    else if (is(how, "file_without_type"))
+        give(s, call, none, none, none, str("x"));
+    else if (is(how, "file_and_word"))
+        give(s, call, str("word"), none, str("image/png"), str("x"));
+    else if (is(how, "file_and_data"))
+        give(s, call, none, str("{}"), str("image/png"), str("x"));
+    else if (is(how, "file"))
+        give(s, call, none, none, str("text/plain; charset=utf-8"), str("a file"));
     else if (is(how, "twice")) {
         if (say(s, call, none, str("{\"n\":1}")) != MENLOU_READY
             || say(s, call, none, str("{\"n\":2}")) != MENLOU_ERR_INVALID)

@@ -155,6 +155,11 @@ impl Gateway {
         fs::remove_file(self.tenants().join(format!("{name}.toml"))).expect("the tenant's file");
     }
 
+    /// The process's id; 0 where there is none.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().map_or(0, Process::id)
+    }
+
     /// Whether the process is there.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)
@@ -280,7 +285,7 @@ impl Home {
             home.write_tenant(name, file);
         }
         if !setup.without_plugins {
-            for name in ["openid", "account"] {
+            for name in ["openid", "account", "wechat"] {
                 place(&library(name), &home.plugins().join(format!("{name}.so")));
             }
         }

@@ -3,8 +3,10 @@
 //! SAFETY of all that is `unsafe` here: plugins call these functions as the border (`plugins/abi`) says, with calls,
 //! operations and wakers that they got from the gateway, and texts that can be read during the call.
 
+mod log;
 mod outside;
 mod people;
+mod platform;
 mod sessions;
 
 use super::{
@@ -24,14 +26,14 @@ use std::{
 
 /// Makes the table for the plugin of this name. Both live as long as the process, as the border promises.
 pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
-    let context = ptr::from_ref::<&'static str>(Box::leak(Box::new(plugin))).cast_mut().cast::<c_void>();
+    let context = ptr::from_ref(Box::leak(Box::new(log::Speaker::new(plugin)))).cast_mut().cast::<c_void>();
     Box::leak(Box::new(menlou_host {
         struct_size: size_of::<menlou_host>() as u32,
         abi_major: MENLOU_ABI_MAJOR,
         abi_minor: MENLOU_ABI_MINOR,
         context,
-        log_enabled,
-        log,
+        log_enabled: log::enabled,
+        log: log::write,
         now_unix_ms,
         random,
         hmac_sha256,
@@ -58,6 +60,10 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         waker_clone,
         waker_wake,
         waker_drop,
+        platform_call: platform::call,
+        decrypt: platform::decrypt,
+        session_key_check: platform::check_session_key,
+        session_key_reset: platform::reset_session_key,
     }))
 }
 
@@ -79,54 +85,6 @@ unsafe fn begin(call: *mut menlou_call, f: impl FnOnce(&Flight) -> Option<Work>)
             None => ptr::null_mut(),
         }
     })
-}
-
-unsafe extern "C" fn log_enabled(_: *const menlou_host, level: u32) -> i32 {
-    i32::from(match level {
-        MENLOU_LOG_ERROR => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
-        MENLOU_LOG_WARN => tracing::enabled!(target: "plugin", tracing::Level::WARN),
-        MENLOU_LOG_INFO => tracing::enabled!(target: "plugin", tracing::Level::INFO),
-        MENLOU_LOG_DEBUG => tracing::enabled!(target: "plugin", tracing::Level::DEBUG),
-        _ => tracing::enabled!(target: "plugin", tracing::Level::TRACE),
-    })
-}
-
-unsafe extern "C" fn log(
-    host: *const menlou_host,
-    call: *const menlou_call,
-    level: u32,
-    message: menlou_str,
-    fields: *const menlou_kv,
-    fields_len: usize,
-) {
-    guard((), || {
-        // SAFETY: see above; the context is the name that `table` put there.
-        let (plugin, flight) = unsafe { (*(*host).context.cast::<&'static str>(), call.cast::<Flight>().as_ref()) };
-        // SAFETY: see above.
-        let mut line = unsafe { printable(message) };
-        let fields_len = if fields.is_null() { 0 } else { fields_len.min(32) };
-        for i in 0..fields_len {
-            // SAFETY: see above: there are `fields_len` of them.
-            unsafe {
-                let field = &*fields.add(i);
-                line += &format!(" {}={}", printable(field.key), printable(field.value));
-            }
-        }
-        let (tenant, action, id) =
-            flight.map_or(("", "", ""), |f| (&*f.action.scope.tenant, &*f.call.action, &*f.call.id));
-        macro_rules! event {
-            ($level:ident) => {
-                tracing::event!(target: "plugin", tracing::Level::$level, plugin, tenant, action, request_id = id, "{line}")
-            };
-        }
-        match level {
-            MENLOU_LOG_ERROR => event!(ERROR),
-            MENLOU_LOG_WARN => event!(WARN),
-            MENLOU_LOG_INFO => event!(INFO),
-            MENLOU_LOG_DEBUG => event!(DEBUG),
-            _ => event!(TRACE),
-        }
-    });
 }
 
 unsafe extern "C" fn now_unix_ms(_: *const menlou_host) -> u64 {

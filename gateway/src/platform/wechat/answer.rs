@@ -2,8 +2,10 @@
 
 use super::errcodes;
 use crate::error::{Error, Word, words};
+use crate::platform::Answered;
 use crate::platform::http::{Answer, Failure};
 use crate::text::Text;
+use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -47,6 +49,25 @@ pub(super) fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<
         }
         (status, _) => Err(failed(unusable(&format!("HTTP {status}; is base_url right?")))),
     }
+}
+
+/// Reads an answer that may be a picture. Faults come as JSON whatever they are called, so the body decides first; but
+/// only what is called a file, and begins like no JSON, is one.
+pub(super) fn read_any(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Answered, Refusal> {
+    if let Ok(answer) = &answer
+        && (200..=299).contains(&answer.status)
+        && !matches!(answer.body.trim_ascii_start().first(), None | Some(b'{'))
+        && let Some(content_type) = answer.headers.get(CONTENT_TYPE).and_then(|t| t.to_str().ok())
+        && ["image/", "audio/", "video/", "application/octet-stream", "application/pdf"]
+            .iter()
+            .any(|kind| content_type.starts_with(kind))
+    {
+        return Ok(Answered::File { content_type: content_type.to_owned(), body: answer.body.clone() });
+    }
+    let Fields(mut fields) = read(answer, secrets)?;
+    fields.remove("errcode");
+    fields.remove("errmsg");
+    Ok(Answered::Fields(fields))
 }
 
 /// What is answered where the platform's answer makes no sense.
@@ -245,6 +266,31 @@ mod tests {
         ] {
             assert!(refusal(status, body).error.is(word), "{status} {body}");
         }
+    }
+
+    fn read_called(content_type: &'static str, body: &'static [u8]) -> Result<Answered, Refusal> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, http::HeaderValue::from_static(content_type))]);
+        read_any(Ok(Answer { status: 200, headers, body: Bytes::from_static(body) }), &[])
+    }
+
+    #[test]
+    fn a_picture_is_a_picture_and_a_fault_is_a_fault_whatever_it_is_called() {
+        let jpeg = b"\xff\xd8\xff\xe0";
+        assert!(matches!(read_called("image/jpeg", jpeg), Ok(Answered::File { body, .. }) if &body[..] == jpeg));
+        let fault = br#"{"errcode":41030,"errmsg":"invalid page rid: 1-2-3"}"#;
+        for called in ["image/jpeg", "text/plain", "application/json"] {
+            assert_eq!(read_called(called, fault).err().and_then(|r| r.errcode), Some(41030));
+        }
+        for (called, body) in [("text/html", &b"<html>"[..]), ("image/jpeg", b""), ("image/jpeg", b"{\"errco")] {
+            assert!(read_called(called, body).is_err_and(|r| r.error.is(&words::PLATFORM_UNREACHABLE)), "{called}");
+        }
+    }
+
+    #[test]
+    fn what_only_says_that_it_went_well_is_left_out() {
+        let body = br#"{"errcode":0,"errmsg":"ok","result":{"errcode":0}}"#;
+        let Ok(Answered::Fields(fields)) = read_called("application/json", body) else { panic!("no fields") };
+        assert_eq!(Value::Object(fields), json!({ "result": { "errcode": 0 } }));
     }
 
     proptest! {

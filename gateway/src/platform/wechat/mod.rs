@@ -1,21 +1,24 @@
-//! WeChat: login codes, phone codes, and the table of its error codes.
+//! WeChat: login codes, phone codes, calls with the access token, and the table of its error codes.
 
 mod answer;
+mod encrypted;
 pub mod errcodes;
+mod session_key;
 mod tokens;
 
 use super::http::{Http, Request};
-use super::{Person, Platform};
+use super::{Answered, Asked, Person, Platform};
 use crate::error::{Error, Result, words};
 use crate::store::Shared;
 use crate::text::Text;
-use answer::{Fields, Refusal, read, reworded, unusable};
+use answer::{Fields, Refusal, read, read_any, reworded, unusable};
 use async_trait::async_trait;
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokens::Tokens;
@@ -25,8 +28,13 @@ use tokio::time::timeout;
 pub const BASE_URL: &str = "https://api.weixin.qq.com";
 /// The longest that WeChat may take to answer one call.
 const CALL: Duration = Duration::from_secs(5);
-/// The longest that a phone number may take, getting and renewing the access token included.
-const PHONE_NUMBER: Duration = Duration::from_secs(10);
+/// The longest that a call with an access token may take, getting and renewing that token included.
+const WITH_TOKEN: Duration = Duration::from_secs(10);
+/// What no call of an action may reach: it gives out access tokens and session keys, or takes the AppSecret.
+const CREDENTIALS: &[&str] =
+    &["/cgi-bin/token", "/cgi-bin/stable_token", "/sns", "/wxa/resetusersessionkey", "/wxa/checksession"];
+/// The longest path that is called, in bytes.
+const MAX_PATH: usize = 256;
 /// The longest openid, unionid or session_key that is believed, in bytes; real ones have 24 to 32.
 const MAX_ID: usize = 128;
 
@@ -77,23 +85,16 @@ impl Platform for Wechat {
         })
     }
 
-    /// `POST /wxa/business/getuserphonenumber`. With an access token that is refused, it is tried once more with a new one.
+    /// `POST /wxa/business/getuserphonenumber`.
     async fn phone_number(&self, phone_code: &str) -> Result<String> {
-        let late =
-            |_| Err(Error::new(&words::PLATFORM_UNREACHABLE).because(format_args!("no number in {PHONE_NUMBER:?}")));
-        timeout(PHONE_NUMBER, self.number(phone_code)).await.unwrap_or_else(late)
-    }
-}
-
-impl Wechat {
-    async fn number(&self, phone_code: &str) -> Result<String> {
-        let token = self.tokens.current().await?;
-        let mut answer = self.phone(&token, phone_code).await;
-        if let Err(Refusal { errcode: Some(40001 | 40014 | 42001), .. }) = answer {
-            let token = self.tokens.instead_of(&token).await?;
-            answer = self.phone(&token, phone_code).await;
-        }
-        match answer {
+        let answer = self.with_token(|token| async move {
+            let token = token.expose_secret();
+            let query = Serializer::new(String::new()).append_pair("access_token", token).finish();
+            let body = json!({ "code": phone_code });
+            // A phone code is single use: never repeated.
+            self.api.post("/wxa/business/getuserphonenumber", &query, &body, false, &[token, phone_code]).await
+        });
+        match answer.await {
             Ok(fields) => e164(fields).ok_or_else(|| unusable("no phone number")),
             // Here the access token vouches for the AppID: it is the code that is another's.
             Err(Refusal { errcode: Some(40013), error }) => Err(of_another_app(error)),
@@ -101,12 +102,71 @@ impl Wechat {
         }
     }
 
-    async fn phone(&self, token: &SecretString, phone_code: &str) -> Result<Fields, Refusal> {
-        let token = token.expose_secret();
-        let query = Serializer::new(String::new()).append_pair("access_token", token).finish();
-        let body = json!({ "code": phone_code });
-        // A phone code is single use: never repeated.
-        self.api.post("/wxa/business/getuserphonenumber", &query, &body, false, &[token, phone_code]).await
+    /// A path of plain segments, none of those under which WeChat gives out credentials.
+    fn may_call(&self, path: &str) -> bool {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let segments = path.strip_prefix('/').map(|p| p.split('/').all(|s| !s.is_empty() && s.chars().all(plain)));
+        let lower = path.to_ascii_lowercase();
+        let beneath = |of: &str| lower.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        segments == Some(true) && path.len() <= MAX_PATH && !CREDENTIALS.iter().any(|c| beneath(c))
+    }
+
+    async fn call(&self, asked: Asked) -> Result<Answered> {
+        let asked = &asked;
+        let answer = self.with_token(|token| async move { self.api.any(asked, &token).await });
+        answer.await.map_err(|Refusal { errcode, error }| match errcode {
+            // What would be our mistake in calls of our own is here how the action asked.
+            Some(_) if error.is(&words::INTERNAL_ERROR) => {
+                reworded(error, &words::PLATFORM_ERROR, words::PLATFORM_ERROR.text.clone())
+            }
+            _ => error,
+        })
+    }
+
+    fn decrypt(
+        &self,
+        session_key: &SecretString,
+        data: &str,
+        iv: &str,
+        max_age: Duration,
+    ) -> Result<Map<String, Value>> {
+        encrypted::open(session_key, data, iv, &self.api.account.appid, max_age)
+    }
+
+    async fn check_session_key(&self, openid: &str, session_key: &SecretString) -> Result<()> {
+        session_key::check(self, openid, session_key).await
+    }
+
+    async fn reset_session_key(&self, openid: &str, session_key: &SecretString) -> Result<SecretString> {
+        session_key::reset(self, openid, session_key).await
+    }
+}
+
+impl Wechat {
+    /// Asks with an access token; where that is refused, once more with a new one.
+    async fn with_token<T, F>(&self, ask: impl Fn(SecretString) -> F) -> Result<T, Refusal>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        let asking = async {
+            let token = self.tokens.current().await?;
+            match ask(token.clone()).await {
+                Err(Refusal { errcode: Some(40001 | 40014 | 42001), .. }) => {
+                    ask(self.tokens.instead_of(&token).await?).await
+                }
+                answer => answer,
+            }
+        };
+        timeout(WITH_TOKEN, asking).await.unwrap_or_else(|_| {
+            let late = format_args!("no answer in {WITH_TOKEN:?}");
+            Err(Error::new(&words::PLATFORM_UNREACHABLE).because(late).into())
+        })
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { errcode: None, error }
     }
 }
 
@@ -125,16 +185,8 @@ impl Api {
             .append_pair("js_code", code)
             .append_pair("grant_type", "authorization_code")
             .finish();
-        let request = Request {
-            method: Method::GET,
-            url: self.url("/sns/jscode2session", &query),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            timeout: CALL,
-            // A login code is single use.
-            repeatable: false,
-        };
-        read(self.http.send(request).await, &[secret, code])
+        // Never repeated: a login code is single use.
+        self.get("/sns/jscode2session", &query, &[secret, code]).await
     }
 
     /// `POST /cgi-bin/stable_token`. Without `force` WeChat gives the token it gave before, until its last 5 minutes;
@@ -148,6 +200,43 @@ impl Api {
             "force_refresh": force,
         });
         self.post("/cgi-bin/stable_token", "", &body, !force, &[secret]).await
+    }
+
+    /// A call as an action asks for it. It is sent once: what it does is not known here.
+    async fn any(&self, asked: &Asked, token: &SecretString) -> Result<Answered, Refusal> {
+        let token = token.expose_secret();
+        let (mut headers, mut body) = (HeaderMap::new(), Bytes::new());
+        let mut pairs = vec![("access_token", Cow::Borrowed(token))];
+        if asked.method == Method::GET {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            pairs.extend(asked.fields.iter().map(|(name, value)| (name.as_str(), Cow::Owned(text(value)))));
+        } else {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            // A map of JSON values always has its JSON.
+            body = serde_json::to_vec(&asked.fields).unwrap_or_default().into();
+        }
+        let query = Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let request = Request {
+            method: asked.method.clone(),
+            url: self.url(&asked.path, &query),
+            headers,
+            body,
+            timeout: CALL,
+            repeatable: false,
+        };
+        read_any(self.http.send(request).await, &[token])
+    }
+
+    async fn get(&self, path: &str, query: &str, secrets: &[&str]) -> Result<Fields, Refusal> {
+        let request = Request {
+            method: Method::GET,
+            url: self.url(path, query),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            timeout: CALL,
+            repeatable: false,
+        };
+        read(self.http.send(request).await, secrets)
     }
 
     async fn post(
@@ -191,4 +280,50 @@ fn of_another_app(error: Error) -> Error {
         "The phone code is of another mini-program: check f= and the mini-program's AppID.",
     );
     reworded(error, &words::INVALID_CODE, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_paths_that_give_out_no_credentials_may_be_called() {
+        let account = WechatAccount { appid: "wx".into(), secret: "s".into(), base_url: BASE_URL.into() };
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let shared = Arc::new(crate::store::Sqlite::open(&folder.path().join("db")).await.unwrap());
+            let wechat = Wechat::new(account, "acme", Http::new().unwrap(), shared);
+            for good in ["/wxa/msg_sec_check", "/cgi-bin/message/subscribe/send", "/cgi-bin/tokens", "/wxa-sec/x"] {
+                assert!(wechat.may_call(good), "{good}");
+            }
+            let long = format!("/{}", "a".repeat(256));
+            for bad in [
+                "",
+                "/",
+                "wxa/x",
+                "//evil.example/x",
+                "/wxa//x",
+                "/wxa/",
+                "/wxa/../sns/x",
+                "/wxa/%2e",
+                "/wxa/x?access_token=t",
+                "/wxa/x#f",
+                "/wxa/x y",
+                "https://evil.example/",
+                "/@evil.example",
+                "/wxa/x:80",
+                "/wxa\\x",
+                &long,
+                "/cgi-bin/token",
+                "/CGI-BIN/Token",
+                "/cgi-bin/stable_token",
+                "/sns/jscode2session",
+                "/wxa/resetusersessionkey",
+                "/wxa/checksession",
+            ] {
+                assert!(!wechat.may_call(bad), "{bad}");
+            }
+        });
+    }
 }

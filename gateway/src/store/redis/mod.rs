@@ -102,6 +102,15 @@ impl Sessions for Redis {
         Ok(Some(session))
     }
 
+    async fn replace(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<bool> {
+        let Some(life) = clock::millis_until(session.expires_at) else { return Ok(false) };
+        let mut set = cmd("SET");
+        set.arg(self.keys.session(tenant, token)).arg(record::encode(&session)?).arg("XX").arg("PX").arg(life);
+        let set = self.ask(&set).await.map(|set: Option<String>| set.is_some());
+        self.cache.forget(tenant, token);
+        set
+    }
+
     async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool> {
         let ended = self.ask(cmd("DEL").arg(self.keys.session(tenant, token))).await.map(|ended: u64| ended == 1);
         self.cache.forget(tenant, token);

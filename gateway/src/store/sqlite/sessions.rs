@@ -41,6 +41,22 @@ impl Sessions for Sqlite {
         Ok(Some(session))
     }
 
+    async fn replace(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<bool> {
+        let bytes = record::encode(&session)?;
+        let end = i64::try_from(session.expires_at).unwrap_or(i64::MAX).saturating_mul(1000);
+        let (owner, hash) = (tenant.to_owned(), token.0.to_vec());
+        let work = work(move |connection| {
+            async move {
+                let sql = "UPDATE sessions SET record = ?, expires_at = ?
+                    WHERE tenant = ? AND token = ? AND expires_at > ?";
+                let query = sqlx::query(sql).bind(bytes).bind(end).bind(owner).bind(hash).bind(clock::millis());
+                Ok(query.execute(connection).await?.rows_affected() == 1)
+            }
+            .boxed()
+        });
+        self.change(tenant, token, work).await
+    }
+
     async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool> {
         let (owner, hash) = (tenant.to_owned(), token.0.to_vec());
         let work = work(move |connection| {

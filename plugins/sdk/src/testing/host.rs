@@ -1,8 +1,10 @@
 //! The table of functions that the in-memory gateway hands to a plugin.
 
+mod platform;
+
 use super::{
     Reply,
-    world::{Person, SentRequest, World},
+    world::{Person, PlatformAnswer, SentRequest, World},
 };
 use crate::{User, raw};
 use hmac::{Hmac, KeyInit, Mac};
@@ -32,12 +34,14 @@ pub(super) struct TestCall {
 }
 
 /// One operation: pending at its first poll, so that every wait is a place where the client can hang up.
+#[derive(Default)]
 struct TestOp {
     polled: Cell<bool>,
     status: i32,
     http_status: u16,
     word: String,
     data: Vec<u8>,
+    content_type: String,
 }
 
 impl TestCall {
@@ -131,7 +135,10 @@ impl TestCall {
 const NOW: u64 = 1_700_000_000_000;
 
 fn op(status: i32, http_status: u16, word: &str, data: Vec<u8>) -> *mut menlou_op {
-    let op = TestOp { polled: Cell::new(false), status, http_status, word: word.into(), data };
+    hand_out(TestOp { status, http_status, word: word.into(), data, ..TestOp::default() })
+}
+
+fn hand_out(op: TestOp) -> *mut menlou_op {
     Box::into_raw(Box::new(op)).cast()
 }
 
@@ -201,6 +208,10 @@ pub(super) fn table(world: Arc<Mutex<World>>) -> menlou_host {
         waker_clone,
         waker_wake,
         waker_drop,
+        platform_call: platform::call,
+        decrypt: platform::decrypt,
+        session_key_check: platform::session_key_check,
+        session_key_reset: platform::session_key_reset,
     }
 }
 
@@ -461,6 +472,7 @@ unsafe extern "C" fn op_poll(call: *mut menlou_call, op: *mut menlou_op, outcome
         (*outcome).http_status = op.http_status.into();
         (*outcome).word = raw::str(&op.word);
         (*outcome).data = menlou_str::new(&op.data);
+        (*outcome).content_type = raw::str(&op.content_type);
     }
     MENLOU_READY
 }
@@ -482,8 +494,9 @@ unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -
             return MENLOU_ERR_INVALID;
         }
         let given = |s: menlou_str| (!s.ptr.is_null()).then(|| text(s));
+        let file = given(r.content_type).map(|content_type| (content_type, r.body.bytes().to_vec()));
         let msg = given(r.msg_zh).zip(given(r.msg_en));
-        of(call).reply.set(Some(Reply { error: given(r.word), msg, data }));
+        of(call).reply.set(Some(Reply { error: given(r.word), msg, data, file }));
     }
     MENLOU_READY
 }

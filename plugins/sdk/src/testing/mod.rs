@@ -13,9 +13,10 @@ use std::{
     ptr,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Waker},
+    time::Duration,
 };
-pub use world::SentRequest;
-use world::{Answer, Person, World};
+use world::{Answer, Encrypted, Person, PlatformAnswer, World};
+pub use world::{PlatformRequest, SentRequest};
 
 /// The gateway, as one tenant called `test` sees it.
 ///
@@ -41,6 +42,8 @@ pub struct Reply {
     pub msg: Option<(String, String)>,
     /// The answer's data; an empty object where there is none.
     pub data: Value,
+    /// A file in place of data: media type and bytes.
+    pub file: Option<(String, Vec<u8>)>,
 }
 
 impl Host {
@@ -103,6 +106,28 @@ impl Host {
         })
     }
 
+    /// What the platform answers to each call of this path, as JSON or, with another `content_type`, as a file.
+    pub fn platform(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let given = PlatformAnswer::Given { content_type: content_type.into(), body: body.into() };
+        self.with(|w| w.platform.insert(path.into(), given))
+    }
+
+    /// What the platform refuses each call of this path with: a word, and data such as `errcode` and `rid`.
+    pub fn platform_refuses(self, path: &str, word: &str, data: Value) -> Self {
+        let refused = PlatformAnswer::Refused { word: word.into(), data };
+        self.with(|w| w.platform.insert(path.into(), refused))
+    }
+
+    /// What the platform encrypted for the caller: what it says when opened, and how old it is.
+    pub fn encrypted(self, data: &str, iv: &str, plain: Value, age: Duration) -> Self {
+        self.with(|w| w.encrypted.push(Encrypted { data: data.into(), iv: iv.into(), plain, age }))
+    }
+
+    /// The key of the caller's session is no longer valid.
+    pub fn stale_session_key(self) -> Self {
+        self.with(|w| w.stale_session_key = true)
+    }
+
     /// Calls an action.
     ///
     /// # Panics
@@ -157,6 +182,16 @@ impl Host {
     /// What was sent to other servers.
     pub fn sent(&self) -> Vec<SentRequest> {
         self.look(|w| w.sent.clone())
+    }
+
+    /// What the platform was asked.
+    pub fn platform_calls(&self) -> Vec<PlatformRequest> {
+        self.look(|w| w.asked.clone())
+    }
+
+    /// How often the caller got a new session key.
+    pub fn session_key_resets(&self) -> usize {
+        self.look(|w| w.resets)
     }
 
     /// What was logged.
@@ -228,7 +263,14 @@ impl Run {
             Err(faults) => panic!("the action refuses these settings: {faults:?}"),
         };
         let user = host.caller.as_ref().and_then(|openid| host.user_of(openid));
-        let served = match ready.action.access {
+        let login = host.settings.as_ref().and_then(|s| s.get("login")).and_then(Value::as_str);
+        let access = match (ready.action.access, login) {
+            (MENLOU_ACCESS_BY_SETTING, Some("none")) => MENLOU_ACCESS_ANYONE,
+            (MENLOU_ACCESS_BY_SETTING, Some("required")) => MENLOU_ACCESS_USER,
+            (MENLOU_ACCESS_BY_SETTING, _) => MENLOU_ACCESS_SESSION,
+            (fixed, _) => fixed,
+        };
+        let served = match access {
             MENLOU_ACCESS_SESSION => host.caller.is_some(),
             MENLOU_ACCESS_USER => user.is_some(),
             _ => true,
@@ -236,7 +278,7 @@ impl Run {
         let call = TestCall::new(host.world.clone(), action, host.caller.as_deref(), user, params);
         let (mut state, mut refused) = (ptr::null_mut(), None);
         if !served {
-            refused = Some(Reply { error: Some("login_required".into()), msg: None, data: json!({}) });
+            refused = Some(Reply { error: Some("login_required".into()), msg: None, data: json!({}), file: None });
         } else if let Some(start) = ready.action.start {
             // SAFETY: as the border says; request and settings live as long as this run.
             let began = unsafe { start(ready.host, call.cast(), TestCall::request(call), ready.settings, &mut state) };
@@ -281,6 +323,6 @@ impl Drop for Run {
 impl Reply {
     /// What the gateway answers where the action panicked or gave no answer.
     fn failed() -> Self {
-        Self { error: Some("plugin_failed".into()), msg: None, data: json!({}) }
+        Self { error: Some("plugin_failed".into()), msg: None, data: json!({}), file: None }
     }
 }

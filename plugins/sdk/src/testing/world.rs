@@ -1,7 +1,8 @@
 //! What exists in a test: people, codes, bindings, sessions, and the answers of other servers.
 
 use crate::User;
-use std::collections::HashMap;
+use serde_json::Value;
+use std::{collections::HashMap, time::Duration};
 
 #[derive(Default)]
 pub(super) struct World {
@@ -18,6 +19,35 @@ pub(super) struct World {
     pub sent: Vec<SentRequest>,
     pub logs: Vec<String>,
     pub random: u8,
+    /// By path.
+    pub platform: HashMap<String, PlatformAnswer>,
+    pub asked: Vec<PlatformRequest>,
+    pub encrypted: Vec<Encrypted>,
+    pub stale_session_key: bool,
+    pub resets: usize,
+}
+
+pub(super) enum PlatformAnswer {
+    Given { content_type: String, body: Vec<u8> },
+    Refused { word: String, data: Value },
+}
+
+pub(super) struct Encrypted {
+    pub data: String,
+    pub iv: String,
+    pub plain: Value,
+    pub age: Duration,
+}
+
+/// A call that an action had made to the platform.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlatformRequest {
+    /// `GET` or `POST`.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// The fields.
+    pub fields: Value,
 }
 
 pub(super) struct Person {

@@ -114,7 +114,7 @@ fn go(action: &Arc<Action>, way: Way, calls: u64) -> Result<()> {
 fn linked(call: Call) -> Pin<Box<dyn Future<Output = menlou::error::Result<Reply>> + Send>> {
     Box::pin(async move {
         black_box(&call);
-        Ok(Reply { data: Bytes::from_static(b"{}") })
+        Ok(Reply::json(Bytes::from_static(b"{}")))
     })
 }
 

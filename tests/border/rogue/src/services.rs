@@ -27,3 +27,37 @@ pub async fn header(call: &Call, params: Params) -> Result<Data> {
     let found = call.header(&params.text);
     Ok(Data { n: found.is_some().into(), text: found.unwrap_or_default().to_owned() })
 }
+
+/// A call to the platform, told as JSON: method, path, fields.
+pub async fn ask_platform(call: &Call, params: Params) -> Result<menlou_plugin::Answer<Data>> {
+    use menlou_plugin::Answer;
+    let (method, path, fields) = serde_json::from_str::<(String, String, _)>(&params.text)?;
+    Ok(match call.platform(&method, &path, &fields).await? {
+        Answer::Data(data) => Answer::Data(Data { text: serde_json::Value::from(data).to_string(), n: 1 }),
+        Answer::File { content_type, body } => Answer::File { content_type, body },
+    })
+}
+
+pub async fn use_session_key(call: &Call, params: Params) -> Result<Data> {
+    match params.n {
+        0 => call.check_session_key().await?,
+        1 => call.reset_session_key().await?,
+        _ => drop(call.decrypt("AAAA", "AAAA", Duration::MAX).await?),
+    }
+    Ok(Data::default())
+}
+
+/// Whether there is a caller's openid.
+pub async fn whoever(call: &Call<Login>, _: ()) -> Result<Data> {
+    let _ = &call.settings().login;
+    Ok(Data { n: call.openid().is_some().into(), ..Data::default() })
+}
+
+/// Who may call `by_setting`.
+#[derive(Deserialize, JsonSchema)]
+pub struct Login {
+    #[serde(default)]
+    login: Option<String>,
+}
+
+impl Settings for Login {}

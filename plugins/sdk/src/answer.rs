@@ -1,0 +1,43 @@
+//! What an action gives: data, or a file in place of it.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Data, or a file: for actions that may answer with a picture, say. Actions that never do return their data itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<D = ()> {
+    /// The `data` of the envelope.
+    Data(D),
+    /// A file, which the client gets as it is, without an envelope. Failures keep theirs.
+    File {
+        /// Its media type: `image/jpeg`.
+        content_type: String,
+        /// Its bytes, at most 16 MiB.
+        body: Vec<u8>,
+    },
+}
+
+/// What an action may return: any type with serde's `Serialize` and a JSON Schema, or an [`Answer`]. There is nothing to
+/// implement.
+pub trait IntoAnswer {
+    #[doc(hidden)]
+    type Data: Serialize + JsonSchema;
+    #[doc(hidden)]
+    fn into_answer(self) -> Answer<Self::Data>;
+}
+
+impl<D: Serialize + JsonSchema> IntoAnswer for D {
+    type Data = D;
+
+    fn into_answer(self) -> Answer<D> {
+        Answer::Data(self)
+    }
+}
+
+impl<D: Serialize + JsonSchema> IntoAnswer for Answer<D> {
+    type Data = D;
+
+    fn into_answer(self) -> Self {
+        self
+    }
+}

@@ -1,0 +1,79 @@
+//! The tenant's account at the platform, as an action may use it: calls, and what hangs on the session's key.
+
+use crate::{Answer, Call, Result, call::some, operation, raw};
+use serde_json::{Map, Value};
+use std::{future::Future, time::Duration};
+
+impl<S> Call<S> {
+    /// Calls the platform with the tenant's access token, which stays in the gateway. `path` is of plain segments
+    /// (`/wxa/msg_sec_check`); `fields` are the query of a GET and the JSON body of a POST. The platform's refusals come
+    /// as errors with `errcode` and `rid` in their data.
+    ///
+    /// ```
+    /// use menlou_plugin::{Answer, prelude::*, testing::Host};
+    /// use serde_json::{Map, json};
+    ///
+    /// async fn poster(call: &Call, _: ()) -> Result<Answer> {
+    ///     let fields = Map::from_iter([("scene".to_owned(), json!("poster"))]);
+    ///     match call.platform("POST", "/wxa/getwxacodeunlimit", &fields).await? {
+    ///         Answer::File { content_type, body } => Ok(Answer::File { content_type, body }),
+    ///         Answer::Data(_) => Err(Error::internal("no picture")),
+    ///     }
+    /// }
+    ///
+    /// menlou_plugin::plugin! { name: "poster", actions: [Action::new("poster", poster)] }
+    /// # fn main() {
+    /// let host = Host::new().platform("/wxa/getwxacodeunlimit", "image/jpeg", b"a picture");
+    /// assert_eq!(host.call(plugin(), "poster", json!({})).file.unwrap().1, b"a picture");
+    /// # }
+    /// ```
+    pub fn platform(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &Map<String, Value>,
+    ) -> impl Future<Output = Result<Answer<Map<String, Value>>>> + Send {
+        let fields = serde_json::to_string(fields).unwrap_or_default(); // a map of JSON values always has its JSON
+        let (method, path, fields) = (raw::str(method), raw::str(path), raw::str(&fields));
+        // SAFETY: inside this call, as `start` makes sure; texts are copied before it returns.
+        let op = operation::start(self.host, |c| unsafe { (self.host.platform_call)(c, method, path, fields) });
+        async {
+            let answer = some(op.await?)?;
+            match answer.content_type() {
+                Some(content_type) => {
+                    Ok(Answer::File { content_type: content_type.to_owned(), body: answer.bytes().to_vec() })
+                }
+                None => answer.json().map(Answer::Data),
+            }
+        }
+    }
+
+    /// Opens what the platform encrypted for the caller, with the session's key, which stays in the gateway. Refused
+    /// (`decrypt_failed`) where it is of another mini-program or older than `max_age`.
+    pub fn decrypt(
+        &self,
+        encrypted_data: &str,
+        iv: &str,
+        max_age: Duration,
+    ) -> impl Future<Output = Result<Map<String, Value>>> + Send {
+        let (data, iv) = (raw::str(encrypted_data), raw::str(iv));
+        let age = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        // SAFETY: as above.
+        let op = operation::start(self.host, |c| unsafe { (self.host.decrypt)(c, data, iv, age) });
+        async { some(op.await?)?.json() }
+    }
+
+    /// Asks the platform whether the key of the caller's session is still valid: `session_expired` where it is not.
+    pub fn check_session_key(&self) -> impl Future<Output = Result<()>> + Send {
+        // SAFETY: as above.
+        let op = operation::start(self.host, |c| unsafe { (self.host.session_key_check)(c) });
+        async { op.await.map(drop) }
+    }
+
+    /// Has the platform give the caller a new key, which the gateway keeps in the session.
+    pub fn reset_session_key(&self) -> impl Future<Output = Result<()>> + Send {
+        // SAFETY: as above.
+        let op = operation::start(self.host, |c| unsafe { (self.host.session_key_reset)(c) });
+        async { op.await.map(drop) }
+    }
+}

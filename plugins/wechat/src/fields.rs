@@ -1,0 +1,116 @@
+//! The fields that a client sends: only those that the call has, of their types, and those that the tenant fixed.
+
+use menlou_plugin::{Error, Result};
+use serde_json::{Map, Value};
+
+/// One field of a call.
+pub(crate) struct Field {
+    pub name: &'static str,
+    pub required: bool,
+    pub kind: Kind,
+}
+
+/// What a field may hold.
+pub(crate) enum Kind {
+    /// At most so many characters.
+    Text {
+        longest: usize,
+    },
+    /// The `scene` of a code: 1 to 32 of the characters that WeChat takes there.
+    Scene,
+    Integer {
+        least: i64,
+        most: i64,
+    },
+    Flag,
+    Object,
+    OneOf(&'static [&'static str]),
+}
+
+/// The fields of a named call: the tenant's own first, then the client's.
+pub(crate) fn read(
+    fields: &[Field],
+    mut params: Map<String, Value>,
+    fixed: &Map<String, Value>,
+) -> Result<Map<String, Value>> {
+    let mut read = Map::new();
+    for field in fields {
+        match fixed.get(field.name).cloned().or_else(|| params.remove(field.name)) {
+            Some(value) => {
+                let value = field.kind.take(value).ok_or_else(|| wrong(field.name, &field.kind))?;
+                read.insert(field.name.to_owned(), value);
+            }
+            None if field.required => return Err(missing(field.name)),
+            None => {}
+        }
+    }
+    Ok(read)
+}
+
+/// The client's parameters for a call by its path: those that the tenant lists, or all.
+pub(crate) fn let_through(mut params: Map<String, Value>, listed: Option<&[String]>) -> Result<Map<String, Value>> {
+    if let Some(listed) = listed {
+        params.retain(|name, _| listed.contains(name));
+    }
+    if params.contains_key("access_token") {
+        let (zh, en) =
+            ("参数 access_token 不可由客户端给出", "The parameter access_token is not the client's to give.");
+        return Err(Error::new("bad_parameter").saying(zh, en));
+    }
+    Ok(params)
+}
+
+impl Kind {
+    /// The value as WeChat wants it; a form's text is read as number, boolean or object.
+    pub fn take(&self, value: Value) -> Option<Value> {
+        match (self, value) {
+            (Self::Text { longest }, Value::String(text)) => (text.chars().count() <= *longest).then(|| text.into()),
+            (Self::Scene, Value::String(text)) => {
+                let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$&'()*+,/:;=?@-._~".contains(&b);
+                ((1..=32).contains(&text.len()) && text.bytes().all(fits)).then(|| text.into())
+            }
+            (Self::Integer { least, most }, value) => {
+                let number = value.as_i64().or_else(|| value.as_str()?.parse().ok())?;
+                (*least..=*most).contains(&number).then(|| number.into())
+            }
+            (Self::Flag, Value::Bool(flag)) => Some(flag.into()),
+            (Self::Flag, Value::String(text)) => match text.as_str() {
+                "true" | "1" => Some(true.into()),
+                "false" | "0" => Some(false.into()),
+                _ => None,
+            },
+            (Self::Object, object @ Value::Object(_)) => Some(object),
+            (Self::Object, Value::String(text)) => serde_json::from_str(&text).ok().filter(Value::is_object),
+            (Self::OneOf(all), Value::String(text)) => all.contains(&text.as_str()).then(|| text.into()),
+            _ => None,
+        }
+    }
+
+    /// What it may hold, in Chinese and English.
+    pub fn expected(&self) -> (String, String) {
+        match self {
+            Self::Text { longest } => {
+                (format!("应为至多 {longest} 个字符的文本"), format!("a text of at most {longest} characters"))
+            }
+            Self::Scene => (
+                "应为 1 到 32 个数字、英文字母或 !#$&'()*+,/:;=?@-._~".into(),
+                "1 to 32 digits, letters or !#$&'()*+,/:;=?@-._~".into(),
+            ),
+            Self::Integer { least, most } => {
+                (format!("应为 {least} 到 {most} 的整数"), format!("an integer from {least} to {most}"))
+            }
+            Self::Flag => ("应为 true 或 false".into(), "true or false".into()),
+            Self::Object => ("应为 JSON 对象".into(), "a JSON object".into()),
+            Self::OneOf(all) => (format!("应为 {} 之一", all.join("、")), format!("one of {}", all.join(", "))),
+        }
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::new("missing_parameter").saying(format!("缺少参数 {name}"), format!("The parameter {name} is missing."))
+}
+
+fn wrong(name: &str, kind: &Kind) -> Error {
+    let (zh, en) = kind.expected();
+    Error::new("bad_parameter").saying(format!("参数 {name} 有误：{zh}"), format!("The parameter {name} must be {en}."))
+}

@@ -1,0 +1,163 @@
+//! A new action, from `menlou plugin new` to its answer from a running gateway; and what `plugin check` and `plugin list` tell.
+
+use crate::scene::{TENANT, setup, simulator, tenant};
+use menlou_harness::{
+    Client, Gateway, Home, Setup,
+    gateway::{binary, run},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// A place that stays from run to run, so that what the scaffold stands on is compiled once.
+fn workshop(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn menlou(folder: &Path, arguments: &[&str]) -> Output {
+    run(binary().current_dir(folder).env("MENLOU_LANG", "en").args(arguments), b"")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn done(output: &Output) -> String {
+    assert!(output.status.success(), "{}", told(output));
+    told(output)
+}
+
+/// Makes a plugin anew.
+fn scaffold(workshop: &Path, name: &str, lang: &str) -> PathBuf {
+    let folder = workshop.join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    let next = done(&menlou(workshop, &["plugin", "new", name, "--lang", lang]));
+    assert!(next.contains(&format!("[actions.{name}]")) && next.contains("curl"), "{next}");
+    folder
+}
+
+/// A client of a gateway with this plugin in its folder, its action switched on by these lines.
+fn live(library: &Path, name: &str, lines: &str) -> (Gateway, Client) {
+    let sim = simulator();
+    let mut gateway = Gateway::start(setup(&sim, None, None));
+    fs::copy(library, gateway.plugins().join(format!("{name}.so"))).unwrap();
+    gateway.write_tenant(TENANT, &(tenant(&sim) + lines));
+    gateway.restart();
+    let client = gateway.client(TENANT);
+    (gateway, client)
+}
+
+#[test]
+fn a_new_plugin_in_rust_builds_passes_its_own_tests_and_answers() {
+    let workshop = workshop("new-in-rust");
+    let folder = scaffold(&workshop, "my-points", "rust");
+    let target = workshop.join("target");
+    // The versions that are there: this test asks no registry.
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let cargo = |verb: &str| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args([verb, "--offline"]).current_dir(&folder).env("CARGO_TARGET_DIR", &target);
+        let told = done(&run(&mut cargo, b""));
+        assert!(!told.contains("warning"), "{told}");
+        told
+    };
+    assert!(cargo("test").contains("2 passed"));
+    cargo("build");
+
+    let library = target.join("debug/libmy_points.so");
+    let description = done(&menlou(&workshop, &["plugin", "check", &library.to_string_lossy()]));
+    for part in ["my-points 0.1.0 (ABI 1.", "a=my-points", "问候 · Greet", "Whom to greet.", "greeting", "text"] {
+        assert!(description.contains(part), "{part}: {description}");
+    }
+    let (_gateway, client) = live(&library, "my-points", "[actions.my-points]\ngreeting = \"Good morning\"\n");
+    assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "Good morning Ann");
+    client.call("my-points", &[]).is(400, "missing_parameter");
+}
+
+#[test]
+fn a_new_plugin_in_c_builds_and_answers() {
+    let workshop = workshop("new-in-c");
+    let folder = scaffold(&workshop, "my-points", "c");
+    let built = done(&run(Command::new("make").current_dir(&folder).env("CFLAGS", "-O1 -Werror"), b""));
+    assert!(!built.contains("warning"), "{built}");
+    let description = done(&menlou(&folder, &["plugin", "check", "my-points.so"]));
+    assert!(description.contains("a=my-points") && description.contains("Whom to greet."), "{description}");
+
+    let (_gateway, client) = live(&folder.join("my-points.so"), "my-points", "[actions.my-points]\n");
+    let odd = "A\"n\\n\n\u{1}安";
+    assert_eq!(client.call("my-points", &[("name", odd)]).ok()["text"], format!("你好 {odd}"));
+    client.call("my-points", &[]).is(400, "missing_parameter");
+}
+
+#[test]
+fn a_name_that_can_not_be_and_a_folder_with_something_in_it_are_refused() {
+    let home = Home::new(Setup::default());
+    let long = "a".repeat(33);
+    for name in ["", "../x", "My", "a b", "-x", "9lives", "fn", "std", "serde-json", long.as_str(), "plugins"] {
+        let output = menlou(home.path(), &["plugin", "new", "--", name]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(told(&output).starts_with("error: ") && !told(&output).contains("panicked"), "{}", told(&output));
+        assert!(!home.path().join("src").exists());
+    }
+    fs::create_dir(home.path().join("empty")).unwrap();
+    done(&menlou(home.path(), &["plugin", "new", "empty", "--lang", "c"]));
+}
+
+#[test]
+fn a_refused_file_is_told_with_the_reason_and_the_others_are_listed() {
+    for (language, reason, absent) in
+        [("en", "it is no shared library", "the file can't be read"), ("zh", "不是共享库", "无法读取文件")]
+    {
+        let home = Home::new(Setup::default().env("MENLOU_LANG", language));
+        let all_good = home.command(&["plugin", "list"], b"");
+        assert_eq!(done(&all_good), "account 0.1.0: login, user, logout\nopenid 0.1.0: openid\nwechat 0.1.0: wechat\n");
+
+        fs::write(home.plugins().join("notes.so"), "not yet").unwrap();
+        let listed = home.command(&["plugin", "list"], b"");
+        assert_eq!(listed.status.code(), Some(1));
+        for part in [reason, "notes.so", "openid 0.1.0: openid"] {
+            assert!(told(&listed).contains(part), "{part}: {}", told(&listed));
+        }
+        for (file, reason) in [("plugins/notes.so", reason), ("plugins/none.so", absent), ("plugins", reason)] {
+            let checked = home.command(&["plugin", "check", file], b"");
+            assert_eq!(checked.status.code(), Some(1));
+            assert!(told(&checked).contains(reason), "{file}: {}", told(&checked));
+        }
+    }
+}
+
+#[test]
+fn the_conformance_test_passes_a_good_plugin_and_tells_what_a_bad_one_does() {
+    let workshop = workshop("new-to-be-tested");
+    let folder = scaffold(&workshop, "greet", "c");
+    let source = folder.join("greet.c");
+    let good = fs::read_to_string(&source).unwrap();
+    let test = |(from, to): (&str, &str)| {
+        assert!(good.contains(from), "{from}");
+        fs::write(&source, good.replacen(from, to, 1)).unwrap();
+        done(&run(Command::new("make").args(["-B", "CFLAGS=-O0"]).current_dir(&folder), b""));
+        menlou(&folder, &["plugin", "test", "greet.so"])
+    };
+    let passed = done(&test(("a=greet", "a=greet")));
+    assert!(passed.ends_with("passed\n") && !passed.contains("FAILED"), "{passed}");
+
+    let at_its_end = "free(json);";
+    for (change, reason) in [
+        ((at_its_end, "if (name.len == 1) *(volatile int *)0 = 0;"), "ended the whole process (signal"),
+        ((at_its_end, "if (name.len == 1) exit(0);"), "ended the whole process (exit"),
+        ((at_its_end, "memcpy(malloc(4096), json, 1);"), "bytes more per call"),
+        (("\"\\\"}\"", "\"\\\"\""), "gave up with code -5"),
+        (("return told;", "return MENLOU_ERR_FAILED;"), "gave up with code -2"),
+        (("[\\\"text\\\"]", "[\\\"other\\\"]"), "doesn't fit data_schema"),
+    ] {
+        let output = test(change);
+        assert_eq!(output.status.code(), Some(1), "{change:?}: {}", told(&output));
+        assert!(told(&output).contains(reason), "{change:?}: {}", told(&output));
+    }
+}
