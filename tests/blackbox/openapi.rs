@@ -30,18 +30,26 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
     let scene = Scene::with(Stores::Embedded, |setup, sim| {
         setup.tenant(
             "renamed",
-            crate::scene::tenant(sim).replace("[actions.user]", "[actions.my-page]\nplugin = \"user\""),
+            crate::scene::tenant(sim).replace("[actions.user]", "[actions.my-page]\nplugin = \"user\"\n\n[actions.check-text]\nplugin = \"wechat\"\ncall = \"msg_sec_check\"\nlogin = \"required\"\n"),
         )
     });
     let all: Value = serde_json::from_slice(&said(&scene, &["openapi"])).unwrap();
     let paths: Vec<&String> = all["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["login", "logout", "openid", "user"].map(|a| format!("/srv/{{tenant}}/{a}")).each_ref());
+    assert_eq!(
+        paths,
+        ["login", "logout", "openid", "user", "wechat"].map(|a| format!("/srv/{{tenant}}/{a}")).each_ref()
+    );
     assert_eq!(all["paths"]["/srv/{tenant}/openid"]["post"]["security"], serde_json::json!([]));
     assert_eq!(all["paths"]["/srv/{tenant}/user"]["post"]["security"], serde_json::json!([{ "bearerAuth": [] }]));
     let one: Value = serde_json::from_slice(&scene.admin("/openapi.json?tenant=renamed").unwrap().body).unwrap();
     let paths: Vec<&String> = one["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["login", "logout", "my-page", "openid"].map(|a| format!("/srv/renamed/{a}")).each_ref());
+    assert_eq!(
+        paths,
+        ["check-text", "login", "logout", "my-page", "openid"].map(|a| format!("/srv/renamed/{a}")).each_ref()
+    );
     assert!(one["components"]["schemas"]["MyPageData"]["properties"]["user"].is_object());
+    let printed: Value = serde_json::from_slice(&said(&scene, &["openapi", "--tenant", "renamed"])).unwrap();
+    assert_eq!(printed["paths"], one["paths"], "also where a setting says who is served");
     let types = String::from_utf8(said(&scene, &["types", "--tenant", "renamed"])).unwrap();
     assert!(types.contains("\"my-page\": { params: MyPageParams; data: MyPageData }"), "{types}");
 }

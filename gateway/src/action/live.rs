@@ -20,6 +20,17 @@ pub struct Action {
     pub(super) scope: Arc<Scope>,
 }
 
+/// An action under the name by which clients call it.
+#[derive(Clone, Copy)]
+pub struct Named<'a> {
+    /// The `a` of its requests.
+    pub name: &'a str,
+    /// Who is served.
+    pub access: Access,
+    /// What the plugin says of it.
+    pub descriptor: &'a Descriptor,
+}
+
 // SAFETY: the border makes a plugin's settings and functions fit for any thread.
 unsafe impl Send for Configured {}
 // SAFETY: as above.
@@ -81,6 +92,18 @@ impl Action {
 
     pub(super) fn settings(&self) -> *const c_void {
         self.configured.settings
+    }
+}
+
+impl<'a> Named<'a> {
+    /// An action under the plugin's own name for it.
+    pub fn of(descriptor: &'a Descriptor) -> Self {
+        Self { name: &descriptor.name, access: descriptor.access, descriptor }
+    }
+
+    /// An action as a tenant's file has it; the settings need not be checked.
+    pub fn with(name: &'a str, descriptor: &'a Descriptor, settings: &Value) -> Self {
+        Self { name, access: access(descriptor, settings), descriptor }
     }
 }
 

@@ -17,7 +17,7 @@ mod services;
 
 pub use descriptor::Descriptor;
 pub use library::{Change, Library, Refused};
-pub use live::{Action, Configured};
+pub use live::{Action, Configured, Named};
 pub use plugin::Plugin;
 pub use raw::SettingsFaults;
 pub use refusal::Refusal;

@@ -1,6 +1,7 @@
 //! `/openapi.json` and, for reading it, Swagger UI at `/docs`; `?tenant=f` is for one tenant's actions.
 
 use super::{Health, openapi};
+use crate::action::Named;
 use axum::{
     Json,
     extract::{Path, Query, State},
@@ -36,13 +37,16 @@ pub struct Of {
 pub async fn document(State(health): State<Health>, Query(of): Query<Of>) -> Response {
     let Some(name) = of.tenant else {
         let library = health.library.load();
-        let actions = library.actions().map(|a| (a.name.as_str(), a));
+        let actions = library.actions().map(Named::of);
         return Json(openapi::document(None, actions, health.traffic)).into_response();
     };
     let Some(tenant) = health.roster.find(&name) else {
         return (StatusCode::NOT_FOUND, "no such tenant serves\n").into_response();
     };
-    let actions = tenant.actions().filter_map(|s| Some((s.name.as_str(), s.action.as_ref()?.descriptor())));
+    let actions = tenant.actions().filter_map(|switched| {
+        let action = switched.action.as_ref()?;
+        Some(Named { name: &switched.name, access: action.access(), descriptor: action.descriptor() })
+    });
     Json(openapi::document(Some(&tenant.name), actions, health.traffic)).into_response()
 }
 

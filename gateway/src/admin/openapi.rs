@@ -3,13 +3,10 @@
 mod answers;
 mod schemas;
 
-use crate::{action::Descriptor, config::tenant::NAME, policy::Access, text::Text};
+use crate::{action::Named, config::tenant::NAME, policy::Access, text::Text};
 use http::Method;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, net::SocketAddr};
-
-/// An action, under the name by which clients call it.
-pub type Named<'a> = (&'a str, &'a Descriptor);
 
 /// Builds the document: of one tenant's actions, its name in the paths, or of all actions, the tenant a parameter of the
 /// path. The same actions always make the same document.
@@ -18,13 +15,13 @@ pub type Named<'a> = (&'a str, &'a Descriptor);
 pub fn document<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'a>>, listen: SocketAddr) -> Value {
     let (mut paths, mut schemas) = (Map::new(), answers::schemas());
     for (action, prefix) in with_prefixes(actions) {
-        let (name, descriptor) = action;
+        let Named { name, descriptor, .. } = action;
         let mut item = Map::new();
         if tenant.is_none() {
             item.insert("parameters".into(), json!([{ "$ref": "#/components/parameters/tenant" }]));
         }
         for method in &descriptor.methods {
-            item.insert(method.as_str().to_lowercase(), operation(name, descriptor, method, &prefix));
+            item.insert(method.as_str().to_lowercase(), operation(action, method, &prefix));
         }
         paths.insert(format!("/srv/{}/{name}", tenant.unwrap_or("{tenant}")), Value::Object(item));
         schemas.extend(schemas::of(descriptor, &prefix));
@@ -76,10 +73,10 @@ pub fn document<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Name
 /// share one, the later has a number behind it.
 pub(super) fn with_prefixes<'a>(actions: impl IntoIterator<Item = Named<'a>>) -> Vec<(Named<'a>, String)> {
     let mut actions: Vec<Named<'a>> = actions.into_iter().collect();
-    actions.sort_by_key(|(name, _)| *name);
+    actions.sort_by_key(|action| action.name);
     let mut taken = BTreeSet::new();
     let prefixed = actions.into_iter().map(|action| {
-        let plain = pascal(action.0);
+        let plain = pascal(action.name);
         let numbered = (2..).map(|n| format!("{plain}_{n}"));
         let free = std::iter::once(plain.clone()).chain(numbered).find(|p| !taken.contains(p)).unwrap_or(plain);
         taken.insert(free.clone());
@@ -97,7 +94,7 @@ pub(super) fn both(text: &Text) -> String {
     }
 }
 
-fn operation(name: &str, descriptor: &Descriptor, method: &Method, prefix: &str) -> Value {
+fn operation(Named { name, access, descriptor }: Named<'_>, method: &Method, prefix: &str) -> Value {
     let id = match descriptor.methods.len() {
         1 => name.to_owned(),
         _ => format!("{name}-{}", method.as_str().to_lowercase()),
@@ -107,7 +104,7 @@ fn operation(name: &str, descriptor: &Descriptor, method: &Method, prefix: &str)
         json!({ "$ref": "#/components/parameters/request_id" }),
     ];
     let Text { zh, en } = &descriptor.description;
-    let (who_zh, who_en) = match descriptor.access {
+    let (who_zh, who_en) = match access {
         Access::Anyone => ("", ""),
         Access::Session => ("须有会话。", "Needs a session."),
         Access::User => ("须已登录。", "Needs a log-in."),
@@ -116,7 +113,7 @@ fn operation(name: &str, descriptor: &Descriptor, method: &Method, prefix: &str)
         "operationId": id,
         "summary": if descriptor.title.zh.is_empty() && descriptor.title.en.is_empty() { name.to_owned() } else { both(&descriptor.title) },
         "description": format!("{zh}{who_zh}\n\n{en} {who_en}\n\n`?a={name}`").replace(" \n", "\n").trim().to_owned(),
-        "security": match descriptor.access {
+        "security": match access {
             Access::Anyone => json!([]),
             Access::Session | Access::User => json!([{ "bearerAuth": [] }]),
         },

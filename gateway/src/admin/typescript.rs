@@ -1,7 +1,7 @@
 //! TypeScript types of the actions, for clients of `wx.request`: made from the schemas that the gateway checks by.
 
-use super::openapi::{Named, both, with_prefixes};
-use crate::{error::words, policy::Access};
+use super::openapi::{both, with_prefixes};
+use crate::{action::Named, error::words, policy::Access};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
@@ -32,7 +32,7 @@ pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'
     let of = tenant.map(|tenant| format!(" --tenant {tenant}")).unwrap_or_default();
     let mut out = format!("// menlou types{of}\n\n");
     let (mut table, mut sessions) = (String::new(), Vec::new());
-    for ((name, descriptor), prefix) in with_prefixes(actions) {
+    for (Named { name, access, descriptor }, prefix) in with_prefixes(actions) {
         for (part, schema) in [("Params", descriptor.params.as_json()), ("Data", &descriptor.data)] {
             let comment = comment(schema, "");
             let shape = Shape { root: schema, open: Vec::new() }.of(schema, "");
@@ -43,7 +43,7 @@ pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'
             &mut table,
             format_args!("  /** {title} */\n  {}: {{ params: {prefix}Params; data: {prefix}Data }};\n", quoted(name)),
         );
-        if descriptor.access != Access::Anyone {
+        if access != Access::Anyone {
             sessions.push(Value::from(name).to_string());
         }
     }

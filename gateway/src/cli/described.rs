@@ -2,7 +2,7 @@
 
 use super::{fail, show};
 use crate::{
-    action::Descriptor,
+    action::Named,
     admin::{openapi, typescript},
     config::{fault::Fault, load::Document, server::Config, tenant::TenantName},
     gateway::open_library,
@@ -52,13 +52,13 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
         Ok(doc) => doc,
         Err(code) => return code,
     };
-    let actions: Vec<(&str, &Descriptor)> = match &doc {
+    let actions: Vec<Named<'_>> = match &doc {
         Some(doc) => {
             let (actions, faults) = tenant::switched_on(doc, &library);
             show(&faults);
             actions
         }
-        None => library.actions().map(|action| (action.name.as_str(), action)).collect(),
+        None => library.actions().map(Named::of).collect(),
     };
     let text = match how {
         As::OpenApi => format!("{:#}\n", openapi::document(tenant, actions, config.server.listen)),

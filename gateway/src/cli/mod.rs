@@ -41,7 +41,7 @@ enum Command {
     Explain(explain::Arguments),
     /// 打印 JSON Schema（供编辑器使用）。Print a JSON Schema, for editors.
     Schema(schema::Arguments),
-    /// 新建、检查、列出插件。Make, check and list plugins.
+    /// 新建、开发、检查、列出、测试插件。Make, develop, check, list and test plugins.
     Plugin(plugin::Arguments),
     /// 打印动作的 OpenAPI 3.1 文档。Print the actions' OpenAPI 3.1 document.
     Openapi(described::Arguments),

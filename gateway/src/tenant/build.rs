@@ -1,7 +1,7 @@
 //! From a tenant's file to a tenant that can serve: everything is checked, and nothing is started.
 
 use crate::{
-    action::{Configured, Descriptor, Library},
+    action::{Configured, Library, Named},
     config::{
         fault::Fault,
         load::Document,
@@ -102,13 +102,16 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blu
     }
 }
 
-/// The actions that a tenant's file switches on, each with what its plugin says of it; and what is wrong with the rest.
+/// The actions that a tenant's file switches on, and what is wrong with the rest.
 /// Secrets and settings are left alone.
-pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<(&'a str, &'a Descriptor)>, Vec<Fault>) {
+pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<Named<'a>>, Vec<Fault>) {
     let (mut actions, mut faults) = (Vec::new(), Vec::new());
     for (action, plugin) in tables(doc) {
         match library.find(action, plugin) {
-            Some((found, index)) => actions.push((action.as_str(), &found.actions[index])),
+            Some((found, index)) => {
+                let table = doc.value(&tenant::settings(doc, action).0).unwrap_or_default();
+                actions.push(Named::with(action, &found.actions[index], table));
+            }
             None => faults.push(missing(doc, &tenant::settings(doc, action).0, plugin, action, library)),
         }
     }
