@@ -99,7 +99,7 @@ fn a_standard_linter_finds_no_fault_in_the_document() {
         .args(["all.json", "one.json"])
         .envs([("REDOCLY_TELEMETRY", "off"), ("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")]));
     let told = text(&linted);
-    assert!(linted.status.success() && !told.contains("Warning was generated"), "needs Node 20.19 or newer: {told}");
+    assert!(linted.status.success() && !told.contains("Warning was generated"), "{told}");
     let valid =
         run(Command::new(python().join("openapi-spec-validator")).current_dir(folder).args(["all.json", "one.json"]));
     assert!(valid.status.success(), "{}", text(&valid));
@@ -144,7 +144,8 @@ fn a_client_of_wx_request_compiles_against_the_types() {
         let checked = run(Command::new("node")
             .current_dir(&folder)
             .args(["node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--noUnusedLocals"])
-            .args(["--target", "es2020", "--module", "esnext", "client.ts"]));
+            // What other packages brought of types is none of a mini-program's.
+            .args(["--target", "es2020", "--module", "esnext", "--typeRoots", "none", "client.ts"]));
         assert!(checked.status.success(), "{}", text(&checked));
     }
 }

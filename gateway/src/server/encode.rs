@@ -8,7 +8,10 @@ use crate::{
 };
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+        X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -55,6 +58,9 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
     }
     if let Some(methods) = error.allow().and_then(|m| HeaderValue::from_str(m).ok()) {
         headers.insert(ALLOW, methods);
+    }
+    if error.status() == 401 {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if matches!(error.status(), 408 | 413) {
         // What is left of the body is not waited for.
