@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use std::{fmt, net::IpAddr};
 
-/// The longest name of a parameter, in characters.
-pub const MAX_NAME: usize = 256;
+/// The longest name of a parameter, in characters: those of actions are bounded alike, and none has more than 256 bytes.
+pub const MAX_NAME: usize = 64;
 /// No query or form has more parameters.
 pub const MAX_FORM: usize = 64;
 

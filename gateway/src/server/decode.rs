@@ -263,8 +263,8 @@ fn named(name: &str) -> Result<()> {
         true => Err(bad("有一个参数没有名称", "A parameter has no name.")),
         false if name.chars().nth(MAX_NAME).is_none() => Ok(()),
         false => Err(bad(
-            "有一个参数的名称过长（至多 256 个字符）",
-            "A parameter's name is too long (256 characters at most).",
+            "有一个参数的名称过长（至多 64 个字符）",
+            "A parameter's name is too long (64 characters at most).",
         )),
     }
 }
