@@ -50,8 +50,12 @@ impl House {
         let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
         let http = Http::new().unwrap();
-        let account =
-            WechatAccount { appid: DEMO_APPID.into(), secret: DEMO_SECRET.into(), base_url: sim.base_url().into() };
+        let account = WechatAccount {
+            appid: DEMO_APPID.into(),
+            secret: DEMO_SECRET.into(),
+            previous_secret: None,
+            base_url: sim.base_url().into(),
+        };
         let shared = stores.shared.clone();
         let services = Services {
             exchanges: Exchanges::new(shared.clone()),

@@ -40,7 +40,12 @@ impl Tenant {
     pub fn new(blueprint: Blueprint, services: &Arc<Services>) -> Self {
         let Blueprint { name, account, session_ttl, actions, .. } = blueprint;
         let wechat = Wechat::new(
-            WechatAccount { appid: account.appid, secret: account.secret, base_url: account.base_url },
+            WechatAccount {
+                appid: account.appid,
+                secret: account.secret,
+                previous_secret: None,
+                base_url: account.base_url,
+            },
             name.as_str(),
             services.http.clone(),
             services.stores.shared.clone(),

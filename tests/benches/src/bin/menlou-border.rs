@@ -147,7 +147,8 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let path = plugins.join("border.db");
     let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix: "bench".into() }).await?;
     let http = Http::new().map_err(|e| format!("{e:?}"))?;
-    let account = WechatAccount { appid: "wx".into(), secret: "-".into(), base_url: BASE_URL.into() };
+    let account =
+        WechatAccount { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
     let platform = Wechat::new(account, "bench", http.clone(), stores.shared.clone());
     let attempts = Limits { per_account: 10, per_address: 200, window: Duration::from_secs(900) };
     let services = Arc::new(Services {

@@ -45,6 +45,7 @@ impl House {
         let account = WechatAccount {
             appid: "wx0000000000000000".into(),
             secret: "none".into(),
+            previous_secret: None,
             base_url: "http://127.0.0.1:9".into(),
         };
         let (http, shared) = (services.http.clone(), services.stores.shared.clone());
