@@ -3,7 +3,7 @@
 use crate::{
     action::{Library, Services},
     admin,
-    config::server::Config,
+    config::{keyring::Keyring, server::Config},
     platform::{exchange::Exchanges, http::Http},
     policy::attempts::Limits,
     server::{self, Traffic},
@@ -57,7 +57,8 @@ impl Gateway {
         let services = Arc::new(services(&config).await?);
         let roster = Arc::new(Roster::default());
         let library = Arc::new(ArcSwap::from_pointee(library));
-        let plugins = Swapper::new(plugin_folder(&config)?, library.clone());
+        warn_of_keys(&config.keyring);
+        let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
         let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), roster.clone());
         tokio::task::block_in_place(|| watcher.look());
         let traffic = listen(config.server.listen).await?;
@@ -98,6 +99,17 @@ impl Gateway {
     }
 }
 
+/// Tells what is wrong with the keys of sealed secrets. Tenants with sealed secrets show it again, each at its place.
+fn warn_of_keys(keyring: &Keyring) {
+    let language = Language::of_operator();
+    if let Some(text) = keyring.is_set().then(|| keyring.keys().err()).flatten() {
+        tracing::error!("[secrets] keys: {}", text.get(language));
+    }
+    if let Some(text) = keyring.warning() {
+        tracing::warn!("{}", text.get(language));
+    }
+}
+
 /// Opens the plugin folder: the configured one, else `plugins` beside the program.
 ///
 /// # Errors
@@ -116,9 +128,8 @@ pub fn open_library(config: &Config) -> Result<Library, Text> {
 /// What the stores are opened by.
 pub fn store_settings(config: &Config) -> Settings {
     // Resolved when the config was loaded, so nothing is read here.
-    let url = |reference: &Option<crate::config::secret::SecretRef>| {
-        reference.as_ref().and_then(|r| r.resolve(Path::new(""), &|_| None).ok())
-    };
+    let url =
+        |reference: &Option<crate::config::secret::SecretRef>| reference.as_ref().and_then(|r| r.literal().cloned());
     Settings {
         path: config.store.path.clone(),
         sessions: url(&config.store.sessions),

@@ -1,7 +1,7 @@
 //! One tenant's use of an action: its settings made ready, its services at hand.
 
 use super::{descriptor::Descriptor, plugin::Plugin, raw::SettingsFaults, services::Scope};
-use crate::policy::Access;
+use crate::{config::wiped, policy::Access};
 use menlou_abi::{MENLOU_READY, menlou_str};
 use serde_json::Value;
 use std::{ffi::c_void, ptr, sync::Arc};
@@ -46,8 +46,8 @@ impl Configured {
         let mut configured = Self { plugin, index, access, settings: ptr::null_mut() };
         if let Some(configure) = configured.descriptor().raw.configure {
             let mut faults = SettingsFaults::new();
-            let (host, json) = (configured.plugin.host(), settings.to_string());
-            let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(json.as_bytes()));
+            let (host, json) = (configured.plugin.host(), wiped::to_json(settings));
+            let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(&json));
             let mut made = ptr::null_mut();
             // SAFETY: as the border says; `setup` is what the host's `fault` takes it for, and lives during the call.
             let code = unsafe { configure(host, (&raw mut faults).cast(), tenant, json, &mut made) };

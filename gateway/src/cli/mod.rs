@@ -84,6 +84,14 @@ fn show(faults: &[Fault]) {
     }
 }
 
+/// Shows on standard error what had better be mended, though all works.
+fn warn(warnings: &[Fault]) {
+    let color = io::stderr().is_terminal();
+    for warning in warnings {
+        eprintln!("{}\n", warning.render_warning(Language::of_operator(), color));
+    }
+}
+
 /// Says why a command failed, on standard error.
 fn fail(text: &Text) -> ExitCode {
     let language = Language::of_operator();

@@ -5,9 +5,11 @@ use super::{
     fault::{MOST, Place, Spot},
     mask,
     schema::escape,
+    wiped::Wiped,
 };
 pub use super::{fault::Fault, schema::Schema};
 use crate::text::Text;
+use secrecy::zeroize::Zeroizing;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
 use serde_path_to_error::Segment;
@@ -24,16 +26,16 @@ use toml::de::{DeTable, DeValue};
 /// The largest file that is read, in bytes.
 pub const LARGEST: usize = 1024 * 1024;
 
-/// A parsed file. Its `Debug` shows the path only.
+/// A parsed file. Its `Debug` shows the path only; text and values are wiped from memory when the last copy is dropped.
 #[derive(Clone)]
 pub struct Document {
     source: Arc<Source>,
-    value: Value,
+    value: Wiped,
 }
 
 struct Source {
     path: PathBuf,
-    text: String,
+    text: Zeroizing<String>,
     /// Where each line starts.
     lines: Vec<usize>,
     /// What stands where, in the shape of the value.
@@ -70,19 +72,21 @@ impl Document {
             Err(e) => (std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default(), Some(e.valid_up_to())),
         };
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        let mut source = Source { path, text: text.to_owned(), lines, root: Node::default(), values: Vec::new() };
+        let text = Zeroizing::new(text.to_owned());
+        let mut source = Source { path, text, lines, root: Node::default(), values: Vec::new() };
         if let Some(at) = invalid {
             return Err(vec![
                 source.broken(at..at, Text::fixed("从这里开始不是 UTF-8 编码", "the text is not UTF-8 from here on")),
             ]);
         }
-        let (table, errors) = DeTable::parse_recoverable(text);
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
         if !errors.is_empty() {
             return Err(source.syntax(&errors));
         }
         let mut unfit = Vec::new();
         let mut root = Node::default();
-        let value = table_of(table.get_ref(), &mut root, &mut unfit);
+        let value = Wiped::from(table_of(table.get_ref(), &mut root, &mut unfit));
+        drop(table);
         leaves(&root, &mut source.values);
         source.values.sort_by_key(|s| s.start);
         source.root = root;
@@ -115,6 +119,15 @@ impl Document {
     /// The value at an RFC 6901 pointer.
     pub fn value(&self, pointer: &str) -> Option<&Value> {
         self.value.pointer(pointer)
+    }
+
+    /// Every string: its pointer, itself, and where it stands in the file, quotes included (counted after a byte order
+    /// mark).
+    pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
+        let mut found = Vec::new();
+        strings(&self.source.root, &self.value, &mut String::new(), &mut found);
+        found.sort_by_key(|(_, _, span)| span.start);
+        found
     }
 
     /// The same document without the value at `pointer`: a plugin's settings without the gateway's own keys, say.
@@ -195,13 +208,15 @@ impl fmt::Debug for Document {
 }
 
 /// At most one byte more than fits: that tells that there is too much, without reading all of it.
-fn read(path: &Path) -> Result<Vec<u8>, Text> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
     let unreadable = |e: std::io::Error| Text::new(format!("无法读取：{e}"), format!("can't be read: {e}"));
     // Reading a pipe could wait for ever.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
         return Err(Text::fixed("不是普通文件", "is no regular file"));
     }
-    let mut bytes = Vec::new();
+    // Room for all of it and the look beyond its end, so that nothing is moved and left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(LARGEST as u64) as usize + 32));
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
@@ -274,6 +289,31 @@ impl Source {
         sort(&mut faults);
         faults.dedup_by_key(|f| f.position().map(|p| p.0));
         faults
+    }
+}
+
+fn strings<'a>(node: &Node, value: &'a Value, pointer: &mut String, found: &mut Vec<(String, &'a str, Range<usize>)>) {
+    let length = pointer.len();
+    match value {
+        Value::String(text) => found.push((pointer.clone(), text, node.value.clone())),
+        Value::Object(fields) => {
+            for (key, below) in &node.table {
+                if let Some(value) = fields.get(key) {
+                    pointer.push('/');
+                    pointer.push_str(&escape(key));
+                    strings(below, value, pointer, found);
+                    pointer.truncate(length);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (at, (below, value)) in node.list.iter().zip(items).enumerate() {
+                pointer.push_str(&format!("/{at}"));
+                strings(below, value, pointer, found);
+                pointer.truncate(length);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -4,14 +4,18 @@ pub mod check;
 pub mod duration;
 mod environment;
 pub mod fault;
+pub mod keyring;
 pub mod load;
 mod mask;
 pub mod schema;
+pub mod seal;
 pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod size;
+pub mod sources;
 pub mod stamp;
 pub mod tenant;
 #[cfg(test)]
 mod tests;
+pub mod wiped;

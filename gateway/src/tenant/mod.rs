@@ -1,9 +1,11 @@
 //! Tenants: one live tenant, the roster that finds and swaps them, and the folder that they are built and rebuilt from.
 
 mod build;
+mod file;
 mod reload;
 mod roster;
 mod swap;
+mod watched;
 
 use crate::{
     action::{Action, Configured, Plugin, Scope, Services},
@@ -43,7 +45,7 @@ impl Tenant {
             WechatAccount {
                 appid: account.appid,
                 secret: account.secret,
-                previous_secret: None,
+                previous_secret: account.previous_secret,
                 base_url: account.base_url,
             },
             name.as_str(),

@@ -1,9 +1,9 @@
 //! Takes new versions of plugins up while running: all tenants that use one are built anew, or none is.
 
-use super::{Blueprint, Tenant, build};
+use super::{Blueprint, Tenant, build, file};
 use crate::{
     action::{Change, Library, Refusal},
-    config::{load::Document, tenant::TenantName},
+    config::{keyring::Keyring, tenant::TenantName},
     text::{Language, Text},
 };
 use arc_swap::ArcSwap;
@@ -17,6 +17,8 @@ pub struct Swapper {
     /// The folder.
     pub folder: PathBuf,
     library: Arc<ArcSwap<Library>>,
+    /// The keys of tenants' sealed secrets.
+    pub(super) keyring: Arc<Keyring>,
     /// Why the folder can't be listed, as it was logged: once, however long it lasts.
     unlisted: Option<String>,
 }
@@ -29,8 +31,8 @@ pub type Rebuilt = (PathBuf, Blueprint);
 
 impl Swapper {
     /// A swapper of a folder, of which this library was made.
-    pub fn new(folder: PathBuf, library: Arc<ArcSwap<Library>>) -> Self {
-        Self { folder, library, unlisted: None }
+    pub fn new(folder: PathBuf, library: Arc<ArcSwap<Library>>, keyring: Arc<Keyring>) -> Self {
+        Self { folder, library, keyring, unlisted: None }
     }
 
     /// The library as it is now.
@@ -61,7 +63,7 @@ impl Swapper {
         let mut next = current.with(change.clone());
         let mut rebuilt = Vec::new();
         if next.refusal(&change.path).is_none() {
-            match rebuild(&current, &next, serving) {
+            match self.rebuild(&current, &next, serving) {
                 Ok(all) => rebuilt = all,
                 Err(why) => next = current.without(change.clone(), why),
             }
@@ -85,31 +87,31 @@ impl Swapper {
         self.library.store(Arc::new(next));
         rebuilt
     }
-}
 
-/// Builds each tenant anew that uses a plugin which `next` has no more, or another version of.
-fn rebuild(current: &Library, next: &Library, serving: &[Serving]) -> Result<Vec<Rebuilt>, Refusal> {
-    let mut rebuilt = Vec::new();
-    for (path, tenant) in serving {
-        if next.has_all(&tenant.plugins()) {
-            continue;
+    /// Builds each tenant anew that uses a plugin which `next` has no more, or another version of.
+    fn rebuild(&self, current: &Library, next: &Library, serving: &[Serving]) -> Result<Vec<Rebuilt>, Refusal> {
+        let mut rebuilt = Vec::new();
+        for (path, tenant) in serving {
+            if next.has_all(&tenant.plugins()) {
+                continue;
+            }
+            match self.check(path, &tenant.name, next) {
+                Some(Ok(blueprint)) => rebuilt.push((path.clone(), blueprint)),
+                // Its file is bad with the old version too: its last good version serves on, with the old plugin.
+                Some(Err(_)) if self.check(path, &tenant.name, current).is_none_or(|checked| checked.is_err()) => {}
+                Some(Err(fault)) => return Err(Refusal::NoLongerFits(tenant.name.clone(), fault)),
+                None => {}
+            }
         }
-        match check(path, &tenant.name, next) {
-            Some(Ok(blueprint)) => rebuilt.push((path.clone(), blueprint)),
-            // Its file is bad with the old version too: its last good version serves on, with the old plugin.
-            Some(Err(_)) if check(path, &tenant.name, current).is_none_or(|checked| checked.is_err()) => {}
-            Some(Err(fault)) => return Err(Refusal::NoLongerFits(tenant.name.clone(), fault)),
-            None => {}
-        }
+        Ok(rebuilt)
     }
-    Ok(rebuilt)
-}
 
-fn check(path: &Path, name: &str, library: &Library) -> Option<Result<Blueprint, Text>> {
-    let name = TenantName::parse(name).ok()?;
-    let checked = Document::read(path).and_then(|doc| build::check(&name, &doc, library));
-    Some(checked.map_err(|faults| {
-        let first = faults.into_iter().next();
-        first.map_or(Text::fixed("设置有误", "the settings are wrong"), |fault| fault.text)
-    }))
+    fn check(&self, path: &Path, name: &str, library: &Library) -> Option<Result<Blueprint, Text>> {
+        let name = TenantName::parse(name).ok()?;
+        let checked = file::read(path).and_then(|doc| build::check(&name, &doc, library, &self.keyring));
+        Some(checked.map_err(|faults| {
+            let first = faults.into_iter().next();
+            first.map_or(Text::fixed("设置有误", "the settings are wrong"), |fault| fault.text)
+        }))
+    }
 }

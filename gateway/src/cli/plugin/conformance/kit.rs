@@ -7,7 +7,16 @@ use super::{
 };
 use crate::{
     action::{Action, Configured, Descriptor, Plugin},
-    config::{fault::Fault, load::Document, schema::Schema, secret, settings, tenant},
+    config::{
+        fault::Fault,
+        keyring::Keyring,
+        load::Document,
+        schema::Schema,
+        settings,
+        sources::{self, Sources},
+        tenant::{self, TenantName},
+        wiped::Wiped,
+    },
     error::{Error, Result, words},
     text::{Language, Text},
 };
@@ -67,7 +76,7 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
                 failed += 1;
                 continue;
             }
-            None => samples::fitting(descriptor.settings.as_json()),
+            None => samples::fitting(descriptor.settings.as_json()).into(),
         };
         let configure = || Configured::new(plugin.clone(), index, &house.scope.tenant, &settings);
         let action = match configured(descriptor, &settings, configure) {
@@ -132,7 +141,7 @@ fn described(descriptor: &Descriptor) -> Found {
 }
 
 /// The settings of an action in a tenant's file, its secrets resolved, if it has such a table.
-fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::result::Result<Value, Vec<Fault>>> {
+fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::result::Result<Wiped, Vec<Fault>>> {
     let tables = file.value("/actions").and_then(Value::as_object)?;
     let (name, _) = tables.iter().find(|(name, table)| match table.get("plugin").and_then(Value::as_str) {
         Some(named) => named == plugin || named == descriptor.name,
@@ -143,7 +152,10 @@ fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::
     if !faults.is_empty() {
         return Some(Err(faults));
     }
-    Some(settings::resolve(&own, &pointer, &descriptor.settings, file.folder(), &secret::process_env))
+    let (keyring, name) = (Keyring::default(), TenantName::of_file(file.path()).and_then(Result::ok));
+    let name = name.as_ref().map(TenantName::as_str);
+    let sources = Sources::new(file.folder(), &sources::process_env, &keyring, name);
+    Some(settings::resolve(&own, &pointer, &descriptor.settings, &sources))
 }
 
 fn configured(
