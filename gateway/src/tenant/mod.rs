@@ -1,6 +1,7 @@
 //! Tenants: one live tenant, the roster that finds and swaps them, and the folder that they are built and rebuilt from.
 
 mod build;
+mod files;
 mod reload;
 mod roster;
 mod swap;
@@ -10,6 +11,7 @@ use crate::{
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
 };
 pub use build::{Blueprint, check, check_folder, switched_on};
+pub use files::{Files, Refused, Revision, Saved, Stored};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
