@@ -2,11 +2,13 @@
 
 pub mod check;
 pub mod duration;
+pub mod edit;
 mod environment;
 pub mod fault;
 pub mod keyring;
 pub mod load;
 mod mask;
+pub mod save;
 pub mod schema;
 pub mod seal;
 pub mod secret;

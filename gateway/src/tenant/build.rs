@@ -1,6 +1,6 @@
 //! From a tenant's file to a tenant that can serve: everything is checked, and nothing is started.
 
-use super::file;
+use super::folder;
 use crate::{
     action::{Configured, Library, Named},
     config::{
@@ -152,9 +152,9 @@ pub fn check_folder(folder: &Path, library: &Library, keyring: &Keyring) -> Vec<
     paths.sort();
     paths
         .into_iter()
-        .filter_map(|path| match file::name(&path)? {
+        .filter_map(|path| match folder::name(&path)? {
             Ok(name) => {
-                let checked = file::read(&path).and_then(|doc| check(&name, &doc, library, keyring));
+                let checked = folder::read(&path).and_then(|doc| check(&name, &doc, library, keyring));
                 Some((Some(name), checked))
             }
             Err(fault) => Some((None, Err(vec![fault]))),

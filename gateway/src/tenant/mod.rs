@@ -1,7 +1,8 @@
 //! Tenants: one live tenant, the roster that finds and swaps them, and the folder that they are built and rebuilt from.
 
 mod build;
-mod file;
+mod files;
+mod folder;
 mod reload;
 mod roster;
 mod swap;
@@ -12,6 +13,7 @@ use crate::{
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
 };
 pub use build::{Blueprint, check, check_folder, switched_on};
+pub use files::{Files, Refused, Revision, Saved, Stored};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};

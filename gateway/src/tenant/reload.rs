@@ -1,7 +1,7 @@
 //! Takes changes of the tenants' folder up while running: a bad file keeps its tenant's last good version.
 
 use super::{
-    Blueprint, Roster, Standing, Swapper, Tenant, build, file,
+    Blueprint, Roster, Standing, Swapper, Tenant, build, folder,
     watched::{Watched, identity},
 };
 use crate::{
@@ -138,12 +138,12 @@ impl Watcher {
             return;
         }
         let was_serving = before.is_some_and(|seen| seen.standing.serving);
-        let (tenant, checked) = match file::name(path) {
+        let (tenant, checked) = match folder::name(path) {
             None => return,
             Some(Err(fault)) => (None, Err(vec![fault])),
             Some(Ok(name)) => {
                 let (library, keyring) = (self.plugins.library(), &self.plugins.keyring);
-                let checked = file::read(path).and_then(|doc| build::check(&name, &doc, &library, keyring));
+                let checked = folder::read(path).and_then(|doc| build::check(&name, &doc, &library, keyring));
                 (Some(name.as_str().to_owned()), checked)
             }
         };

@@ -1,6 +1,6 @@
 //! Takes new versions of plugins up while running: all tenants that use one are built anew, or none is.
 
-use super::{Blueprint, Tenant, build, file};
+use super::{Blueprint, Tenant, build, folder};
 use crate::{
     action::{Change, Library, Refusal},
     config::{keyring::Keyring, tenant::TenantName},
@@ -108,7 +108,7 @@ impl Swapper {
 
     fn check(&self, path: &Path, name: &str, library: &Library) -> Option<Result<Blueprint, Text>> {
         let name = TenantName::parse(name).ok()?;
-        let checked = file::read(path).and_then(|doc| build::check(&name, &doc, library, &self.keyring));
+        let checked = folder::read(path).and_then(|doc| build::check(&name, &doc, library, &self.keyring));
         Some(checked.map_err(|faults| {
             let first = faults.into_iter().next();
             first.map_or(Text::fixed("设置有误", "the settings are wrong"), |fault| fault.text)

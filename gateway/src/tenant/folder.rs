@@ -1,4 +1,4 @@
-//! A tenant's file in its folder: which names and links are taken, and how it is read.
+//! The folder of tenants' files: which names and links in it are taken, and how a file is read.
 
 use crate::{
     config::{fault::Fault, load::Document, tenant::TenantName},
