@@ -22,8 +22,10 @@ mod platform_calls;
 mod replicas;
 mod scene;
 mod secrecy;
+mod secrets;
 mod stopping;
 mod swaps;
+mod tenant_files;
 mod tenants;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.

@@ -267,6 +267,12 @@ impl Config {
     }
 }
 
+/// The pointers of the settings that can be sealed.
+pub fn secrets() -> Vec<String> {
+    let all = schema::secret_properties(SCHEMA.as_json()).into_iter();
+    all.filter(|pointer| !pointer.starts_with("/secrets/")).collect()
+}
+
 /// The JSON Schema of the config.
 pub fn schema() -> Value {
     schema::of::<Config>("urn:menlou:schema:server")

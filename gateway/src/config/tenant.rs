@@ -196,6 +196,11 @@ pub fn settings(doc: &Document, action: &str) -> (String, Document) {
     (pointer, doc)
 }
 
+/// The pointers of the gateway's own keys that hold secrets.
+pub fn secrets() -> Vec<String> {
+    schema::secret_properties(SCHEMA.as_json())
+}
+
 /// The JSON Schema of a tenant's file, for editors.
 pub fn schema() -> Value {
     schema::of::<TenantFile>("urn:menlou:schema:tenant")

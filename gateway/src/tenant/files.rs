@@ -98,17 +98,7 @@ impl<'a> Files<'a> {
     /// # Errors
     /// The folder can't be read.
     pub fn names(&self) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
-        let unreadable = |e: io::Error| build::unreadable(self.folder, &e);
-        let (mut names, mut faults) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(self.folder).map_err(unreadable)? {
-            match TenantName::of_file(&entry.map_err(unreadable)?.path()) {
-                Some(Ok(name)) => names.push(name),
-                Some(Err(fault)) => faults.push(fault),
-                None => {}
-            }
-        }
-        names.sort();
-        Ok((names, faults))
+        names(self.folder)
     }
 
     /// A tenant's file as it is, faulty or not.
@@ -202,6 +192,24 @@ impl<'a> Files<'a> {
     fn bytes(&self, name: &TenantName) -> Result<Vec<u8>, Refused> {
         load::bytes(&self.path(name)).map_err(Refused::Unsaved)?.ok_or(Refused::Absent)
     }
+}
+
+/// As [`Files::names`].
+///
+/// # Errors
+/// As there.
+pub fn names(folder: &Path) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
+    let unreadable = |e: io::Error| build::unreadable(folder, &e);
+    let (mut names, mut faults) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        match super::folder::name(&entry.map_err(unreadable)?.path()) {
+            Some(Ok(name)) => names.push(name),
+            Some(Err(fault)) => faults.push(fault),
+            None => {}
+        }
+    }
+    names.sort();
+    Ok((names, faults))
 }
 
 /// The lock of a folder of tenants, which those who change its files wait for. It is held until dropped; the system takes

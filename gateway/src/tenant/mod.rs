@@ -13,7 +13,7 @@ use crate::{
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
 };
 pub use build::{Blueprint, check, check_folder, switched_on};
-pub use files::{Files, Refused, Revision, Saved, Stored};
+pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};

@@ -81,7 +81,8 @@ impl Watched {
     pub fn keep_files<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
         let (mut folders, mut names) = (BTreeSet::new(), HashSet::new());
         for file in files {
-            folders.extend(file.parent());
+            let folder = file.parent().map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f });
+            folders.extend(folder);
             names.extend(file.file_name().map(OsString::from));
         }
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = Some(names);
