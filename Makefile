@@ -1,6 +1,6 @@
 # The few commands of Menlou. 门楼的几条命令。 `make` lists them.
 CARGO   ?= cargo
-PLUGINS := openid account wechat
+PLUGINS := openid account wechat proxy
 RELEASE := target/release
 
 .PHONY: help build demo test bench fmt check tools

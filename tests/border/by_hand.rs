@@ -39,10 +39,8 @@ async fn what_is_no_answer_fails_the_call() {
 async fn a_file_is_an_answer() {
     let house = house().await;
     let reply = house.action("answer").run(call("answer", json!({ "how": "file" }))).await.unwrap();
-    assert_eq!(
-        (&reply.data[..], reply.content_type.unwrap().as_bytes()),
-        (&b"a file"[..], &b"text/plain; charset=utf-8"[..])
-    );
+    let Reply::File { content_type, body } = reply else { panic!("{reply:?}") };
+    assert_eq!((&body[..], content_type.as_bytes()), (&b"a file"[..], &b"text/plain; charset=utf-8"[..]));
 }
 
 #[tokio::test]

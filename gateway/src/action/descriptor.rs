@@ -18,6 +18,8 @@ pub struct Descriptor {
     pub access: Access,
     /// Whether each tenant's setting `login` says so instead; `access` is then what holds where it is not given.
     pub access_by_setting: bool,
+    /// What of a request it takes as it comes.
+    pub takes: Takes,
     /// The HTTP methods it serves.
     pub methods: Vec<Method>,
     /// A few words.
@@ -32,6 +34,17 @@ pub struct Descriptor {
     pub settings: Schema,
     pub(super) raw: &'static menlou_action,
     pub(super) entry: Entry,
+}
+
+/// What of a request an action takes as it comes, where others have it read or refused before the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// The body, of any media type and size.
+    pub raw_body: bool,
+    /// The query.
+    pub raw_query: bool,
+    /// Paths below the action's own.
+    pub subpaths: bool,
 }
 
 /// The functions that every action has.
@@ -69,6 +82,14 @@ impl Descriptor {
             MENLOU_ACCESS_USER => Access::User,
             other => return Err(wrong(&format!("unknown access {other}"))),
         };
+        let takes = Takes {
+            raw_body: raw.flags & MENLOU_ACTION_RAW_BODY != 0,
+            raw_query: raw.flags & MENLOU_ACTION_RAW_QUERY != 0,
+            subpaths: raw.flags & MENLOU_ACTION_SUBPATHS != 0,
+        };
+        if raw.flags >> 3 != 0 {
+            return Err(wrong("unknown flags"));
+        }
         let (Some(start), Some(poll), Some(drop)) = (raw.start, raw.poll, raw.drop) else {
             return Err(wrong("start, poll and drop are needed"));
         };
@@ -85,6 +106,8 @@ impl Descriptor {
                 .split(',')
                 .map(|m| match m.trim() {
                     "GET" => Ok(Method::GET),
+                    "HEAD" => Ok(Method::HEAD),
+                    "OPTIONS" => Ok(Method::OPTIONS),
                     "POST" => Ok(Method::POST),
                     "PUT" => Ok(Method::PUT),
                     "PATCH" => Ok(Method::PATCH),
@@ -105,6 +128,7 @@ impl Descriptor {
         Ok(Self {
             access,
             access_by_setting: raw.access == MENLOU_ACCESS_BY_SETTING,
+            takes,
             methods,
             title,
             description,

@@ -1,8 +1,13 @@
 //! One call in flight: the plugin's future as one of ours.
 
-use super::{live::Action, raw, services::Scope};
+use super::{
+    live::Action,
+    raw,
+    services::Scope,
+    stream::{Slot, Writing},
+};
 use crate::{
-    call::{Call, Reply},
+    call::{Call, Pieces, Reply},
     error::{Error, Result, words},
     platform::Person,
     policy::Caller,
@@ -14,9 +19,8 @@ use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
     ffi::c_void,
-    future::Future,
+    future::poll_fn,
     net::IpAddr,
-    pin::Pin,
     ptr,
     sync::{
         Arc,
@@ -37,6 +41,8 @@ pub(super) struct Flight {
     people: RefCell<Vec<(Arc<Person>, bool)>>,
     error: Cell<Option<Error>>,
     reply: Cell<Option<Result<Reply>>>,
+    /// An answer being written: its media type, and where its pieces go.
+    writing: RefCell<Option<(HeaderValue, Arc<Slot>)>>,
     request: menlou_request,
     // What `request` points into, besides `call` and `caller`.
     _params: Vec<menlou_param>,
@@ -79,13 +85,44 @@ impl Flight {
         self.error.set(Some(error));
     }
 
+    /// Whether the call has its answer, or one is being written.
+    fn is_answered(&self) -> bool {
+        let reply = self.reply.take();
+        let answered = reply.is_some();
+        self.reply.set(reply);
+        answered || self.writing.borrow().is_some()
+    }
+
+    /// Takes an upstream's answer as the call's own, unless it has one.
+    pub fn forwarded(&self, answer: http::Response<Pieces>) {
+        if !self.is_answered() {
+            self.reply.set(Some(Ok(Reply::Forwarded(answer))));
+        }
+    }
+
+    /// Begins an answer that is written piece by piece; false for a bad media type, or a second answer.
+    pub fn begin_writing(&self, content_type: &str) -> bool {
+        let content_type = HeaderValue::from_str(content_type).ok().filter(|_| is_media_type(content_type));
+        match content_type {
+            Some(content_type) if !self.is_answered() => {
+                *self.writing.borrow_mut() = Some((content_type, Arc::default()));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Where the pieces of an answer being written go.
+    pub fn slot(&self) -> Option<Arc<Slot>> {
+        self.writing.borrow().as_ref().map(|(_, slot)| slot.clone())
+    }
+
     /// Takes the plugin's answer; false for one that is no answer, or a second one.
     ///
     /// # Safety
     /// `reply` and its texts can be read now.
     pub unsafe fn answer(&self, reply: &menlou_reply) -> bool {
-        if let Some(first) = self.reply.take() {
-            self.reply.set(Some(first));
+        if self.is_answered() {
             return false;
         }
         // SAFETY: the caller's promise.
@@ -110,8 +147,8 @@ impl Flight {
                 let content_type =
                     HeaderValue::from_str(content_type).ok().filter(|_| plain && is_media_type(content_type));
                 // SAFETY: the caller's promise.
-                let data = Bytes::copy_from_slice(unsafe { reply.body.bytes() });
-                return Some(Ok(Reply { data, content_type: Some(content_type?) }));
+                let body = Bytes::copy_from_slice(unsafe { reply.body.bytes() });
+                return Some(Ok(Reply::File { content_type: content_type?, body }));
             }
         }
         // SAFETY: the caller's promise.
@@ -125,7 +162,7 @@ impl Flight {
         // SAFETY: the caller's promise.
         let word = unsafe { raw::text(reply.word) }?;
         if word.is_empty() {
-            return Some(Ok(Reply::json(data.to_vec().into())));
+            return Some(Ok(Reply::Data(data.to_vec().into())));
         }
         if word.len() > 64 || !word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             return None;
@@ -177,6 +214,7 @@ impl Running {
         let remote = address(call.remote);
         let flight = Box::new(Flight {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            writing: RefCell::default(),
             action,
             call,
             caller,
@@ -212,29 +250,56 @@ impl Running {
     }
 }
 
-impl Future for Running {
-    type Output = Result<Reply>;
+impl Running {
+    /// Goes on until there is an answer; the call of an answer being written goes on within it.
+    pub async fn answer(mut self) -> Result<Reply> {
+        let ended = poll_fn(|cx| match self.poll_plugin(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if self.flight().writing.borrow().is_some() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let (goes_on, reply) = match ended.await {
+            Some(Err(error)) => return Err(error),
+            Some(Ok(())) => (false, self.flight().reply.take()),
+            None => (true, None),
+        };
+        let writing = self.flight().writing.take();
+        match writing {
+            Some((content_type, slot)) => {
+                *self.flight().writing.borrow_mut() = Some((content_type.clone(), slot.clone()));
+                let pause = self.flight().call.pause;
+                let pieces = Writing::pieces(goes_on.then_some(self), slot, pause);
+                Ok(Reply::Written { content_type, pieces })
+            }
+            None => reply.unwrap_or_else(|| {
+                Err(Error::new(&words::PLUGIN_FAILED).because("the plugin ended without a valid answer"))
+            }),
+        }
+    }
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    /// Lets the plugin go on with the call.
+    pub fn poll_plugin(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         if let Some(refused) = self.refused.take() {
             return Poll::Ready(Err(refused));
         }
         if !self.began {
             return Poll::Ready(Err(failed(MENLOU_ERR_INVALID)));
         }
-        // SAFETY: made in `start`, freed in `drop`; only shared.
-        let flight = unsafe { &*self.flight };
+        let flight = self.flight();
         flight.waker.set(context.waker());
         // SAFETY: `state` came from `start`, was not dropped, and is polled by one owner.
         let polled = unsafe { (flight.action.descriptor().entry.poll)(self.state, self.flight.cast()) };
         flight.waker.set(ptr::null());
         match polled {
             MENLOU_PENDING => Poll::Pending,
-            MENLOU_READY => Poll::Ready(flight.reply.take().unwrap_or_else(|| {
-                Err(Error::new(&words::PLUGIN_FAILED).because("the plugin ended without a valid answer"))
-            })),
+            MENLOU_READY => Poll::Ready(Ok(())),
             other => Poll::Ready(Err(failed(other))),
         }
+    }
+
+    fn flight(&self) -> &Flight {
+        // SAFETY: made in `start`, freed in `drop`; only shared.
+        unsafe { &*self.flight }
     }
 }
 
@@ -299,6 +364,8 @@ fn request(params: &[menlou_param], remote_ip: menlou_str) -> menlou_request {
         user_id: 0,
         user_name: menlou_str::NONE,
         user_avatar_url: menlou_str::NONE,
+        query: menlou_str::NONE,
+        subpath: menlou_str::NONE,
     }
 }
 
@@ -311,6 +378,8 @@ fn fill(request: &mut menlou_request, call: &Call, caller: Option<&Caller>, acti
     request.request_id = str(&call.id);
     request.language = str(call.language.tag());
     request.body = menlou_str::new(&call.body);
+    request.query = str(&call.query);
+    request.subpath = str(&call.subpath);
     if let Some(caller) = caller {
         request.platform = str(&caller.session.platform);
         request.openid = str(&caller.session.openid);

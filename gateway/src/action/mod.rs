@@ -14,11 +14,13 @@ mod raw;
 mod refusal;
 mod run;
 mod services;
+mod setup;
+mod stream;
 
-pub use descriptor::Descriptor;
+pub use descriptor::{Descriptor, Takes};
 pub use library::{Change, Library, Refused};
 pub use live::{Action, Configured, Named};
 pub use plugin::Plugin;
-pub use raw::SettingsFaults;
 pub use refusal::Refusal;
 pub use services::{Scope, Services};
+pub use setup::SettingsFaults;

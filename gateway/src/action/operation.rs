@@ -1,7 +1,7 @@
 //! One operation that a plugin asked of the gateway: a future, and what it came to.
 
 use super::flight::Flight;
-use crate::{error::Result, platform::Person};
+use crate::{call::Pieces, error::Result, platform::Person};
 use bytes::Bytes;
 use menlou_abi::*;
 use std::{
@@ -24,6 +24,10 @@ pub(super) enum Done {
     Person { person: Arc<Person>, test: bool },
     /// Another server's answer.
     Http { status: u16, body: Bytes },
+    /// A piece of the request's body.
+    Piece(Bytes),
+    /// An upstream's answer, which is the call's from now on.
+    Forwarded(http::Response<Pieces>),
     /// A file that the platform gave.
     File { content_type: String, body: Bytes },
 }
@@ -97,6 +101,11 @@ impl Operation {
                 flight.got(person, test);
             }
             Ok(Done::Http { status, body }) => (self.http_status, self.data) = (status, body),
+            Ok(Done::Piece(piece)) => self.data = piece,
+            Ok(Done::Forwarded(answer)) => {
+                self.http_status = answer.status().as_u16();
+                flight.forwarded(answer);
+            }
             Ok(Done::File { content_type, body }) => (self.content_type, self.data) = (content_type, body),
             Err(error) => {
                 self.status = MENLOU_ERR_WORD;

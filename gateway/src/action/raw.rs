@@ -5,9 +5,6 @@ use menlou_abi::menlou_str;
 /// The longest text or body that a plugin may hand over in one argument, in bytes.
 pub(super) const LONGEST: usize = 16 << 20;
 
-/// Faults that a plugin tells of settings: JSON pointer from the action's table, Chinese, English.
-pub type SettingsFaults = Vec<(String, String, String)>;
-
 /// A text from a plugin, if it is one; "" where it was not given.
 ///
 /// # Safety

@@ -73,7 +73,7 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blu
         let mut wrong = own.check(&pointer, schema);
         if wrong.is_empty() {
             match settings::resolve(&own, &pointer, schema, doc.folder(), &secret::process_env) {
-                Ok(settings) => match Configured::new(found.clone(), index, name.as_str(), &settings) {
+                Ok(settings) => match Configured::new(found.clone(), index, (name.as_str(), action), &settings) {
                     Ok(configured) => {
                         actions.insert(action.clone(), Some(configured));
                     }

@@ -66,6 +66,14 @@ pub const MENLOU_PARAM_TEXT: u32 = 0;
 /// `menlou_param.value` is JSON: a number, a boolean, an array or an object.
 pub const MENLOU_PARAM_JSON: u32 = 1;
 
+/// The body is not read before the call, which may so have any media type and size: it comes by `body_read`, or goes on by
+/// `forward`. Parameters are those of the query only.
+pub const MENLOU_ACTION_RAW_BODY: u64 = 1;
+/// The query is not read before the call, and so gives no parameters: it comes as `menlou_request.query`.
+pub const MENLOU_ACTION_RAW_QUERY: u64 = 2;
+/// The URL may go on below the action: `/srv/<tenant>/<action>/…`.
+pub const MENLOU_ACTION_SUBPATHS: u64 = 4;
+
 /// Built so that a panic unwinds to the guard in the plugin (Rust: panic=unwind), or in a language without panics.
 pub const MENLOU_FLAG_CONTAINS_PANICS: u64 = 1;
 
@@ -123,6 +131,11 @@ pub struct menlou_setup {
     _private: (),
 }
 
+/// Servers that calls are forwarded to. The gateway's, from `upstream_new` until `release`.
+pub struct menlou_upstream {
+    _private: (),
+}
+
 /// What was asked. Borrowed until the call's `drop`.
 #[repr(C)]
 pub struct menlou_request {
@@ -130,7 +143,7 @@ pub struct menlou_request {
     pub struct_size: u32,
     /// Zero.
     pub reserved: u32,
-    /// When the gateway gives up on the call, Unix milliseconds.
+    /// When the gateway gives up on the call, Unix milliseconds; put off while a body that is not read before goes on coming.
     pub deadline_unix_ms: u64,
     /// `POST`.
     pub method: menlou_str,
@@ -150,7 +163,7 @@ pub struct menlou_request {
     pub params: *const menlou_param,
     /// How many.
     pub params_len: usize,
-    /// The body as it came; any bytes.
+    /// The body as it came; any bytes. Not given to an action with `MENLOU_ACTION_RAW_BODY`.
     pub body: menlou_str,
     /// The platform of the caller's session (`wechat`); not given without a session.
     pub platform: menlou_str,
@@ -162,6 +175,11 @@ pub struct menlou_request {
     pub user_name: menlou_str,
     /// Its picture.
     pub user_avatar_url: menlou_str,
+    /// The query of the URL as it came, without `f` and `a`. Only with `MENLOU_ACTION_RAW_QUERY`.
+    pub query: menlou_str,
+    /// What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only with
+    /// `MENLOU_ACTION_SUBPATHS`.
+    pub subpath: menlou_str,
 }
 
 /// What an operation came to. The plugin sets `struct_size`; the rest is borrowed until `op_drop`.
@@ -171,7 +189,7 @@ pub struct menlou_outcome {
     pub struct_size: u32,
     /// `MENLOU_READY` or `MENLOU_ERR_…`.
     pub status: i32,
-    /// Of `http_send`: the status of the answer.
+    /// Of `http_send` and `forward`: the status of the answer.
     pub http_status: u32,
     /// Zero.
     pub reserved: u32,
@@ -221,6 +239,58 @@ pub struct menlou_http_request {
     pub headers_len: usize,
     /// The body; any bytes.
     pub body: menlou_str,
+}
+
+/// Servers to be made an upstream: the calls go to the one with the least to do.
+#[repr(C)]
+pub struct menlou_upstream_options {
+    /// Size of this struct as the plugin has it.
+    pub struct_size: u32,
+    /// After how many failures in a row a server is left alone; 0: never.
+    pub break_after: u32,
+    /// For how long, in milliseconds. Then one call tries it.
+    pub break_for_ms: u32,
+    /// How often each server is asked whether it is well, in milliseconds; only with `health_path`.
+    pub health_interval_ms: u32,
+    /// `http://` or `https://`, each perhaps with a path that goes before each target.
+    pub servers: *const menlou_str,
+    /// How many, at least 1.
+    pub servers_len: usize,
+    /// What servers are asked for by GET: they are well where they answer 2xx or 3xx. Not given: they are not asked.
+    pub health_path: menlou_str,
+    /// JSON pointer into the settings where faults of the servers are told (`/upstream`).
+    pub servers_pointer: menlou_str,
+    /// The same for those of the health checks.
+    pub health_pointer: menlou_str,
+}
+
+/// A call forwarded to an upstream: its method and body go on as they come, with the headers said here.
+#[repr(C)]
+pub struct menlou_forward {
+    /// Size of this struct as the plugin has it.
+    pub struct_size: u32,
+    /// Milliseconds from the last byte of the body until the head of the answer, and for each pause within the answer; 0 is
+    /// the gateway's default. The call's own deadline bounds the former.
+    pub timeout_ms: u32,
+    /// How many more attempts there may be where a server can't be reached or breaks off; an attempt that may have been
+    /// received is repeated only for idempotent methods.
+    pub retries: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The largest body, in bytes; 0: any.
+    pub max_body: u64,
+    /// Where it goes: of the same action and tenant.
+    pub upstream: *const menlou_upstream,
+    /// Path and query; starts with `/`.
+    pub target: menlou_str,
+    /// Names of the request's headers that go along as they came. `authorization` and those of one connection never do.
+    pub pass: *const menlou_str,
+    /// How many.
+    pub pass_len: usize,
+    /// Headers besides, in place of any passed of the same name.
+    pub headers: *const menlou_kv,
+    /// How many.
+    pub headers_len: usize,
 }
 
 /// What the gateway does for plugins, all of it within the call's tenant. Fields are only ever added at the end: a
@@ -351,6 +421,25 @@ pub struct menlou_host {
     pub session_key_check: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
     /// Has the platform give the caller a new key, and keeps it in the session. No data.
     pub session_key_reset: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
+
+    /// Inside `configure` only. Makes an upstream for the calls of this action in this tenant, the gateway's until
+    /// `release`. NULL where the options are no good, which is told as a fault.
+    pub upstream_new: unsafe extern "C" fn(
+        setup: *mut menlou_setup,
+        options: *const menlou_upstream_options,
+    ) -> *mut menlou_upstream,
+    /// Answers the call from an upstream. Once it is ready, head and status are there and the call is answered: then
+    /// `poll` returns `MENLOU_READY` without `reply`, and the gateway moves the bytes. No data.
+    pub forward: unsafe extern "C" fn(call: *mut menlou_call, forward: *const menlou_forward) -> *mut menlou_op,
+    /// The next piece of the body, with `MENLOU_ACTION_RAW_BODY`. Data: any bytes, at least one; `MENLOU_ERR_NOT_FOUND` at
+    /// the end. One at a time, and none once it is forwarded.
+    pub body_read: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
+    /// Begins an answer that is written piece by piece, without an envelope: its media type, `text/csv`. The head goes
+    /// out; then `answer_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
+    /// connection is cut, so that the client sees it. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for a second answer.
+    pub answer_begin: unsafe extern "C" fn(call: *mut menlou_call, content_type: menlou_str) -> i32,
+    /// Writes a piece of it: ready when the one before has gone to the client's connection. No data.
+    pub answer_write: unsafe extern "C" fn(call: *mut menlou_call, piece: menlou_str) -> *mut menlou_op,
 }
 
 /// One action of a plugin.
@@ -360,6 +449,8 @@ pub struct menlou_action {
     pub struct_size: u32,
     /// `MENLOU_ACCESS_…`: who is served.
     pub access: u32,
+    /// `MENLOU_ACTION_…`.
+    pub flags: u64,
     /// `[a-z0-9][a-z0-9_-]{0,63}`; a tenant file switches it on by this name.
     pub name: menlou_str,
     /// HTTP methods it serves, comma-separated. Not given: `POST`.
@@ -485,7 +576,7 @@ pub const SIZES: [u16; 8] = [
 ];
 
 /// The sizes of each released minor, from 1.0 on; a row is added with each release and never changed.
-pub const RELEASED_SIZES: &[[u16; 8]] = &[[272, 96, 192, 232, 64, 104, 72, 40]];
+pub const RELEASED_SIZES: &[[u16; 8]] = &[[312, 96, 200, 264, 64, 104, 72, 40]];
 
 impl menlou_str {
     /// Not given.

@@ -47,6 +47,7 @@ impl Action {
         Self(menlou_action {
             struct_size: size_of::<menlou_action>() as u32,
             access: MENLOU_ACCESS_ANYONE,
+            flags: 0,
             name: raw::str(name),
             methods: raw::str("POST"),
             title_zh: menlou_str::NONE,
@@ -73,6 +74,25 @@ impl Action {
     /// The HTTP methods it serves, comma-separated: `"GET,POST"`.
     pub fn methods(mut self, methods: &'static str) -> Self {
         self.0.methods = raw::str(methods);
+        self
+    }
+
+    /// Takes the body unread, of any media type and size: [`Call::read`](crate::Call::read) or
+    /// [`Call::forward`](crate::Call::forward). Parameters are those of the query only.
+    pub fn raw_body(mut self) -> Self {
+        self.0.flags |= MENLOU_ACTION_RAW_BODY;
+        self
+    }
+
+    /// Takes the query unread: [`Call::query`](crate::Call::query). It gives no parameters.
+    pub fn raw_query(mut self) -> Self {
+        self.0.flags |= MENLOU_ACTION_RAW_QUERY;
+        self
+    }
+
+    /// Serves the URLs below the action's own too: [`Call::subpath`](crate::Call::subpath).
+    pub fn subpaths(mut self) -> Self {
+        self.0.flags |= MENLOU_ACTION_SUBPATHS;
         self
     }
 

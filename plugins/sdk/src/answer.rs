@@ -1,10 +1,11 @@
 //! What an action gives: data, or a file in place of it.
 
+use crate::Answered;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Data, or a file: for actions that may answer with a picture, say. Actions that never do return their data itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Answer<D = ()> {
     /// The `data` of the envelope.
     Data(D),
@@ -15,9 +16,11 @@ pub enum Answer<D = ()> {
         /// Its bytes, at most 16 MiB.
         body: Vec<u8>,
     },
+    /// The call has its answer already: it was forwarded, or the action wrote it.
+    Given(Answered),
 }
 
-/// What an action may return: any type with serde's `Serialize` and a JSON Schema, or an [`Answer`]. There is nothing to
+/// What an action may return: any type with serde's `Serialize` and a JSON Schema, an [`Answer`], or [`Answered`]. There is nothing to
 /// implement.
 pub trait IntoAnswer {
     #[doc(hidden)]
@@ -31,6 +34,14 @@ impl<D: Serialize + JsonSchema> IntoAnswer for D {
 
     fn into_answer(self) -> Answer<D> {
         Answer::Data(self)
+    }
+}
+
+impl IntoAnswer for Answered {
+    type Data = ();
+
+    fn into_answer(self) -> Answer {
+        Answer::Given(self)
     }
 }
 

@@ -142,7 +142,21 @@ impl<S> Call<S> {
         unsafe { raw::text(self.request().remote_ip) }.parse().ok()
     }
 
-    /// The body as it came.
+    /// What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only in an
+    /// action with [`subpaths`](crate::Action::subpaths).
+    pub fn subpath(&self) -> &str {
+        // SAFETY: as above.
+        unsafe { raw::text(self.request().subpath) }
+    }
+
+    /// The query of the URL as it came, without `f` and `a`. Only in an action with
+    /// [`raw_query`](crate::Action::raw_query).
+    pub fn query(&self) -> &str {
+        // SAFETY: as above.
+        unsafe { raw::text(self.request().query) }
+    }
+
+    /// The body as it came; empty in an action with [`raw_body`](crate::Action::raw_body).
     pub fn body(&self) -> &[u8] {
         // SAFETY: as above.
         unsafe { self.request().body.bytes() }
@@ -189,6 +203,11 @@ impl<S> Call<S> {
     pub fn openid(&self) -> Option<&str> {
         // SAFETY: as above.
         Some(unsafe { raw::text(self.request().openid) }).filter(|t| !t.is_empty())
+    }
+
+    /// The id of the caller's account, where the action has a user.
+    pub fn user_id(&self) -> Option<i64> {
+        Some(self.request().user_id).filter(|id| *id != 0)
     }
 
     /// The caller's account; only in an action with [`Access::User`](crate::Access::User).

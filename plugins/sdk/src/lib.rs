@@ -16,6 +16,7 @@ mod params;
 mod platform;
 mod raw;
 mod settings;
+mod stream;
 mod task;
 pub mod testing;
 mod waker;
@@ -27,7 +28,8 @@ pub use error::{Error, Result};
 pub use handler::{Handler, HandlerFor};
 pub use log::Level;
 pub use menlou_abi as abi;
-pub use settings::{Faults, Period, Secret, Settings};
+pub use settings::{Faults, Login, Period, Secret, Settings, Setup};
+pub use stream::{Answered, Forward, Piece, Upstream, UpstreamOptions, Writer};
 
 /// What most plugins need.
 pub mod prelude {

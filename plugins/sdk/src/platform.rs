@@ -17,7 +17,7 @@ impl<S> Call<S> {
     ///     let fields = Map::from_iter([("scene".to_owned(), json!("poster"))]);
     ///     match call.platform("POST", "/wxa/getwxacodeunlimit", &fields).await? {
     ///         Answer::File { content_type, body } => Ok(Answer::File { content_type, body }),
-    ///         Answer::Data(_) => Err(Error::internal("no picture")),
+    ///         _ => Err(Error::internal("no picture")),
     ///     }
     /// }
     ///

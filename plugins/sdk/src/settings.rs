@@ -4,7 +4,7 @@ use crate::{guard, raw};
 use menlou_abi::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use std::{borrow::Cow, ffi::c_void, fmt, time::Duration};
+use std::{borrow::Cow, cell::Cell, ffi::c_void, fmt, time::Duration};
 
 /// Settings of an action: a plain struct, deserialised from `[actions.<name>]`. Give it `#[serde(deny_unknown_fields)]`,
 /// so that a misspelt key is a fault, and doc comments, which become its documentation.
@@ -15,9 +15,34 @@ pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     fn check(&self, faults: &mut Faults) {
         let _ = faults;
     }
+
+    /// Makes ready what calls need of the gateway, once no fault is left: see [`Setup::upstream`].
+    fn prepare(&mut self, setup: &Setup<'_>) {
+        let _ = setup;
+    }
 }
 
 impl Settings for () {}
+
+/// What the gateway makes for an action's settings.
+pub struct Setup<'a> {
+    pub(crate) host: &'a menlou_host,
+    pub(crate) raw: *mut menlou_setup,
+    refused: Cell<bool>,
+}
+
+impl Setup<'_> {
+    /// Remembers that the gateway refused something, and told why.
+    pub(crate) fn refuse_if(&self, refused: bool) {
+        self.refused.set(self.refused.get() || refused);
+    }
+}
+
+impl fmt::Debug for Setup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").finish_non_exhaustive()
+    }
+}
 
 /// Where faults of settings are told, all at once.
 #[derive(Debug, Default)]
@@ -109,6 +134,20 @@ impl JsonSchema for Period {
     }
 }
 
+/// The setting `login` of an action with [`Access::BySetting`](crate::Access::BySetting): who may call, in one tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Login {
+    /// Whoever has a session.
+    #[default]
+    Session,
+    /// Who is logged in.
+    Required,
+    /// Anyone.
+    None,
+}
+
 /// The `configure` of an action with settings `S`.
 ///
 /// # Safety
@@ -125,7 +164,13 @@ pub(crate) unsafe extern "C" fn configure<S: Settings>(
         let json = unsafe { settings.bytes() };
         let mut faults = Faults::default();
         match read::<S>(json, &mut faults) {
-            Some(ready) if faults.0.is_empty() => {
+            Some(mut ready) if faults.0.is_empty() => {
+                // SAFETY: `host` lives for ever; `setup` is only handed back to it.
+                let setup = Setup { host: unsafe { &*host }, raw: setup, refused: Cell::new(false) };
+                ready.prepare(&setup);
+                if setup.refused.get() {
+                    return MENLOU_ERR_INVALID;
+                }
                 // SAFETY: `out` is the gateway's and can be written.
                 unsafe { *out = Box::into_raw(Box::new(ready)).cast() };
                 MENLOU_READY

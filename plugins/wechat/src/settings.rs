@@ -1,7 +1,7 @@
 //! `[actions.<name>]` with `plugin = "wechat"`: which call it is, who may make it, what the client may send.
 
 use crate::calls::{Does, NAMED, Target, is_kept};
-use menlou_plugin::prelude::*;
+use menlou_plugin::{Login, prelude::*};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -34,20 +34,6 @@ pub(crate) struct WechatSettings {
     /// 仅用于按路径调用：在此字段填入调用者的 openid。For calls by path: the field that the caller's openid is put into.
     #[serde(default)]
     pub openid_field: Option<String>,
-}
-
-/// Who may call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub(crate) enum Login {
-    /// Whoever has a session.
-    #[default]
-    Session,
-    /// Who is logged in.
-    Required,
-    /// Anyone.
-    None,
 }
 
 impl WechatSettings {

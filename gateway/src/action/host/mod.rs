@@ -8,11 +8,13 @@ mod outside;
 mod people;
 mod platform;
 mod sessions;
+mod stream;
 
 use super::{
     flight::Flight,
     operation::{Operation, Work},
     raw::{printable, text},
+    setup::Setup,
 };
 use aws_lc_rs::{hmac, rand};
 use menlou_abi::*;
@@ -64,6 +66,11 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         decrypt: platform::decrypt,
         session_key_check: platform::check_session_key,
         session_key_reset: platform::reset_session_key,
+        upstream_new: stream::upstream_new,
+        forward: stream::forward,
+        body_read: stream::body_read,
+        answer_begin: stream::answer_begin,
+        answer_write: stream::answer_write,
     }))
 }
 
@@ -126,10 +133,10 @@ unsafe extern "C" fn hmac_sha256(_: *const menlou_host, key: menlou_str, message
 
 unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh: menlou_str, msg_en: menlou_str) {
     guard((), || {
-        // SAFETY: see above; `setup` is the list that `configure` was given.
+        // SAFETY: see above; `setup` is what `configure` was given.
         unsafe {
-            if let Some(faults) = setup.cast::<super::raw::SettingsFaults>().as_mut() {
-                faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
+            if let Some(setup) = setup.cast::<Setup>().as_mut() {
+                setup.faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
             }
         }
     });

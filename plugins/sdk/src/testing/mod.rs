@@ -15,7 +15,7 @@ use std::{
     task::{Context, Waker},
     time::Duration,
 };
-use world::{Answer, Encrypted, Person, PlatformAnswer, World};
+use world::{Answer, Encrypted, Person, PlatformAnswer, Sent, World};
 pub use world::{PlatformRequest, SentRequest};
 
 /// The gateway, as one tenant called `test` sees it.
@@ -31,6 +31,7 @@ pub struct Host {
     world: Arc<Mutex<World>>,
     settings: Option<Value>,
     caller: Option<String>,
+    sent: Sent,
 }
 
 /// What an action answered.
@@ -61,6 +62,31 @@ impl Host {
     /// Whose session the calls come with.
     pub fn caller(mut self, openid: &str) -> Self {
         self.caller = Some(openid.into());
+        self
+    }
+
+    /// The HTTP method of the calls; else `POST`.
+    pub fn method(mut self, method: &str) -> Self {
+        self.sent.method = method.into();
+        self
+    }
+
+    /// What the calls' URL has after the action, for an action with [`subpaths`](crate::Action::subpaths), and its query,
+    /// for one with [`raw_query`](crate::Action::raw_query).
+    pub fn url(mut self, subpath: &str, query: &str) -> Self {
+        (self.sent.subpath, self.sent.query) = (subpath.into(), query.into());
+        self
+    }
+
+    /// A header of the calls, by its lower-case name.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.sent.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The body of the calls as it came; their parameters are given by themselves.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.sent.body = body.into();
         self
     }
 
@@ -99,7 +125,8 @@ impl Host {
         })
     }
 
-    /// What another server answers to each request whose URL starts like this.
+    /// What another server answers to each request whose URL starts like this; also to calls that are forwarded, where
+    /// it comes as a [`Reply::file`] of the type `upstream/<status>`.
     pub fn http(self, method: &str, url: &str, status: u16, body: impl Into<Vec<u8>>) -> Self {
         self.with(|w| {
             w.answers.push(Answer { method: method.into(), url: url.into(), status, body: body.into() });
@@ -275,7 +302,14 @@ impl Run {
             MENLOU_ACCESS_USER => user.is_some(),
             _ => true,
         };
-        let call = TestCall::new(host.world.clone(), action, host.caller.as_deref(), user, params);
+        let call = TestCall::new(
+            host.world.clone(),
+            ready.action,
+            action,
+            (host.caller.as_deref(), user),
+            params,
+            &host.sent,
+        );
         let (mut state, mut refused) = (ptr::null_mut(), None);
         if !served {
             refused = Some(Reply { error: Some("login_required".into()), msg: None, data: json!({}), file: None });

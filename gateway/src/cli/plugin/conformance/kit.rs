@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     action::{Action, Configured, Descriptor, Plugin},
+    call::Reply,
     config::{fault::Fault, load::Document, schema::Schema, secret, settings, tenant},
     error::{Error, Result, words},
     text::{Language, Text},
@@ -69,7 +70,7 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
             }
             None => samples::fitting(descriptor.settings.as_json()),
         };
-        let configure = || Configured::new(plugin.clone(), index, &house.scope.tenant, &settings);
+        let configure = || Configured::new(plugin.clone(), index, (&house.scope.tenant, &descriptor.name), &settings);
         let action = match configured(descriptor, &settings, configure) {
             Ok(configured) => Arc::new(configured.serve(house.scope.clone())),
             Err(why) => {
@@ -187,8 +188,9 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         };
         if let Ok(reply) = &served {
             answered += 1;
-            let file = reply.content_type.is_some();
-            if !file && !serde_json::from_slice(&reply.data).is_ok_and(|data| answer.fits(&data)) {
+            if let Reply::Data(data) = reply
+                && !serde_json::from_slice(data).is_ok_and(|data| answer.fits(&data))
+            {
                 let why = Text::fixed("回答不合 data_schema", "the answer doesn't fit data_schema");
                 return Ok(Err(of_these(why)));
             }
