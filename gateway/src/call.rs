@@ -1,6 +1,6 @@
 //! What travels: a call as it was decoded, and the reply that an action gave.
 
-use crate::text::Language;
+use crate::{error::Error, text::Language};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +11,9 @@ use std::{fmt, net::IpAddr};
 pub const MAX_NAME: usize = 64;
 /// No query or form has more parameters.
 pub const MAX_FORM: usize = 64;
+
+/// A body on its way, in either direction: pieces as they come, never kept.
+pub type Pieces = http_body_util::combinators::UnsyncBoxBody<Bytes, Error>;
 
 /// One request, decoded. Its parameters are unique, none is empty.
 #[derive(Debug)]
