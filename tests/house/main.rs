@@ -19,6 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["tenant"],
     &["action"],
     &["policy"],
+    &["upstream"],
     &["platform"],
     &["store"],
     &["call", "config"],
