@@ -19,10 +19,12 @@ mod new_action;
 mod openapi;
 mod outages;
 mod platform_calls;
+mod proxy;
 mod replicas;
 mod scene;
 mod secrecy;
 mod stopping;
+mod streams;
 mod swaps;
 mod tenants;
 

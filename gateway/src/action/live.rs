@@ -4,7 +4,7 @@ use super::{
     descriptor::Descriptor,
     plugin::Plugin,
     services::Scope,
-    setup::{Setup, SettingsFaults},
+    setup::{SettingsFaults, Setup},
 };
 use crate::{policy::Access, upstream::Upstream};
 use menlou_abi::{MENLOU_READY, menlou_str, menlou_upstream};

@@ -20,13 +20,7 @@ use decode::{Address, Asked, Input};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::{
-    future::Future,
-    net::IpAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// What the walk needs to know.
@@ -95,7 +89,11 @@ async fn serve_call(
 }
 
 /// Gives up on a call where it takes too long, counted from the last byte that came.
-async fn within(limit: Duration, arrival: Option<Arc<Arrival>>, call: impl Future<Output = Result<Reply>>) -> Result<Reply> {
+async fn within(
+    limit: Duration,
+    arrival: Option<Arc<Arrival>>,
+    call: impl Future<Output = Result<Reply>>,
+) -> Result<Reply> {
     let mut call = pin!(call);
     let mut until = Instant::now() + limit;
     loop {

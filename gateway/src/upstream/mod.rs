@@ -119,7 +119,6 @@ pub struct Forward {
 pub struct Upstream {
     group: Arc<Group>,
     health: Option<Checks>,
-    http: Http,
     checking: Mutex<JoinSet<()>>,
 }
 
@@ -134,7 +133,7 @@ impl Upstream {
     ///
     /// # Errors
     /// All that is wrong with the options.
-    pub fn new(options: Options, http: Http) -> Result<Self, Vec<Fault>> {
+    pub fn new(options: Options) -> Result<Self, Vec<Fault>> {
         let Options { labels, servers, break_after, break_for, health } = options;
         let mut faults = Vec::new();
         let addresses = addresses(&servers, &mut faults);
@@ -160,17 +159,17 @@ impl Upstream {
         let limits = Limits { break_after, break_for };
         let checked_every = health.as_ref().map_or(Duration::ZERO, |h| h.interval);
         let group = Group::new(labels, addresses, limits, checked_every);
-        Ok(Self { group, health, http, checking: Mutex::default() })
+        Ok(Self { group, health, checking: Mutex::default() })
     }
 
     /// Begins the health checks, if there are any; they end when this is dropped. A second call does nothing. It needs
     /// a tokio runtime around it.
-    pub fn start(&self) {
+    pub fn start(&self, http: &Http) {
         let Some(health) = &self.health else { return };
         let mut checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
         if checking.is_empty() {
             for (server, url) in health.urls.iter().enumerate() {
-                let (group, http) = (Arc::clone(&self.group), self.http.clone());
+                let (group, http) = (Arc::clone(&self.group), http.clone());
                 checking.spawn(checks::watch(group, server, url.clone(), health.interval, http));
             }
         }
@@ -184,7 +183,7 @@ impl Upstream {
     /// # Errors
     /// `upstream_unreachable`, `upstream_error`, `upstream_timeout`, `upstream_unavailable`; `bad_request` where the path
     /// can't go; or that of the client's own body.
-    pub async fn forward(&self, request: Forward) -> Result<Response<Pieces>> {
+    pub async fn forward(&self, http: &Http, request: Forward) -> Result<Response<Pieces>> {
         let Forward { method, path_and_query, mut headers, body, timeout, retries } = request;
         if method == Method::CONNECT {
             return Err(Error::new(&words::BAD_REQUEST).because("CONNECT is not forwarded"));
@@ -206,7 +205,7 @@ impl Upstream {
             };
             tried.push(turn.server);
             let url = self.group.servers[turn.server].address.at(&target);
-            match self.attempt(turn, &method, &url, headers.clone(), &sending).await {
+            match self.attempt(http, turn, &method, &url, headers.clone(), &sending).await {
                 Ok((head, turn)) => return Ok(answer(head, turn, sending)),
                 Err(Failed { error, repeatable }) => {
                     let again = match repeatable {
@@ -227,6 +226,7 @@ impl Upstream {
     /// Asks one server, until its answer's head.
     async fn attempt(
         &self,
+        http: &Http,
         mut turn: Turn,
         method: &Method,
         url: &str,
@@ -234,7 +234,7 @@ impl Upstream {
         sending: &Sending,
     ) -> Result<(Response<Incoming>, Turn), Failed> {
         let begun = Instant::now();
-        let answered = self.http.stream(method.clone(), url, headers, sending.attempt());
+        let answered = http.stream(method.clone(), url, headers, sending.attempt());
         let outcome = tokio::select! {
             biased;
             outcome = answered => outcome,

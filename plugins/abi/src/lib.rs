@@ -424,10 +424,8 @@ pub struct menlou_host {
 
     /// Inside `configure` only. Makes an upstream for the calls of this action in this tenant, the gateway's until
     /// `release`. NULL where the options are no good, which is told as a fault.
-    pub upstream_new: unsafe extern "C" fn(
-        setup: *mut menlou_setup,
-        options: *const menlou_upstream_options,
-    ) -> *mut menlou_upstream,
+    pub upstream_new:
+        unsafe extern "C" fn(setup: *mut menlou_setup, options: *const menlou_upstream_options) -> *mut menlou_upstream,
     /// Answers the call from an upstream. Once it is ready, head and status are there and the call is answered: then
     /// `poll` returns `MENLOU_READY` without `reply`, and the gateway moves the bytes. No data.
     pub forward: unsafe extern "C" fn(call: *mut menlou_call, forward: *const menlou_forward) -> *mut menlou_op,

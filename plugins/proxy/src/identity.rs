@@ -8,8 +8,12 @@ const SIGNATURE: &str = "x-menlou-signature";
 
 /// The headers for a call of this target. Where a value is not known (no session, not logged in) it is empty, so that an
 /// upstream need not tell a missing header from an empty one.
-pub(crate) fn headers(call: &Call<ProxySettings>, target: &str) -> Result<Vec<(&'static str, String)>> {
-    let user = call.user_id().map(|id| id.to_string()).unwrap_or_default();
+pub(crate) async fn headers(call: &Call<ProxySettings>, target: &str) -> Result<Vec<(&'static str, String)>> {
+    let user = match (call.user_id(), call.openid()) {
+        (None, Some(openid)) => call.find_user(openid).await?.map(|user| user.id),
+        (known, _) => known,
+    };
+    let user = user.map(|id| id.to_string()).unwrap_or_default();
     let mut headers = vec![
         ("x-menlou-timestamp", (call.now_unix_ms() / 1000).to_string()),
         ("x-menlou-tenant", call.tenant().to_owned()),

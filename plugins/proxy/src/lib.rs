@@ -9,7 +9,7 @@ use settings::ProxySettings;
 async fn proxy(call: &Call<ProxySettings>, _: ()) -> Result<Answered> {
     let settings = call.settings();
     let target = target(call);
-    let identity = identity::headers(call, &target)?;
+    let identity = identity::headers(call, &target).await?;
     let headers: Vec<(&str, &str)> = identity.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let forward = Forward {
         upstream: &settings.upstream_handle,

@@ -153,7 +153,8 @@ impl ProxySettings {
 impl Settings for ProxySettings {
     fn check(&self, faults: &mut Faults) {
         if self.key.is_none() && self.login != Login::None {
-            let zh = "缺少 key：身份须签名，上游才能相信；用 openssl rand -hex 32 生成，写作 \"env:名称\" 或 \"file:路径\"";
+            let zh =
+                "缺少 key：身份须签名，上游才能相信；用 openssl rand -hex 32 生成，写作 \"env:名称\" 或 \"file:路径\"";
             let en = "The key is missing: an identity must be signed to be trusted. Make one by openssl rand -hex 32, and \
                       write \"env:NAME\" or \"file:PATH\".";
             faults.at("", zh, en);

@@ -137,8 +137,7 @@ impl Shared {
                 }
             };
             let body = String::from_utf8_lossy(&shown).into_owned();
-            let told =
-                json!({ "method": method, "target": target, "headers": headers, "bytes": bytes, "body": body });
+            let told = json!({ "method": method, "target": target, "headers": headers, "bytes": bytes, "body": body });
             lock(&self.seen).push(told.clone());
             self.answer(&mut out, &method, &target, &told)?;
         }

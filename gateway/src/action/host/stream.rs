@@ -12,7 +12,10 @@ use crate::{
     upstream::{Forward, Health, Labels, Options, end_to_end},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header::{AUTHORIZATION, CONNECTION}};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, CONNECTION},
+};
 use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use menlou_abi::*;
 use std::{ptr, slice, time::Duration};
@@ -64,10 +67,8 @@ unsafe fn read_options(raw: &menlou_upstream_options, labels: Labels) -> Option<
                 interval: Duration::from_millis(raw.health_interval_ms.into()),
             }),
         };
-        let pointers = Pointers {
-            servers: text(raw.servers_pointer)?.to_owned(),
-            health: text(raw.health_pointer)?.to_owned(),
-        };
+        let pointers =
+            Pointers { servers: text(raw.servers_pointer)?.to_owned(), health: text(raw.health_pointer)?.to_owned() };
         Some((pointers, options))
     }
 }

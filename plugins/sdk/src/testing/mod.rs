@@ -302,14 +302,8 @@ impl Run {
             MENLOU_ACCESS_USER => user.is_some(),
             _ => true,
         };
-        let call = TestCall::new(
-            host.world.clone(),
-            ready.action,
-            action,
-            (host.caller.as_deref(), user),
-            params,
-            &host.sent,
-        );
+        let call =
+            TestCall::new(host.world.clone(), ready.action, action, (host.caller.as_deref(), user), params, &host.sent);
         let (mut state, mut refused) = (ptr::null_mut(), None);
         if !served {
             refused = Some(Reply { error: Some("login_required".into()), msg: None, data: json!({}), file: None });

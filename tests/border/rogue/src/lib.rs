@@ -6,6 +6,7 @@ mod misuse;
 mod panics;
 mod services;
 mod settings;
+mod streams;
 mod wakers;
 
 use menlou_plugin::prelude::*;
@@ -51,6 +52,8 @@ menlou_plugin::plugin! {
         Action::new("ask_platform", services::ask_platform),
         Action::new("use_session_key", services::use_session_key),
         Action::new("by_setting", services::whoever).access(Access::BySetting),
+        Action::new("give_back", streams::give_back).raw_body(),
+        Action::new("begin", streams::begin),
         Action::new("set", settings::set),
         Action::new("released", settings::released),
     ],

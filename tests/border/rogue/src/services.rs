@@ -35,6 +35,7 @@ pub async fn ask_platform(call: &Call, params: Params) -> Result<menlou_plugin::
     Ok(match call.platform(&method, &path, &fields).await? {
         Answer::Data(data) => Answer::Data(Data { text: serde_json::Value::from(data).to_string(), n: 1 }),
         Answer::File { content_type, body } => Answer::File { content_type, body },
+        Answer::Given(answered) => return Err(Error::internal(format!("{answered:?}"))),
     })
 }
 
