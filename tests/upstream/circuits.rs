@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{sync::Notify, time::sleep};
 
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
 
 /// A server that is as well as `well` says, and the options of a circuit that opens after three failures.
@@ -90,7 +90,7 @@ async fn what_cannot_be_reached_or_does_not_answer_opens_it_and_the_others_serve
     let upstream = upstream(Options { break_after: 3, ..options(&servers) });
     let mut failed = 0;
     for _ in 0..60 {
-        let answer = upstream.forward(Forward { timeout: Duration::from_millis(100), ..get() }).await;
+        let answer = upstream.forward(Forward { timeout: Duration::from_millis(500), ..get() }).await;
         let whole = match answer {
             Ok(answer) => text(answer).await,
             Err(error) => Err(error),
