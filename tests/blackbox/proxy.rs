@@ -12,6 +12,7 @@ use sha2::Sha256;
 use std::{
     fs,
     io::{Read, Write},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -299,4 +300,45 @@ fn settings_that_can_not_be_right_are_told_with_their_line() {
     let told = scene.gateway.command(&["validate", "--offline"]);
     let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
     assert!(text.contains("shop.toml:8:"), "{text}");
+}
+
+#[test]
+fn the_checks_of_the_signature_on_its_page_hold_in_node_and_in_python() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    let authorized = scene.authorize("ann");
+    let token = authorized.token().expect("a session");
+    send(&scene, &Request::new("GET", path("orders", "/17?full=1")).bearer(token));
+    let told = upstream.seen().remove(0).to_string();
+    let page = include_str!("../../plugins/proxy/README.md");
+    let block = |language: &str| {
+        let start = page.split_once(&format!("```{language}\n")).expect("the block").1;
+        start.split_once("```").expect("its end").0
+    };
+    let ask = [
+        (
+            "node",
+            "-e",
+            format!(
+                "{}\nconst t = {told};\nconst r = {{ method: t.method, url: t.target, headers: t.headers }};\n\
+             console.log(caller(r, '{KEY}').openid, caller(r, '{KEY}x'), caller({{ ...r, url: '/' }}, '{KEY}'));",
+                block("js")
+            ),
+        ),
+        (
+            "python3",
+            "-c",
+            format!(
+                "{}\nimport json\nt = json.loads('''{told}''')\na = (t['method'], t['target'], t['headers'])\n\
+             print(caller(*a, '{KEY}')[0], caller(*a, '{KEY}x'), caller('GET', '/', t['headers'], '{KEY}'))",
+                block("python")
+            ),
+        ),
+    ];
+    for (program, flag, script) in ask {
+        let ran = Command::new(program).args([flag, &script]).output().expect("installed by tests/tools.sh");
+        let printed = String::from_utf8_lossy(&ran.stdout).to_lowercase().replace("none", "null");
+        let wanted = format!("{} null null\n", scene.sim.openid("ann").to_lowercase());
+        assert_eq!(printed, wanted, "{program}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
 }

@@ -1,10 +1,9 @@
 //! Servers that keep failing are left alone, and tried again.
 
-use crate::{OK, get, options, piecewise, post, server::Server, server::nobody, text, until, upstream};
+use crate::{OK, Upstream, get, options, piecewise, post, server::Server, server::nobody, text, until, upstream};
 use menlou::{
     error::{Error, words},
-    platform::http::Http,
-    upstream::{Forward, Options, Upstream},
+    upstream::{Forward, Options},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::{
@@ -178,8 +177,7 @@ async fn what_happens_is_counted_under_names_from_the_configuration() {
     let (server, well, options) = scene().await;
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
-    let http = Http::new().unwrap();
-    let upstream = metrics::with_local_recorder(&recorder, || Upstream::new(options, http)).unwrap();
+    let upstream = metrics::with_local_recorder(&recorder, || upstream(options));
     let value = |name: &str, outcome: &str| {
         let labels = format!("{{tenant=\"acme\",action=\"orders\",server=\"{}\"{outcome}}} ", server.url);
         let start = format!("{name}{labels}");

@@ -1,9 +1,9 @@
 //! Health checks: who is taken out, who is taken in, and when they end.
 
-use crate::{OK, get, options, server::Server, text, until, upstream};
+use crate::{OK, Upstream, get, options, server::Server, text, until, upstream};
 use menlou::{
     error::words,
-    upstream::{Health, MIN_INTERVAL, Options, Upstream},
+    upstream::{Health, MIN_INTERVAL, Options},
 };
 use std::{
     sync::{

@@ -20,7 +20,7 @@ use menlou::{
     call::Pieces,
     error::Error,
     platform::http::Http,
-    upstream::{Forward, Labels, Options, Upstream},
+    upstream::{Forward, Labels, Options},
 };
 use std::{future::Future, time::Duration};
 use tokio::{
@@ -42,8 +42,25 @@ fn options(servers: &[&str]) -> Options {
     }
 }
 
+/// An upstream, with the client that it is asked by.
+struct Upstream {
+    upstream: menlou::upstream::Upstream,
+    http: Http,
+}
+
+impl Upstream {
+    fn start(&self) {
+        self.upstream.start(&self.http);
+    }
+
+    async fn forward(&self, request: Forward) -> Result<Response<Pieces>, Error> {
+        self.upstream.forward(&self.http, request).await
+    }
+}
+
 fn upstream(options: Options) -> Upstream {
-    Upstream::new(options, Http::new().expect("a client")).expect("options without fault")
+    let upstream = menlou::upstream::Upstream::new(options).expect("options without fault");
+    Upstream { upstream, http: Http::new().expect("a client") }
 }
 
 fn at(servers: &[&str]) -> Upstream {

@@ -99,7 +99,7 @@ pub enum Place {
 pub struct Forward {
     /// Any but `CONNECT`.
     pub method: Method,
-    /// What follows the server's base URL; it starts with `/`.
+    /// What follows the server's base URL: it starts with `/`, or has no path.
     pub path_and_query: String,
     /// What is to go. Framing, `Host`, `Expect` and what is for one connection only are taken out here; call
     /// [`end_to_end`] on a client's headers before others are put among them.
