@@ -73,6 +73,14 @@ async fn three_failures_in_a_row_open_it_and_a_good_trial_closes_it() {
 }
 
 #[tokio::test]
+async fn who_is_refused_is_told_when_a_server_will_be_tried_again() {
+    let (_server, _, options) = scene().await;
+    let upstream = upstream(Options { break_for: Duration::from_millis(59_900), break_after: 1, ..options });
+    assert_eq!(status(&upstream).await.unwrap(), 503);
+    assert_eq!(status(&upstream).await.unwrap_err().wait(), Some(Duration::from_secs(60)));
+}
+
+#[tokio::test]
 async fn what_cannot_be_reached_or_does_not_answer_opens_it_and_the_others_serve() {
     let silent = Server::start(|mut talk| async move {
         while !talk.more().await.is_empty() {}

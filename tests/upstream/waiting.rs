@@ -80,6 +80,25 @@ async fn a_pause_in_the_answer_breaks_it_off() {
 }
 
 #[tokio::test]
+async fn an_answer_that_waits_for_a_client_that_sends_slowly_is_not_paused() {
+    let server = Server::start(|mut talk| async move {
+        talk.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none").await;
+        talk.body().await;
+        talk.say("two").await;
+        Some(talk)
+    })
+    .await;
+    let (sender, body) = piecewise();
+    let answer = at(&[&server.url]).forward(Forward { timeout: SHORT, ..post(body) }).await.unwrap();
+    let slow = async move {
+        sleep(SHORT * 5 / 2).await;
+        sender.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(text(answer), slow);
+    assert_eq!(answer.unwrap(), "onetwo");
+}
+
+#[tokio::test]
 async fn a_client_that_takes_the_answer_slowly_breaks_nothing_off() {
     let server = Server::start(|mut talk| async move {
         talk.say("HTTP/1.1 200 OK\r\nContent-Length: 16777216\r\n\r\n").await;

@@ -69,7 +69,7 @@ impl Group {
     /// A place at the server with the fewest calls in flight: one that was not `tried`, if there is one.
     ///
     /// # Errors
-    /// How long to wait, where none may be asked.
+    /// How long to wait, in whole seconds, where none may be asked.
     pub fn enter(self: &Arc<Self>, tried: &[usize]) -> Result<Turn, Duration> {
         let now = Instant::now();
         let mut board = self.board();
@@ -88,7 +88,9 @@ impl Group {
                 let unhealthy = if s.is_healthy() { Duration::ZERO } else { self.checked_every };
                 s.circuit.wait(now).max(unhealthy).max(SOON)
             };
-            return Err(board.standings.iter().map(wait).min().unwrap_or(SOON));
+            let wait = board.standings.iter().map(wait).min().unwrap_or(SOON);
+            // `Retry-After` has whole seconds: who came a moment too early would be refused again.
+            return Err(Duration::from_secs(wait.as_secs_f64().ceil() as u64));
         };
         let standing = &mut board.standings[server];
         standing.in_flight += 1;

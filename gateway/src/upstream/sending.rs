@@ -152,3 +152,31 @@ impl Body for Outgoing {
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt, Full};
+
+    fn sending() -> Sending {
+        Sending::new(Full::from("hello").map_err(|never| match never {}).boxed_unsync(), Duration::from_secs(1))
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_was_given_up_gets_nothing_of_what_the_next_one_sends() {
+        let sending = sending();
+        let (given_up, latest) = (sending.attempt(), sending.attempt());
+        assert!(given_up.collect().await.is_err());
+        assert!(!sending.begun());
+        assert_eq!(latest.collect().await.unwrap().to_bytes(), "hello");
+        assert!(sending.begun());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_once_the_call_is_over() {
+        let sending = sending();
+        let attempt = sending.attempt();
+        drop(sending);
+        assert!(attempt.collect().await.is_err());
+    }
+}
