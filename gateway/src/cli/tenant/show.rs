@@ -1,0 +1,147 @@
+//! `menlou tenant show`: a tenant's settings as they hold, and the faults of its file.
+
+use super::{Done, Failure, Office, named, refused};
+use crate::{
+    cli::show as show_faults,
+    config::{
+        edit::toml_value,
+        load::Document,
+        schema::escape,
+        secret::{SecretRef, process_env},
+    },
+    tenant::{View, view},
+    text::{Language, Text},
+};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
+    let name = named(name)?;
+    let files = office.files();
+    let stored = files.read(&name).map_err(|r| refused(&name, r))?;
+    let faults = stored.checked.map_or_else(|faults| faults, |blueprint| blueprint.faults);
+    // Where it can't be parsed, the faults say why.
+    let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
+    let view = doc.as_ref().map(|doc| (view(doc, office.library), sources(doc, office)));
+    if !office.json {
+        println!("# {}", files.path(&name).display());
+        if let Some((view, sources)) = &view {
+            print!("{}", page(view, sources));
+        }
+        show_faults(&faults);
+    }
+    let (settings, defaults, secrets) = match &view {
+        Some((view, sources)) => {
+            let secrets: Map<String, Value> = sources.iter().map(|(at, s)| (at.clone(), s.json())).collect();
+            (view.settings.clone(), json!(view.defaults), Value::Object(secrets))
+        }
+        None => (Value::Null, json!([]), json!({})),
+    };
+    let ok = faults.is_empty();
+    let json = json!({
+        "tenant": name.as_str(),
+        "file": files.path(&name),
+        "revision": stored.revision.to_string(),
+        "settings": settings,
+        "defaults": defaults,
+        "secrets": secrets,
+        "faults": faults,
+    });
+    Ok(Done { json, ok })
+}
+
+/// Where a secret comes from.
+struct Source {
+    kind: &'static str,
+    /// Why it can't be had.
+    fault: Option<Text>,
+}
+
+impl Source {
+    fn json(&self) -> Value {
+        json!({ "from": self.kind, "resolved": self.fault.is_none() })
+    }
+
+    fn text(&self) -> Text {
+        let kind = match self.kind {
+            "env" => Text::fixed("来自环境变量", "from the environment"),
+            "file" => Text::fixed("来自文件", "from a file"),
+            "sealed" => Text::fixed("已封存", "sealed"),
+            _ => Text::fixed("直接写在此文件中", "stands in this file"),
+        };
+        match &self.fault {
+            Some(fault) => Text::new(format!("{}：{}", kind.zh, fault.zh), format!("{}: {}", kind.en, fault.en)),
+            None => kind,
+        }
+    }
+}
+
+fn sources(doc: &Document, office: &Office<'_>) -> BTreeMap<String, Source> {
+    let found = crate::tenant::secrets(doc, office.library);
+    let source = |pointer: String| {
+        let written = doc.value(&pointer)?.as_str()?;
+        let kind = ["env", "file", "sealed"].into_iter().find(|kind| written.starts_with(&format!("{kind}:")));
+        let resolved = SecretRef::parse(written).and_then(|s| s.resolve(doc.folder(), &process_env));
+        Some((pointer, Source { kind: kind.unwrap_or("literal"), fault: resolved.err() }))
+    };
+    found.into_iter().filter_map(source).collect()
+}
+
+/// The settings as TOML, with a remark where a default or a secret stands.
+fn page(view: &View, sources: &BTreeMap<String, Source>) -> String {
+    let mut page = Page { text: String::new(), view, sources, language: Language::of_operator() };
+    if let Value::Object(settings) = &view.settings {
+        page.table(settings, &[], false);
+    }
+    page.text.push('\n');
+    page.text
+}
+
+struct Page<'a> {
+    text: String,
+    view: &'a View,
+    sources: &'a BTreeMap<String, Source>,
+    language: Language,
+}
+
+impl Page<'_> {
+    fn table(&mut self, table: &Map<String, Value>, path: &[&str], default: bool) {
+        let (mut tables, values): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| value.is_object());
+        // As people write it: the actions last.
+        tables.sort_by_key(|(name, _)| ["wechat", "session"].iter().position(|known| known == name).unwrap_or(2));
+        if !path.is_empty() && (!values.is_empty() || tables.is_empty()) {
+            let key = path.iter().map(|part| key(part)).collect::<Vec<_>>().join(".");
+            self.text.push_str(&format!("\n[{key}]\n"));
+        }
+        for (name, value) in values {
+            let at = pointer(path, name);
+            // What is no TOML can't come out of a TOML file.
+            let written = toml_value(value).map(|v| v.to_string()).unwrap_or_default();
+            let remark = match self.sources.get(&at) {
+                Some(source) => source.text(),
+                None if default || self.view.defaults.contains(&at) => Text::fixed("缺省值", "the default"),
+                None => Text::fixed("", ""),
+            };
+            let remark = match remark.get(self.language) {
+                "" => String::new(),
+                remark => format!("  # {remark}"),
+            };
+            self.text.push_str(&format!("{} = {}{remark}\n", key(name), written.trim()));
+        }
+        for (name, value) in tables {
+            let at = pointer(path, name);
+            let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
+            if let Value::Object(below) = value {
+                self.table(below, &path, default || self.view.defaults.contains(&at));
+            }
+        }
+    }
+}
+
+fn pointer(path: &[&str], name: &str) -> String {
+    path.iter().chain([&name]).map(|part| format!("/{}", escape(part))).collect()
+}
+
+fn key(name: &str) -> String {
+    toml_edit::Key::new(name).display_repr().into_owned()
+}
