@@ -55,7 +55,7 @@ pub fn file(facts: &Facts<'_>) -> String {
         "\n[session]\n\
          # 登录会话的有效期：1m 至 30d。\n\
          # How long people stay logged in: 1m to 30d.\n\
-         #ttl = \"7d\"\n\n\
+         ttl = \"7d\"\n\n\
          # 每个 [actions.名称] 表开启一个 a=名称。\n\
          # Each table [actions.NAME] switches on a=NAME.\n",
     );

@@ -181,7 +181,7 @@ pub enum Unreached {
     Silent,
     /// The connection can't be encrypted.
     Tls,
-    /// Connected, but no answer in time.
+    /// Connected, but no answer in time, or a broken one.
     Slow,
     /// Somebody else answers.
     Foreign,
@@ -229,7 +229,7 @@ impl Unreached {
                 ),
             ),
             Self::Slow => (
-                Text::fixed("已连接，但平台没有在限时内回答", "connected, but no answer in time"),
+                Text::fixed("已连接，但没有收到完整的回答", "connected, but no complete answer came"),
                 Text::fixed(
                     "稍后再试；若持续，检查网络质量与中间代理。",
                     "Try again; if it lasts, look at the network and what is in between.",
