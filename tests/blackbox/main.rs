@@ -25,7 +25,7 @@ mod secrecy;
 mod stopping;
 mod swaps;
 mod tenant_commands;
-mod tenant_files;
+mod tenant_edits;
 mod tenant_verify;
 mod tenants;
 

@@ -209,7 +209,7 @@ fn scripts_get_json_and_are_asked_nothing() {
     exits(&output, 0);
     let shown = json(&output);
     assert_eq!(shown["settings"]["session"]["ttl"], "1d");
-    assert_eq!(shown["secrets"]["/wechat/secret"]["from"], "literal");
+    assert_eq!(shown["secrets"]["/wechat/secret"], "literal");
     assert_eq!(shown["revision"], made["revision"]);
 
     for (arguments, code, word) in [

@@ -1,10 +1,10 @@
 //! `menlou tenant list`
 
-use super::{Done, Failure, Office};
+use super::{Done, Failure, Office, refused};
 use crate::{
     cli::{say, show},
     config::{fault::Fault, load::Document},
-    tenant::check,
+    tenant::Refused,
     text::{Language, Text},
 };
 use serde_json::{Value, json};
@@ -19,18 +19,17 @@ struct Row {
 
 pub fn run(office: &Office<'_>) -> Result<Done, Failure> {
     let (names, misnamed) = office.files().names().map_err(|fault| Failure::new("unreadable", fault.text))?;
+    let files = office.files();
     let rows: Vec<Row> = names
         .iter()
         .map(|name| {
-            let (doc, faults) = match Document::read(&office.files().path(name)) {
-                Ok(doc) => {
-                    let faults = match check(name, &doc, office.library) {
-                        Ok(blueprint) => blueprint.faults,
-                        Err(faults) => faults,
-                    };
-                    (Some(doc), faults)
+            let (doc, faults) = match files.read(name) {
+                Ok(stored) => {
+                    let faults = stored.checked.map_or_else(|faults| faults, |blueprint| blueprint.faults);
+                    (Document::parse(files.path(name), stored.text.as_bytes()).ok(), faults)
                 }
-                Err(faults) => (None, faults),
+                Err(Refused::Faulty(faults)) => (None, faults),
+                Err(why) => (None, vec![Fault::in_file(files.path(name), refused(name, why).text)]),
             };
             let text = |pointer: &str| {
                 let value = doc.as_ref().and_then(|doc| doc.value(pointer)?.as_str());

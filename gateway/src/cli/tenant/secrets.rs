@@ -44,7 +44,7 @@ pub fn none_of(changes: &[Change], text: &str, office: &Office<'_>) -> Result<()
     let literal = |pointer: &String| {
         let written = doc.value(pointer).and_then(serde_json::Value::as_str);
         written.is_some_and(|w| {
-            !matches!(SecretRef::parse(w), Ok(SecretRef::Env(_) | SecretRef::File(_))) && !w.starts_with("sealed:")
+            !w.starts_with("sealed:") && matches!(SecretRef::parse(w), Ok(SecretRef::Literal(_)) | Err(_))
         })
     };
     let found = secrets(&doc, office.library);

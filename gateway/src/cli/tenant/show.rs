@@ -9,7 +9,7 @@ use crate::{
         schema::escape,
         secret::{SecretRef, process_env},
     },
-    tenant::{View, view},
+    tenant::{View, secrets, view},
     text::{Language, Text},
 };
 use serde_json::{Map, Value, json};
@@ -31,10 +31,7 @@ pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
         show_faults(&faults);
     }
     let (settings, defaults, secrets) = match &view {
-        Some((view, sources)) => {
-            let secrets: Map<String, Value> = sources.iter().map(|(at, s)| (at.clone(), s.json())).collect();
-            (view.settings.clone(), json!(view.defaults), Value::Object(secrets))
-        }
+        Some((view, sources)) => (view.settings.clone(), json!(view.defaults), json!(sources)),
         None => (Value::Null, json!([]), json!({})),
     };
     let ok = faults.is_empty();
@@ -50,45 +47,27 @@ pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
     Ok(Done { json, ok })
 }
 
-/// Where a secret comes from.
-struct Source {
-    kind: &'static str,
-    /// Why it can't be had.
-    fault: Option<Text>,
-}
-
-impl Source {
-    fn json(&self) -> Value {
-        json!({ "from": self.kind, "resolved": self.fault.is_none() })
-    }
-
-    fn text(&self) -> Text {
-        let kind = match self.kind {
-            "env" => Text::fixed("来自环境变量", "from the environment"),
-            "file" => Text::fixed("来自文件", "from a file"),
-            "sealed" => Text::fixed("已封存", "sealed"),
-            _ => Text::fixed("直接写在此文件中", "stands in this file"),
-        };
-        match &self.fault {
-            Some(fault) => Text::new(format!("{}：{}", kind.zh, fault.zh), format!("{}: {}", kind.en, fault.en)),
-            None => kind,
-        }
-    }
-}
-
-fn sources(doc: &Document, office: &Office<'_>) -> BTreeMap<String, Source> {
-    let found = crate::tenant::secrets(doc, office.library);
+/// Where each secret comes from. Whether it can be had is told by the faults.
+fn sources(doc: &Document, office: &Office<'_>) -> BTreeMap<String, &'static str> {
     let source = |pointer: String| {
         let written = doc.value(&pointer)?.as_str()?;
         let kind = ["env", "file", "sealed"].into_iter().find(|kind| written.starts_with(&format!("{kind}:")));
-        let resolved = SecretRef::parse(written).and_then(|s| s.resolve(doc.folder(), &process_env));
-        Some((pointer, Source { kind: kind.unwrap_or("literal"), fault: resolved.err() }))
+        Some((pointer, kind.unwrap_or("literal")))
     };
-    found.into_iter().filter_map(source).collect()
+    secrets(doc, office.library).into_iter().filter_map(source).collect()
+}
+
+fn origin(kind: &str) -> Text {
+    match kind {
+        "env" => Text::fixed("来自环境变量", "from the environment"),
+        "file" => Text::fixed("来自文件", "from a file"),
+        "sealed" => Text::fixed("已密封", "sealed"),
+        _ => Text::fixed("直接写在此文件中", "stands in this file"),
+    }
 }
 
 /// The settings as TOML, with a remark where a default or a secret stands.
-fn page(view: &View, sources: &BTreeMap<String, Source>) -> String {
+fn page(view: &View, sources: &BTreeMap<String, &'static str>) -> String {
     let mut page = Page { text: String::new(), view, sources, language: Language::of_operator() };
     if let Value::Object(settings) = &view.settings {
         page.table(settings, &[], false);
@@ -100,7 +79,7 @@ fn page(view: &View, sources: &BTreeMap<String, Source>) -> String {
 struct Page<'a> {
     text: String,
     view: &'a View,
-    sources: &'a BTreeMap<String, Source>,
+    sources: &'a BTreeMap<String, &'static str>,
     language: Language,
 }
 
@@ -118,7 +97,7 @@ impl Page<'_> {
             // What is no TOML can't come out of a TOML file.
             let written = toml_value(value).map(|v| v.to_string()).unwrap_or_default();
             let remark = match self.sources.get(&at) {
-                Some(source) => source.text(),
+                Some(kind) => origin(kind),
                 None if default || self.view.defaults.contains(&at) => Text::fixed("缺省值", "the default"),
                 None => Text::fixed("", ""),
             };
