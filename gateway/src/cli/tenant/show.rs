@@ -3,12 +3,7 @@
 use super::{Done, Failure, Office, named, refused};
 use crate::{
     cli::show as show_faults,
-    config::{
-        edit::toml_value,
-        load::Document,
-        schema::escape,
-        secret::{SecretRef, process_env},
-    },
+    config::{edit::toml_value, load::Document, schema::escape},
     tenant::{View, secrets, view},
     text::{Language, Text},
 };

@@ -140,7 +140,7 @@ errcodes! {
         ["重新调用 wx.login；若频繁出现，检查是否重复提交，或有别的服务在用同一 code。", "Call wx.login again; if it happens often, look for double submits or another service that uses the same codes."];
     40164 TENANT_MISCONFIGURED TenantAdmin at ADDRESSES
         ["网关的出口 IP 不在小程序的 IP 白名单中", "The gateway's outgoing address is not in the mini-program's IP list"]
-        ["在小程序后台的 IP 白名单中加入网关的出口 IP，每行一个（menlou tenant verify 与网关日志会说明微信看到的 IP），约十分钟后生效。", "Add the gateway's outgoing address to the IP list in the console, one a line (menlou tenant verify and the gateway's log tell which one WeChat saw); it holds after some ten minutes."];
+        ["在小程序后台的 IP 白名单中加入网关的出口 IP，每行一个（menlou tenant verify 与网关日志会说明微信看到的 IP）。", "Add the gateway's outgoing address to the IP list in the console, one a line (menlou tenant verify and the gateway's log tell which one WeChat saw)."];
     40169 PLATFORM_ERROR ActionAuthor
         ["scene 过长，或数据不是 JSON", "The scene is too long, or the data is not JSON"]
         ["scene 最长 32 个字符；请求体须为 JSON。", "A scene has at most 32 characters; the body must be JSON."];
