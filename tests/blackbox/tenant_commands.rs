@@ -140,6 +140,7 @@ fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
         ),
         (home.command(&["tenant", "new", "acme", "--appid", "gh_1", "--secret-stdin"], secret), 1, "16 hex digits"),
         (home.command(&new("acme", &sim), b"\n"), 2, "the secret is empty"),
+        (home.command(&new("acme", &sim), &[b'x'; 5000]), 2, "more than 4096 bytes"),
         (with(&["--actions", "openid,lgoin"]), 2, "did you mean login?"),
         (with(&["--set", "actions.login.delegate_secret=demo-secret-2"]), 2, "can't be an argument"),
         (with(&["--set", "session.ttl=5s"]), 1, "from 1m to 30d"),

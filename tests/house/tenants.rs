@@ -64,7 +64,7 @@ fn failures(language: Language) -> String {
     );
     let mut table = format!("{}\n|---|---|---|---|---|\n", head.get(language));
     for errcode in errcodes::ALL.iter().filter(|e| e.who == Who::TenantAdmin) {
-        let explanation = errcodes::explain(errcode.code).expect("what is listed is explained");
+        let explanation = errcodes::explain(errcode.code).unwrap();
         row(&errcode.code.to_string(), &explanation, language, &mut table);
     }
     for unreached in Unreached::ALL {

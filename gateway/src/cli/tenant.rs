@@ -22,7 +22,10 @@ use crate::{
     text::Text,
 };
 use serde_json::{Value, json};
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// What `tenant` takes.
 #[derive(clap::Args)]
@@ -148,7 +151,12 @@ fn print(mut object: Value, ok: bool) {
     if let Value::Object(fields) = &mut object {
         fields.insert("ok".into(), ok.into());
     }
-    println!("{object:#}");
+    out(&format!("{object:#}\n"));
+}
+
+/// To standard output; whoever reads may stop reading.
+fn out(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn named(name: &str) -> Result<TenantName, Failure> {
@@ -160,8 +168,8 @@ fn refused(name: &TenantName, refused: Refused) -> Failure {
     let (word, zh, en) = match refused {
         Refused::Faulty(faults) => {
             let text = Text::new(
-                format!("租户 {name} 有误，未保存"),
-                format!("the tenant {name} is faulty; nothing was saved"),
+                format!("租户 {name} 的文件有误，未作改动"),
+                format!("the file of the tenant {name} is faulty; nothing was changed"),
             );
             return Failure { word: "faulty", text, faults };
         }

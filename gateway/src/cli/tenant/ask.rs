@@ -53,9 +53,15 @@ pub fn secret(question: &Text) -> Result<SecretString, Failure> {
         })?
     } else {
         let mut line = String::new();
-        io::stdin().lock().take(LONGEST).read_line(&mut line).map_err(unreadable)?;
+        io::stdin().lock().take(LONGEST + 1).read_line(&mut line).map_err(unreadable)?;
         line
     };
+    if written.len() as u64 > LONGEST {
+        return Err(Failure::usage(Text::new(
+            format!("密钥超过 {LONGEST} 字节"),
+            format!("the secret has more than {LONGEST} bytes"),
+        )));
+    }
     Ok(SecretString::from(written.trim()))
 }
 

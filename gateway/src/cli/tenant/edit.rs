@@ -107,6 +107,9 @@ fn in_editor(office: &Office<'_>, name: &TenantName, stored: &Stored) -> Result<
         .map_err(cannot)?;
     let draft = folder.path().join(format!("{name}.toml"));
     fs::write(&draft, &stored.text).map_err(cannot)?;
+    if let Err(faults) = &stored.checked {
+        show(faults);
+    }
     loop {
         open(&draft)?;
         let bytes = fs::read(&draft).map_err(cannot)?;

@@ -1,6 +1,6 @@
 //! `menlou tenant list`
 
-use super::{Done, Failure, Office, refused};
+use super::{Done, Failure, Office, out, refused};
 use crate::{
     cli::{say, show},
     config::{fault::Fault, load::Document},
@@ -88,7 +88,7 @@ fn table(office: &Office<'_>, rows: &[Row]) {
     let widths: [usize; 5] = std::array::from_fn(width);
     for line in &lines {
         let padded = line.iter().zip(widths).map(|(cell, width)| cell.clone() + &" ".repeat(width - columns(cell)));
-        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+        out(&format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end()));
     }
 }
 

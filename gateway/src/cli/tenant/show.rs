@@ -1,6 +1,6 @@
 //! `menlou tenant show`: a tenant's settings as they hold, and the faults of its file.
 
-use super::{Done, Failure, Office, named, refused};
+use super::{Done, Failure, Office, named, out, refused};
 use crate::{
     cli::show as show_faults,
     config::{edit::toml_value, load::Document, schema::escape},
@@ -19,10 +19,8 @@ pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
     let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
     let view = doc.as_ref().map(|doc| (view(doc, office.library), sources(doc, office)));
     if !office.json {
-        println!("# {}", files.path(&name).display());
-        if let Some((view, sources)) = &view {
-            print!("{}", page(view, sources));
-        }
+        let page = view.as_ref().map(|(view, sources)| page(view, sources)).unwrap_or_default();
+        out(&format!("# {}\n{page}", files.path(&name).display()));
         show_faults(&faults);
     }
     let (settings, defaults, secrets) = match &view {
