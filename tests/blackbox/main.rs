@@ -26,6 +26,9 @@ mod secrecy;
 mod stopping;
 mod streams;
 mod swaps;
+mod tenant_commands;
+mod tenant_edits;
+mod tenant_verify;
 mod tenants;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.

@@ -8,9 +8,11 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod upstream;
+pub mod terminal;
 
 pub use client::{Client, Envelope};
 pub use gateway::{Gateway, Home, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use upstream::Upstream;
+pub use terminal::Terminal;
