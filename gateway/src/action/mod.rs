@@ -1,5 +1,6 @@
 //! Actions: plugins loaded from a folder, and one tenant's use of them.
 
+mod conduct;
 mod descriptor;
 mod elf;
 mod flight;
@@ -14,6 +15,7 @@ mod raw;
 mod refusal;
 mod run;
 mod services;
+mod weight;
 
 pub use descriptor::Descriptor;
 pub use library::{Change, Library, Refused};
