@@ -63,7 +63,7 @@ async fn an_operation_that_is_never_given_back_ends_with_its_call() {
         assert!(goes_away(&listener).await, "{}: it is held after the call", action.descriptor().name);
     }
     for (plugin, action) in [("rude", "rude"), ("rogue", "leak")] {
-        let told = lapses(action, "gave no op_drop");
+        let told = lapses(action, "had no op_drop");
         let [line] = told.as_slice() else { panic!("told once, though it happened twice: {told:?}") };
         for part in ["WARN", &format!("plugin=\"{plugin}\""), "tenant=\"acme\"", "a-request", "operations=1"] {
             assert!(line.contains(part), "{part}: {line}");

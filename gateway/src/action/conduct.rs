@@ -57,7 +57,7 @@ impl Conduct {
                 request_id = id,
                 operations,
                 times,
-                "the plugin gave no op_drop to operations of a call that has ended: they were given up"
+                "operations of a call that has ended had no op_drop: they were given up"
             );
         }
     }
