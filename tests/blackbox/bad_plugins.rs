@@ -192,6 +192,20 @@ fn a_plugin_that_keeps_its_thread_is_named_with_how_long_it_took() {
 }
 
 #[test]
+fn a_plugin_that_does_not_return_is_named_while_it_does_not() {
+    let (gateway, client) = scene(|setup| setup);
+    thread::scope(|scope| {
+        let stuck = scope.spawn(|| client.call("rude", &[("how", "block"), ("n", "9000")]));
+        let told = ["ERROR", "keeps a thread", "plugin=\"rude\"", "action=\"rude\""];
+        eventually("it is told", || (lines(&gateway, &told).len() == 1).then_some(()));
+        assert!(!stuck.is_finished(), "the call goes on");
+        stuck.join().unwrap().ok();
+    });
+    let counted = "menlou_plugin_lapses_total{plugin=\"rude\",action=\"rude\",kind=\"stuck\"} 1";
+    assert!(metrics(&gateway).contains(counted), "{}", metrics(&gateway));
+}
+
+#[test]
 fn an_operation_that_a_plugin_leaves_behind_holds_no_connection() {
     let (gateway, client) = scene(|setup| setup.setting("server.call_timeout", "\"2s\""));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -170,4 +170,7 @@ async fn lines_that_nobody_keeps_and_lines_beyond_the_limit_are_not_written() {
         let told = logged::lines("floods the log");
         assert!(told.iter().any(|l| l.contains(plugin) && l.contains("lost=")), "{told:?}");
     }
+    rude(&house, "long", 5000).await;
+    let long = logged::lines("a long line of the rude plugin");
+    assert!(long.len() == 1 && (8_000..9_000).contains(&long[0].len()), "{} lines", long.len());
 }

@@ -31,7 +31,7 @@ pub struct Descriptor {
     /// What its table in a tenant file must be like.
     pub settings: Schema,
     /// What it does that it should not, in all tenants.
-    pub(crate) conduct: Conduct,
+    pub(crate) conduct: &'static Conduct,
     pub(super) raw: &'static menlou_action,
     pub(super) entry: Entry,
 }
@@ -51,11 +51,11 @@ pub(super) struct Entry {
 }
 
 impl Descriptor {
-    /// Reads the description of an action.
+    /// Reads the description of an action of this plugin.
     ///
     /// # Safety
     /// `raw` and all that it points to live, unchanged, as long as the process.
-    pub unsafe fn read(raw: &'static menlou_action) -> Result<Self, Refusal> {
+    pub unsafe fn read(plugin: &str, raw: &'static menlou_action) -> Result<Self, Refusal> {
         // SAFETY: the caller's promise, here and below.
         let name = unsafe { text(raw.name, "action name") }?;
         let wrong = |what: &str| Refusal::BadDescriptor(format!("action {name:?}: {what}"));
@@ -113,7 +113,7 @@ impl Descriptor {
             params: ParamsSchema::compile(params).map_err(|e| wrong(&format!("params_schema: {e}")))?,
             data,
             settings: Schema::compile(&settings).map_err(|e| wrong(&format!("settings_schema: {e}")))?,
-            conduct: Conduct::default(),
+            conduct: Conduct::new(plugin, &name),
             raw,
             entry: Entry { start, poll, drop },
             name,

@@ -1,6 +1,12 @@
 //! One call in flight: the plugin's future as one of ours.
 
-use super::{conduct, live::Action, operation::Asked, raw, services::Scope};
+use super::{
+    conduct::{self, Conduct},
+    live::Action,
+    operation::Asked,
+    raw,
+    services::Scope,
+};
 use crate::{
     call::{Call, Reply},
     error::{Error, Result, words},
@@ -90,15 +96,18 @@ impl Flight {
 
     /// Runs a function of the plugin's for this call, and sees how long it keeps the thread.
     fn inside<T>(&self, function: impl FnOnce() -> T) -> T {
-        let (before, began) = (INSIDE.replace(self), conduct::now_ms());
+        let before = INSIDE.replace(self);
         // It does not unwind: the process would abort.
-        let result = function();
+        let (result, kept) = self.conduct().watch(function);
         INSIDE.set(before);
-        let kept = conduct::now_ms().saturating_sub(began);
         if kept >= conduct::TOO_LONG_MS {
-            self.action.descriptor().conduct.blocked(self, kept);
+            self.conduct().blocked(self, kept);
         }
         result
+    }
+
+    fn conduct(&self) -> &'static Conduct {
+        self.action.descriptor().conduct
     }
 
     /// Remembers a person whom this call may open a session for.
@@ -123,7 +132,7 @@ impl Flight {
     pub unsafe fn answer(&self, reply: &menlou_reply) -> bool {
         if let Some(first) = self.reply.take() {
             self.reply.set(Some(first));
-            self.action.descriptor().conduct.answered_again(self);
+            self.conduct().answered_again(self);
             return false;
         }
         // SAFETY: the caller's promise.
@@ -310,7 +319,7 @@ impl Drop for Running {
             }
             let left = flight.asked.give_up();
             if left > 0 {
-                flight.action.descriptor().conduct.left_behind(flight, left);
+                flight.conduct().left_behind(flight, left);
             }
             drop(Box::from_raw(self.flight));
         }

@@ -17,6 +17,7 @@ mod run;
 mod services;
 mod weight;
 
+pub use conduct::Watch;
 pub use descriptor::Descriptor;
 pub use library::{Change, Library, Refused};
 pub use live::{Action, Configured, Named};

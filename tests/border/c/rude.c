@@ -170,6 +170,16 @@ static int32_t poll(void *state, menlou_call *call) {
         gateway->log(gateway, call, MENLOU_LOG_WARN, str("said aloud by the rude plugin"), 0, 0);
         return tell(call, n);
     }
+    if (IS("long")) { /* a line of 32 fields of n bytes */
+        char *text = malloc(n);
+        menlou_kv fields[32];
+        memset(text, 'x', n);
+        for (int i = 0; i < 32; i++)
+            fields[i] = (menlou_kv){ str("field"), { (uint8_t *)text, n } };
+        gateway->log(gateway, call, MENLOU_LOG_WARN, str("a long line of the rude plugin"), fields, 32);
+        free(text);
+        return tell(call, n);
+    }
     if (IS("large")) { /* good JSON of n bytes */
         char *json = malloc(n + 1);
         memset(json, ' ', n), json[0] = '{', json[n - 1] = '}';
