@@ -4,17 +4,20 @@
  * menlou_plugin.h is made from this file and kept equal to it by a test, so names and comments are C's.
  *
  * Trust. A plugin is native code in the gateway's process: what it does, the gateway does. The border contains
- * mistakes, not malice: a panic fails one call, a file that doesn't fit is refused.
+ * mistakes, not malice: a panic fails one call, a file that doesn't fit is refused. It can't contain what ends or stops a
+ * process or thread: abort, a bad pointer, a function that never returns.
  *
  * Rules
  * 1. Text is UTF-8 with a length, not NUL-terminated; {NULL, 0} is "not given". Numbers are plain integers, never enums.
  * 2. Who allocates frees; nothing is freed across the border. What a plugin passes is copied before the function
  *    returns. What the gateway passes is borrowed: a request until drop, an outcome until op_drop, the host table for ever.
- * 3. A plugin never blocks. It starts operations, polls them, and returns MENLOU_PENDING where one is pending.
+ * 3. A plugin never blocks. It starts operations, polls them, and returns MENLOU_PENDING where one is pending. A thread
+ *    that is kept for 100 ms is told in the log.
  * 4. start, poll and drop of one call never run at the same time, but may run on different threads.
  * 5. Nothing unwinds or jumps out of a function of this border: the process would abort.
  * 6. Structs grow at their end only and tell their size; constants are added, never changed. All else is a new major.
- * 7. A function marked "any thread" may be called anywhere; the others only inside start and poll, with that call.
+ * 7. A function marked "any thread" may be called anywhere; the others only inside start and poll, with that call. Else,
+ *    and with a call or an operation that has ended, they do nothing and answer NULL or MENLOU_ERR_INVALID.
  * 8. A library is never unmapped, so its statics and its host table live as long as the process.
  */
 
@@ -98,10 +101,11 @@
 // Built so that a panic unwinds to the guard in the plugin (Rust: panic=unwind), or in a language without panics.
 #define MENLOU_FLAG_CONTAINS_PANICS 1
 
-// One call in flight. The gateway's.
+// One call in flight. The gateway's; no address, so there is nothing to be read at it.
 typedef struct menlou_call menlou_call;
 
-// One operation of the gateway, asked for by a call. The gateway's, until `op_drop`.
+// One operation of the gateway, asked for by a call. The gateway's, until `op_drop`; no address either. A call has at most
+// 10,000 that were not dropped.
 typedef struct menlou_op menlou_op;
 
 // A tenant's settings being looked at, where faults are told. The gateway's, valid inside `configure`.
@@ -248,7 +252,7 @@ typedef struct menlou_host {
     void *context;
     // Any thread. 1 where a line of this level would be kept.
     int32_t (*log_enabled)(const struct menlou_host *host, uint32_t level);
-    // Any thread; `call` may be NULL. Never log a secret, a code, a token or a phone number.
+    // Any thread. `call` may be NULL; the line names it where this thread is inside of it. Never log a secret, a code, a token or a phone number.
     void (*log)(const struct menlou_host *host,
                 const struct menlou_call *call,
                 uint32_t level,
@@ -316,7 +320,8 @@ typedef struct menlou_host {
     // An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too, and so is polling
     // the `op` of another call.
     int32_t (*op_poll)(struct menlou_call *call, struct menlou_op *op, struct menlou_outcome *outcome);
-    // Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened.
+    // Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened. Once for
+    // each operation, at the latest in the call's `drop`: what is still running then is given up, and told in the log.
     void (*op_drop)(struct menlou_op *op);
     // Answers the call; then `poll` returns `MENLOU_READY`. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for an answer
     // that is no JSON object, a bad word, or a second answer.

@@ -7,6 +7,7 @@
 
 mod attempts;
 mod bad_input;
+mod bad_plugins;
 mod clients;
 mod command_line;
 mod contract;

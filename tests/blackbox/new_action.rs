@@ -179,6 +179,10 @@ fn the_conformance_test_passes_a_good_plugin_and_tells_what_a_bad_one_does() {
         ((at_its_end, "memcpy(malloc(4096), json, 1);"), "bytes more per call"),
         (("\"\\\"}\"", "\"\\\"\""), "gave up with code -5"),
         (("return told;", "return MENLOU_ERR_FAILED;"), "gave up with code -2"),
+        (("return told;", "return MENLOU_PENDING;"), "no answer within 10 s"),
+        ((at_its_end, "free(json); s->host->reply(call, &reply);"), "calls were answered twice"),
+        ((at_its_end, "free(json); s->host->sleep_ms(call, 1);"), "operations that had no op_drop"),
+        ((at_its_end, "free(json); int usleep(); if (name.len == 1) usleep(150000);"), "kept for 100 ms or more"),
         (("[\\\"text\\\"]", "[\\\"other\\\"]"), "doesn't fit data_schema"),
     ] {
         let output = test(change);

@@ -9,6 +9,7 @@ mod house;
 mod loading;
 mod logged;
 mod made;
+mod rude;
 mod running;
 mod scoped;
 mod settings;

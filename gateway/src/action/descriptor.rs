@@ -1,6 +1,6 @@
 //! What a plugin says of one of its actions, checked and copied.
 
-use super::{params::ParamsSchema, refusal::Refusal};
+use super::{conduct::Conduct, params::ParamsSchema, refusal::Refusal, weight};
 use crate::{
     config::{schema::Schema, tenant::is_name},
     policy::Access,
@@ -32,6 +32,8 @@ pub struct Descriptor {
     pub data: Value,
     /// What its table in a tenant file must be like.
     pub settings: Schema,
+    /// What it does that it should not, in all tenants.
+    pub(crate) conduct: &'static Conduct,
     pub(super) raw: &'static menlou_action,
     pub(super) entry: Entry,
 }
@@ -62,11 +64,11 @@ pub(super) struct Entry {
 }
 
 impl Descriptor {
-    /// Reads the description of an action.
+    /// Reads the description of an action of this plugin.
     ///
     /// # Safety
     /// `raw` and all that it points to live, unchanged, as long as the process.
-    pub unsafe fn read(raw: &'static menlou_action) -> Result<Self, Refusal> {
+    pub unsafe fn read(plugin: &str, raw: &'static menlou_action) -> Result<Self, Refusal> {
         // SAFETY: the caller's promise, here and below.
         let name = unsafe { text(raw.name, "action name") }?;
         let wrong = |what: &str| Refusal::BadDescriptor(format!("action {name:?}: {what}"));
@@ -135,6 +137,7 @@ impl Descriptor {
             params: ParamsSchema::compile(params).map_err(|e| wrong(&format!("params_schema: {e}")))?,
             data,
             settings: Schema::compile(&settings).map_err(|e| wrong(&format!("settings_schema: {e}")))?,
+            conduct: Conduct::new(plugin, &name),
             raw,
             entry: Entry { start, poll, drop },
             name,
@@ -148,10 +151,14 @@ pub(super) unsafe fn text(s: menlou_str, what: &str) -> Result<String, Refusal> 
     // SAFETY: the caller's promise.
     let bytes = unsafe { s.bytes() };
     match std::str::from_utf8(bytes) {
-        Ok(text) if text.len() <= 1 << 20 => Ok(text.to_owned()),
-        _ => Err(Refusal::BadDescriptor(format!("its {what} is no UTF-8 text"))),
+        Ok(text) if text.len() <= LONGEST => Ok(text.to_owned()),
+        Ok(_) => Err(Refusal::BadDescriptor(format!("its {what} is longer than {LONGEST} bytes"))),
+        Err(_) => Err(Refusal::BadDescriptor(format!("its {what} is no UTF-8 text"))),
     }
 }
+
+/// The longest text of a descriptor, in bytes.
+const LONGEST: usize = 1 << 20;
 
 /// # Safety
 /// The bytes of `s` can be read now.
@@ -161,8 +168,11 @@ unsafe fn schema(s: menlou_str) -> Result<Option<Value>, String> {
     if bytes.is_empty() {
         return Ok(None);
     }
+    if bytes.len() > LONGEST {
+        return Err(format!("longer than {LONGEST} bytes"));
+    }
     match serde_json::from_slice(bytes) {
-        Ok(schema @ Value::Object(_)) => Ok(Some(schema)),
+        Ok(schema @ Value::Object(_)) => weight::check(&schema).map(|()| Some(schema)),
         Ok(_) => Err("a schema is a JSON object".into()),
         Err(e) => Err(e.to_string()),
     }

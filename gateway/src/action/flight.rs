@@ -1,7 +1,9 @@
 //! One call in flight: the plugin's future as one of ours.
 
 use super::{
+    conduct::{self, Conduct},
     live::Action,
+    operation::Asked,
     raw,
     services::Scope,
     stream::{Slot, Writing},
@@ -24,32 +26,41 @@ use std::{
     ptr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
 };
 
 /// What the host's functions know of a call. They only ever share it: the plugin holds a reference to `request`.
 pub(super) struct Flight {
-    /// No other call of this process has it.
-    pub number: u64,
+    /// No other call of this process has it; the plugin knows the call by it, and so by no address.
+    pub number: usize,
     pub action: Arc<Action>,
     pub call: Call,
     pub caller: Option<Caller>,
     /// The waker of the task that polls the call; NULL outside of `start` and `poll`.
     pub waker: Cell<*const Waker>,
+    /// What the plugin asked for.
+    pub asked: Asked,
     people: RefCell<Vec<(Arc<Person>, bool)>>,
     error: Cell<Option<Error>>,
     reply: Cell<Option<Result<Reply>>>,
     /// An answer being written: its media type, and where its pieces go.
     writing: RefCell<Option<(HeaderValue, Arc<Slot>)>>,
+    /// Why what the plugin gave is no answer.
+    unfit: Cell<Option<&'static str>>,
     request: menlou_request,
     // What `request` points into, besides `call` and `caller`.
     _params: Vec<menlou_param>,
     _texts: Vec<String>,
 }
 
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+static NUMBER: AtomicUsize = AtomicUsize::new(1);
+
+thread_local! {
+    /// The call whose plugin this thread is inside of, or NULL.
+    static INSIDE: Cell<*const Flight> = const { Cell::new(ptr::null()) };
+}
 
 /// Runs a plugin's call. Dropping it drops the plugin's future.
 pub(super) struct Running {
@@ -68,6 +79,37 @@ impl Flight {
     /// The tenant's services.
     pub fn scope(&self) -> Arc<Scope> {
         self.action.scope.clone()
+    }
+
+    /// The call that a plugin means, if this thread is inside of it: what a plugin keeps beyond the end of its call, or
+    /// takes to a thread of its own, is of no use, and never looked into.
+    ///
+    /// # Safety
+    /// Used only until the function of the border that asked returns.
+    pub unsafe fn of<'a>(call: *const menlou_call) -> Option<&'a Self> {
+        // SAFETY: NULL, or the flight that `inside` below was given, which lives until that returns.
+        unsafe { INSIDE.get().as_ref() }.filter(|flight| flight.number == call.addr())
+    }
+
+    /// What the plugin knows it by.
+    fn handle(&self) -> *mut menlou_call {
+        ptr::without_provenance_mut(self.number)
+    }
+
+    /// Runs a function of the plugin's for this call, and sees how long it keeps the thread.
+    fn inside<T>(&self, function: impl FnOnce() -> T) -> T {
+        let before = INSIDE.replace(self);
+        // It does not unwind: the process would abort.
+        let (result, kept) = self.conduct().watch(function);
+        INSIDE.set(before);
+        if kept >= conduct::TOO_LONG_MS {
+            self.conduct().blocked(self, kept);
+        }
+        result
+    }
+
+    fn conduct(&self) -> &'static Conduct {
+        self.action.descriptor().conduct
     }
 
     /// Remembers a person whom this call may open a session for.
@@ -123,32 +165,55 @@ impl Flight {
     /// `reply` and its texts can be read now.
     pub unsafe fn answer(&self, reply: &menlou_reply) -> bool {
         if self.is_answered() {
+            self.conduct().answered_again(self);
             return false;
         }
         // SAFETY: the caller's promise.
-        let answer = unsafe { self.read_answer(reply) };
-        let good = answer.is_some();
-        self.reply.set(answer);
-        good
+        match unsafe { self.read_answer(reply) } {
+            Ok(answer) => self.reply.set(Some(answer)),
+            Err(why) => {
+                self.unfit.set(Some(why));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Why the plugin failed, for the log.
+    fn failed_by(&self, code: i32) -> Error {
+        let unfit = self.unfit.get().map_or(String::new(), |why| format!(": {why}"));
+        let cause = match code {
+            MENLOU_READY if unfit.is_empty() => "the plugin ended without an answer".to_owned(),
+            MENLOU_READY => format!("the plugin ended without a valid answer{unfit}"),
+            MENLOU_ERR_PANIC => "the plugin panicked".to_owned(),
+            other => format!("the plugin gave up with code {other}{unfit}"),
+        };
+        Error::new(&words::PLUGIN_FAILED).because(cause)
     }
 
     /// # Safety
     /// As `answer`.
-    unsafe fn read_answer(&self, reply: &menlou_reply) -> Option<Result<Reply>> {
+    unsafe fn read_answer(&self, reply: &menlou_reply) -> std::result::Result<Result<Reply>, &'static str> {
         let longest = reply.data.len.max(reply.body.len);
-        if (reply.struct_size as usize) < size_of::<menlou_reply>() || longest > raw::LONGEST {
-            return None;
+        if (reply.struct_size as usize) < size_of::<menlou_reply>() {
+            return Err("its struct_size is too small");
+        }
+        if longest > raw::LONGEST {
+            return Err("it is larger than 16 MiB");
         }
         // SAFETY: the caller's promise.
-        match unsafe { raw::text(reply.content_type) }? {
+        match unsafe { raw::text(reply.content_type) }.ok_or("its media type is no UTF-8 text")? {
             "" if reply.body.len == 0 => {}
+            "" => return Err("a file has a media type, such as image/jpeg"),
             content_type => {
-                let plain = reply.word.len == 0 && reply.data.len == 0;
-                let content_type =
-                    HeaderValue::from_str(content_type).ok().filter(|_| plain && is_media_type(content_type));
+                if reply.word.len > 0 || reply.data.len > 0 {
+                    return Err("a file has neither word nor data");
+                }
+                let content_type = HeaderValue::from_str(content_type).ok().filter(|_| is_media_type(content_type));
+                let content_type = content_type.ok_or("a file has a media type, such as image/jpeg")?;
                 // SAFETY: the caller's promise.
                 let body = Bytes::copy_from_slice(unsafe { reply.body.bytes() });
-                return Some(Ok(Reply::File { content_type: content_type?, body }));
+                return Ok(Ok(Reply::File { content_type, body }));
             }
         }
         // SAFETY: the caller's promise.
@@ -157,18 +222,19 @@ impl Flight {
             bytes => bytes,
         };
         if !is_json_object(data) {
-            return None;
+            return Err("its data is no JSON object in UTF-8");
         }
         // SAFETY: the caller's promise.
-        let word = unsafe { raw::text(reply.word) }?;
+        let word = unsafe { raw::text(reply.word) }.ok_or("its word is no UTF-8 text")?;
         if word.is_empty() {
-            return Some(Ok(Reply::Data(data.to_vec().into())));
+            return Ok(Ok(Reply::Data(data.to_vec().into())));
         }
         if word.len() > 64 || !word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
-            return None;
+            return Err("its word is not 1 to 64 of a-z, 0-9 and _");
         }
         // SAFETY: the caller's promise.
-        let (zh, en) = unsafe { (raw::text(reply.msg_zh)?, raw::text(reply.msg_en)?) };
+        let (zh, en) = unsafe { (raw::text(reply.msg_zh), raw::text(reply.msg_en)) };
+        let (zh, en) = zh.zip(en).ok_or("its message is no UTF-8 text")?;
         let said = match (zh, en) {
             ("", "") => None,
             (zh, "") => Some(crate::text::Text::new(zh.to_owned(), zh.to_owned())),
@@ -187,7 +253,7 @@ impl Flight {
             Ok(Value::Object(data)) if !data.is_empty() => error = error.with_data(Value::Object(data)),
             _ => {}
         }
-        Some(Err(error))
+        Ok(Err(error))
     }
 }
 
@@ -219,9 +285,11 @@ impl Running {
             call,
             caller,
             waker: Cell::new(ptr::null()),
+            asked: Asked::default(),
             people: RefCell::default(),
             error: Cell::new(None),
             reply: Cell::new(None),
+            unfit: Cell::new(None),
             // Filled in below: it points into the box, which must stand first.
             request: request(&[], menlou_str::NONE),
             _params: params,
@@ -242,9 +310,9 @@ impl Running {
             (shared.action.descriptor().entry, shared.action.plugin().host(), shared.action.settings());
         let mut running = Self { state: ptr::null_mut(), began: false, flight, refused: None };
         // SAFETY: as the border says: `view` and `settings` live until `drop`.
-        match unsafe { (entry.start)(host, flight.cast(), view, settings, &mut running.state) } {
+        match shared.inside(|| unsafe { (entry.start)(host, shared.handle(), view, settings, &mut running.state) }) {
             MENLOU_READY => running.began = true,
-            code => running.refused = Some(failed(code)),
+            code => running.refused = Some(shared.failed_by(code)),
         }
         running
     }
@@ -271,9 +339,7 @@ impl Running {
                 let pieces = Writing::pieces(goes_on.then_some(self), slot, pause);
                 Ok(Reply::Written { content_type, pieces })
             }
-            None => reply.unwrap_or_else(|| {
-                Err(Error::new(&words::PLUGIN_FAILED).because("the plugin ended without a valid answer"))
-            }),
+            None => reply.unwrap_or_else(|| Err(self.flight().failed_by(MENLOU_READY))),
         }
     }
 
@@ -282,18 +348,20 @@ impl Running {
         if let Some(refused) = self.refused.take() {
             return Poll::Ready(Err(refused));
         }
+        // SAFETY: made in `start`, freed in `drop`; only shared.
+        let flight = unsafe { &*self.flight };
         if !self.began {
-            return Poll::Ready(Err(failed(MENLOU_ERR_INVALID)));
+            return Poll::Ready(Err(flight.failed_by(MENLOU_ERR_INVALID)));
         }
-        let flight = self.flight();
         flight.waker.set(context.waker());
         // SAFETY: `state` came from `start`, was not dropped, and is polled by one owner.
-        let polled = unsafe { (flight.action.descriptor().entry.poll)(self.state, self.flight.cast()) };
+        let poll = || unsafe { (flight.action.descriptor().entry.poll)(self.state, flight.handle()) };
+        let polled = flight.inside(poll);
         flight.waker.set(ptr::null());
         match polled {
             MENLOU_PENDING => Poll::Pending,
             MENLOU_READY => Poll::Ready(Ok(())),
-            other => Poll::Ready(Err(failed(other))),
+            other => Poll::Ready(Err(flight.failed_by(other))),
         }
     }
 
@@ -307,20 +375,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         // SAFETY: `state` came from `start` and is dropped once; the flight outlives it.
         unsafe {
+            let flight = &*self.flight;
             if self.began {
-                ((*self.flight).action.descriptor().entry.drop)(self.state);
+                flight.inside(|| (flight.action.descriptor().entry.drop)(self.state));
+            }
+            let left = flight.asked.give_up();
+            if left > 0 {
+                flight.conduct().left_behind(flight, left);
             }
             drop(Box::from_raw(self.flight));
         }
     }
-}
-
-fn failed(code: i32) -> Error {
-    let cause = match code {
-        MENLOU_ERR_PANIC => "the plugin panicked".to_owned(),
-        other => format!("the plugin gave up with code {other}"),
-    };
-    Error::new(&words::PLUGIN_FAILED).because(cause)
 }
 
 fn str(text: &str) -> menlou_str {

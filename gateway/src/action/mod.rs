@@ -1,5 +1,6 @@
 //! Actions: plugins loaded from a folder, and one tenant's use of them.
 
+mod conduct;
 mod descriptor;
 mod elf;
 mod flight;
@@ -16,7 +17,9 @@ mod run;
 mod services;
 mod setup;
 mod stream;
+mod weight;
 
+pub use conduct::Watch;
 pub use descriptor::{Descriptor, Takes};
 pub use library::{Change, Library, Refused};
 pub use live::{Action, Configured, Named};

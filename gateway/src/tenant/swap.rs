@@ -30,6 +30,7 @@ pub type Rebuilt = (PathBuf, Blueprint);
 impl Swapper {
     /// A swapper of a folder, of which this library was made.
     pub fn new(folder: PathBuf, library: Arc<ArcSwap<Library>>) -> Self {
+        count_refused(&library.load());
         Self { folder, library, unlisted: None }
     }
 
@@ -82,9 +83,14 @@ impl Swapper {
             }
         };
         metrics::counter!("menlou_plugin_swaps_total", "plugin" => name, "outcome" => outcome).increment(1);
+        count_refused(&next);
         self.library.store(Arc::new(next));
         rebuilt
     }
+}
+
+fn count_refused(library: &Library) {
+    metrics::gauge!("menlou_plugins_refused").set(library.refused().len() as f64);
 }
 
 /// Builds each tenant anew that uses a plugin which `next` has no more, or another version of.

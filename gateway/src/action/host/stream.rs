@@ -154,7 +154,7 @@ pub(super) unsafe extern "C" fn body_read(call: *mut menlou_call) -> *mut menlou
 pub(super) unsafe extern "C" fn answer_begin(call: *mut menlou_call, content_type: menlou_str) -> i32 {
     super::guard(MENLOU_ERR_FAILED, || {
         // SAFETY: as above.
-        match unsafe { (call.cast::<Flight>().as_ref(), text(content_type)) } {
+        match unsafe { (Flight::of(call), text(content_type)) } {
             (Some(flight), Some(content_type)) if flight.begin_writing(content_type) => MENLOU_READY,
             _ => MENLOU_ERR_INVALID,
         }

@@ -1,5 +1,6 @@
 //! A plugin that does everything wrong that safe Rust allows; each of its actions may hurt at most its own call.
 
+mod answers;
 #[cfg(test)]
 mod in_process;
 mod misuse;
@@ -41,11 +42,18 @@ menlou_plugin::plugin! {
         Action::new("live", misuse::live),
         Action::new("elsewhere", misuse::elsewhere),
         Action::new("dropped_elsewhere", misuse::dropped_elsewhere),
+        Action::new("leak", misuse::leak),
+        Action::new("block", misuse::block),
+        Action::new("no_object", answers::no_object),
+        Action::new("large", answers::large),
+        Action::new("bad_word", answers::bad_word),
+        Action::new("file", answers::file),
         Action::new("many", wakers::many),
         Action::new("thread_wakes", wakers::thread_wakes),
         Action::new("keep_waker", wakers::keep),
         Action::new("wake_kept", wakers::wake_kept),
         Action::new("log", services::log),
+        Action::new("flood", services::flood),
         Action::new("open_session", services::open_session),
         Action::new("find_user", services::find_user),
         Action::new("header", services::header),

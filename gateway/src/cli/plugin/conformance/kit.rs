@@ -85,6 +85,8 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         if !tell(parameters(&house, &action).await?) {
             continue;
         }
+        // Counted before many calls crowd the machine, where anyone may be kept from going on.
+        let blocked = descriptor.conduct.blocked.count();
         ask("中途取消", "cancelled in the middle");
         tell(cancelled(&house, &action).await);
         ask("大量并发调用", "many calls side by side");
@@ -95,6 +97,8 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         );
         ask("反复调用，内存不增长", "again and again, without growth");
         tell(growth(&house, &action, || drop(configure())).await);
+        ask("遵守接口规则", "keeps the border's rules");
+        tell(rules(descriptor, blocked));
     }
     Ok(failed)
 }
@@ -252,6 +256,36 @@ async fn growth(house: &Arc<House>, action: &Arc<Action>, configure: impl Fn()) 
     (0..TENANTS).for_each(|_| configure());
     within("租户", "tenant", before, TENANTS as u64)?;
     Ok(None)
+}
+
+/// What the gateway saw meanwhile: nothing that failed a call, but would be told in its log.
+fn rules(descriptor: &Descriptor, blocked: u64) -> Found {
+    let (left, again) = (descriptor.conduct.left_behind.count(), descriptor.conduct.answered_again.count());
+    let found = [
+        // Once is the machine's.
+        (blocked > 1).then(|| {
+            Text::new(
+                format!("阻塞线程 100 毫秒以上 {blocked} 次：请发起操作后返回 MENLOU_PENDING"),
+                format!(
+                    "its thread was kept for 100 ms or more, {blocked} times: start an operation, return MENLOU_PENDING"
+                ),
+            )
+        }),
+        (left > 0).then(|| {
+            Text::new(
+                format!("{left} 次调用结束时有操作未 op_drop"),
+                format!("{left} calls ended with operations that had no op_drop"),
+            )
+        }),
+        (again > 0)
+            .then(|| Text::new(format!("{again} 次调用被答复两次"), format!("{again} calls were answered twice"))),
+    ];
+    let found: Vec<Text> = found.into_iter().flatten().collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let told = |pick: fn(&Text) -> &str, by: &str| found.iter().map(pick).collect::<Vec<_>>().join(by);
+    Err(Text::new(told(|t| &t.zh, "；"), told(|t| &t.en, "; ")))
 }
 
 fn within(zh: &str, en: &str, before: u64, count: u64) -> std::result::Result<(), Text> {
