@@ -117,7 +117,7 @@ fn operation(Named { name, access, descriptor }: Named<'_>, method: &Method, pre
             Access::Anyone => json!([]),
             Access::Session | Access::User => json!([{ "bearerAuth": [] }]),
         },
-        "responses": answers::of(prefix),
+        "responses": answers::of(prefix, &descriptor.files),
     });
     if schemas::has_body(method) {
         operation["requestBody"] = schemas::body(descriptor.params.as_json(), prefix);

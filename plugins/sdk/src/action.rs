@@ -9,7 +9,7 @@ use crate::{
 };
 use menlou_abi::*;
 use schemars::{
-    JsonSchema,
+    JsonSchema, Schema,
     generate::{Contract, SchemaSettings},
 };
 use serde::de::DeserializeOwned;
@@ -53,9 +53,12 @@ impl Action {
             title_en: menlou_str::NONE,
             description_zh: menlou_str::NONE,
             description_en: menlou_str::NONE,
-            params_schema: schema::<P>(Contract::Deserialize),
-            data_schema: schema::<D::Data>(Contract::Serialize),
-            settings_schema: schema::<S>(Contract::Deserialize),
+            params_schema: leak(&schema::<P>(Contract::Deserialize)),
+            data_schema: leak(&match D::FILE {
+                true => with_files(schema::<D::Data>(Contract::Serialize), "*/*"),
+                false => schema::<D::Data>(Contract::Serialize),
+            }),
+            settings_schema: leak(&schema::<S>(Contract::Deserialize)),
             configure: Some(settings::configure::<S>),
             release: Some(settings::release::<S>),
             start: Some(task::start::<H, S, P, D>),
@@ -76,6 +79,16 @@ impl Action {
         self
     }
 
+    /// The media types of the files that it may answer with, comma-separated: `"image/jpeg,image/png"`. Any, unless told,
+    /// for an action that returns an [`Answer`](crate::Answer); others don't answer with files.
+    pub fn files(mut self, types: &'static str) -> Self {
+        // SAFETY: JSON of our own, part of the descriptor.
+        if let Ok(schema) = serde_json::from_str(unsafe { raw::text(self.0.data_schema) }) {
+            self.0.data_schema = leak(&with_files(schema, types));
+        }
+        self
+    }
+
     /// A few words, in Chinese and English.
     pub fn title(mut self, zh: &'static str, en: &'static str) -> Self {
         (self.0.title_zh, self.0.title_en) = (raw::str(zh), raw::str(en));
@@ -90,7 +103,7 @@ impl Action {
 }
 
 /// A type's JSON Schema as it is read or written, whole in itself; `()` is an object that needs nothing.
-fn schema<T: JsonSchema>(contract: Contract) -> menlou_str {
+fn schema<T: JsonSchema>(contract: Contract) -> Schema {
     let settings = SchemaSettings::draft2020_12().with(|s| {
         s.inline_subschemas = true;
         s.contract = contract;
@@ -99,7 +112,19 @@ fn schema<T: JsonSchema>(contract: Contract) -> menlou_str {
     if schema.get("type").is_some_and(|t| t == "null") {
         schema = schemars::json_schema!({ "type": "object", "properties": {}, "additionalProperties": false });
     }
-    raw::str(String::leak(schema.as_value().to_string())) // part of the descriptor, which lives for ever
+    schema
+}
+
+/// The schema of data in place of which there may be a file of these media types, comma-separated.
+fn with_files(mut schema: Schema, types: &str) -> Schema {
+    let types: Vec<&str> = types.split(',').map(str::trim).collect();
+    schema.insert("x-file".into(), types.into());
+    schema
+}
+
+/// A schema as part of the descriptor, which lives for ever.
+fn leak(schema: &Schema) -> menlou_str {
+    raw::str(String::leak(schema.as_value().to_string()))
 }
 
 /// Makes the descriptor, once per library. Used by [`plugin!`](crate::plugin).

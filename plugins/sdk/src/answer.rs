@@ -22,6 +22,9 @@ pub enum Answer<D = ()> {
 pub trait IntoAnswer {
     #[doc(hidden)]
     type Data: Serialize + JsonSchema;
+    /// Whether it may be a file.
+    #[doc(hidden)]
+    const FILE: bool = false;
     #[doc(hidden)]
     fn into_answer(self) -> Answer<Self::Data>;
 }
@@ -36,6 +39,7 @@ impl<D: Serialize + JsonSchema> IntoAnswer for D {
 
 impl<D: Serialize + JsonSchema> IntoAnswer for Answer<D> {
     type Data = D;
+    const FILE: bool = true;
 
     fn into_answer(self) -> Self {
         self

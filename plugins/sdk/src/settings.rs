@@ -3,7 +3,7 @@
 use crate::{guard, raw};
 use menlou_abi::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{borrow::Cow, ffi::c_void, fmt, time::Duration};
 
 /// Settings of an action: a plain struct, deserialised from `[actions.<name>]`. Give it `#[serde(deny_unknown_fields)]`,
@@ -71,19 +71,31 @@ impl JsonSchema for Secret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
 
+/// The units, each with its milliseconds.
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
 impl Period {
     fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
-        let ms: u64 = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        Some(Self(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(ms)?)))
+        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        Some(Self(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(*ms)?)))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        let whole = |(_, unit): &&(&str, u64)| ms > 0 && ms.is_multiple_of(u128::from(*unit));
+        let (name, unit) = UNITS.iter().rfind(whole).unwrap_or(if ms == 0 { &UNITS[1] } else { &UNITS[0] });
+        write!(f, "{}{name}", ms / u128::from(*unit))
+    }
+}
+
+/// As it is written in a file, so that schemas can tell it as a default.
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -202,8 +214,11 @@ mod tests {
             ("-1s", None),
             ("99999999999999999999s", None),
         ] {
-            assert_eq!(Period::parse(text).map(|p| p.0.as_millis()), ms, "{text}");
+            let read = Period::parse(text);
+            assert_eq!(read.map(|p| p.0.as_millis()), ms, "{text}");
+            assert!(read.is_none_or(|p| p.to_string() == text), "{read:?}");
         }
+        assert_eq!(Period(Duration::from_secs(90)).to_string(), "90s");
     }
 
     #[test]

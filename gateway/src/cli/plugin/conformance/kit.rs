@@ -187,6 +187,15 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         };
         if let Ok(reply) = &served {
             answered += 1;
+            if let Some(file) = reply.content_type.as_ref().and_then(|t| t.to_str().ok())
+                && !descriptor.files.iter().any(|range| is_within(file, range))
+            {
+                let (zh, en) = (
+                    "以 data_schema 的 x-file 未列出的文件作答",
+                    "answers with a file that x-file in its data_schema does not list",
+                );
+                return Ok(Err(of_these(Text::new(format!("{zh}（{file}）"), format!("{en} ({file})")))));
+            }
             let file = reply.content_type.is_some();
             if !file && !serde_json::from_slice(&reply.data).is_ok_and(|data| answer.fits(&data)) {
                 let why = Text::fixed("回答不合 data_schema", "the answer doesn't fit data_schema");
@@ -201,6 +210,12 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         return Ok(Ok(None));
     }
     Ok(Ok(Some(Text::fixed("没有一次调用成功", "none of these calls succeeded"))))
+}
+
+/// Whether a media type is of a range such as `image/*`.
+fn is_within(media_type: &str, range: &str) -> bool {
+    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    range == "*/*" || range == bare || range.strip_suffix('*').is_some_and(|kind| bare.starts_with(kind))
 }
 
 /// Each call is given up after its first poll, its second, and so on.
