@@ -18,6 +18,7 @@ mod login_service;
 mod new_action;
 mod openapi;
 mod outages;
+mod pages;
 mod platform_calls;
 mod replicas;
 mod scene;
