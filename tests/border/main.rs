@@ -9,6 +9,7 @@ mod house;
 mod loading;
 mod logged;
 mod made;
+mod pages;
 mod running;
 mod scoped;
 mod settings;
