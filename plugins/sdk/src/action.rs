@@ -15,6 +15,30 @@ use schemars::{
 use serde::de::DeserializeOwned;
 
 /// Who is served by an action.
+///
+/// ```
+/// use menlou_plugin::{prelude::*, testing::Host};
+/// use serde_json::json;
+///
+/// /// Each tenant says who may read.
+/// #[derive(Default, Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields, default)]
+/// struct Who {
+///     /// none, session or required.
+///     login: Option<String>,
+/// }
+///
+/// impl Settings for Who {}
+///
+/// async fn news(_: &Call<Who>, _: ()) -> Result<()> {
+///     Ok(())
+/// }
+///
+/// let action = || Action::new("news", news).access(Access::BySetting);
+/// let host = Host::new().settings(json!({ "login": "none" }));
+/// assert_eq!(host.run(action(), json!({})).error, None);
+/// assert_eq!(Host::new().run(action(), json!({})).error.as_deref(), Some("login_required"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Access {
@@ -36,6 +60,58 @@ impl Action {
     /// An action from an `async fn(&Call<Settings>, Params) -> Result<Data>`; the data may be an
     /// [`Answer`](crate::Answer), which is a file if need be. Until told otherwise it serves anyone, by
     /// POST. `name` is `[a-z0-9][a-z0-9_-]{0,63}`.
+    ///
+    /// The parameters' type says what they must be like: the gateway checks them by its JSON Schema before the function is
+    /// called, and a form's `"3"` becomes the number that is wanted. What may be absent is an `Option` or has a default.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Params {
+    ///     /// How many, 1 to 9.
+    ///     #[schemars(range(min = 1, max = 9))]
+    ///     count: u8,
+    ///     /// What for.
+    ///     #[serde(default)]
+    ///     #[schemars(length(max = 64))]
+    ///     reason: Option<String>,
+    ///     /// In which colour.
+    ///     #[serde(default)]
+    ///     colour: Colour,
+    /// }
+    ///
+    /// #[derive(Default, Deserialize, JsonSchema)]
+    /// #[serde(rename_all = "lowercase")]
+    /// enum Colour {
+    ///     /// As fire.
+    ///     #[default]
+    ///     Red,
+    ///     /// As grass.
+    ///     Green,
+    /// }
+    ///
+    /// /// What was taken.
+    /// #[derive(Serialize, JsonSchema)]
+    /// struct Data {
+    ///     /// How many are left.
+    ///     left: u8,
+    /// }
+    ///
+    /// async fn take(_: &Call, params: Params) -> Result<Data> {
+    ///     match (params.colour, params.reason) {
+    ///         (Colour::Green, None) => Err(Error::new("reason_needed").saying("请说明原因", "Say what for.")),
+    ///         _ => Ok(Data { left: 9 - params.count }),
+    ///     }
+    /// }
+    ///
+    /// let take = || Action::new("take", take).title("领取", "Take");
+    /// assert_eq!(Host::new().run(take(), json!({ "count": "3" })).data["left"], 6);
+    /// let reply = Host::new().run(take(), json!({ "count": 1, "colour": "green" }));
+    /// assert_eq!(reply.error.as_deref(), Some("reason_needed"));
+    /// assert_eq!(Host::new().run(take(), json!({})).error.as_deref(), Some("missing_parameter"));
+    /// ```
     pub fn new<H, S, P, D>(name: &'static str, _handler: H) -> Self
     where
         H: Handler<S, P, D>,
@@ -67,7 +143,13 @@ impl Action {
         })
     }
 
-    /// Who is served.
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        // SAFETY: of `new`, which took it for ever.
+        unsafe { raw::text(self.0.name) }
+    }
+
+    /// Who is served; see [`Call::user`](crate::Call::user).
     pub fn access(mut self, access: Access) -> Self {
         self.0.access = access as u32;
         self

@@ -4,6 +4,23 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Data, or a file: for actions that may answer with a picture, say. Actions that never do return their data itself.
+///
+/// ```
+/// use menlou_plugin::{Answer, prelude::*, testing::Host};
+/// use serde_json::json;
+///
+/// async fn badge(call: &Call, _: ()) -> Result<Answer> {
+///     match call.openid() {
+///         Some(_) => Ok(Answer::File { content_type: "image/svg+xml".into(), body: b"<svg/>".to_vec() }),
+///         None => Ok(Answer::Data(())),
+///     }
+/// }
+///
+/// let badge = || Action::new("badge", badge).files("image/svg+xml");
+/// assert_eq!(Host::new().run(badge(), json!({})).file, None);
+/// let (content_type, body) = Host::new().caller("o-ann").run(badge(), json!({})).file.unwrap();
+/// assert_eq!((content_type.as_str(), &body[..]), ("image/svg+xml", &b"<svg/>"[..]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer<D = ()> {
     /// The `data` of the envelope.

@@ -13,6 +13,7 @@ mod handler;
 mod log;
 mod operation;
 mod params;
+mod people;
 mod platform;
 mod raw;
 mod settings;
@@ -22,11 +23,12 @@ mod waker;
 
 pub use action::{Access, Action, describe};
 pub use answer::{Answer, IntoAnswer};
-pub use call::{Call, HttpRequest, HttpResponse, Identity, Session, User};
+pub use call::{Call, HttpRequest, HttpResponse};
 pub use error::{Error, Result};
 pub use handler::{Handler, HandlerFor};
 pub use log::Level;
 pub use menlou_abi as abi;
+pub use people::{Identity, Session, User};
 pub use settings::{Faults, Period, Secret, Settings};
 
 /// What most plugins need.

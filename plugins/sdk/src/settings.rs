@@ -11,7 +11,41 @@ use std::{borrow::Cow, ffi::c_void, fmt, time::Duration};
 ///
 /// An action without settings uses `()`.
 pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
-    /// Tells what the types alone can't: `delegate_url` is needed where `methods` has `delegate`.
+    /// Tells what the types alone can't, with every fault at its place: `menlou validate` shows them with file, line and
+    /// column.
+    ///
+    /// ```standalone_crate
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// #[serde(deny_unknown_fields)]
+    /// struct Shop {
+    ///     /// Where it opens.
+    ///     opens: u8,
+    ///     /// Where it closes.
+    ///     closes: u8,
+    /// }
+    ///
+    /// impl Settings for Shop {
+    ///     fn check(&self, faults: &mut Faults) {
+    ///         if self.closes <= self.opens {
+    ///             faults.at("/closes", "应晚于 opens", "This comes after opens.");
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// async fn hours(call: &Call<Shop>, _: ()) -> Result<()> {
+    ///     call.log(Level::Info, &format!("{} hours", call.settings().closes - call.settings().opens), &[]);
+    ///     Ok(())
+    /// }
+    ///
+    /// menlou_plugin::plugin! { name: "shop", actions: [Action::new("hours", hours)] }
+    /// # fn main() {
+    /// let host = Host::new().settings(json!({ "opens": 9, "closes": 8 }));
+    /// assert_eq!(host.faults(plugin(), "hours")[0].0, "/closes");
+    /// # }
+    /// ```
     fn check(&self, faults: &mut Faults) {
         let _ = faults;
     }
@@ -24,13 +58,30 @@ impl Settings for () {}
 pub struct Faults(pub(crate) Vec<(String, String, String)>);
 
 impl Faults {
-    /// A fault at a JSON pointer (`/delegate_url`; "" is the whole table), in Chinese and English.
+    /// A fault at a JSON pointer (`/delegate_url`; "" is the whole table), in Chinese and English; see
+    /// [`Settings::check`].
     pub fn at(&mut self, pointer: impl Into<String>, zh: impl Into<String>, en: impl Into<String>) {
         self.0.push((pointer.into(), zh.into(), en.into()));
     }
 }
 
 /// A text that is a secret: in the tenant file `env:NAME`, `file:PATH` or the literal; here the value. Never printed.
+///
+/// ```
+/// use menlou_plugin::prelude::*;
+/// use serde_json::json;
+///
+/// #[derive(Debug, Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Partner {
+///     /// What requests to the partner are signed with.
+///     key: Secret,
+/// }
+///
+/// let partner: Partner = serde_json::from_value(json!({ "key": "s3cret" })).unwrap();
+/// assert_eq!(partner.key.expose(), "s3cret");
+/// assert_eq!(format!("{partner:?}"), "Partner { key: Secret(…) }");
+/// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -68,6 +119,31 @@ impl JsonSchema for Secret {
 }
 
 /// A length of time, written as one number and one unit: `500ms`, `10s`, `5m`, `2h`, `7d`.
+///
+/// ```
+/// use menlou_plugin::prelude::*;
+/// use serde_json::json;
+///
+/// use std::time::Duration;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields, default)]
+/// struct Limits {
+///     /// How long a cart is kept.
+///     keep: Period,
+/// }
+///
+/// impl Default for Limits {
+///     fn default() -> Self {
+///         Self { keep: Period(Duration::from_secs(3600)) }
+///     }
+/// }
+///
+/// let limits: Limits = serde_json::from_value(json!({ "keep": "90m" })).unwrap();
+/// assert_eq!(limits.keep.0, Duration::from_secs(5400));
+/// assert_eq!(Limits::default().keep.to_string(), "1h");
+/// assert!(serde_json::from_value::<Limits>(json!({ "keep": "1h30m" })).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
 

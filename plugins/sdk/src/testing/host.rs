@@ -281,8 +281,18 @@ unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, zh: me
     unsafe { (*setup.cast::<Vec<(String, String, String)>>()).push((text(pointer), text(zh), text(en))) }
 }
 
-unsafe extern "C" fn header(_: *mut menlou_call, _: menlou_str, _: *mut menlou_str) -> i32 {
-    MENLOU_ERR_NOT_FOUND
+unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut menlou_str) -> i32 {
+    // SAFETY: see above; headers are only added before a call, so the value stays where it is until its end.
+    unsafe {
+        let (call, name) = (of(call), text(name));
+        match call.world().headers.get(&name).filter(|_| name != "authorization") {
+            Some(value) => {
+                *out = raw::str(value);
+                MENLOU_READY
+            }
+            None => MENLOU_ERR_NOT_FOUND,
+        }
+    }
 }
 
 unsafe extern "C" fn exchange(call: *mut menlou_call, code: menlou_str, _: u32) -> *mut menlou_op {

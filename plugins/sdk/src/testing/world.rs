@@ -7,6 +7,8 @@ use std::{collections::HashMap, time::Duration};
 #[derive(Default)]
 pub(super) struct World {
     pub test_openids: bool,
+    /// By lower-case name.
+    pub headers: HashMap<String, String>,
     /// By code: the openid, or the word of the refusal.
     pub codes: HashMap<String, Result<String, String>>,
     pub phone_codes: HashMap<String, String>,
