@@ -81,14 +81,46 @@ fn an_action_that_no_plugin_offers_is_told_and_left_out() {
 fn swagger_ui_is_served_from_within_the_program() {
     let scene = Scene::new(Stores::Embedded);
     let page = scene.admin("/docs").unwrap();
+    let policy = page.header("content-security-policy").map(str::to_owned);
     let html = String::from_utf8(page.body).unwrap();
     assert!(page.status == 200 && !html.contains("://"), "nothing from elsewhere: {html}");
+    assert!(policy.is_some_and(|p| p.contains("script-src 'self';") && p.contains("frame-ancestors 'none'")));
     for (file, holds) in [("swagger-ui.css", "swagger-ui"), ("swagger-ui-bundle.js", "SwaggerUIBundle")] {
         assert!(html.contains(&format!("docs/{file}")));
         let answer = scene.admin(&format!("/docs/{file}")).unwrap();
         assert!(answer.status == 200 && String::from_utf8_lossy(&answer.body).contains(holds), "{file}");
     }
     assert_eq!(scene.admin("/docs/nothing.js").unwrap().status, 404);
+}
+
+#[test]
+fn the_page_shows_each_action_with_the_command_that_calls_it() {
+    let scene = Scene::new(Stores::Embedded);
+    add_rogue(&scene);
+    let shown = |path: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let browser = run(Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+            .arg(format!("--user-data-dir={}", folder.path().display()))
+            .args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"])
+            .arg(format!("http://{}{path}", scene.gateway.admin_addr())));
+        let told = String::from_utf8_lossy(&browser.stderr);
+        assert!(browser.status.success() && !told.contains("CONSOLE"), "the page complains: {told}");
+        String::from_utf8(browser.stdout).unwrap()
+    };
+    let page = shown(&format!("/docs?tenant={TENANT}#/actions/login"));
+    for part in ["<title>Menlou 门楼: manulife</title>", "/srv/manulife/openid", "-d 'method=phone' -d 'phone_code=…'"]
+    {
+        assert!(page.contains(part) || text_of(&page).contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("additionalProp"), "no example that nobody can read");
+    assert!(text_of(&shown("/docs")).contains("/srv/{tenant}/wechat"));
+    assert!(shown("/docs?tenant=nobody").contains("404 no such tenant serves"));
+}
+
+/// What stands between the tags of a page.
+fn text_of(page: &str) -> String {
+    page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect()
 }
 
 #[test]
@@ -263,7 +295,7 @@ fn installed(name: &str, files: &[&str], install: impl Fn(&Path) -> Vec<Command>
 
 fn run(command: &mut Command) -> Output {
     let program = command.get_program().to_string_lossy().into_owned();
-    let needed = "install the Debian packages nodejs, npm and python3-venv (tests/tools.sh does)";
+    let needed = "install the Debian packages nodejs, npm, python3-venv and chromium (tests/tools.sh does)";
     command.output().unwrap_or_else(|e| panic!("{program}: {e}; {needed}"))
 }
 
