@@ -2,6 +2,7 @@
 
 use super::super::describe::names_all;
 use serde_json::{Map, Value};
+use std::ptr;
 
 /// How far objects within objects are followed.
 const DEEPEST: usize = 8;
@@ -48,8 +49,8 @@ impl Part {
 /// A heading, the schema's own sentence, a table, and what holds of several properties together.
 pub fn section(part: Part, schema: &Value) -> String {
     let mut section = format!("{}\n\n", part.heading());
-    let mut table = Table { part, root: schema, rows: Vec::new() };
-    table.properties(schema, "", DEEPEST);
+    let mut table = Table { part, root: schema, rows: Vec::new(), open: Vec::new() };
+    table.properties(schema, "");
     let rows = table.rows;
     let about = schema.get("description").and_then(Value::as_str).map(cell);
     if rows.is_empty() {
@@ -96,12 +97,17 @@ struct Table<'a> {
     part: Part,
     root: &'a Value,
     rows: Vec<String>,
+    /// The objects that are being listed: one that leads back into itself is not listed again.
+    open: Vec<*const Value>,
 }
 
 impl<'a> Table<'a> {
-    fn properties(&mut self, schema: &'a Value, within: &str, depth: usize) {
-        let Some(depth) = depth.checked_sub(1) else { return };
+    fn properties(&mut self, schema: &'a Value, within: &str) {
         let schema = self.resolved(schema);
+        if self.open.contains(&ptr::from_ref(schema)) || self.open.len() >= DEEPEST {
+            return;
+        }
+        self.open.push(schema);
         let needed = |name: &str| required(schema).any(|r| r == name);
         let mut properties: Vec<_> =
             schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
@@ -111,16 +117,17 @@ impl<'a> Table<'a> {
             let path = format!("{within}{name}");
             self.rows.push(self.row(&path, property, needed(name)));
             let property = self.resolved(property);
-            self.properties(property, &format!("{path}."), depth);
+            self.properties(property, &format!("{path}."));
             if let Some(items) = property.get("items") {
-                self.properties(items, &format!("{path}[]."), depth);
+                self.properties(items, &format!("{path}[]."));
             }
         }
+        self.open.pop();
     }
 
     fn row(&self, name: &str, property: &'a Value, needed: bool) -> String {
         let shape = self.resolved(property);
-        let (kind, about) = (self.kind(shape), about(property, shape));
+        let (kind, about) = (self.kind(shape, DEEPEST), about(property, shape));
         let name = code(name);
         match self.part {
             Part::Params => {
@@ -141,7 +148,8 @@ impl<'a> Table<'a> {
     }
 
     /// The type, and its limits.
-    fn kind(&self, property: &'a Value) -> String {
+    fn kind(&self, property: &'a Value, depth: usize) -> String {
+        let Some(depth) = depth.checked_sub(1) else { return "any".into() };
         let text = |key: &str| property.get(key).and_then(Value::as_str);
         if let Some(choices) = choices(property) {
             let values = choices.iter().map(|(value, _)| code(value));
@@ -157,7 +165,7 @@ impl<'a> Table<'a> {
             types.retain(|t| t != "null");
         }
         for kind in types.iter_mut().filter(|t| *t == "array") {
-            let items = property.get("items").map_or("any".into(), |items| self.kind(self.resolved(items)));
+            let items = property.get("items").map_or("any".into(), |items| self.kind(self.resolved(items), depth));
             *kind = if items.contains(' ') { format!("({items})[]") } else { format!("{items}[]") };
         }
         let mut kind = types.join(" \\| ");
@@ -294,20 +302,22 @@ mod tests {
                 "key": { "type": "string", "format": "secret" },
                 "kind": { "anyOf": [{ "oneOf": [{ "const": "x", "description": "X" }, { "const": "y" }] }, { "type": "null" }] },
                 "list": { "type": "array", "items": { "$ref": "#/$defs/item" } },
+                "nest": { "$ref": "#/$defs/nest" },
                 "span": { "type": "string", "pattern": "^a|b$", "default": "10s" },
                 "who": { "type": "string", "minLength": 1 },
             },
-            "$defs": { "item": { "type": "object", "properties": { "more": { "$ref": "#/$defs/item" }, "n": { "enum": [1, null] } } } },
+            "$defs": {
+                "nest": { "type": "array", "items": { "$ref": "#/$defs/nest" } }, "item": { "type": "object", "properties": { "more": { "$ref": "#/$defs/item" }, "n": { "enum": [1, null] } } } },
         });
         let section = section(Part::Settings, &schema);
         for row in [
             "Two lines 中文中文。\n",
-            "| default | 说明 · meaning |\n|---|---|---|---|\n| `who` | string, ≥ 1 | （必填 · needed） |  |\n",
+            "缺省 · default | 说明 · meaning |\n|---|---|---|---|\n| `who` | string, ≥ 1 | （必填 · needed） |  |\n",
             "| `a` | integer, 1–4 |  | `<p>` &lt;q> \\| r |\n",
             "| `key` | string, secret |  | <br>可写作 · may be written `env:NAME`, `file:PATH` |\n",
             "| `kind` | `x` \\| `y` |  | <br>`x`: X |\n",
-            "| `list` | object[] |  |  |\n| `list[].more` | object |",
-            "| `list[].n` | `1` |",
+            "| `list` | object[] |  |  |\n| `list[].more` | object |  |  |\n| `list[].n` | `1` |",
+            "| `nest` | any[][]",
             "| `span` | string, `^a\\|b$` | `\"10s\"` |",
             "\n- 至少给出其一 · at least one of these: `a`, `b` + `c`\n",
             "\n- `kind` = `x`: 须给出 · needs `a`\n",
