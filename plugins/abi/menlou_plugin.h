@@ -447,7 +447,8 @@ typedef struct menlou_action {
     struct menlou_str description_en;
     // JSON Schema (2020-12) of the parameters, an object. Not given: any.
     struct menlou_str params_schema;
-    // JSON Schema of the answer's `data`, an object. Not given: any.
+    // JSON Schema of the answer's `data`, an object. Not given: any. Where the answer may be a file instead, its keyword
+    // `x-file` lists the media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
     struct menlou_str data_schema;
     // JSON Schema of the action's table in the tenant file. Not given: no settings. A text property with
     // `"format": "secret"` may stand in the file as `env:…` or `file:…` and comes resolved.

@@ -19,6 +19,7 @@ mod login_service;
 mod new_action;
 mod openapi;
 mod outages;
+mod pages;
 mod platform_calls;
 mod proxy;
 mod replicas;

@@ -10,6 +10,7 @@ mod loading;
 mod logged;
 mod made;
 mod rude;
+mod pages;
 mod running;
 mod scoped;
 mod settings;

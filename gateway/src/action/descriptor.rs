@@ -30,6 +30,8 @@ pub struct Descriptor {
     pub params: ParamsSchema,
     /// What the answer's `data` is like.
     pub data: Value,
+    /// The media types of the files that it may answer with in place of data: `image/jpeg`, `image/*`, `*/*`.
+    pub files: Vec<String>,
     /// What its table in a tenant file must be like.
     pub settings: Schema,
     /// What it does that it should not, in all tenants.
@@ -127,6 +129,7 @@ impl Descriptor {
         let settings = settings.unwrap_or_else(|| serde_json::json!({ "type": "object", "maxProperties": 0 }));
         let data = data.unwrap_or_else(|| serde_json::json!({ "type": "object" }));
         Schema::compile(&data).map_err(|e| wrong(&format!("data_schema: {e}")))?;
+        let files = files(&data).ok_or_else(|| wrong("data_schema: x-file is a list of media types"))?;
         Ok(Self {
             access,
             access_by_setting: raw.access == MENLOU_ACCESS_BY_SETTING,
@@ -136,12 +139,27 @@ impl Descriptor {
             description,
             params: ParamsSchema::compile(params).map_err(|e| wrong(&format!("params_schema: {e}")))?,
             data,
+            files,
             settings: Schema::compile(&settings).map_err(|e| wrong(&format!("settings_schema: {e}")))?,
             conduct: Conduct::new(plugin, &name),
             raw,
             entry: Entry { start, poll, drop },
             name,
         })
+    }
+}
+
+/// The media types that the keyword `x-file` lists.
+fn files(data: &Value) -> Option<Vec<String>> {
+    let is_token =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-*".contains(&b));
+    let media_type = |listed: &Value| {
+        let (kind, sort) = listed.as_str()?.split_once('/')?;
+        (is_token(kind) && is_token(sort)).then(|| format!("{kind}/{sort}"))
+    };
+    match data.get("x-file") {
+        Some(listed) => listed.as_array()?.iter().map(media_type).collect(),
+        None => Some(Vec::new()),
     }
 }
 

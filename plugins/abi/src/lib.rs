@@ -468,7 +468,8 @@ pub struct menlou_action {
     pub description_en: menlou_str,
     /// JSON Schema (2020-12) of the parameters, an object. Not given: any.
     pub params_schema: menlou_str,
-    /// JSON Schema of the answer's `data`, an object. Not given: any.
+    /// JSON Schema of the answer's `data`, an object. Not given: any. Where the answer may be a file instead, its keyword
+    /// `x-file` lists the media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
     pub data_schema: menlou_str,
     /// JSON Schema of the action's table in the tenant file. Not given: no settings. A text property with
     /// `"format": "secret"` may stand in the file as `env:…` or `file:…` and comes resolved.

@@ -5,6 +5,23 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Data, or a file: for actions that may answer with a picture, say. Actions that never do return their data itself.
+///
+/// ```
+/// use menlou_plugin::{Answer, prelude::*, testing::Host};
+/// use serde_json::json;
+///
+/// async fn badge(call: &Call, _: ()) -> Result<Answer> {
+///     match call.openid() {
+///         Some(_) => Ok(Answer::File { content_type: "image/svg+xml".into(), body: b"<svg/>".to_vec() }),
+///         None => Ok(Answer::Data(())),
+///     }
+/// }
+///
+/// let badge = || Action::new("badge", badge).files("image/svg+xml");
+/// assert_eq!(Host::new().run(badge(), json!({})).file, None);
+/// let (content_type, body) = Host::new().caller("o-ann").run(badge(), json!({})).file.unwrap();
+/// assert_eq!((content_type.as_str(), &body[..]), ("image/svg+xml", &b"<svg/>"[..]));
+/// ```
 #[derive(Debug)]
 pub enum Answer<D = ()> {
     /// The `data` of the envelope.
@@ -25,6 +42,9 @@ pub enum Answer<D = ()> {
 pub trait IntoAnswer {
     #[doc(hidden)]
     type Data: Serialize + JsonSchema;
+    /// Whether it may be a file.
+    #[doc(hidden)]
+    const FILE: bool = false;
     #[doc(hidden)]
     fn into_answer(self) -> Answer<Self::Data>;
 }
@@ -39,6 +59,7 @@ impl<D: Serialize + JsonSchema> IntoAnswer for D {
 
 impl IntoAnswer for Answered {
     type Data = ();
+    const FILE: bool = true;
 
     fn into_answer(self) -> Answer {
         Answer::Given(self)
@@ -47,6 +68,7 @@ impl IntoAnswer for Answered {
 
 impl<D: Serialize + JsonSchema> IntoAnswer for Answer<D> {
     type Data = D;
+    const FILE: bool = true;
 
     fn into_answer(self) -> Self {
         self

@@ -13,6 +13,7 @@ mod handler;
 mod log;
 mod operation;
 mod params;
+mod people;
 mod platform;
 mod raw;
 mod settings;
@@ -23,11 +24,12 @@ mod waker;
 
 pub use action::{Access, Action, describe};
 pub use answer::{Answer, IntoAnswer};
-pub use call::{Call, HttpRequest, HttpResponse, Identity, Session, User};
+pub use call::{Call, HttpRequest, HttpResponse};
 pub use error::{Error, Result};
 pub use handler::{Handler, HandlerFor};
 pub use log::Level;
 pub use menlou_abi as abi;
+pub use people::{Identity, Session, User};
 pub use settings::{Faults, Login, Period, Secret, Settings, Setup};
 pub use stream::{Answered, Forward, Piece, Upstream, UpstreamOptions, Writer};
 

@@ -192,6 +192,16 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         };
         if let Ok(reply) = &served {
             answered += 1;
+            if let Reply::File { content_type, .. } | Reply::Written { content_type, .. } = reply
+                && let Ok(file) = content_type.to_str()
+                && !descriptor.files.iter().any(|range| is_within(file, range))
+            {
+                let (zh, en) = (
+                    "以 data_schema 的 x-file 未列出的文件作答",
+                    "answers with a file that x-file in its data_schema does not list",
+                );
+                return Ok(Err(of_these(Text::new(format!("{zh}（{file}）"), format!("{en} ({file})")))));
+            }
             if let Reply::Data(data) = reply
                 && !serde_json::from_slice(data).is_ok_and(|data| answer.fits(&data))
             {
@@ -207,6 +217,12 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         return Ok(Ok(None));
     }
     Ok(Ok(Some(Text::fixed("没有一次调用成功", "none of these calls succeeded"))))
+}
+
+/// Whether a media type is of a range such as `image/*`.
+fn is_within(media_type: &str, range: &str) -> bool {
+    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    range == "*/*" || range == bare || range.strip_suffix('*').is_some_and(|kind| bare.starts_with(kind))
 }
 
 /// Each call is given up after its first poll, its second, and so on.

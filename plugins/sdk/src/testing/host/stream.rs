@@ -112,7 +112,7 @@ pub(super) unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str,
     // SAFETY: see above; a call's headers live as long as it does.
     unsafe {
         let (call, name) = (of(call), text(name));
-        match call.headers.iter().find(|(n, _)| *n == name) {
+        match call.headers.iter().find(|(n, _)| *n == name && name != "authorization") {
             Some((_, value)) => {
                 *out = raw::str(value);
                 MENLOU_READY
