@@ -37,7 +37,7 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
     let paths: Vec<&String> = all["paths"].as_object().unwrap().keys().collect();
     assert_eq!(
         paths,
-        ["login", "logout", "openid", "user", "wechat"].map(|a| format!("/srv/{{tenant}}/{a}")).each_ref()
+        ["login", "logout", "openid", "proxy", "user", "wechat"].map(|a| format!("/srv/{{tenant}}/{a}")).each_ref()
     );
     assert_eq!(all["paths"]["/srv/{tenant}/openid"]["post"]["security"], serde_json::json!([]));
     assert_eq!(all["paths"]["/srv/{tenant}/user"]["post"]["security"], serde_json::json!([{ "bearerAuth": [] }]));

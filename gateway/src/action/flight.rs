@@ -22,7 +22,6 @@ use std::{
     cell::{Cell, RefCell},
     ffi::c_void,
     future::poll_fn,
-    net::IpAddr,
     ptr,
     sync::{
         Arc,
@@ -144,7 +143,7 @@ impl Flight {
 
     /// Begins an answer that is written piece by piece; false for a bad media type, or a second answer.
     pub fn begin_writing(&self, content_type: &str) -> bool {
-        let content_type = HeaderValue::from_str(content_type).ok().filter(|_| is_media_type(content_type));
+        let content_type = HeaderValue::from_str(content_type).ok().filter(|_| raw::is_media_type(content_type));
         match content_type {
             Some(content_type) if !self.is_answered() => {
                 *self.writing.borrow_mut() = Some((content_type, Arc::default()));
@@ -209,7 +208,8 @@ impl Flight {
                 if reply.word.len > 0 || reply.data.len > 0 {
                     return Err("a file has neither word nor data");
                 }
-                let content_type = HeaderValue::from_str(content_type).ok().filter(|_| is_media_type(content_type));
+                let content_type =
+                    HeaderValue::from_str(content_type).ok().filter(|_| raw::is_media_type(content_type));
                 let content_type = content_type.ok_or("a file has a media type, such as image/jpeg")?;
                 // SAFETY: the caller's promise.
                 let body = Bytes::copy_from_slice(unsafe { reply.body.bytes() });
@@ -221,7 +221,7 @@ impl Flight {
             [] => b"{}",
             bytes => bytes,
         };
-        if !is_json_object(data) {
+        if !raw::is_json_object(data) {
             return Err("its data is no JSON object in UTF-8");
         }
         // SAFETY: the caller's promise.
@@ -277,7 +277,7 @@ impl Running {
                 menlou_param { name: str(name), value, kind, reserved: 0 }
             })
             .collect();
-        let remote = address(call.remote);
+        let remote = raw::address(call.remote);
         let flight = Box::new(Flight {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             writing: RefCell::default(),
@@ -392,23 +392,6 @@ fn str(text: &str) -> menlou_str {
     menlou_str::new(text.as_bytes())
 }
 
-/// An address as text; the usual kind by hand, as its `Display` takes as long as a third of the border.
-fn address(ip: IpAddr) -> String {
-    let IpAddr::V4(v4) = ip else { return ip.to_string() };
-    let mut text = String::with_capacity(15);
-    for octet in v4.octets() {
-        if !text.is_empty() {
-            text.push('.');
-        }
-        for unit in [100, 10, 1] {
-            if octet >= unit || unit == 1 {
-                text.push(char::from(b'0' + octet / unit % 10));
-            }
-        }
-    }
-    text
-}
-
 fn request(params: &[menlou_param], remote_ip: menlou_str) -> menlou_request {
     menlou_request {
         struct_size: size_of::<menlou_request>() as u32,
@@ -452,32 +435,6 @@ fn fill(request: &mut menlou_request, call: &Call, caller: Option<&Caller>, acti
             request.user_id = user.id;
             request.user_name = str(&user.name);
             request.user_avatar_url = str(&user.avatar_url);
-        }
-    }
-}
-
-/// `type/subtype`, perhaps with parameters.
-fn is_media_type(text: &str) -> bool {
-    let essence = text.split(';').next().unwrap_or_default().trim_end();
-    let token = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
-    text.len() <= 128 && essence.split_once('/').is_some_and(|(of, sub)| token(of) && token(sub))
-}
-
-/// Text is checked, not trusted; nothing is kept of what is parsed.
-fn is_json_object(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().first() == Some(&b'{')
-        && std::str::from_utf8(bytes).is_ok_and(|t| serde_json::from_str::<serde::de::IgnoredAny>(t).is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_reads_as_its_display_says() {
-        for text in ["0.0.0.0", "127.0.0.1", "10.20.105.99", "255.255.255.255", "::1", "2001:db8::5"] {
-            let ip: IpAddr = text.parse().unwrap();
-            assert_eq!(address(ip), ip.to_string());
         }
     }
 }
