@@ -141,7 +141,10 @@ fn a_refused_file_is_told_with_the_reason_and_the_others_are_listed() {
     {
         let home = Home::new(Setup::default().env("MENLOU_LANG", language));
         let all_good = home.command(&["plugin", "list"], b"");
-        assert_eq!(done(&all_good), "account 0.1.0: login, user, logout\nopenid 0.1.0: openid\nwechat 0.1.0: wechat\n");
+        assert_eq!(
+            done(&all_good),
+            "account 0.1.0: login, user, logout\nopenid 0.1.0: openid\nproxy 0.1.0: proxy\nwechat 0.1.0: wechat\n"
+        );
 
         fs::write(home.plugins().join("notes.so"), "not yet").unwrap();
         let listed = home.command(&["plugin", "list"], b"");
