@@ -1,7 +1,7 @@
 //! The gateway: built whole from its config, then run until told to stop. The one place that composes.
 
 use crate::{
-    action::{Library, Services},
+    action::{Library, Services, Watch},
     admin,
     config::{keyring::Keyring, server::Config},
     platform::{exchange::Exchanges, http::Http},
@@ -34,6 +34,8 @@ pub struct Gateway {
     traffic: TcpListener,
     admin: TcpListener,
     metrics: PrometheusHandle,
+    /// Told of plugins that never return, until it is dropped.
+    _watch: Watch,
 }
 
 impl Gateway {
@@ -63,7 +65,8 @@ impl Gateway {
         tokio::task::block_in_place(|| watcher.look());
         let traffic = listen(config.server.listen).await?;
         let admin = listen(config.admin.listen).await?;
-        Ok(Self { config, library, services, roster, watcher, traffic, admin, metrics })
+        let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
+        Ok(Self { config, library, services, roster, watcher, traffic, admin, metrics, _watch: watch })
     }
 
     /// Serves until `stop` is ready, then lets the calls in flight end.

@@ -7,6 +7,7 @@
 
 mod attempts;
 mod bad_input;
+mod bad_plugins;
 mod clients;
 mod command_line;
 mod contract;
@@ -18,14 +19,20 @@ mod login_service;
 mod new_action;
 mod openapi;
 mod outages;
+mod pages;
 mod platform_calls;
+mod proxy;
 mod replicas;
 mod scene;
 mod secrecy;
 mod secrets;
 mod stopping;
+mod streams;
 mod swaps;
+mod tenant_commands;
+mod tenant_edits;
 mod tenant_files;
+mod tenant_verify;
 mod tenants;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.

@@ -4,7 +4,7 @@ use crate::{
     login_service::{ACCOUNT, KEY, LoginService, PASSWORD},
     scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, neighbours_code, tenant},
 };
-use menlou_simulator::DEMO_SECRET;
+use menlou_simulator::{DEMO_APPID, DEMO_SECRET};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -294,4 +294,45 @@ fn an_app_secret_is_replaced_without_one_failed_login() {
     let log = scene.log();
     assert_eq!(log.matches("takes its previous_secret").count(), 1, "{log}");
     assert_eq!(log.matches("previous_secret is not needed any more").count(), 1, "{log}");
+}
+
+#[test]
+fn a_secret_that_is_typed_for_a_tenant_goes_into_its_file_sealed() {
+    let scene = with_key();
+    let address = scene.sim.base_url().to_owned();
+    let new = ["tenant", "new", "typed", "--appid", DEMO_APPID, "--secret-stdin", "--base-url", &address];
+    let output = scene.command_given(&new, &format!("{DEMO_SECRET}\n"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let file = || fs::read_to_string(scene.tenants().join("typed.toml")).unwrap();
+    assert!(file().contains("secret = \"sealed:v1:") && !file().contains(DEMO_SECRET), "{}", file());
+    let before = file();
+    let edit = ["tenant", "edit", "typed", "--set-secret", "wechat.secret"];
+    let output = scene.command_given(&edit, &format!("{DEMO_SECRET}\n"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        file().contains("secret = \"sealed:v1:") && file() != before && !file().contains(DEMO_SECRET),
+        "{}",
+        file()
+    );
+    assert_eq!(told(&scene, &["tenant", "verify", "typed"]).0, Some(0));
+
+    fs::remove_file(keys(&scene)).unwrap();
+    let output = scene.command_given(&edit, &format!("{DEMO_SECRET}\n"));
+    assert!(!output.status.success(), "without the keys it is not written in plain text");
+    assert!(!file().contains(DEMO_SECRET), "{}", file());
+}
+
+#[test]
+fn where_the_new_secret_is_refused_verify_says_whether_the_old_one_serves() {
+    let scene = Scene::new(Stores::Embedded);
+    scene.secrets().add(NEW);
+    let both =
+        |old: &str| with_secret(&scene, NEW).replace("base_url", &format!("previous_secret = \"{old}\"\nbase_url"));
+    scene.write_tenant(TENANT, &both(DEMO_SECRET));
+    let (code, text) = told(&scene, &["tenant", "verify", TENANT]);
+    assert!(code == Some(1) && text.contains("✗ access token: The AppSecret is wrong"), "{text}");
+    assert!(text.contains("✓ the old secret (previous_secret)"), "{text}");
+    scene.write_tenant(TENANT, &both("neither-this-one"));
+    let (code, text) = told(&scene, &["tenant", "verify", TENANT]);
+    assert!(code == Some(1) && text.contains("✗ the old secret (previous_secret)"), "{text}");
 }

@@ -6,6 +6,7 @@ mod plugin;
 mod run;
 mod schema;
 mod secret;
+mod tenant;
 mod user;
 mod validate;
 
@@ -50,6 +51,8 @@ enum Command {
     Openapi(described::Arguments),
     /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
     Types(described::Arguments),
+    /// 新建、列出、显示、修改、删除、验证租户。Make, list, show, change, remove and verify tenants.
+    Tenant(tenant::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
 }
@@ -68,11 +71,12 @@ pub fn main() -> ExitCode {
         Command::Secret(arguments) => secret::run(config, file, &arguments),
         Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
         Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
+        Command::Tenant(arguments) => tenant::run(config, file.is_some(), arguments),
         Command::User(arguments) => user::run(config, arguments),
     }
 }
 
-/// The file that was named, else the usual one where it exists.
+/// The config file that holds: the one that was named, else the usual one where there is one.
 fn config_file(named: Option<&Path>) -> Option<&Path> {
     let usual = Path::new("menlou.toml");
     named.or_else(|| usual.exists().then_some(usual))

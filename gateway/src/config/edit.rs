@@ -151,7 +151,11 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn toml_value(value: &Json) -> Result<Value, Text> {
+/// A value as TOML writes it, tables inline.
+///
+/// # Errors
+/// A null, or an integer of more than 64 bits.
+pub fn toml_value(value: &Json) -> Result<Value, Text> {
     Ok(match value {
         Json::Null => return Err(Text::fixed("TOML 中没有 null", "there is no null in TOML")),
         Json::Bool(b) => (*b).into(),

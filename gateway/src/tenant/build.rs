@@ -85,7 +85,7 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
         if wrong.is_empty() {
             warnings.extend(settings::literals(&own, &pointer, schema));
             match settings::resolve(&own, &pointer, schema, &sources) {
-                Ok(settings) => match Configured::new(found.clone(), index, name.as_str(), &settings) {
+                Ok(settings) => match Configured::new(found.clone(), index, (name.as_str(), action), &settings) {
                     Ok(configured) => {
                         actions.insert(action.clone(), Some(configured));
                     }
@@ -133,7 +133,7 @@ pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<Named<'a
 }
 
 /// The names of `[actions.…]`, each with its `plugin`.
-fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&str>)> {
+pub(super) fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&str>)> {
     let tables = doc.value("/actions").and_then(serde_json::Value::as_object);
     let named = tables.into_iter().flatten().filter(|(action, table)| tenant::is_name(action) && table.is_object());
     named.map(|(action, table)| (action, table.get("plugin").and_then(serde_json::Value::as_str)))

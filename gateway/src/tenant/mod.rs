@@ -6,6 +6,8 @@ mod folder;
 mod reload;
 mod roster;
 mod swap;
+mod verify;
+mod view;
 mod watched;
 
 use crate::{
@@ -19,6 +21,8 @@ pub use reload::Watcher;
 pub use roster::{Roster, Standing};
 use std::{collections::HashMap, sync::Arc};
 pub use swap::Swapper;
+pub use verify::{logs_in_by_phone, verify};
+pub use view::{MASK, View, secrets, view};
 
 /// A tenant that serves. A call keeps the one that it found, also through a reload.
 pub struct Tenant {

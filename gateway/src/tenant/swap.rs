@@ -32,6 +32,7 @@ pub type Rebuilt = (PathBuf, Blueprint);
 impl Swapper {
     /// A swapper of a folder, of which this library was made.
     pub fn new(folder: PathBuf, library: Arc<ArcSwap<Library>>, keyring: Arc<Keyring>) -> Self {
+        count_refused(&library.load());
         Self { folder, library, keyring, unlisted: None }
     }
 
@@ -84,6 +85,7 @@ impl Swapper {
             }
         };
         metrics::counter!("menlou_plugin_swaps_total", "plugin" => name, "outcome" => outcome).increment(1);
+        count_refused(&next);
         self.library.store(Arc::new(next));
         rebuilt
     }
@@ -114,4 +116,8 @@ impl Swapper {
             first.map_or(Text::fixed("设置有误", "the settings are wrong"), |fault| fault.text)
         }))
     }
+}
+
+fn count_refused(library: &Library) {
+    metrics::gauge!("menlou_plugins_refused").set(library.refused().len() as f64);
 }
