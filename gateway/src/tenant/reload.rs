@@ -230,13 +230,16 @@ impl Watcher {
         // Where these can't be watched, they are looked at with the rest.
         secrets.keep_files(self.sources());
         let (mut looked, mut pause) = (Instant::now(), LOOK);
+        // A file that was still being written is left for later, and makes no event when it has settled.
+        let mut again = false;
         loop {
             let watched = folders.keep([self.folder.as_path(), self.plugins.folder.as_path()]);
             let faulty = !watched || self.unsettled || self.files.values().any(|seen| !seen.standing.faults.is_empty());
             let told = timeout(GLANCE, changed.notified()).await.is_ok();
-            if !told && !faulty && looked.elapsed() < pause {
+            if !told && !again && !faulty && looked.elapsed() < pause {
                 continue;
             }
+            again = told;
             sleep(TOGETHER).await;
             looked = Instant::now();
             self = match spawn_blocking(move || {
