@@ -103,7 +103,7 @@ pub struct Input {
 }
 
 /// Puts the call together.
-pub fn call(
+pub(super) fn call(
     asked: &Asked,
     mut head: Parts,
     (found, subpath): (&Found, String),

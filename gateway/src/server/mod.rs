@@ -2,7 +2,7 @@
 
 mod accept;
 mod body;
-mod decode;
+pub mod decode;
 mod encode;
 mod layers;
 mod refusal;

@@ -1,6 +1,6 @@
 //! WeChat: login codes, phone codes, calls with the access token, and the table of its error codes.
 
-mod answer;
+pub mod answer;
 mod app_secret;
 mod encrypted;
 pub mod errcodes;
