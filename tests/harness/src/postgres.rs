@@ -50,6 +50,11 @@ impl Postgres {
         self.process.kill();
     }
 
+    /// Sends it SIGKILL, from any thread; [`Postgres::restart`] then clears up.
+    pub fn kill_now(&self) {
+        self.process.kill_now();
+    }
+
     /// Stops it with SIGSTOP: connections stay open, nothing answers.
     pub fn freeze(&self) {
         self.process.freeze();

@@ -41,6 +41,11 @@ impl Redis {
         self.process.kill();
     }
 
+    /// Sends it SIGKILL, from any thread; [`Redis::restart`] then clears up.
+    pub fn kill_now(&self) {
+        self.process.kill_now();
+    }
+
     /// Stops it with SIGSTOP: connections stay open, nothing answers.
     pub fn freeze(&self) {
         self.process.freeze();
