@@ -90,6 +90,7 @@ impl Gateway {
             roster: self.roster.clone(),
             library: self.library,
             stores: self.services.stores.clone(),
+            http: self.services.http.clone(),
             metrics: self.metrics,
             traffic: self.config.server.listen,
         };

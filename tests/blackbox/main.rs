@@ -8,11 +8,13 @@
 mod attempts;
 mod bad_input;
 mod bad_plugins;
+mod circuits;
 mod clients;
 mod command_line;
 mod contract;
 mod crash;
 mod exchange;
+mod faults;
 mod hanging_up;
 mod login;
 mod login_service;

@@ -25,7 +25,7 @@ const ORDER: &[&[&str]] = &[
     &["upstream"],
     &["platform"],
     &["store"],
-    &["call", "config"],
+    &["call", "circuit", "config"],
     &["error"],
     &["text"],
 ];

@@ -4,7 +4,7 @@ mod docs;
 pub mod openapi;
 pub mod typescript;
 
-use crate::{action::Library, store::Stores, tenant::Roster, text::Language};
+use crate::{action::Library, platform::http::Http, store::Stores, tenant::Roster, text::Language};
 use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
@@ -30,6 +30,8 @@ pub struct Health {
     pub library: Arc<ArcSwap<Library>>,
     /// The stores.
     pub stores: Stores,
+    /// The client by which the platforms are asked.
+    pub http: Http,
     /// What was counted.
     pub metrics: PrometheusHandle,
     /// Where the traffic side listens.
@@ -51,8 +53,8 @@ pub async fn serve(listener: TcpListener, health: Health) {
     }
 }
 
-/// 200 where calls can be served, 503 where a store is away. Faulty tenants and refused plugins are told, and don't
-/// make the whole unready: the others serve.
+/// 200 where calls can be served, 503 where a store is away. Platforms that are away, faulty tenants and refused plugins
+/// are told, and don't make the whole unready: the others serve, and so do sessions that are open.
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let (sessions, users) =
         tokio::join!(timeout(PATIENCE, health.stores.shared.ping()), timeout(PATIENCE, health.stores.users.ping()));
@@ -84,9 +86,17 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         .iter()
         .map(|r| json!({ "file": r.path.file_name().map(|n| n.to_string_lossy()), "why": r.why.text().get(language) }))
         .collect();
+    let platforms: serde_json::Map<String, Value> = health
+        .http
+        .platforms()
+        .standing()
+        .into_iter()
+        .map(|(origin, fault)| (origin, fault.unwrap_or_else(|| "ok".to_owned()).into()))
+        .collect();
     let body = json!({
         "ready": ready,
         "stores": { "sessions": told(sessions), "users": told(users) },
+        "platforms": platforms,
         "tenants": { "serving": health.roster.len(), "faulty": faulty },
         "plugins": { "loaded": loaded, "refused": refused },
     });

@@ -148,10 +148,11 @@ impl Found {
 fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: Duration, remote: IpAddr) {
     let (tenant, action) = found.names();
     // Fields without a value are left out of the line.
-    let (word, cause) = (error.map(Error::word), error.and_then(Error::cause));
+    let known = error.is_some_and(Error::is_known);
+    let (word, cause) = (error.map(Error::word), error.filter(|_| !known).and_then(Error::cause));
     let ms = format_args!("{:.3}", took.as_secs_f64() * 1000.0);
     match status {
-        500.. => {
+        500.. if !known => {
             tracing::error!(target: "access", request_id = asked.id, tenant, action, status, error = word, cause, %ms, %remote)
         }
         _ => {
@@ -162,7 +163,7 @@ fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: D
 
 fn log_cause(found: &Found, asked: &Asked, error: &Error) {
     let (tenant, action) = found.names();
-    if let Some(cause) = error.cause() {
+    if let Some(cause) = error.cause().filter(|_| !error.is_known()) {
         tracing::warn!(request_id = asked.id, tenant, action, error = error.word(), cause, "a call failed");
     }
 }

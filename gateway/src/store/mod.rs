@@ -2,6 +2,7 @@
 
 mod cache;
 mod clock;
+mod guard;
 mod postgres;
 mod record;
 mod redis;
@@ -215,6 +216,8 @@ pub trait Users: Send + Sync {
 pub enum Error {
     /// It did not answer in time, or refused. The text is for the log: it holds no value and no credentials.
     Unavailable(String),
+    /// The same, where the log has it already: it is known to be away, or refused a moment ago for the same reason.
+    Down(String),
     /// What it holds can't be read. The text is for the log.
     Corrupt(String),
 }
@@ -232,7 +235,7 @@ impl fmt::Debug for TokenHash {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(cause) => write!(f, "store unavailable: {cause}"),
+            Self::Unavailable(cause) | Self::Down(cause) => write!(f, "store unavailable: {cause}"),
             Self::Corrupt(cause) => write!(f, "unreadable record in store: {cause}"),
         }
     }
@@ -240,10 +243,18 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// Whether the log has it already.
+    pub fn is_known(&self) -> bool {
+        matches!(self, Self::Down(_))
+    }
+}
+
 impl From<Error> for error::Error {
     fn from(e: Error) -> Self {
         match e {
             Error::Unavailable(_) => Self::new(&words::STORE_UNAVAILABLE).because(e),
+            Error::Down(_) => Self::new(&words::STORE_UNAVAILABLE).because(e).known(),
             Error::Corrupt(_) => Self::new(&words::INTERNAL_ERROR).because(e),
         }
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
 pub mod client;
+pub mod fault;
 pub mod gateway;
 pub mod http;
 pub mod postgres;
@@ -11,6 +12,7 @@ pub mod terminal;
 pub mod upstream;
 
 pub use client::{Client, Envelope};
+pub use fault::{Fault, FaultProxy};
 pub use gateway::{Gateway, Home, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;

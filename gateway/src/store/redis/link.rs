@@ -1,15 +1,18 @@
 //! The connection to Redis: kept by one task, which renews it and has the cache follow what Redis tracks for us.
 
 use super::{
-    super::{Error, Result, cache::SessionCache},
+    super::{
+        cache::SessionCache,
+        guard::{Failure, Guard, Outcome},
+    },
     DEADLINE,
     keys::Keys,
 };
 use ::redis::{
     AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
-    aio::MultiplexedConnection, cmd,
+    aio::MultiplexedConnection, cmd, from_redis_value_ref,
 };
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, oneshot},
@@ -25,47 +28,46 @@ const RETRY: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_millis(200);
 /// How long the answer to a beat may take.
 const ALIVE: Duration = Duration::from_millis(500);
+/// Why a server that is none's primary does not serve us.
+const REPLICA: &str = "it is a replica, which takes no writes";
 /// Commands that may wait to be written.
 const QUEUE: usize = 1024;
 
-/// The current connection, or why there is none.
+/// The current connection, if there is one, and the guard of the store.
 pub(super) struct Link {
-    state: ArcSwap<State>,
+    current: ArcSwapOption<MultiplexedConnection>,
+    pub guard: Guard,
     /// Told when the server turns out to be a replica.
     demoted: Notify,
 }
 
-enum State {
-    Up(MultiplexedConnection),
-    Down(String),
-}
-
 impl Link {
-    pub fn new() -> Self {
-        Self { state: ArcSwap::from_pointee(State::Down("not connected yet".into())), demoted: Notify::new() }
+    pub fn new(guard: Guard) -> Self {
+        Self { current: ArcSwapOption::empty(), guard, demoted: Notify::new() }
     }
 
     /// The current connection.
-    pub fn connection(&self) -> Result<MultiplexedConnection> {
-        match &**self.state.load() {
-            State::Up(connection) => Ok(connection.clone()),
-            State::Down(reason) => Err(Error::Unavailable(format!("Redis: {reason}"))),
-        }
+    pub fn connection(&self) -> Outcome<MultiplexedConnection> {
+        let current = self.current.load();
+        current.as_deref().cloned().ok_or_else(|| Failure::Away("not connected".into()))
     }
 
     /// An error in our words.
-    pub fn unserved(&self, error: &RedisError) -> Error {
+    pub fn failure(&self, error: &RedisError) -> Failure {
         match error.kind() {
             ErrorKind::UnexpectedReturnType | ErrorKind::Parse => {
-                Error::Corrupt("Redis holds something else under this key".into())
+                Failure::Corrupt("something else is held under this key".into())
             }
-            kind => {
-                // What was the master before a failover refuses to write: connect anew, to who is master now.
-                if kind == ErrorKind::Server(ServerErrorKind::ReadOnly) {
-                    self.demoted.notify_one();
-                }
-                Error::Unavailable(format!("Redis: {}", told(error)))
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => {
+                // What was the primary before a failover refuses to write: connect anew, to who is primary now.
+                self.demoted.notify_one();
+                Failure::Away(told(error))
             }
+            ErrorKind::Server(
+                ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown,
+            ) => Failure::Away(told(error)),
+            ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(told(error)),
+            _ => Failure::Away(told(error)),
         }
     }
 }
@@ -79,30 +81,26 @@ pub(super) async fn keep(
     tried: oneshot::Sender<()>,
 ) {
     let mut tried = Some(tried);
-    let mut reported = String::new();
     cache.pause();
     loop {
         let reason = match connect(&client, &cache, &keys).await {
             Ok((connection, tracking, closed)) => {
-                reported.clear();
-                tracing::info!(tracking, "connected to Redis");
+                tracing::debug!(tracking, "connected to Redis");
                 // Only in this order, and the reverse one below, is a ticket void once its connection is gone.
                 if tracking {
                     cache.resume();
                 }
-                link.state.store(Arc::new(State::Up(connection.clone())));
+                link.current.store(Some(Arc::new(connection.clone())));
+                link.guard.back();
                 tried.take().map(|tried| tried.send(()));
                 watch(connection, &link.demoted, &closed).await
             }
             Err(e) => told(&e),
         };
-        link.state.store(Arc::new(State::Down(reason.clone())));
+        link.guard.away(&reason);
+        link.current.store(None);
         cache.pause();
         tried.take().map(|tried| tried.send(()));
-        if reason != reported {
-            tracing::warn!(reason, "no connection to Redis; trying again");
-            reported = reason;
-        }
         sleep(RETRY).await;
     }
 }
@@ -139,7 +137,19 @@ async fn connect(
         Err(e) if e.code().is_some() => false,
         Err(e) => return Err(e),
     };
-    Ok((connection, tracking, closed))
+    // One that loads its data or has no primary greets as if nothing were wrong.
+    cmd("PING").exec_async(&mut connection).await?;
+    match cmd("ROLE").query_async::<Vec<Value>>(&mut connection).await {
+        Ok(role) if is_replica(&role) => Err((ErrorKind::Client, REPLICA).into()),
+        Err(e) if e.code().is_none() => Err(e),
+        // Who may not ask is told by the first write.
+        _ => Ok((connection, tracking, closed)),
+    }
+}
+
+fn is_replica(role: &[Value]) -> bool {
+    let name: Option<String> = role.first().and_then(|name| from_redis_value_ref(name).ok());
+    name.is_some_and(|name| name != "master")
 }
 
 /// Returns when the connection is no good any more, with the reason.
@@ -182,6 +192,7 @@ fn told(error: &RedisError) -> String {
         _ if matches!(error.code(), Some("WRONGPASS" | "NOAUTH")) => "it refused the credentials".into(),
         ErrorKind::Server(_) | ErrorKind::Extension => format!("it answered {}", error.code().unwrap_or("an error")),
         ErrorKind::Io => error.to_string(),
+        ErrorKind::Client if error.detail().is_none() => REPLICA.into(),
         ErrorKind::AuthenticationFailed => "it refused the credentials".into(),
         ErrorKind::RESP3NotSupported => "it is older than Redis 6, which is needed for RESP3".into(),
         kind => format!("{kind:?}"),

@@ -6,14 +6,14 @@
 mod keys;
 mod link;
 
-use super::{Error, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, record};
+use super::{Error, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, guard::Guard, record};
 use ::redis::{Client, Cmd, FromRedisValue, ProtocolVersion, RedisError, Script, cmd};
 use async_trait::async_trait;
 use keys::Keys;
 use link::Link;
 use secrecy::{ExposeSecret, SecretString};
-use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::timeout};
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
 
 /// How long an operation may take as a whole.
 const DEADLINE: Duration = Duration::from_millis(400);
@@ -43,7 +43,7 @@ impl Redis {
 
         let keys = Arc::new(Keys::new(prefix));
         let cache = Arc::new(SessionCache::new());
-        let link = Arc::new(Link::new());
+        let link = Arc::new(Link::new(Guard::new("Redis", DEADLINE)));
         let (tried, first_try) = tokio::sync::oneshot::channel();
         let mut keeper = JoinSet::new();
         keeper.spawn(link::keep(client, Arc::clone(&link), Arc::clone(&cache), Arc::clone(&keys), tried));
@@ -59,15 +59,11 @@ impl Redis {
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
-        let mut connection = self.link.connection()?;
-        self.answered(command.query_async(&mut connection)).await
-    }
-
-    async fn answered<T>(&self, question: impl Future<Output = std::result::Result<T, RedisError>>) -> Result<T> {
-        match timeout(DEADLINE, question).await {
-            Ok(answer) => answer.map_err(|e| self.link.unserved(&e)),
-            Err(_) => Err(Error::Unavailable(format!("Redis did not answer within {} ms", DEADLINE.as_millis()))),
-        }
+        let question = async {
+            let mut connection = self.link.connection()?;
+            command.query_async(&mut connection).await.map_err(|e| self.link.failure(&e))
+        };
+        self.link.guard.ask(question).await
     }
 }
 
@@ -142,10 +138,13 @@ impl Shared for Redis {
     }
 
     async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64> {
-        let mut connection = self.link.connection()?;
         let mut call = self.counter.key(self.keys.shared(tenant, key));
         call.arg(clock::life_millis(window));
-        self.answered(call.invoke_async(&mut connection)).await
+        let question = async {
+            let mut connection = self.link.connection()?;
+            call.invoke_async(&mut connection).await.map_err(|e| self.link.failure(&e))
+        };
+        self.link.guard.ask(question).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Result, Session, Sessions, TokenHash, clock, record},
-    Sqlite, read,
+    Sqlite,
     writer::{Durability, work},
 };
 use async_trait::async_trait;
@@ -35,7 +35,7 @@ impl Sessions for Sqlite {
         let ticket = self.sessions.ticket(tenant, token);
         let sql = "SELECT record FROM sessions WHERE tenant = ? AND token = ? AND expires_at > ?";
         let query = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(tenant).bind(&token.0[..]).bind(clock::millis());
-        let Some(bytes) = read(query.fetch_optional(&self.readers)).await? else { return Ok(None) };
+        let Some(bytes) = self.read(query.fetch_optional(&self.readers)).await? else { return Ok(None) };
         let session = Arc::new(record::decode(&bytes)?);
         self.sessions.keep(ticket, tenant, token, &session);
         Ok(Some(session))
@@ -79,7 +79,7 @@ impl Sqlite {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
     {
         let (sessions, tenant, token) = (Arc::clone(&self.sessions), tenant.to_owned(), *token);
-        let forget = move |_: &Result<T>| sessions.forget(&tenant, &token);
+        let forget = move |_: Option<&T>| sessions.forget(&tenant, &token);
         self.writer.run_then(Durability::Process, work, forget).await
     }
 }
