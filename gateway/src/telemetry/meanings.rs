@@ -64,6 +64,15 @@ pub const ALL: &[Metric] = &[
         Text::fixed("失败的调用，按错误词（见 ERRORS.md）", "failed calls, by error word (see ERRORS.md)"),
     ),
     of(
+        "menlou_platform_away",
+        Kind::Gauge,
+        &["server"],
+        Text::fixed(
+            "1：平台无法连接，调用立即失败而不再等待",
+            "1 while a platform is known to be away: calls fail at once instead of waiting",
+        ),
+    ),
+    of(
         "menlou_plugin_generations",
         Kind::Gauge,
         &[],
@@ -106,6 +115,15 @@ pub const ALL: &[Metric] = &[
         Text::fixed(
             "因超过 max_calls 而以 503 答复的请求",
             "requests answered with 503 as there were max_calls already",
+        ),
+    ),
+    of(
+        "menlou_store_away",
+        Kind::Gauge,
+        &["store"],
+        Text::fixed(
+            "1：存储不可用，调用立即失败而不再等待",
+            "1 while a store is known to be away: calls fail at once instead of waiting",
         ),
     ),
     of("menlou_tenants", Kind::Gauge, &[], Text::fixed("在服务的租户", "tenants that are served")),
