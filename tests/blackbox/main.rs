@@ -24,6 +24,9 @@ mod scene;
 mod secrecy;
 mod stopping;
 mod swaps;
+mod tenant_commands;
+mod tenant_edits;
+mod tenant_verify;
 mod tenants;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.

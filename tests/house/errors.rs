@@ -18,7 +18,7 @@ fn page() -> String {
          | error | HTTP | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
     );
     for w in words::ALL {
-        row(&mut page, w.name, &w.status.to_string(), &w.text, w.who, &w.remedy);
+        row(&mut page, w.name, &w.status.to_string(), &w.text, w.who, &w.remedy, None);
     }
     page.push_str(
         "\n## 微信错误码 · WeChat errcodes\n\n\
@@ -27,14 +27,16 @@ fn page() -> String {
          | errcode | error | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
     );
     for e in errcodes::ALL {
-        row(&mut page, &e.code.to_string(), e.word.name, &e.meaning, e.who, &e.remedy);
+        row(&mut page, &e.code.to_string(), e.word.name, &e.meaning, e.who, &e.remedy, e.place.as_ref());
     }
     page
 }
 
-fn row(page: &mut String, name: &str, second: &str, meaning: &Text, who: Who, remedy: &Text) {
+fn row(page: &mut String, name: &str, second: &str, meaning: &Text, who: Who, remedy: &Text, place: Option<&Text>) {
     let both = |t: &Text| format!("{}<br>{}", t.zh, t.en).replace('|', "\\|");
-    writeln!(page, "| `{name}` | {second} | {} | {} | {} |", both(meaning), both(&who.text()), both(remedy)).unwrap();
+    let place = place.map(|p| format!("<br>{}", both(p))).unwrap_or_default();
+    writeln!(page, "| `{name}` | {second} | {} | {} | {}{place} |", both(meaning), both(&who.text()), both(remedy))
+        .unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says no by panicking")]
 
 mod errors;
+mod tenants;
 
 use std::{
     collections::BTreeSet,
@@ -31,6 +32,7 @@ const SEE_TELEMETRY: &[&str] = &["gateway", "admin"];
 
 /// What may stand at the root, besides dot files.
 const ROOT: &[&str] = &[
+    "docs",
     "gateway",
     "plugins",
     "tenants",

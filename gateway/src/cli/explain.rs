@@ -25,7 +25,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     };
     if let Some(word) = words::find(what) {
         println!("{} (HTTP {})", word.name, word.status);
-        explain(&word.text, word.who, &word.remedy);
+        explain(&word.text, word.who, &word.remedy, None);
         return ExitCode::SUCCESS;
     }
     if let Ok(code) = what.parse::<i64>() {
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             ));
         };
         println!("{} → {} (HTTP {})", errcode.code, errcode.word.name, errcode.word.status);
-        explain(&errcode.meaning, errcode.who, &errcode.remedy);
+        explain(&errcode.meaning, errcode.who, &errcode.remedy, errcode.place.as_ref());
         return ExitCode::SUCCESS;
     }
     let near = nearest(what, words::ALL.iter().map(|w| w.name));
@@ -47,10 +47,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Both languages: whoever asks may be asked by somebody else.
-fn explain(meaning: &Text, who: Who, remedy: &Text) {
+fn explain(meaning: &Text, who: Who, remedy: &Text, place: Option<&Text>) {
     let who = who.text();
-    println!("\n{}\n谁来处理：{}\n怎么办：{}", meaning.zh, who.zh, remedy.zh);
-    println!("\n{}\nWho has to act: {}\nWhat to do: {}", meaning.en, who.en, remedy.en);
+    let (at_zh, at_en) =
+        place.map(|p| (format!("\n在哪里：{}", p.zh), format!("\nWhere: {}", p.en))).unwrap_or_default();
+    println!("\n{}\n谁来处理：{}\n怎么办：{}{at_zh}", meaning.zh, who.zh, remedy.zh);
+    println!("\n{}\nWho has to act: {}\nWhat to do: {}{at_en}", meaning.en, who.en, remedy.en);
 }
 
 fn list() {

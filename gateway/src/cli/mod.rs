@@ -5,6 +5,7 @@ mod explain;
 mod plugin;
 mod run;
 mod schema;
+mod tenant;
 mod user;
 mod validate;
 
@@ -47,6 +48,8 @@ enum Command {
     Openapi(described::Arguments),
     /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
     Types(described::Arguments),
+    /// 新建、列出、显示、修改、删除、验证租户。Make, list, show, change, remove and verify tenants.
+    Tenant(tenant::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
 }
@@ -63,13 +66,19 @@ pub fn main() -> ExitCode {
         Command::Plugin(arguments) => plugin::run(config, &arguments),
         Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
         Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
+        Command::Tenant(arguments) => tenant::run(config, config_file(line.config.as_deref()).is_some(), arguments),
         Command::User(arguments) => user::run(config, arguments),
     }
 }
 
-fn load(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
+/// The config file that holds: the one that was named, else the usual one where there is one.
+fn config_file(named: Option<&Path>) -> Option<&Path> {
     let usual = Path::new("menlou.toml");
-    let file = file.or_else(|| usual.exists().then_some(usual));
+    named.or_else(|| usual.exists().then_some(usual))
+}
+
+fn load(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
+    let file = config_file(file);
     // Variables that are no Unicode are not ours.
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

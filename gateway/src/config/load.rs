@@ -194,6 +194,15 @@ impl fmt::Debug for Document {
     }
 }
 
+/// The bytes of a file, [`LARGEST`] and one more at most; `None` where there is no file.
+///
+/// # Errors
+/// The file can't be read.
+pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
+    let absent = std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    if absent { Ok(None) } else { read(path).map(Some) }
+}
+
 /// At most one byte more than fits: that tells that there is too much, without reading all of it.
 fn read(path: &Path) -> Result<Vec<u8>, Text> {
     let unreadable = |e: std::io::Error| Text::new(format!("无法读取：{e}"), format!("can't be read: {e}"));

@@ -2,10 +2,12 @@
 
 pub mod check;
 pub mod duration;
+pub mod edit;
 mod environment;
 pub mod fault;
 pub mod load;
 mod mask;
+pub mod save;
 pub mod schema;
 pub mod secret;
 pub mod server;

@@ -2,7 +2,7 @@
 
 use super::{
     duration::Span,
-    fault::Fault,
+    fault::{Fault, quoted},
     load::{self, Document},
     schema::{self, Schema},
     secret::SecretRef,
@@ -29,9 +29,12 @@ impl TenantName {
         if is_name(name) {
             return Ok(Self(name.to_owned()));
         }
-        Err(Text::fixed(
-            "租户名应为 1 至 64 个小写字母、数字、_ 或 -，且不以 _ 或 - 开头",
-            "a tenant's name is 1 to 64 lower-case letters, digits, _ or -, not starting with _ or -",
+        let shown = quoted(name);
+        Err(Text::new(
+            format!("{shown} 不能用作租户名：应为 1 至 64 个小写字母、数字、_ 或 -，且不以 _ 或 - 开头"),
+            format!(
+                "{shown} is no tenant's name, which is 1 to 64 lower-case letters, digits, _ or -, not starting with _ or -"
+            ),
         ))
     }
 

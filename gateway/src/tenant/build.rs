@@ -119,7 +119,7 @@ pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<Named<'a
 }
 
 /// The names of `[actions.…]`, each with its `plugin`.
-fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&str>)> {
+pub(super) fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&str>)> {
     let tables = doc.value("/actions").and_then(serde_json::Value::as_object);
     let named = tables.into_iter().flatten().filter(|(action, table)| tenant::is_name(action) && table.is_object());
     named.map(|(action, table)| (action, table.get("plugin").and_then(serde_json::Value::as_str)))

@@ -1,20 +1,26 @@
 //! Tenants: one live tenant, the roster that finds and swaps them, and the folder that they are built and rebuilt from.
 
 mod build;
+mod files;
 mod reload;
 mod roster;
 mod swap;
+mod verify;
+mod view;
 
 use crate::{
     action::{Action, Configured, Plugin, Scope, Services},
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
 };
 pub use build::{Blueprint, check, check_folder, switched_on};
+pub use files::{Files, Refused, Revision, Saved, Stored};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
 use std::{collections::HashMap, sync::Arc};
 pub use swap::Swapper;
+pub use verify::{logs_in_by_phone, verify};
+pub use view::{MASK, View, secrets, view};
 
 /// A tenant that serves. A call keeps the one that it found, also through a reload.
 pub struct Tenant {

@@ -4,6 +4,7 @@ use crate::{
     client::{Client, Secrets},
     http::{Answer, Request},
     process::{PATIENCE, Process, free_port, loopback, wait_until},
+    terminal::Terminal,
 };
 use std::{
     fs,
@@ -334,6 +335,30 @@ impl Home {
         let mut command = self.prepare();
         command.args(arguments).arg("--config").arg(self.config());
         run(&mut command, input)
+    }
+
+    /// Runs a command with this config on a terminal; `env` comes on top of the folder's environment.
+    pub fn terminal(&self, arguments: &[&str], env: &[(&str, &str)]) -> Terminal {
+        let mut command = self.prepare();
+        command.args(arguments).arg("--config").arg(self.config()).envs(env.iter().copied());
+        Terminal::start(&command)
+    }
+
+    /// Runs a command with this config by another program, which gets it as its last arguments: `setpriv`, `sh -c …`.
+    ///
+    /// # Panics
+    /// When there is no such program.
+    pub fn command_by(&self, by: &[&str], arguments: &[&str]) -> Output {
+        let own = self.prepare();
+        let mut command = Command::new(by[0]);
+        command.args(&by[1..]).arg(own.get_program()).args(arguments).arg("--config").arg(self.config());
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        run(command.current_dir(self.path()), b"")
     }
 
     fn log(&self) -> PathBuf {

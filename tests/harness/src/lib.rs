@@ -7,8 +7,10 @@ pub mod http;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod terminal;
 
 pub use client::{Client, Envelope};
 pub use gateway::{Gateway, Home, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use terminal::Terminal;

@@ -17,6 +17,8 @@ pub struct Errcode {
     pub who: Who,
     /// What to do.
     pub remedy: Text,
+    /// Where in WeChat's console it is mended, where it is there.
+    pub place: Option<Text>,
     /// When it is worth trying again, where that is not as the word says.
     pub retry_after: Option<Duration>,
 }
@@ -26,8 +28,61 @@ pub fn find(code: i64) -> Option<&'static Errcode> {
     ALL.iter().find(|e| e.code == code)
 }
 
+/// An error in words: what it is, who can mend it, how, and where.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// What it means.
+    pub what: Text,
+    /// Who has to act.
+    pub who: Who,
+    /// What to do.
+    pub remedy: Text,
+    /// Where in WeChat's console, where it is mended there.
+    pub place: Option<Text>,
+}
+
+/// This code in words, for whoever has to mend it; `None` where it is not known.
+pub fn explain(code: i64) -> Option<Explanation> {
+    find(code).map(|e| Explanation {
+        what: e.meaning.clone(),
+        who: e.who,
+        remedy: e.remedy.clone(),
+        place: e.place.clone(),
+    })
+}
+
+/// The pages of WeChat's console. Parts of it move from time to time, most lately to the platform for developers.
+mod places {
+    use crate::text::Text;
+
+    pub const CREDENTIALS: Text = Text::fixed(
+        "小程序后台 mp.weixin.qq.com：开发管理 → 开发设置 → 开发者 ID（已迁移的账号在 developers.weixin.qq.com 的“开发密钥”）",
+        "mp.weixin.qq.com: 开发管理 (development) → 开发设置 (settings) → 开发者 ID; of accounts that have moved, 开发密钥 (keys) at developers.weixin.qq.com",
+    );
+    pub const ADDRESSES: Text = Text::fixed(
+        "小程序后台 mp.weixin.qq.com：开发管理 → 开发设置 → IP 白名单（不是“小程序代码上传”的 IP 白名单；已迁移的账号在 developers.weixin.qq.com 的“API IP 白名单”）",
+        "mp.weixin.qq.com: 开发管理 (development) → 开发设置 (settings) → IP 白名单 (IP list), not the one of 小程序代码上传 (code upload); of accounts that have moved, API IP 白名单 at developers.weixin.qq.com",
+    );
+    pub const GRANTS: Text = Text::fixed(
+        "小程序后台 mp.weixin.qq.com：开发管理 → 接口设置；认证在“设置 → 基本设置”",
+        "mp.weixin.qq.com: 开发管理 (development) → 接口设置 (APIs); verification is under 设置 → 基本设置 (settings)",
+    );
+    pub const USAGE: Text = Text::fixed(
+        "小程序后台 mp.weixin.qq.com：开发管理 → 接口设置，查看与清零调用次数",
+        "mp.weixin.qq.com: 开发管理 (development) → 接口设置 (APIs) shows and resets the counts",
+    );
+    pub const STANDING: Text = Text::fixed(
+        "小程序后台 mp.weixin.qq.com：首页的通知中心，以及“违规记录”",
+        "mp.weixin.qq.com: 通知中心 (notices) on the first page, and 违规记录 (violations)",
+    );
+    pub const CONFIRMATION: Text = Text::fixed(
+        "小程序管理员的微信：“公众平台安全助手”的消息",
+        "the admin's own WeChat: the message of 公众平台安全助手 (security assistant)",
+    );
+}
+
 macro_rules! errcodes {
-    ($($code:literal $word:ident $who:ident $(retry $seconds:literal)?
+    ($($code:literal $word:ident $who:ident $(at $place:ident)? $(retry $seconds:literal)?
         [$zh:literal, $en:literal] [$do_zh:literal, $do_en:literal];)*) => {
         /// Every known code, in ascending order.
         pub static ALL: &[Errcode] = &[$(Errcode {
@@ -36,18 +91,21 @@ macro_rules! errcodes {
             meaning: Text::fixed($zh, $en),
             who: Who::$who,
             remedy: Text::fixed($do_zh, $do_en),
+            place: errcodes!(@at $($place)?),
             retry_after: errcodes!(@retry $($seconds)?),
         }),*];
     };
     (@retry $seconds:literal) => { Some(Duration::from_secs($seconds)) };
     (@retry) => { None };
+    (@at $place:ident) => { Some(places::$place) };
+    (@at) => { None };
 }
 
 errcodes! {
     -1 PLATFORM_BUSY Client
         ["微信系统繁忙", "WeChat is busy"]
         ["稍候用新的 code 重试；同一 code 可能已被消费，不要重复提交。", "Wait a moment and try with a new code; the old one may be spent, so do not send it again."];
-    40001 PLATFORM_ERROR TenantAdmin
+    40001 PLATFORM_ERROR TenantAdmin at CREDENTIALS
         ["access_token 无效或不是最新的，或 AppSecret 有误", "The access_token is invalid or not the latest, or the AppSecret is wrong"]
         ["网关已自动刷新并重试过一次；若持续出现，检查是否有别的服务用同一 AppSecret 强制刷新 access_token。", "The gateway has renewed it and tried again once; if it lasts, look for another service that forces refreshes with the same AppSecret."];
     40002 INTERNAL_ERROR Operator
@@ -56,7 +114,7 @@ errcodes! {
     40003 PLATFORM_ERROR ActionAuthor
         ["openid 不合法，或不属于该小程序", "The openid is invalid, or not of this mini-program"]
         ["检查 openid 是否由同一 AppID 取得。", "Check that the openid was obtained under the same AppID."];
-    40013 TENANT_MISCONFIGURED TenantAdmin
+    40013 TENANT_MISCONFIGURED TenantAdmin at CREDENTIALS
         ["AppID 不合法", "The AppID is invalid"]
         ["核对租户文件 [wechat] appid 与小程序后台的 AppID 是否一致。", "Compare appid under [wechat] in the tenant's file with the AppID in the mini-program's console."];
     40014 PLATFORM_ERROR TenantAdmin
@@ -71,7 +129,7 @@ errcodes! {
     40097 PLATFORM_ERROR ActionAuthor
         ["参数错误", "A parameter is wrong"]
         ["对照微信文档检查该接口的参数。", "Check the call's parameters against WeChat's documentation."];
-    40125 TENANT_MISCONFIGURED TenantAdmin
+    40125 TENANT_MISCONFIGURED TenantAdmin at CREDENTIALS
         ["AppSecret 不正确", "The AppSecret is wrong"]
         ["核对租户文件 [wechat] secret；若在小程序后台重置过 AppSecret，更新为新值。", "Check secret under [wechat] in the tenant's file; if the AppSecret was reset in the console, put the new one there."];
     40129 PLATFORM_ERROR ActionAuthor
@@ -80,16 +138,16 @@ errcodes! {
     40163 CODE_USED Client
         ["code 已被使用", "The code has been used"]
         ["重新调用 wx.login；若频繁出现，检查是否重复提交，或有别的服务在用同一 code。", "Call wx.login again; if it happens often, look for double submits or another service that uses the same codes."];
-    40164 TENANT_MISCONFIGURED TenantAdmin
+    40164 TENANT_MISCONFIGURED TenantAdmin at ADDRESSES
         ["网关的出口 IP 不在小程序的 IP 白名单中", "The gateway's outgoing address is not in the mini-program's IP list"]
-        ["在小程序后台的 IP 白名单中加入网关的出口 IP（见网关日志中的原因），或关闭白名单。", "Add the gateway's outgoing address (see the cause in the gateway's log) to the IP list in the console, or switch the list off."];
+        ["在小程序后台的 IP 白名单中加入网关的出口 IP，每行一个（menlou tenant verify 与网关日志会说明微信看到的 IP）。", "Add the gateway's outgoing address to the IP list in the console, one a line (menlou tenant verify and the gateway's log tell which one WeChat saw)."];
     40169 PLATFORM_ERROR ActionAuthor
         ["scene 过长，或数据不是 JSON", "The scene is too long, or the data is not JSON"]
         ["scene 最长 32 个字符；请求体须为 JSON。", "A scene has at most 32 characters; the body must be JSON."];
     40226 USER_BLOCKED Person
         ["高风险用户，登录被拦截", "A high-risk user: the log-in is blocked"]
         ["请用户在微信侧处理账号风险；重试没有用。", "The person has to clear the risk with WeChat; trying again is of no use."];
-    40243 TENANT_MISCONFIGURED TenantAdmin
+    40243 TENANT_MISCONFIGURED TenantAdmin at CREDENTIALS
         ["AppSecret 已被冻结", "The AppSecret is frozen"]
         ["登录小程序后台解冻 AppSecret。", "Unfreeze the AppSecret in the mini-program's console."];
     41001 INTERNAL_ERROR Operator
@@ -122,16 +180,16 @@ errcodes! {
     43104 PLATFORM_ERROR ActionAuthor
         ["AppID 与 openid 不匹配", "AppID and openid do not belong together"]
         ["检查 openid 是否由同一 AppID 取得。", "Check that the openid was obtained under the same AppID."];
-    43107 PLATFORM_ERROR TenantAdmin
+    43107 PLATFORM_ERROR TenantAdmin at STANDING
         ["订阅消息能力已被封禁", "Subscription messages are banned for this mini-program"]
         ["在小程序后台查看违规与封禁情况。", "See the violations and bans in the mini-program's console."];
     43108 PLATFORM_ERROR ActionAuthor
         ["正在并发地向同一用户下发消息", "Messages are being sent to the same person at the same time"]
         ["对同一用户逐条下发。", "Send to one person one message after the other."];
-    44991 PLATFORM_QUOTA TenantAdmin
+    44991 PLATFORM_QUOTA TenantAdmin at USAGE
         ["超出接口调用频率限制", "This call is made too often"]
         ["降低调用频率，或在小程序后台申请提高额度。", "Call less often, or ask for a higher quota in the console."];
-    45009 PLATFORM_QUOTA TenantAdmin retry 600
+    45009 PLATFORM_QUOTA TenantAdmin at USAGE retry 600
         ["接口当日调用次数已达上限", "The day's quota of this call is used up"]
         ["次日恢复；也可在小程序后台查看用量并清零。", "It returns the next day; or see the usage in the console and reset it there."];
     45011 PLATFORM_BUSY Client retry 60
@@ -146,13 +204,19 @@ errcodes! {
     47003 PLATFORM_ERROR ActionAuthor
         ["模板参数不准确", "The template's data is not as the template asks"]
         ["对照模板检查各字段的名称、长度与格式。", "Check names, lengths and formats of the fields against the template."];
-    48001 TENANT_MISCONFIGURED TenantAdmin
+    48001 TENANT_MISCONFIGURED TenantAdmin at GRANTS
         ["该小程序没有此接口的权限", "This call is not granted to the mini-program"]
         ["确认小程序已认证，并在小程序后台开通该接口（如获取手机号）。", "See that the mini-program is verified, and have the call (such as phone numbers) granted in the console."];
-    50004 TENANT_MISCONFIGURED TenantAdmin
+    48004 TENANT_MISCONFIGURED TenantAdmin at STANDING
+        ["该接口因违规被封禁", "This call is banned for violations"]
+        ["在小程序后台查看封禁原因与期限，整改后申诉。", "See reason and term in the console, mend what is criticised, and appeal."];
+    50002 TENANT_MISCONFIGURED TenantAdmin at STANDING
+        ["该小程序被限制使用接口，通常因违规或账号被冻结", "The mini-program may not call WeChat at present, mostly for violations or because its account is frozen"]
+        ["在小程序后台查看账号状态、封禁原因与期限，解除后自动恢复。", "See the account's state, reason and term in the console; it works again once that is lifted."];
+    50004 TENANT_MISCONFIGURED TenantAdmin at STANDING
         ["该小程序被禁止使用 token 接口", "The mini-program may not ask for tokens"]
         ["在小程序后台查看账号状态与处罚。", "See the account's state and penalties in the console."];
-    50007 TENANT_MISCONFIGURED TenantAdmin
+    50007 TENANT_MISCONFIGURED TenantAdmin at STANDING
         ["小程序账号已被冻结", "The mini-program's account is frozen"]
         ["在小程序后台解冻账号。", "Unfreeze the account in the console."];
     61010 PLATFORM_ERROR Client
@@ -170,13 +234,16 @@ errcodes! {
     87009 SESSION_EXPIRED Client
         ["签名无效：session_key 已更换", "The signature is invalid: the session_key has changed"]
         ["重新调用 wx.login，再用 a=openid 登录。", "Call wx.login again and log in with a=openid."];
-    89503 TENANT_MISCONFIGURED TenantAdmin
+    89501 TENANT_MISCONFIGURED TenantAdmin at CONFIRMATION
+        ["此 IP 正在等待管理员确认", "This address waits for the admin's confirmation"]
+        ["请管理员在微信中确认。", "Have the admin confirm it in WeChat."];
+    89503 TENANT_MISCONFIGURED TenantAdmin at CONFIRMATION
         ["此次调用须由小程序管理员确认", "The mini-program's admin must confirm this call"]
         ["请管理员在微信中确认，再等待片刻。", "Have the admin confirm it in WeChat, then wait a moment."];
-    89506 TENANT_MISCONFIGURED TenantAdmin
+    89506 TENANT_MISCONFIGURED TenantAdmin at CONFIRMATION
         ["管理员拒绝了该 IP 的调用，24 小时内不可用", "The admin refused this address: it can't be used for 24 hours"]
         ["24 小时后再试，并请管理员确认。", "Try again after 24 hours, and have the admin confirm."];
-    89507 TENANT_MISCONFIGURED TenantAdmin
+    89507 TENANT_MISCONFIGURED TenantAdmin at CONFIRMATION
         ["管理员拒绝了该 IP 的调用，1 小时内不可用", "The admin refused this address: it can't be used for an hour"]
         ["1 小时后再试，并请管理员确认。", "Try again after an hour, and have the admin confirm."];
 }

@@ -5,6 +5,7 @@ mod encrypted;
 pub mod errcodes;
 mod session_key;
 mod tokens;
+pub mod verify;
 
 use super::http::{Http, Request};
 use super::{Answered, Asked, Person, Platform};

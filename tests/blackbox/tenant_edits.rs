@@ -1,0 +1,221 @@
+//! Tenants' files as `menlou tenant edit` changes them: whole or not at all, comments kept, nobody's change lost.
+
+use crate::scene::{Scene, Stores, TENANT, eventually, setup, side_by_side, simulator, tenant};
+use menlou_harness::{Home, Setup};
+use menlou_simulator::{App, DEMO_SECRET};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    process::Output,
+};
+
+#[track_caller]
+fn exits(output: &Output, code: i32) -> String {
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    assert!(!told.contains(DEMO_SECRET), "a secret is shown: {told}");
+    told
+}
+
+fn home() -> Home {
+    Home::new(setup(&simulator(), None, None))
+}
+
+fn file(home: &Home) -> String {
+    fs::read_to_string(home.tenants().join(format!("{TENANT}.toml"))).unwrap()
+}
+
+/// What stands in the folder of tenants, drafts and all.
+fn names(home: &Home) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(home.tenants()).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_value_is_changed_where_it_stands_and_the_gateway_takes_it_up() {
+    let scene = Scene::new(Stores::Embedded);
+    let path = scene.tenants().join(format!("{TENANT}.toml"));
+    let before =
+        format!("# ours\n{}", tenant(&scene.sim).replace("name = \"Manulife\"", "name = \"Manulife\"  # theirs"));
+    scene.gateway.write_tenant(TENANT, &before);
+    let edit = [
+        "tenant",
+        "edit",
+        TENANT,
+        "--set",
+        "name=宏利",
+        "--set",
+        "actions.login.methods=[\"phone\"]",
+        "--unset",
+        "actions.user",
+    ];
+    exits(&scene.command(&edit), 0);
+    let after = before
+        .replace("\"Manulife\"", "\"宏利\"")
+        .replace("[\"phone\", \"password\", \"profile\"]", "[\"phone\"]")
+        .replace("[actions.user]\n\n", "");
+    assert_eq!(fs::read_to_string(&path).unwrap(), after);
+    eventually("it is taken up", || {
+        let answer = scene.session("ann").call("login", &[("method", "profile"), ("name", "Ann")]);
+        (answer.error.as_deref() == Some("method_not_allowed_here")).then_some(())
+    });
+}
+
+#[test]
+fn a_secret_is_rotated_from_standard_input_while_people_log_in() {
+    let scene = Scene::new(Stores::Embedded);
+    scene.authorize("ann").ok();
+    scene.sim.register(App::new(menlou_simulator::DEMO_APPID, "the-next-secret")).unwrap();
+    scene.authorize("bob").is(503, "tenant_misconfigured");
+    exits(&scene.command_given(&["tenant", "edit", TENANT, "--set-secret", "wechat.secret"], "the-next-secret\n"), 0);
+    eventually("the new one is used", || scene.authorize("carl").error.is_none().then_some(()));
+}
+
+#[test]
+fn what_is_faulty_is_not_saved_and_told_at_its_place() {
+    let home = home();
+    let before = file(&home);
+    for (edit, code, says) in [
+        (&["--set", "session.ttl=5s"][..], 1, "manulife.toml:"),
+        (&["--set", "session.tll=5d"], 1, "did you mean `ttl`?"),
+        (&["--unset", "wechat.secret"], 1, "`secret` is missing"),
+        (&["--set", "name.x=1"], 2, "no table"),
+        (&["--set", "a b=1"], 2, "is no key"),
+        (&["--set", "wechat.secret=hunter2-hunter2"], 2, "can't be an argument"),
+        (
+            &["--set", "wechat={ appid = \"wx4f4bc4dec97d474b\", secret = \"hunter2-hunter2\" }"],
+            2,
+            "can't be an argument",
+        ),
+        (&["--set", "wechat.secret=env:MISSING_ONE"], 1, "MISSING_ONE is not set"),
+        (&[], 2, "--set, --unset or --set-secret"),
+    ] {
+        let arguments: Vec<&str> = ["tenant", "edit", TENANT].iter().chain(edit).copied().collect();
+        let told = exits(&home.command(&arguments, b""), code);
+        assert!(told.contains(says) && !told.contains("hunter2"), "{edit:?}: {told}");
+        assert_eq!(file(&home), before, "{edit:?}");
+    }
+    assert_eq!(names(&home), ["manulife.toml", "neighbour.toml"]);
+}
+
+#[test]
+fn in_an_editor_what_is_faulty_is_edited_again_or_dropped() {
+    let home = home();
+    let before = file(&home);
+    let editor = "f() { if grep -q 5s \"$1\"; then sed -i s/5s/5d/ \"$1\"; else printf '[session]\\nttl = \"5s\"\\n' >> \"$1\"; fi; }; f";
+    for (answer, code, after) in [("d", 0, before.clone()), ("e", 0, format!("{before}[session]\nttl = \"5d\"\n"))] {
+        let mut terminal = home.terminal(&["tenant", "edit", TENANT], &[("EDITOR", editor)]);
+        terminal.expect("from 1m to 30d");
+        terminal.expect("e: edit again");
+        terminal.type_line(answer);
+        let (ended, shown) = terminal.end();
+        assert_eq!(ended, code, "{shown}");
+        assert!(!shown.contains(DEMO_SECRET), "{shown}");
+        assert_eq!(file(&home), after, "{shown}");
+    }
+    for (editor, code, says) in [("true", 0, "nothing was changed"), ("false", 1, "did not end well")] {
+        let (ended, shown) = home.terminal(&["tenant", "edit", TENANT], &[("VISUAL", editor)]).end();
+        assert!(ended == code && shown.contains(says), "{shown}");
+    }
+    let left: Vec<_> =
+        fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(
+        !left.iter().any(|name| name.starts_with("menlou-") && home.path().join(name).join("manulife.toml").exists()),
+        "no copy with the secret stays: {left:?}"
+    );
+}
+
+#[test]
+fn in_an_editor_a_change_that_somebody_else_makes_meanwhile_is_not_overwritten() {
+    let home = home();
+    let theirs = file(&home).replace("Manulife", "Theirs");
+    let live = home.tenants().join(format!("{TENANT}.toml"));
+    let editor =
+        format!("f() {{ sed -i s/Manulife/Theirs/ '{}'; sed -i s/Manulife/Ours/ \"$1\"; }}; f", live.display());
+    let mut terminal = home.terminal(&["tenant", "edit", TENANT], &[("EDITOR", &editor)]);
+    terminal.expect("your changes are kept in ");
+    terminal.expect("changed by somebody else");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 1, "{shown}");
+    assert_eq!(file(&home), theirs);
+    let kept = shown.split("are kept in ").nth(1).and_then(|rest| rest.lines().next()).unwrap().trim();
+    assert!(fs::read_to_string(kept).unwrap().contains("Ours"), "{kept}");
+}
+
+#[test]
+fn changes_made_at_once_are_all_there() {
+    let home = home();
+    let codes = side_by_side(6, |i| {
+        let set = format!("actions.a{i}={{ plugin = \"user\" }}");
+        home.command(&["tenant", "edit", TENANT, "--set", &set], b"").status.code()
+    });
+    assert_eq!(codes, [Some(0); 6]);
+    assert!((0..6).all(|i| file(&home).contains(&format!("[actions.a{i}]"))), "{}", file(&home));
+    assert_eq!(names(&home), ["manulife.toml", "neighbour.toml"]);
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_half_written() {
+    // Without plugins, so that nothing but the tenant's file is written; then actions are told to be unavailable.
+    let sim = simulator();
+    let plain = |name: &str| {
+        format!(
+            "name = \"{name}\"\n[wechat]\nappid = \"wx4f4bc4dec97d474b\"\nsecret = \"{DEMO_SECRET}\"\nbase_url = \"{}\"\n",
+            sim.base_url()
+        )
+    };
+    let long = format!("{}# {}\n", plain("Manulife"), "x".repeat(50_000));
+    let home = Home::new(Setup { without_plugins: true, ..Setup::default().tenant(TENANT, &long) });
+    let full = ["sh", "-c", "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\""];
+    for (language, says) in [("en", ["can't be saved", "unchanged"]), ("zh", ["无法保存", "未改动"])] {
+        let by: Vec<&str> = ["env", if language == "zh" { "MENLOU_LANG=zh" } else { "MENLOU_LANG=en" }]
+            .into_iter()
+            .chain(full)
+            .collect();
+        let told = exits(&home.command_by(&by, &["tenant", "edit", TENANT, "--set", "name=Other"]), 1);
+        assert!(says.iter().all(|s| told.contains(s)), "{told}");
+        assert_eq!(file(&home), long);
+        assert_eq!(names(&home), ["manulife.toml"], "the draft is taken away");
+    }
+    exits(&home.command(&["tenant", "edit", TENANT, "--set", "name=Other"], b""), 0);
+}
+
+#[test]
+fn in_a_folder_that_can_not_be_written_the_file_stays_and_that_is_told() {
+    let home = home();
+    let before = file(&home);
+    fs::set_permissions(home.tenants(), Permissions::from_mode(0o555)).unwrap();
+    // Root may write anywhere, unless it gives that up.
+    let root = fs::write(home.tenants().join("probe"), "").is_ok();
+    let _ = fs::remove_file(home.tenants().join("probe"));
+    let by: &[&str] = if root { &["setpriv", "--bounding-set", "-dac_override"] } else { &["env"] };
+    for command in [
+        &["tenant", "edit", TENANT, "--set", "name=Other"][..],
+        &["tenant", "remove", TENANT, "--yes"],
+        &["tenant", "new", "acme", "--appid", "wx4f4bc4dec97d474b", "--secret", "file:s", "--offline"],
+    ] {
+        fs::write(home.path().join("s"), "some-secret").unwrap();
+        let command: Vec<&str> =
+            command.iter().map(|part| if *part == "file:s" { "file:../s" } else { part }).collect();
+        let told = exits(&home.command_by(by, &command), 1);
+        assert!(told.contains("no permission to write there"), "{told}");
+    }
+    fs::set_permissions(home.tenants(), Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(file(&home), before);
+    assert_eq!(names(&home), ["manulife.toml", "neighbour.toml"]);
+}
+
+#[test]
+fn a_link_to_elsewhere_is_served_but_not_changed() {
+    let home = home();
+    let elsewhere = home.path().join("elsewhere.toml");
+    let path = home.tenants().join(format!("{TENANT}.toml"));
+    fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    exits(&home.command(&["tenant", "show", TENANT], b""), 0);
+    let told = exits(&home.command(&["tenant", "edit", TENANT, "--set", "name=Other"], b""), 1);
+    assert!(told.contains("is a link to"), "{told}");
+    assert!(fs::read_to_string(&elsewhere).unwrap().contains("Manulife") && path.is_symlink());
+}

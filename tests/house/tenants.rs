@@ -1,0 +1,111 @@
+//! The pages for tenant admins, `docs/tenants*.md`, list every setting and explain every failure as the code does;
+//! `MENLOU_UPDATE_DOCS=1` writes their tables anew.
+
+use menlou::{
+    config::tenant,
+    error::Who,
+    platform::wechat::{
+        errcodes::{self, Explanation},
+        verify::Unreached,
+    },
+    text::{Language, Text},
+};
+use serde_json::Value;
+use std::{fmt::Write, fs};
+
+const PAGES: [(&str, Language); 2] = [("docs/tenants.zh-CN.md", Language::Zh), ("docs/tenants.md", Language::En)];
+
+/// The text between `<!-- NAME -->` and `<!-- /NAME -->` taken out, and another put there.
+fn with(page: &str, name: &str, table: &str) -> String {
+    let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = page.split_once(&open).unwrap_or_else(|| panic!("{open} is missing"));
+    let (_, after) = rest.split_once(&close).unwrap_or_else(|| panic!("{close} is missing"));
+    format!("{before}{open}{table}{close}{after}")
+}
+
+/// The settings that the gateway itself knows; those of actions are in their plugins' pages.
+fn settings(language: Language) -> String {
+    let head = Text::fixed("| 设置 | 含义 | 缺省值 |", "| setting | meaning | default |");
+    let mut table = format!("{}\n|---|---|---|\n", head.get(language));
+    rows(&tenant::schema(), "", language, &mut table);
+    table
+}
+
+fn rows(schema: &Value, above: &str, language: Language, table: &mut String) {
+    let required = schema["required"].as_array();
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let name = format!("{above}{key}");
+        if property["properties"].is_object() {
+            rows(property, &format!("{name}."), language, table);
+            continue;
+        }
+        let description = property["description"].as_str().unwrap_or_default();
+        let chinese = |line: &&str| line.chars().any(|c| c as u32 > 0x2e80);
+        let about: Vec<&str> = description.lines().filter(|line| chinese(line) == (language == Language::Zh)).collect();
+        assert!(!about.is_empty(), "{name} is not described in {language:?}");
+        let needed = required.is_some_and(|r| r.iter().any(|r| r == key));
+        // The default of a table stands with the table.
+        let default = property.get("default").or_else(|| schema["default"].get(key)).filter(|d| !d.is_object());
+        let default = match default {
+            Some(default) => format!("`{default}`"),
+            None if needed => Text::fixed("必填", "required").get(language).to_owned(),
+            None => "–".to_owned(),
+        };
+        let name = if key == "actions" { "actions.NAME".to_owned() } else { name };
+        writeln!(table, "| `{name}` | {} | {default} |", about.join(" ").replace('|', "\\|")).unwrap();
+    }
+}
+
+/// Each failure that `menlou tenant verify` may find, and that a tenant's admin or the operator mends.
+fn failures(language: Language) -> String {
+    let head = Text::fixed(
+        "| errcode | 含义 | 谁来处理 | 怎么办 | 在哪里 |",
+        "| errcode | meaning | who acts | what to do | where |",
+    );
+    let mut table = format!("{}\n|---|---|---|---|---|\n", head.get(language));
+    for errcode in errcodes::ALL.iter().filter(|e| e.who == Who::TenantAdmin) {
+        let explanation = errcodes::explain(errcode.code).unwrap();
+        row(&errcode.code.to_string(), &explanation, language, &mut table);
+    }
+    for unreached in Unreached::ALL {
+        row("–", &unreached.explanation(), language, &mut table);
+    }
+    table
+}
+
+fn row(code: &str, explanation: &Explanation, language: Language, table: &mut String) {
+    let Explanation { what, who, remedy, place } = explanation;
+    let (what, remedy, who) = (what.get(language), remedy.get(language), who.text());
+    let place = place.as_ref().map_or("–", |place| place.get(language));
+    writeln!(table, "| {code} | {what} | {} | {remedy} | {place} |", who.get(language)).unwrap();
+}
+
+#[test]
+fn the_pages_for_tenant_admins_are_what_the_code_says() {
+    for (path, language) in PAGES {
+        let kept = super::root().join(path);
+        let page = fs::read_to_string(&kept).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let right = with(&with(&page, "settings", &settings(language)), "failures", &failures(language));
+        if std::env::var_os("MENLOU_UPDATE_DOCS").is_some() {
+            fs::write(&kept, &right).unwrap();
+        }
+        let now = fs::read_to_string(&kept).unwrap();
+        assert!(
+            now == right,
+            "{path} is not what the code says: run MENLOU_UPDATE_DOCS=1 cargo test -p menlou --test house"
+        );
+    }
+}
+
+#[test]
+fn links_of_the_pages_for_tenant_admins_lead_somewhere() {
+    for (path, _) in PAGES {
+        let page = fs::read_to_string(super::root().join(path)).unwrap();
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            let there =
+                target.is_empty() || target.starts_with("http") || super::root().join("docs").join(target).exists();
+            assert!(there, "{path}: {link}");
+        }
+    }
+}
