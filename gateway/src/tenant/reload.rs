@@ -165,13 +165,16 @@ impl Watcher {
         let mut tenants = Watched::new(self.folder.clone(), &changed);
         let mut plugins = Watched::new(self.plugins.folder.clone(), &changed);
         let (mut looked, mut pause) = (Instant::now(), LOOK);
+        // A file that was still being written is left for later, and makes no event when it has settled.
+        let mut again = false;
         loop {
             let watched = tenants.keep() & plugins.keep();
             let faulty = !watched || self.files.values().any(|seen| !seen.standing.faults.is_empty());
             let told = timeout(GLANCE, changed.notified()).await.is_ok();
-            if !told && !faulty && looked.elapsed() < pause {
+            if !told && !again && !faulty && looked.elapsed() < pause {
                 continue;
             }
+            again = told;
             sleep(TOGETHER).await;
             looked = Instant::now();
             self = match spawn_blocking(move || {
