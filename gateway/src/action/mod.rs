@@ -16,6 +16,7 @@ mod run;
 mod services;
 
 pub use descriptor::Descriptor;
+pub use generations::loaded as generations;
 pub use library::{Change, Library, Refused};
 pub use live::{Action, Configured, Named};
 pub use plugin::Plugin;

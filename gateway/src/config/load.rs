@@ -183,6 +183,24 @@ impl Document {
         self.source.fault(node.key.clone().unwrap_or(node.value.clone()), text, false)
     }
 
+    /// The text, without a byte order mark.
+    pub fn text(&self) -> &str {
+        &self.source.text
+    }
+
+    /// Where the values stand that are neither table nor list, in the order of the text.
+    pub(super) fn scalars(&self) -> &[Range<usize>] {
+        &self.source.values
+    }
+
+    /// Every string, with its pointer and where it stands, in the order of the text.
+    pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
+        let mut found = Vec::new();
+        strings(&self.source.root, &self.value, String::new(), &mut found);
+        found.sort_by_key(|(_, _, span)| span.start);
+        found
+    }
+
     fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
         self.source.fault(self.source.find(pointer).value.clone(), text, open)
     }
@@ -292,6 +310,25 @@ fn leaves(node: &Node, into: &mut Vec<Range<usize>>) {
     }
     for below in node.table.values().chain(&node.list) {
         leaves(below, into);
+    }
+}
+
+fn strings<'a>(node: &Node, value: &'a Value, pointer: String, into: &mut Vec<(String, &'a str, Range<usize>)>) {
+    match value {
+        Value::String(text) => into.push((pointer, text, node.value.clone())),
+        Value::Object(table) => {
+            for (key, value) in table {
+                if let Some(below) = node.table.get(key) {
+                    strings(below, value, format!("{pointer}/{}", escape(key)), into);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (i, (value, below)) in items.iter().zip(&node.list).enumerate() {
+                strings(below, value, format!("{pointer}/{i}"), into);
+            }
+        }
+        _ => {}
     }
 }
 

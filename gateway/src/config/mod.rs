@@ -7,6 +7,7 @@ mod environment;
 pub mod fault;
 pub mod load;
 mod mask;
+pub mod masked;
 pub mod save;
 pub mod schema;
 pub mod secret;

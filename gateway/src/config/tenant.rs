@@ -200,6 +200,11 @@ pub fn settings(doc: &Document, action: &str) -> (String, Document) {
     (pointer, doc)
 }
 
+/// Whether the gateway's own keys in a tenant's file are as they should be, those of plugins left aside.
+pub fn fits(doc: &Document) -> bool {
+    doc.check("", &SCHEMA).is_empty()
+}
+
 /// The JSON Schema of a tenant's file, for editors.
 pub fn schema() -> Value {
     schema::of::<TenantFile>("urn:menlou:schema:tenant")

@@ -48,7 +48,7 @@ async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remo
         Err(error) => encode::error(error, asked),
     };
     let took = began.elapsed();
-    found.count(outcome.as_ref().err(), took);
+    found.count(outcome.as_ref().err(), took, &asked.id);
     if traffic.access_log {
         log(&found, asked, &outcome, took, remote);
     } else if let Err(error) = &outcome {
@@ -97,10 +97,14 @@ impl Found {
         (self.tenant.as_ref().map_or("", |t| &t.name), self.switched.as_ref().map_or("", |s| &s.name))
     }
 
-    fn count(&self, error: Option<&Error>, took: Duration) {
+    fn count(&self, error: Option<&Error>, took: Duration, request_id: &str) {
         if let Some(switched) = &self.switched {
             switched.calls.increment(1);
             switched.seconds.record(took);
+            switched.usage.record(error.is_some(), took);
+        }
+        if let (Some(tenant), Some(error)) = (&self.tenant, error) {
+            tenant.activity.failed(self.switched.as_ref().map(|s| s.name.as_str()), error, request_id);
         }
         if let Some(error) = error {
             // Words of plugins' own are as many as their authors like: they count as one.

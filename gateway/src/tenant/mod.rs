@@ -1,7 +1,9 @@
 //! Tenants: one live tenant, the roster that finds and swaps them, and the folder that they are built and rebuilt from.
 
+mod activity;
 mod build;
 mod files;
+mod hidden;
 mod reload;
 mod roster;
 mod swap;
@@ -12,13 +14,15 @@ use crate::{
     action::{Action, Configured, Plugin, Scope, Services},
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
 };
+pub use activity::{Activity, Failure, MINUTES, Minute, Usage};
 pub use build::{Blueprint, check, check_folder, switched_on};
 pub use files::{Files, Refused, Revision, Saved, Stored};
+pub use hidden::{masked, reserved};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
 use std::{collections::HashMap, sync::Arc};
-pub use swap::Swapper;
+pub use swap::{Swap, Swapper, Swaps};
 pub use verify::{logs_in_by_phone, verify};
 pub use view::{MASK, View, secrets, view};
 
@@ -26,6 +30,10 @@ pub use view::{MASK, View, secrets, view};
 pub struct Tenant {
     /// The `f` of its requests.
     pub name: String,
+    /// Its name for people.
+    pub title: String,
+    /// What it has been doing lately.
+    pub activity: Arc<Activity>,
     actions: HashMap<String, Arc<Switched>>,
 }
 
@@ -39,12 +47,15 @@ pub struct Switched {
     pub calls: Counter,
     /// How long they took, seconds.
     pub seconds: Histogram,
+    /// The same by the minute.
+    pub usage: Arc<Usage>,
 }
 
 impl Tenant {
-    /// Puts a checked tenant to work.
-    pub fn new(blueprint: Blueprint, services: &Arc<Services>) -> Self {
-        let Blueprint { name, account, session_ttl, actions, .. } = blueprint;
+    /// Puts a checked tenant to work, which goes on with the activity of the one before it.
+    pub fn new(blueprint: Blueprint, services: &Arc<Services>, activity: Arc<Activity>) -> Self {
+        let Blueprint { name, title, account, session_ttl, actions, .. } = blueprint;
+        activity.keep(|action| actions.contains_key(action));
         let wechat = Wechat::new(
             WechatAccount { appid: account.appid, secret: account.secret, base_url: account.base_url },
             name.as_str(),
@@ -61,10 +72,12 @@ impl Tenant {
                 action: configured.map(|c| Arc::new(c.serve(scope.clone()))),
                 calls: counter!("menlou_calls_total", &labels),
                 seconds: histogram!("menlou_call_seconds", &labels),
+                usage: activity.of(&action),
             };
             (action, Arc::new(switched))
         };
-        Self { actions: actions.into_iter().map(switch).collect(), name: name.clone() }
+        let actions = actions.into_iter().map(switch).collect();
+        Self { actions, name: name.clone(), title, activity: activity.clone() }
     }
 
     /// The plugins that it uses.
