@@ -1,5 +1,6 @@
 //! The command line: each command in a room of its own.
 
+mod admin;
 mod described;
 mod explain;
 mod plugin;
@@ -52,6 +53,8 @@ enum Command {
     Tenant(tenant::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
+    /// 管理端的令牌。Who may use the admin side.
+    Admin(admin::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
         Command::Tenant(arguments) => tenant::run(config, config_file(line.config.as_deref()).is_some(), arguments),
         Command::User(arguments) => user::run(config, arguments),
+        Command::Admin(arguments) => admin::run(config, arguments),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{fail, runtime, say, show};
 use crate::{
+    admin::Tls,
     config::{fault::Fault, server::Config},
     gateway::{open_library, store_settings},
     store::Stores,
@@ -35,6 +36,9 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
         wrong += 1;
         let _ = fail(text);
     };
+    if let Err(text) = Tls::load(&config.admin) {
+        tell(&text);
+    }
     match open_library(&config) {
         Ok(library) => {
             for refused in library.refused() {

@@ -122,6 +122,11 @@ impl Gateway {
         Request::new("GET", path).send(self.admin)
     }
 
+    /// Where the admin side is.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// `/readyz`, whatever its status.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! What tests share: real servers on free loopback ports, ended with the test that started them.
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
+pub mod admin;
 pub mod client;
 pub mod gateway;
 pub mod http;
@@ -9,6 +10,7 @@ pub mod process;
 pub mod redis;
 pub mod terminal;
 
+pub use admin::Admin;
 pub use client::{Client, Envelope};
 pub use gateway::{Gateway, Home, Setup};
 pub use postgres::Postgres;
