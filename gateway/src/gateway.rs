@@ -2,7 +2,7 @@
 
 use crate::{
     action::{Library, Services},
-    admin,
+    admin::{self, tokens::Attempts},
     config::server::Config,
     platform::{exchange::Exchanges, http::Http},
     policy::attempts::Limits,
@@ -97,6 +97,7 @@ impl Gateway {
             stores: self.services.stores.clone(),
             http: self.services.http.clone(),
             asking: Semaphore::new(ASKING),
+            attempts: Attempts::new(),
             metrics: self.metrics,
             traffic: self.config.server.listen,
         };

@@ -1,6 +1,6 @@
 //! What the admin side works on, and how its deeds are written down.
 
-use super::caller::Caller;
+use super::{caller::Caller, tokens::Attempts};
 use crate::{
     action::Library,
     error::Result,
@@ -12,6 +12,9 @@ use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::sync::Semaphore;
+
+/// How much of a file is kept in the log, bytes: a page of entries has to be bearable.
+const KEPT: usize = 32 * 1024;
 
 /// What the admin side works on.
 pub struct Desk {
@@ -29,6 +32,8 @@ pub struct Desk {
     pub http: Http,
     /// How many may be asked at once.
     pub asking: Semaphore,
+    /// Bad tokens, wherever they are shown.
+    pub attempts: Attempts,
     /// What was counted.
     pub metrics: PrometheusHandle,
     /// Where the traffic side listens.
@@ -65,8 +70,8 @@ impl Desk {
             what: intent.what.to_owned(),
             tenant: Some(intent.tenant.to_owned()),
             target: intent.target,
-            before: intent.before,
-            after: intent.after,
+            before: intent.before.map(cut),
+            after: intent.after.map(cut),
             failed: None,
         };
         self.stores.admins.write_down(&entry).await?;
@@ -87,4 +92,12 @@ impl Desk {
         }
         outcome
     }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > KEPT {
+        text.truncate(text.floor_char_boundary(KEPT));
+        text.push_str("\n…");
+    }
+    text
 }

@@ -89,6 +89,14 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
                 // The token alone on standard output, for scripts.
                 println!("{}", whole.expose_secret());
                 told(&token);
+                if let Role::Tenant(name) = &role
+                    && !config.tenants.dir.join(format!("{name}.toml")).exists()
+                {
+                    match Language::of_operator() {
+                        Language::Zh => eprintln!("注意：还没有租户 {name}。"),
+                        Language::En => eprintln!("Note: there is no tenant {name} yet."),
+                    }
+                }
             }
             TokenCommand::List { json } => list(&admins.tokens().await.map_err(unavailable)?, json),
             TokenCommand::Revoke { id } => {

@@ -34,8 +34,8 @@ pub struct Names {
 pub struct Before {
     /// Only those before this id.
     before: Option<i64>,
-    /// How many at most: 1 to 1000; 100 if not given.
-    #[schemars(range(min = 1, max = 1000))]
+    /// How many at most: 1 to 200; 100 if not given.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<u32>,
 }
 
@@ -186,7 +186,7 @@ pub async fn me(asked: Asked) -> Result<Given> {
 
 pub async fn list_tenants(asked: Asked) -> Result<Given> {
     let Names { after, limit } = asked.query()?;
-    let most = page(limit)? as usize;
+    let most = page(limit, 1000)? as usize;
     let tenants = tenants::list(&asked.desk, &asked.caller, after.as_deref().unwrap_or_default(), most).await?;
     Ok(Given::json(&Tenants { tenants }))
 }
@@ -235,13 +235,13 @@ pub async fn check_tenant(asked: Asked) -> Result<Given> {
 
 pub async fn history(asked: Asked) -> Result<Given> {
     let Before { before, limit } = asked.query()?;
-    let deeds = audit::of(&asked.desk, &asked.caller, &asked.tenant()?, before, page(limit)?).await?;
+    let deeds = audit::of(&asked.desk, &asked.caller, &asked.tenant()?, before, page(limit, 200)?).await?;
     Ok(Given::json(&Deeds { deeds }))
 }
 
 pub async fn audit_log(asked: Asked) -> Result<Given> {
     let Before { before, limit } = asked.query()?;
-    Ok(Given::json(&Deeds { deeds: audit::all(&asked.desk, &asked.caller, before, page(limit)?).await? }))
+    Ok(Given::json(&Deeds { deeds: audit::all(&asked.desk, &asked.caller, before, page(limit, 200)?).await? }))
 }
 
 pub async fn list_plugins(asked: Asked) -> Result<Given> {
@@ -295,7 +295,7 @@ pub async fn find_users(asked: Asked) -> Result<Given> {
     if more.is_some() {
         return Err(one_of());
     }
-    let users = users::find(&asked.desk, &asked.caller, &tenant, seek, page(wanted.limit)?).await?;
+    let users = users::find(&asked.desk, &asked.caller, &tenant, seek, page(wanted.limit, 1000)?).await?;
     Ok(Given::json(&Users { users }))
 }
 
@@ -344,9 +344,9 @@ pub async fn usage(asked: Asked) -> Result<Given> {
     Ok(Given::json(&Usages { actions: activity::usage(&asked.desk, &asked.caller, &tenant, minutes)? }))
 }
 
-fn page(limit: Option<u32>) -> Result<u32> {
+fn page(limit: Option<u32>, most: u32) -> Result<u32> {
     let limit = limit.unwrap_or(100);
-    if (1..=1000).contains(&limit) { Ok(limit) } else { Err(out_of("limit", 1000)) }
+    if (1..=most).contains(&limit) { Ok(limit) } else { Err(out_of("limit", most)) }
 }
 
 fn whose(user: Option<i64>, openid: Option<String>, platform: Option<String>) -> Result<sessions::Whose> {

@@ -6,11 +6,7 @@ mod document;
 mod handlers;
 mod routes;
 
-use super::{
-    desk::Desk,
-    listener::Remote,
-    tokens::{Attempts, recognise},
-};
+use super::{desk::Desk, listener::Remote, tokens::recognise};
 use crate::{
     error::{Error, Result, words},
     text::Text,
@@ -41,21 +37,14 @@ const CALL: Duration = Duration::from_secs(40);
 /// The parameters of a path, where it is one of text.
 type Params = std::result::Result<RawPathParams, RawPathParamsRejection>;
 
-/// What requests are answered with.
-struct Api {
-    desk: Arc<Desk>,
-    attempts: Attempts,
-}
-
 /// The routes of the API.
 pub fn router(desk: Arc<Desk>) -> Router {
-    let api = Arc::new(Api { desk, attempts: Attempts::new() });
     let mut router = Router::new();
     for (path, methods) in routes::by_path() {
         let mut all = MethodRouter::new();
         for route in &methods {
-            let (api, route) = (api.clone(), *route);
-            let serve = move |params: Params, request: Request| serve(api, route, params, request);
+            let (desk, route) = (desk.clone(), *route);
+            let serve = move |params: Params, request: Request| serve(desk, route, params, request);
             all = all.merge(on(route.method, serve));
         }
         let allowed = methods.iter().map(|route| route.name()).collect::<Vec<_>>().join(", ");
@@ -78,9 +67,9 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route(&format!("{BASE}/{{*rest}}"), axum::routing::any(nothing))
 }
 
-async fn serve(api: Arc<Api>, route: &'static Route, params: Params, request: Request) -> Response {
+async fn serve(desk: Arc<Desk>, route: &'static Route, params: Params, request: Request) -> Response {
     let spoken = Spoken::of(&request);
-    let outcome = match asked(&api, route, params, request).await {
+    let outcome = match asked(desk, route, params, request).await {
         Ok(asked) => {
             let handled = timeout(CALL, (route.handler)(asked));
             // Whoever hangs up stops no change half-way.
@@ -102,11 +91,11 @@ async fn serve(api: Arc<Api>, route: &'static Route, params: Params, request: Re
 }
 
 /// Who asks is told first: nobody else's body is read.
-async fn asked(api: &Api, route: &'static Route, params: Params, request: Request) -> Result<Asked> {
+async fn asked(desk: Arc<Desk>, route: &'static Route, params: Params, request: Request) -> Result<Asked> {
     let (head, body) = request.into_parts();
     let remote = head.extensions.get::<Remote>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.0);
     let token = token(&head.headers);
-    let caller = recognise(&*api.desk.stores.admins, &api.attempts, token.as_ref(), remote).await?;
+    let caller = recognise(&*desk.stores.admins, &desk.attempts, token.as_ref(), remote).await?;
     let unreadable = |_| {
         let text = Text::fixed("地址不是 UTF-8", "the path is not UTF-8");
         Error::new(&words::BAD_PARAMETER).saying(text)
@@ -123,5 +112,5 @@ async fn asked(api: &Api, route: &'static Route, params: Params, request: Reques
         Err(_) => return Err(Error::new(&words::REQUEST_TIMEOUT)),
     };
     route.body.accepts(&head.headers, &body)?;
-    Ok(Asked { desk: api.desk.clone(), caller, path, uri: head.uri, headers: head.headers, body })
+    Ok(Asked { desk, caller, path, uri: head.uri, headers: head.headers, body })
 }
