@@ -1,6 +1,6 @@
 # The few commands of Menlou. 门楼的几条命令。 `make` lists them.
 CARGO   ?= cargo
-PLUGINS := openid account wechat
+PLUGINS := openid account wechat proxy
 RELEASE := target/release
 
 .PHONY: help build demo test bench fmt check tools
@@ -8,7 +8,7 @@ RELEASE := target/release
 help:
 	@echo 'make build   the gateway and its plugins: $(RELEASE)/menlou, $(RELEASE)/plugins/*.so   构建网关与插件'
 	@echo 'make demo    build, start a simulated WeChat and the gateway, print the calls to try   启动演示'
-	@echo 'make test    install what the tests need, check formatting and lints, run every test   运行全部测试'
+	@echo 'make test    install what the tests need, check formatting, lints and docs, run every test 运行全部测试'
 	@echo 'make bench   measure against bare hyper, side by side                                  性能测量'
 
 # A pair that can be copied anywhere: the program, and the folder `plugins` beside it.
@@ -31,6 +31,7 @@ test: tools check
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --package menlou-plugin --no-deps --locked
 
 fmt:
 	$(CARGO) fmt --all

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need where it is missing: redis-server, postgresql, openssl, node and npm, python3-venv (Debian), cargo-nextest.
+# Installs what the tests need where it is missing: redis-server, postgresql, openssl, node and npm, python3-venv, chromium
+# (Debian), cargo-nextest.
 set -euo pipefail
 
 missing=()
@@ -9,6 +10,7 @@ command -v cc >/dev/null || missing+=(build-essential)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+command -v chromium >/dev/null || missing+=(chromium)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then

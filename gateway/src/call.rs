@@ -1,16 +1,25 @@
 //! What travels: a call as it was decoded, and the reply that an action gave.
 
-use crate::text::Language;
+use crate::{error::Error, text::Language};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
+use http_body_util::combinators::UnsyncBoxBody;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 /// The longest name of a parameter, in characters: those of actions are bounded alike, and none has more than 256 bytes.
 pub const MAX_NAME: usize = 64;
 /// No query or form has more parameters.
 pub const MAX_FORM: usize = 64;
+
+/// A body on its way, in either direction: pieces as they come, never kept.
+pub type Pieces = UnsyncBoxBody<Bytes, Error>;
 
 /// One request, decoded. Its parameters are unique, none is empty.
 #[derive(Debug)]
@@ -21,6 +30,10 @@ pub struct Call {
     pub method: Method,
     /// The path of the URL.
     pub path: String,
+    /// What the path has after the action, from its `/` on, as it came; without `.` and `..` segments. Empty for most.
+    pub subpath: String,
+    /// The query of the URL as it came, without `f` and `a`, where the action takes it unread.
+    pub query: String,
     /// The `a` of the URL.
     pub action: String,
     /// The caller's language.
@@ -37,22 +50,59 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body as it came.
     pub body: Bytes,
+    /// The body where the action takes it unread; [`Call::body`] is empty then.
+    pub unread: Option<Arc<Unread>>,
+    /// How long an answer that the plugin writes may pause between two pieces.
+    pub pause: Duration,
 }
 
-/// What an action gave: its `data`, or a file.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// A JSON object in UTF-8; the bytes of a file.
-    pub data: Bytes,
-    /// The media type of a file, which is answered as it is, without an envelope.
-    pub content_type: Option<HeaderValue>,
-}
+/// A body that nobody has read. Who takes it has it.
+pub struct Unread(Mutex<Option<Pieces>>);
 
-impl Reply {
-    /// An answer with this `data`: a JSON object in UTF-8.
-    pub fn json(data: Bytes) -> Self {
-        Self { data, content_type: None }
+impl Unread {
+    /// Keeps a body until it is taken.
+    pub fn new(body: Pieces) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(body))))
     }
+
+    /// Takes the body away, or what is left of it.
+    pub fn take(&self) -> Option<Pieces> {
+        self.lock().take()
+    }
+
+    /// The body in its place; `None` where it was taken.
+    pub fn lock(&self) -> MutexGuard<'_, Option<Pieces>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unread(…)")
+    }
+}
+
+/// What an action gave.
+#[derive(Debug)]
+pub enum Reply {
+    /// The `data` of the envelope: a JSON object in UTF-8.
+    Data(Bytes),
+    /// A file, which is answered as it is, without an envelope.
+    File {
+        /// Its media type.
+        content_type: HeaderValue,
+        /// Its bytes.
+        body: Bytes,
+    },
+    /// What the plugin writes piece by piece, without an envelope.
+    Written {
+        /// Its media type.
+        content_type: HeaderValue,
+        /// Its bytes, as they are written.
+        pieces: Pieces,
+    },
+    /// An upstream's answer, which is passed on.
+    Forwarded(http::Response<Pieces>),
 }
 
 /// A session token as the client sent it. Never printed.

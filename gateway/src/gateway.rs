@@ -1,9 +1,9 @@
 //! The gateway: built whole from its config, then run until told to stop. The one place that composes.
 
 use crate::{
-    action::{Library, Services},
+    action::{Library, Services, Watch},
     admin::{self, tokens::Attempts},
-    config::server::Config,
+    config::{keyring::Keyring, server::Config},
     platform::{exchange::Exchanges, http::Http},
     policy::attempts::Limits,
     server::{self, Traffic},
@@ -39,6 +39,8 @@ pub struct Gateway {
     tls: Option<Arc<admin::Tls>>,
     swaps: Arc<Swaps>,
     metrics: PrometheusHandle,
+    /// Told of plugins that never return, until it is dropped.
+    _watch: Watch,
 }
 
 impl Gateway {
@@ -63,13 +65,15 @@ impl Gateway {
         let roster = Arc::new(Roster::default());
         let library = Arc::new(ArcSwap::from_pointee(library));
         let tls = admin::Tls::load(&config.admin)?;
-        let plugins = Swapper::new(plugin_folder(&config)?, library.clone());
+        warn_of_keys(&config.keyring);
+        let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
         let swaps = plugins.swaps();
         let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), roster.clone());
         tokio::task::block_in_place(|| watcher.look());
         let traffic = listen(config.server.listen).await?;
         let admin = listen(config.admin.listen).await?;
-        Ok(Self { config, library, services, roster, watcher, traffic, admin, tls, swaps, metrics })
+        let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
+        Ok(Self { config, library, services, roster, watcher, traffic, admin, tls, swaps, metrics, _watch: watch })
     }
 
     /// Serves until `stop` is ready, then lets the calls in flight end.
@@ -92,6 +96,7 @@ impl Gateway {
         let desk = admin::Desk {
             roster: self.roster.clone(),
             tenants: self.config.tenants.dir.clone(),
+            keyring: self.config.keyring.clone(),
             library: self.library,
             swaps: self.swaps,
             stores: self.services.stores.clone(),
@@ -107,6 +112,17 @@ impl Gateway {
         server::serve(self.traffic, Arc::new(traffic), stop).await;
         tasks.shutdown().await;
         tracing::info!("menlou has stopped");
+    }
+}
+
+/// Tells what is wrong with the keys of sealed secrets. Tenants with sealed secrets show it again, each at its place.
+fn warn_of_keys(keyring: &Keyring) {
+    let language = Language::of_operator();
+    if let Some(text) = keyring.is_set().then(|| keyring.keys().err()).flatten() {
+        tracing::error!("[secrets] keys: {}", text.get(language));
+    }
+    if let Some(text) = keyring.warning() {
+        tracing::warn!("{}", text.get(language));
     }
 }
 
@@ -128,9 +144,8 @@ pub fn open_library(config: &Config) -> Result<Library, Text> {
 /// What the stores are opened by.
 pub fn store_settings(config: &Config) -> Settings {
     // Resolved when the config was loaded, so nothing is read here.
-    let url = |reference: &Option<crate::config::secret::SecretRef>| {
-        reference.as_ref().and_then(|r| r.resolve(Path::new(""), &|_| None).ok())
-    };
+    let url =
+        |reference: &Option<crate::config::secret::SecretRef>| reference.as_ref().and_then(|r| r.literal().cloned());
     Settings {
         path: config.store.path.clone(),
         sessions: url(&config.store.sessions),

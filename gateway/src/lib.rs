@@ -16,3 +16,4 @@ pub mod store;
 mod telemetry;
 pub mod tenant;
 pub mod text;
+pub mod upstream;

@@ -4,17 +4,20 @@
  * menlou_plugin.h is made from this file and kept equal to it by a test, so names and comments are C's.
  *
  * Trust. A plugin is native code in the gateway's process: what it does, the gateway does. The border contains
- * mistakes, not malice: a panic fails one call, a file that doesn't fit is refused.
+ * mistakes, not malice: a panic fails one call, a file that doesn't fit is refused. It can't contain what ends or stops a
+ * process or thread: abort, a bad pointer, a function that never returns.
  *
  * Rules
  * 1. Text is UTF-8 with a length, not NUL-terminated; {NULL, 0} is "not given". Numbers are plain integers, never enums.
  * 2. Who allocates frees; nothing is freed across the border. What a plugin passes is copied before the function
  *    returns. What the gateway passes is borrowed: a request until drop, an outcome until op_drop, the host table for ever.
- * 3. A plugin never blocks. It starts operations, polls them, and returns MENLOU_PENDING where one is pending.
+ * 3. A plugin never blocks. It starts operations, polls them, and returns MENLOU_PENDING where one is pending. A thread
+ *    that is kept for 100 ms is told in the log.
  * 4. start, poll and drop of one call never run at the same time, but may run on different threads.
  * 5. Nothing unwinds or jumps out of a function of this border: the process would abort.
  * 6. Structs grow at their end only and tell their size; constants are added, never changed. All else is a new major.
- * 7. A function marked "any thread" may be called anywhere; the others only inside start and poll, with that call.
+ * 7. A function marked "any thread" may be called anywhere; the others only inside start and poll, with that call. Else,
+ *    and with a call or an operation that has ended, they do nothing and answer NULL or MENLOU_ERR_INVALID.
  * 8. A library is never unmapped, so its statics and its host table live as long as the process.
  */
 
@@ -85,17 +88,31 @@
 // `menlou_param.value` is JSON: a number, a boolean, an array or an object.
 #define MENLOU_PARAM_JSON 1
 
+// The body is not read before the call, which may so have any media type and size: it comes by `body_read`, or goes on by
+// `forward`. Parameters are those of the query only.
+#define MENLOU_ACTION_RAW_BODY 1
+
+// The query is not read before the call, and so gives no parameters: it comes as `menlou_request.query`.
+#define MENLOU_ACTION_RAW_QUERY 2
+
+// The URL may go on below the action: `/srv/<tenant>/<action>/…`.
+#define MENLOU_ACTION_SUBPATHS 4
+
 // Built so that a panic unwinds to the guard in the plugin (Rust: panic=unwind), or in a language without panics.
 #define MENLOU_FLAG_CONTAINS_PANICS 1
 
-// One call in flight. The gateway's.
+// One call in flight. The gateway's; no address, so there is nothing to be read at it.
 typedef struct menlou_call menlou_call;
 
-// One operation of the gateway, asked for by a call. The gateway's, until `op_drop`.
+// One operation of the gateway, asked for by a call. The gateway's, until `op_drop`; no address either. A call has at most
+// 10,000 that were not dropped.
 typedef struct menlou_op menlou_op;
 
 // A tenant's settings being looked at, where faults are told. The gateway's, valid inside `configure`.
 typedef struct menlou_setup menlou_setup;
+
+// Servers that calls are forwarded to. The gateway's, from `upstream_new` until `release`.
+typedef struct menlou_upstream menlou_upstream;
 
 // Wakes one call from any thread. The gateway's, until `waker_drop`.
 typedef struct menlou_waker menlou_waker;
@@ -140,7 +157,7 @@ typedef struct menlou_outcome {
     uint32_t struct_size;
     // `MENLOU_READY` or `MENLOU_ERR_…`.
     int32_t status;
-    // Of `http_send`: the status of the answer.
+    // Of `http_send` and `forward`: the status of the answer.
     uint32_t http_status;
     // Zero.
     uint32_t reserved;
@@ -172,6 +189,56 @@ typedef struct menlou_reply {
     struct menlou_str body;
 } menlou_reply;
 
+// Servers to be made an upstream: the calls go to the one with the least to do.
+typedef struct menlou_upstream_options {
+    // Size of this struct as the plugin has it.
+    uint32_t struct_size;
+    // After how many failures in a row a server is left alone; 0: never.
+    uint32_t break_after;
+    // For how long, in milliseconds. Then one call tries it.
+    uint32_t break_for_ms;
+    // How often each server is asked whether it is well, in milliseconds; only with `health_path`.
+    uint32_t health_interval_ms;
+    // `http://` or `https://`, each perhaps with a path that goes before each target.
+    const struct menlou_str *servers;
+    // How many, at least 1.
+    size_t servers_len;
+    // What servers are asked for by GET: they are well where they answer 2xx or 3xx. Not given: they are not asked.
+    struct menlou_str health_path;
+    // JSON pointer into the settings where faults of the servers are told (`/upstream`).
+    struct menlou_str servers_pointer;
+    // The same for those of the health checks.
+    struct menlou_str health_pointer;
+} menlou_upstream_options;
+
+// A call forwarded to an upstream: its method and body go on as they come, with the headers said here.
+typedef struct menlou_forward {
+    // Size of this struct as the plugin has it.
+    uint32_t struct_size;
+    // Milliseconds from the last byte of the body until the head of the answer, and for each pause within the answer; 0 is
+    // the gateway's default. The call's own deadline bounds the former.
+    uint32_t timeout_ms;
+    // How many more attempts there may be where a server can't be reached or breaks off; an attempt that may have been
+    // received is repeated only for idempotent methods.
+    uint32_t retries;
+    // Zero.
+    uint32_t reserved;
+    // The largest body, in bytes; 0: any.
+    uint64_t max_body;
+    // Where it goes: of the same action and tenant.
+    const struct menlou_upstream *upstream;
+    // Path and query; starts with `/`.
+    struct menlou_str target;
+    // Names of the request's headers that go along as they came. `authorization` and those of one connection never do.
+    const struct menlou_str *pass;
+    // How many.
+    size_t pass_len;
+    // Headers besides, in place of any passed of the same name.
+    const struct menlou_kv *headers;
+    // How many.
+    size_t headers_len;
+} menlou_forward;
+
 // What the gateway does for plugins, all of it within the call's tenant. Fields are only ever added at the end: a
 // plugin that uses one past ABI 1.0 looks at `struct_size` first.
 typedef struct menlou_host {
@@ -185,7 +252,7 @@ typedef struct menlou_host {
     void *context;
     // Any thread. 1 where a line of this level would be kept.
     int32_t (*log_enabled)(const struct menlou_host *host, uint32_t level);
-    // Any thread; `call` may be NULL. Never log a secret, a code, a token or a phone number.
+    // Any thread. `call` may be NULL; the line names it where this thread is inside of it. Never log a secret, a code, a token or a phone number.
     void (*log)(const struct menlou_host *host,
                 const struct menlou_call *call,
                 uint32_t level,
@@ -253,7 +320,8 @@ typedef struct menlou_host {
     // An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too, and so is polling
     // the `op` of another call.
     int32_t (*op_poll)(struct menlou_call *call, struct menlou_op *op, struct menlou_outcome *outcome);
-    // Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened.
+    // Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened. Once for
+    // each operation, at the latest in the call's `drop`: what is still running then is given up, and told in the log.
     void (*op_drop)(struct menlou_op *op);
     // Answers the call; then `poll` returns `MENLOU_READY`. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for an answer
     // that is no JSON object, a bad word, or a second answer.
@@ -283,6 +351,21 @@ typedef struct menlou_host {
     struct menlou_op *(*session_key_check)(struct menlou_call *call);
     // Has the platform give the caller a new key, and keeps it in the session. No data.
     struct menlou_op *(*session_key_reset)(struct menlou_call *call);
+    // Inside `configure` only. Makes an upstream for the calls of this action in this tenant, the gateway's until
+    // `release`. NULL where the options are no good, which is told as a fault.
+    struct menlou_upstream *(*upstream_new)(struct menlou_setup *setup, const struct menlou_upstream_options *options);
+    // Answers the call from an upstream. Once it is ready, head and status are there and the call is answered: then
+    // `poll` returns `MENLOU_READY` without `reply`, and the gateway moves the bytes. No data.
+    struct menlou_op *(*forward)(struct menlou_call *call, const struct menlou_forward *forward);
+    // The next piece of the body, with `MENLOU_ACTION_RAW_BODY`. Data: any bytes, at least one; `MENLOU_ERR_NOT_FOUND` at
+    // the end. One at a time, and none once it is forwarded.
+    struct menlou_op *(*body_read)(struct menlou_call *call);
+    // Begins an answer that is written piece by piece, without an envelope: its media type, `text/csv`. The head goes
+    // out; then `answer_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
+    // connection is cut, so that the client sees it. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for a second answer.
+    int32_t (*answer_begin)(struct menlou_call *call, struct menlou_str content_type);
+    // Writes a piece of it: ready when the one before has gone to the client's connection. No data.
+    struct menlou_op *(*answer_write)(struct menlou_call *call, struct menlou_str piece);
 } menlou_host;
 
 // One parameter of a request, checked against the action's `params_schema`. Names are unique; none is empty.
@@ -303,7 +386,7 @@ typedef struct menlou_request {
     uint32_t struct_size;
     // Zero.
     uint32_t reserved;
-    // When the gateway gives up on the call, Unix milliseconds.
+    // When the gateway gives up on the call, Unix milliseconds; put off while a body that is not read before goes on coming.
     uint64_t deadline_unix_ms;
     // `POST`.
     struct menlou_str method;
@@ -323,7 +406,7 @@ typedef struct menlou_request {
     const struct menlou_param *params;
     // How many.
     size_t params_len;
-    // The body as it came; any bytes.
+    // The body as it came; any bytes. Not given to an action with `MENLOU_ACTION_RAW_BODY`.
     struct menlou_str body;
     // The platform of the caller's session (`wechat`); not given without a session.
     struct menlou_str platform;
@@ -335,6 +418,11 @@ typedef struct menlou_request {
     struct menlou_str user_name;
     // Its picture.
     struct menlou_str user_avatar_url;
+    // The query of the URL as it came, without `f` and `a`. Only with `MENLOU_ACTION_RAW_QUERY`.
+    struct menlou_str query;
+    // What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only with
+    // `MENLOU_ACTION_SUBPATHS`.
+    struct menlou_str subpath;
 } menlou_request;
 
 // One action of a plugin.
@@ -343,6 +431,8 @@ typedef struct menlou_action {
     uint32_t struct_size;
     // `MENLOU_ACCESS_…`: who is served.
     uint32_t access;
+    // `MENLOU_ACTION_…`.
+    uint64_t flags;
     // `[a-z0-9][a-z0-9_-]{0,63}`; a tenant file switches it on by this name.
     struct menlou_str name;
     // HTTP methods it serves, comma-separated. Not given: `POST`.
@@ -357,7 +447,8 @@ typedef struct menlou_action {
     struct menlou_str description_en;
     // JSON Schema (2020-12) of the parameters, an object. Not given: any.
     struct menlou_str params_schema;
-    // JSON Schema of the answer's `data`, an object. Not given: any.
+    // JSON Schema of the answer's `data`, an object. Not given: any. Where the answer may be a file instead, its keyword
+    // `x-file` lists the media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
     struct menlou_str data_schema;
     // JSON Schema of the action's table in the tenant file. Not given: no settings. A text property with
     // `"format": "secret"` may stand in the file as `env:…` or `file:…` and comes resolved.

@@ -198,6 +198,8 @@ fn every_setting_of_the_config_that_comes_with_the_gateway_is_its_default() {
     let all: String = lines.map(|line| setting(line) + "\n").collect();
     let home = Home::new(Setup::default());
     fs::write(home.config(), all).unwrap();
+    // The only file that it names and does not come with the gateway.
+    assert!(home.command(&["secret", "key"], b"").status.success());
     let output = home.command(&["validate", "--offline"], b"");
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
 }

@@ -141,7 +141,10 @@ fn a_refused_file_is_told_with_the_reason_and_the_others_are_listed() {
     {
         let home = Home::new(Setup::default().env("MENLOU_LANG", language));
         let all_good = home.command(&["plugin", "list"], b"");
-        assert_eq!(done(&all_good), "account 0.1.0: login, user, logout\nopenid 0.1.0: openid\nwechat 0.1.0: wechat\n");
+        assert_eq!(
+            done(&all_good),
+            "account 0.1.0: login, user, logout\nopenid 0.1.0: openid\nproxy 0.1.0: proxy\nwechat 0.1.0: wechat\n"
+        );
 
         fs::write(home.plugins().join("notes.so"), "not yet").unwrap();
         let listed = home.command(&["plugin", "list"], b"");
@@ -179,6 +182,10 @@ fn the_conformance_test_passes_a_good_plugin_and_tells_what_a_bad_one_does() {
         ((at_its_end, "memcpy(malloc(4096), json, 1);"), "bytes more per call"),
         (("\"\\\"}\"", "\"\\\"\""), "gave up with code -5"),
         (("return told;", "return MENLOU_ERR_FAILED;"), "gave up with code -2"),
+        (("return told;", "return MENLOU_PENDING;"), "no answer within 10 s"),
+        ((at_its_end, "free(json); s->host->reply(call, &reply);"), "calls were answered twice"),
+        ((at_its_end, "free(json); s->host->sleep_ms(call, 1);"), "operations that had no op_drop"),
+        ((at_its_end, "free(json); int usleep(); if (name.len == 1) usleep(150000);"), "kept for 100 ms or more"),
         (("[\\\"text\\\"]", "[\\\"other\\\"]"), "doesn't fit data_schema"),
     ] {
         let output = test(change);

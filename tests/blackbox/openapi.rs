@@ -1,7 +1,7 @@
 //! What the gateway says of its actions: the document passes linters and holds at a running gateway, the types compile.
 
 use crate::scene::{Scene, Stores, TENANT};
-use menlou_harness::gateway::library;
+use menlou_harness::{gateway::library, http::Request};
 use serde_json::Value;
 use std::{
     fs::{self, File},
@@ -37,7 +37,7 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
     let paths: Vec<&String> = all["paths"].as_object().unwrap().keys().collect();
     assert_eq!(
         paths,
-        ["login", "logout", "openid", "user", "wechat"].map(|a| format!("/srv/{{tenant}}/{a}")).each_ref()
+        ["login", "logout", "openid", "proxy", "user", "wechat"].map(|a| format!("/srv/{{tenant}}/{a}")).each_ref()
     );
     assert_eq!(all["paths"]["/srv/{tenant}/openid"]["post"]["security"], serde_json::json!([]));
     assert_eq!(all["paths"]["/srv/{tenant}/user"]["post"]["security"], serde_json::json!([{ "bearerAuth": [] }]));
@@ -48,6 +48,10 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
         ["check-text", "login", "logout", "my-page", "openid"].map(|a| format!("/srv/renamed/{a}")).each_ref()
     );
     assert!(one["components"]["schemas"]["MyPageData"]["properties"]["user"].is_object());
+    let content =
+        |action: &str| one["paths"][format!("/srv/renamed/{action}")]["post"]["responses"]["200"]["content"].clone();
+    assert!(content("check-text")["application/json"].is_object() && content("check-text")["image/*"].is_object());
+    assert_eq!(content("openid").as_object().unwrap().len(), 1, "no file where none comes");
     let printed: Value = serde_json::from_slice(&said(&scene, &["openapi", "--tenant", "renamed"])).unwrap();
     assert_eq!(printed["paths"], one["paths"], "also where a setting says who is served");
     let types = String::from_utf8(said(&scene, &["types", "--tenant", "renamed"])).unwrap();
@@ -77,14 +81,46 @@ fn an_action_that_no_plugin_offers_is_told_and_left_out() {
 fn swagger_ui_is_served_from_within_the_program() {
     let scene = Scene::new(Stores::Embedded);
     let page = scene.admin("/docs").unwrap();
+    let policy = page.header("content-security-policy").map(str::to_owned);
     let html = String::from_utf8(page.body).unwrap();
     assert!(page.status == 200 && !html.contains("://"), "nothing from elsewhere: {html}");
+    assert!(policy.is_some_and(|p| p.contains("script-src 'self';") && p.contains("frame-ancestors 'none'")));
     for (file, holds) in [("swagger-ui.css", "swagger-ui"), ("swagger-ui-bundle.js", "SwaggerUIBundle")] {
         assert!(html.contains(&format!("docs/{file}")));
         let answer = scene.admin(&format!("/docs/{file}")).unwrap();
         assert!(answer.status == 200 && String::from_utf8_lossy(&answer.body).contains(holds), "{file}");
     }
     assert_eq!(scene.admin("/docs/nothing.js").unwrap().status, 404);
+}
+
+#[test]
+fn the_page_shows_each_action_with_the_command_that_calls_it() {
+    let scene = Scene::new(Stores::Embedded);
+    add_rogue(&scene);
+    let shown = |path: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let browser = run(Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+            .arg(format!("--user-data-dir={}", folder.path().display()))
+            .args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"])
+            .arg(format!("http://{}{path}", scene.gateway.admin_addr())));
+        let told = String::from_utf8_lossy(&browser.stderr);
+        assert!(browser.status.success() && !told.contains("CONSOLE"), "the page complains: {told}");
+        String::from_utf8(browser.stdout).unwrap()
+    };
+    let page = shown(&format!("/docs?tenant={TENANT}#/actions/login"));
+    for part in ["<title>Menlou 门楼: manulife</title>", "/srv/manulife/openid", "-d 'method=phone' -d 'phone_code=…'"]
+    {
+        assert!(page.contains(part) || text_of(&page).contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("additionalProp"), "no example that nobody can read");
+    assert!(text_of(&shown("/docs")).contains("/srv/{tenant}/wechat"));
+    assert!(shown("/docs?tenant=nobody").contains("404 no such tenant serves"));
+}
+
+/// What stands between the tags of a page.
+fn text_of(page: &str) -> String {
+    page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect()
 }
 
 #[test]
@@ -114,7 +150,7 @@ fn the_document_holds_at_a_running_gateway() {
     });
     // An action with numbers, also by GET.
     add_rogue(&scene);
-    scene.write_tenant(TENANT, &format!("{}[actions.echo]\n", crate::scene::tenant(&scene.sim)));
+    scene.write_tenant(TENANT, &format!("{}[actions.echo]\n{FIXED}{OPEN}", crate::scene::tenant(&scene.sim)));
     scene.gateway.restart();
     let folder = tempfile::tempdir().unwrap();
     let document = folder.path().join("openapi.json");
@@ -122,8 +158,15 @@ fn the_document_holds_at_a_running_gateway() {
     let authorized = scene.authorize("Ann");
     let token = authorized.token().unwrap();
     scene.client().with(token).call("login", &[("method", "profile"), ("name", "Ann")]).ok();
+    let share = Request::post(scene.client().target("share-code")).form(&[]).send(scene.addr()).unwrap();
+    assert_eq!((share.status, share.header("content-type")), (200, Some("image/jpeg")));
     // Logging out comes last: it ends the session.
-    for chosen in [["--exclude-operation-id", "logout"], ["--include-operation-id", "logout"]] {
+    let open = "notify|number|open-data";
+    let all = ["--exclude-operation-id-regex".to_owned(), format!("^(logout|{open})$")];
+    let open = ["--include-operation-id-regex".to_owned(), format!("^({open})$")];
+    let logout = ["--include-operation-id", "logout"].map(str::to_owned);
+    let refusals = ["--exclude-checks", "positive_data_acceptance"].map(str::to_owned);
+    for chosen in [all.to_vec(), [open, refusals].concat(), logout.to_vec()] {
         let tried = run(Command::new(python().join("schemathesis"))
             .current_dir(folder.path())
             .arg("run")
@@ -133,6 +176,9 @@ fn the_document_holds_at_a_running_gateway() {
             .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "40", "--checks", "all"])
             .args(["--generation-deterministic", "--no-color", "--continue-on-failure"]));
         assert!(tried.status.success(), "the document and the gateway contradict each other:\n{}", text(&tried));
+    }
+    for path in ["/wxa/getwxacodeunlimit", "/wxa/msg_sec_check", "/wxa/checksession"] {
+        assert!(scene.sim.calls(path) > 10, "{path} was hardly tried");
     }
 }
 
@@ -180,6 +226,46 @@ fn a_client_of_wx_request_compiles_against_the_types() {
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
+
+/// Calls to WeChat whose fields the tenant fixed: whatever a client sends beside them is taken.
+const FIXED: &str = r#"
+[actions.check-text]
+plugin = "wechat"
+call = "msg_sec_check"
+fixed = { content = "hello", scene = 1 }
+
+[actions.share-code]
+plugin = "wechat"
+call = "qrcode"
+login = "none"
+fixed = { scene = "id=7" }
+
+[actions.key]
+plugin = "wechat"
+call = "check_session"
+
+[actions.by-path]
+plugin = "wechat"
+call = "POST /wxa/msg_sec_check"
+fields = []
+fixed = { content = "hello", scene = 1, version = 2 }
+openid_field = "openid"
+"#;
+
+/// Calls to WeChat that need fields which the document doesn't tell: it knows what plugins say, not what `call` names.
+const OPEN: &str = r#"
+[actions.notify]
+plugin = "wechat"
+call = "subscribe_send"
+
+[actions.number]
+plugin = "wechat"
+call = "phone_number"
+
+[actions.open-data]
+plugin = "wechat"
+call = "decrypt"
+"#;
 
 /// Adds a plugin of another kind of actions.
 fn add_rogue(scene: &Scene) {
@@ -240,7 +326,7 @@ fn installed(name: &str, files: &[&str], install: impl Fn(&Path) -> Vec<Command>
 
 fn run(command: &mut Command) -> Output {
     let program = command.get_program().to_string_lossy().into_owned();
-    let needed = "install the Debian packages nodejs, npm and python3-venv (tests/tools.sh does)";
+    let needed = "install the Debian packages nodejs, npm, python3-venv and chromium (tests/tools.sh does)";
     command.output().unwrap_or_else(|e| panic!("{program}: {e}; {needed}"))
 }
 

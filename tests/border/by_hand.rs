@@ -4,6 +4,7 @@ use crate::{
     house::{House, call, failed},
     made::compiled,
 };
+use menlou::call::Reply;
 use serde_json::json;
 
 async fn house() -> House {
@@ -24,10 +25,21 @@ async fn it_asks_for_services_by_polling() {
 #[tokio::test]
 async fn what_is_no_answer_fails_the_call() {
     let house = house().await;
-    let no_json = ["garbage", "array", "invalid_utf8", "bad_word", "small_struct", "null_reply", "none"];
-    let no_file = ["bad_type", "type_with_newline", "file_without_type", "file_and_word", "file_and_data"];
-    for how in no_json.into_iter().chain(no_file) {
-        failed(house.call("answer", json!({ "how": how })).await, "without a valid answer");
+    for (how, why) in [
+        ("garbage", "valid answer: its data is no JSON object in UTF-8"),
+        ("array", "valid answer: its data is no JSON object in UTF-8"),
+        ("invalid_utf8", "valid answer: its data is no JSON object in UTF-8"),
+        ("bad_word", "valid answer: its word is not"),
+        ("small_struct", "valid answer: its struct_size is too small"),
+        ("null_reply", "without an answer"),
+        ("none", "without an answer"),
+        ("bad_type", "valid answer: a file has a media type"),
+        ("type_with_newline", "valid answer: a file has a media type"),
+        ("file_without_type", "valid answer: a file has a media type"),
+        ("file_and_word", "valid answer: a file has neither word nor data"),
+        ("file_and_data", "valid answer: a file has neither word nor data"),
+    ] {
+        failed(house.call("answer", json!({ "how": how })).await, why);
     }
     for how in ["start", "error"] {
         failed(house.call("answer", json!({ "how": how })).await, "code -2");
@@ -39,10 +51,8 @@ async fn what_is_no_answer_fails_the_call() {
 async fn a_file_is_an_answer() {
     let house = house().await;
     let reply = house.action("answer").run(call("answer", json!({ "how": "file" }))).await.unwrap();
-    assert_eq!(
-        (&reply.data[..], reply.content_type.unwrap().as_bytes()),
-        (&b"a file"[..], &b"text/plain; charset=utf-8"[..])
-    );
+    let Reply::File { content_type, body } = reply else { panic!("{reply:?}") };
+    assert_eq!((&body[..], content_type.as_bytes()), (&b"a file"[..], &b"text/plain; charset=utf-8"[..]));
 }
 
 #[tokio::test]

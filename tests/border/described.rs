@@ -82,6 +82,8 @@ fn a_bad_description_is_refused_and_names_what_is_bad() {
         ("METHODS=MENLOU_STR(\"POST,BREW\")", "BREW"),
         ("START=0", "start, poll and drop"),
         ("PARAMS=MENLOU_STR(\"{\")", "params_schema"),
+        ("DATA=MENLOU_STR(\"{\\\"x-file\\\":\\\"image/png\\\"}\")", "data_schema: x-file"),
+        ("DATA=MENLOU_STR(\"{\\\"x-file\\\":[\\\"image\\\"]}\")", "data_schema: x-file"),
         ("PARAMS=MENLOU_STR(\"[]\")", "params_schema"),
         ("PARAMS=MENLOU_STR(\"{\\\"type\\\":7}\")", "params_schema"),
     ] {

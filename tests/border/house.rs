@@ -50,8 +50,12 @@ impl House {
         let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
         let http = Http::new().unwrap();
-        let account =
-            WechatAccount { appid: DEMO_APPID.into(), secret: DEMO_SECRET.into(), base_url: sim.base_url().into() };
+        let account = WechatAccount {
+            appid: DEMO_APPID.into(),
+            secret: DEMO_SECRET.into(),
+            previous_secret: None,
+            base_url: sim.base_url().into(),
+        };
         let shared = stores.shared.clone();
         let services = Services {
             exchanges: Exchanges::new(shared.clone()),
@@ -78,7 +82,7 @@ impl House {
     /// An action with these settings, or the faults that its plugin tells.
     pub fn configure(&self, name: &str, settings: &Value) -> Result<Arc<Action>, SettingsFaults> {
         let (plugin, index) = self.library.find(name, None).unwrap();
-        let ready = Configured::new(plugin.clone(), index, &self.scope.tenant, settings)?;
+        let ready = Configured::new(plugin.clone(), index, (&self.scope.tenant, name), settings)?;
         Ok(Arc::new(ready.serve(self.scope.clone())))
     }
 
@@ -100,7 +104,10 @@ pub async fn run(action: &Arc<Action>, call: Call) -> Result<Value, Error> {
 
 /// An answer's data.
 pub fn data(reply: Reply) -> Value {
-    serde_json::from_slice(&reply.data).unwrap()
+    match reply {
+        Reply::Data(data) => serde_json::from_slice(&data).unwrap(),
+        other => panic!("no envelope: {other:?}"),
+    }
 }
 
 /// Waits, but not for ever.
@@ -121,6 +128,8 @@ pub fn call(action: &str, params: Value) -> Call {
         id: "a-request".into(),
         method: http::Method::POST,
         path: "/srv/".into(),
+        subpath: String::new(),
+        query: String::new(),
         action: action.into(),
         language: Language::Zh,
         remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -129,6 +138,8 @@ pub fn call(action: &str, params: Value) -> Call {
         params: given,
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
+        unread: None,
+        pause: std::time::Duration::from_secs(10),
     }
 }
 

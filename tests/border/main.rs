@@ -9,6 +9,8 @@ mod house;
 mod loading;
 mod logged;
 mod made;
+mod pages;
+mod rude;
 mod running;
 mod scoped;
 mod settings;

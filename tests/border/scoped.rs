@@ -1,6 +1,7 @@
 //! A call reaches what is its own, and nothing else.
 
 use crate::house::{House, call, call_with, data, refused, run};
+use menlou::call::Reply;
 use serde_json::json;
 
 #[tokio::test]
@@ -72,8 +73,9 @@ async fn a_file_that_the_platform_gave_goes_through_the_border_whole() {
     let house = House::of_rogue().await;
     let text = json!(["POST", "/wxa/getwxacodeunlimit", { "scene": "a" }]).to_string();
     let reply = house.action("ask_platform").run(call("ask_platform", json!({ "text": text }))).await.unwrap();
-    assert_eq!(reply.content_type.unwrap(), "image/jpeg");
-    assert!(reply.data.starts_with(b"\xff\xd8\xff") && reply.data.ends_with(b"\xff\xd9"));
+    let Reply::File { content_type, body } = reply else { panic!("{reply:?}") };
+    assert_eq!(content_type, "image/jpeg");
+    assert!(body.starts_with(b"\xff\xd8\xff") && body.ends_with(b"\xff\xd9"));
 }
 
 #[tokio::test]

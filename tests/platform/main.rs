@@ -8,6 +8,7 @@ mod login;
 mod peer;
 mod phone;
 mod redis;
+mod rotation;
 mod secrets;
 mod tokens;
 
@@ -54,9 +55,14 @@ impl Scene {
     }
 
     fn wechat_at(&self, base_url: &str, secret: &str) -> Arc<dyn Platform> {
+        self.wechat_with(base_url, secret, None)
+    }
+
+    fn wechat_with(&self, base_url: &str, secret: &str, previous: Option<&str>) -> Arc<dyn Platform> {
         let account = WechatAccount {
             appid: DEMO_APPID.to_owned(),
             secret: SecretString::from(secret),
+            previous_secret: previous.map(SecretString::from),
             base_url: base_url.to_owned(),
         };
         Arc::new(Wechat::new(account, "acme", Http::new().expect("a client"), self.store.clone()))

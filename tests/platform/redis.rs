@@ -25,6 +25,7 @@ impl Replica {
         let account = WechatAccount {
             appid: DEMO_APPID.to_owned(),
             secret: DEMO_SECRET.into(),
+            previous_secret: None,
             base_url: sim.base_url().to_owned(),
         };
         let wechat = Wechat::new(account, "acme", Http::new().expect("a client"), store.clone());

@@ -32,7 +32,12 @@ async fn no_secret_code_token_key_or_number_is_in_any_error_debug_or_log_line() 
     let scene = Scene::new().await;
     let appid = scene.sim.first_app().appid().to_owned();
     scene.sim.first_app().reset_secret(SECRET).expect("a secret");
-    let account = WechatAccount { appid, secret: SECRET.into(), base_url: scene.sim.base_url().to_owned() };
+    let account = WechatAccount {
+        appid,
+        secret: SECRET.into(),
+        previous_secret: None,
+        base_url: scene.sim.base_url().to_owned(),
+    };
     let mut said = vec![format!("{account:?}")];
     let mut secrets = vec![SECRET.to_owned(), "13800138000".to_owned()];
     let echo = |of: &[&str]| Failure::errcode_with_text(99999, format!("echo {}", of.join(" and ")));

@@ -91,7 +91,7 @@ impl Library {
         let mut private = None;
         for path in paths {
             let stamp = Stamp::of(&path);
-            if self.files.get(&path).is_some_and(|seen| seen.stamp == stamp) {
+            if self.files.get(&path).is_some_and(|seen| seen.stamp == stamp && !self.may_serve_now(seen)) {
                 continue;
             }
             // Private copies are needed only until they are open; their folder goes with the end of this function.
@@ -140,6 +140,12 @@ impl Library {
             others.flat_map(|other| other.actions.iter().map(|a| (a.name.as_str(), other.name))).collect();
         let clash = plugin.actions.iter().find_map(|a| Some((a.name.clone(), *taken.get(a.name.as_str())?)));
         clash.map(|(action, other)| Refusal::Clash(action, other.to_owned()))
+    }
+
+    /// Whether a plugin was refused for another's action, and there is no such action any more.
+    fn may_serve_now(&self, seen: &Seen) -> bool {
+        let taken = |action: &str, by: &str| self.exported(action).is_some_and(|(plugin, _)| plugin.name == by);
+        matches!(&seen.refused, Some(Refusal::Clash(action, by)) if !taken(action, by))
     }
 
     fn arranged(files: BTreeMap<PathBuf, Seen>) -> Self {

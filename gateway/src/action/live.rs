@@ -1,8 +1,13 @@
 //! One tenant's use of an action: its settings made ready, its services at hand.
 
-use super::{descriptor::Descriptor, plugin::Plugin, raw::SettingsFaults, services::Scope};
-use crate::policy::Access;
-use menlou_abi::{MENLOU_READY, menlou_str};
+use super::{
+    descriptor::Descriptor,
+    plugin::Plugin,
+    services::Scope,
+    setup::{SettingsFaults, Setup},
+};
+use crate::{config::wiped, policy::Access, upstream::Upstream};
+use menlou_abi::{MENLOU_READY, menlou_str, menlou_upstream};
 use serde_json::Value;
 use std::{ffi::c_void, ptr, sync::Arc};
 
@@ -12,6 +17,8 @@ pub struct Configured {
     index: usize,
     access: Access,
     settings: *mut c_void,
+    /// What the settings point to.
+    upstreams: Vec<Arc<Upstream>>,
 }
 
 /// An action as one tenant has it, serving.
@@ -37,20 +44,26 @@ unsafe impl Send for Configured {}
 unsafe impl Sync for Configured {}
 
 impl Configured {
-    /// Makes ready the action `index` of a plugin with a tenant's settings, which fit its schema.
+    /// Makes ready the action `index` of a plugin, which the tenant calls `action`, with settings that fit its schema.
     ///
     /// # Errors
     /// The faults that the plugin tells.
-    pub fn new(plugin: Arc<Plugin>, index: usize, tenant: &str, settings: &Value) -> Result<Self, SettingsFaults> {
+    pub fn new(
+        plugin: Arc<Plugin>,
+        index: usize,
+        (tenant, action): (&str, &str),
+        settings: &Value,
+    ) -> Result<Self, SettingsFaults> {
         let access = access(&plugin.actions[index], settings);
-        let mut configured = Self { plugin, index, access, settings: ptr::null_mut() };
+        let mut configured = Self { plugin, index, access, settings: ptr::null_mut(), upstreams: Vec::new() };
         if let Some(configure) = configured.descriptor().raw.configure {
-            let mut faults = SettingsFaults::new();
-            let (host, json) = (configured.plugin.host(), settings.to_string());
-            let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(json.as_bytes()));
+            let mut setup = Setup { tenant, action, settings, faults: Vec::new(), upstreams: Vec::new() };
+            let (host, json) = (configured.plugin.host(), wiped::to_json(settings));
+            let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(&json));
             let mut made = ptr::null_mut();
-            // SAFETY: as the border says; `setup` is what the host's `fault` takes it for, and lives during the call.
-            let code = unsafe { configure(host, (&raw mut faults).cast(), tenant, json, &mut made) };
+            // SAFETY: as the border says; `setup` is what the host's functions take it for, and lives during the call.
+            let code = unsafe { configure(host, (&raw mut setup).cast(), tenant, json, &mut made) };
+            let Setup { mut faults, upstreams, .. } = setup;
             if code != MENLOU_READY {
                 if faults.is_empty() {
                     let (zh, en) = ("插件拒绝了这些设置", "the plugin refuses these settings");
@@ -58,13 +71,14 @@ impl Configured {
                 }
                 return Err(faults);
             }
-            configured.settings = made;
+            (configured.settings, configured.upstreams) = (made, upstreams);
         }
         Ok(configured)
     }
 
-    /// Puts it to work with the tenant's services.
+    /// Puts it to work with the tenant's services. Inside the runtime: health checks of its upstreams begin.
     pub fn serve(self, scope: Arc<Scope>) -> Action {
+        self.upstreams.iter().for_each(|upstream| upstream.start(&scope.services.http));
         Action { configured: self, scope }
     }
 
@@ -92,6 +106,11 @@ impl Action {
 
     pub(super) fn settings(&self) -> *const c_void {
         self.configured.settings
+    }
+
+    /// The upstream behind a pointer, if it is one of this action's.
+    pub(super) fn upstream(&self, handle: *const menlou_upstream) -> Option<&Arc<Upstream>> {
+        self.configured.upstreams.iter().find(|upstream| Arc::as_ptr(upstream).cast() == handle)
     }
 }
 

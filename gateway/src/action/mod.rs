@@ -1,5 +1,6 @@
 //! Actions: plugins loaded from a folder, and one tenant's use of them.
 
+mod conduct;
 mod descriptor;
 mod elf;
 mod flight;
@@ -14,12 +15,16 @@ mod raw;
 mod refusal;
 mod run;
 mod services;
+mod setup;
+mod stream;
+mod weight;
 
-pub use descriptor::Descriptor;
+pub use conduct::Watch;
+pub use descriptor::{Descriptor, Takes};
 pub use generations::loaded as generations;
 pub use library::{Change, Library, Refused};
 pub use live::{Action, Configured, Named};
 pub use plugin::Plugin;
-pub use raw::SettingsFaults;
 pub use refusal::Refusal;
 pub use services::{Scope, Services};
+pub use setup::SettingsFaults;

@@ -1,13 +1,22 @@
 //! One operation that a plugin asked of the gateway: a future, and what it came to.
+//!
+//! Plugins know operations by number, never by address, so one that is given back twice, or polled later, is found missing.
+//! The work of an operation ends with its call at the latest, so one that is never given back holds no connection.
 
 use super::flight::Flight;
-use crate::{error::Result, platform::Person};
+use crate::{call::Pieces, error::Result, platform::Person};
 use bytes::Bytes;
 use menlou_abi::*;
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    ptr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 use tokio::runtime::Handle;
@@ -24,6 +33,10 @@ pub(super) enum Done {
     Person { person: Arc<Person>, test: bool },
     /// Another server's answer.
     Http { status: u16, body: Bytes },
+    /// A piece of the request's body.
+    Piece(Bytes),
+    /// An upstream's answer, which is the call's from now on.
+    Forwarded(http::Response<Pieces>),
     /// A file that the platform gave.
     File { content_type: String, body: Bytes },
 }
@@ -31,11 +44,12 @@ pub(super) enum Done {
 /// The work of an operation.
 pub(super) type Work = Pin<Box<dyn Future<Output = Result<Done>> + Send>>;
 
-/// An operation, owned by the plugin until `op_drop`.
-pub(super) struct Operation {
+/// An operation, which is the plugin's until `op_drop`.
+struct Operation {
     /// The call that asked for it. No other may poll it: what it gives, a person, say, is that call's.
-    call: u64,
+    call: usize,
     runtime: Handle,
+    /// `None` once it is done, or given up.
     work: Option<Work>,
     status: i32,
     http_status: u16,
@@ -44,11 +58,34 @@ pub(super) struct Operation {
     content_type: String,
 }
 
-impl Operation {
-    /// Makes it the plugin's. Inside the runtime only.
-    pub fn hand_out(flight: &Flight, work: Work) -> *mut menlou_op {
-        let operation = Self {
-            call: flight.number,
+/// No call has more operations that were not given back.
+const MOST: usize = 10_000;
+/// Calls on different threads seldom meet at one of so many locks.
+const SHARDS: usize = 64;
+
+static NUMBER: AtomicUsize = AtomicUsize::new(1);
+static HANDED_OUT: [Mutex<BTreeMap<usize, Arc<Mutex<Operation>>>>; SHARDS] =
+    [const { Mutex::new(BTreeMap::new()) }; SHARDS];
+
+/// The operations that a call asked for, some of them given back since.
+#[derive(Default)]
+pub(super) struct Asked(RefCell<Vec<usize>>);
+
+impl Asked {
+    /// Makes one the plugin's; `None` where it has too many. Inside the runtime only.
+    pub fn hand_out(&self, call: usize, work: Work) -> Option<*mut menlou_op> {
+        let mut asked = self.0.borrow_mut();
+        if asked.len() == asked.capacity() || asked.len() == MOST {
+            // Seldom enough to cost little, often enough for what was given back not to pile up.
+            asked.retain(|number| shard(*number).contains_key(number));
+            let len = asked.len();
+            asked.reserve(len.max(4));
+        }
+        if asked.len() == MOST {
+            return None;
+        }
+        let operation = Operation {
+            call,
             runtime: Handle::current(),
             work: Some(work),
             status: MENLOU_ERR_FAILED,
@@ -57,21 +94,63 @@ impl Operation {
             data: Bytes::new(),
             content_type: String::new(),
         };
-        Box::into_raw(Box::new(operation)).cast()
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        shard(number).insert(number, Arc::new(Mutex::new(operation)));
+        asked.push(number);
+        Some(ptr::without_provenance_mut(number))
     }
 
-    /// Goes on with it, waking the call's own task where it must wait.
-    pub fn poll(&mut self, flight: &Flight, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> i32 {
+    /// Gives up what the call has not given back, and says how many that were. What is done may still be read.
+    pub fn give_up(&self) -> usize {
+        let asked = self.0.take();
+        let left = asked.into_iter().filter_map(find);
+        left.map(|operation| lock(&operation).give_up()).count()
+    }
+}
+
+/// Goes on with an operation, waking the call's own task where it must wait.
+pub(super) fn poll(
+    op: *mut menlou_op,
+    flight: &Flight,
+    context: &mut Context<'_>,
+    outcome: &mut menlou_outcome,
+) -> i32 {
+    match find(op.addr()) {
+        Some(operation) => lock(&operation).poll(flight, context, outcome),
+        None => MENLOU_ERR_INVALID,
+    }
+}
+
+/// Takes an operation back. On any thread, also of a plugin's own.
+pub(super) fn take_back(op: *mut menlou_op) {
+    let taken = shard(op.addr()).remove(&op.addr());
+    drop(taken);
+}
+
+fn find(number: usize) -> Option<Arc<Mutex<Operation>>> {
+    shard(number).get(&number).cloned()
+}
+
+fn shard(number: usize) -> MutexGuard<'static, BTreeMap<usize, Arc<Mutex<Operation>>>> {
+    lock(&HANDED_OUT[number % SHARDS])
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Operation {
+    fn poll(&mut self, flight: &Flight, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> i32 {
         if self.call != flight.number {
             return MENLOU_ERR_INVALID;
         }
-        if let Some(work) = &mut self.work {
+        if let Some(mut work) = self.work.take() {
             match work.as_mut().poll(context) {
-                Poll::Pending => return MENLOU_PENDING,
-                Poll::Ready(result) => {
-                    self.work = None;
-                    self.finish(flight, result);
+                Poll::Pending => {
+                    self.work = Some(work);
+                    return MENLOU_PENDING;
                 }
+                Poll::Ready(result) => self.finish(flight, result),
             }
         }
         outcome.status = self.status;
@@ -80,6 +159,12 @@ impl Operation {
         outcome.data = menlou_str::new(&self.data);
         outcome.content_type = menlou_str::new(self.content_type.as_bytes());
         MENLOU_READY
+    }
+
+    fn give_up(&mut self) {
+        // A plugin may drop it on a thread of its own, but a connection that is given back needs the runtime.
+        let _inside = self.runtime.enter();
+        self.work = None;
     }
 
     fn finish(&mut self, flight: &Flight, result: Result<Done>) {
@@ -97,6 +182,11 @@ impl Operation {
                 flight.got(person, test);
             }
             Ok(Done::Http { status, body }) => (self.http_status, self.data) = (status, body),
+            Ok(Done::Piece(piece)) => self.data = piece,
+            Ok(Done::Forwarded(answer)) => {
+                self.http_status = answer.status().as_u16();
+                flight.forwarded(answer);
+            }
             Ok(Done::File { content_type, body }) => (self.content_type, self.data) = (content_type, body),
             Err(error) => {
                 self.status = MENLOU_ERR_WORD;
@@ -110,8 +200,6 @@ impl Operation {
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        // A plugin may drop it on a thread of its own, but a connection that is given back needs the runtime.
-        let _inside = self.runtime.enter();
-        self.work = None;
+        self.give_up();
     }
 }

@@ -111,7 +111,7 @@ impl Plugin {
         // SAFETY: `actions_len` of them, each of the plugin's `size`, which is not less than ours, and aligned (`check`).
         let raw = (0..count).map(|i| unsafe { &*first.add(i * size).cast::<menlou_action>() });
         // SAFETY: a descriptor lives as long as the process, and so does what it points to.
-        let actions = raw.map(|a| unsafe { Descriptor::read(a) }).collect::<Result<Vec<_>, _>>()?;
+        let actions = raw.map(|a| unsafe { Descriptor::read(&name, a) }).collect::<Result<Vec<_>, _>>()?;
         let mut seen = HashSet::new();
         if let Some(twice) = actions.iter().find(|a| !seen.insert(&a.name)) {
             return Err(Refusal::BadDescriptor(format!("it has two actions {:?}", twice.name)));

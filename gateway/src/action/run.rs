@@ -21,6 +21,6 @@ impl Action {
         }
         let caller = policy::admit(&call, &self.scope.tenant, self.access(), &self.scope.services.stores).await?;
         descriptor.params.fit(&mut call.params)?;
-        Running::start(self.clone(), call, caller).await
+        Running::start(self.clone(), call, caller).answer().await
     }
 }

@@ -3,6 +3,7 @@
 use super::{caller::Caller, tokens::Attempts};
 use crate::{
     action::Library,
+    config::keyring::Keyring,
     error::Result,
     platform::http::Http,
     store::{NewDeed, Stores},
@@ -22,6 +23,8 @@ pub struct Desk {
     pub roster: Arc<Roster>,
     /// The folder of their files.
     pub tenants: PathBuf,
+    /// The keys of sealed secrets.
+    pub keyring: Arc<Keyring>,
     /// The plugins.
     pub library: Arc<ArcSwap<Library>>,
     /// What came of new versions of them.

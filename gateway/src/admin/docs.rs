@@ -5,28 +5,24 @@ use crate::action::Named;
 use axum::{
     Json,
     extract::{Path, Query, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    },
     response::{Html, IntoResponse, Response},
 };
 use serde::Deserialize;
 use std::sync::Arc;
 use swagger_ui_redist::SwaggerUi;
 
-/// Shows the document that the page's own query asks for. Nothing is sent from here: browsers let this page call no other
-/// port than its own.
-const PAGE: &str = r##"<!DOCTYPE html>
-<html lang="zh-CN">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Menlou 门楼</title>
-<link rel="stylesheet" href="docs/swagger-ui.css">
-<div id="docs"></div>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({ url: 'openapi.json' + location.search, dom_id: '#docs', supportedSubmitMethods: [], validatorUrl: null })
-</script>
-</html>
-"##;
+const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
+
+/// The page, and the script that fills it.
+const PAGE: &str = include_str!("docs/page.html");
+const SCRIPT: &str = include_str!("docs/show.js");
+/// Nothing from elsewhere, and nothing within another page. Swagger UI has styles and pictures in its markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Whose actions are asked for.
 #[derive(Deserialize)]
@@ -52,18 +48,21 @@ pub async fn document(State(desk): State<Arc<Desk>>, Query(of): Query<Of>) -> Re
 }
 
 /// `/docs`
-pub async fn page() -> Html<&'static str> {
-    Html(PAGE)
+pub async fn page() -> impl IntoResponse {
+    ([(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff")], Html(PAGE))
 }
 
-/// `/docs/…`: the files of Swagger UI, which are within the program.
+/// `/docs/…`: the page's script, and the files of Swagger UI, which are within the program.
 pub async fn file(Path(name): Path<String>) -> Response {
+    if name == "show.js" {
+        return ([(CONTENT_TYPE, SCRIPT_TYPE)], SCRIPT).into_response();
+    }
     let Some((_, bytes)) = SwaggerUi::static_files().iter().find(|(file, _)| file.file_name() == name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let media_type = match name.rsplit_once('.') {
         Some((_, "css")) => "text/css; charset=utf-8",
-        Some((_, "js")) => "text/javascript; charset=utf-8",
+        Some((_, "js")) => SCRIPT_TYPE,
         _ => "image/png",
     };
     ([(CONTENT_TYPE, media_type)], *bytes).into_response()

@@ -8,6 +8,9 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, net::SocketAddr};
 
+/// What all operations stand under.
+const TAG: &str = "actions";
+
 /// Builds the document: of one tenant's actions, its name in the paths, or of all actions, the tenant a parameter of the
 /// path. The same actions always make the same document.
 ///
@@ -17,11 +20,8 @@ pub fn document<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Name
     for (action, prefix) in with_prefixes(actions) {
         let Named { name, descriptor, .. } = action;
         let mut item = Map::new();
-        if tenant.is_none() {
-            item.insert("parameters".into(), json!([{ "$ref": "#/components/parameters/tenant" }]));
-        }
         for method in &descriptor.methods {
-            item.insert(method.as_str().to_lowercase(), operation(action, method, &prefix));
+            item.insert(method.as_str().to_lowercase(), operation(action, method, &prefix, tenant.is_none()));
         }
         paths.insert(format!("/srv/{}/{name}", tenant.unwrap_or("{tenant}")), Value::Object(item));
         schemas.extend(schemas::of(descriptor, &prefix));
@@ -55,6 +55,7 @@ pub fn document<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Name
             "description": "网关对外的地址。Where clients reach the gateway.",
             "variables": { "gateway": { "default": base(listen) } },
         }],
+        "tags": [{ "name": TAG, "description": "动作 · Actions" }],
         "paths": paths,
         "components": {
             "parameters": parameters,
@@ -94,15 +95,19 @@ pub(super) fn both(text: &Text) -> String {
     }
 }
 
-fn operation(Named { name, access, descriptor }: Named<'_>, method: &Method, prefix: &str) -> Value {
+fn operation(
+    Named { name, access, descriptor }: Named<'_>,
+    method: &Method,
+    prefix: &str,
+    of_any_tenant: bool,
+) -> Value {
     let id = match descriptor.methods.len() {
         1 => name.to_owned(),
         _ => format!("{name}-{}", method.as_str().to_lowercase()),
     };
-    let mut parameters = vec![
-        json!({ "$ref": "#/components/parameters/language" }),
-        json!({ "$ref": "#/components/parameters/request_id" }),
-    ];
+    let shared = of_any_tenant.then_some("tenant").into_iter().chain(["language", "request_id"]);
+    let mut parameters: Vec<Value> =
+        shared.map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })).collect();
     let Text { zh, en } = &descriptor.description;
     let (who_zh, who_en) = match access {
         Access::Anyone => ("", ""),
@@ -111,13 +116,14 @@ fn operation(Named { name, access, descriptor }: Named<'_>, method: &Method, pre
     };
     let mut operation = json!({
         "operationId": id,
+        "tags": [TAG],
         "summary": if descriptor.title.zh.is_empty() && descriptor.title.en.is_empty() { name.to_owned() } else { both(&descriptor.title) },
         "description": format!("{zh}{who_zh}\n\n{en} {who_en}\n\n`?a={name}`").replace(" \n", "\n").trim().to_owned(),
         "security": match access {
             Access::Anyone => json!([]),
             Access::Session | Access::User => json!([{ "bearerAuth": [] }]),
         },
-        "responses": answers::of(prefix),
+        "responses": answers::of(prefix, &descriptor.files),
     });
     if schemas::has_body(method) {
         operation["requestBody"] = schemas::body(descriptor.params.as_json(), prefix);

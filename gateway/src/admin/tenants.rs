@@ -18,6 +18,7 @@ use crate::{
     text::{Language, Text},
 };
 use schemars::JsonSchema;
+use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
@@ -110,7 +111,7 @@ pub struct Saved {
 /// What a tenant's file is to be.
 pub enum Draft {
     /// This text.
-    Whole(String),
+    Whole(Zeroizing<String>),
     /// The file with these changes; comments and layout stay.
     Changes(Vec<Change>),
 }
@@ -208,11 +209,11 @@ fn told(settings: Value) -> Value {
 ///
 /// # Errors
 /// `forbidden`.
-pub async fn check(desk: &Desk, caller: &Caller, name: &TenantName, text: String) -> Result<Verdict> {
+pub async fn check(desk: &Desk, caller: &Caller, name: &TenantName, text: Zeroizing<String>) -> Result<Verdict> {
     caller.may(Right::Change, name.as_str())?;
     let own = caller.may(Right::Operate, name.as_str()).is_err();
     blocking(desk, name, move |files, library, name| {
-        let before = load::bytes(&files.path(&name)).ok().flatten();
+        let before = load::bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
         let before = before.and_then(|bytes| Document::parse(files.path(&name), &bytes).ok());
         let told = |faults: Vec<Fault>| faults.iter().map(Flaw::from).collect();
         let outcome = whole(files, &name, &text, before.as_ref()).and_then(|(text, doc)| {
@@ -243,8 +244,9 @@ pub async fn save(
     let own = caller.may(Right::Operate, name.as_str()).is_err();
     let wanted = condition.clone();
     let (text, found, before, after) = blocking(desk, name, move |files, library, name| {
-        let bytes = load::bytes(&files.path(&name)).map_err(|text| refused(Refused::Unsaved(text)))?;
-        let found = bytes.as_deref().map(Revision::of);
+        let bytes =
+            load::bytes(&files.path(&name)).map_err(|text| refused(Refused::Unsaved(text)))?.map(Zeroizing::new);
+        let found = bytes.as_ref().map(|bytes| Revision::of(bytes));
         match (&wanted, &found) {
             (Condition::Absent, Some(_)) => return Err(refused(Refused::Exists)),
             (Condition::Is(_) | Condition::Any, None) => return Err(refused(Refused::Absent)),
@@ -259,8 +261,8 @@ pub async fn save(
             (Draft::Changes(_), None) => return Err(refused(Refused::Absent)),
             // What could be parsed is UTF-8.
             (Draft::Changes(changes), Some(Ok(_))) => {
-                let text = String::from_utf8_lossy(&bytes);
-                edit::apply(&text, &changes).map_err(|text| refused(Refused::Senseless(text)))?
+                let text = std::str::from_utf8(&bytes).unwrap_or_default();
+                edit::apply(text, &changes).map(Zeroizing::new).map_err(|text| refused(Refused::Senseless(text)))?
             }
         };
         let before = before.and_then(Result::ok);
@@ -319,10 +321,10 @@ fn whole(
     name: &TenantName,
     draft: &str,
     before: Option<&Document>,
-) -> Result<(String, Document), Vec<Fault>> {
+) -> Result<(Zeroizing<String>, Document), Vec<Fault>> {
     let parse = |text: &str| Document::parse(files.path(name), text.as_bytes());
     let mark = if draft.starts_with('\u{feff}') { "\u{feff}" } else { "" };
-    let text = format!("{mark}{}", unmask(&parse(draft)?, before)?);
+    let text = Zeroizing::new(format!("{mark}{}", unmask(&parse(draft)?, before)?.as_str()));
     let doc = parse(&text)?;
     Ok((text, doc))
 }
@@ -333,15 +335,15 @@ pub(super) async fn blocking<T: Send + 'static>(
     name: &TenantName,
     work: impl FnOnce(&Files<'_>, &crate::action::Library, TenantName) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (folder, library, name) = (desk.tenants.clone(), desk.library.load_full(), name.clone());
-    let library: Arc<crate::action::Library> = library;
-    let done = spawn_blocking(move || work(&Files::new(&folder, &library), &library, name)).await;
+    let (folder, library, keyring) = (desk.tenants.clone(), desk.library.load_full(), desk.keyring.clone());
+    let (library, name): (Arc<crate::action::Library>, _) = (library, name.clone());
+    let done = spawn_blocking(move || work(&Files::new(&folder, &library, &keyring), &library, name)).await;
     done.unwrap_or_else(|e| Err(Error::new(&words::INTERNAL_ERROR).because(e)))
 }
 
-fn bytes(path: &std::path::Path) -> Result<Vec<u8>> {
+fn bytes(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>> {
     let bytes = load::bytes(path).map_err(|text| refused(Refused::Unsaved(text)))?;
-    bytes.ok_or_else(|| refused(Refused::Absent))
+    bytes.map(Zeroizing::new).ok_or_else(|| refused(Refused::Absent))
 }
 
 pub(super) fn refused(refused: Refused) -> Error {

@@ -36,7 +36,9 @@ pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'
         for (part, schema) in [("Params", descriptor.params.as_json()), ("Data", &descriptor.data)] {
             let comment = comment(schema, "");
             let shape = Shape { root: schema, open: Vec::new() }.of(schema, "");
-            push(&mut out, format_args!("{comment}export type {prefix}{part} = {shape};\n\n"));
+            // A file comes as it is, with `responseType: 'arraybuffer'`.
+            let or_file = if part == "Data" && !descriptor.files.is_empty() { " | ArrayBuffer" } else { "" };
+            push(&mut out, format_args!("{comment}export type {prefix}{part} = {shape}{or_file};\n\n"));
         }
         let title = both(&descriptor.title).replace("*/", "* /");
         push(

@@ -6,6 +6,7 @@ mod explain;
 mod plugin;
 mod run;
 mod schema;
+mod secret;
 mod tenant;
 mod user;
 mod validate;
@@ -45,6 +46,8 @@ enum Command {
     Schema(schema::Arguments),
     /// 新建、开发、检查、列出、测试插件。Make, develop, check, list and test plugins.
     Plugin(plugin::Arguments),
+    /// 密封密钥：生成密钥、密封、更换。Sealed secrets: make keys, seal, change keys.
+    Secret(secret::Arguments),
     /// 打印动作的 OpenAPI 3.1 文档。Print the actions' OpenAPI 3.1 document.
     Openapi(described::Arguments),
     /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
@@ -60,16 +63,18 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let line = CommandLine::parse();
-    let config = || load(line.config.as_deref());
+    let file = config_file(line.config.as_deref());
+    let config = || load(file);
     match line.command {
         Command::Run => run::run(config),
         Command::Validate(arguments) => validate::run(config, &arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Plugin(arguments) => plugin::run(config, &arguments),
+        Command::Secret(arguments) => secret::run(config, file, &arguments),
         Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
         Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
-        Command::Tenant(arguments) => tenant::run(config, config_file(line.config.as_deref()).is_some(), arguments),
+        Command::Tenant(arguments) => tenant::run(config, file.is_some(), arguments),
         Command::User(arguments) => user::run(config, arguments),
         Command::Admin(arguments) => admin::run(config, arguments),
     }
@@ -82,7 +87,6 @@ fn config_file(named: Option<&Path>) -> Option<&Path> {
 }
 
 fn load(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
-    let file = config_file(file);
     // Variables that are no Unicode are not ours.
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -94,6 +98,14 @@ fn show(faults: &[Fault]) {
     let color = io::stderr().is_terminal();
     for fault in faults {
         eprintln!("{}\n", fault.render(Language::of_operator(), color));
+    }
+}
+
+/// Shows on standard error what had better be mended, though all works.
+fn warn(warnings: &[Fault]) {
+    let color = io::stderr().is_terminal();
+    for warning in warnings {
+        eprintln!("{}\n", warning.render_warning(Language::of_operator(), color));
     }
 }
 

@@ -1,10 +1,11 @@
-//! `menlou plugin new|dev|check|list|test`: plugins, before they serve.
+//! `menlou plugin new|dev|check|list|test|page`: plugins, before they serve.
 
 mod conformance;
 mod describe;
 mod dev;
 mod look;
 mod new;
+mod page;
 mod sources;
 
 use crate::config::{fault::Fault, server::Config};
@@ -35,6 +36,9 @@ enum Command {
     /// 检验一个插件是否遵守接口规则：参数、取消、并发、内存；未通过则退出码为 1。Does a plugin keep the border's rules:
     /// parameters, cancelling, concurrency, memory; exit 1 where it does not.
     Test(conformance::Arguments),
+    /// 以 Markdown 打印插件的自述：动作、参数、回答、设置；可写入其 README。Print what a plugin says of itself as Markdown:
+    /// actions, parameters, answer, settings; also into its README.
+    Page(page::Arguments),
 }
 
 pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Arguments) -> ExitCode {
@@ -44,5 +48,6 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
         Command::Check { file } => look::check(file),
         Command::List => look::list(config),
         Command::Test(arguments) => conformance::run(arguments),
+        Command::Page(arguments) => page::run(arguments),
     }
 }

@@ -73,7 +73,7 @@ struct Office<'a> {
 
 impl Office<'_> {
     fn files(&self) -> Files<'_> {
-        Files::new(&self.config.tenants.dir, self.library)
+        Files::new(&self.config.tenants.dir, self.library, &self.config.keyring)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `menlou validate`: everything that `run` would check, without starting.
 
-use super::{fail, runtime, say, show};
+use super::{fail, runtime, say, show, warn};
 use crate::{
     admin::Tls,
     config::{fault::Fault, server::Config},
@@ -39,6 +39,13 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
     if let Err(text) = Tls::load(&config.admin) {
         tell(&text);
     }
+    if let Some(text) = config.keyring.is_set().then(|| config.keyring.keys().err()).flatten() {
+        tell(&Text::new(format!("[secrets] keys：{}", text.zh), format!("[secrets] keys: {}", text.en)));
+    }
+    let mut warnings = config.warnings.clone();
+    if let Some((file, text)) = config.keyring.file().zip(config.keyring.warning()) {
+        warnings.push(Fault::in_file(file, text));
+    }
     match open_library(&config) {
         Ok(library) => {
             for refused in library.refused() {
@@ -50,9 +57,12 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
                 let (name, version) = (plugin.name, &plugin.version);
                 say(format!("插件 {name} {version}：{actions}"), format!("plugin {name} {version}: {actions}"));
             }
-            for (name, checked) in tenant::check_folder(&config.tenants.dir, &library) {
+            for (name, checked) in tenant::check_folder(&config.tenants.dir, &library, &config.keyring) {
                 let (faults, served) = match checked {
-                    Ok(blueprint) => (blueprint.faults, blueprint.actions.into_keys().collect::<Vec<_>>()),
+                    Ok(blueprint) => {
+                        warnings.extend(blueprint.warnings);
+                        (blueprint.faults, blueprint.actions.into_keys().collect::<Vec<_>>())
+                    }
                     Err(faults) => (faults, Vec::new()),
                 };
                 if faults.is_empty() {
@@ -77,6 +87,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
             }
         }
     }
+    warn(&warnings);
     summary(wrong)
 }
 

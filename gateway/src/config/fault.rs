@@ -89,10 +89,16 @@ impl Fault {
     /// The fault for people: the sentence, the place, the line and a pointer under what is meant. It ends without a
     /// line break.
     pub fn render(&self, language: Language, color: bool) -> String {
-        let level = Level::ERROR.with_name(match language {
-            Language::Zh => "错误",
-            Language::En => "error",
-        });
+        self.rendered(Level::ERROR, Text::fixed("错误", "error"), language, color)
+    }
+
+    /// The same for what had better be mended, though all works.
+    pub fn render_warning(&self, language: Language, color: bool) -> String {
+        self.rendered(Level::WARNING, Text::fixed("警告", "warning"), language, color)
+    }
+
+    fn rendered(&self, level: Level<'_>, name: Text, language: Language, color: bool) -> String {
+        let level = level.with_name(name.get(language));
         let group = Group::with_title(level.primary_title(self.text.get(language)));
         let group = match &self.place {
             Place::Spot(spot) => match &spot.source {

@@ -1,13 +1,14 @@
 //! A TOML text as JSON that knows where each of its values stands.
 
 use super::{
-    check,
+    check, excerpt,
     fault::{MOST, Place, Spot},
-    mask,
     schema::escape,
+    wiped::Wiped,
 };
 pub use super::{fault::Fault, schema::Schema};
 use crate::text::Text;
+use secrecy::zeroize::Zeroizing;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
 use serde_path_to_error::Segment;
@@ -24,16 +25,16 @@ use toml::de::{DeTable, DeValue};
 /// The largest file that is read, in bytes.
 pub const LARGEST: usize = 1024 * 1024;
 
-/// A parsed file. Its `Debug` shows the path only.
+/// A parsed file. Its `Debug` shows the path only; text and values are wiped from memory when the last copy is dropped.
 #[derive(Clone)]
 pub struct Document {
     source: Arc<Source>,
-    value: Value,
+    value: Wiped,
 }
 
 struct Source {
     path: PathBuf,
-    text: String,
+    text: Zeroizing<String>,
     /// Where each line starts.
     lines: Vec<usize>,
     /// What stands where, in the shape of the value.
@@ -70,19 +71,21 @@ impl Document {
             Err(e) => (std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default(), Some(e.valid_up_to())),
         };
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        let mut source = Source { path, text: text.to_owned(), lines, root: Node::default(), values: Vec::new() };
+        let text = Zeroizing::new(text.to_owned());
+        let mut source = Source { path, text, lines, root: Node::default(), values: Vec::new() };
         if let Some(at) = invalid {
             return Err(vec![
                 source.broken(at..at, Text::fixed("从这里开始不是 UTF-8 编码", "the text is not UTF-8 from here on")),
             ]);
         }
-        let (table, errors) = DeTable::parse_recoverable(text);
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
         if !errors.is_empty() {
             return Err(source.syntax(&errors));
         }
         let mut unfit = Vec::new();
         let mut root = Node::default();
-        let value = table_of(table.get_ref(), &mut root, &mut unfit);
+        let value = Wiped::from(table_of(table.get_ref(), &mut root, &mut unfit));
+        drop(table);
         leaves(&root, &mut source.values);
         source.values.sort_by_key(|s| s.start);
         source.root = root;
@@ -115,6 +118,15 @@ impl Document {
     /// The value at an RFC 6901 pointer.
     pub fn value(&self, pointer: &str) -> Option<&Value> {
         self.value.pointer(pointer)
+    }
+
+    /// Every string in the order of the text: its pointer, itself, and where it stands in the file, quotes included
+    /// (counted after a byte order mark).
+    pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
+        let mut found = Vec::new();
+        strings(&self.source.root, &self.value, &mut String::new(), &mut found);
+        found.sort_by_key(|(_, _, span)| span.start);
+        found
     }
 
     /// The same document without the value at `pointer`: a plugin's settings without the gateway's own keys, say.
@@ -193,14 +205,6 @@ impl Document {
         &self.source.values
     }
 
-    /// Every string, with its pointer and where it stands, in the order of the text.
-    pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
-        let mut found = Vec::new();
-        strings(&self.source.root, &self.value, String::new(), &mut found);
-        found.sort_by_key(|(_, _, span)| span.start);
-        found
-    }
-
     fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
         self.source.fault(self.source.find(pointer).value.clone(), text, open)
     }
@@ -218,17 +222,19 @@ impl fmt::Debug for Document {
 /// The file can't be read.
 pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
     let absent = std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
-    if absent { Ok(None) } else { read(path).map(Some) }
+    if absent { Ok(None) } else { read(path).map(|mut bytes| Some(std::mem::take(&mut *bytes))) }
 }
 
 /// At most one byte more than fits: that tells that there is too much, without reading all of it.
-fn read(path: &Path) -> Result<Vec<u8>, Text> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
     let unreadable = |e: std::io::Error| Text::new(format!("无法读取：{e}"), format!("can't be read: {e}"));
     // Reading a pipe could wait for ever.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
         return Err(Text::fixed("不是普通文件", "is no regular file"));
     }
-    let mut bytes = Vec::new();
+    // Room for all of it and the look beyond its end, so that nothing is moved and left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(LARGEST as u64) as usize + 32));
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
@@ -260,18 +266,18 @@ impl Source {
     }
 
     fn fault(&self, span: Range<usize>, text: Text, open: bool) -> Fault {
-        self.place(span, text, |text, line, span| mask::parsed(text, line, span, &self.values, open))
+        self.place(span, text, |text, line, span| excerpt::parsed(text, line, span, &self.values, open))
     }
 
     fn broken(&self, span: Range<usize>, text: Text) -> Fault {
-        self.place(span, text, mask::broken)
+        self.place(span, text, excerpt::broken)
     }
 
     fn place(
         &self,
         span: Range<usize>,
         text: Text,
-        line: impl FnOnce(&str, Range<usize>, &Range<usize>) -> mask::Line,
+        line: impl FnOnce(&str, Range<usize>, &Range<usize>) -> excerpt::Line,
     ) -> Fault {
         let (start, end) = (self.boundary(span.start), self.boundary(span.end));
         let span = start..end.max(start);
@@ -304,31 +310,37 @@ impl Source {
     }
 }
 
+fn strings<'a>(node: &Node, value: &'a Value, pointer: &mut String, found: &mut Vec<(String, &'a str, Range<usize>)>) {
+    let length = pointer.len();
+    match value {
+        Value::String(text) => found.push((pointer.clone(), text, node.value.clone())),
+        Value::Object(fields) => {
+            for (key, below) in &node.table {
+                if let Some(value) = fields.get(key) {
+                    pointer.push('/');
+                    pointer.push_str(&escape(key));
+                    strings(below, value, pointer, found);
+                    pointer.truncate(length);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (at, (below, value)) in node.list.iter().zip(items).enumerate() {
+                pointer.push_str(&format!("/{at}"));
+                strings(below, value, pointer, found);
+                pointer.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn leaves(node: &Node, into: &mut Vec<Range<usize>>) {
     if node.scalar {
         into.push(node.value.clone());
     }
     for below in node.table.values().chain(&node.list) {
         leaves(below, into);
-    }
-}
-
-fn strings<'a>(node: &Node, value: &'a Value, pointer: String, into: &mut Vec<(String, &'a str, Range<usize>)>) {
-    match value {
-        Value::String(text) => into.push((pointer, text, node.value.clone())),
-        Value::Object(table) => {
-            for (key, value) in table {
-                if let Some(below) = node.table.get(key) {
-                    strings(below, value, format!("{pointer}/{}", escape(key)), into);
-                }
-            }
-        }
-        Value::Array(items) => {
-            for (i, (value, below)) in items.iter().zip(&node.list).enumerate() {
-                strings(below, value, format!("{pointer}/{i}"), into);
-            }
-        }
-        _ => {}
     }
 }
 

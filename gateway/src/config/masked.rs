@@ -3,6 +3,7 @@
 
 use super::{fault::Fault, load::Document};
 use crate::text::Text;
+use secrecy::zeroize::Zeroizing;
 use std::ops::Range;
 
 /// What stands in the place of a secret. As a secret it is refused, so that it can never become one.
@@ -41,9 +42,11 @@ pub fn mask(doc: &Document, comments: Comments, hidden: impl Fn(&str, &str) -> b
 ///
 /// # Errors
 /// Each masked string that has nothing behind it.
-pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<String, Vec<Fault>> {
+pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<String>, Vec<Fault>> {
     let kept = file.map(Document::strings).unwrap_or_default();
-    let (mut out, mut at, mut faults) = (String::with_capacity(draft.text().len()), 0, Vec::new());
+    // Room for all of it, so that nothing is moved and left behind.
+    let room = draft.text().len() + file.map_or(0, |file| file.text().len());
+    let (mut out, mut at, mut faults) = (Zeroizing::new(String::with_capacity(room)), 0, Vec::new());
     for (pointer, _, span) in draft.strings().into_iter().filter(|(_, value, _)| *value == MASK) {
         out.push_str(&draft.text()[at..span.start]);
         at = span.end;
@@ -99,9 +102,9 @@ mod tests {
                 .replace("\"k1\"", "\"masked:\"")
                 .replace("\"k2\"", "\"masked:\"")
         );
-        assert_eq!(unmask(&doc(&masked), Some(&doc(FILE))).unwrap(), FILE);
+        assert_eq!(*unmask(&doc(&masked), Some(&doc(FILE))).unwrap(), FILE);
         let renamed = masked.replace("Acme", "Beta");
-        assert_eq!(unmask(&doc(&renamed), Some(&doc(FILE))).unwrap(), FILE.replace("Acme", "Beta"));
+        assert_eq!(*unmask(&doc(&renamed), Some(&doc(FILE))).unwrap(), FILE.replace("Acme", "Beta"));
     }
 
     #[test]

@@ -115,6 +115,19 @@ pub fn is_secret(schema: &Value) -> bool {
     schema.get("format").and_then(Value::as_str) == Some("secret")
 }
 
+/// The pointers of the properties that a schema of ours marks as secret.
+pub(super) fn secret_properties(schema: &Value) -> Vec<String> {
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    properties
+        .flat_map(|(key, property)| {
+            let below = secret_properties(property);
+            let own = is_secret(property).then(String::new);
+            let key = escape(key);
+            own.into_iter().chain(below).map(move |pointer| format!("/{key}{pointer}"))
+        })
+        .collect()
+}
+
 /// An RFC 6901 token: `~` and `/` escaped.
 pub fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")

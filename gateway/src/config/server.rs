@@ -1,24 +1,28 @@
 //! The gateway's own config: `menlou.toml` and the environment.
 
+mod secrets;
+
 use super::{
     duration::Span,
     environment::{self, Overrides},
     fault::{Fault, quoted},
+    keyring::Keyring,
     load::{self, Document},
     schema::{self, Schema},
-    secret::{Env, SecretRef},
+    secret::SecretRef,
     size::Size,
+    wiped::Wiped,
 };
 use crate::text::Text;
 use schemars::JsonSchema;
-use secrecy::ExposeSecret;
+pub use secrets::Secrets;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -43,6 +47,9 @@ pub struct Config {
     /// Where sessions, users and bindings live.
     /// 会话、用户与绑定关系的存储。
     pub store: Store,
+    /// The keys of sealed secrets.
+    /// 密封密钥。
+    pub secrets: Secrets,
     /// How often passwords may be tried.
     /// 密码尝试次数的限制。
     pub passwords: Passwords,
@@ -52,6 +59,12 @@ pub struct Config {
     /// What is logged, and how.
     /// 日志。
     pub log: Log,
+    /// The keys of sealed secrets.
+    #[serde(skip)]
+    pub keyring: Arc<Keyring>,
+    /// What had better be mended, though all works.
+    #[serde(skip)]
+    pub warnings: Vec<Fault>,
 }
 
 /// `[server]`
@@ -146,14 +159,14 @@ pub struct Store {
     /// 内置的 SQLite 文件：保存未放到别处的会话、用户与绑定关系。
     #[schemars(extend("minLength" = 1))]
     pub path: PathBuf,
-    /// When given, sessions live in this Redis: its address, or env:NAME or file:PATH that hold it.
-    /// 填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径。
+    /// When given, sessions live in this Redis: its address, or env:NAME, file:PATH or sealed:… that hold it.
+    /// 填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径、sealed:…。
     ///
     /// Once loaded it is the address itself.
     #[schemars(description = SESSIONS)]
     pub sessions: Option<SecretRef>,
-    /// When given, users live in this PostgreSQL: its address, or env:NAME or file:PATH that hold it.
-    /// 填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径。
+    /// When given, users live in this PostgreSQL: its address, or env:NAME, file:PATH or sealed:… that hold it.
+    /// 填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径、sealed:…。
     ///
     /// Once loaded it is the address itself.
     #[schemars(description = USERS)]
@@ -240,13 +253,15 @@ impl Config {
             Err(faults) => (Document::parse("", b"")?, faults),
         };
         faults.extend(doc.check("", &SCHEMA));
-        let mut value = doc.value("").cloned().unwrap_or_default();
+        let mut value = Wiped::from(doc.value("").cloned().unwrap_or_default());
         let Overrides { variables, faults: of_variables } =
             environment::apply(&mut value, &SCHEMA, env.clone().into_iter());
         let merged = Merged { doc, value, variables };
         faults.extend(merged.faults());
         let lookup = |name: &str| env.get(name).cloned();
-        let mut address = |pointer, schemes| merged.address(pointer, schemes, &lookup).map_err(|f| faults.push(f)).ok();
+        let keyring = merged.keyring(&lookup).map_err(|fault| faults.push(fault)).unwrap_or_default();
+        let mut address =
+            |pointer, schemes| merged.address(pointer, schemes, &lookup, &keyring).map_err(|f| faults.push(f)).ok();
         let sessions = address("/store/sessions", ["redis://", "rediss://"]);
         let users = address("/store/users", ["postgres://", "postgresql://"]);
         load::sort(&mut faults);
@@ -262,8 +277,16 @@ impl Config {
         config.store.path = merged.folder("/store/path").join(&config.store.path);
         config.store.sessions = sessions.flatten();
         config.store.users = users.flatten();
+        config.keyring = Arc::new(keyring);
+        config.warnings = merged.warnings();
         Ok(config)
     }
+}
+
+/// The pointers of the settings that can be sealed.
+pub fn secrets() -> Vec<String> {
+    let all = schema::secret_properties(SCHEMA.as_json()).into_iter();
+    all.filter(|pointer| !pointer.starts_with("/secrets/")).collect()
 }
 
 /// The JSON Schema of the config.
@@ -274,8 +297,8 @@ pub fn schema() -> Value {
 #[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::compile(&schema()).expect("the config's schema"));
 
-const SESSIONS: &str = "When given, sessions live in this Redis: its address, or env:NAME or file:PATH that hold it.\n填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径。";
-const USERS: &str = "When given, users live in this PostgreSQL: its address, or env:NAME or file:PATH that hold it.\n填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径。";
+const SESSIONS: &str = "When given, sessions live in this Redis: its address, or env:NAME, file:PATH or sealed:… that hold it.\n填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径、sealed:…。";
+const USERS: &str = "When given, users live in this PostgreSQL: its address, or env:NAME, file:PATH or sealed:… that hold it.\n填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径、sealed:…。";
 
 fn address_expected() -> Value {
     serde_json::json!({
@@ -294,7 +317,7 @@ fn prefix_expected() -> Value {
 /// The file's settings under the environment's.
 struct Merged {
     doc: Document,
-    value: Value,
+    value: Wiped,
     variables: BTreeMap<String, String>,
 }
 
@@ -310,24 +333,6 @@ impl Merged {
     /// Where a relative path in the setting starts from.
     fn folder(&self, pointer: &str) -> &Path {
         if self.variables.contains_key(pointer) { Path::new("") } else { self.doc.folder() }
-    }
-
-    /// The address of a database, which starts with one of `schemes`.
-    fn address(&self, pointer: &str, schemes: [&str; 2], env: Env<'_>) -> Result<Option<SecretRef>, Fault> {
-        let Some(written) = self.value.pointer(pointer).and_then(Value::as_str) else { return Ok(None) };
-        // How it is written has been checked with the schema.
-        let Ok(reference) = SecretRef::parse(written) else { return Ok(None) };
-        let secret = reference.resolve(self.folder(pointer), env).map_err(|text| self.fault(pointer, text, false))?;
-        if schemes.iter().any(|s| secret.expose_secret().starts_with(s)) {
-            return Ok(Some(SecretRef::Literal(secret)));
-        }
-        let [one, other] = schemes;
-        let name = quoted(pointer.rsplit('/').next().unwrap_or_default());
-        let text = Text::new(
-            format!("{name} 的地址应以 {one} 或 {other} 开头"),
-            format!("{name}: the address must start with {one} or {other}"),
-        );
-        Err(self.fault(pointer, text, false))
     }
 
     /// What no schema can say. It reads the raw values, so that a fault elsewhere hides none of these.

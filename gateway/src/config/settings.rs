@@ -4,26 +4,45 @@ use super::{
     fault::Fault,
     load::{self, Document},
     schema::Schema,
-    secret::{Env, SecretRef},
+    secret::SecretRef,
+    sources::Sources,
+    wiped::Wiped,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, zeroize::Zeroize};
 use serde_json::Value;
-use std::path::Path;
 
 /// The settings at `pointer` with each secret that the schema marks (`"format": "secret"`) resolved.
 ///
 /// # Errors
 /// Each secret that can't be resolved, at its place.
-pub fn resolve(doc: &Document, pointer: &str, schema: &Schema, base: &Path, env: Env<'_>) -> Result<Value, Vec<Fault>> {
-    let mut value = doc.value(pointer).cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+pub fn resolve(doc: &Document, pointer: &str, schema: &Schema, sources: &Sources<'_>) -> Result<Wiped, Vec<Fault>> {
+    let empty = || Value::Object(serde_json::Map::new());
+    let mut value = Wiped::from(doc.value(pointer).cloned().unwrap_or_else(empty));
     let mut faults = Vec::new();
     for secret in schema.secrets(&value) {
         let Some(Value::String(written)) = value.pointer_mut(&secret) else { continue };
-        match SecretRef::parse(written).and_then(|s| s.resolve(base, env)) {
-            Ok(secret) => *written = secret.expose_secret().to_owned(),
-            Err(text) => faults.push(doc.fault_at(&format!("{pointer}{secret}"), text)),
+        let at = format!("{pointer}{secret}");
+        match SecretRef::parse(written).and_then(|reference| sources.resolve(&reference, &at)) {
+            Ok(secret) => {
+                written.zeroize();
+                *written = secret.expose_secret().to_owned();
+            }
+            Err(text) => faults.push(doc.fault_at(&at, text)),
         }
     }
     load::sort(&mut faults);
     if faults.is_empty() { Ok(value) } else { Err(faults) }
+}
+
+/// The secrets among the settings at `pointer` that stand in the file themselves.
+pub fn literals(doc: &Document, pointer: &str, schema: &Schema) -> Vec<Fault> {
+    let Some(value) = doc.value(pointer) else { return Vec::new() };
+    let secrets = schema.secrets(value).into_iter();
+    secrets.filter_map(|secret| literal(doc, &format!("{pointer}{secret}"))).collect()
+}
+
+/// A warning where the secret at `pointer` stands there itself.
+pub fn literal(doc: &Document, pointer: &str) -> Option<Fault> {
+    let written = SecretRef::parse(doc.value(pointer)?.as_str()?).ok()?;
+    written.literal().map(|_| doc.fault_at(pointer, SecretRef::LITERAL))
 }

@@ -1,6 +1,14 @@
 //! Tells a file's version without reading it.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+/// What was written within this time may not be all of it.
+const SETTLED: Duration = Duration::from_millis(100);
 
 /// A file's version: which file it is, how long, and when it was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,5 +25,14 @@ impl Stamp {
             |_| Self::default(),
             |m| Self { inode: m.ino(), length: m.len(), written: (m.mtime(), m.mtime_nsec()) },
         )
+    }
+
+    /// Whether the file was written a moment ago, so that its writer may not be done.
+    pub fn is_fresh(&self) -> bool {
+        let (seconds, nanos) = self.written;
+        let parts = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
+        let written = parts.and_then(|(s, n)| SystemTime::UNIX_EPOCH.checked_add(Duration::new(s, n)));
+        // A time in the future is another clock's.
+        written.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|age| age < SETTLED)
     }
 }

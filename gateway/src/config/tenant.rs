@@ -10,7 +10,7 @@ use super::{
 use crate::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt, path::Path, sync::LazyLock, time::Duration};
 
 /// The pattern of the names of tenants, actions and plugins.
@@ -106,9 +106,12 @@ pub struct Wechat {
         "x-expected" = expected("wx 加 16 位小写十六进制数字（appid）", "an appid, which looks like wx + 16 hex digits in lower case"),
     ))]
     pub appid: String,
-    /// The mini-program's AppSecret: env:NAME, file:PATH, or the secret itself.
-    /// 小程序的 AppSecret：env:变量名、file:路径，或密钥本身。
+    /// The mini-program's AppSecret: env:NAME, file:PATH, sealed:… (menlou secret seal), or the secret itself.
+    /// 小程序的 AppSecret：env:变量名、file:路径、sealed:…（menlou secret seal 生成），或密钥本身。
     pub secret: SecretRef,
+    /// While the AppSecret is being changed: the old one, which serves wherever WeChat refuses the new one.
+    /// 更换 AppSecret 期间的旧密钥：微信不认新密钥时用它。
+    pub previous_secret: Option<SecretRef>,
     /// The platform's address; another one for tests only.
     /// 平台接口地址，仅测试时需要改动。
     #[serde(default = "wechat_address")]
@@ -141,16 +144,13 @@ impl Default for Session {
     }
 }
 
-/// `[actions.NAME]`
+/// `[actions.NAME]`. The other keys are the plugin's own settings, which its own schema describes: [`settings`] has them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Action {
     /// The plugin that serves this action; the same as the action's name when absent.
     /// 提供该动作的插件；不填时与动作同名。
     #[schemars(extend("pattern" = NAME, "x-expected" = name_expected()))]
     pub plugin: Option<String>,
-    /// The plugin's own settings, which its own schema describes.
-    #[serde(flatten)]
-    pub settings: Map<String, Value>,
 }
 
 impl Action {
@@ -185,7 +185,6 @@ impl TenantFile {
         }
         let mut file: Self = doc.typed(doc.value("").unwrap_or(&Value::Null)).map_err(|fault| vec![fault])?;
         if let Some(wechat) = &mut file.wechat {
-            wechat.secret = wechat.secret.clone().based(doc.folder());
             wechat.base_url.truncate(wechat.base_url.trim_end_matches('/').len());
         }
         Ok(file)
@@ -203,6 +202,11 @@ pub fn settings(doc: &Document, action: &str) -> (String, Document) {
 /// Whether the gateway's own keys in a tenant's file are as they should be, those of plugins left aside.
 pub fn fits(doc: &Document) -> bool {
     doc.check("", &SCHEMA).is_empty()
+}
+
+/// The pointers of the gateway's own keys that hold secrets.
+pub fn secrets() -> Vec<String> {
+    schema::secret_properties(SCHEMA.as_json())
 }
 
 /// The JSON Schema of a tenant's file, for editors.

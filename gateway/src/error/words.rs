@@ -135,7 +135,13 @@ words! {
         ["检查租户文件中的服务地址，以及该服务是否正常。", "Check the service's address in the tenant's file, and whether the service is up."];
     UPSTREAM_ERROR = "upstream_error" 502 TenantAdmin
         ["租户的服务返回了无法理解的内容", "The tenant's own service answered with something unusable."]
-        ["查看该服务的日志；它应按文档返回 JSON。", "See that service's log; it should answer JSON as documented."];
+        ["查看该服务的日志；它应按文档返回（登录服务：JSON；代理的后端：规范的 HTTP）。", "See that service's log; it should answer as documented: a log-in service JSON, a proxied back end proper HTTP."];
+    UPSTREAM_TIMEOUT = "upstream_timeout" 504 TenantAdmin
+        ["租户的服务未及时回答", "The tenant's own service did not answer in time."]
+        ["查看该服务为何缓慢；确需更久时调大该动作的 timeout。请求可能已被执行：重试前先确认。", "See why that service is slow; where it needs longer, raise the action's timeout. The request may have been carried out: look before trying again."];
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable" 503 TenantAdmin retry 1
+        ["租户的服务暂不可用，请稍后再试", "The tenant's own service is out of order; try again shortly."]
+        ["该服务接连失败或健康检查未通过，网关暂不再转发；请求未被执行，可按 Retry-After 重试。服务恢复后网关自动恢复。", "It failed several times in a row, or its health checks fail, so it isn't asked for now. The request was not carried out: try again after Retry-After. The gateway recovers by itself once the service does."];
 
     // The request.
     MISSING_PARAMETER = "missing_parameter" 400 Client

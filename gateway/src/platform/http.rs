@@ -1,18 +1,28 @@
 //! The one HTTP client for everything that leaves the gateway: bounded in time and size, and silent about URLs.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
-use std::{error::Error as _, fmt, time::Duration};
+use http::{HeaderMap, HeaderValue, Method, Response, header::USER_AGENT};
+use hyper::body::{Body, Frame, SizeHint};
+pub use reqwest::Url;
+use std::{
+    error::Error as _,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::time::{Instant, timeout_at};
 
 /// The longest that a connection may take to come about, DNS and TLS included.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long an unused connection is kept: shorter than servers usually do, so that it is seldom they who close it.
 const IDLE: Duration = Duration::from_secs(15);
-/// How many unused connections are kept for one host.
-const IDLE_PER_HOST: usize = 64;
+/// How many unused connections are kept for one host: as many as a busy tenant's own server has calls in flight.
+const IDLE_PER_HOST: usize = 256;
 /// The largest answer that is read, in bytes.
 pub const MAX_ANSWER: usize = 1 << 20;
+/// What the gateway calls itself in requests of its own.
+pub const AGENT: HeaderValue = HeaderValue::from_static(concat!("menlou/", env!("CARGO_PKG_VERSION")));
 
 /// A request to send. It has no `Debug`: URL, headers and body may hold secrets.
 pub struct Request {
@@ -41,10 +51,15 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// The body of an answer, still to come: pieces as they are read. Where it is dropped before its end, its connection is
+/// closed.
+pub struct Incoming(reqwest::Body);
+
 /// Why there is no answer. The texts are for the log: they hold no URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No byte of the request left: refused connection, DNS, TLS, or a malformed URL.
+    /// No byte of the request left: refused connection, DNS, TLS, a connection that closed before its turn came, or a
+    /// malformed URL.
     NotSent(String),
     /// The request may have been received: the deadline passed or the connection broke before the answer was complete.
     Unanswered(String),
@@ -66,7 +81,6 @@ impl Http {
     /// Builds the client; fails where the system has no CA certificates.
     pub fn new() -> Result<Self, Failure> {
         let client = reqwest::Client::builder()
-            .user_agent(concat!("menlou/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
@@ -94,13 +108,32 @@ impl Http {
         .map_err(|broken| broken.failure)
     }
 
+    /// Sends a request whose body goes as it comes, once, and gives the answer's head with its body still to come.
+    ///
+    /// The headers go as they are, besides `Host` and the framing; reqwest adds `Accept: */*` where there is none, which
+    /// means the same. There is no time limit but the connecting's: whoever drops the future, or the answer's body before
+    /// its end, ends the request.
+    pub async fn stream<B>(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: B,
+    ) -> Result<Response<Incoming>, Failure>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Sync + 'static,
+    {
+        let body = reqwest::Body::wrap(body);
+        let sending = self.0.request(method, url).headers(headers).body(body).send();
+        let answer = sending.await.map_err(|e| Broken::sending(e).failure)?;
+        Ok(Response::from(answer).map(Incoming))
+    }
+
     async fn attempt(&self, request: &Request) -> Result<Answer, Broken> {
-        let sending = self
-            .0
-            .request(request.method.clone(), &request.url)
-            .headers(request.headers.clone())
-            .body(request.body.clone())
-            .send();
+        let mut headers = request.headers.clone();
+        headers.entry(USER_AGENT).or_insert(AGENT);
+        let sending =
+            self.0.request(request.method.clone(), &request.url).headers(headers).body(request.body.clone()).send();
         let mut response = sending.await.map_err(Broken::sending)?;
         let too_large = || Broken::from(Failure::Unusable(format!("the answer is larger than {MAX_ANSWER} bytes")));
         let announced = response.content_length().unwrap_or(0);
@@ -119,6 +152,23 @@ impl Http {
     }
 }
 
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_err(|e| Broken::reading(e).failure)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+}
+
 /// A failure, and whether it was the deadline that ended the attempt.
 struct Broken {
     failure: Failure,
@@ -133,8 +183,9 @@ impl From<Failure> for Broken {
 
 impl Broken {
     fn sending(e: reqwest::Error) -> Self {
-        let unsent = e.is_builder() || e.is_connect();
-        let garbled = hyper_cause(&e).is_some_and(hyper::Error::is_parse);
+        let cause = hyper_cause(&e);
+        let unsent = e.is_builder() || e.is_connect() || cause.is_some_and(hyper::Error::is_canceled);
+        let garbled = cause.is_some_and(hyper::Error::is_parse);
         let failure = match chain(e) {
             cause if unsent => Failure::NotSent(cause),
             cause if garbled => Failure::Unusable(cause),

@@ -1,17 +1,19 @@
 //! From an HTTP request to a call: where it goes, what it brings, each bad input with a clear error.
 
+mod address;
 mod form;
 mod object;
 
-use super::{Found, request_id};
+use super::{Found, body::broken_off, request_id};
 use crate::{
-    call::{Call, MAX_NAME, Params, Token},
-    config::{server::Server, tenant::is_name},
+    call::{Call, MAX_NAME, Params, Token, Unread},
+    config::server::Server,
     error::{Error, Result, words},
     text::{Language, Text},
 };
+pub use address::Address;
 use http::{
-    HeaderMap, Uri,
+    HeaderMap,
     header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
@@ -19,12 +21,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use std::{
     net::IpAddr,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::time::timeout;
 
-/// No query is longer, in bytes.
-const MAX_QUERY: usize = 16 * 1024;
 /// No session token is longer, in bytes.
 const MAX_TOKEN: usize = 256;
 
@@ -37,17 +38,6 @@ pub struct Asked {
     pub language: Language,
 }
 
-/// Where a request goes, and the parameters of its query.
-#[derive(Debug)]
-pub struct Address {
-    /// The `f`.
-    pub tenant: String,
-    /// The `a`.
-    pub action: String,
-    /// What else the query has.
-    pub params: Params,
-}
-
 impl Asked {
     /// Reads the headers that shape every answer.
     pub fn of(headers: &HeaderMap) -> Self {
@@ -57,45 +47,6 @@ impl Asked {
             language: language.map(Language::from_accept_language).unwrap_or_default(),
         }
     }
-}
-
-/// Reads the URL: `/srv/?f=<tenant>&a=<action>&…` or `/srv/<tenant>/<action>?…`.
-pub fn address(uri: &Uri) -> Result<Address> {
-    let query = uri.query().unwrap_or_default();
-    if query.len() > MAX_QUERY {
-        return Err(bad("查询串过长", "The query is too long."));
-    }
-    let mut params = Params::new();
-    let path = uri.path();
-    if !matches!(path, "/srv" | "/srv/") && !path.starts_with("/srv/") {
-        return Err(Error::new(&words::NOT_FOUND));
-    }
-    let query = query.as_bytes();
-    let (tenant, action) = match path.strip_prefix("/srv/").unwrap_or_default() {
-        "" => {
-            let mut apart = [("f", None), ("a", None)];
-            form::read(query, &mut params, &mut apart)?;
-            let [tenant, action] = apart;
-            (given(tenant)?, given(action)?)
-        }
-        rest => {
-            form::read(query, &mut params, &mut [])?;
-            let mut parts = rest.split('/');
-            match (parts.next(), parts.next(), parts.next()) {
-                (Some(tenant), Some(action), None) => (tenant.to_owned(), action.to_owned()),
-                _ => return Err(Error::new(&words::NOT_FOUND)),
-            }
-        }
-    };
-    // What is no name is nobody's: said so at once, and never looked up or logged.
-    if !is_name(&tenant) {
-        return Err(Error::new(&words::UNKNOWN_TENANT));
-    }
-    if !is_name(&action) {
-        return Err(Error::new(&words::UNKNOWN_ACTION));
-    }
-    present(&mut params)?;
-    Ok(Address { tenant, action, params })
 }
 
 /// Reads the body, and its parameters over those of the query.
@@ -116,10 +67,7 @@ where
     let bytes = match collected {
         Err(_) => return Err(Error::new(&words::REQUEST_TIMEOUT)),
         Ok(Err(e)) if e.is::<LengthLimitError>() => return Err(too_large(limit)),
-        Ok(Err(e)) => {
-            let text = Text::fixed("请求体没有收完", "The body broke off.");
-            return Err(Error::new(&words::BAD_BODY).saying(text).because(e));
-        }
+        Ok(Err(e)) => return Err(broken_off(e)),
         Ok(Ok(collected)) => collected.to_bytes(),
     };
     if bytes.is_empty() {
@@ -127,7 +75,7 @@ where
     }
     let mut own = Params::new();
     match media_type(&head.headers)? {
-        MediaType::Form => form::read(&bytes, &mut own, &mut [])?,
+        MediaType::Form => form::read(&bytes, &mut own, &[])?,
         MediaType::Json => json(&bytes, &mut own)?,
     }
     // Where a request goes is said by its URL alone.
@@ -141,13 +89,25 @@ where
     Ok(bytes)
 }
 
+/// Parameters and body, as far as the action has them read.
+#[derive(Default)]
+pub struct Input {
+    /// Of query and body.
+    pub params: Params,
+    /// The query, unread.
+    pub query: String,
+    /// The body, read.
+    pub body: Bytes,
+    /// The body, unread.
+    pub unread: Option<Arc<Unread>>,
+}
+
 /// Puts the call together.
 pub fn call(
     asked: &Asked,
     mut head: Parts,
-    found: &Found,
-    params: Params,
-    body: Bytes,
+    (found, subpath): (&Found, String),
+    input: Input,
     remote: IpAddr,
     limit: Duration,
 ) -> Result<Call> {
@@ -161,14 +121,18 @@ pub fn call(
         id: asked.id.clone(),
         method: head.method,
         path: head.uri.path().to_owned(),
+        subpath,
+        query: input.query,
         action: action.to_owned(),
         language: asked.language,
         remote,
         deadline_unix_ms: (now + limit).as_millis() as u64,
         token,
-        params,
+        params: input.params,
         headers: head.headers,
-        body,
+        body: input.body,
+        unread: input.unread,
+        pause: limit,
     })
 }
 
@@ -245,7 +209,7 @@ fn present(params: &mut Params) -> Result<()> {
     }
 }
 
-fn given((name, value): form::Apart) -> Result<String> {
+fn given(name: &str, value: Option<String>) -> Result<String> {
     match value {
         Some(value) if !value.is_empty() => Ok(value),
         _ => Err(Error::new(&words::MISSING_PARAMETER)

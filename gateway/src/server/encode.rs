@@ -1,6 +1,6 @@
 //! From a reply or an error to an HTTP response: the only place where a status and the envelope are written.
 
-use super::{Answer, decode::Asked, request_id::X_REQUEST_ID};
+use super::{Answer, body::Outgoing, decode::Asked, request_id::X_REQUEST_ID};
 use crate::{
     call::Reply,
     error::Error,
@@ -13,7 +13,6 @@ use http::{
         X_CONTENT_TYPE_OPTIONS,
     },
 };
-use http_body_util::Full;
 use hyper::body::Bytes;
 
 const SUCCESS: Text = Text::fixed("成功", "OK");
@@ -21,25 +20,38 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 /// Answers hold tokens.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The answer to a call that succeeded: an envelope, or a file as it is.
-pub fn reply(reply: &Reply, asked: &Asked) -> Answer {
-    if let Some(content_type) = &reply.content_type {
-        let mut response = response(200, reply.data.clone(), asked);
-        response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
-        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        return response;
-    }
-    let mut body = Vec::with_capacity(reply.data.len() + 48);
+/// The answer to a call that succeeded: an envelope, or a file or stream as it is.
+pub fn reply(reply: Reply, asked: &Asked) -> Answer {
+    let (body, content_type) = match reply {
+        Reply::Data(data) => return response(200, enveloped(&data, asked).into(), asked),
+        Reply::File { content_type, body } => (body.into(), content_type),
+        Reply::Written { content_type, pieces } => (Outgoing::pieces(pieces, &asked.id), content_type),
+        Reply::Forwarded(answer) => {
+            let mut answer = answer.map(|pieces| Outgoing::pieces(pieces, &asked.id));
+            if let Ok(id) = HeaderValue::from_str(&asked.id) {
+                answer.headers_mut().insert(X_REQUEST_ID, id);
+            }
+            return answer;
+        }
+    };
+    let mut response = response(200, body, asked);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn enveloped(data: &[u8], asked: &Asked) -> Bytes {
+    let mut body = Vec::with_capacity(data.len() + 48);
     body.extend_from_slice(b"{\"code\":1,\"msg\":");
     string(&mut body, SUCCESS.get(asked.language));
     body.extend_from_slice(b",\"data\":");
-    body.extend_from_slice(&reply.data);
+    body.extend_from_slice(data);
     body.push(b'}');
-    response(200, body.into(), asked)
+    body.into()
 }
 
-/// The answer to a call that failed.
-pub fn error(error: &Error, asked: &Asked) -> Answer {
+/// The envelope of a call that failed, by itself.
+pub fn refusal(error: &Error, asked: &Asked) -> Bytes {
     let mut body = Vec::with_capacity(160);
     body.extend_from_slice(b"{\"code\":0,\"error\":");
     string(&mut body, error.word());
@@ -51,7 +63,12 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
         None => body.extend_from_slice(b"{}"),
     }
     body.push(b'}');
-    let mut response = response(error.status(), body.into(), asked);
+    body.into()
+}
+
+/// The answer to a call that failed.
+pub fn error(error: &Error, asked: &Asked) -> Answer {
+    let mut response = response(error.status(), refusal(error, asked).into(), asked);
     let headers = response.headers_mut();
     if let Some(wait) = error.wait() {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -69,8 +86,8 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
     response
 }
 
-fn response(status: u16, body: Bytes, asked: &Asked) -> Answer {
-    let mut response = Response::new(Full::new(body));
+fn response(status: u16, body: Outgoing, asked: &Asked) -> Answer {
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);

@@ -25,15 +25,16 @@ impl Bounded {
     /// Answers a request, whatever happens; at once with a refusal where it is beyond the bound.
     pub async fn answer(self, request: Request<Incoming>, remote: IpAddr) -> Result<Answer, Infallible> {
         let asked = Asked::of(request.headers());
-        let Ok(_place) = self.places.try_acquire() else {
+        let Ok(place) = self.places.try_acquire_owned() else {
             metrics::counter!("menlou_shed_total").increment(1);
             return Ok(encode::error(&Error::new(&words::OVERLOADED), &asked));
         };
         // Boxed, as a kept connection has room for this future also while it is idle.
         let walk = Box::pin(walk(&self.traffic, &asked, request, remote));
-        Ok(AssertUnwindSafe(walk).catch_unwind().await.unwrap_or_else(|_| {
+        let answer = AssertUnwindSafe(walk).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(request_id = asked.id, "a call broke off in the gateway: this is a mistake in Menlou");
             encode::error(&Error::new(&words::INTERNAL_ERROR), &asked)
-        }))
+        });
+        Ok(answer.map(|body| body.holding(place)))
     }
 }

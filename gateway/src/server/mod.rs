@@ -1,6 +1,7 @@
 //! The traffic side: the life of a request stands in [`walk`], from its head to its answer.
 
 mod accept;
+mod body;
 mod decode;
 mod encode;
 mod layers;
@@ -8,21 +9,19 @@ mod refusal;
 mod request_id;
 
 use crate::{
+    call::{Reply, Unread},
     config::server,
     error::{Error, Result, words},
     tenant::{Roster, Switched, Tenant},
 };
 pub use accept::serve;
-use decode::{Address, Asked};
+use body::{Arrival, Outgoing};
+use decode::{Address, Asked, Input};
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::time::timeout;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::{future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
 
 /// What the walk needs to know.
 pub struct Traffic {
@@ -34,24 +33,23 @@ pub struct Traffic {
     pub access_log: bool,
 }
 
-/// What a request's answer is: always the envelope.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// What a request's answer is: the envelope, but for files and streams.
+type Answer = Response<Outgoing>;
 
 /// One request, from its head to its answer: decode → tenant → action (who may call, the plugin) → encode. The layers
 /// around it (panic, load, see [`layers`]) make an answer where this can't.
 async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
-    let outcome = serve_call(traffic, asked, request, remote, &mut found).await;
-    let answer = match &outcome {
-        Ok(reply) => encode::reply(reply, asked),
-        Err(error) => encode::error(error, asked),
+    let (answer, error) = match serve_call(traffic, asked, request, remote, &mut found).await {
+        Ok(reply) => (encode::reply(reply, asked), None),
+        Err(error) => (encode::error(&error, asked), Some(error)),
     };
     let took = began.elapsed();
-    found.count(outcome.as_ref().err(), took, &asked.id);
+    found.count(error.as_ref(), took, &asked.id);
     if traffic.access_log {
-        log(&found, asked, &outcome, took, remote);
-    } else if let Err(error) = &outcome {
+        log(&found, asked, answer.status().as_u16(), error.as_ref(), took, remote);
+    } else if let Some(error) = &error {
         log_cause(&found, asked, error);
     }
     answer
@@ -63,15 +61,50 @@ async fn serve_call(
     request: Request<Incoming>,
     remote: IpAddr,
     found: &mut Found,
-) -> Result<crate::call::Reply> {
+) -> Result<Reply> {
     let (head, body) = request.into_parts();
-    let Address { tenant, action, mut params } = decode::address(&head.uri)?;
-    let tenant = found.tenant(traffic.roster.find(&tenant))?;
-    let action = found.action(&tenant, &action)?;
-    let body = decode::body(&head, body, &traffic.limits, &mut params).await?;
-    let limit = traffic.limits.call_timeout.get();
-    let call = decode::call(asked, head, found, params, body, remote, limit)?;
-    timeout(limit, action.run(call)).await.unwrap_or_else(|_| Err(Error::new(&words::CALL_TIMEOUT)))
+    let address = Address::of(&head.uri)?;
+    let tenant = found.tenant(traffic.roster.find(&address.tenant))?;
+    let action = found.action(&tenant, &address.action)?;
+    let takes = action.descriptor().takes;
+    if !takes.subpaths && !address.subpath.is_empty() {
+        return Err(Error::new(&words::NOT_FOUND));
+    }
+    let (limits, mut input, mut arrival) = (&traffic.limits, Input::default(), None);
+    match takes.raw_query {
+        true => input.query = address.query(),
+        false => input.params = address.params()?,
+    }
+    match takes.raw_body {
+        true => {
+            let arrival = arrival.insert(Arrival::new()).clone();
+            let body = body::Incoming::new(body, limits.body_timeout.get(), arrival);
+            input.unread = Some(Unread::new(body.boxed_unsync()));
+        }
+        false => input.body = decode::body(&head, body, limits, &mut input.params).await?,
+    }
+    let (limit, subpath) = (limits.call_timeout.get(), address.subpath.to_owned());
+    let call = decode::call(asked, head, (found, subpath), input, remote, limit)?;
+    within(limit, arrival, action.run(call)).await
+}
+
+/// Gives up on a call where it takes too long, counted from the last byte that came.
+async fn within(
+    limit: Duration,
+    arrival: Option<Arc<Arrival>>,
+    call: impl Future<Output = Result<Reply>>,
+) -> Result<Reply> {
+    let mut call = pin!(call);
+    let mut until = Instant::now() + limit;
+    loop {
+        match timeout_at(until, &mut call).await {
+            Ok(outcome) => return outcome,
+            Err(_) => match arrival.as_ref().map(|a| a.last() + limit).filter(|later| *later > until) {
+                Some(later) => until = later,
+                None => return Err(Error::new(&words::CALL_TIMEOUT)),
+            },
+        }
+    }
 }
 
 /// What a request was found to be about, for the log and the counters.
@@ -116,10 +149,8 @@ impl Found {
     }
 }
 
-fn log(found: &Found, asked: &Asked, outcome: &Result<crate::call::Reply>, took: Duration, remote: IpAddr) {
+fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: Duration, remote: IpAddr) {
     let (tenant, action) = found.names();
-    let error = outcome.as_ref().err();
-    let status = error.map_or(200, Error::status);
     // Fields without a value are left out of the line.
     let (word, cause) = (error.map(Error::word), error.and_then(Error::cause));
     let ms = format_args!("{:.3}", took.as_secs_f64() * 1000.0);

@@ -79,7 +79,7 @@ fn refused_with(buf: &[u8]) -> Option<&'static Word> {
 fn answer(word: &'static Word) -> Vec<u8> {
     let asked = Asked { id: request_id::of(None), language: Language::default() };
     let (head, body) = encode::error(&Error::new(word), &asked).into_parts();
-    let body = body.into_inner().unwrap_or_default();
+    let body = body.into_whole();
     let reason = head.status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\nconnection: close\r\n", head.status.as_u16()).into_bytes();
     for (name, value) in head.headers.iter().filter(|(name, _)| *name != http::header::CONNECTION) {

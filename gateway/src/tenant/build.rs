@@ -1,12 +1,15 @@
 //! From a tenant's file to a tenant that can serve: everything is checked, and nothing is started.
 
+use super::folder;
 use crate::{
     action::{Configured, Library, Named},
     config::{
         fault::Fault,
+        keyring::Keyring,
         load::Document,
-        secret::{self, SecretRef},
+        secret::SecretRef,
         settings,
+        sources::{self, Files, Sources},
         tenant::{self, TenantFile, TenantName},
     },
     text::Text,
@@ -28,6 +31,10 @@ pub struct Blueprint {
     pub actions: BTreeMap<String, Option<Configured>>,
     /// What is wrong, and yet lets the rest serve.
     pub faults: Vec<Fault>,
+    /// What had better be mended, though all works: secrets that stand in the file themselves.
+    pub warnings: Vec<Fault>,
+    /// The files that its secrets came from.
+    pub sources: Files,
 }
 
 /// A tenant's account at WeChat.
@@ -36,6 +43,8 @@ pub struct Account {
     pub appid: String,
     /// The AppSecret, resolved.
     pub secret: SecretString,
+    /// The one before it, resolved.
+    pub previous_secret: Option<SecretString>,
     /// Where the platform is.
     pub base_url: String,
 }
@@ -45,25 +54,27 @@ pub struct Account {
 ///
 /// # Errors
 /// Every fault. Such a tenant must not serve as the file says.
-pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blueprint, Vec<Fault>> {
+pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Keyring) -> Result<Blueprint, Vec<Fault>> {
     let (file, mut faults) = match TenantFile::read(doc) {
         Ok(file) => (Some(file), Vec::new()),
         Err(faults) => (None, faults),
     };
     // From the document rather than the file, here and below, so that faults elsewhere hide none.
-    let written = doc.value("/wechat/secret").and_then(serde_json::Value::as_str);
-    let secret = written.and_then(|w| SecretRef::parse(w).ok()).map(|s| s.resolve(doc.folder(), &secret::process_env));
-    let account = match (secret, file.as_ref().and_then(|f| f.wechat.as_ref())) {
-        (Some(Ok(secret)), Some(wechat)) => {
-            Some(Account { appid: wechat.appid.clone(), secret, base_url: wechat.base_url.clone() })
-        }
-        (Some(Err(text)), _) => {
-            faults.push(doc.fault_at("/wechat/secret", text));
-            None
-        }
-        _ => None,
+    let sources = Sources::new(doc.folder(), &sources::process_env, keyring, Some(name.as_str()));
+    let mut secret = |pointer: &str| {
+        let reference = SecretRef::parse(doc.value(pointer)?.as_str()?).ok()?;
+        sources.resolve(&reference, pointer).map_err(|text| faults.push(doc.fault_at(pointer, text))).ok()
     };
+    let (secret, previous_secret) = (secret("/wechat/secret"), secret("/wechat/previous_secret"));
+    let account = file.as_ref().and_then(|file| file.wechat.as_ref()).zip(secret).map(|(wechat, secret)| Account {
+        appid: wechat.appid.clone(),
+        secret,
+        previous_secret,
+        base_url: wechat.base_url.clone(),
+    });
     let (mut actions, mut lesser) = (BTreeMap::new(), Vec::new());
+    let mut warnings: Vec<Fault> =
+        ["/wechat/secret", "/wechat/previous_secret"].iter().filter_map(|at| settings::literal(doc, at)).collect();
     for (action, plugin) in tables(doc) {
         let (pointer, own) = tenant::settings(doc, action);
         let Some((found, index)) = library.find(action, plugin) else {
@@ -74,8 +85,9 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blu
         let schema = &found.actions[index].settings;
         let mut wrong = own.check(&pointer, schema);
         if wrong.is_empty() {
-            match settings::resolve(&own, &pointer, schema, doc.folder(), &secret::process_env) {
-                Ok(settings) => match Configured::new(found.clone(), index, name.as_str(), &settings) {
+            warnings.extend(settings::literals(&own, &pointer, schema));
+            match settings::resolve(&own, &pointer, schema, &sources) {
+                Ok(settings) => match Configured::new(found.clone(), index, (name.as_str(), action), &settings) {
                     Ok(configured) => {
                         actions.insert(action.clone(), Some(configured));
                     }
@@ -96,6 +108,8 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library) -> Result<Blu
             session_ttl: file.session.ttl.get(),
             actions,
             faults: lesser,
+            warnings,
+            sources: sources.into_files(),
         }),
         _ => {
             faults.extend(lesser);
@@ -132,7 +146,7 @@ pub(super) fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&s
 pub type Checked = (Option<TenantName>, Result<Blueprint, Vec<Fault>>);
 
 /// Checks every tenant of a folder.
-pub fn check_folder(folder: &Path, library: &Library) -> Vec<Checked> {
+pub fn check_folder(folder: &Path, library: &Library, keyring: &Keyring) -> Vec<Checked> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) => return vec![(None, Err(vec![unreadable(folder, &e)]))],
@@ -141,9 +155,9 @@ pub fn check_folder(folder: &Path, library: &Library) -> Vec<Checked> {
     paths.sort();
     paths
         .into_iter()
-        .filter_map(|path| match TenantName::of_file(&path)? {
+        .filter_map(|path| match folder::name(&path)? {
             Ok(name) => {
-                let checked = Document::read(&path).and_then(|doc| check(&name, &doc, library));
+                let checked = folder::read(&path).and_then(|doc| check(&name, &doc, library, keyring));
                 Some((Some(name), checked))
             }
             Err(fault) => Some((None, Err(vec![fault]))),

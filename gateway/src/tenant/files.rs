@@ -7,6 +7,7 @@ use crate::{
     config::{
         edit::{self, Change},
         fault::Fault,
+        keyring::Keyring,
         load::{self, Document},
         save::{self, Unsaved},
         tenant::TenantName,
@@ -35,6 +36,7 @@ const RETRY: Duration = Duration::from_millis(20);
 pub struct Files<'a> {
     folder: &'a Path,
     library: &'a Library,
+    keyring: &'a Keyring,
 }
 
 /// A file's content, told by its SHA-256 in hex: fit for an `ETag`.
@@ -81,9 +83,9 @@ pub enum Refused {
 }
 
 impl<'a> Files<'a> {
-    /// The files of a folder, to be checked with these plugins.
-    pub fn new(folder: &'a Path, library: &'a Library) -> Self {
-        Self { folder, library }
+    /// The files of a folder, to be checked with these plugins and keys of sealed secrets.
+    pub fn new(folder: &'a Path, library: &'a Library, keyring: &'a Keyring) -> Self {
+        Self { folder, library, keyring }
     }
 
     /// Where the file of a tenant is, or would be.
@@ -96,17 +98,7 @@ impl<'a> Files<'a> {
     /// # Errors
     /// The folder can't be read.
     pub fn names(&self) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
-        let unreadable = |e: io::Error| build::unreadable(self.folder, &e);
-        let (mut names, mut faults) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(self.folder).map_err(unreadable)? {
-            match TenantName::of_file(&entry.map_err(unreadable)?.path()) {
-                Some(Ok(name)) => names.push(name),
-                Some(Err(fault)) => faults.push(fault),
-                None => {}
-            }
-        }
-        names.sort();
-        Ok((names, faults))
+        names(self.folder)
     }
 
     /// A tenant's file as it is, faulty or not.
@@ -125,7 +117,7 @@ impl<'a> Files<'a> {
     /// # Errors
     /// [`Refused::Exists`], [`Refused::Faulty`], [`Refused::Unsaved`].
     pub fn create(&self, name: &TenantName, text: &str) -> Result<Saved, Refused> {
-        let _locked = self.lock()?;
+        let _locked = lock(self.folder)?;
         if self.path(name).symlink_metadata().is_ok() {
             return Err(Refused::Exists);
         }
@@ -156,7 +148,7 @@ impl<'a> Files<'a> {
     /// # Errors
     /// [`Refused::Absent`], [`Refused::Changed`], [`Refused::Unsaved`].
     pub fn remove(&self, name: &TenantName, seen: Option<&Revision>) -> Result<Vec<u8>, Refused> {
-        let _locked = self.lock()?;
+        let _locked = lock(self.folder)?;
         let bytes = self.bytes(name)?;
         unchanged(&bytes, seen)?;
         save::remove(&self.path(name)).map_err(Refused::from)?;
@@ -168,7 +160,8 @@ impl<'a> Files<'a> {
     /// # Errors
     /// Every fault.
     pub fn check(&self, name: &TenantName, text: &str) -> Result<Blueprint, Vec<Fault>> {
-        Document::parse(self.path(name), text.as_bytes()).and_then(|doc| build::check(name, &doc, self.library))
+        let doc = Document::parse(self.path(name), text.as_bytes())?;
+        build::check(name, &doc, self.library, self.keyring)
     }
 
     fn change(
@@ -177,7 +170,7 @@ impl<'a> Files<'a> {
         seen: Option<&Revision>,
         make: impl FnOnce(&[u8]) -> Result<String, Refused>,
     ) -> Result<Saved, Refused> {
-        let _locked = self.lock()?;
+        let _locked = lock(self.folder)?;
         let bytes = self.bytes(name)?;
         let found = Revision::of(&bytes);
         unchanged(&bytes, seen)?;
@@ -199,31 +192,53 @@ impl<'a> Files<'a> {
     fn bytes(&self, name: &TenantName) -> Result<Vec<u8>, Refused> {
         load::bytes(&self.path(name)).map_err(Refused::Unsaved)?.ok_or(Refused::Absent)
     }
+}
 
-    /// Held until dropped. The system takes it back from whoever dies.
-    fn lock(&self) -> Result<File, Refused> {
-        let unlocked = |e: io::Error| {
-            let folder = self.folder.display();
-            Refused::Unsaved(Text::new(
-                format!("无法打开租户文件夹 {folder}：{e}"),
-                format!("the tenants' folder {folder} can't be opened: {e}"),
-            ))
-        };
-        let folder = File::open(self.folder).map_err(unlocked)?;
-        let start = Instant::now();
-        loop {
-            match folder.try_lock() {
-                Ok(()) => return Ok(folder),
-                // Some network file systems have no locks; then the revisions alone must do.
-                Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => return Ok(folder),
-                Err(TryLockError::Error(e)) => return Err(unlocked(e)),
-                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => sleep(RETRY),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Refused::Unsaved(Text::fixed(
-                        "另一处正在保存租户文件，请稍后再试",
-                        "another change of the tenants is being saved; try again in a moment",
-                    )));
-                }
+/// As [`Files::names`].
+///
+/// # Errors
+/// As there.
+pub fn names(folder: &Path) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
+    let unreadable = |e: io::Error| build::unreadable(folder, &e);
+    let (mut names, mut faults) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        match super::folder::name(&entry.map_err(unreadable)?.path()) {
+            Some(Ok(name)) => names.push(name),
+            Some(Err(fault)) => faults.push(fault),
+            None => {}
+        }
+    }
+    names.sort();
+    Ok((names, faults))
+}
+
+/// The lock of a folder of tenants, which those who change its files wait for. It is held until dropped; the system takes
+/// it back from whoever dies.
+///
+/// # Errors
+/// [`Refused::Unsaved`]: the folder can't be opened, or another holds the lock for long.
+pub fn lock(folder: &Path) -> Result<File, Refused> {
+    let unlocked = |e: io::Error| {
+        let folder = folder.display();
+        Refused::Unsaved(Text::new(
+            format!("无法打开租户文件夹 {folder}：{e}"),
+            format!("the tenants' folder {folder} can't be opened: {e}"),
+        ))
+    };
+    let folder = File::open(folder).map_err(unlocked)?;
+    let start = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            // Some network file systems have no locks; then the revisions alone must do.
+            Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => return Ok(folder),
+            Err(TryLockError::Error(e)) => return Err(unlocked(e)),
+            Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => sleep(RETRY),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Refused::Unsaved(Text::fixed(
+                    "另一处正在保存租户文件，请稍后再试",
+                    "another change of the tenants is being saved; try again in a moment",
+                )));
             }
         }
     }
@@ -280,16 +295,17 @@ mod tests {
     struct Scene {
         folder: tempfile::TempDir,
         library: Library,
+        keyring: Keyring,
     }
 
     impl Scene {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            Self { library: Library::load(folder.path()).unwrap(), folder }
+            Self { library: Library::load(folder.path()).unwrap(), keyring: Keyring::default(), folder }
         }
 
         fn files(&self) -> Files<'_> {
-            Files::new(self.folder.path(), &self.library)
+            Files::new(self.folder.path(), &self.library, &self.keyring)
         }
     }
 

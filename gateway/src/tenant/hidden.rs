@@ -56,7 +56,7 @@ pub fn masked(doc: &Document, library: &Library, comments: Comments) -> String {
     mask(doc, comments, |pointer, value| {
         // An address may hold a password.
         let address = value.contains("://") && value.contains('@');
-        address || secrets.has(pointer) && matches!(SecretRef::parse(value), Ok(SecretRef::Literal(_)) | Err(_))
+        address || secrets.has(pointer) && !matches!(SecretRef::parse(value), Ok(reference) if reference.is_elsewhere())
     })
 }
 
@@ -70,7 +70,7 @@ pub fn reserved(doc: &Document, before: Option<&Document>, library: &Library) ->
     let mut faults = Vec::new();
     for (pointer, value, _) in doc.strings() {
         let reference =
-            secrets.has(&pointer) && matches!(SecretRef::parse(value), Ok(SecretRef::Env(_) | SecretRef::File(_)));
+            secrets.has(&pointer) && SecretRef::parse(value).is_ok_and(|reference| reference.is_elsewhere());
         if reference && !as_before(&pointer, value) {
             let text = Text::fixed(
                 "引用（env:、file:）只能由运维设置；请直接填写密钥",
@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn a_literal_is_masked_and_a_reference_is_shown() {
         assert!(shown(FILE).contains("secret = \"masked:\" # x\n"));
-        assert!(shown(&FILE.replace("hunter2", "env:S")).contains("\"env:S\""));
+        for reference in ["env:S", "file:$CREDENTIALS_DIRECTORY/s"] {
+            assert!(shown(&FILE.replace("hunter2", reference)).contains(reference), "{reference}");
+        }
+        assert!(shown(&FILE.replace("hunter2", "sealed:abc")).contains("secret = \"masked:\" # x\n"));
     }
 
     #[test]
@@ -130,6 +133,8 @@ mod tests {
         assert_eq!(told(&reference, FILE), [4]);
         assert_eq!(told(&reference.replace("env:S", "env:T"), &reference), [4]);
         assert_eq!(told(&unknown, FILE), [7]);
+        let credential = FILE.replace("hunter2", "file:$CREDENTIALS_DIRECTORY/other");
+        assert_eq!(told(&credential, FILE), [4]);
         let elsewhere = FILE.replace("secret =", "base_url = \"http://x\"\nsecret =");
         assert_eq!((told(&elsewhere, FILE), told(FILE, &elsewhere).len()), (vec![4], 1));
     }

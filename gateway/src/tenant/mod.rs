@@ -3,12 +3,14 @@
 mod activity;
 mod build;
 mod files;
+mod folder;
 mod hidden;
 mod reload;
 mod roster;
 mod swap;
 mod verify;
 mod view;
+mod watched;
 
 use crate::{
     action::{Action, Configured, Plugin, Scope, Services},
@@ -16,7 +18,7 @@ use crate::{
 };
 pub use activity::{Activity, Failure, MINUTES, Minute, Usage};
 pub use build::{Blueprint, check, check_folder, switched_on};
-pub use files::{Files, Refused, Revision, Saved, Stored};
+pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
 pub use hidden::{masked, reserved};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
@@ -57,7 +59,12 @@ impl Tenant {
         let Blueprint { name, title, account, session_ttl, actions, .. } = blueprint;
         activity.keep(|action| actions.contains_key(action));
         let wechat = Wechat::new(
-            WechatAccount { appid: account.appid, secret: account.secret, base_url: account.base_url },
+            WechatAccount {
+                appid: account.appid,
+                secret: account.secret,
+                previous_secret: account.previous_secret,
+                base_url: account.base_url,
+            },
             name.as_str(),
             services.http.clone(),
             services.stores.shared.clone(),

@@ -1,16 +1,17 @@
 //! Takes changes of the tenants' folder up while running: a bad file keeps its tenant's last good version.
 
-use super::{Blueprint, Roster, Standing, Swapper, Tenant, build};
+use super::{
+    Blueprint, Roster, Standing, Swapper, Tenant, build, folder,
+    watched::{Watched, identity},
+};
 use crate::{
     action::Services,
-    config::{fault::Fault, load::Document, stamp::Stamp, tenant::TenantName},
-    text::Language,
+    config::{fault::Fault, sources::Files, stamp::Stamp, tenant::TenantName},
+    text::{Language, Text},
 };
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -38,8 +39,12 @@ pub struct Watcher {
     services: Arc<Services>,
     roster: Arc<Roster>,
     files: BTreeMap<PathBuf, Seen>,
+    /// Which folder was listed last.
+    listed: Option<(u64, u64)>,
     /// Why the folder can't be listed, as it was logged: once, however long it lasts.
     unlisted: Option<String>,
+    /// Whether a file was left for later, because its writer may not be done.
+    unsettled: bool,
 }
 
 /// A tenant's file as it was read last.
@@ -48,12 +53,23 @@ struct Seen {
     /// The tenant's name, where the file's is one.
     tenant: Option<String>,
     standing: Standing,
+    /// The files that its secrets came from.
+    sources: Files,
 }
 
 impl Watcher {
     /// A watcher of a folder, nothing read yet.
     pub fn new(folder: PathBuf, plugins: Swapper, services: Arc<Services>, roster: Arc<Roster>) -> Self {
-        Self { folder, plugins, services, roster, files: BTreeMap::new(), unlisted: None }
+        Self {
+            folder,
+            plugins,
+            services,
+            roster,
+            files: BTreeMap::new(),
+            listed: None,
+            unlisted: None,
+            unsettled: false,
+        }
     }
 
     /// Reads what changed since the last time, and takes it up. Blocks.
@@ -71,9 +87,12 @@ impl Watcher {
             }
             changes.push(self.built(blueprint));
         }
-        match list(&self.folder) {
+        self.unsettled = false;
+        match self.list() {
             Ok(listed) => {
                 self.unlisted = None;
+                // What is there at the start is taken as it is.
+                let running = self.listed.replace(identity(&self.folder).unwrap_or_default()).is_some();
                 let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
                 let gone: Vec<PathBuf> = self.files.keys().filter(|path| !there.contains(path)).cloned().collect();
                 for path in gone {
@@ -83,12 +102,15 @@ impl Watcher {
                     }
                 }
                 for (path, stamp) in listed {
-                    self.look_at(&path, stamp, &mut changes);
+                    if running && self.is_being_written(&path, stamp) {
+                        self.unsettled = true;
+                    } else {
+                        self.look_at(&path, stamp, &mut changes);
+                    }
                 }
             }
-            Err(e) => {
+            Err(fault) => {
                 // Who serves goes on serving: a folder that vanishes is a mishap, not an instruction.
-                let fault = build::unreadable(&self.folder, &e);
                 let why = fault.to_string();
                 if self.unlisted.as_ref() != Some(&why) {
                     tracing::error!("{why}");
@@ -110,23 +132,26 @@ impl Watcher {
 
     fn look_at(&mut self, path: &Path, stamp: Stamp, changes: &mut Vec<(String, Option<Arc<Tenant>>)>) {
         let before = self.files.get(path);
+        let changed = before.is_none_or(|seen| seen.stamp != stamp || seen.secrets_changed());
         // A file with faults is read again also where it did not change: its secret may be there now.
-        if before.is_some_and(|seen| seen.stamp == stamp && seen.standing.faults.is_empty()) {
+        if !changed && before.is_some_and(|seen| seen.standing.faults.is_empty()) {
             return;
         }
-        let changed = before.is_none_or(|seen| seen.stamp != stamp);
         let was_serving = before.is_some_and(|seen| seen.standing.serving);
-        let (tenant, checked) = match TenantName::of_file(path) {
+        let (tenant, checked) = match folder::name(path) {
             None => return,
             Some(Err(fault)) => (None, Err(vec![fault])),
             Some(Ok(name)) => {
-                let checked = Document::read(path).and_then(|doc| build::check(&name, &doc, &self.plugins.library()));
+                let (library, keyring) = (self.plugins.library(), &self.plugins.keyring);
+                let checked = folder::read(path).and_then(|doc| build::check(&name, &doc, &library, keyring));
                 (Some(name.as_str().to_owned()), checked)
             }
         };
+        let told_before = before.map(|seen| told(&seen.standing.faults)).unwrap_or_default();
+        let mut sources = Files::new();
         let standing = match checked {
-            Ok(blueprint) => {
-                let told_before = before.map(|seen| told(&seen.standing.faults)).unwrap_or_default();
+            Ok(mut blueprint) => {
+                sources = std::mem::take(&mut blueprint.sources);
                 let faults = blueprint.faults.clone();
                 if changed || told_before != told(&faults) {
                     let actions = blueprint.actions.keys().cloned().collect::<Vec<_>>().join(",");
@@ -142,7 +167,7 @@ impl Watcher {
                 Standing { serving: true, faults }
             }
             Err(faults) => {
-                if changed {
+                if changed || told_before != told(&faults) {
                     log(&faults);
                     if was_serving {
                         let tenant = tenant.as_deref().unwrap_or_default();
@@ -152,7 +177,46 @@ impl Watcher {
                 Standing { serving: was_serving, faults }
             }
         };
-        self.files.insert(path.to_owned(), Seen { stamp, tenant, standing });
+        self.files.insert(path.to_owned(), Seen { stamp, tenant, standing, sources });
+    }
+
+    /// Whether the file, or one that its secrets come from, changed a moment ago: half of it may be a whole tenant, too.
+    fn is_being_written(&self, path: &Path, stamp: Stamp) -> bool {
+        let Some(seen) = self.files.get(path) else { return stamp.is_fresh() };
+        let sources = seen.sources.iter().map(|(path, before)| (Stamp::of(path), *before));
+        let mut all = sources.chain([(stamp, seen.stamp)]);
+        all.any(|(now, before)| now != before && now.is_fresh())
+    }
+
+    /// The tenants' files.
+    fn list(&self) -> Result<Vec<(PathBuf, Stamp)>, Fault> {
+        let listed = || -> std::io::Result<Vec<(PathBuf, Stamp)>> {
+            let mut files = Vec::new();
+            for entry in fs::read_dir(&self.folder)? {
+                let path = entry?.path();
+                if TenantName::of_file(&path).is_some() {
+                    let stamp = Stamp::of(&path);
+                    files.push((path, stamp));
+                }
+            }
+            Ok(files)
+        };
+        let mut files = listed().map_err(|e| build::unreadable(&self.folder, &e))?;
+        // What is left where a mount has gone, or made anew before its files are.
+        if files.is_empty() && !self.files.is_empty() && self.listed != identity(&self.folder) {
+            let text = Text::fixed(
+                "租户文件夹已被换成一个空文件夹：原有租户继续服务；若确要清空，请重启网关",
+                "the tenants' folder was replaced by an empty one: the tenants serve on; restart the gateway if that is meant",
+            );
+            return Err(Fault::in_file(&self.folder, text));
+        }
+        files.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(files)
+    }
+
+    /// The files that tenants' secrets came from.
+    fn sources(&self) -> impl Iterator<Item = &Path> {
+        self.files.values().flat_map(|seen| seen.sources.keys()).map(PathBuf::as_path)
     }
 
     fn built(&self, blueprint: Blueprint) -> (String, Option<Arc<Tenant>>) {
@@ -163,14 +227,15 @@ impl Watcher {
     /// Looks again at each change, until dropped.
     pub async fn run(mut self) {
         let changed = Arc::new(Notify::new());
-        let mut tenants = Watched::new(self.folder.clone(), &changed);
-        let mut plugins = Watched::new(self.plugins.folder.clone(), &changed);
+        let (mut folders, mut secrets) = (Watched::new(changed.clone()), Watched::new(changed.clone()));
+        // Where these can't be watched, they are looked at with the rest.
+        secrets.keep_files(self.sources());
         let (mut looked, mut pause) = (Instant::now(), LOOK);
         // A file that was still being written is left for later, and makes no event when it has settled.
         let mut again = false;
         loop {
-            let watched = tenants.keep() & plugins.keep();
-            let faulty = !watched || self.files.values().any(|seen| !seen.standing.faults.is_empty());
+            let watched = folders.keep([self.folder.as_path(), self.plugins.folder.as_path()]);
+            let faulty = !watched || self.unsettled || self.files.values().any(|seen| !seen.standing.faults.is_empty());
             let told = timeout(GLANCE, changed.notified()).await.is_ok();
             if !told && !again && !faulty && looked.elapsed() < pause {
                 continue;
@@ -190,63 +255,16 @@ impl Watcher {
                     return;
                 }
             };
+            secrets.keep_files(self.sources());
             pause = LOOK.max(looked.elapsed() * SHARE);
         }
     }
 }
 
-/// A folder whose changes are told. It may be replaced by another, as when a link to it is switched: the system's watch
-/// stays with the old one.
-struct Watched {
-    folder: PathBuf,
-    changed: Arc<Notify>,
-    events: Option<RecommendedWatcher>,
-    identity: Option<(u64, u64)>,
-}
-
-impl Watched {
-    fn new(folder: PathBuf, changed: &Arc<Notify>) -> Self {
-        Self { folder, changed: changed.clone(), events: None, identity: None }
+impl Seen {
+    fn secrets_changed(&self) -> bool {
+        self.sources.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
     }
-
-    /// Watches the folder that is there now; false where the system can't.
-    fn keep(&mut self) -> bool {
-        let identity = fs::metadata(&self.folder).ok().filter(|m| m.is_dir()).map(|m| (m.dev(), m.ino()));
-        if self.events.is_none() || identity != self.identity {
-            self.events = self.watch();
-            self.identity = identity;
-        }
-        self.events.is_some()
-    }
-
-    /// The folder itself is watched, not its files: editors and mounted config maps replace files by rename.
-    fn watch(&self) -> Option<RecommendedWatcher> {
-        let changed = self.changed.clone();
-        let on_event = move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|e| !e.kind.is_access()) {
-                changed.notify_one();
-            }
-        };
-        let mut watcher = notify::recommended_watcher(on_event).ok()?;
-        watcher.watch(&self.folder, RecursiveMode::NonRecursive).ok()?;
-        // What changed before made no event.
-        self.changed.notify_one();
-        Some(watcher)
-    }
-}
-
-fn list(folder: &Path) -> std::io::Result<Vec<(PathBuf, Stamp)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if TenantName::of_file(&path).is_none() {
-            continue;
-        }
-        let stamp = Stamp::of(&path);
-        files.push((path, stamp));
-    }
-    files.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(files)
 }
 
 fn log(faults: &[Fault]) {

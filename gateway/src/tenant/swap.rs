@@ -1,9 +1,9 @@
 //! Takes new versions of plugins up while running: all tenants that use one are built anew, or none is.
 
-use super::{Blueprint, Tenant, build};
+use super::{Blueprint, Tenant, build, folder};
 use crate::{
     action::{Change, Library, Refusal},
-    config::{load::Document, tenant::TenantName},
+    config::{keyring::Keyring, tenant::TenantName},
     text::{Language, Text},
 };
 use arc_swap::ArcSwap;
@@ -23,6 +23,8 @@ pub struct Swapper {
     pub folder: PathBuf,
     library: Arc<ArcSwap<Library>>,
     swaps: Arc<Swaps>,
+    /// The keys of tenants' sealed secrets.
+    pub(super) keyring: Arc<Keyring>,
     /// Why the folder can't be listed, as it was logged: once, however long it lasts.
     unlisted: Option<String>,
 }
@@ -69,8 +71,9 @@ pub type Rebuilt = (PathBuf, Blueprint);
 
 impl Swapper {
     /// A swapper of a folder, of which this library was made.
-    pub fn new(folder: PathBuf, library: Arc<ArcSwap<Library>>) -> Self {
-        Self { folder, library, swaps: Arc::default(), unlisted: None }
+    pub fn new(folder: PathBuf, library: Arc<ArcSwap<Library>>, keyring: Arc<Keyring>) -> Self {
+        count_refused(&library.load());
+        Self { folder, library, swaps: Arc::default(), keyring, unlisted: None }
     }
 
     /// What came of the swaps so far.
@@ -106,7 +109,7 @@ impl Swapper {
         let mut next = current.with(change.clone());
         let mut rebuilt = Vec::new();
         if next.refusal(&change.path).is_none() {
-            match rebuild(&current, &next, serving) {
+            match self.rebuild(&current, &next, serving) {
                 Ok(all) => rebuilt = all,
                 Err(why) => next = current.without(change.clone(), why),
             }
@@ -134,34 +137,39 @@ impl Swapper {
             refused,
         });
         metrics::counter!("menlou_plugin_swaps_total", "plugin" => name, "outcome" => outcome).increment(1);
+        count_refused(&next);
         self.library.store(Arc::new(next));
         rebuilt
     }
-}
 
-/// Builds each tenant anew that uses a plugin which `next` has no more, or another version of.
-fn rebuild(current: &Library, next: &Library, serving: &[Serving]) -> Result<Vec<Rebuilt>, Refusal> {
-    let mut rebuilt = Vec::new();
-    for (path, tenant) in serving {
-        if next.has_all(&tenant.plugins()) {
-            continue;
+    /// Builds each tenant anew that uses a plugin which `next` has no more, or another version of.
+    fn rebuild(&self, current: &Library, next: &Library, serving: &[Serving]) -> Result<Vec<Rebuilt>, Refusal> {
+        let mut rebuilt = Vec::new();
+        for (path, tenant) in serving {
+            if next.has_all(&tenant.plugins()) {
+                continue;
+            }
+            match self.check(path, &tenant.name, next) {
+                Some(Ok(blueprint)) => rebuilt.push((path.clone(), blueprint)),
+                // Its file is bad with the old version too: its last good version serves on, with the old plugin.
+                Some(Err(_)) if self.check(path, &tenant.name, current).is_none_or(|checked| checked.is_err()) => {}
+                Some(Err(fault)) => return Err(Refusal::NoLongerFits(tenant.name.clone(), fault)),
+                None => {}
+            }
         }
-        match check(path, &tenant.name, next) {
-            Some(Ok(blueprint)) => rebuilt.push((path.clone(), blueprint)),
-            // Its file is bad with the old version too: its last good version serves on, with the old plugin.
-            Some(Err(_)) if check(path, &tenant.name, current).is_none_or(|checked| checked.is_err()) => {}
-            Some(Err(fault)) => return Err(Refusal::NoLongerFits(tenant.name.clone(), fault)),
-            None => {}
-        }
+        Ok(rebuilt)
     }
-    Ok(rebuilt)
+
+    fn check(&self, path: &Path, name: &str, library: &Library) -> Option<Result<Blueprint, Text>> {
+        let name = TenantName::parse(name).ok()?;
+        let checked = folder::read(path).and_then(|doc| build::check(&name, &doc, library, &self.keyring));
+        Some(checked.map_err(|faults| {
+            let first = faults.into_iter().next();
+            first.map_or(Text::fixed("设置有误", "the settings are wrong"), |fault| fault.text)
+        }))
+    }
 }
 
-fn check(path: &Path, name: &str, library: &Library) -> Option<Result<Blueprint, Text>> {
-    let name = TenantName::parse(name).ok()?;
-    let checked = Document::read(path).and_then(|doc| build::check(&name, &doc, library));
-    Some(checked.map_err(|faults| {
-        let first = faults.into_iter().next();
-        first.map_or(Text::fixed("设置有误", "the settings are wrong"), |fault| fault.text)
-    }))
+fn count_refused(library: &Library) {
+    metrics::gauge!("menlou_plugins_refused").set(library.refused().len() as f64);
 }

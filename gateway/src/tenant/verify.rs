@@ -19,6 +19,7 @@ pub async fn verify(account: &Account, phone: bool, http: Http, told: impl FnMut
     let account = WechatAccount {
         appid: account.appid.clone(),
         secret: account.secret.clone(),
+        previous_secret: account.previous_secret.clone(),
         base_url: account.base_url.clone(),
     };
     verify::verify(account, http, phone, told).await

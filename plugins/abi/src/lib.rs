@@ -3,17 +3,20 @@
 //! `menlou_plugin.h` is made from this file and kept equal to it by a test, so names and comments are C's.
 //!
 //! **Trust.** A plugin is native code in the gateway's process: what it does, the gateway does. The border contains
-//! mistakes, not malice: a panic fails one call, a file that doesn't fit is refused.
+//! mistakes, not malice: a panic fails one call, a file that doesn't fit is refused. It can't contain what ends or stops a
+//! process or thread: `abort`, a bad pointer, a function that never returns.
 //!
 //! **Rules**
 //! 1. Text is UTF-8 with a length, not NUL-terminated; `{NULL, 0}` is "not given". Numbers are plain integers, never enums.
 //! 2. Who allocates frees; nothing is freed across the border. What a plugin passes is copied before the function
 //!    returns. What the gateway passes is borrowed: a request until `drop`, an outcome until `op_drop`, the host table for ever.
-//! 3. A plugin never blocks. It starts operations, polls them, and returns `MENLOU_PENDING` where one is pending.
+//! 3. A plugin never blocks. It starts operations, polls them, and returns `MENLOU_PENDING` where one is pending. A thread
+//!    that is kept for 100 ms is told in the log.
 //! 4. `start`, `poll` and `drop` of one call never run at the same time, but may run on different threads.
 //! 5. Nothing unwinds or jumps out of a function of this border: the process would abort.
 //! 6. Structs grow at their end only and tell their size; constants are added, never changed. All else is a new major.
-//! 7. A function marked "any thread" may be called anywhere; the others only inside `start` and `poll`, with that call.
+//! 7. A function marked "any thread" may be called anywhere; the others only inside `start` and `poll`, with that call. Else,
+//!    and with a call or an operation that has ended, they do nothing and answer NULL or `MENLOU_ERR_INVALID`.
 //! 8. A library is never unmapped, so its statics and its host table live as long as the process.
 #![no_std]
 #![allow(non_camel_case_types)]
@@ -66,6 +69,14 @@ pub const MENLOU_PARAM_TEXT: u32 = 0;
 /// `menlou_param.value` is JSON: a number, a boolean, an array or an object.
 pub const MENLOU_PARAM_JSON: u32 = 1;
 
+/// The body is not read before the call, which may so have any media type and size: it comes by `body_read`, or goes on by
+/// `forward`. Parameters are those of the query only.
+pub const MENLOU_ACTION_RAW_BODY: u64 = 1;
+/// The query is not read before the call, and so gives no parameters: it comes as `menlou_request.query`.
+pub const MENLOU_ACTION_RAW_QUERY: u64 = 2;
+/// The URL may go on below the action: `/srv/<tenant>/<action>/…`.
+pub const MENLOU_ACTION_SUBPATHS: u64 = 4;
+
 /// Built so that a panic unwinds to the guard in the plugin (Rust: panic=unwind), or in a language without panics.
 pub const MENLOU_FLAG_CONTAINS_PANICS: u64 = 1;
 
@@ -103,12 +114,13 @@ pub struct menlou_param {
     pub reserved: u32,
 }
 
-/// One call in flight. The gateway's.
+/// One call in flight. The gateway's; no address, so there is nothing to be read at it.
 pub struct menlou_call {
     _private: (),
 }
 
-/// One operation of the gateway, asked for by a call. The gateway's, until `op_drop`.
+/// One operation of the gateway, asked for by a call. The gateway's, until `op_drop`; no address either. A call has at most
+/// 10,000 that were not dropped.
 pub struct menlou_op {
     _private: (),
 }
@@ -123,6 +135,11 @@ pub struct menlou_setup {
     _private: (),
 }
 
+/// Servers that calls are forwarded to. The gateway's, from `upstream_new` until `release`.
+pub struct menlou_upstream {
+    _private: (),
+}
+
 /// What was asked. Borrowed until the call's `drop`.
 #[repr(C)]
 pub struct menlou_request {
@@ -130,7 +147,7 @@ pub struct menlou_request {
     pub struct_size: u32,
     /// Zero.
     pub reserved: u32,
-    /// When the gateway gives up on the call, Unix milliseconds.
+    /// When the gateway gives up on the call, Unix milliseconds; put off while a body that is not read before goes on coming.
     pub deadline_unix_ms: u64,
     /// `POST`.
     pub method: menlou_str,
@@ -150,7 +167,7 @@ pub struct menlou_request {
     pub params: *const menlou_param,
     /// How many.
     pub params_len: usize,
-    /// The body as it came; any bytes.
+    /// The body as it came; any bytes. Not given to an action with `MENLOU_ACTION_RAW_BODY`.
     pub body: menlou_str,
     /// The platform of the caller's session (`wechat`); not given without a session.
     pub platform: menlou_str,
@@ -162,6 +179,11 @@ pub struct menlou_request {
     pub user_name: menlou_str,
     /// Its picture.
     pub user_avatar_url: menlou_str,
+    /// The query of the URL as it came, without `f` and `a`. Only with `MENLOU_ACTION_RAW_QUERY`.
+    pub query: menlou_str,
+    /// What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only with
+    /// `MENLOU_ACTION_SUBPATHS`.
+    pub subpath: menlou_str,
 }
 
 /// What an operation came to. The plugin sets `struct_size`; the rest is borrowed until `op_drop`.
@@ -171,7 +193,7 @@ pub struct menlou_outcome {
     pub struct_size: u32,
     /// `MENLOU_READY` or `MENLOU_ERR_…`.
     pub status: i32,
-    /// Of `http_send`: the status of the answer.
+    /// Of `http_send` and `forward`: the status of the answer.
     pub http_status: u32,
     /// Zero.
     pub reserved: u32,
@@ -223,6 +245,58 @@ pub struct menlou_http_request {
     pub body: menlou_str,
 }
 
+/// Servers to be made an upstream: the calls go to the one with the least to do.
+#[repr(C)]
+pub struct menlou_upstream_options {
+    /// Size of this struct as the plugin has it.
+    pub struct_size: u32,
+    /// After how many failures in a row a server is left alone; 0: never.
+    pub break_after: u32,
+    /// For how long, in milliseconds. Then one call tries it.
+    pub break_for_ms: u32,
+    /// How often each server is asked whether it is well, in milliseconds; only with `health_path`.
+    pub health_interval_ms: u32,
+    /// `http://` or `https://`, each perhaps with a path that goes before each target.
+    pub servers: *const menlou_str,
+    /// How many, at least 1.
+    pub servers_len: usize,
+    /// What servers are asked for by GET: they are well where they answer 2xx or 3xx. Not given: they are not asked.
+    pub health_path: menlou_str,
+    /// JSON pointer into the settings where faults of the servers are told (`/upstream`).
+    pub servers_pointer: menlou_str,
+    /// The same for those of the health checks.
+    pub health_pointer: menlou_str,
+}
+
+/// A call forwarded to an upstream: its method and body go on as they come, with the headers said here.
+#[repr(C)]
+pub struct menlou_forward {
+    /// Size of this struct as the plugin has it.
+    pub struct_size: u32,
+    /// Milliseconds from the last byte of the body until the head of the answer, and for each pause within the answer; 0 is
+    /// the gateway's default. The call's own deadline bounds the former.
+    pub timeout_ms: u32,
+    /// How many more attempts there may be where a server can't be reached or breaks off; an attempt that may have been
+    /// received is repeated only for idempotent methods.
+    pub retries: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The largest body, in bytes; 0: any.
+    pub max_body: u64,
+    /// Where it goes: of the same action and tenant.
+    pub upstream: *const menlou_upstream,
+    /// Path and query; starts with `/`.
+    pub target: menlou_str,
+    /// Names of the request's headers that go along as they came. `authorization` and those of one connection never do.
+    pub pass: *const menlou_str,
+    /// How many.
+    pub pass_len: usize,
+    /// Headers besides, in place of any passed of the same name.
+    pub headers: *const menlou_kv,
+    /// How many.
+    pub headers_len: usize,
+}
+
 /// What the gateway does for plugins, all of it within the call's tenant. Fields are only ever added at the end: a
 /// plugin that uses one past ABI 1.0 looks at `struct_size` first.
 #[repr(C)]
@@ -238,7 +312,7 @@ pub struct menlou_host {
 
     /// Any thread. 1 where a line of this level would be kept.
     pub log_enabled: unsafe extern "C" fn(host: *const menlou_host, level: u32) -> i32,
-    /// Any thread; `call` may be NULL. Never log a secret, a code, a token or a phone number.
+    /// Any thread. `call` may be NULL; the line names it where this thread is inside of it. Never log a secret, a code, a token or a phone number.
     pub log: unsafe extern "C" fn(
         host: *const menlou_host,
         call: *const menlou_call,
@@ -314,7 +388,8 @@ pub struct menlou_host {
     /// An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too, and so is polling
     /// the `op` of another call.
     pub op_poll: unsafe extern "C" fn(call: *mut menlou_call, op: *mut menlou_op, outcome: *mut menlou_outcome) -> i32,
-    /// Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened.
+    /// Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened. Once for
+    /// each operation, at the latest in the call's `drop`: what is still running then is given up, and told in the log.
     pub op_drop: unsafe extern "C" fn(op: *mut menlou_op),
 
     /// Answers the call; then `poll` returns `MENLOU_READY`. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for an answer
@@ -351,6 +426,23 @@ pub struct menlou_host {
     pub session_key_check: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
     /// Has the platform give the caller a new key, and keeps it in the session. No data.
     pub session_key_reset: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
+
+    /// Inside `configure` only. Makes an upstream for the calls of this action in this tenant, the gateway's until
+    /// `release`. NULL where the options are no good, which is told as a fault.
+    pub upstream_new:
+        unsafe extern "C" fn(setup: *mut menlou_setup, options: *const menlou_upstream_options) -> *mut menlou_upstream,
+    /// Answers the call from an upstream. Once it is ready, head and status are there and the call is answered: then
+    /// `poll` returns `MENLOU_READY` without `reply`, and the gateway moves the bytes. No data.
+    pub forward: unsafe extern "C" fn(call: *mut menlou_call, forward: *const menlou_forward) -> *mut menlou_op,
+    /// The next piece of the body, with `MENLOU_ACTION_RAW_BODY`. Data: any bytes, at least one; `MENLOU_ERR_NOT_FOUND` at
+    /// the end. One at a time, and none once it is forwarded.
+    pub body_read: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
+    /// Begins an answer that is written piece by piece, without an envelope: its media type, `text/csv`. The head goes
+    /// out; then `answer_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
+    /// connection is cut, so that the client sees it. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for a second answer.
+    pub answer_begin: unsafe extern "C" fn(call: *mut menlou_call, content_type: menlou_str) -> i32,
+    /// Writes a piece of it: ready when the one before has gone to the client's connection. No data.
+    pub answer_write: unsafe extern "C" fn(call: *mut menlou_call, piece: menlou_str) -> *mut menlou_op,
 }
 
 /// One action of a plugin.
@@ -360,6 +452,8 @@ pub struct menlou_action {
     pub struct_size: u32,
     /// `MENLOU_ACCESS_…`: who is served.
     pub access: u32,
+    /// `MENLOU_ACTION_…`.
+    pub flags: u64,
     /// `[a-z0-9][a-z0-9_-]{0,63}`; a tenant file switches it on by this name.
     pub name: menlou_str,
     /// HTTP methods it serves, comma-separated. Not given: `POST`.
@@ -374,7 +468,8 @@ pub struct menlou_action {
     pub description_en: menlou_str,
     /// JSON Schema (2020-12) of the parameters, an object. Not given: any.
     pub params_schema: menlou_str,
-    /// JSON Schema of the answer's `data`, an object. Not given: any.
+    /// JSON Schema of the answer's `data`, an object. Not given: any. Where the answer may be a file instead, its keyword
+    /// `x-file` lists the media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
     pub data_schema: menlou_str,
     /// JSON Schema of the action's table in the tenant file. Not given: no settings. A text property with
     /// `"format": "secret"` may stand in the file as `env:…` or `file:…` and comes resolved.
@@ -485,7 +580,7 @@ pub const SIZES: [u16; 8] = [
 ];
 
 /// The sizes of each released minor, from 1.0 on; a row is added with each release and never changed.
-pub const RELEASED_SIZES: &[[u16; 8]] = &[[272, 96, 192, 232, 64, 104, 72, 40]];
+pub const RELEASED_SIZES: &[[u16; 8]] = &[[312, 96, 200, 264, 64, 104, 72, 40]];
 
 impl menlou_str {
     /// Not given.

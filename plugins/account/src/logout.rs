@@ -2,7 +2,7 @@
 
 use menlou_plugin::prelude::*;
 
-/// 参数。
+/// 都不给则只结束会话。With nothing, only the session ends.
 #[derive(Deserialize, JsonSchema)]
 pub struct Params {
     /// 1：同时解除 openid 与账号的绑定。1: take the openid's binding away too.
@@ -10,17 +10,12 @@ pub struct Params {
     unbind: bool,
 }
 
-/// 没有内容。Nothing.
-#[derive(Serialize, JsonSchema)]
-pub struct Data {}
-
-pub async fn logout(call: &Call, params: Params) -> Result<Data> {
+pub async fn logout(call: &Call, params: Params) -> Result<()> {
     // The binding first: where that fails, the session is still there to try again with.
     if params.unbind {
         call.unbind().await?;
     }
-    call.end_session().await?;
-    Ok(Data {})
+    call.end_session().await
 }
 
 #[cfg(test)]

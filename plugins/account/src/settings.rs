@@ -16,21 +16,22 @@ pub enum Method {
     Delegate,
 }
 
-/// `[actions.login]`
+/// 租户文件中的 `[actions.login]`。The table `[actions.login]` of a tenant's file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginSettings {
     /// 开启的登录方式。The methods that are switched on.
     #[schemars(length(min = 1))]
     pub methods: Vec<Method>,
-    /// 租户登录服务的地址（method=delegate）。Where the tenant's login service is (method=delegate).
+    /// 租户登录服务的地址；methods 含 delegate 时必填。Where the tenant's login service is; needed where methods has delegate.
     #[serde(default)]
     #[schemars(regex(pattern = r"^https?://[^\s]+$"))]
     pub delegate_url: Option<String>,
-    /// 与登录服务共享的签名密钥，至少 16 字节。The key shared with the login service, for signing; at least 16 bytes.
+    /// 与登录服务共享的签名密钥，至少 16 字节；methods 含 delegate 时必填。The key shared with the login service, for signing,
+    /// at least 16 bytes; needed where methods has delegate.
     #[serde(default)]
     pub delegate_secret: Option<Secret>,
-    /// 等待登录服务的时间。How long to wait for the login service.
+    /// 等待登录服务的时间，缺省 5s。How long to wait for the login service; 5s if not given.
     #[serde(default)]
     pub delegate_timeout: Option<Period>,
 }

@@ -17,15 +17,15 @@ struct Params {
     openid: Option<String>,
 }
 
-/// `[actions.openid]`
+/// 租户文件中的 `[actions.openid]`。The table `[actions.openid]` of a tenant's file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct OpenidSettings {
     /// 允许用来测试的 openid（还须网关配置 [testing] allow_test_openids = true）。Openids to test with (the gateway's
     /// own config must allow it too).
     test_openids: Vec<String>,
-    /// 同一 code 在此时间内重复提交，得到与第一次相同的回答；0s 关闭。How long a code sent again is answered as the
-    /// first time; 0s switches that off.
+    /// 同一 code 在此时间内重复提交，得到与第一次相同的回答；0s 关闭，至多 5m。How long a code sent again is answered as
+    /// the first time; 0s switches that off, 5m at most.
     replay_window: Period,
 }
 

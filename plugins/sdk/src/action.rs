@@ -9,12 +9,36 @@ use crate::{
 };
 use menlou_abi::*;
 use schemars::{
-    JsonSchema,
+    JsonSchema, Schema,
     generate::{Contract, SchemaSettings},
 };
 use serde::de::DeserializeOwned;
 
 /// Who is served by an action.
+///
+/// ```
+/// use menlou_plugin::{prelude::*, testing::Host};
+/// use serde_json::json;
+///
+/// /// Each tenant says who may read.
+/// #[derive(Default, Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields, default)]
+/// struct Who {
+///     /// none, session or required.
+///     login: Option<String>,
+/// }
+///
+/// impl Settings for Who {}
+///
+/// async fn news(_: &Call<Who>, _: ()) -> Result<()> {
+///     Ok(())
+/// }
+///
+/// let action = || Action::new("news", news).access(Access::BySetting);
+/// let host = Host::new().settings(json!({ "login": "none" }));
+/// assert_eq!(host.run(action(), json!({})).error, None);
+/// assert_eq!(Host::new().run(action(), json!({})).error.as_deref(), Some("login_required"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Access {
@@ -36,6 +60,58 @@ impl Action {
     /// An action from an `async fn(&Call<Settings>, Params) -> Result<Data>`; the data may be an
     /// [`Answer`](crate::Answer), which is a file if need be. Until told otherwise it serves anyone, by
     /// POST. `name` is `[a-z0-9][a-z0-9_-]{0,63}`.
+    ///
+    /// The parameters' type says what they must be like: the gateway checks them by its JSON Schema before the function is
+    /// called, and a form's `"3"` becomes the number that is wanted. What may be absent is an `Option` or has a default.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Params {
+    ///     /// How many, 1 to 9.
+    ///     #[schemars(range(min = 1, max = 9))]
+    ///     count: u8,
+    ///     /// What for.
+    ///     #[serde(default)]
+    ///     #[schemars(length(max = 64))]
+    ///     reason: Option<String>,
+    ///     /// In which colour.
+    ///     #[serde(default)]
+    ///     colour: Colour,
+    /// }
+    ///
+    /// #[derive(Default, Deserialize, JsonSchema)]
+    /// #[serde(rename_all = "lowercase")]
+    /// enum Colour {
+    ///     /// As fire.
+    ///     #[default]
+    ///     Red,
+    ///     /// As grass.
+    ///     Green,
+    /// }
+    ///
+    /// /// What was taken.
+    /// #[derive(Serialize, JsonSchema)]
+    /// struct Data {
+    ///     /// How many are left.
+    ///     left: u8,
+    /// }
+    ///
+    /// async fn take(_: &Call, params: Params) -> Result<Data> {
+    ///     match (params.colour, params.reason) {
+    ///         (Colour::Green, None) => Err(Error::new("reason_needed").saying("请说明原因", "Say what for.")),
+    ///         _ => Ok(Data { left: 9 - params.count }),
+    ///     }
+    /// }
+    ///
+    /// let take = || Action::new("take", take).title("领取", "Take");
+    /// assert_eq!(Host::new().run(take(), json!({ "count": "3" })).data["left"], 6);
+    /// let reply = Host::new().run(take(), json!({ "count": 1, "colour": "green" }));
+    /// assert_eq!(reply.error.as_deref(), Some("reason_needed"));
+    /// assert_eq!(Host::new().run(take(), json!({})).error.as_deref(), Some("missing_parameter"));
+    /// ```
     pub fn new<H, S, P, D>(name: &'static str, _handler: H) -> Self
     where
         H: Handler<S, P, D>,
@@ -47,15 +123,19 @@ impl Action {
         Self(menlou_action {
             struct_size: size_of::<menlou_action>() as u32,
             access: MENLOU_ACCESS_ANYONE,
+            flags: 0,
             name: raw::str(name),
             methods: raw::str("POST"),
             title_zh: menlou_str::NONE,
             title_en: menlou_str::NONE,
             description_zh: menlou_str::NONE,
             description_en: menlou_str::NONE,
-            params_schema: schema::<P>(Contract::Deserialize),
-            data_schema: schema::<D::Data>(Contract::Serialize),
-            settings_schema: schema::<S>(Contract::Deserialize),
+            params_schema: leak(&schema::<P>(Contract::Deserialize)),
+            data_schema: leak(&match D::FILE {
+                true => with_files(schema::<D::Data>(Contract::Serialize), "*/*"),
+                false => schema::<D::Data>(Contract::Serialize),
+            }),
+            settings_schema: leak(&schema::<S>(Contract::Deserialize)),
             configure: Some(settings::configure::<S>),
             release: Some(settings::release::<S>),
             start: Some(task::start::<H, S, P, D>),
@@ -64,7 +144,13 @@ impl Action {
         })
     }
 
-    /// Who is served.
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        // SAFETY: of `new`, which took it for ever.
+        unsafe { raw::text(self.0.name) }
+    }
+
+    /// Who is served; see [`Call::user`](crate::Call::user).
     pub fn access(mut self, access: Access) -> Self {
         self.0.access = access as u32;
         self
@@ -73,6 +159,35 @@ impl Action {
     /// The HTTP methods it serves, comma-separated: `"GET,POST"`.
     pub fn methods(mut self, methods: &'static str) -> Self {
         self.0.methods = raw::str(methods);
+        self
+    }
+
+    /// Takes the body unread, of any media type and size: [`Call::read`](crate::Call::read) or
+    /// [`Call::forward`](crate::Call::forward). Parameters are those of the query only.
+    pub fn raw_body(mut self) -> Self {
+        self.0.flags |= MENLOU_ACTION_RAW_BODY;
+        self
+    }
+
+    /// Takes the query unread: [`Call::query`](crate::Call::query). It gives no parameters.
+    pub fn raw_query(mut self) -> Self {
+        self.0.flags |= MENLOU_ACTION_RAW_QUERY;
+        self
+    }
+
+    /// Serves the URLs below the action's own too: [`Call::subpath`](crate::Call::subpath).
+    pub fn subpaths(mut self) -> Self {
+        self.0.flags |= MENLOU_ACTION_SUBPATHS;
+        self
+    }
+
+    /// The media types of the files that it may answer with, comma-separated: `"image/jpeg,image/png"`. Any, unless told,
+    /// for an action that returns an [`Answer`](crate::Answer); others don't answer with files.
+    pub fn files(mut self, types: &'static str) -> Self {
+        // SAFETY: JSON of our own, part of the descriptor.
+        if let Ok(schema) = serde_json::from_str(unsafe { raw::text(self.0.data_schema) }) {
+            self.0.data_schema = leak(&with_files(schema, types));
+        }
         self
     }
 
@@ -90,7 +205,7 @@ impl Action {
 }
 
 /// A type's JSON Schema as it is read or written, whole in itself; `()` is an object that needs nothing.
-fn schema<T: JsonSchema>(contract: Contract) -> menlou_str {
+fn schema<T: JsonSchema>(contract: Contract) -> Schema {
     let settings = SchemaSettings::draft2020_12().with(|s| {
         s.inline_subschemas = true;
         s.contract = contract;
@@ -99,7 +214,19 @@ fn schema<T: JsonSchema>(contract: Contract) -> menlou_str {
     if schema.get("type").is_some_and(|t| t == "null") {
         schema = schemars::json_schema!({ "type": "object", "properties": {}, "additionalProperties": false });
     }
-    raw::str(String::leak(schema.as_value().to_string())) // part of the descriptor, which lives for ever
+    schema
+}
+
+/// The schema of data in place of which there may be a file of these media types, comma-separated.
+fn with_files(mut schema: Schema, types: &str) -> Schema {
+    let types: Vec<&str> = types.split(',').map(str::trim).collect();
+    schema.insert("x-file".into(), types.into());
+    schema
+}
+
+/// A schema as part of the descriptor, which lives for ever.
+fn leak(schema: &Schema) -> menlou_str {
+    raw::str(String::leak(schema.as_value().to_string()))
 }
 
 /// Makes the descriptor, once per library. Used by [`plugin!`](crate::plugin).

@@ -1,10 +1,28 @@
 //! What an action gives: data, or a file in place of it.
 
+use crate::Answered;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Data, or a file: for actions that may answer with a picture, say. Actions that never do return their data itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use menlou_plugin::{Answer, prelude::*, testing::Host};
+/// use serde_json::json;
+///
+/// async fn badge(call: &Call, _: ()) -> Result<Answer> {
+///     match call.openid() {
+///         Some(_) => Ok(Answer::File { content_type: "image/svg+xml".into(), body: b"<svg/>".to_vec() }),
+///         None => Ok(Answer::Data(())),
+///     }
+/// }
+///
+/// let badge = || Action::new("badge", badge).files("image/svg+xml");
+/// assert_eq!(Host::new().run(badge(), json!({})).file, None);
+/// let (content_type, body) = Host::new().caller("o-ann").run(badge(), json!({})).file.unwrap();
+/// assert_eq!((content_type.as_str(), &body[..]), ("image/svg+xml", &b"<svg/>"[..]));
+/// ```
+#[derive(Debug)]
 pub enum Answer<D = ()> {
     /// The `data` of the envelope.
     Data(D),
@@ -15,13 +33,18 @@ pub enum Answer<D = ()> {
         /// Its bytes, at most 16 MiB.
         body: Vec<u8>,
     },
+    /// The call has its answer already: it was forwarded, or the action wrote it.
+    Given(Answered),
 }
 
-/// What an action may return: any type with serde's `Serialize` and a JSON Schema, or an [`Answer`]. There is nothing to
+/// What an action may return: any type with serde's `Serialize` and a JSON Schema, an [`Answer`], or [`Answered`]. There is nothing to
 /// implement.
 pub trait IntoAnswer {
     #[doc(hidden)]
     type Data: Serialize + JsonSchema;
+    /// Whether it may be a file.
+    #[doc(hidden)]
+    const FILE: bool = false;
     #[doc(hidden)]
     fn into_answer(self) -> Answer<Self::Data>;
 }
@@ -34,8 +57,18 @@ impl<D: Serialize + JsonSchema> IntoAnswer for D {
     }
 }
 
+impl IntoAnswer for Answered {
+    type Data = ();
+    const FILE: bool = true;
+
+    fn into_answer(self) -> Answer {
+        Answer::Given(self)
+    }
+}
+
 impl<D: Serialize + JsonSchema> IntoAnswer for Answer<D> {
     type Data = D;
+    const FILE: bool = true;
 
     fn into_answer(self) -> Self {
         self

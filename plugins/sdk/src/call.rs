@@ -1,8 +1,7 @@
 //! The call: who asks what of whom, and the gateway's services for it.
 
-use crate::{Error, Level, Result, operation, params::Param, raw};
+use crate::{Error, Level, Result, User, operation, params::Param, raw};
 use menlou_abi::*;
-use serde::{Deserialize, Serialize};
 use std::{future::Future, marker::PhantomData, net::IpAddr, time::Duration};
 
 /// One call in flight, with the settings `S` of its action in its tenant.
@@ -22,42 +21,6 @@ pub struct Call<S = ()> {
 unsafe impl<S: Sync> Send for Call<S> {}
 // SAFETY: as above.
 unsafe impl<S: Sync> Sync for Call<S> {}
-
-/// An account of the tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct User {
-    /// 用户 ID。The account's id.
-    pub id: i64,
-    /// 姓名。The name to show; may be empty.
-    pub name: String,
-    /// 头像。The picture to show; may be empty.
-    pub avatar_url: String,
-}
-
-/// The person behind a login code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The person's id in this mini-program.
-    pub openid: String,
-    /// The person's id across apps, where the platform gives it.
-    #[serde(default)]
-    pub unionid: Option<String>,
-}
-
-/// A session just opened.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Session {
-    /// 会话令牌，以 Authorization: Bearer 发送。To be sent as `Authorization: Bearer <token>`.
-    pub token: String,
-    /// 剩余秒数。Seconds until it ends.
-    pub expires_in: u64,
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("expires_in", &self.expires_in).finish_non_exhaustive()
-    }
-}
 
 /// An HTTP request for the gateway to send.
 #[derive(Clone, Debug, Default)]
@@ -83,11 +46,6 @@ pub struct HttpResponse {
     pub body: Vec<u8>,
 }
 
-#[derive(Deserialize)]
-struct Phone {
-    phone: String,
-}
-
 impl<S> Call<S> {
     /// # Safety
     /// `request` and `settings` live, unchanged, as long as this call.
@@ -101,6 +59,29 @@ impl<S> Call<S> {
     }
 
     /// The action's settings in this tenant.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// #[serde(deny_unknown_fields)]
+    /// struct Texts {
+    ///     /// The greeting.
+    ///     greeting: String,
+    /// }
+    ///
+    /// impl Settings for Texts {}
+    ///
+    /// async fn greet(call: &Call<Texts>, _: ()) -> Result<()> {
+    ///     call.log(Level::Info, &call.settings().greeting, &[]);
+    ///     Ok(())
+    /// }
+    ///
+    /// let host = Host::new().settings(json!({ "greeting": "Good morning" }));
+    /// host.run(Action::new("greet", greet), json!({}));
+    /// assert_eq!(host.logs(), ["Good morning"]);
+    /// ```
     pub fn settings(&self) -> &S {
         // SAFETY: lives as long as this call (`new`).
         unsafe { &*self.settings }
@@ -142,13 +123,43 @@ impl<S> Call<S> {
         unsafe { raw::text(self.request().remote_ip) }.parse().ok()
     }
 
-    /// The body as it came.
+    /// What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only in an
+    /// action with [`subpaths`](crate::Action::subpaths).
+    pub fn subpath(&self) -> &str {
+        // SAFETY: as above.
+        unsafe { raw::text(self.request().subpath) }
+    }
+
+    /// The query of the URL as it came, without `f` and `a`. Only in an action with
+    /// [`raw_query`](crate::Action::raw_query).
+    pub fn query(&self) -> &str {
+        // SAFETY: as above.
+        unsafe { raw::text(self.request().query) }
+    }
+
+    /// The body as it came; empty in an action with [`raw_body`](crate::Action::raw_body).
     pub fn body(&self) -> &[u8] {
         // SAFETY: as above.
         unsafe { self.request().body.bytes() }
     }
 
     /// A header by its lower-case name; `authorization` is never found.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn note(call: &Call, _: ()) -> Result<()> {
+    ///     match call.header("x-version") {
+    ///         Some("2") => Ok(()),
+    ///         _ => Err(Error::new("update_needed").saying("请更新小程序", "Please update.")),
+    ///     }
+    /// }
+    ///
+    /// let host = Host::new().header("X-Version", "2");
+    /// assert_eq!(host.run(Action::new("note", note), json!({})).error, None);
+    /// assert_eq!(Host::new().run(Action::new("note", note), json!({})).error.as_deref(), Some("update_needed"));
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         let call = operation::current().call;
         if call.is_null() {
@@ -165,6 +176,21 @@ impl<S> Call<S> {
     }
 
     /// Every parameter as it came, also those that the action's type doesn't name: texts, or JSON values.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn sum(call: &Call, _: ()) -> Result<()> {
+    ///     let sum: i64 = call.params().values().filter_map(|value| value.as_i64()).sum();
+    ///     call.log(Level::Info, &sum.to_string(), &[]);
+    ///     Ok(())
+    /// }
+    ///
+    /// let host = Host::new();
+    /// host.run(Action::new("sum", sum), json!({ "a": 1, "b": 2, "c": "three" }));
+    /// assert_eq!(host.logs(), ["3"]);
+    /// ```
     pub fn params(&self) -> serde_json::Map<String, serde_json::Value> {
         self.raw_params()
             .map(|p| {
@@ -191,7 +217,27 @@ impl<S> Call<S> {
         Some(unsafe { raw::text(self.request().openid) }).filter(|t| !t.is_empty())
     }
 
+    /// The id of the caller's account, where the action has a user.
+    pub fn user_id(&self) -> Option<i64> {
+        Some(self.request().user_id).filter(|id| *id != 0)
+    }
+
     /// The caller's account; only in an action with [`Access::User`](crate::Access::User).
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn mine(call: &Call, _: ()) -> Result<User> {
+    ///     call.user()
+    /// }
+    ///
+    /// let ann = User { id: 7, name: "Ann".into(), avatar_url: String::new() };
+    /// let host = Host::new().caller("o-ann").bound("o-ann", ann);
+    /// let action = || Action::new("mine", mine).access(Access::User);
+    /// assert_eq!(host.run(action(), json!({})).data["name"], "Ann");
+    /// assert_eq!(Host::new().run(action(), json!({})).error.as_deref(), Some("login_required"));
+    /// ```
     pub fn user(&self) -> Result<User> {
         let request = self.request();
         if request.user_id == 0 {
@@ -202,108 +248,25 @@ impl<S> Call<S> {
         Ok(User { id: request.user_id, name: name.to_owned(), avatar_url: avatar_url.to_owned() })
     }
 
-    /// Asks the platform whose login code this is. The same code again within `replay_window` is answered as the first was.
-    pub fn exchange(&self, code: &str, replay_window: Duration) -> impl Future<Output = Result<Identity>> + Send {
-        let window = u32::try_from(replay_window.as_millis()).unwrap_or(u32::MAX);
-        // SAFETY: inside this call, as `start` makes sure, here and below; texts are copied before it returns.
-        let op = operation::start(self.host, |c| unsafe { (self.host.exchange)(c, raw::str(code), window) });
-        async { some(op.await?)?.json() }
-    }
-
-    /// Takes an openid without a code: refused unless the gateway's config allows test openids. That the tenant's
-    /// settings list this openid is for the action to check.
-    pub fn test_identity(&self, openid: &str) -> impl Future<Output = Result<Identity>> + Send {
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.test_identity)(c, raw::str(openid)) });
-        async { some(op.await?)?.json() }
-    }
-
-    /// Opens a session for an identity that this call got.
-    pub fn open_session(&self, identity: &Identity) -> impl Future<Output = Result<Session>> + Send {
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.session_open)(c, raw::str(&identity.openid)) });
-        async { some(op.await?)?.json() }
-    }
-
-    /// The caller's session, with the token that the caller sent.
-    pub fn session(&self) -> impl Future<Output = Result<Session>> + Send {
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.session_current)(c) });
-        async { some(op.await?)?.json() }
-    }
-
-    /// Ends the caller's session.
-    pub fn end_session(&self) -> impl Future<Output = Result<()>> + Send {
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.session_end)(c) });
-        async { op.await.map(drop) }
-    }
-
-    /// Asks the platform for the phone number behind a phone code: E.164, `+8613800138000`.
-    pub fn phone_number(&self, phone_code: &str) -> impl Future<Output = Result<String>> + Send {
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.phone_number)(c, raw::str(phone_code)) });
-        async { Ok(some(op.await?)?.json::<Phone>()?.phone) }
-    }
-
-    /// The account that an openid is bound to: the caller's own, or one that this call got.
-    pub fn find_user(&self, openid: &str) -> impl Future<Output = Result<Option<User>>> + Send {
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_find)(c, raw::str(openid)) });
-        async { op.await?.map(|found| found.json()).transpose() }
-    }
-
-    /// Binds the caller's openid to a new account; where it is bound already, gives that account as it is.
-    pub fn bind_new(&self, name: &str, avatar_url: &str) -> impl Future<Output = Result<User>> + Send {
-        let (name, avatar_url) = (raw::str(name), raw::str(avatar_url));
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_new)(c, name, avatar_url) });
-        async { some(op.await?)?.json() }
-    }
-
-    /// Binds the caller's openid to the account with this phone number, made if there is none.
-    pub fn bind_phone(&self, phone: &str) -> impl Future<Output = Result<User>> + Send {
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_phone)(c, raw::str(phone)) });
-        async { some(op.await?)?.json() }
-    }
-
-    /// Binds the caller's openid to the account that the tenant's own login service knows by `id`, made if there is none.
-    pub fn bind_external(&self, id: &str, name: &str, avatar_url: &str) -> impl Future<Output = Result<User>> + Send {
-        let (id, name, avatar_url) = (raw::str(id), raw::str(name), raw::str(avatar_url));
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_external)(c, id, name, avatar_url) });
-        async { some(op.await?)?.json() }
-    }
-
-    /// Checks account and password (attempts are limited) and binds the caller's openid to the account.
-    pub fn bind_password(&self, account: &str, password: &str) -> impl Future<Output = Result<User>> + Send {
-        let (account, password) = (raw::str(account), raw::str(password));
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_password)(c, account, password) });
-        async { some(op.await?)?.json() }
-    }
-
-    /// Takes the binding of the caller's openid away; the account stays.
-    pub fn unbind(&self) -> impl Future<Output = Result<()>> + Send {
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_unbind)(c) });
-        async { op.await.map(drop) }
-    }
-
-    /// Changes name and picture of the caller's account where given.
-    pub fn update_user(
-        &self,
-        name: Option<&str>,
-        avatar_url: Option<&str>,
-    ) -> impl Future<Output = Result<User>> + Send {
-        let (name, avatar_url) = (raw::option(name), raw::option(avatar_url));
-        // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_update)(c, name, avatar_url) });
-        async { some(op.await?)?.json() }
-    }
-
     /// Sends an HTTP request from the gateway; redirects are not followed.
+    ///
+    /// ```
+    /// use menlou_plugin::{HttpRequest, prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn stock(call: &Call, _: ()) -> Result<()> {
+    ///     let request = HttpRequest { method: "GET", url: "https://stock.example.com/7", ..HttpRequest::default() };
+    ///     match call.http(&request).await?.status {
+    ///         200 => Ok(()),
+    ///         404 => Err(Error::new("sold_out").saying("已售罄", "It is sold out.")),
+    ///         status => Err(Error::internal(format!("the stock answered {status}"))),
+    ///     }
+    /// }
+    ///
+    /// let host = Host::new().http("GET", "https://stock.example.com/", 404, "");
+    /// assert_eq!(host.run(Action::new("stock", stock), json!({})).error.as_deref(), Some("sold_out"));
+    /// assert_eq!(host.sent()[0].url, "https://stock.example.com/7");
+    /// ```
     pub fn http(&self, request: &HttpRequest<'_>) -> impl Future<Output = Result<HttpResponse>> + Send {
         let headers: Vec<menlou_kv> =
             request.headers.iter().map(|(k, v)| menlou_kv { key: raw::str(k), value: raw::str(v) }).collect();
@@ -325,6 +288,20 @@ impl<S> Call<S> {
     }
 
     /// Waits.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// use std::time::Duration;
+    ///
+    /// async fn patient(call: &Call, _: ()) -> Result<()> {
+    ///     call.sleep(Duration::from_millis(200)).await
+    /// }
+    ///
+    /// // In a test no time passes.
+    /// assert_eq!(Host::new().run(Action::new("patient", patient), json!({})).error, None);
+    /// ```
     pub fn sleep(&self, time: Duration) -> impl Future<Output = Result<()>> + Send {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         // SAFETY: see `exchange`.
@@ -339,6 +316,19 @@ impl<S> Call<S> {
     }
 
     /// Random bytes fit for keys.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn ticket(call: &Call, _: ()) -> Result<()> {
+    ///     let key: [u8; 16] = call.random()?;
+    ///     assert_ne!(key, [0; 16]);
+    ///     Ok(())
+    /// }
+    ///
+    /// assert_eq!(Host::new().run(Action::new("ticket", ticket), json!({})).error, None);
+    /// ```
     pub fn random<const N: usize>(&self) -> Result<[u8; N]> {
         let mut bytes = [0; N];
         // SAFETY: any thread; writes N bytes.
@@ -349,6 +339,19 @@ impl<S> Call<S> {
     }
 
     /// HMAC-SHA256 of a message.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn sign(call: &Call, _: ()) -> Result<()> {
+    ///     let tag = call.hmac_sha256(b"key", b"The quick brown fox jumps over the lazy dog")?;
+    ///     assert_eq!(tag[..4], [0xf7, 0xbc, 0x83, 0xf4]);
+    ///     Ok(())
+    /// }
+    ///
+    /// assert_eq!(Host::new().run(Action::new("sign", sign), json!({})).error, None);
+    /// ```
     pub fn hmac_sha256(&self, key: &[u8], message: &[u8]) -> Result<[u8; 32]> {
         let mut out = [0; 32];
         let (key, message) = (menlou_str::new(key), menlou_str::new(message));
@@ -361,6 +364,20 @@ impl<S> Call<S> {
 
     /// Writes a line to the gateway's log, with tenant, action and request id. Never log a secret, a code, a token or
     /// a phone number.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn order(call: &Call, _: ()) -> Result<()> {
+    ///     call.log(Level::Info, "an order was taken", &[("items", "3")]);
+    ///     Ok(())
+    /// }
+    ///
+    /// let host = Host::new();
+    /// host.run(Action::new("order", order), json!({}));
+    /// assert_eq!(host.logs(), ["an order was taken items=3"]);
+    /// ```
     pub fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         crate::log::write(self.host, operation::current().call, level, message, fields);
     }

@@ -27,12 +27,27 @@ pub(crate) struct Parts {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with this word, `[a-z0-9_]+`.
+    /// An error with this word, `[a-z0-9_]+`, at most 64 of them.
     pub fn new(word: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Parts { word: word.into(), zh: "".into(), en: "".into(), data: None, cause: None }))
     }
 
     /// A mistake in the action itself: the caller learns only `plugin_failed`, the log gets the cause.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn odd(_: &Call, _: ()) -> Result<()> {
+    ///     let count: i64 = "many".parse().map_err(Error::internal)?;
+    ///     assert_eq!(count, 1);
+    ///     Ok(())
+    /// }
+    ///
+    /// let host = Host::new();
+    /// assert_eq!(host.run(Action::new("odd", odd), json!({})).error.as_deref(), Some("plugin_failed"));
+    /// assert_eq!(host.logs(), ["the action failed cause=invalid digit found in string"]);
+    /// ```
     pub fn internal(cause: impl fmt::Display) -> Self {
         let mut error = Self::new("plugin_failed");
         error.0.cause = Some(cause.to_string());
@@ -46,12 +61,43 @@ impl Error {
     }
 
     /// What the caller gets as `data`; a JSON object.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn pay(_: &Call, _: ()) -> Result<()> {
+    ///     let short = Error::new("not_enough_points").saying("积分不足", "Not enough points.");
+    ///     Err(short.with_data(json!({ "needed": 100, "left": 7 })))
+    /// }
+    ///
+    /// let reply = Host::new().run(Action::new("pay", pay), json!({}));
+    /// assert_eq!(reply.data["left"], 7);
+    /// assert_eq!(reply.msg, Some(("积分不足".into(), "Not enough points.".into())));
+    /// ```
     pub fn with_data(mut self, data: serde_json::Value) -> Self {
         self.0.data = Some(data);
         self
     }
 
-    /// The word.
+    /// The word; also of errors of the gateway's services, so that an action can go on where it expects one.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// use serde_json::Map;
+    ///
+    /// async fn check(call: &Call, _: ()) -> Result<()> {
+    ///     match call.platform("POST", "/wxa/msg_sec_check", &Map::new()).await {
+    ///         Err(busy) if busy.word() == "platform_busy" => Ok(()), // checked later
+    ///         other => other.map(drop),
+    ///     }
+    /// }
+    ///
+    /// let host = Host::new().platform_refuses("/wxa/msg_sec_check", "platform_busy", json!({}));
+    /// assert_eq!(host.run(Action::new("check", check), json!({})).error, None);
+    /// ```
     pub fn word(&self) -> &str {
         &self.0.word
     }

@@ -13,21 +13,25 @@ mod handler;
 mod log;
 mod operation;
 mod params;
+mod people;
 mod platform;
 mod raw;
 mod settings;
+mod stream;
 mod task;
 pub mod testing;
 mod waker;
 
 pub use action::{Access, Action, describe};
 pub use answer::{Answer, IntoAnswer};
-pub use call::{Call, HttpRequest, HttpResponse, Identity, Session, User};
+pub use call::{Call, HttpRequest, HttpResponse};
 pub use error::{Error, Result};
 pub use handler::{Handler, HandlerFor};
 pub use log::Level;
 pub use menlou_abi as abi;
-pub use settings::{Faults, Period, Secret, Settings};
+pub use people::{Identity, Session, User};
+pub use settings::{Faults, Login, Period, Secret, Settings, Setup};
+pub use stream::{Answered, Forward, Piece, Upstream, UpstreamOptions, Writer};
 
 /// What most plugins need.
 pub mod prelude {

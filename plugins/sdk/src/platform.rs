@@ -17,7 +17,7 @@ impl<S> Call<S> {
     ///     let fields = Map::from_iter([("scene".to_owned(), json!("poster"))]);
     ///     match call.platform("POST", "/wxa/getwxacodeunlimit", &fields).await? {
     ///         Answer::File { content_type, body } => Ok(Answer::File { content_type, body }),
-    ///         Answer::Data(_) => Err(Error::internal("no picture")),
+    ///         _ => Err(Error::internal("no picture")),
     ///     }
     /// }
     ///
@@ -50,6 +50,34 @@ impl<S> Call<S> {
 
     /// Opens what the platform encrypted for the caller, with the session's key, which stays in the gateway. Refused
     /// (`decrypt_failed`) where it is of another mini-program or older than `max_age`.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// use serde_json::{Map, Value};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Params {
+    ///     /// What wx.getUserInfo gave.
+    ///     encrypted_data: String,
+    ///     /// What it gave too.
+    ///     iv: String,
+    /// }
+    ///
+    /// async fn opened(call: &Call, params: Params) -> Result<Map<String, Value>> {
+    ///     call.decrypt(&params.encrypted_data, &params.iv, Duration::from_secs(300)).await
+    /// }
+    ///
+    /// let plain = json!({ "nickName": "Ann" });
+    /// let host = Host::new().caller("o-ann").encrypted("data", "iv", plain, Duration::from_secs(60));
+    /// let action = || Action::new("opened", opened).access(Access::Session);
+    /// let reply = host.run(action(), json!({ "encrypted_data": "data", "iv": "iv" }));
+    /// assert_eq!(reply.data["nickName"], "Ann");
+    /// let reply = host.run(action(), json!({ "encrypted_data": "other", "iv": "iv" }));
+    /// assert_eq!(reply.error.as_deref(), Some("decrypt_failed"));
+    /// ```
     pub fn decrypt(
         &self,
         encrypted_data: &str,
@@ -64,13 +92,30 @@ impl<S> Call<S> {
     }
 
     /// Asks the platform whether the key of the caller's session is still valid: `session_expired` where it is not.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn renew(call: &Call, _: ()) -> Result<()> {
+    ///     call.check_session_key().await?;
+    ///     call.reset_session_key().await
+    /// }
+    ///
+    /// let renew = || Action::new("renew", renew).access(Access::Session);
+    /// let host = Host::new().caller("o-ann");
+    /// assert_eq!((host.run(renew(), json!({})).error, host.session_key_resets()), (None, 1));
+    /// let host = Host::new().caller("o-ann").stale_session_key();
+    /// assert_eq!(host.run(renew(), json!({})).error.as_deref(), Some("session_expired"));
+    /// ```
     pub fn check_session_key(&self) -> impl Future<Output = Result<()>> + Send {
         // SAFETY: as above.
         let op = operation::start(self.host, |c| unsafe { (self.host.session_key_check)(c) });
         async { op.await.map(drop) }
     }
 
-    /// Has the platform give the caller a new key, which the gateway keeps in the session.
+    /// Has the platform give the caller a new key, which the gateway keeps in the session; `session_expired` where the old
+    /// one is no longer valid. See [`check_session_key`](Call::check_session_key).
     pub fn reset_session_key(&self) -> impl Future<Output = Result<()>> + Send {
         // SAFETY: as above.
         let op = operation::start(self.host, |c| unsafe { (self.host.session_key_reset)(c) });

@@ -3,34 +3,110 @@
 use crate::{guard, raw};
 use menlou_abi::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use std::{borrow::Cow, ffi::c_void, fmt, time::Duration};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use std::{borrow::Cow, cell::Cell, ffi::c_void, fmt, time::Duration};
 
 /// Settings of an action: a plain struct, deserialised from `[actions.<name>]`. Give it `#[serde(deny_unknown_fields)]`,
 /// so that a misspelt key is a fault, and doc comments, which become its documentation.
 ///
 /// An action without settings uses `()`.
 pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
-    /// Tells what the types alone can't: `delegate_url` is needed where `methods` has `delegate`.
+    /// Tells what the types alone can't, with every fault at its place: `menlou validate` shows them with file, line and
+    /// column.
+    ///
+    /// ```standalone_crate
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// #[serde(deny_unknown_fields)]
+    /// struct Shop {
+    ///     /// Where it opens.
+    ///     opens: u8,
+    ///     /// Where it closes.
+    ///     closes: u8,
+    /// }
+    ///
+    /// impl Settings for Shop {
+    ///     fn check(&self, faults: &mut Faults) {
+    ///         if self.closes <= self.opens {
+    ///             faults.at("/closes", "应晚于 opens", "This comes after opens.");
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// async fn hours(call: &Call<Shop>, _: ()) -> Result<()> {
+    ///     call.log(Level::Info, &format!("{} hours", call.settings().closes - call.settings().opens), &[]);
+    ///     Ok(())
+    /// }
+    ///
+    /// menlou_plugin::plugin! { name: "shop", actions: [Action::new("hours", hours)] }
+    /// # fn main() {
+    /// let host = Host::new().settings(json!({ "opens": 9, "closes": 8 }));
+    /// assert_eq!(host.faults(plugin(), "hours")[0].0, "/closes");
+    /// # }
+    /// ```
     fn check(&self, faults: &mut Faults) {
         let _ = faults;
+    }
+
+    /// Makes ready what calls need of the gateway, once no fault is left: see [`Setup::upstream`].
+    fn prepare(&mut self, setup: &Setup<'_>) {
+        let _ = setup;
     }
 }
 
 impl Settings for () {}
+
+/// What the gateway makes for an action's settings.
+pub struct Setup<'a> {
+    pub(crate) host: &'a menlou_host,
+    pub(crate) raw: *mut menlou_setup,
+    refused: Cell<bool>,
+}
+
+impl Setup<'_> {
+    /// Remembers that the gateway refused something, and told why.
+    pub(crate) fn refuse_if(&self, refused: bool) {
+        self.refused.set(self.refused.get() || refused);
+    }
+}
+
+impl fmt::Debug for Setup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").finish_non_exhaustive()
+    }
+}
 
 /// Where faults of settings are told, all at once.
 #[derive(Debug, Default)]
 pub struct Faults(pub(crate) Vec<(String, String, String)>);
 
 impl Faults {
-    /// A fault at a JSON pointer (`/delegate_url`; "" is the whole table), in Chinese and English.
+    /// A fault at a JSON pointer (`/delegate_url`; "" is the whole table), in Chinese and English; see
+    /// [`Settings::check`].
     pub fn at(&mut self, pointer: impl Into<String>, zh: impl Into<String>, en: impl Into<String>) {
         self.0.push((pointer.into(), zh.into(), en.into()));
     }
 }
 
 /// A text that is a secret: in the tenant file `env:NAME`, `file:PATH` or the literal; here the value. Never printed.
+///
+/// ```
+/// use menlou_plugin::prelude::*;
+/// use serde_json::json;
+///
+/// #[derive(Debug, Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Partner {
+///     /// What requests to the partner are signed with.
+///     key: Secret,
+/// }
+///
+/// let partner: Partner = serde_json::from_value(json!({ "key": "s3cret" })).unwrap();
+/// assert_eq!(partner.key.expose(), "s3cret");
+/// assert_eq!(format!("{partner:?}"), "Partner { key: Secret(…) }");
+/// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -68,22 +144,59 @@ impl JsonSchema for Secret {
 }
 
 /// A length of time, written as one number and one unit: `500ms`, `10s`, `5m`, `2h`, `7d`.
+///
+/// ```
+/// use menlou_plugin::prelude::*;
+/// use serde_json::json;
+///
+/// use std::time::Duration;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields, default)]
+/// struct Limits {
+///     /// How long a cart is kept.
+///     keep: Period,
+/// }
+///
+/// impl Default for Limits {
+///     fn default() -> Self {
+///         Self { keep: Period(Duration::from_secs(3600)) }
+///     }
+/// }
+///
+/// let limits: Limits = serde_json::from_value(json!({ "keep": "90m" })).unwrap();
+/// assert_eq!(limits.keep.0, Duration::from_secs(5400));
+/// assert_eq!(Limits::default().keep.to_string(), "1h");
+/// assert!(serde_json::from_value::<Limits>(json!({ "keep": "1h30m" })).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
+
+/// The units, each with its milliseconds.
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl Period {
     fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
-        let ms: u64 = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        Some(Self(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(ms)?)))
+        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        Some(Self(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(*ms)?)))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        let whole = |(_, unit): &&(&str, u64)| ms > 0 && ms.is_multiple_of(u128::from(*unit));
+        let (name, unit) = UNITS.iter().rfind(whole).unwrap_or(if ms == 0 { &UNITS[1] } else { &UNITS[0] });
+        write!(f, "{}{name}", ms / u128::from(*unit))
+    }
+}
+
+/// As it is written in a file, so that schemas can tell it as a default.
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -109,6 +222,20 @@ impl JsonSchema for Period {
     }
 }
 
+/// The setting `login` of an action with [`Access::BySetting`](crate::Access::BySetting): who may call, in one tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Login {
+    /// 有会话者。Whoever has a session.
+    #[default]
+    Session,
+    /// 已登录者。Whoever is logged in.
+    Required,
+    /// 任何人，会消耗租户的接口额度，请慎用。Anyone, who then spends the tenant's quota: use with care.
+    None,
+}
+
 /// The `configure` of an action with settings `S`.
 ///
 /// # Safety
@@ -125,7 +252,13 @@ pub(crate) unsafe extern "C" fn configure<S: Settings>(
         let json = unsafe { settings.bytes() };
         let mut faults = Faults::default();
         match read::<S>(json, &mut faults) {
-            Some(ready) if faults.0.is_empty() => {
+            Some(mut ready) if faults.0.is_empty() => {
+                // SAFETY: `host` lives for ever; `setup` is only handed back to it.
+                let setup = Setup { host: unsafe { &*host }, raw: setup, refused: Cell::new(false) };
+                ready.prepare(&setup);
+                if setup.refused.get() {
+                    return MENLOU_ERR_INVALID;
+                }
                 // SAFETY: `out` is the gateway's and can be written.
                 unsafe { *out = Box::into_raw(Box::new(ready)).cast() };
                 MENLOU_READY
@@ -202,8 +335,11 @@ mod tests {
             ("-1s", None),
             ("99999999999999999999s", None),
         ] {
-            assert_eq!(Period::parse(text).map(|p| p.0.as_millis()), ms, "{text}");
+            let read = Period::parse(text);
+            assert_eq!(read.map(|p| p.0.as_millis()), ms, "{text}");
+            assert!(read.is_none_or(|p| p.to_string() == text), "{read:?}");
         }
+        assert_eq!(Period(Duration::from_secs(90)).to_string(), "90s");
     }
 
     #[test]

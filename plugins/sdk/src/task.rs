@@ -140,14 +140,19 @@ where
 }
 
 fn reply<D: IntoAnswer>(host: &menlou_host, call: *mut menlou_call, result: Result<D>) -> i32 {
-    let mut file = None;
+    let (mut file, mut given) = (None, false);
     let (data, error) = match result.and_then(|answer| match answer.into_answer() {
         Answer::Data(data) => Ok(serde_json::to_vec(&data)?),
         Answer::File { content_type, body } => {
             file = Some((content_type, body));
             Ok(Vec::new())
         }
+        Answer::Given(_) => {
+            given = true;
+            Ok(Vec::new())
+        }
     }) {
+        Ok(_) if given => return MENLOU_READY,
         Ok(data) => (data, None),
         Err(e) => (e.data().map(|d| d.to_string().into_bytes()).unwrap_or_default(), Some(e)),
     };

@@ -65,6 +65,7 @@ menlou_plugin::plugin! {
     actions: [
         Action::new("wechat", wechat)
             .access(Access::BySetting)
+            .files("image/*,audio/*,video/*,application/octet-stream,application/pdf")
             .title("调用微信接口", "Call WeChat")
             .description(
                 "以租户的 access_token 调用微信接口；调用哪个接口由租户文件的 call 决定，客户端不能改变。",

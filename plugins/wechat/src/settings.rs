@@ -1,7 +1,7 @@
 //! `[actions.<name>]` with `plugin = "wechat"`: which call it is, who may make it, what the client may send.
 
 use crate::calls::{Does, NAMED, Target, is_kept};
-use menlou_plugin::prelude::*;
+use menlou_plugin::{Login, prelude::*};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 /// And at most: beyond, a check of its age says nothing.
 const LONGEST_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// 租户文件中的设置。The settings in a tenant file.
+/// 租户文件中的 `[actions.<名称>]`。The table `[actions.<name>]` of a tenant's file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WechatSettings {
@@ -18,36 +18,22 @@ pub(crate) struct WechatSettings {
     /// 或 "POST /路径"、"GET /路径"。Which call: one of these names, or a method and a path of WeChat's.
     #[schemars(extend("examples" = ["msg_sec_check", "POST /wxa/getuserriskrank"]))]
     pub call: String,
-    /// 谁可以调用：session（有会话）、required（已登录）、none（任何人）。Who may call: whoever has a session, is logged
-    /// in, or anyone.
+    /// 谁可以调用。Who may call.
     #[serde(default)]
     pub login: Login,
     /// 仅用于 decrypt：加密数据最多可有多旧，默认 5m，至多 7d。For decrypt: how old the data may be; 5m if not given, 7d at most.
     #[serde(default)]
     pub max_age: Option<Period>,
-    /// 仅用于按路径调用：客户端可以给出的字段，默认全部。For calls by path: the fields that the client may send; all if not given.
+    /// 仅用于按路径调用：客户端可以给出的字段，其余不会发出；默认全部。For calls by path: the fields that the client may
+    /// send, all else is left out; everything if not given.
     #[serde(default)]
     pub fields: Option<Vec<String>>,
-    /// 由租户固定的字段，客户端不能改变。Fields that the tenant fixes, whatever the client sends.
+    /// 由租户固定的字段，优先于客户端的参数。Fields that the tenant fixes; they prevail over the client's.
     #[serde(default)]
     pub fixed: Map<String, Value>,
     /// 仅用于按路径调用：在此字段填入调用者的 openid。For calls by path: the field that the caller's openid is put into.
     #[serde(default)]
     pub openid_field: Option<String>,
-}
-
-/// Who may call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub(crate) enum Login {
-    /// Whoever has a session.
-    #[default]
-    Session,
-    /// Who is logged in.
-    Required,
-    /// Anyone.
-    None,
 }
 
 impl WechatSettings {

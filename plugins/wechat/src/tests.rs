@@ -196,3 +196,25 @@ fn faulty_settings_are_told_at_their_place() {
         assert_eq!(told, places, "{settings}");
     }
 }
+
+#[test]
+fn the_readme_lists_each_call_with_its_fields() {
+    let readme = include_str!("../README.md");
+    for named in crate::calls::NAMED {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{}` |", named.name))).expect(named.name);
+        let parameters = row.split('|').nth(2).expect("a column of parameters");
+        let mut listed: Vec<&str> = parameters.split('`').skip(1).step_by(2).collect();
+        let mut fields: Vec<&str> = named.fields.iter().map(|f| f.name).collect();
+        listed.sort_unstable();
+        fields.sort_unstable();
+        assert_eq!(listed, fields, "{}", named.name);
+        for field in named.fields {
+            let bold = parameters.contains(&format!("**`{}`**", field.name));
+            assert_eq!(bold, field.required, "{} of {}: what is needed stands bold", field.name, named.name);
+        }
+    }
+    let kept = ["/cgi-bin/token", "/cgi-bin/stable_token", "/sns/x", "/wxa/checksession", "/wxa/resetusersessionkey"];
+    for path in kept {
+        assert!(crate::calls::is_kept(path) && readme.contains(path.trim_end_matches('x')), "{path}");
+    }
+}

@@ -298,7 +298,7 @@ impl Home {
             home.write_tenant(name, file);
         }
         if !setup.without_plugins {
-            for name in ["openid", "account", "wechat"] {
+            for name in ["openid", "account", "wechat", "proxy"] {
                 place(&library(name), &home.plugins().join(format!("{name}.so")));
             }
         }

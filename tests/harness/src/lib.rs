@@ -9,6 +9,7 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod terminal;
+pub mod upstream;
 
 pub use admin::Admin;
 pub use client::{Client, Envelope};
@@ -16,3 +17,4 @@ pub use gateway::{Gateway, Home, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use terminal::Terminal;
+pub use upstream::Upstream;

@@ -12,13 +12,14 @@ pub const DEMO_SECRET: &str = "demo-secret";
 pub struct App {
     pub(crate) appid: String,
     pub(crate) secret: String,
+    pub(crate) previous_secret: Option<String>,
     pub(crate) open_platform: Option<String>,
 }
 
 impl App {
     /// An app that is bound to no open-platform account: its people have no `unionid`.
     pub fn new(appid: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self { appid: appid.into(), secret: secret.into(), open_platform: None }
+        Self { appid: appid.into(), secret: secret.into(), previous_secret: None, open_platform: None }
     }
 
     /// Binds the app to an open-platform account: answers then carry a `unionid`, which is the
@@ -29,14 +30,27 @@ impl App {
         self
     }
 
+    /// Lets another secret, the one before, be as good.
+    #[must_use]
+    pub fn previous_secret(mut self, secret: impl Into<String>) -> Self {
+        self.previous_secret = Some(secret.into());
+        self
+    }
+
+    /// Whether this is a secret of the app.
+    pub(crate) fn takes(&self, secret: &str) -> bool {
+        self.secret == secret || self.previous_secret.as_deref() == Some(secret)
+    }
+
     /// What is wrong with this app, if anything: the appid must be 1–64 ASCII letters and digits,
-    /// the secret and the account 1–128 bytes.
+    /// the secrets and the account 1–128 bytes.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let appid = &self.appid;
         if appid.is_empty() || appid.len() > 64 || !appid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Some("an appid has 1 to 64 ASCII letters and digits");
         }
-        if self.secret.is_empty() || self.secret.len() > 128 {
+        let mut secrets = std::iter::once(&self.secret).chain(&self.previous_secret);
+        if secrets.any(|secret| secret.is_empty() || secret.len() > 128) {
             return Some("a secret has 1 to 128 bytes");
         }
         match &self.open_platform {

@@ -68,6 +68,18 @@ impl AppConsole<'_> {
         let mut world = lock(self.world);
         let mut app = world.app(&self.appid).cloned().unwrap_or_default();
         secret.clone_into(&mut app.secret);
+        app.previous_secret = None;
+        world.register(app)
+    }
+
+    /// As [`AppConsole::reset_secret`], but the old secret stays good as well, until the next reset.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reset_secret_with_overlap(&self, secret: &str) -> Result<(), &'static str> {
+        let mut world = lock(self.world);
+        let mut app = world.app(&self.appid).cloned().unwrap_or_default();
+        app.previous_secret = Some(std::mem::replace(&mut app.secret, secret.to_owned()));
         world.register(app)
     }
 

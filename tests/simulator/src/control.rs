@@ -151,6 +151,7 @@ fn app(world: &mut World, params: &mut Params) -> Outcome {
         Some(account) => Some(account),
         None => world.app(&appid).and_then(|known| known.open_platform.clone()),
     };
+    app.previous_secret = params.text("previous_secret")?;
     world.register(app)?;
     Ok(json!({"appid": appid}))
 }

@@ -8,11 +8,13 @@ mod outside;
 mod people;
 mod platform;
 mod sessions;
+mod stream;
 
 use super::{
     flight::Flight,
-    operation::{Operation, Work},
+    operation::{self, Work},
     raw::{printable, text},
+    setup::Setup,
 };
 use aws_lc_rs::{hmac, rand};
 use menlou_abi::*;
@@ -64,6 +66,11 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         decrypt: platform::decrypt,
         session_key_check: platform::check_session_key,
         session_key_reset: platform::reset_session_key,
+        upstream_new: stream::upstream_new,
+        forward: stream::forward,
+        body_read: stream::body_read,
+        answer_begin: stream::answer_begin,
+        answer_write: stream::answer_write,
     }))
 }
 
@@ -75,15 +82,12 @@ fn guard<T>(otherwise: T, f: impl FnOnce() -> T) -> T {
 /// Begins an operation of a call. `None` from `f` means that the arguments are no good.
 ///
 /// # Safety
-/// `call` is a call that the plugin is inside of.
+/// As the module's head says.
 unsafe fn begin(call: *mut menlou_call, f: impl FnOnce(&Flight) -> Option<Work>) -> *mut menlou_op {
     guard(ptr::null_mut(), || {
-        // SAFETY: every call that a plugin has is a `Flight`, which outlives its use.
-        let flight = unsafe { call.cast::<Flight>().as_ref() };
-        match flight.and_then(|flight| Some((flight, f(flight)?))) {
-            Some((flight, work)) => Operation::hand_out(flight, work),
-            None => ptr::null_mut(),
-        }
+        // SAFETY: not kept.
+        let flight = unsafe { Flight::of(call) };
+        flight.and_then(|flight| flight.asked.hand_out(flight.number, f(flight)?)).unwrap_or(ptr::null_mut())
     })
 }
 
@@ -126,10 +130,10 @@ unsafe extern "C" fn hmac_sha256(_: *const menlou_host, key: menlou_str, message
 
 unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh: menlou_str, msg_en: menlou_str) {
     guard((), || {
-        // SAFETY: see above; `setup` is the list that `configure` was given.
+        // SAFETY: see above; `setup` is what `configure` was given.
         unsafe {
-            if let Some(faults) = setup.cast::<super::raw::SettingsFaults>().as_mut() {
-                faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
+            if let Some(setup) = setup.cast::<Setup>().as_mut() {
+                setup.faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
             }
         }
     });
@@ -138,7 +142,7 @@ unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh
 unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut menlou_str) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
         // SAFETY: see above.
-        let (flight, name) = unsafe { (call.cast::<Flight>().as_ref(), text(name)) };
+        let (flight, name) = unsafe { (Flight::of(call), text(name)) };
         let (Some(flight), Some(name), false) = (flight, name, out.is_null()) else { return MENLOU_ERR_INVALID };
         // The token is `session_current`'s. The decoder takes the header out; this holds even if it did not.
         let found = flight.call.headers.get(name).filter(|_| !name.eq_ignore_ascii_case("authorization"));
@@ -155,15 +159,14 @@ unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut 
 
 unsafe extern "C" fn op_poll(call: *mut menlou_call, op: *mut menlou_op, outcome: *mut menlou_outcome) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
-        // SAFETY: see above; an operation belongs to one plugin, which polls it on one thread at a time.
-        let (flight, op, outcome) =
-            unsafe { (call.cast::<Flight>().as_ref(), op.cast::<Operation>().as_mut(), outcome.as_mut()) };
-        let (Some(flight), Some(op), Some(outcome)) = (flight, op, outcome) else { return MENLOU_ERR_INVALID };
+        // SAFETY: see above.
+        let (flight, outcome) = unsafe { (Flight::of(call), outcome.as_mut()) };
+        let (Some(flight), Some(outcome)) = (flight, outcome) else { return MENLOU_ERR_INVALID };
         // SAFETY: set to the poller's waker while `poll` runs, NULL else.
         let waker = unsafe { flight.waker.get().as_ref() };
         match waker {
             Some(waker) if outcome.struct_size as usize >= size_of::<menlou_outcome>() => {
-                op.poll(flight, &mut Context::from_waker(waker), outcome)
+                operation::poll(op, flight, &mut Context::from_waker(waker), outcome)
             }
             _ => MENLOU_ERR_INVALID,
         }
@@ -171,19 +174,14 @@ unsafe extern "C" fn op_poll(call: *mut menlou_call, op: *mut menlou_op, outcome
 }
 
 unsafe extern "C" fn op_drop(op: *mut menlou_op) {
-    guard((), || {
-        if !op.is_null() {
-            // SAFETY: see above: handed out by `Operation::hand_out`, and given back once.
-            drop(unsafe { Box::from_raw(op.cast::<Operation>()) });
-        }
-    });
+    guard((), || operation::take_back(op));
 }
 
 unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
         // SAFETY: see above.
         unsafe {
-            match (call.cast::<Flight>().as_ref(), reply.as_ref()) {
+            match (Flight::of(call), reply.as_ref()) {
                 (Some(flight), Some(reply)) if flight.answer(reply) => MENLOU_READY,
                 _ => MENLOU_ERR_INVALID,
             }
@@ -194,7 +192,7 @@ unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -
 unsafe extern "C" fn waker_clone(call: *mut menlou_call) -> *mut menlou_waker {
     guard(ptr::null_mut(), || {
         // SAFETY: see above.
-        let waker = unsafe { call.cast::<Flight>().as_ref().and_then(|f| f.waker.get().as_ref()) };
+        let waker = unsafe { Flight::of(call).and_then(|f| f.waker.get().as_ref()) };
         Box::into_raw(Box::new(waker.cloned().unwrap_or_else(|| Waker::noop().clone()))).cast()
     })
 }

@@ -16,6 +16,7 @@ use axum::{
         header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH},
     },
 };
+use secrecy::zeroize::Zeroizing;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, sync::Arc};
@@ -79,9 +80,10 @@ impl Asked {
     }
 
     /// The body as text.
-    pub fn text(&self) -> Result<String> {
+    pub fn text(&self) -> Result<Zeroizing<String>> {
         let text = std::str::from_utf8(&self.body);
-        text.map(str::to_owned).map_err(|e| bad("请求体不是 UTF-8", "the body is not UTF-8", e.to_string()))
+        text.map(|text| Zeroizing::new(text.to_owned()))
+            .map_err(|e| bad("请求体不是 UTF-8", "the body is not UTF-8", e.to_string()))
     }
 
     /// On what a change of a tenant is based.

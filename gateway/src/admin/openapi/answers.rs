@@ -50,19 +50,28 @@ pub fn success(data: &str) -> Value {
     })
 }
 
-/// What the action with this prefix answers, by status.
-pub fn of(prefix: &str) -> Value {
+/// What the action with this prefix answers, by status; a file of these media types in place of the envelope, if any.
+pub fn of(prefix: &str, files: &[String]) -> Value {
     let schema = json!({ "oneOf": [
         { "$ref": format!("#/components/schemas/{prefix}Success") },
         { "$ref": "#/components/schemas/Failure" },
     ] });
+    let mut content = Map::from_iter([("application/json".to_owned(), json!({ "schema": schema }))]);
+    // Bytes, of which a schema says nothing.
+    content.extend(files.iter().map(|media_type| (media_type.clone(), json!({}))));
+    let file = match files.is_empty() {
+        true => "",
+        false => {
+            "\n\n成功时也可能是文件，原样返回，不套信封。A success may be a file, which comes as it is, without an envelope."
+        }
+    };
     let mut responses = Map::new();
     responses.insert(
         "200".into(),
         json!({
-            "description": "动作的回答：成功，或它自己判断的失败。What the action answered: success, or a failure that it decided.",
+            "description": format!("动作的回答：成功，或它自己判断的失败。What the action answered: success, or a failure that it decided.{file}"),
             "headers": sent_with(200),
-            "content": { "application/json": { "schema": schema } },
+            "content": content,
         }),
     );
     for (status, _) in by_status() {

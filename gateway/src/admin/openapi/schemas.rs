@@ -184,7 +184,7 @@ impl Written {
 /// A schema as the component `name` of the document: its references into itself are made to lead there.
 fn within(mut schema: Value, name: &str) -> Value {
     if let Some(object) = schema.as_object_mut() {
-        for keyword in ["$schema", "$id", "title"] {
+        for keyword in ["$schema", "$id", "title", "x-file"] {
             object.remove(keyword);
         }
     }

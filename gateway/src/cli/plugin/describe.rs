@@ -29,6 +29,10 @@ fn write(page: &mut String, plugin: &Plugin, language: Language) -> fmt::Result 
         ] {
             properties(page, title.get(language), schema, language)?;
         }
+        if !action.files.is_empty() {
+            let title = Text::fixed("或以文件作答", "or a file");
+            writeln!(page, "  {}: {}", title.get(language), action.files.join(", "))?;
+        }
     }
     Ok(())
 }
@@ -47,7 +51,7 @@ fn head(page: &mut String, action: &Descriptor, language: Language) -> fmt::Resu
 
 /// One line for each property of an object's schema.
 fn properties(page: &mut String, title: &str, schema: &Value, language: Language) -> fmt::Result {
-    let none = Text::fixed("无", "none");
+    let none = if names_all(schema) { Text::fixed("无", "none") } else { Text::fixed("任意", "any") };
     let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|p| !p.is_empty()) else {
         return writeln!(page, "  {title}: {}", none.get(language));
     };
@@ -63,6 +67,12 @@ fn properties(page: &mut String, title: &str, schema: &Value, language: Language
         writeln!(page, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// Whether an object's schema names every property that there is, or says that there is none.
+pub fn names_all(schema: &Value) -> bool {
+    let is = |key: &str, value: Value| schema.get(key) == Some(&value);
+    is("additionalProperties", false.into()) || is("maxProperties", 0.into()) || schema.get("properties").is_some()
 }
 
 struct OrNone<'a>(&'a str);

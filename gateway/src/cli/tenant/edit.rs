@@ -46,7 +46,8 @@ pub fn run(office: &Office<'_>, arguments: Arguments) -> Result<Done, Failure> {
     if let Some(key) = &arguments.set_secret {
         let path = edit::path(key).map_err(Failure::usage)?;
         let question = Text::new(format!("{key}（不显示）"), format!("{key} (not shown)"));
-        changes.push(Change::Set(path, json!(secrets::ask(&question)?)));
+        let secret = secrets::ask(office, &name, &path, &question)?;
+        changes.push(Change::Set(path, json!(secret)));
     }
     let saved = match changes.as_slice() {
         [] => in_editor(office, &name, &stored)?,

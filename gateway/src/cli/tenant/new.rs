@@ -156,7 +156,9 @@ fn text(office: &Office<'_>, tenant: &TenantName, arguments: &Arguments) -> Resu
     );
     let secret = match &arguments.secret {
         Some(reference) => secrets::reference(reference)?,
-        None if asking || arguments.secret_stdin => secrets::ask(&question)?,
+        None if asking || arguments.secret_stdin => {
+            secrets::ask(office, tenant, &SECRET.map(str::to_owned), &question)?
+        }
         None => return Err(needed("--secret-stdin")),
     };
     let usual: Vec<&str> = ACTIONS.into_iter().filter(|a| office.library.find(a, None).is_some()).collect();
@@ -178,6 +180,7 @@ fn text(office: &Office<'_>, tenant: &TenantName, arguments: &Arguments) -> Resu
 }
 
 const APPID: &str = "/properties/wechat/properties/appid";
+const SECRET: [&str; 2] = ["wechat", "secret"];
 
 /// Whether an answer is what the schema of a tenant's file has at this place.
 fn fits(place: &'static str) -> impl Fn(&str) -> Result<String, Text> {

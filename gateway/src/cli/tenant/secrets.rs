@@ -1,5 +1,5 @@
 //! Secrets come from a prompt or standard input, never from an argument: those stand in the shell's history and in the list
-//! of processes.
+//! of processes. Where the operator has keys for it, they go into the file sealed.
 
 use super::{Failure, Office, ask};
 use crate::{
@@ -7,7 +7,9 @@ use crate::{
         edit::{self, Change},
         load::Document,
         schema::escape,
+        seal::Field,
         secret::SecretRef,
+        tenant::TenantName,
     },
     tenant::secrets,
     text::Text,
@@ -15,11 +17,17 @@ use crate::{
 use secrecy::ExposeSecret;
 use std::path::Path;
 
-/// Asks for what comes into the file: the secret itself, or where it is.
-pub fn ask(question: &Text) -> Result<String, Failure> {
+/// Asks for what comes into the file at `path`: the secret, sealed where there are keys, or where it is.
+pub fn ask(office: &Office<'_>, tenant: &TenantName, path: &[String], question: &Text) -> Result<String, Failure> {
     loop {
         let written = ask::secret(question)?;
         match SecretRef::parse(written.expose_secret()) {
+            Ok(SecretRef::Literal(secret)) if office.config.keyring.is_set() => {
+                let pointer: String = path.iter().map(|key| format!("/{}", escape(key))).collect();
+                let field = Field { tenant: Some(tenant.as_str()), pointer: &pointer };
+                let sealed = office.config.keyring.keys().and_then(|keys| keys.seal(&secret, field));
+                return sealed.map(|sealed| sealed.to_string()).map_err(|text| Failure::new("unsealed", text));
+            }
             Ok(_) => return Ok(written.expose_secret().to_owned()),
             Err(text) if ask::somebody() => eprintln!("  {}", text.get(crate::text::Language::of_operator())),
             Err(text) => return Err(Failure::usage(text)),
@@ -43,6 +51,7 @@ pub fn none_of(changes: &[Change], text: &str, office: &Office<'_>) -> Result<()
     let Ok(doc) = Document::parse(Path::new(""), edited.as_bytes()) else { return Ok(()) };
     let literal = |pointer: &String| {
         let written = doc.value(pointer).and_then(serde_json::Value::as_str);
+        // One that is sealed and damaged is told by the check.
         written.is_some_and(|w| {
             !w.starts_with("sealed:") && matches!(SecretRef::parse(w), Ok(SecretRef::Literal(_)) | Err(_))
         })

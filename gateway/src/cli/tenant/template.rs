@@ -36,8 +36,8 @@ pub fn file(facts: &Facts<'_>) -> String {
          # 小程序后台 mp.weixin.qq.com“开发管理 → 开发设置”中的 AppID 与 AppSecret。\n\
          # AppID and AppSecret, from mp.weixin.qq.com (开发管理 → 开发设置).\n\
          appid = {}\n\
-         # 密钥本身，或 \"env:变量名\"、\"file:路径\"；不会出现在日志中。\n\
-         # The secret itself, or \"env:NAME\", \"file:PATH\". It is never logged.\n\
+         # \"env:变量名\"、\"file:路径\"、\"sealed:…\"（menlou secret seal 生成），或密钥本身；不会出现在日志中。\n\
+         # \"env:NAME\", \"file:PATH\", \"sealed:…\" (menlou secret seal), or the secret itself. It is never logged.\n\
          secret = {}\n",
         quoted(name),
         quoted(appid),

@@ -146,7 +146,7 @@ error: `appid` must be an appid, which looks like wx + 16 hex digits in lower ca
 2 | wechat = { appid = "保险", secret = "*******", more = "*******" }
   |                    ^^^^^^
 
-error: unknown key `more`; known here: `appid`, `base_url`, `secret`
+error: unknown key `more`; known here: `appid`, `base_url`, `previous_secret`, `secret`
  --> tenants/x.toml:2:46
   |
 2 | wechat = { appid = "**", secret = "*******", more = "*******" }
@@ -242,7 +242,7 @@ fn what_no_schema_says_is_a_fault_too() {
         Language::En,
         "wechat.appid = \"wx4f4bc4dec97d474b\"\nwechat.secret = \"vault:hunter2\"\nname = ' '\nsession.ttl = '31d'\nwechat.base_url = 'http://u:hunter2@h'",
         r#"
-error: `secret`: this kind of secret is unknown; write "env:NAME", "file:PATH", or the secret itself (which must not look like "scheme:…" or "$…")
+error: `secret`: this kind of secret is unknown; write "env:NAME", "file:PATH", "sealed:…" (which menlou secret seal makes), or the secret itself (which must not look like "scheme:…" or "$…")
  --> tenants/x.toml:2:17
   |
 2 | wechat.secret = "*************"

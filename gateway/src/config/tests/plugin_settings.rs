@@ -1,7 +1,7 @@
 //! Plugins' settings, checked and resolved by the plugin's own schema.
 
 use super::*;
-use crate::config::{schema::Schema, settings, tenant};
+use crate::config::{keyring::Keyring, schema::Schema, settings, sources::Sources, tenant, wiped::Wiped};
 use serde_json::json;
 use std::path::Path;
 
@@ -41,12 +41,17 @@ fn env(name: &str) -> Option<String> {
     (name == "KEY").then(|| "hunter2".to_owned())
 }
 
+fn resolve(doc: &Document, pointer: &str) -> Result<Wiped, Vec<Fault>> {
+    let keyring = Keyring::default();
+    settings::resolve(doc, pointer, &schema(), &Sources::new(Path::new(""), &env, &keyring, Some("x")))
+}
+
 fn check(settings: &str) -> String {
     let doc = Document::parse("tenants/x.toml", settings.as_bytes()).unwrap();
     let (pointer, doc) = tenant::settings(&doc, "login");
     let mut faults = doc.check(&pointer, &schema());
     if faults.is_empty() {
-        faults = settings::resolve(&doc, &pointer, &schema(), Path::new(""), &env).err().unwrap_or_default();
+        faults = resolve(&doc, &pointer).err().unwrap_or_default();
     }
     faults.iter().map(|f| format!("{f}\n")).collect()
 }
@@ -74,12 +79,16 @@ tenants/x.toml:4:7: `url` must be a string in the format `uri`
 tenants/x.toml:5:7: `key` must be at least 3 characters long
 "),
         (
-            "[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'sealed:hunter2'",
+            "[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'vault:hunter2'",
             "\
-tenants/x.toml:5:7: `key`: this kind of secret is unknown; write \"env:NAME\", \"file:PATH\", or the secret itself (which must not look like \"scheme:…\" or \"$…\")
+tenants/x.toml:5:7: `key`: this kind of secret is unknown; write \"env:NAME\", \"file:PATH\", \"sealed:…\" (which menlou secret seal makes), or the secret itself (which must not look like \"scheme:…\" or \"$…\")
 ",
         ),
         ("[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'env:NONE'", "tenants/x.toml:5:7: the environment variable NONE is not set\n"),
+        (
+            "[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'sealed:hunter2'",
+            "tenants/x.toml:5:7: `key`: what stands after \"sealed:\" is incomplete or damaged; make it anew with menlou secret seal\n",
+        ),
         ("[actions.login]\nmethods = ['phone']\ndelegate = 5", "tenants/x.toml:3:12: `delegate` must be a table, but is an integer\n"),
     ] {
         assert_eq!(check(settings), says);
@@ -92,8 +101,8 @@ fn only_what_the_schema_marks_is_resolved() {
         "[actions.login]\nplugin = 'env:KEY'\nmethods = ['phone']\ndelegate = { url = 'env:KEY', key = 'env:KEY' }\n";
     let doc = Document::parse("tenants/x.toml", text.as_bytes()).unwrap();
     let (pointer, doc) = tenant::settings(&doc, "login");
-    let value = settings::resolve(&doc, &pointer, &schema(), Path::new(""), &env).unwrap();
-    assert_eq!(value, json!({ "methods": ["phone"], "delegate": { "url": "env:KEY", "key": "hunter2" } }));
+    let value = resolve(&doc, &pointer).unwrap();
+    assert_eq!(*value, json!({ "methods": ["phone"], "delegate": { "url": "env:KEY", "key": "hunter2" } }));
 }
 
 #[test]
@@ -115,4 +124,20 @@ fn a_schema_that_is_none_is_an_error_and_one_that_refers_to_itself_ends() {
         let doc = Document::parse("x.toml", b"a = 1").unwrap();
         assert!(doc.check("", &Schema::compile(&looped).unwrap()).len() <= 1);
     }
+}
+
+#[test]
+fn a_secret_that_stands_in_the_file_itself_is_warned_about_at_its_place() {
+    let text =
+        "[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'hunter2-itself'\n";
+    let told = |text: &str| {
+        let doc = Document::parse("tenants/x.toml", text.as_bytes()).unwrap();
+        let (pointer, doc) = tenant::settings(&doc, "login");
+        let warnings = settings::literals(&doc, &pointer, &schema());
+        warnings.iter().map(|w| w.render_warning(Language::En, false)).collect::<String>()
+    };
+    let warned = told(text);
+    assert!(warned.starts_with("warning: the secret stands here in plain text"), "{warned}");
+    assert!(warned.contains("tenants/x.toml:5:7") && !warned.contains("hunter2"), "{warned}");
+    assert_eq!(told(&text.replace("hunter2-itself", "env:KEY")), "");
 }

@@ -37,7 +37,7 @@ fn a_variable_overrides_the_file_and_its_paths_start_from_the_working_directory(
     assert_eq!((config.server.max_calls, config.log.format), (7, LogFormat::Json));
     assert!(config.testing.allow_test_openids);
     assert_eq!(config.tenants.dir, Path::new("there"));
-    let sessions = config.store.sessions.clone().unwrap().resolve(Path::new(""), &|_| None).unwrap();
+    let sessions = config.store.sessions.clone().unwrap().literal().cloned().unwrap();
     assert_eq!(sessions.expose_secret(), "redis://:hunter2@127.0.0.1/0");
     assert!(!format!("{config:?}").contains("hunter2"));
 }
@@ -148,4 +148,56 @@ fn a_file_that_can_not_be_read_is_a_fault() {
 fn what_only_the_typed_config_refuses_is_a_fault_at_its_place() {
     let found = load(Some("[server]\nmax_calls = 7.0\n"), &[]).unwrap_err();
     assert!(found.contains("menlou.toml:2:13") && found.contains("wrong type"), "{found}");
+}
+
+#[test]
+fn keys_come_from_a_file_or_a_variable_and_never_stand_in_the_config() {
+    let key = crate::config::seal::Keys::generate().unwrap();
+    let key = key.expose_secret();
+    let ids = |config: &Config| config.keyring.keys().map(|keys| keys.ids().map(str::to_owned).collect::<Vec<_>>());
+    assert!(ids(&load(None, &[]).unwrap()).unwrap_err().en.contains("no keys for sealed secrets are configured"));
+    let config = load(Some("[secrets]\nkeys = 'env:SEAL'\n"), &[("SEAL", key)]).unwrap();
+    let other = load(None, &[("MENLOU_SECRETS__KEYS", key)]).unwrap();
+    assert_eq!(ids(&config).unwrap(), ids(&other).unwrap());
+    assert!(!format!("{config:?}").contains(&key[14..]));
+    let lazy = load(Some("[secrets]\nkeys = 'file:made-later'\n"), &[]).unwrap();
+    assert!(ids(&lazy).unwrap_err().en.contains("made-later can't be read"));
+    for (file, env, says) in [
+        (format!("[secrets]\nkeys = '{key}'\n"), ("X", "x"), "menlou.toml:2:8"),
+        (format!("[secrets]\nkeys = '{key}'\n"), ("X", "x"), "does not belong into the config"),
+        ("[secrets]\nkeys = 'env:NONE'\n".into(), ("X", "x"), "NONE is not set"),
+        ("[secrets]\nkeys = 'env:X'\n".into(), ("X", "hunter2"), "line 1 is no key"),
+        ("[secrets]\nkeys = 'file:$CREDENTIALS_DIRECTORY/x'\n".into(), ("X", "x"), "CREDENTIALS_DIRECTORY is not set"),
+        (
+            "[secrets]\nkeys = 'sealed:v1:00112233:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'\n".into(),
+            ("X", "x"),
+            "sealed themselves",
+        ),
+    ] {
+        let told = load(Some(&file), &[env]).unwrap_err();
+        assert!(told.contains(says) && !told.contains(&key[14..]) && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_stores_address_may_be_sealed_and_one_with_a_password_in_the_file_is_warned_about() {
+    use crate::config::seal::{Field, Keys};
+    let key = Keys::generate().unwrap();
+    let sealed = |pointer| {
+        let field = Field { tenant: None, pointer };
+        Keys::parse(&key).unwrap().seal(&"redis://:hunter2@127.0.0.1/0".into(), field).unwrap().to_string()
+    };
+    let file = |sessions: &str| format!("[store]\nsessions = '{sessions}'\n[secrets]\nkeys = 'env:SEAL'\n");
+    let env = [("SEAL", key.expose_secret())];
+    let config = load(Some(&file(&sealed("/store/sessions"))), &env).unwrap();
+    assert_eq!(config.store.sessions.unwrap().literal().unwrap().expose_secret(), "redis://:hunter2@127.0.0.1/0");
+    assert_eq!(config.warnings, []);
+    let told = load(Some(&file(&sealed("/store/users"))), &env).unwrap_err();
+    assert!(told.contains("menlou.toml:2:12") && told.contains("another place than store.sessions"), "{told}");
+
+    let warned = |sessions: &str| load(Some(&file(sessions)), &env).unwrap().warnings;
+    assert_eq!(warned("redis://127.0.0.1/0"), []);
+    let warnings = warned("redis://:hunter2@127.0.0.1/0");
+    assert_eq!((warnings.len(), warnings[0].position()), (1, Some((2, 12))));
+    assert!(!format!("{warnings:?}").contains("hunter2"));
 }

@@ -1,6 +1,7 @@
 //! WeChat: login codes, phone codes, calls with the access token, and the table of its error codes.
 
 mod answer;
+mod app_secret;
 mod encrypted;
 pub mod errcodes;
 mod session_key;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result, words};
 use crate::store::Shared;
 use crate::text::Text;
 use answer::{Fields, Refusal, read, read_any, reworded, unusable};
+use app_secret::AppSecret;
 use async_trait::async_trait;
 use bytes::Bytes;
 use form_urlencoded::Serializer;
@@ -46,6 +48,8 @@ pub struct WechatAccount {
     pub appid: String,
     /// The AppSecret.
     pub secret: SecretString,
+    /// The AppSecret before it, which serves while WeChat refuses the other.
+    pub previous_secret: Option<SecretString>,
     /// Where WeChat is: [`BASE_URL`], or a simulator.
     pub base_url: String,
 }
@@ -59,8 +63,12 @@ pub struct Wechat {
 impl Wechat {
     /// The account as `tenant` uses it; its access token is kept in `shared`.
     pub fn new(account: WechatAccount, tenant: impl Into<String>, http: Http, shared: Arc<dyn Shared>) -> Self {
-        let api = Arc::new(Api { account, http });
-        Self { tokens: Tokens::new(Arc::clone(&api), tenant.into(), shared), api }
+        let tenant = tenant.into();
+        let WechatAccount { appid, secret, previous_secret, base_url } = account;
+        let key = tokens::key(&base_url, &appid, &secret);
+        let secret = AppSecret::new(tenant.clone(), secret, previous_secret);
+        let api = Arc::new(Api { appid, secret, base_url, http });
+        Self { tokens: Tokens::new(Arc::clone(&api), tenant, shared, key), api }
     }
 }
 
@@ -131,7 +139,7 @@ impl Platform for Wechat {
         iv: &str,
         max_age: Duration,
     ) -> Result<Map<String, Value>> {
-        encrypted::open(session_key, data, iv, &self.api.account.appid, max_age)
+        encrypted::open(session_key, data, iv, &self.api.appid, max_age)
     }
 
     async fn check_session_key(&self, openid: &str, session_key: &SecretString) -> Result<()> {
@@ -173,34 +181,42 @@ impl From<Error> for Refusal {
 
 /// The calls to WeChat that the account's own credentials open.
 struct Api {
-    account: WechatAccount,
+    appid: String,
+    secret: AppSecret,
+    base_url: String,
     http: Http,
 }
 
 impl Api {
     async fn session(&self, code: &str) -> Result<Fields, Refusal> {
-        let secret = self.account.secret.expose_secret();
-        let query = Serializer::new(String::new())
-            .append_pair("appid", &self.account.appid)
-            .append_pair("secret", secret)
-            .append_pair("js_code", code)
-            .append_pair("grant_type", "authorization_code")
-            .finish();
-        // Never repeated: a login code is single use.
-        self.get("/sns/jscode2session", &query, &[secret, code]).await
+        let ask = |secret: SecretString| async move {
+            let secret = secret.expose_secret();
+            let query = Serializer::new(String::new())
+                .append_pair("appid", &self.appid)
+                .append_pair("secret", secret)
+                .append_pair("js_code", code)
+                .append_pair("grant_type", "authorization_code")
+                .finish();
+            // Never repeated: a login code is single use.
+            self.get("/sns/jscode2session", &query, &[secret, code]).await
+        };
+        self.secret.ask(ask).await
     }
 
     /// `POST /cgi-bin/stable_token`. Without `force` WeChat gives the token it gave before, until its last 5 minutes;
     /// with it, that token dies (at most 20 times a day, 30 s apart).
     async fn stable_token(&self, force: bool) -> Result<Fields, Refusal> {
-        let secret = self.account.secret.expose_secret();
-        let body = json!({
-            "grant_type": "client_credential",
-            "appid": self.account.appid,
-            "secret": secret,
-            "force_refresh": force,
-        });
-        self.post("/cgi-bin/stable_token", "", &body, !force, &[secret]).await
+        let ask = |secret: SecretString| async move {
+            let secret = secret.expose_secret();
+            let body = json!({
+                "grant_type": "client_credential",
+                "appid": self.appid,
+                "secret": secret,
+                "force_refresh": force,
+            });
+            self.post("/cgi-bin/stable_token", "", &body, !force, &[secret]).await
+        };
+        self.secret.ask(ask).await
     }
 
     /// A call as an action asks for it. It is sent once: what it does is not known here.
@@ -260,7 +276,7 @@ impl Api {
     }
 
     fn url(&self, path: &str, query: &str) -> String {
-        let base = self.account.base_url.trim_end_matches('/');
+        let base = self.base_url.trim_end_matches('/');
         if query.is_empty() { format!("{base}{path}") } else { format!("{base}{path}?{query}") }
     }
 }
@@ -289,7 +305,8 @@ mod tests {
 
     #[test]
     fn only_plain_paths_that_give_out_no_credentials_may_be_called() {
-        let account = WechatAccount { appid: "wx".into(), secret: "s".into(), base_url: BASE_URL.into() };
+        let account =
+            WechatAccount { appid: "wx".into(), secret: "s".into(), previous_secret: None, base_url: BASE_URL.into() };
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

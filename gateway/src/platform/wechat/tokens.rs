@@ -43,7 +43,7 @@ struct Keeper {
     api: Arc<Api>,
     tenant: String,
     shared: Arc<dyn Shared>,
-    /// Where the token stands in the store. A changed AppSecret makes another key.
+    /// Where the token stands in the store.
     key: String,
     state: Mutex<State>,
 }
@@ -75,11 +75,14 @@ struct Record<'a> {
     renew: u64,
 }
 
+/// Where an account's token stands in the store: a changed AppSecret makes another place.
+pub(super) fn key(base_url: &str, appid: &str, secret: &SecretString) -> String {
+    format!("token:{}", sha256_hex(&["access token", base_url, appid, secret.expose_secret()]))
+}
+
 impl Tokens {
-    pub fn new(api: Arc<Api>, tenant: String, shared: Arc<dyn Shared>) -> Self {
-        let account = &api.account;
-        let hash = sha256_hex(&["access token", &account.base_url, &account.appid, account.secret.expose_secret()]);
-        let key = format!("token:{hash}");
+    /// A keeper of the token that stands in the store under [`key`].
+    pub fn new(api: Arc<Api>, tenant: String, shared: Arc<dyn Shared>, key: String) -> Self {
         Self(Arc::new(Keeper { api, tenant, shared, key, state: Mutex::default() }))
     }
 

@@ -4,7 +4,7 @@
 //! such a code is the proof that all the rest was right.
 
 use super::errcodes::{self, Explanation};
-use super::{Api, Refusal, WechatAccount};
+use super::{Api, Refusal, WechatAccount, app_secret::AppSecret};
 use crate::error::{Error, Who, words};
 use crate::platform::http::Http;
 use crate::text::Text;
@@ -31,15 +31,18 @@ pub enum Step {
     Login,
     /// Phone numbers, which not every mini-program is granted.
     Phone,
+    /// The AppSecret before it, which serves where the other is refused.
+    Previous,
 }
 
 impl Step {
-    /// The stable name: `token`, `login`, `phone`.
+    /// The stable name: `token`, `login`, `phone`, `previous_secret`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Login => "login",
             Self::Phone => "phone",
+            Self::Previous => "previous_secret",
         }
     }
 
@@ -49,6 +52,10 @@ impl Step {
             Self::Token => Text::fixed("获取 access_token", "access token"),
             Self::Login => Text::fixed("登录（wx.login 的 code）", "log-in (codes of wx.login)"),
             Self::Phone => Text::fixed("获取手机号", "phone numbers"),
+            Self::Previous => Text::fixed(
+                "旧密钥（previous_secret）仍可用，由它顶替",
+                "the old secret (previous_secret), which serves meanwhile",
+            ),
         }
     }
 }
@@ -80,9 +87,16 @@ pub struct Trouble {
 }
 
 /// Asks WeChat step by step, and tells each finding as soon as it is there. Phone numbers are asked for with `phone`
-/// only. Takes at most half a minute.
+/// only; the previous secret where the new one is refused. Takes at most half a minute.
 pub async fn verify(account: WechatAccount, http: Http, phone: bool, mut told: impl FnMut(&Finding)) -> Vec<Finding> {
-    let api = Api { account, http };
+    let WechatAccount { appid, secret, previous_secret, base_url } = account;
+    let with = |secret| Api {
+        appid: appid.clone(),
+        secret: AppSecret::new(String::new(), secret, None),
+        base_url: base_url.clone(),
+        http: http.clone(),
+    };
+    let api = with(secret);
     let mut findings = Vec::new();
     let mut tell = |step, trouble| {
         let finding = Finding { step, trouble };
@@ -97,11 +111,15 @@ pub async fn verify(account: WechatAccount, http: Http, phone: bool, mut told: i
         Err(refusal) => {
             // Here 40001 says that the AppSecret is wrong.
             let refusal = Refusal { errcode: refusal.errcode.map(|c| if c == 40001 { 40125 } else { c }), ..refusal };
-            let silent = refusal.errcode.is_none();
+            let errcode = refusal.errcode;
             tell(Step::Token, Some(trouble(&api, refusal).await));
-            if silent {
+            if errcode.is_none() {
                 // Who does not answer the one does not answer the other.
                 return findings;
+            }
+            if let Some(previous) = previous_secret.filter(|_| errcode == Some(40125)) {
+                let api = with(previous);
+                tell(Step::Previous, outcome(&api, api.session(MADE_UP).await.err(), &[40029]).await);
             }
             None
         }
@@ -267,7 +285,7 @@ async fn unreached(api: &Api, error: &Error, cause: &str) -> Unreached {
         return Unreached::Foreign;
     }
     let not_sent = cause.starts_with("not sent");
-    let url = reqwest::Url::parse(&api.account.base_url).ok();
+    let url = reqwest::Url::parse(&api.base_url).ok();
     let Some((url, host, port)) =
         url.and_then(|u| Some((u.clone(), u.host_str()?.to_owned(), u.port_or_known_default()?)))
     else {

@@ -10,23 +10,15 @@ use percent_encoding::percent_decode;
 use serde_json::{Value, map::Entry};
 use std::borrow::Cow;
 
-/// A name whose value is kept apart from the parameters.
-pub type Apart = (&'static str, Option<String>);
-
-/// Reads `name=value&…` into `params`, where nothing of it may stand yet; what is named in `apart` goes there instead.
-pub fn read(text: &[u8], params: &mut Params, apart: &mut [Apart]) -> Result<()> {
-    for pair in text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
-        let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-        let name = decode(&pair[..at])?;
+/// Reads `name=value&…` into `params`, where nothing of it may stand yet, without the names in `apart`.
+pub fn read(text: &[u8], params: &mut Params, apart: &[&str]) -> Result<()> {
+    for (_, name, value) in pairs(text) {
+        let name = decode(name)?;
         named(&name)?;
-        let value = decode(pair.get(at + 1..).unwrap_or_default())?;
-        if let Some((name, place)) = apart.iter_mut().find(|(wanted, _)| *wanted == name) {
-            match place {
-                None => *place = Some(value.into_owned()),
-                Some(_) => return Err(repeated(name)),
-            }
+        if apart.contains(&&*name) {
             continue;
         }
+        let value = decode(value)?;
         if params.as_map().len() >= MAX_FORM {
             return Err(bad("参数过多，至多 64 个", "There are too many parameters: 64 at most."));
         }
@@ -36,6 +28,35 @@ pub fn read(text: &[u8], params: &mut Params, apart: &mut [Apart]) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// The value of one name, where it is given.
+pub fn find(text: &[u8], wanted: &str) -> Result<Option<String>> {
+    let mut found = None;
+    for (_, name, value) in pairs(text) {
+        if is(name, wanted) && found.replace(decode(value)?.into_owned()).is_some() {
+            return Err(repeated(wanted));
+        }
+    }
+    Ok(found)
+}
+
+/// The same text without some names; all else as it stands.
+pub fn without(text: &[u8], apart: &[&str]) -> String {
+    let kept: Vec<&[u8]> = pairs(text).filter(|(_, n, _)| !apart.iter().any(|a| is(n, a))).map(|(p, _, _)| p).collect();
+    String::from_utf8_lossy(&kept.join(&b'&')).into_owned()
+}
+
+/// Each pair as it stands, its name, its value.
+fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
+    text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+        (pair, &pair[..at], pair.get(at + 1..).unwrap_or_default())
+    })
+}
+
+fn is(name: &[u8], wanted: &str) -> bool {
+    decode(name).is_ok_and(|name| name == wanted)
 }
 
 fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
@@ -68,9 +89,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pairs(text: &[u8]) -> std::result::Result<Value, String> {
+    fn read_all(text: &[u8]) -> std::result::Result<Value, String> {
         let mut params = Params::new();
-        match read(text, &mut params, &mut []) {
+        match read(text, &mut params, &[]) {
             Ok(()) => Ok(params.as_json().clone()),
             Err(e) => Err(e.word().to_owned()),
         }
@@ -79,43 +100,47 @@ mod tests {
     #[test]
     fn names_and_values_are_decoded_once() {
         assert_eq!(
-            pairs("a=1&b=%E5%AE%89&c=x+y&d&=&e=%2B".replace("&=", "").as_bytes()),
+            read_all("a=1&b=%E5%AE%89&c=x+y&d&=&e=%2B".replace("&=", "").as_bytes()),
             Ok(serde_json::json!({ "a": "1", "b": "安", "c": "x y", "d": "", "e": "+" }))
         );
-        assert_eq!(pairs(b"a=%2541"), Ok(serde_json::json!({ "a": "%41" })));
+        assert_eq!(read_all(b"a=%2541"), Ok(serde_json::json!({ "a": "%41" })));
     }
 
     #[test]
     fn what_is_named_apart_is_no_parameter() {
-        let (mut params, mut apart) = (Params::new(), [("f", None), ("a", None)]);
-        read(b"f=x&b=1&a=%E5%AE%89", &mut params, &mut apart).unwrap();
+        let mut params = Params::new();
+        let text = b"f=x&b=1&a=%E5%AE%89&&c=%2F+&c";
+        read(b"f=x&b=1&a=%E5%AE%89", &mut params, &["f", "a"]).unwrap();
         assert_eq!(params.as_json(), &serde_json::json!({ "b": "1" }));
-        assert_eq!(apart, [("f", Some("x".to_owned())), ("a", Some("安".to_owned()))]);
-        assert!(read(b"f=y", &mut params, &mut apart).is_err());
+        assert_eq!(find(text, "f").unwrap().as_deref(), Some("x"));
+        assert_eq!(find(text, "a").unwrap().as_deref(), Some("安"));
+        assert_eq!(find(text, "z").unwrap(), None);
+        assert!(find(text, "c").is_err());
+        assert_eq!(without(text, &["f", "a"]), "b=1&c=%2F+&c");
     }
 
     #[test]
     fn what_is_ambiguous_or_no_utf8_is_refused() {
         for bad in [&b"a=1&a=1"[..], b"a=%FF", b"\xff=1", b"=1"] {
-            assert_eq!(pairs(bad), Err("bad_parameter".into()));
+            assert_eq!(read_all(bad), Err("bad_parameter".into()));
         }
-        assert_eq!(pairs(format!("{}=1", "n".repeat(257)).as_bytes()), Err("bad_parameter".into()));
-        assert!(pairs(format!("{}=1", "名".repeat(64)).as_bytes()).is_ok());
-        assert_eq!(pairs(format!("{}=1", "𠮷".repeat(65)).as_bytes()), Err("bad_parameter".into()));
+        assert_eq!(read_all(format!("{}=1", "n".repeat(257)).as_bytes()), Err("bad_parameter".into()));
+        assert!(read_all(format!("{}=1", "名".repeat(64)).as_bytes()).is_ok());
+        assert_eq!(read_all(format!("{}=1", "𠮷".repeat(65)).as_bytes()), Err("bad_parameter".into()));
         let many: String = (0..65).map(|i| format!("p{i}=1&")).collect();
-        assert_eq!(pairs(many.as_bytes()), Err("bad_parameter".into()));
+        assert_eq!(read_all(many.as_bytes()), Err("bad_parameter".into()));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = pairs(&bytes);
+            let _ = read_all(&bytes);
         }
 
         #[test]
         fn what_was_encoded_comes_back(name in "[a-z]{1,9}", value in ".{0,40}") {
             let text: String = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
-            let params = pairs(text.as_bytes()).unwrap();
+            let params = read_all(text.as_bytes()).unwrap();
             prop_assert_eq!(params[&name].as_str(), Some(value.as_str()));
         }
     }

@@ -1,10 +1,11 @@
 //! The table of functions that the in-memory gateway hands to a plugin.
 
 mod platform;
+mod stream;
 
 use super::{
     Reply,
-    world::{Person, PlatformAnswer, SentRequest, World},
+    world::{Person, PlatformAnswer, Sent, SentRequest, World},
 };
 use crate::{User, raw};
 use hmac::{Hmac, KeyInit, Mac};
@@ -27,10 +28,14 @@ pub(super) struct TestCall {
     identities: RefCell<Vec<String>>,
     waker: Cell<Option<Waker>>,
     reply: Cell<Option<Reply>>,
+    headers: Vec<(String, String)>,
+    /// What is left of a body that the action reads itself.
+    unread: Cell<Option<Vec<u8>>>,
     request: menlou_request,
     // What `request` borrows from.
     _texts: Vec<String>,
     _params: Vec<menlou_param>,
+    _body: Vec<u8>,
 }
 
 /// One operation: pending at its first poll, so that every wait is a place where the client can hang up.
@@ -47,11 +52,13 @@ struct TestOp {
 impl TestCall {
     pub fn new(
         world: Arc<Mutex<World>>,
-        action: &str,
-        openid: Option<&str>,
-        user: Option<User>,
+        action: &menlou_action,
+        name: &str,
+        (openid, user): (Option<&str>, Option<User>),
         params: &Value,
+        sent: &Sent,
     ) -> *mut Self {
+        let raw_body = action.flags & MENLOU_ACTION_RAW_BODY != 0;
         let Some(params) = params.as_object() else { panic!("parameters are a JSON object") };
         let mut texts = Vec::new();
         let mut keep = |text: String| {
@@ -69,25 +76,28 @@ impl TestCall {
                 reserved: 0,
             })
             .collect();
+        let body = sent.body.clone(); // its bytes stay where they are
         let request = menlou_request {
             struct_size: size_of::<menlou_request>() as u32,
             reserved: 0,
             deadline_unix_ms: NOW + 10_000,
-            method: keep("POST".into()),
+            method: keep(sent.method.clone()),
             path: keep("/srv/".into()),
             tenant: keep("test".into()),
-            action: keep(action.into()),
+            action: keep(name.into()),
             request_id: keep("test-request".into()),
             remote_ip: keep("127.0.0.1".into()),
             language: keep("zh".into()),
             params: params.as_ptr(),
             params_len: params.len(),
-            body: menlou_str::NONE,
+            body: if raw_body { menlou_str::NONE } else { menlou_str::new(&body) },
             platform: openid.map_or(menlou_str::NONE, |_| keep("wechat".into())),
             openid: openid.map_or(menlou_str::NONE, |o| keep(o.into())),
             user_id: user.as_ref().map_or(0, |u| u.id),
             user_name: user.as_ref().map_or(menlou_str::NONE, |u| keep(u.name.clone())),
             user_avatar_url: user.as_ref().map_or(menlou_str::NONE, |u| keep(u.avatar_url.clone())),
+            query: keep(sent.query.clone()),
+            subpath: keep(sent.subpath.clone()),
         };
         Box::into_raw(Box::new(Self {
             world,
@@ -95,6 +105,9 @@ impl TestCall {
             identities: RefCell::default(),
             waker: Cell::new(None),
             reply: Cell::new(None),
+            headers: sent.headers.clone(),
+            unread: Cell::new(raw_body.then(|| sent.body.clone())),
+            _body: body,
             request,
             _texts: texts,
             _params: params,
@@ -165,6 +178,11 @@ unsafe fn of<'a>(call: *mut menlou_call) -> &'a TestCall {
     unsafe { &*call.cast::<TestCall>() }
 }
 
+/// The values of a header that the test's request has.
+fn header_values<'a>(call: &'a TestCall, name: &'a str) -> impl Iterator<Item = String> + 'a {
+    call.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.clone())
+}
+
 /// # Safety
 /// The bytes of `s` are text that lives during this call.
 unsafe fn text(s: menlou_str) -> String {
@@ -186,7 +204,7 @@ pub(super) fn table(world: Arc<Mutex<World>>) -> menlou_host {
         random,
         hmac_sha256,
         fault,
-        header,
+        header: stream::header,
         exchange,
         test_identity,
         session_open,
@@ -212,6 +230,11 @@ pub(super) fn table(world: Arc<Mutex<World>>) -> menlou_host {
         decrypt: platform::decrypt,
         session_key_check: platform::session_key_check,
         session_key_reset: platform::session_key_reset,
+        upstream_new: stream::upstream_new,
+        forward: stream::forward,
+        body_read: stream::body_read,
+        answer_begin: stream::answer_begin,
+        answer_write: stream::answer_write,
     }
 }
 
@@ -279,10 +302,6 @@ unsafe extern "C" fn hmac_sha256(_: *const menlou_host, key: menlou_str, message
 unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, zh: menlou_str, en: menlou_str) {
     // SAFETY: see above; `setup` is the list that `Ready::new` handed out.
     unsafe { (*setup.cast::<Vec<(String, String, String)>>()).push((text(pointer), text(zh), text(en))) }
-}
-
-unsafe extern "C" fn header(_: *mut menlou_call, _: menlou_str, _: *mut menlou_str) -> i32 {
-    MENLOU_ERR_NOT_FOUND
 }
 
 unsafe extern "C" fn exchange(call: *mut menlou_call, code: menlou_str, _: u32) -> *mut menlou_op {
@@ -496,6 +515,10 @@ unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -
         let given = |s: menlou_str| (!s.ptr.is_null()).then(|| text(s));
         let file = given(r.content_type).map(|content_type| (content_type, r.body.bytes().to_vec()));
         let msg = given(r.msg_zh).zip(given(r.msg_en));
+        if let Some(first) = of(call).reply.take() {
+            of(call).reply.set(Some(first));
+            return MENLOU_ERR_INVALID;
+        }
         of(call).reply.set(Some(Reply { error: given(r.word), msg, data, file }));
     }
     MENLOU_READY

@@ -4,7 +4,7 @@
 mod host;
 mod world;
 
-use crate::{User, raw};
+use crate::{Action, User, raw};
 use host::TestCall;
 use menlou_abi::*;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use std::{
     task::{Context, Waker},
     time::Duration,
 };
-use world::{Answer, Encrypted, Person, PlatformAnswer, World};
+use world::{Answer, Encrypted, Person, PlatformAnswer, Sent, World};
 pub use world::{PlatformRequest, SentRequest};
 
 /// The gateway, as one tenant called `test` sees it.
@@ -31,6 +31,7 @@ pub struct Host {
     world: Arc<Mutex<World>>,
     settings: Option<Value>,
     caller: Option<String>,
+    sent: Sent,
 }
 
 /// What an action answered.
@@ -61,6 +62,31 @@ impl Host {
     /// Whose session the calls come with.
     pub fn caller(mut self, openid: &str) -> Self {
         self.caller = Some(openid.into());
+        self
+    }
+
+    /// The HTTP method of the calls; else `POST`.
+    pub fn method(mut self, method: &str) -> Self {
+        self.sent.method = method.into();
+        self
+    }
+
+    /// What the calls' URL has after the action, for an action with [`subpaths`](crate::Action::subpaths), and its query,
+    /// for one with [`raw_query`](crate::Action::raw_query).
+    pub fn url(mut self, subpath: &str, query: &str) -> Self {
+        (self.sent.subpath, self.sent.query) = (subpath.into(), query.into());
+        self
+    }
+
+    /// A header that the calls come with; its name in any case.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.sent.headers.push((name.to_ascii_lowercase(), value.into()));
+        self
+    }
+
+    /// The body of the calls as it came; their parameters are given by themselves.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.sent.body = body.into();
         self
     }
 
@@ -99,36 +125,78 @@ impl Host {
         })
     }
 
-    /// What another server answers to each request whose URL starts like this.
+    /// What another server answers to each request whose URL starts like this; see [`Call::http`](crate::Call::http).
+    /// Where nothing is said, it can't be reached: `upstream_unreachable`.
+    /// Calls that are forwarded ask here too: the answer comes as a [`Reply::file`] of the type `upstream/<status>`.
     pub fn http(self, method: &str, url: &str, status: u16, body: impl Into<Vec<u8>>) -> Self {
         self.with(|w| {
             w.answers.push(Answer { method: method.into(), url: url.into(), status, body: body.into() });
         })
     }
 
-    /// What the platform answers to each call of this path, as JSON or, with another `content_type`, as a file.
+    /// What the platform answers to each call of this path, as JSON or, with another `content_type`, as a file; see
+    /// [`Call::platform`](crate::Call::platform).
     pub fn platform(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let given = PlatformAnswer::Given { content_type: content_type.into(), body: body.into() };
         self.with(|w| w.platform.insert(path.into(), given))
     }
 
     /// What the platform refuses each call of this path with: a word, and data such as `errcode` and `rid`.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// use serde_json::Map;
+    ///
+    /// async fn check(call: &Call, _: ()) -> Result<()> {
+    ///     call.platform("POST", "/wxa/msg_sec_check", &Map::new()).await.map(drop)
+    /// }
+    ///
+    /// let host = Host::new().platform_refuses("/wxa/msg_sec_check", "platform_quota", json!({ "errcode": 45009 }));
+    /// let reply = host.run(Action::new("check", check), json!({}));
+    /// assert_eq!((reply.error.as_deref(), &reply.data["errcode"]), (Some("platform_quota"), &json!(45009)));
+    /// assert_eq!(host.platform_calls()[0].path, "/wxa/msg_sec_check");
+    /// ```
     pub fn platform_refuses(self, path: &str, word: &str, data: Value) -> Self {
         let refused = PlatformAnswer::Refused { word: word.into(), data };
         self.with(|w| w.platform.insert(path.into(), refused))
     }
 
-    /// What the platform encrypted for the caller: what it says when opened, and how old it is.
+    /// What the platform encrypted for the caller: what it says when opened, and how old it is; see
+    /// [`Call::decrypt`](crate::Call::decrypt).
     pub fn encrypted(self, data: &str, iv: &str, plain: Value, age: Duration) -> Self {
         self.with(|w| w.encrypted.push(Encrypted { data: data.into(), iv: iv.into(), plain, age }))
     }
 
-    /// The key of the caller's session is no longer valid.
+    /// The key of the caller's session is no longer valid; see [`Call::check_session_key`](crate::Call::check_session_key).
     pub fn stale_session_key(self) -> Self {
         self.with(|w| w.stale_session_key = true)
     }
 
-    /// Calls an action.
+    /// Calls an action without a plugin around it. What it says of itself stays in memory: for tests only.
+    ///
+    /// ```
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// async fn greet(call: &Call, _: ()) -> Result<()> {
+    ///     call.openid().map(drop).ok_or_else(|| Error::new("nobody_to_greet"))
+    /// }
+    ///
+    /// let reply = Host::new().run(Action::new("greet", greet), json!({}));
+    /// assert_eq!(reply.error.as_deref(), Some("nobody_to_greet"));
+    /// ```
+    ///
+    /// # Panics
+    /// As [`call`](Self::call) does.
+    pub fn run(&self, action: Action, params: Value) -> Reply {
+        let name = action.name();
+        let plugin = Box::leak(Box::new(crate::describe("test", "0.0.0", vec![action])));
+        self.call(plugin, name, params)
+    }
+
+    /// Calls an action of a plugin; [`plugin!`](crate::plugin) gives it.
     ///
     /// # Panics
     /// Where the test itself is wrong: no such action, settings that the action refuses, parameters that are no object.
@@ -143,6 +211,23 @@ impl Host {
 
     /// Calls an action again and again, the client hanging up at its first wait, then at its second, and so on; gives
     /// the number of waits. Nothing may panic or leak.
+    ///
+    /// ```standalone_crate
+    /// use menlou_plugin::{prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// use std::time::Duration;
+    ///
+    /// async fn slow(call: &Call, _: ()) -> Result<()> {
+    ///     call.sleep(Duration::from_millis(1)).await?;
+    ///     call.sleep(Duration::from_millis(1)).await
+    /// }
+    ///
+    /// menlou_plugin::plugin! { name: "slow", actions: [Action::new("slow", slow)] }
+    /// # fn main() {
+    /// assert_eq!(Host::new().hang_up_at_each_wait(plugin(), "slow", json!({})), 2);
+    /// # }
+    /// ```
     pub fn hang_up_at_each_wait(&self, plugin: &'static menlou_plugin, action: &str, params: Value) -> usize {
         let mut waits = 0;
         loop {
@@ -156,7 +241,8 @@ impl Host {
         }
     }
 
-    /// The faults that an action tells of these settings: JSON pointer, Chinese, English.
+    /// The faults that an action tells of these settings: JSON pointer, Chinese, English. See
+    /// [`Settings::check`](crate::Settings::check).
     pub fn faults(&self, plugin: &'static menlou_plugin, action: &str) -> Vec<(String, String, String)> {
         match Ready::new(self, plugin, action) {
             Ok(_) => Vec::new(),
@@ -275,7 +361,8 @@ impl Run {
             MENLOU_ACCESS_USER => user.is_some(),
             _ => true,
         };
-        let call = TestCall::new(host.world.clone(), action, host.caller.as_deref(), user, params);
+        let call =
+            TestCall::new(host.world.clone(), ready.action, action, (host.caller.as_deref(), user), params, &host.sent);
         let (mut state, mut refused) = (ptr::null_mut(), None);
         if !served {
             refused = Some(Reply { error: Some("login_required".into()), msg: None, data: json!({}), file: None });

@@ -27,6 +27,23 @@ pub(super) struct World {
     pub resets: usize,
 }
 
+/// The client's request, as far as it is not parameters.
+#[derive(Clone)]
+pub(super) struct Sent {
+    pub method: String,
+    pub subpath: String,
+    pub query: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        let (subpath, query) = (String::new(), String::new());
+        Self { method: "POST".into(), subpath, query, headers: Vec::new(), body: Vec::new() }
+    }
+}
+
 pub(super) enum PlatformAnswer {
     Given { content_type: String, body: Vec<u8> },
     Refused { word: String, data: Value },

@@ -103,7 +103,7 @@ fn go(action: &Arc<Action>, way: Way, calls: u64) -> Result<()> {
             Way::Linked => now(linked(call)),
         };
         match black_box(reply) {
-            Some(Ok(reply)) if *reply.data == *b"{}" => {}
+            Some(Ok(Reply::Data(data))) if *data == *b"{}" => {}
             _ => return Err("the empty action did not answer {} at once".into()),
         }
     }
@@ -114,7 +114,7 @@ fn go(action: &Arc<Action>, way: Way, calls: u64) -> Result<()> {
 fn linked(call: Call) -> Pin<Box<dyn Future<Output = menlou::error::Result<Reply>> + Send>> {
     Box::pin(async move {
         black_box(&call);
-        Ok(Reply::json(Bytes::from_static(b"{}")))
+        Ok(Reply::Data(Bytes::from_static(b"{}")))
     })
 }
 
@@ -131,6 +131,8 @@ fn empty_call() -> Call {
         id: "bench".into(),
         method: Method::POST,
         path: "/srv/".into(),
+        subpath: String::new(),
+        query: String::new(),
         action: "empty".into(),
         language: Language::Zh,
         remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -139,6 +141,8 @@ fn empty_call() -> Call {
         params: Params::new(),
         headers: HeaderMap::new(),
         body: Bytes::new(),
+        unread: None,
+        pause: std::time::Duration::from_secs(10),
     }
 }
 
@@ -147,7 +151,8 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let path = plugins.join("border.db");
     let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix: "bench".into() }).await?;
     let http = Http::new().map_err(|e| format!("{e:?}"))?;
-    let account = WechatAccount { appid: "wx".into(), secret: "-".into(), base_url: BASE_URL.into() };
+    let account =
+        WechatAccount { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
     let platform = Wechat::new(account, "bench", http.clone(), stores.shared.clone());
     let attempts = Limits { per_account: 10, per_address: 200, window: Duration::from_secs(900) };
     let services = Arc::new(Services {
@@ -169,6 +174,6 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
         return Err(format!("{refused:?}").into());
     }
     let (plugin, index) = library.find("empty", None).ok_or("there is no empty.so")?;
-    let configured = Configured::new(plugin.clone(), index, "bench", &serde_json::json!({}));
+    let configured = Configured::new(plugin.clone(), index, ("bench", "empty"), &serde_json::json!({}));
     Ok(Arc::new(configured.map_err(|faults| format!("{faults:?}"))?.serve(Arc::new(scope))))
 }

@@ -35,6 +35,25 @@ pub async fn never(call: &Call, params: Params) -> Result<Data> {
     pending().await
 }
 
+/// Begins a GET of the URL `text`, and gives it back neither here nor later; with `n`, the call doesn't end either.
+pub async fn leak(call: &Call, params: Params) -> Result<Data> {
+    let timeout = Some(Duration::from_secs(600));
+    let request = menlou_plugin::HttpRequest { method: "GET", url: &params.text, timeout, ..Default::default() };
+    let mut asked = Box::pin(call.http(&request));
+    let waits = poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_pending())).await;
+    std::mem::forget(asked);
+    if params.n > 0 {
+        pending::<()>().await;
+    }
+    Ok(Data { n: waits.into(), ..Data::default() })
+}
+
+/// Keeps its thread for `n` ms.
+pub async fn block(_: &Call, params: Params) -> Result<Data> {
+    thread::sleep(Duration::from_millis(params.n));
+    Ok(Data { n: params.n, ..Data::default() })
+}
+
 /// How many calls of `never` there are.
 pub async fn live(_: &Call, _: ()) -> Result<Data> {
     Ok(Data { n: LIVE.load(Ordering::SeqCst), ..Data::default() })

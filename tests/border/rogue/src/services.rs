@@ -9,6 +9,14 @@ pub async fn log(call: &Call, params: Params) -> Result<Data> {
     Ok(Data::default())
 }
 
+/// Writes `n` lines.
+pub async fn flood(call: &Call, params: Params) -> Result<Data> {
+    for _ in 0..params.n {
+        call.log(Level::Warn, "a flood of the rogue plugin", &[]);
+    }
+    Ok(Data::default())
+}
+
 /// A session for whatever openid; with `n`, for the one behind a code.
 pub async fn open_session(call: &Call, params: Params) -> Result<Data> {
     let identity = match params.n {
@@ -35,6 +43,7 @@ pub async fn ask_platform(call: &Call, params: Params) -> Result<menlou_plugin::
     Ok(match call.platform(&method, &path, &fields).await? {
         Answer::Data(data) => Answer::Data(Data { text: serde_json::Value::from(data).to_string(), n: 1 }),
         Answer::File { content_type, body } => Answer::File { content_type, body },
+        Answer::Given(answered) => return Err(Error::internal(format!("{answered:?}"))),
     })
 }
 

@@ -168,7 +168,7 @@ fn credentials(world: &World, appid: &str, secret: &str) -> Result<Arc<str>, Fau
     let (Some(known), Some(app)) = (world.known_appid(appid), world.app(appid)) else {
         return Err(Fault::of(40013));
     };
-    if app.secret != secret {
+    if !app.takes(secret) {
         return Err(Fault::of(40125));
     }
     Ok(known)

@@ -128,6 +128,20 @@ async fn a_reset_secret_makes_the_old_one_wrong_and_its_tokens_invalid() {
 }
 
 #[tokio::test]
+async fn a_secret_reset_with_overlap_leaves_the_old_one_good_until_the_next_reset() {
+    let bench = bench();
+    let before = token(&bench.stable_token(false).await);
+    bench.sim.first_app().reset_secret_with_overlap("another").unwrap();
+    assert_eq!(bench.errcode_with(&before).await, 40001);
+    token(&bench.stable_token(false).await);
+    bench.sim.first_app().reset_secret("another").unwrap();
+    assert_eq!(errcode(&bench.stable_token(false).await), 40125);
+    let reset = json!({"appid": DEMO_APPID, "secret": "a third", "previous_secret": DEMO_SECRET});
+    bench.post("/_sim/app", &reset).await;
+    token(&bench.stable_token(false).await);
+}
+
+#[tokio::test]
 async fn a_stable_token_is_asked_for_with_a_well_formed_post() {
     let bench = bench();
     let path = "/cgi-bin/stable_token";

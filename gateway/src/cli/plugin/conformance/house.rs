@@ -3,7 +3,7 @@
 
 use crate::{
     action::{Action, Scope, Services},
-    call::{Call, Params, Reply, Token},
+    call::{Call, Params, Pieces, Reply, Token, Unread},
     config::server::Config,
     error::{Error, Result, words},
     gateway,
@@ -12,6 +12,7 @@ use crate::{
     store::{Account, Identity, Session},
     text::{Language, Text},
 };
+use http_body_util::{BodyExt, Empty};
 use serde_json::Value;
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -45,6 +46,7 @@ impl House {
         let account = WechatAccount {
             appid: "wx0000000000000000".into(),
             secret: "none".into(),
+            previous_secret: None,
             base_url: "http://127.0.0.1:9".into(),
         };
         let (http, shared) = (services.http.clone(), services.stores.shared.clone());
@@ -102,6 +104,8 @@ pub fn call(action: &Action, params: Value) -> Call {
         id: "a-request".into(),
         method: descriptor.methods.first().cloned().unwrap_or(http::Method::POST),
         path: "/srv/".into(),
+        subpath: String::new(),
+        query: String::new(),
         action: descriptor.name.clone(),
         language: Language::Zh,
         remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -110,5 +114,11 @@ pub fn call(action: &Action, params: Value) -> Call {
         params: given,
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
+        unread: descriptor.takes.raw_body.then(|| Unread::new(nothing())),
+        pause: CALL_TIMEOUT,
     }
+}
+
+fn nothing() -> Pieces {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
 }

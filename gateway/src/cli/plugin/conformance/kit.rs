@@ -7,7 +7,17 @@ use super::{
 };
 use crate::{
     action::{Action, Configured, Descriptor, Plugin},
-    config::{fault::Fault, load::Document, schema::Schema, secret, settings, tenant},
+    call::Reply,
+    config::{
+        fault::Fault,
+        keyring::Keyring,
+        load::Document,
+        schema::Schema,
+        settings,
+        sources::{self, Sources},
+        tenant::{self, TenantName},
+        wiped::Wiped,
+    },
     error::{Error, Result, words},
     text::{Language, Text},
 };
@@ -67,9 +77,9 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
                 failed += 1;
                 continue;
             }
-            None => samples::fitting(descriptor.settings.as_json()),
+            None => samples::fitting(descriptor.settings.as_json()).into(),
         };
-        let configure = || Configured::new(plugin.clone(), index, &house.scope.tenant, &settings);
+        let configure = || Configured::new(plugin.clone(), index, (&house.scope.tenant, &descriptor.name), &settings);
         let action = match configured(descriptor, &settings, configure) {
             Ok(configured) => Arc::new(configured.serve(house.scope.clone())),
             Err(why) => {
@@ -84,6 +94,8 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         if !tell(parameters(&house, &action).await?) {
             continue;
         }
+        // Counted before many calls crowd the machine, where anyone may be kept from going on.
+        let blocked = descriptor.conduct.blocked.count();
         ask("中途取消", "cancelled in the middle");
         tell(cancelled(&house, &action).await);
         ask("大量并发调用", "many calls side by side");
@@ -94,6 +106,8 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         );
         ask("反复调用，内存不增长", "again and again, without growth");
         tell(growth(&house, &action, || drop(configure())).await);
+        ask("遵守接口规则", "keeps the border's rules");
+        tell(rules(descriptor, blocked));
     }
     Ok(failed)
 }
@@ -132,7 +146,7 @@ fn described(descriptor: &Descriptor) -> Found {
 }
 
 /// The settings of an action in a tenant's file, its secrets resolved, if it has such a table.
-fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::result::Result<Value, Vec<Fault>>> {
+fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::result::Result<Wiped, Vec<Fault>>> {
     let tables = file.value("/actions").and_then(Value::as_object)?;
     let (name, _) = tables.iter().find(|(name, table)| match table.get("plugin").and_then(Value::as_str) {
         Some(named) => named == plugin || named == descriptor.name,
@@ -143,7 +157,10 @@ fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::
     if !faults.is_empty() {
         return Some(Err(faults));
     }
-    Some(settings::resolve(&own, &pointer, &descriptor.settings, file.folder(), &secret::process_env))
+    let (keyring, name) = (Keyring::default(), TenantName::of_file(file.path()).and_then(Result::ok));
+    let name = name.as_ref().map(TenantName::as_str);
+    let sources = Sources::new(file.folder(), &sources::process_env, &keyring, name);
+    Some(settings::resolve(&own, &pointer, &descriptor.settings, &sources))
 }
 
 fn configured(
@@ -187,8 +204,19 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         };
         if let Ok(reply) = &served {
             answered += 1;
-            let file = reply.content_type.is_some();
-            if !file && !serde_json::from_slice(&reply.data).is_ok_and(|data| answer.fits(&data)) {
+            if let Reply::File { content_type, .. } | Reply::Written { content_type, .. } = reply
+                && let Ok(file) = content_type.to_str()
+                && !descriptor.files.iter().any(|range| is_within(file, range))
+            {
+                let (zh, en) = (
+                    "以 data_schema 的 x-file 未列出的文件作答",
+                    "answers with a file that x-file in its data_schema does not list",
+                );
+                return Ok(Err(of_these(Text::new(format!("{zh}（{file}）"), format!("{en} ({file})")))));
+            }
+            if let Reply::Data(data) = reply
+                && !serde_json::from_slice(data).is_ok_and(|data| answer.fits(&data))
+            {
                 let why = Text::fixed("回答不合 data_schema", "the answer doesn't fit data_schema");
                 return Ok(Err(of_these(why)));
             }
@@ -201,6 +229,12 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
         return Ok(Ok(None));
     }
     Ok(Ok(Some(Text::fixed("没有一次调用成功", "none of these calls succeeded"))))
+}
+
+/// Whether a media type is of a range such as `image/*`.
+fn is_within(media_type: &str, range: &str) -> bool {
+    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    range == "*/*" || range == bare || range.strip_suffix('*').is_some_and(|kind| bare.starts_with(kind))
 }
 
 /// Each call is given up after its first poll, its second, and so on.
@@ -250,6 +284,36 @@ async fn growth(house: &Arc<House>, action: &Arc<Action>, configure: impl Fn()) 
     (0..TENANTS).for_each(|_| configure());
     within("租户", "tenant", before, TENANTS as u64)?;
     Ok(None)
+}
+
+/// What the gateway saw meanwhile: nothing that failed a call, but would be told in its log.
+fn rules(descriptor: &Descriptor, blocked: u64) -> Found {
+    let (left, again) = (descriptor.conduct.left_behind.count(), descriptor.conduct.answered_again.count());
+    let found = [
+        // Once is the machine's.
+        (blocked > 1).then(|| {
+            Text::new(
+                format!("阻塞线程 100 毫秒以上 {blocked} 次：请发起操作后返回 MENLOU_PENDING"),
+                format!(
+                    "its thread was kept for 100 ms or more, {blocked} times: start an operation, return MENLOU_PENDING"
+                ),
+            )
+        }),
+        (left > 0).then(|| {
+            Text::new(
+                format!("{left} 次调用结束时有操作未 op_drop"),
+                format!("{left} calls ended with operations that had no op_drop"),
+            )
+        }),
+        (again > 0)
+            .then(|| Text::new(format!("{again} 次调用被答复两次"), format!("{again} calls were answered twice"))),
+    ];
+    let found: Vec<Text> = found.into_iter().flatten().collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let told = |pick: fn(&Text) -> &str, by: &str| found.iter().map(pick).collect::<Vec<_>>().join(by);
+    Err(Text::new(told(|t| &t.zh, "；"), told(|t| &t.en, "; ")))
 }
 
 fn within(zh: &str, en: &str, before: u64, count: u64) -> std::result::Result<(), Text> {

@@ -1,0 +1,173 @@
+//! Bodies that are not held in memory: the request's on its way in, the answer's on its way out.
+
+use crate::{
+    call::Pieces,
+    error::{Error, words},
+    text::Text,
+};
+use http_body_util::Full;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep},
+};
+
+/// A request's body that the action takes unread. Between two pieces it may pause for a while, not for ever.
+pub struct Incoming<B> {
+    body: B,
+    pause: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+    arrival: Arc<Arrival>,
+}
+
+/// When the last piece of a body came: the call's deadline counts from there.
+pub struct Arrival(Mutex<Instant>);
+
+/// An answer's body.
+pub enum Outgoing {
+    /// Held whole.
+    Whole(Full<Bytes>),
+    /// As it comes.
+    Pieces(Box<Streamed>),
+}
+
+/// An answer on its way, with what it holds until it has gone.
+pub struct Streamed {
+    pieces: Pieces,
+    request_id: String,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Arrival {
+    /// Now.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Instant::now())))
+    }
+
+    /// When the last piece came; when the request came, where none has.
+    pub fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl<B> Incoming<B> {
+    /// Takes a body; `pause` is the longest between two of its pieces.
+    pub fn new(body: B, pause: Duration, arrival: Arc<Arrival>) -> Self {
+        Self { body, pause, waiting: None, arrival }
+    }
+}
+
+impl<B> Body for Incoming<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                this.waiting = None;
+                this.arrival.now();
+                Poll::Ready(frame.map(|f| f.map_err(broken_off)))
+            }
+            Poll::Pending => {
+                let pause = this.pause;
+                ready!(this.waiting.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx));
+                Poll::Ready(Some(Err(Error::new(&words::REQUEST_TIMEOUT))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The error of a body that the client did not send wholly.
+pub fn broken_off(cause: impl std::fmt::Display) -> Error {
+    Error::new(&words::BAD_BODY).saying(Text::fixed("请求体没有收完", "The body broke off.")).because(cause)
+}
+
+impl Outgoing {
+    /// A body as it comes; what breaks it off is logged under the request's id.
+    pub fn pieces(pieces: Pieces, request_id: &str) -> Self {
+        Self::Pieces(Box::new(Streamed { pieces, request_id: request_id.to_owned(), _place: None }))
+    }
+
+    /// The bytes of a body that is held whole; none of another.
+    pub fn into_whole(self) -> Bytes {
+        match self {
+            Self::Whole(body) => body.into_inner().unwrap_or_default(),
+            Self::Pieces(_) => Bytes::new(),
+        }
+    }
+
+    /// Keeps the call's place among the calls in flight until the answer has gone.
+    pub fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
+        if let Self::Pieces(streamed) = &mut self {
+            streamed._place = Some(place);
+        }
+        self
+    }
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Full::new(bytes))
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut *self {
+            Self::Whole(body) => {
+                Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never: Infallible| match never {})))
+            }
+            Self::Pieces(streamed) => {
+                let frame = ready!(Pin::new(&mut streamed.pieces).poll_frame(cx));
+                if let Some(Err(error)) = &frame {
+                    // The head has gone: cutting the connection is all that tells the client.
+                    let (request_id, cause) = (&streamed.request_id, error.cause());
+                    tracing::warn!(request_id, error = error.word(), cause, "an answer broke off");
+                    metrics::counter!("menlou_answers_broken_total").increment(1);
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Pieces(streamed) => streamed.pieces.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Pieces(streamed) => streamed.pieces.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Which headers are meant for one connection only, and so go no further (RFC 9110, 7.6.1).
+
+use http::{
+    HeaderMap, HeaderName,
+    header::{
+        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+/// Those that are always for one connection, whether or not `Connection` names them.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Takes out what is meant for one connection only, also what `Connection` names.
+///
+/// Do so with a client's headers **before** headers of the gateway's own are put among them: else a client could have
+/// those taken out by naming them in `Connection`.
+pub fn end_to_end(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+/// What is left of a request's headers: framing and host are made anew for the server, and the gateway has answered
+/// `Expect` by itself.
+pub(super) fn of_request(headers: &mut HeaderMap) {
+    end_to_end(headers);
+    for name in [CONTENT_LENGTH, EXPECT, HOST] {
+        headers.remove(name);
+    }
+}
+
+/// What is left of an answer's headers. Its length stays, where it is true: next to `Transfer-Encoding` it isn't
+/// (RFC 9112, 6.3).
+pub(super) fn of_answer(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    end_to_end(headers);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn of(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn what_connection_names_goes_no_further_in_whatever_way_it_is_written() {
+        let mut headers =
+            of(&[("connection", "close, X-One"), ("x-one", "1"), ("x-two", "2"), ("te", "trailers"), ("x-three", "3")]);
+        headers.append(CONNECTION, HeaderValue::from_static(",x-TWO ,, bad name"));
+        end_to_end(&mut headers);
+        assert_eq!(headers, of(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn a_length_next_to_a_transfer_encoding_is_not_believed() {
+        let mut answer = of(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
+        of_answer(&mut answer);
+        assert!(answer.is_empty());
+        let mut answer = of(&[("content-length", "5")]);
+        of_answer(&mut answer);
+        assert_eq!(answer, of(&[("content-length", "5")]));
+    }
+}

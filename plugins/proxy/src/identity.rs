@@ -1,0 +1,44 @@
+//! Who is calling, in headers that the upstream can trust: signed with the key that it shares with the tenant's file.
+
+use crate::settings::ProxySettings;
+use menlou_plugin::prelude::*;
+
+/// The signature's header: `v1=` and 64 hexadecimal digits.
+const SIGNATURE: &str = "x-menlou-signature";
+
+/// The headers for a call of this target. Where a value is not known (no session, not logged in) it is empty, so that an
+/// upstream need not tell a missing header from an empty one.
+pub(crate) async fn headers(call: &Call<ProxySettings>, target: &str) -> Result<Vec<(&'static str, String)>> {
+    let user = match (call.user_id(), call.openid()) {
+        (None, Some(openid)) => call.find_user(openid).await?.map(|user| user.id),
+        (known, _) => known,
+    };
+    let user = user.map(|id| id.to_string()).unwrap_or_default();
+    let mut headers = vec![
+        ("x-menlou-timestamp", (call.now_unix_ms() / 1000).to_string()),
+        ("x-menlou-tenant", call.tenant().to_owned()),
+        ("x-menlou-action", call.action().to_owned()),
+        ("x-request-id", call.request_id().to_owned()),
+        ("x-menlou-openid", call.openid().unwrap_or_default().to_owned()),
+        ("x-menlou-user-id", user),
+    ];
+    if let Some(key) = &call.settings().key {
+        let path = call.settings().base_path().to_owned() + target;
+        let path = if path.starts_with('/') { path } else { format!("/{path}") };
+        let signed = message(call.method(), &path, &headers);
+        let tag = call.hmac_sha256(key.expose().as_bytes(), signed.as_bytes())?;
+        let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        headers.push((SIGNATURE, format!("v1={hex}")));
+    }
+    // Beside the identity: from where, and in which language. Not signed, as nothing hangs on them.
+    headers.push(("x-forwarded-for", call.remote_ip().map(|ip| ip.to_string()).unwrap_or_default()));
+    headers.push(("x-menlou-language", call.language().to_owned()));
+    Ok(headers)
+}
+
+/// What is signed: `v1`, the method, path and query as the upstream sees them, and the values in their order, each on a line.
+fn message(method: &str, path: &str, headers: &[(&'static str, String)]) -> String {
+    let mut lines = vec!["v1", method, path];
+    lines.extend(headers.iter().map(|(_, value)| value.as_str()));
+    lines.join("\n")
+}

@@ -1,0 +1,107 @@
+//! What goes to the upstream, tried on the in-memory gateway.
+
+use super::plugin;
+use hmac::{Hmac, KeyInit, Mac};
+use menlou_plugin::{
+    User,
+    testing::{Host, SentRequest},
+};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+fn host(more: Value) -> Host {
+    let mut settings = json!({ "upstream": "http://shop.test/api/", "key": KEY, "login": "required" });
+    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let ann = User { id: 7, name: "Ann".into(), avatar_url: String::new() };
+    let answers = |host: Host, method| host.http(method, "http://shop.test", 201, "made");
+    let host = Host::new().settings(settings).bound("openid-1", ann).caller("openid-1");
+    ["GET", "POST", "DELETE"].into_iter().fold(host, answers)
+}
+
+fn sent(host: &Host) -> SentRequest {
+    let reply = host.call(plugin(), "proxy", json!({}));
+    assert_eq!(reply.file, Some(("upstream/201".into(), b"made".to_vec())), "{reply:?}");
+    host.sent().remove(0)
+}
+
+fn header<'a>(sent: &'a SentRequest, name: &str) -> Option<&'a str> {
+    let mut values = sent.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    let first = values.next();
+    assert!(values.next().is_none(), "{name} stands twice");
+    first
+}
+
+#[test]
+fn the_identity_is_signed_as_the_page_says() {
+    let host = host(json!({})).method("DELETE").url("/orders/17", "why=no");
+    let sent = sent(&host);
+    assert_eq!(sent.url, "http://shop.test/api/orders/17?why=no");
+    let names = ["x-menlou-timestamp", "x-menlou-tenant", "x-menlou-action", "x-request-id", "x-menlou-openid"];
+    let mut lines = vec!["v1", "DELETE", "/api/orders/17?why=no"];
+    lines.extend(names.iter().map(|name| header(&sent, name).unwrap()));
+    lines.push(header(&sent, "x-menlou-user-id").unwrap());
+    assert_eq!(lines[3..], ["1700000000", "test", "proxy", "test-request", "openid-1", "7"]);
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
+    mac.update(lines.join("\n").as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(header(&sent, "x-menlou-signature"), Some(&*format!("v1={hex}")));
+}
+
+#[test]
+fn a_client_can_not_say_who_it_is() {
+    let host = host(json!({ "pass_headers": ["x-app-version"] }))
+        .header("x-menlou-openid", "someone-else")
+        .header("x-menlou-user-id", "1")
+        .header("x-forwarded-for", "1.1.1.1")
+        .header("x-app-version", "3")
+        .header("x-other", "no")
+        .header("content-type", "image/png")
+        .body([0, 159, 255]);
+    let sent = sent(&host);
+    assert_eq!(header(&sent, "x-menlou-openid"), Some("openid-1"));
+    assert_eq!(header(&sent, "x-menlou-user-id"), Some("7"));
+    assert_eq!(header(&sent, "x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(header(&sent, "x-app-version"), Some("3"));
+    assert_eq!(header(&sent, "x-other"), None);
+    assert_eq!(header(&sent, "content-type"), Some("image/png"));
+    assert_eq!(sent.body, [0, 159, 255]);
+}
+
+#[test]
+fn the_prefix_stays_where_it_is_to_stay() {
+    let host = host(json!({ "strip_prefix": false })).url("/a%2Fb/", "");
+    assert_eq!(sent(&host).url, "http://shop.test/api/srv/test/proxy/a%2Fb/");
+}
+
+#[test]
+fn a_call_of_the_action_itself_asks_for_the_base_path() {
+    let host = host(json!({ "login": "none" })).url("", "id=1&id=2");
+    assert_eq!(sent(&host).url, "http://shop.test/api?id=1&id=2");
+}
+
+#[test]
+fn whoever_may_not_call_is_not_forwarded() {
+    let host = host(json!({})).caller("a-stranger");
+    assert_eq!(host.call(plugin(), "proxy", json!({})).error.as_deref(), Some("login_required"));
+    assert!(host.sent().is_empty());
+}
+
+#[test]
+fn settings_that_can_not_be_right_are_told_at_their_place() {
+    let faults = |settings: Value| -> Vec<String> {
+        Host::new().settings(settings).faults(plugin(), "proxy").into_iter().map(|(at, ..)| at).collect()
+    };
+    let upstream = "http://shop.test";
+    assert_eq!(faults(json!({ "upstream": upstream })), [""]);
+    assert_eq!(faults(json!({ "upstream": upstream, "login": "none" })), [""; 0]);
+    assert_eq!(faults(json!({ "upstream": upstream, "key": "short" })), ["/key"]);
+    assert_eq!(faults(json!({ "upstream": ["http://a/x", "http://b/y"], "key": KEY })), ["/upstream"]);
+    assert_eq!(faults(json!({ "upstream": "shop.test", "key": KEY })), ["/upstream"]);
+    let headers = json!(["x-ok", "X-Upper", "authorization", "x-menlou-openid"]);
+    let told = faults(json!({ "upstream": upstream, "key": KEY, "pass_headers": headers }));
+    assert_eq!(told, ["/pass_headers/1", "/pass_headers/2", "/pass_headers/3"]);
+    let told = faults(json!({ "upstream": upstream, "key": KEY, "timeout": "0s", "health_interval": "1s" }));
+    assert_eq!(told, ["/timeout", "/health_interval"]);
+}

@@ -1,0 +1,338 @@
+//! Bad plugins in a running gateway, in C (`rude`) and in Rust (`rogue`): whatever they do, the caller gets an envelope, the
+//! log says whose fault it was, and everyone else is served. What is no plugin is refused, at the start and while running.
+
+use crate::scene::{eventually, side_by_side, simulator};
+use menlou_harness::{Client, Envelope, Gateway, Setup, gateway::library};
+use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Read,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+const TENANT: &str = "bad";
+
+/// Compiles one of the C plugins of `tests/border` into `folder`, which makes it live if that is a gateway's.
+fn compile(source: &str, folder: &Path, name: &str, arguments: &[String]) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let draft = folder.join(format!(".{name}"));
+    let built = Command::new("cc")
+        .args(["-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(root.join("plugins/abi"))
+        .args(arguments)
+        .arg("-o")
+        .args([&draft, &root.join("tests/border/c").join(source)])
+        .output()
+        .expect("cc: install the Debian package build-essential");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let path = folder.join(format!("{name}.so"));
+    fs::rename(draft, &path).unwrap();
+    path
+}
+
+fn tenant(sim: &Simulator, actions: &[&str]) -> String {
+    let mut file = format!(
+        "name = \"Bad\"\n[wechat]\nappid = \"{DEMO_APPID}\"\nsecret = \"{DEMO_SECRET}\"\nbase_url = \"{}\"\n",
+        sim.base_url()
+    );
+    for action in actions {
+        writeln!(file, "[actions.{action}]").unwrap();
+    }
+    file
+}
+
+/// A gateway with both plugins.
+fn scene(change: impl FnOnce(Setup) -> Setup) -> (Gateway, Client) {
+    let sim = simulator();
+    let actions = [
+        "rude",
+        "echo",
+        "never",
+        "live",
+        "leak",
+        "block",
+        "flood",
+        "panic_now",
+        "panic_later",
+        "no_object",
+        "large",
+        "bad_word",
+    ];
+    let setup = Setup::default().tenant(TENANT, tenant(&sim, &actions));
+    let mut gateway = Gateway::start(change(setup));
+    compile("rude.c", &gateway.plugins(), "rude", &[]);
+    fs::copy(library("rogue"), gateway.plugins().join("rogue.so")).unwrap();
+    gateway.restart();
+    let client = gateway.client(TENANT);
+    (gateway, client)
+}
+
+fn request_id(answer: &Envelope) -> String {
+    answer.answer.header("x-request-id").expect("an id").to_owned()
+}
+
+/// The lines of the log that have all of this.
+fn lines(gateway: &Gateway, parts: &[&str]) -> Vec<String> {
+    gateway.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
+}
+
+fn metrics(gateway: &Gateway) -> String {
+    gateway.admin("/metrics").unwrap().text()
+}
+
+#[test]
+fn a_call_that_never_answers_ends_at_its_deadline_and_others_go_on() {
+    let (gateway, client) = scene(|setup| setup.setting("server.call_timeout", "\"2s\""));
+    for (action, fields, live) in [
+        ("rude", vec![("how", "never")], ("rude", vec![("how", "live")])),
+        ("never", vec![("n", "1")], ("live", vec![])),
+    ] {
+        let count = || client.call(live.0, &live.1).ok()["n"].as_u64().unwrap();
+        thread::scope(|scope| {
+            let hanging =
+                scope.spawn(|| side_by_side(8, |_| (Instant::now(), client.call(action, &fields), Instant::now())));
+            eventually("all eight are under way", || (count() == 8).then_some(()));
+            client.call("echo", &[]).ok();
+            for (began, answer, ended) in hanging.join().unwrap() {
+                answer.is(504, "call_timeout");
+                assert_eq!(answer.msg, "处理超时");
+                assert!(ended - began >= Duration::from_secs(2), "{:?}", ended - began);
+                assert_eq!(lines(&gateway, &[&request_id(&answer), "call_timeout", action]).len(), 1);
+            }
+        });
+        assert_eq!(count(), 0, "{action}: each was dropped");
+        assert_eq!(client.speaking("en").call(action, &fields).msg, "The call took too long.");
+    }
+}
+
+#[test]
+fn a_call_that_fails_is_told_to_the_caller_in_both_languages_and_with_its_cause_to_the_log() {
+    let (mut gateway, client) = scene(|setup| setup);
+    let too_large = ((16 << 20) + 1).to_string();
+    for (action, fields, cause) in [
+        ("rude", vec![("how", "garbage")], "its data is no JSON object in UTF-8"),
+        ("rude", vec![("how", "invalid_utf8")], "its data is no JSON object in UTF-8"),
+        ("rude", vec![("how", "large"), ("n", &too_large)], "it is larger than 16 MiB"),
+        ("rude", vec![("how", "nothing")], "the plugin ended without an answer"),
+        ("rude", vec![("how", "fail")], "the plugin gave up with code -2"),
+        ("panic_now", vec![("n", "0")], "the plugin panicked"),
+        ("panic_now", vec![("n", "1")], "the plugin panicked"),
+        ("panic_later", vec![], "the plugin panicked"),
+        ("no_object", vec![("text", "a text")], "its data is no JSON object in UTF-8"),
+        ("large", vec![("n", &too_large)], "it is larger than 16 MiB"),
+        ("bad_word", vec![("text", "Not A Word")], "its word is not 1 to 64"),
+    ] {
+        for (language, said) in [("zh", "该动作执行失败"), ("en", "This action failed.")] {
+            let answer = client.speaking(language).call(action, &fields);
+            answer.is(500, "plugin_failed");
+            assert_eq!(answer.msg, said, "{action}");
+            let told = lines(&gateway, &[&request_id(&answer), cause, &format!("action=\"{action}\"")]);
+            assert_eq!(told.len(), 1, "{action} {fields:?}: {cause}");
+        }
+    }
+    assert_eq!(client.call("rude", &[("how", "twice")]).ok()["n"], 1);
+    assert_eq!(lines(&gateway, &["answered a call twice", "plugin=\"rude\""]).len(), 1);
+    client.call("echo", &[]).ok();
+    assert!(gateway.is_running());
+}
+
+#[test]
+fn a_flood_of_lines_leaves_the_log_bounded_and_others_heard() {
+    let (gateway, client) = scene(|setup| setup);
+    let began = Instant::now();
+    let calls = 24;
+    for _ in 0..calls {
+        client.call("rude", &[("how", "flood"), ("n", "20000")]).ok();
+        client.call("flood", &[("n", "20000")]).ok();
+        let other = client.call("echo", &[]);
+        assert_eq!(lines(&gateway, &[&request_id(&other), "action=\"echo\""]).len(), 1, "its line is there at once");
+    }
+    let most = 200 * (began.elapsed().as_secs() as usize + 2);
+    for plugin in ["rude", "rogue"] {
+        let written = lines(&gateway, &[&format!("a flood of the {plugin} plugin")]).len();
+        assert!((200..=most).contains(&written), "{plugin}: {written} lines, at most {most}");
+        let lost = eventually("what was left out is told", || {
+            let told = lines(&gateway, &["floods the log: lines were left out", &format!("plugin=\"{plugin}\"")]);
+            let lost = told.iter().filter_map(|l| l.split("lost=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+            let lost: usize = lost.sum();
+            (lost + written == calls * 20_000).then_some(lost)
+        });
+        let counted = format!("menlou_plugin_log_lines_lost_total{{plugin=\"{plugin}\"}} {lost}");
+        assert!(metrics(&gateway).contains(&counted), "{counted}");
+    }
+    let whispered = client.call("rude", &[("how", "whisper"), ("n", "20000")]);
+    let aloud = lines(&gateway, &["said aloud", &request_id(&whispered)]);
+    assert_eq!(aloud.len(), 1, "lines that nobody keeps don't count");
+    assert!(gateway.log().len() < 4 * most * 400, "{} bytes", gateway.log().len());
+}
+
+#[test]
+fn a_plugin_that_keeps_its_thread_is_named_with_how_long_it_took() {
+    let (gateway, client) = scene(|setup| setup);
+    for (plugin, action, fields) in
+        [("rude", "rude", vec![("how", "block"), ("n", "300")]), ("rogue", "block", vec![("n", "300")])]
+    {
+        for _ in 0..3 {
+            client.call(action, &fields).ok();
+        }
+        let told = lines(&gateway, &["kept its thread", &format!("plugin=\"{plugin}\"")]);
+        let [line] = told.as_slice() else { panic!("told once a minute: {told:?}") };
+        for part in ["WARN", &format!("action=\"{action}\""), "tenant=\"bad\"", " ms=", "times=1"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        let counted =
+            format!("menlou_plugin_lapses_total{{plugin=\"{plugin}\",action=\"{action}\",kind=\"blocked\"}} 3");
+        assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
+    }
+}
+
+#[test]
+fn a_plugin_that_does_not_return_is_named_while_it_does_not() {
+    let (gateway, client) = scene(|setup| setup);
+    thread::scope(|scope| {
+        let stuck = scope.spawn(|| client.call("rude", &[("how", "block"), ("n", "9000")]));
+        let told = ["ERROR", "keeps a thread", "plugin=\"rude\"", "action=\"rude\""];
+        eventually("it is told", || (lines(&gateway, &told).len() == 1).then_some(()));
+        assert!(!stuck.is_finished(), "the call goes on");
+        stuck.join().unwrap().ok();
+    });
+    let counted = "menlou_plugin_lapses_total{plugin=\"rude\",action=\"rude\",kind=\"stuck\"} 1";
+    assert!(metrics(&gateway).contains(counted), "{}", metrics(&gateway));
+}
+
+#[test]
+fn an_operation_that_a_plugin_leaves_behind_holds_no_connection() {
+    let (gateway, client) = scene(|setup| setup.setting("server.call_timeout", "\"2s\""));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    for (plugin, action, fields) in [
+        ("rude", "rude", vec![("how", "leak"), ("url", &*url), ("wait", "1")]),
+        ("rogue", "leak", vec![("text", &*url), ("n", "1")]),
+    ] {
+        thread::scope(|scope| {
+            let called = scope.spawn(|| client.call(action, &fields));
+            let (mut stream, _) = listener.accept().unwrap();
+            called.join().unwrap().is(504, "call_timeout");
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            assert!(stream.read_to_end(&mut Vec::new()).is_ok(), "{action}: the connection outlives the call");
+        });
+        assert_eq!(lines(&gateway, &["had no op_drop", &format!("plugin=\"{plugin}\"")]).len(), 1);
+        let counted =
+            format!("menlou_plugin_lapses_total{{plugin=\"{plugin}\",action=\"{action}\",kind=\"left_behind\"}} 1");
+        assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
+    }
+    for _ in 0..20 {
+        client.call("rude", &[("how", "keep")]).ok();
+        assert_eq!(client.call("rude", &[("how", "use_kept")]).ok()["n"], 6);
+    }
+    client.call("echo", &[]).ok();
+}
+
+/// Versions of the plugin `odd` that can't be taken, each with the reason.
+fn bad_versions(folder: &Path, name: &str) -> Vec<(PathBuf, &'static str)> {
+    let schema = |what: &str, text: &str| {
+        let header = folder.join(format!("{what}.h"));
+        let quoted = text.replace('"', "\\\"");
+        fs::write(&header, format!("#define PARAMS MENLOU_STR(\"{quoted}\")\n")).unwrap();
+        vec!["-include".to_owned(), header.display().to_string()]
+    };
+    let laughs: String = (0..60)
+        .map(|i| format!(r##""d{i}":{{"allOf":[{{"$ref":"#/$defs/d{0}"}},{{"$ref":"#/$defs/d{0}"}}]}},"##, i + 1))
+        .collect();
+    let cases = [
+        ("two", vec!["-DACTIONS_LEN=2".to_owned()], "it has two actions"),
+        ("major", vec!["-DMAJOR=9".to_owned()], "built for plugin ABI 9.0, this gateway has 1.0"),
+        ("kind", schema("kind", r#"{"type":"banana"}"#), "params_schema: "),
+        ("list", schema("list", "[]"), "params_schema: a schema is a JSON object"),
+        ("text", schema("text", "not JSON"), "params_schema: expected"),
+        ("deep", schema("deep", &r#"{"not":"#.repeat(100_000)), "params_schema: recursion limit exceeded"),
+        ("long", schema("long", &r#"{"not":"#.repeat(1_000_000)), "params_schema: longer than 1048576 bytes"),
+        (
+            "laughs",
+            schema("laughs", &format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{laughs}"d60":{{}}}}}}"##)),
+            "too heavy",
+        ),
+    ];
+    let mut made = Vec::new();
+    for (what, mut arguments, why) in cases {
+        let at = folder.join(what);
+        fs::create_dir(&at).unwrap();
+        arguments.push(format!("-DNAME=\"{}\"", name.replace("{}", what)));
+        made.push((compile("odd.c", &at, &name.replace("{}", what), &arguments), why));
+    }
+    let text = folder.join(name.replace("{}", "script") + ".so");
+    fs::write(&text, "#!/bin/sh\necho no plugin at all\n").unwrap();
+    made.push((text, "it is no shared library"));
+    made
+}
+
+#[test]
+fn what_is_no_plugin_is_refused_at_the_start_with_the_reason_and_the_others_serve() {
+    let (sim, workshop) = (simulator(), tempfile::tempdir().unwrap());
+    let mut gateway = Gateway::start(Setup::default().tenant(TENANT, tenant(&sim, &["odd", "odd-two"])));
+    let bad = bad_versions(workshop.path(), "odd-{}");
+    for (path, _) in &bad {
+        fs::copy(path, gateway.plugins().join(path.file_name().unwrap())).unwrap();
+    }
+    compile("odd.c", &gateway.plugins(), "odd", &[]);
+    compile("odd.c", &gateway.plugins(), "second", &["-DNAME=\"second\"".to_owned()]);
+    gateway.restart();
+    let clash = "the plugin odd has an action odd already";
+    let refused = gateway.readiness().1["plugins"]["refused"].as_array().unwrap().clone();
+    let bad = bad.iter().map(|(path, why)| (path.file_name().unwrap().to_string_lossy().into_owned(), *why));
+    for (file, why) in bad.clone().chain([("second.so".to_owned(), clash)]) {
+        let told = refused.iter().find(|r| r["file"] == *file).unwrap_or_else(|| panic!("{file}: {refused:?}"));
+        assert!(told["why"].as_str().unwrap().contains(why), "{told}");
+        assert_eq!(lines(&gateway, &["ERROR", "plugin refused", &format!("/{file}"), why]).len(), 1, "{file}: {why}");
+    }
+    assert_eq!(refused.len(), bad.count() + 1);
+    let counted = format!("menlou_plugins_refused {}", refused.len());
+    assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
+    let client = gateway.client(TENANT);
+    assert_eq!(client.call("odd", &[]).ok()["n"], 1);
+    client.call("odd-two", &[]).is(503, "plugin_unavailable");
+}
+
+#[test]
+fn what_is_no_plugin_is_refused_while_running_and_the_old_version_serves_on() {
+    let (sim, workshop) = (simulator(), tempfile::tempdir().unwrap());
+    let mut gateway = Gateway::start(Setup::default().tenant(TENANT, tenant(&sim, &["odd"])));
+    compile("odd.c", &gateway.plugins(), "odd", &[]);
+    gateway.restart();
+    let client = gateway.client(TENANT);
+    let generation = || gateway.readiness().1["plugins"]["loaded"].to_string();
+    let before = generation();
+    let bad = bad_versions(workshop.path(), "odd");
+    for (path, why) in &bad {
+        fs::copy(path, gateway.plugins().join(".odd")).unwrap();
+        fs::rename(gateway.plugins().join(".odd"), gateway.plugins().join("odd.so")).unwrap();
+        eventually(&format!("refused: {why}"), || {
+            gateway.readiness().1["plugins"]["refused"].to_string().contains(why).then_some(())
+        });
+        assert_eq!(lines(&gateway, &["ERROR", "plugin refused", "/odd.so", why]).len(), 1, "{why}");
+        assert_eq!(client.call("odd", &[]).ok()["n"], 1);
+    }
+    assert_eq!(generation(), before);
+    let counted = format!("menlou_plugin_swaps_total{{plugin=\"odd\",outcome=\"refused\"}} {}", bad.len());
+    assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
+
+    // Another plugin with the same action: refused, until the first is taken away.
+    compile("odd.c", &gateway.plugins(), "second", &["-DNAME=\"second\"".to_owned()]);
+    let clash = "the plugin odd has an action odd already";
+    eventually("the clash is told", || {
+        gateway.readiness().1["plugins"]["refused"].to_string().contains(clash).then_some(())
+    });
+    assert_eq!(client.call("odd", &[]).ok()["n"], 1);
+    fs::remove_file(gateway.plugins().join("odd.so")).unwrap();
+    eventually("the second serves", || {
+        (gateway.readiness().1["plugins"]["loaded"].to_string().contains("second")).then_some(())
+    });
+    eventually("its action answers", || (client.call("odd", &[]).error.is_none()).then_some(()));
+    assert_eq!(gateway.readiness().1["plugins"]["refused"], serde_json::json!([]));
+    assert!(metrics(&gateway).contains("menlou_plugins_refused 0"));
+}

@@ -1,0 +1,344 @@
+//! Calls forwarded to a tenant's own back end: identity, sizes, failures.
+
+use crate::scene::{Scene, Stores, TENANT, eventually};
+use hmac::{Hmac, KeyInit, Mac};
+use menlou_harness::{
+    Upstream,
+    http::{self, Answer, Request},
+    process::{free_port, loopback},
+};
+use serde_json::Value;
+use sha2::Sha256;
+use std::{
+    fs,
+    io::{Read, Write},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+const KEY: &str = "shared-with-the-shop-0123456789";
+const GIB: usize = 1 << 30;
+
+/// A gateway whose tenant forwards `a=orders` to an upstream, and what more the table says.
+fn scene(upstream: &str, more: &str) -> Scene {
+    let table = format!(
+        "\n[actions.orders]\nplugin = \"proxy\"\nupstream = {upstream}\nkey = \"{KEY}\"\n{more}\n\
+         \n[actions.public]\nplugin = \"proxy\"\nupstream = {upstream}\nlogin = \"none\"\n{more}\n"
+    );
+    Scene::with(Stores::Embedded, |mut setup, _| {
+        let file = setup.tenants.iter_mut().find(|(name, _)| name == TENANT).expect("the tenant");
+        file.1 += &table;
+        setup
+    })
+}
+
+fn of(upstream: &Upstream) -> String {
+    format!("\"http://{}/api/\"", upstream.addr())
+}
+
+fn path(action: &str, rest: &str) -> String {
+    format!("/srv/{TENANT}/{action}{rest}")
+}
+
+fn send(scene: &Scene, request: &Request) -> Answer {
+    request.send(scene.gateway.addr()).expect("an answer")
+}
+
+fn get(scene: &Scene, rest: &str) -> Answer {
+    send(scene, &Request::new("GET", path("public", rest)))
+}
+
+fn word(answer: &Answer) -> String {
+    let envelope: Value = serde_json::from_slice(&answer.body).expect("an envelope");
+    assert_eq!(envelope["code"], 0, "{envelope}");
+    envelope["error"].as_str().expect("a word").to_owned()
+}
+
+#[test]
+fn the_upstream_learns_who_is_calling_and_can_prove_it() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    let authorized = scene.authorize("ann");
+    let token = authorized.token().expect("a session");
+    let profile = [("method", "profile"), ("name", "ann")];
+    let user = scene.client().with(token).call("login", &profile).user_id().expect("an account").to_string();
+    let request = Request::new("PUT", path("orders", "/2026%2F1/?id=1&id=2&f=x"))
+        .bearer(token)
+        .header("X-Menlou-Openid", "someone-else")
+        .header("X-Menlou-User-Id", "1")
+        .header("Cookie", "a=b")
+        .header("X-Request-Id", "the-clients-own")
+        .body("image/png", [0, 159, 255]);
+    let answer = send(&scene, &request);
+    assert_eq!((answer.status, answer.header("x-upstream"), answer.header("x-hop")), (200, Some("yes"), None));
+    assert_eq!(answer.header("x-request-id"), Some("the-clients-own"));
+    let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
+    let header = |name: &str| told["headers"][name].as_str().unwrap_or_default().to_owned();
+    assert_eq!((told["method"].as_str(), told["bytes"].as_u64()), (Some("PUT"), Some(3)));
+    assert_eq!(told["target"], "/api/2026%2F1/?id=1&id=2&f=x");
+    assert_eq!((header("content-type"), header("content-length")), ("image/png".into(), "3".into()));
+    assert_eq!((header("x-menlou-openid"), header("x-menlou-tenant")), (scene.sim.openid("ann"), TENANT.into()));
+    assert_eq!((header("authorization"), header("cookie")), (String::new(), String::new()));
+    assert_eq!(header("x-menlou-user-id"), user);
+    let names = ["timestamp", "tenant", "action"].map(|n| header(&format!("x-menlou-{n}")));
+    let lines = [&["v1".into(), "PUT".into(), "/api/2026%2F1/?id=1&id=2&f=x".to_owned()][..], &names].concat();
+    let rest = [header("x-request-id"), header("x-menlou-openid"), header("x-menlou-user-id")];
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).expect("a key");
+    mac.update([&lines[..], &rest].concat().join("\n").as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(header("x-menlou-signature"), format!("v1={hex}"));
+    scene.gateway.secrets().assert_absent_from(&scene.gateway.log());
+}
+
+#[test]
+fn whoever_has_no_session_is_refused_before_the_upstream_is_asked() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    let answer = send(&scene, &Request::new("GET", path("orders", "")));
+    assert_eq!((answer.status, word(&answer)), (401, "login_required".into()));
+    assert_eq!(upstream.seen().len(), 0);
+}
+
+#[test]
+fn a_call_by_query_reaches_the_base_path_and_repeated_names_go_as_they_are() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    let target = format!("/srv/?id=1&f={TENANT}&a=public&id=%E5%AE%89");
+    let answer = send(&scene, &Request::post(target).body("text/plain", "hello"));
+    let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
+    assert_eq!((told["target"].as_str(), told["body"].as_str()), (Some("/api?id=1&id=%E5%AE%89"), Some("hello")));
+}
+
+#[test]
+fn a_path_never_leads_out_of_the_upstreams_base() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    for rest in ["/..", "/x/../../y", "/%2e%2E/x", "/..%2fx", "/x%5c..%5cy", "/%00"] {
+        let answer = get(&scene, rest);
+        assert_eq!((answer.status, word(&answer)), (404, "not_found".into()), "{rest}");
+    }
+    assert_eq!(upstream.seen().len(), 0);
+    // An ordinary action has nothing below it.
+    let answer = send(&scene, &Request::post(path("openid", "/x")));
+    assert_eq!((answer.status, word(&answer)), (404, "not_found".into()));
+}
+
+#[test]
+fn a_gibibyte_passes_each_way_in_a_few_mebibytes_of_memory() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    get(&scene, "/warm");
+    let before = memory(&scene, "VmRSS");
+    for rest in ["/download", "/chunked"] {
+        let mut stream = http::connect(scene.gateway.addr()).expect("a connection");
+        stream.write_all(&Request::new("GET", path("public", &format!("{rest}?{GIB}"))).bytes()).expect("sent");
+        let (mut bytes, mut piece) = (0, vec![0; 1 << 20]);
+        loop {
+            match stream.read(&mut piece).expect("more of the answer") {
+                0 => break,
+                n => bytes += n,
+            }
+        }
+        assert!(bytes > GIB, "{rest}: {bytes}");
+    }
+    for chunked in [false, true] {
+        let mut stream = http::connect(scene.gateway.addr()).expect("a connection");
+        let framing = if chunked { "Transfer-Encoding: chunked".into() } else { format!("Content-Length: {GIB}") };
+        let target = path("public", "/upload");
+        let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{framing}\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("sent");
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..GIB >> 20 {
+            if chunked {
+                stream.write_all(b"100000\r\n").expect("sent");
+            }
+            stream.write_all(&piece).expect("sent");
+            if chunked {
+                stream.write_all(b"\r\n").expect("sent");
+            }
+        }
+        if chunked {
+            stream.write_all(b"0\r\n\r\n").expect("sent");
+        }
+        let answer = http::read(&mut stream).expect("an answer");
+        let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
+        assert_eq!(told["bytes"], GIB);
+    }
+    let peak = memory(&scene, "VmHWM");
+    assert!(peak < before + (24 << 10), "{before} KiB grew to {peak} KiB");
+}
+
+fn memory(scene: &Scene, what: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", scene.gateway.id())).expect("the gateway's status");
+    let line = status.lines().find(|line| line.starts_with(what)).expect("a line");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of KiB")
+}
+
+#[test]
+fn connections_to_the_upstream_are_kept() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    for _ in 0..20 {
+        assert_eq!(get(&scene, "/x").status, 200);
+    }
+    assert_eq!((upstream.seen().len(), upstream.connections()), (20, 1));
+}
+
+#[test]
+fn an_upstream_that_fails_is_told_with_the_envelope_and_left_alone_for_a_while() {
+    let upstream = Upstream::start();
+    let (addr, more) = (upstream.addr(), "timeout = \"300ms\"\nbreak_after = 3\nbreak_for = \"1s\"\nretries = 0");
+    let scene = scene(&of(&upstream), more);
+    let answer = get(&scene, "/silent");
+    assert_eq!((answer.status, word(&answer)), (504, "upstream_timeout".into()));
+    drop(upstream);
+    for _ in 0..2 {
+        let answer = get(&scene, "/x");
+        assert_eq!((answer.status, word(&answer)), (502, "upstream_unreachable".into()));
+    }
+    let answer = get(&scene, "/x");
+    assert_eq!((answer.status, word(&answer)), (503, "upstream_unavailable".into()));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    let upstream = Upstream::at(addr);
+    eventually("the upstream is tried again", || (get(&scene, "/x").status == 200).then_some(()));
+    // What the upstream itself says is its own affair.
+    let answer = get(&scene, "/status?404");
+    assert_eq!((answer.status, answer.header("x-upstream")), (404, Some("yes")));
+    drop(upstream);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_cut_for_the_client_too() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "retries = 0");
+    let outcome = Request::new("GET", path("public", "/cut")).send(scene.gateway.addr());
+    assert!(outcome.is_err(), "{outcome:?}");
+    eventually("it is in the log", || (scene.gateway.log().contains("an answer broke off")).then_some(()));
+    assert_eq!(get(&scene, "/x").status, 200);
+}
+
+#[test]
+fn of_several_servers_the_dead_one_costs_nobody_a_call() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let dead = loopback(free_port());
+    let list = format!("[\"http://{}\", \"http://{}\", \"http://{dead}\"]", first.addr(), second.addr());
+    let scene = scene(&list, "");
+    for _ in 0..30 {
+        // Also what may not be repeated: nothing of it left.
+        assert_eq!(send(&scene, &Request::post(path("public", "/x")).body("text/plain", "y")).status, 200);
+    }
+    let seen = [first.seen().len(), second.seen().len()];
+    assert!(seen.iter().sum::<usize>() == 30 && seen.iter().all(|n| *n > 5), "{seen:?}");
+}
+
+#[test]
+fn a_server_that_is_not_well_gets_no_calls_until_it_is() {
+    let (well, unwell) = (Upstream::start(), Upstream::start());
+    unwell.answer_all(500);
+    let list = format!("[\"http://{}\", \"http://{}\"]", well.addr(), unwell.addr());
+    let scene = scene(&list, "health_path = \"/health\"\nhealth_interval = \"100ms\"");
+    let calls = |upstream: &Upstream| upstream.seen().iter().filter(|s| s["target"] == "/x").count();
+    let told = || scene.gateway.log().contains("upstream");
+    eventually("the fault is seen", || (told() && (0..6).all(|_| get(&scene, "/x").status == 200)).then_some(()));
+    unwell.answer_all(0);
+    let before = calls(&unwell);
+    eventually("it is called again", || (get(&scene, "/x").status == 200 && calls(&unwell) > before + 3).then_some(()));
+}
+
+#[test]
+fn a_client_that_hangs_up_takes_its_request_away_from_the_upstream() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nxyz", path("public", "/upload"));
+    http::hang_up_after(scene.gateway.addr(), head.as_bytes(), Duration::from_millis(300)).expect("a connection");
+    eventually("the upstream sees it end", || (upstream.broken() == 1).then_some(()));
+    // That was the client's fault: the upstream is not blamed.
+    assert_eq!(get(&scene, "/x").status, 200);
+}
+
+#[test]
+fn a_body_that_stops_coming_or_is_too_large_is_refused() {
+    let upstream = Upstream::start();
+    let scene = Scene::with(Stores::Embedded, |mut setup, _| {
+        let file = setup.tenants.iter_mut().find(|(name, _)| name == TENANT).expect("the tenant");
+        file.1 += &format!(
+            "\n[actions.public]\nplugin = \"proxy\"\nupstream = {}\nlogin = \"none\"\nmax_body = 1000\n",
+            of(&upstream)
+        );
+        setup.setting("server.body_timeout", "\"500ms\"")
+    });
+    let target = path("public", "/upload");
+    let began = Instant::now();
+    let bytes = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nxyz");
+    let answer = http::speak(scene.gateway.addr(), bytes.as_bytes()).expect("an answer");
+    assert_eq!((answer.status, word(&answer)), (408, "request_timeout".into()));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let announced = send(&scene, &Request::post(&target).body("text/plain", vec![b'x'; 1001]));
+    assert_eq!((announced.status, word(&announced)), (413, "body_too_large".into()));
+    let piece = "x".repeat(600);
+    let chunks = format!("258\r\n{piece}\r\n258\r\n{piece}\r\n0\r\n\r\n");
+    let bytes = format!("POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+    let unannounced = http::speak(scene.gateway.addr(), bytes.as_bytes()).expect("an answer");
+    assert_eq!((unannounced.status, word(&unannounced)), (413, "body_too_large".into()));
+    assert_eq!(send(&scene, &Request::post(&target).body("text/plain", vec![b'x'; 1000])).status, 200);
+}
+
+#[test]
+fn settings_that_can_not_be_right_are_told_with_their_line() {
+    let scene = scene("\"http://127.0.0.1:9\"", "");
+    scene.gateway.write_tenant(
+        "shop",
+        "name = \"Shop\"\n[wechat]\nappid = \"wx00000000000000aa\"\nsecret = \"x\"\n[actions.orders]\nplugin = \"proxy\"\n\
+         upstream = [\"http://a/x\", \"http://user:hunter2@b/x\"]\n",
+    );
+    let told = scene.gateway.command(&["validate", "--offline"]);
+    let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(!told.status.success() && text.contains("shop.toml:5") && text.contains("key"), "{text}");
+    let file = "name = \"Shop\"\n[wechat]\nappid = \"wx00000000000000aa\"\nsecret = \"x\"\n[actions.orders]\n\
+                plugin = \"proxy\"\nkey = \"0123456789abcdef\"\nupstream = [\"http://a/x\", \"http://user:hunter2@b/x\"]\n";
+    scene.gateway.write_tenant("shop", file);
+    let told = scene.gateway.command(&["validate", "--offline"]);
+    let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(text.contains("shop.toml:8:"), "{text}");
+}
+
+#[test]
+fn the_checks_of_the_signature_on_its_page_hold_in_node_and_in_python() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    let authorized = scene.authorize("ann");
+    let token = authorized.token().expect("a session");
+    send(&scene, &Request::new("GET", path("orders", "/17?full=1")).bearer(token));
+    let told = upstream.seen().remove(0).to_string();
+    let page = include_str!("../../plugins/proxy/README.md");
+    let block = |language: &str| {
+        let start = page.split_once(&format!("```{language}\n")).expect("the block").1;
+        start.split_once("```").expect("its end").0
+    };
+    let ask = [
+        (
+            "node",
+            "-e",
+            format!(
+                "{}\nconst t = {told};\nconst r = {{ method: t.method, url: t.target, headers: t.headers }};\n\
+             console.log(caller(r, '{KEY}').openid, caller(r, '{KEY}x'), caller({{ ...r, url: '/' }}, '{KEY}'));",
+                block("js")
+            ),
+        ),
+        (
+            "python3",
+            "-c",
+            format!(
+                "{}\nimport json\nt = json.loads('''{told}''')\na = (t['method'], t['target'], t['headers'])\n\
+             print(caller(*a, '{KEY}')[0], caller(*a, '{KEY}x'), caller('GET', '/', t['headers'], '{KEY}'))",
+                block("python")
+            ),
+        ),
+    ];
+    for (program, flag, script) in ask {
+        let ran = Command::new(program).args([flag, &script]).output().expect("installed by tests/tools.sh");
+        let printed = String::from_utf8_lossy(&ran.stdout).to_lowercase().replace("none", "null");
+        let wanted = format!("{} null null\n", scene.sim.openid("ann").to_lowercase());
+        assert_eq!(printed, wanted, "{program}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}

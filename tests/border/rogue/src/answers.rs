@@ -1,0 +1,24 @@
+//! Answers that are none.
+
+use crate::{Data, Params};
+use menlou_plugin::{Answer, prelude::*};
+
+/// Data must be an object.
+pub async fn no_object(_: &Call, params: Params) -> Result<String> {
+    Ok(params.text)
+}
+
+/// Data with a text of `n` bytes.
+pub async fn large(_: &Call, params: Params) -> Result<Data> {
+    Ok(Data { n: params.n, text: " ".repeat(params.n as usize) })
+}
+
+/// A refusal whose word is none.
+pub async fn bad_word(_: &Call, params: Params) -> Result<Data> {
+    Err(Error::new(params.text))
+}
+
+/// A file of this media type.
+pub async fn file(_: &Call, params: Params) -> Result<Answer> {
+    Ok(Answer::File { content_type: params.text, body: Vec::new() })
+}
