@@ -68,7 +68,7 @@ fn plugins_are_told_with_what_became_of_new_files() {
     let admin = scene.admin_as("viewer");
     let told = admin.get("/plugins");
     let names: Vec<_> = told.ok()["plugins"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["account", "openid", "wechat"]);
+    assert_eq!(names, ["account", "openid", "proxy", "wechat"]);
     let openid = &told.body["plugins"][1]["actions"][0];
     assert!(openid["name"] == "openid" && openid["settings"]["properties"].is_object(), "{openid}");
     assert_eq!(told.body["swaps"], serde_json::json!([]));

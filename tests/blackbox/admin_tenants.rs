@@ -64,8 +64,15 @@ fn settings_are_changed_one_by_one_and_the_rest_stays() {
     let seen = read.etag.unwrap();
     assert_eq!(read.body["settings"]["wechat"]["secret"], "masked:");
     assert_eq!(
-        (&read.body["settings"]["session"]["ttl"], &read.body["defaults"][0]),
-        (&json!("7d"), &json!("/session"))
+        (&read.body["settings"]["session"]["ttl"], &read.body["settings"]["actions"]["openid"]["replay_window"]),
+        (&json!("7d"), &json!("10s"))
+    );
+    assert!(
+        ["/session", "/actions/openid/replay_window"]
+            .iter()
+            .all(|at| { read.body["defaults"].as_array().unwrap().contains(&json!(at)) }),
+        "{}",
+        read.body["defaults"]
     );
     assert_eq!(read.body["secrets"], json!(["/wechat/secret"]));
     let change = json!({
