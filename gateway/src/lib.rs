@@ -13,7 +13,7 @@ pub mod platform;
 pub mod policy;
 pub mod server;
 pub mod store;
-mod telemetry;
+pub mod telemetry;
 pub mod tenant;
 pub mod text;
 pub mod upstream;

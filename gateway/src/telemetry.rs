@@ -1,6 +1,8 @@
 //! Where logs and metrics leave the process. Only the gateway and its admin side see this room; everyone else emits
 //! through the `tracing` and `metrics` facades.
 
+pub mod meanings;
+
 use crate::config::server::{Log, LogFormat, LogLevel};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{io, io::IsTerminal};
@@ -30,5 +32,8 @@ pub fn log(config: &Log) {
 
 /// Starts counting; the handle renders what was counted.
 pub fn metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?.install_recorder()
+    let recorder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?;
+    let handle = recorder.install_recorder()?;
+    meanings::describe();
+    Ok(handle)
 }

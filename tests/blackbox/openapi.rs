@@ -1,7 +1,7 @@
 //! What the gateway says of its actions: the document passes linters and holds at a running gateway, the types compile.
 
 use crate::scene::{Scene, Stores, TENANT};
-use menlou_harness::{gateway::library, http::Request};
+use menlou_harness::{Upstream, gateway::library, http::Request};
 use serde_json::Value;
 use std::{
     fs::{self, File},
@@ -30,14 +30,16 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
     let scene = Scene::with(Stores::Embedded, |setup, sim| {
         setup.tenant(
             "renamed",
-            crate::scene::tenant(sim).replace("[actions.user]", "[actions.my-page]\nplugin = \"user\"\n\n[actions.check-text]\nplugin = \"wechat\"\ncall = \"msg_sec_check\"\nlogin = \"required\"\n"),
+            crate::scene::tenant(sim).replace("[actions.user]", "[actions.my-page]\nplugin = \"user\"\n\n[actions.check-text]\nplugin = \"wechat\"\ncall = \"msg_sec_check\"\nlogin = \"required\"\n\n[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://shop.test\"\nlogin = \"none\"\n"),
         )
     });
     let all: Value = serde_json::from_slice(&said(&scene, &["openapi"])).unwrap();
     let paths: Vec<&String> = all["paths"].as_object().unwrap().keys().collect();
     assert_eq!(
         paths,
-        ["login", "logout", "openid", "proxy", "user", "wechat"].map(|a| format!("/srv/{{tenant}}/{a}")).each_ref()
+        ["login", "logout", "openid", "proxy", "proxy/{path}", "user", "wechat"]
+            .map(|a| format!("/srv/{{tenant}}/{a}"))
+            .each_ref()
     );
     assert_eq!(all["paths"]["/srv/{tenant}/openid"]["post"]["security"], serde_json::json!([]));
     assert_eq!(all["paths"]["/srv/{tenant}/user"]["post"]["security"], serde_json::json!([{ "bearerAuth": [] }]));
@@ -45,13 +47,18 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
     let paths: Vec<&String> = one["paths"].as_object().unwrap().keys().collect();
     assert_eq!(
         paths,
-        ["check-text", "login", "logout", "my-page", "openid"].map(|a| format!("/srv/renamed/{a}")).each_ref()
+        ["check-text", "login", "logout", "my-page", "openid", "orders", "orders/{path}"]
+            .map(|a| format!("/srv/renamed/{a}"))
+            .each_ref()
     );
     assert!(one["components"]["schemas"]["MyPageData"]["properties"]["user"].is_object());
     let content =
         |action: &str| one["paths"][format!("/srv/renamed/{action}")]["post"]["responses"]["200"]["content"].clone();
     assert!(content("check-text")["application/json"].is_object() && content("check-text")["image/*"].is_object());
     assert_eq!(content("openid").as_object().unwrap().len(), 1, "no file where none comes");
+    let orders = &one["paths"]["/srv/renamed/orders/{path}"]["put"];
+    assert_eq!(orders["requestBody"]["content"], serde_json::json!({ "*/*": {} }), "any body");
+    assert_eq!(orders["responses"]["default"]["content"], serde_json::json!({ "*/*": {} }), "any answer");
     let printed: Value = serde_json::from_slice(&said(&scene, &["openapi", "--tenant", "renamed"])).unwrap();
     assert_eq!(printed["paths"], one["paths"], "also where a setting says who is served");
     let types = String::from_utf8(said(&scene, &["types", "--tenant", "renamed"])).unwrap();
@@ -127,6 +134,8 @@ fn text_of(page: &str) -> String {
 fn a_standard_linter_finds_no_fault_in_the_document() {
     let (folder, scene) = (npm(), Scene::new(Stores::Embedded));
     add_rogue(&scene);
+    let shop = "[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://shop.test\"\nlogin = \"none\"\n";
+    scene.write_tenant(TENANT, &format!("{}{shop}", crate::scene::tenant(&scene.sim)));
     fs::write(folder.join("all.json"), said(&scene, &["openapi"])).unwrap();
     fs::write(folder.join("one.json"), said(&scene, &["openapi", "--tenant", TENANT])).unwrap();
     fs::write(folder.join("admin.json"), scene.admin("/api/v1/openapi.json").unwrap().body).unwrap();
@@ -150,7 +159,10 @@ fn the_document_holds_at_a_running_gateway() {
     });
     // An action with numbers, also by GET.
     add_rogue(&scene);
-    scene.write_tenant(TENANT, &format!("{}[actions.echo]\n{FIXED}{OPEN}", crate::scene::tenant(&scene.sim)));
+    let shop = Upstream::start();
+    let shop =
+        format!("[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nlogin = \"none\"\n", shop.addr());
+    scene.write_tenant(TENANT, &format!("{}[actions.echo]\n{shop}{FIXED}{OPEN}", crate::scene::tenant(&scene.sim)));
     scene.gateway.restart();
     let folder = tempfile::tempdir().unwrap();
     let document = folder.path().join("openapi.json");

@@ -62,7 +62,7 @@ fn the_upstream_learns_who_is_calling_and_can_prove_it() {
     let token = authorized.token().expect("a session");
     let profile = [("method", "profile"), ("name", "ann")];
     let user = scene.client().with(token).call("login", &profile).user_id().expect("an account").to_string();
-    let request = Request::new("PUT", path("orders", "/2026%2F1/?id=1&id=2&f=x"))
+    let request = Request::new("PUT", path("orders", "/2026%2F1/?id=1&id=2&f=it's"))
         .bearer(token)
         .header("X-Menlou-Openid", "someone-else")
         .header("X-Menlou-User-Id", "1")
@@ -75,13 +75,13 @@ fn the_upstream_learns_who_is_calling_and_can_prove_it() {
     let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
     let header = |name: &str| told["headers"][name].as_str().unwrap_or_default().to_owned();
     assert_eq!((told["method"].as_str(), told["bytes"].as_u64()), (Some("PUT"), Some(3)));
-    assert_eq!(told["target"], "/api/2026%2F1/?id=1&id=2&f=x");
+    assert_eq!(told["target"], "/api/2026%2F1/?id=1&id=2&f=it%27s");
     assert_eq!((header("content-type"), header("content-length")), ("image/png".into(), "3".into()));
     assert_eq!((header("x-menlou-openid"), header("x-menlou-tenant")), (scene.sim.openid("ann"), TENANT.into()));
     assert_eq!((header("authorization"), header("cookie")), (String::new(), String::new()));
     assert_eq!(header("x-menlou-user-id"), user);
     let names = ["timestamp", "tenant", "action"].map(|n| header(&format!("x-menlou-{n}")));
-    let lines = [&["v1".into(), "PUT".into(), "/api/2026%2F1/?id=1&id=2&f=x".to_owned()][..], &names].concat();
+    let lines = [&["v1".into(), "PUT".into(), "/api/2026%2F1/?id=1&id=2&f=it%27s".to_owned()][..], &names].concat();
     let rest = [header("x-request-id"), header("x-menlou-openid"), header("x-menlou-user-id")];
     let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).expect("a key");
     mac.update([&lines[..], &rest].concat().join("\n").as_bytes());

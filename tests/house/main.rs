@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test says no by panicking")]
 
 mod errors;
+mod operations;
+mod page;
 mod tenants;
 
 use std::{

@@ -1,6 +1,7 @@
 //! The pages for tenant admins, `docs/tenants*.md`, list every setting and explain every failure as the code does;
 //! `MENLOU_UPDATE_DOCS=1` writes their tables anew.
 
+use super::page;
 use menlou::{
     config::tenant,
     error::Who,
@@ -14,14 +15,6 @@ use serde_json::Value;
 use std::{fmt::Write, fs};
 
 const PAGES: [(&str, Language); 2] = [("docs/tenants.zh-CN.md", Language::Zh), ("docs/tenants.md", Language::En)];
-
-/// The text between `<!-- NAME -->` and `<!-- /NAME -->` taken out, and another put there.
-fn with(page: &str, name: &str, table: &str) -> String {
-    let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let (before, rest) = page.split_once(&open).unwrap_or_else(|| panic!("{open} is missing"));
-    let (_, after) = rest.split_once(&close).unwrap_or_else(|| panic!("{close} is missing"));
-    format!("{before}{open}{table}{close}{after}")
-}
 
 /// The settings that the gateway itself knows; those of actions are in their plugins' pages.
 fn settings(language: Language) -> String {
@@ -83,17 +76,7 @@ fn row(code: &str, explanation: &Explanation, language: Language, table: &mut St
 #[test]
 fn the_pages_for_tenant_admins_are_what_the_code_says() {
     for (path, language) in PAGES {
-        let kept = super::root().join(path);
-        let page = fs::read_to_string(&kept).unwrap_or_else(|e| panic!("{path}: {e}"));
-        let right = with(&with(&page, "settings", &settings(language)), "failures", &failures(language));
-        if std::env::var_os("MENLOU_UPDATE_DOCS").is_some() {
-            fs::write(&kept, &right).unwrap();
-        }
-        let now = fs::read_to_string(&kept).unwrap();
-        assert!(
-            now == right,
-            "{path} is not what the code says: run MENLOU_UPDATE_DOCS=1 cargo test -p menlou --test house"
-        );
+        page::holds(path, &[("settings", settings(language)), ("failures", failures(language))]);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::flight::Flight;
 use std::{
+    cell::Cell,
     ptr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -56,11 +57,15 @@ struct Post {
 static POSTS: Mutex<Vec<&'static Post>> = Mutex::new(Vec::new());
 
 thread_local! {
-    static POST: &'static Post = {
-        let post: &Post = Box::leak(Box::new(Post { since_ms: AtomicU64::new(0), conduct: AtomicPtr::default() }));
-        POSTS.lock().unwrap_or_else(PoisonError::into_inner).push(post);
-        post
-    };
+    static POST: Cell<Option<&'static Post>> = const { Cell::new(None) };
+}
+
+#[cold]
+fn new_post() -> &'static Post {
+    let post: &Post = Box::leak(Box::new(Post { since_ms: AtomicU64::new(0), conduct: AtomicPtr::default() }));
+    POSTS.lock().unwrap_or_else(PoisonError::into_inner).push(post);
+    POST.set(Some(post));
+    post
 }
 
 /// Watches for plugins that never give a thread back, from a thread of its own: they may keep all others. Until dropped.
@@ -129,15 +134,14 @@ impl Conduct {
     }
 
     /// Runs a function of the plugin's; gives how long that kept the thread, in milliseconds.
+    #[inline]
     pub(super) fn watch<T>(&'static self, function: impl FnOnce() -> T) -> (T, u64) {
-        let began = now_ms();
-        POST.with(|post| {
-            post.conduct.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
-            post.since_ms.store(began, Ordering::Release);
-            let result = function();
-            post.since_ms.store(0, Ordering::Release);
-            (result, now_ms().saturating_sub(began))
-        })
+        let (post, began) = (POST.get().unwrap_or_else(new_post), now_ms());
+        post.conduct.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+        post.since_ms.store(began, Ordering::Release);
+        let result = function();
+        post.since_ms.store(0, Ordering::Release);
+        (result, now_ms().saturating_sub(began))
     }
 
     fn is_stuck(&self, ms: u64) {
@@ -232,6 +236,7 @@ impl Lapse {
 }
 
 /// A clock in milliseconds that costs next to nothing, and goes on by a few of them at a time.
+#[inline]
 fn now_ms() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` has room for what is written; a clock that every Linux has since 2.6.32.

@@ -51,6 +51,13 @@ pub struct Takes {
     pub subpaths: bool,
 }
 
+impl Descriptor {
+    /// Whether its answers may be anything, as those of a server that it forwards to.
+    pub fn answers_freely(&self) -> bool {
+        self.files.iter().any(|range| range == "*/*")
+    }
+}
+
 /// The functions that every action has.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {

@@ -103,6 +103,10 @@ impl Asked {
     /// Gives up what the call has not given back, and says how many that were. What is done may still be read.
     pub fn give_up(&self) -> usize {
         let asked = self.0.take();
+        // So it is with most calls.
+        if asked.is_empty() {
+            return 0;
+        }
         let left = asked.into_iter().filter_map(find);
         left.map(|operation| lock(&operation).give_up()).count()
     }

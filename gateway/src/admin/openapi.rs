@@ -19,11 +19,18 @@ pub fn document<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Name
     let (mut paths, mut schemas) = (Map::new(), answers::schemas());
     for (action, prefix) in with_prefixes(actions) {
         let Named { name, descriptor, .. } = action;
-        let mut item = Map::new();
-        for method in &descriptor.methods {
-            item.insert(method.as_str().to_lowercase(), operation(action, method, &prefix, tenant.is_none()));
+        let base = format!("/srv/{}/{name}", tenant.unwrap_or("{tenant}"));
+        for (path, beneath) in [(base.clone(), false), (base + "/{path}", true)] {
+            if beneath && !descriptor.takes.subpaths {
+                continue;
+            }
+            let mut item = Map::new();
+            for method in &descriptor.methods {
+                let operation = operation(action, method, &prefix, tenant.is_none(), beneath);
+                item.insert(method.as_str().to_lowercase(), operation);
+            }
+            paths.insert(path, Value::Object(item));
         }
-        paths.insert(format!("/srv/{}/{name}", tenant.unwrap_or("{tenant}")), Value::Object(item));
         schemas.extend(schemas::of(descriptor, &prefix));
     }
     let title = tenant.map_or_else(|| "Menlou 门楼".to_owned(), |tenant| format!("Menlou 门楼: {tenant}"));
@@ -39,6 +46,17 @@ pub fn document<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Name
                 digits, . _ -, sent back as it came; anything else is replaced by one of the gateway's.",
             "schema": { "type": "string" },
         },
+    });
+    parameters["path"] = json!({
+        "name": "path", "in": "path", "required": true,
+        "description": "动作之下的路径，可含 /（OpenAPI 无法表达）。The path beneath the action; it may hold slashes, which \
+            OpenAPI can't say.",
+        "schema": { "type": "string" },
+    });
+    parameters["query"] = json!({
+        "name": "query", "in": "query", "style": "form", "explode": true,
+        "description": "任意查询串，原样交给动作。Any query: it goes to the action as it is.",
+        "schema": { "type": "object", "additionalProperties": true },
     });
     if tenant.is_none() {
         parameters["tenant"] = json!({
@@ -100,12 +118,19 @@ fn operation(
     method: &Method,
     prefix: &str,
     of_any_tenant: bool,
+    beneath: bool,
 ) -> Value {
-    let id = match descriptor.methods.len() {
+    let mut id = match descriptor.methods.len() {
         1 => name.to_owned(),
         _ => format!("{name}-{}", method.as_str().to_lowercase()),
     };
-    let shared = of_any_tenant.then_some("tenant").into_iter().chain(["language", "request_id"]);
+    if beneath {
+        id += "-path";
+    }
+    let takes = descriptor.takes;
+    let given = [(of_any_tenant, "tenant"), (beneath, "path"), (takes.raw_query, "query")];
+    let given = given.into_iter().filter_map(|(holds, name)| holds.then_some(name));
+    let shared = given.chain(["language", "request_id"]);
     let mut parameters: Vec<Value> =
         shared.map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })).collect();
     let Text { zh, en } = &descriptor.description;
@@ -123,11 +148,15 @@ fn operation(
             Access::Anyone => json!([]),
             Access::Session | Access::User => json!([{ "bearerAuth": [] }]),
         },
-        "responses": answers::of(prefix, &descriptor.files),
+        "responses": answers::of(prefix, descriptor),
     });
     if schemas::has_body(method) {
-        operation["requestBody"] = schemas::body(descriptor.params.as_json(), prefix);
-    } else {
+        operation["requestBody"] = match takes.raw_body {
+            // Bytes, of which a schema says nothing.
+            true => json!({ "content": { "*/*": {} } }),
+            false => schemas::body(descriptor.params.as_json(), prefix),
+        };
+    } else if !takes.raw_query {
         parameters.extend(schemas::query(descriptor.params.as_json()));
     }
     operation["parameters"] = Value::Array(parameters);

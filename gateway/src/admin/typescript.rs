@@ -33,6 +33,15 @@ pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'
     let mut out = format!("// menlou types{of}\n\n");
     let (mut table, mut sessions) = (String::new(), Vec::new());
     for (Named { name, access, descriptor }, prefix) in with_prefixes(actions) {
+        if descriptor.answers_freely() {
+            push(
+                &mut table,
+                format_args!(
+                    "  // {name}：回答原样来自其他服务，没有信封。Answers as another service does, without an envelope.\n"
+                ),
+            );
+            continue;
+        }
         for (part, schema) in [("Params", descriptor.params.as_json()), ("Data", &descriptor.data)] {
             let comment = comment(schema, "");
             let shape = Shape { root: schema, open: Vec::new() }.of(schema, "");

@@ -18,8 +18,9 @@ const LONGEST: usize = 16 * 1024;
 
 impl Address {
     /// Takes `http://` or `https://`, a host, maybe a port, maybe a base path. What is wrong is told without the URL.
-    pub fn new(url: &str) -> Result<Self, Text> {
-        let url = Url::parse(url).map_err(|e| Text::new(format!("不是有效的 URL：{e}"), format!("is no URL: {e}")))?;
+    pub fn new(written: &str) -> Result<Self, Text> {
+        let url =
+            Url::parse(written).map_err(|e| Text::new(format!("不是有效的 URL：{e}"), format!("is no URL: {e}")))?;
         let fault = |zh, en| Err(Text::fixed(zh, en));
         if !matches!(url.scheme(), "http" | "https") {
             return fault("须以 http:// 或 https:// 开头", "must begin with http:// or https://");
@@ -33,6 +34,12 @@ impl Address {
         if url.query().is_some() || url.fragment().is_some() {
             return fault("不可含 ? 或 #：只写到路径为止", "must hold no ? and no #: it ends with a path");
         }
+        if !stands_as(written, url.path()) {
+            return fault(
+                "路径须写成 URL 的规范形式：特殊字符与中文用百分号编码，不含 . 或 .. 段",
+                "must have its path as URLs write it: percent-encoded, without segments . or ..",
+            );
+        }
         let origin = url.origin().ascii_serialization();
         Ok(Self { base: format!("{origin}{}", url.path().trim_end_matches('/')), origin })
     }
@@ -44,13 +51,23 @@ impl Address {
 }
 
 impl Target {
-    /// Takes what starts with `/`, or has no path, for the base itself. `None` where it could lead out of the base, or could not go as it is.
+    /// Takes what starts with `/`, or has no path, for the base itself. `None` where it could lead out of the base, or
+    /// would not arrive as it is: who signs it must be able to rely on that.
     pub fn new(path_and_query: String) -> Option<Self> {
-        let visible = path_and_query.bytes().all(|b| b > b' ' && !matches!(b, b'#' | b'\\' | 0x7f));
-        let path = path_and_query.split('?').next()?;
-        let goes = visible && (path.is_empty() || path.starts_with('/')) && !path.split('/').any(is_dots);
+        let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
+        let stays = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'"' | b'<' | b'>');
+        let goes = path.bytes().all(|b| stays(b) && !matches!(b, b'`' | b'{' | b'}' | b'^'))
+            && query.bytes().all(|b| stays(b) && b != b'\'')
+            && (path.is_empty() || path.starts_with('/'))
+            && !path.split('/').any(is_dots);
         (goes && path_and_query.len() <= LONGEST).then_some(Self(path_and_query))
     }
+}
+
+/// Whether a URL's path is what was written. What has no path has `/`.
+fn stands_as(written: &str, path: &str) -> bool {
+    let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
+    rest.find('/').is_none_or(|at| &rest[at..] == path)
 }
 
 /// Whether a segment is `.` or `..`, which URLs resolve, also where it is written with `%2e`.
@@ -97,6 +114,11 @@ mod tests {
             "/a b",
             "/.\t./a",
             "/a#b",
+            "/a\"b",
+            "/a{b}",
+            "/人",
+            "/a?it's",
+            "/a?<b>",
             long.as_str(),
         ];
         for path in paths {
@@ -106,9 +128,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_leads_out_of_the_base(path in "/?([./\\\\%2eE\t@:?# a]|%2e|%2F|\\PC){0,12}") {
+        fn no_path_leads_out_of_the_base(path in "/?([ -~\t]|[./%2e?]|%2e|%2F|\\PC){0,12}") {
             if let Some(url) = sent(BASE, &path) {
                 prop_assert_eq!(url.host_str(), Some("127.0.0.1"));
+                prop_assert_eq!(url.as_str(), format!("http://127.0.0.1:9/api{path}"), "it goes as it was written");
                 prop_assert_eq!(url.port(), Some(9));
                 prop_assert!(url.path() == "/api" || url.path().starts_with("/api/"), "{}", url);
             }
@@ -127,6 +150,8 @@ mod tests {
             "http://h/?hunter2",
             "http://h/#hunter2",
             "unix:/hunter2",
+            "http://h/a b/hunter2",
+            "http://h/a/../hunter2",
         ] {
             let fault = Address::new(url).map(|a| a.base).unwrap_err();
             assert!(!fault.en.contains("hunter2") && !fault.zh.contains("hunter2"), "{url}: {fault:?}");

@@ -30,12 +30,25 @@ fn target(call: &Call<ProxySettings>) -> String {
         // Also for calls by `?f=&a=`: the upstream sees one form.
         false => format!("/srv/{}/{}", call.tenant(), call.action()),
     };
-    target += call.subpath();
+    encode(call.subpath(), |b| matches!(b, b'`' | b'{' | b'}' | b'^' | b'\\'), &mut target);
     if !call.query().is_empty() {
         target += "?";
-        target += call.query();
+        encode(call.query(), |b| matches!(b, b'\'' | b'\\'), &mut target);
     }
     target
+}
+
+/// Writes the few characters that clients may leave bare, and URLs don't have, as URLs do: what is signed is what arrives.
+fn encode(text: &str, bare: impl Fn(u8) -> bool, into: &mut String) {
+    for c in text.chars() {
+        let mut bytes = [0; 4];
+        let bytes = c.encode_utf8(&mut bytes).as_bytes();
+        if !c.is_ascii_graphic() || matches!(bytes[0], b'"' | b'<' | b'>' | b'#') || bare(bytes[0]) {
+            bytes.iter().for_each(|b| *into += &format!("%{b:02X}"));
+        } else {
+            into.push(c);
+        }
+    }
 }
 
 menlou_plugin::plugin! {

@@ -50,6 +50,14 @@ fn the_identity_is_signed_as_the_page_says() {
 }
 
 #[test]
+fn what_clients_leave_bare_is_signed_and_sent_as_urls_have_it() {
+    let host = host(json!({})).url("/it's/{id}/人", "q=it's&r=<\"人\">");
+    let sent = sent(&host);
+    let target = "/it's/%7Bid%7D/%E4%BA%BA?q=it%27s&r=%3C%22%E4%BA%BA%22%3E";
+    assert_eq!(sent.url, format!("http://shop.test/api{target}"));
+}
+
+#[test]
 fn a_client_can_not_say_who_it_is() {
     let host = host(json!({ "pass_headers": ["x-app-version"] }))
         .header("x-menlou-openid", "someone-else")

@@ -27,8 +27,9 @@ function parameters(schema) {
 }
 
 function command(server, path, method, operation, given) {
-  const words = [`curl -X ${method.toUpperCase()} '${server}${path.replace('{tenant}', 'TENANT')}'`]
+  const words = [`curl -X ${method.toUpperCase()} '${server}${path.replace('{tenant}', 'TENANT').replace('{path}', 'PATH')}'`]
   if (operation.security.length) words.push("-H 'Authorization: Bearer TOKEN'")
+  if (operation.requestBody?.content['*/*']) words.push('--data-binary @FILE')
   if (!operation.requestBody && Object.keys(given).length) words.push('-G')
   const text = (value) => (typeof value === 'string' ? value : JSON.stringify(value))
   const quoted = (word) => `'${word.replaceAll("'", "'\\''")}'`
@@ -40,7 +41,8 @@ function withExamples(spec) {
   const server = spec.servers[0].variables.gateway.default
   for (const [path, item] of Object.entries(spec.paths)) {
     for (const [method, operation] of Object.entries(item)) {
-      const content = operation.requestBody ? Object.values(operation.requestBody.content) : []
+      // A body of any kind has no schema, and no example.
+      const content = Object.values(operation.requestBody?.content ?? {}).filter((body) => body.schema)
       const inQuery = operation.parameters.filter((p) => p.in === 'query')
       const given = content.length
         ? parameters(spec.components.schemas[content[0].schema.$ref.split('/').pop()])

@@ -1,7 +1,10 @@
 //! The envelope in OpenAPI: what every action may answer, and with which words.
 
 use super::both;
-use crate::error::{Word, words};
+use crate::{
+    action::Descriptor,
+    error::{Word, words},
+};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -50,8 +53,35 @@ pub fn success(data: &str) -> Value {
     })
 }
 
-/// What the action with this prefix answers, by status; a file of these media types in place of the envelope, if any.
-pub fn of(prefix: &str, files: &[String]) -> Value {
+/// What the action with this prefix answers, by status.
+pub fn of(prefix: &str, action: &Descriptor) -> Value {
+    if action.answers_freely() {
+        return anything();
+    }
+    let mut responses = own(prefix, &action.files);
+    for (status, _) in by_status() {
+        responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{}", name(status)) }));
+    }
+    Value::Object(responses)
+}
+
+/// What stands at all statuses of an action whose answers may be anything.
+const REST: &str = "动作的回答，状态码由它决定；网关自己的失败（如 401、429、502、503、504）有信封与 error。\
+    The action's answer, with a status of its own; what the gateway itself refuses or could not do \
+    (as 401, 429, 502, 503, 504) has the envelope with its error.";
+
+/// Whatever a server answers that the action forwards to, also with the statuses that the gateway has words for.
+fn anything() -> Value {
+    let of = |about: &str| json!({ "description": about, "content": { "*/*": {} } });
+    json!({
+        "200": of("动作的回答，原样返回，不套信封。The action's answer, as it is, without an envelope."),
+        "4XX": of(REST),
+        "default": of(REST),
+    })
+}
+
+/// The envelope; a file of these media types in its place, if any.
+fn own(prefix: &str, files: &[String]) -> Map<String, Value> {
     let schema = json!({ "oneOf": [
         { "$ref": format!("#/components/schemas/{prefix}Success") },
         { "$ref": "#/components/schemas/Failure" },
@@ -74,10 +104,7 @@ pub fn of(prefix: &str, files: &[String]) -> Value {
             "content": content,
         }),
     );
-    for (status, _) in by_status() {
-        responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{}", name(status)) }));
-    }
-    Value::Object(responses)
+    responses
 }
 
 /// What the gateway answers where it could not serve.

@@ -23,9 +23,12 @@ enum Written {
 /// The schemas of an action: what it takes in a body, if it takes one, what it gives, its success.
 pub fn of(descriptor: &Descriptor, prefix: &str) -> Vec<(String, Value)> {
     let [params, form, data, success] = ["Params", "Form", "Data", "Success"].map(|part| format!("{prefix}{part}"));
-    let of_success = answers::success(&data);
-    let mut schemas = vec![(data.clone(), within(descriptor.data.clone(), &data)), (success, of_success)];
-    if descriptor.methods.iter().any(has_body) {
+    let mut schemas = Vec::new();
+    if !descriptor.answers_freely() {
+        schemas.push((success, answers::success(&data)));
+        schemas.push((data.clone(), within(descriptor.data.clone(), &data)));
+    }
+    if !descriptor.takes.raw_body && descriptor.methods.iter().any(has_body) {
         let door = |written| at_the_door(descriptor.params.as_json(), written);
         schemas.push((form.clone(), within(door(Written::AsText), &form)));
         schemas.push((params.clone(), within(door(Written::AsJson), &params)));
@@ -35,7 +38,7 @@ pub fn of(descriptor: &Descriptor, prefix: &str) -> Vec<(String, Value)> {
 
 /// Whether requests of this method bring their parameters in a body.
 pub fn has_body(method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::DELETE)
+    !matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
 }
 
 /// The request's body: JSON, or the same as a form.

@@ -1,7 +1,7 @@
 //! What a plugin says of itself, for people at a terminal.
 
 use crate::{
-    action::{Descriptor, Plugin},
+    action::{Descriptor, Plugin, Takes},
     policy::Access,
     text::{Language, Text},
 };
@@ -46,7 +46,24 @@ fn head(page: &mut String, action: &Descriptor, language: Language) -> fmt::Resu
     };
     let methods = action.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
     writeln!(page, "\na={}  {} · {}", action.name, OrNone(&action.title.zh), OrNone(&action.title.en))?;
-    writeln!(page, "  {methods}  {}", access.get(language))
+    writeln!(page, "  {methods}  {}", access.get(language))?;
+    let taken: Vec<Text> = taken(action.takes).collect();
+    if !taken.is_empty() {
+        let title = Text::fixed("原样交给动作", "taken as it comes");
+        let taken = taken.iter().map(|text| text.get(language)).collect::<Vec<_>>().join(", ");
+        writeln!(page, "  {}: {taken}", title.get(language))?;
+    }
+    Ok(())
+}
+
+/// What of a request an action takes as it comes.
+pub fn taken(takes: Takes) -> impl Iterator<Item = Text> {
+    let all = [
+        (takes.raw_body, Text::fixed("任意请求体", "any body")),
+        (takes.raw_query, Text::fixed("任意查询串", "any query")),
+        (takes.subpaths, Text::fixed("其下的任意路径", "any path beneath it")),
+    ];
+    all.into_iter().filter_map(|(holds, text)| holds.then_some(text))
 }
 
 /// One line for each property of an object's schema.

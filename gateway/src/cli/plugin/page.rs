@@ -4,6 +4,7 @@ mod rows;
 
 use super::{
     super::{fail, say},
+    describe::taken,
     look::refused,
 };
 use crate::{
@@ -137,9 +138,14 @@ fn action(action: &Descriptor) -> String {
             files.join(", ")
         ),
     };
+    let taken: Vec<String> = taken(action.takes).map(|text| format!("{} · {}", text.zh, text.en)).collect();
+    let taken = match taken.is_empty() {
+        true => String::new(),
+        false => format!("原样交给动作。Taken as it comes: {}\n\n", taken.join("；")),
+    };
     page += &format!(
         "| 方法 · methods | 谁可调用 · who may call |\n|---|---|\n| `{methods}` | {access} |\n\n\
-         {}\n{}{files}\n{}",
+         {taken}{}\n{}{files}\n{}",
         rows::section(Part::Params, action.params.as_json()),
         rows::section(Part::Answer, &action.data),
         rows::section(Part::Settings, action.settings.as_json()),

@@ -1,0 +1,157 @@
+//! What each metric counts, for `/metrics` and the operators' page.
+
+use crate::text::Text;
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// A metric that the gateway emits.
+pub struct Metric {
+    /// As Prometheus has it.
+    pub name: &'static str,
+    /// What kind it is.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub text: Text,
+}
+
+/// The kinds of metrics.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// Seconds, in buckets.
+    Histogram,
+}
+
+impl Kind {
+    /// As Prometheus calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+const fn of(name: &'static str, kind: Kind, labels: &'static [&'static str], text: Text) -> Metric {
+    Metric { name, kind, labels, text }
+}
+
+/// All of them, by name.
+pub const ALL: &[Metric] = &[
+    of(
+        "menlou_answers_broken_total",
+        Kind::Counter,
+        &[],
+        Text::fixed("发送途中断开的流式回答", "streamed answers that broke off on their way"),
+    ),
+    of(
+        "menlou_call_seconds",
+        Kind::Histogram,
+        &["tenant", "action"],
+        Text::fixed("从收完请求到答复的时间", "from the last byte of a request to its answer"),
+    ),
+    of("menlou_calls_total", Kind::Counter, &["tenant", "action"], Text::fixed("调用次数", "calls")),
+    of("menlou_connections", Kind::Gauge, &[], Text::fixed("打开的客户端连接", "open connections of clients")),
+    of(
+        "menlou_errors_total",
+        Kind::Counter,
+        &["tenant", "action", "error"],
+        Text::fixed("失败的调用，按错误词（见 ERRORS.md）", "failed calls, by error word (see ERRORS.md)"),
+    ),
+    of(
+        "menlou_plugin_generations",
+        Kind::Gauge,
+        &[],
+        Text::fixed(
+            "本进程加载过的插件版本数；上限 2000",
+            "versions of plugins that this process has loaded; 2,000 at most",
+        ),
+    ),
+    of(
+        "menlou_plugin_lapses_total",
+        Kind::Counter,
+        &["plugin", "action", "kind"],
+        Text::fixed(
+            "插件违反接口约定的次数（如占住线程、重复作答），按种类",
+            "what plugins did against the rules (such as keeping a thread, answering twice), by kind",
+        ),
+    ),
+    of(
+        "menlou_plugin_log_lines_lost_total",
+        Kind::Counter,
+        &["plugin"],
+        Text::fixed("因插件刷屏而省略的日志行", "lines of plugins left out of the log, as they flooded it"),
+    ),
+    of(
+        "menlou_plugin_swaps_total",
+        Kind::Counter,
+        &["plugin", "outcome"],
+        Text::fixed("运行中更换插件的次数：taken 或 refused", "swaps of plugins while running: taken or refused"),
+    ),
+    of(
+        "menlou_plugins_refused",
+        Kind::Gauge,
+        &[],
+        Text::fixed("现在被拒绝的插件文件", "files of plugins that are refused now"),
+    ),
+    of(
+        "menlou_shed_total",
+        Kind::Counter,
+        &[],
+        Text::fixed(
+            "因超过 max_calls 而以 503 答复的请求",
+            "requests answered with 503 as there were max_calls already",
+        ),
+    ),
+    of("menlou_tenants", Kind::Gauge, &[], Text::fixed("在服务的租户", "tenants that are served")),
+    of(
+        "menlou_tenants_faulty",
+        Kind::Gauge,
+        &[],
+        Text::fixed(
+            "文件有误的租户（上一个好的版本继续服务）",
+            "tenants whose file is faulty (the last good version serves on)",
+        ),
+    ),
+    of(
+        "menlou_upstream_open",
+        Kind::Gauge,
+        &["tenant", "action", "server"],
+        Text::fixed("1：熔断中，暂不使用该上游", "1 while a tenant's server is left alone after failures"),
+    ),
+    of(
+        "menlou_upstream_requests_total",
+        Kind::Counter,
+        &["tenant", "action", "server", "outcome"],
+        Text::fixed("转发到租户自己的上游的请求，按结果", "requests forwarded to a tenant's own servers, by outcome"),
+    ),
+    of(
+        "menlou_upstream_seconds",
+        Kind::Histogram,
+        &["tenant", "action", "server"],
+        Text::fixed("上游开始回答所用的时间", "until a tenant's own server begins to answer"),
+    ),
+    of(
+        "menlou_upstream_unhealthy",
+        Kind::Gauge,
+        &["tenant", "action", "server"],
+        Text::fixed("1：健康检查未通过的上游", "1 while a tenant's server fails its health checks"),
+    ),
+];
+
+/// Tells the recorder what each metric counts.
+pub fn describe() {
+    for Metric { name, kind, text, .. } in ALL {
+        let text = format!("{} · {}", text.zh, text.en);
+        match kind {
+            Kind::Counter => describe_counter!(*name, text),
+            Kind::Gauge => describe_gauge!(*name, text),
+            Kind::Histogram => describe_histogram!(*name, text),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The operators' page, `docs/operations*.md`, lists every metric that the code emits.
+
+use super::{page, root, sources};
+use menlou::{
+    telemetry::meanings::ALL,
+    text::{Language, Text},
+};
+use std::{collections::BTreeSet, fmt::Write, fs};
+
+const PAGES: [(&str, Language); 2] = [("docs/operations.zh-CN.md", Language::Zh), ("docs/operations.md", Language::En)];
+
+fn metrics(language: Language) -> String {
+    let head = Text::fixed("| 指标 | 类型 | 标签 | 含义 |", "| metric | type | labels | what it counts |");
+    let mut table = format!("{}\n|---|---|---|---|\n", head.get(language));
+    for metric in ALL {
+        let labels = metric.labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(" ");
+        let labels = if labels.is_empty() { "–".to_owned() } else { labels };
+        writeln!(table, "| `{}` | {} | {labels} | {} |", metric.name, metric.kind.name(), metric.text.get(language))
+            .unwrap();
+    }
+    table
+}
+
+#[test]
+fn the_operators_pages_are_what_the_code_says() {
+    for (path, language) in PAGES {
+        page::holds(path, &[("metrics", metrics(language))]);
+    }
+}
+
+#[test]
+fn every_metric_that_is_emitted_has_its_meaning_and_no_other_has() {
+    let mut emitted = BTreeSet::new();
+    for path in sources(&root().join("gateway/src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        for kind in ["counter!(", "gauge!(", "histogram!("] {
+            let after = text.split(kind).skip(1).map(str::trim_start);
+            emitted.extend(after.filter_map(|rest| Some(rest.strip_prefix('"')?.split('"').next()?.to_owned())));
+        }
+    }
+    let told: BTreeSet<String> = ALL.iter().map(|metric| metric.name.to_owned()).collect();
+    assert_eq!(emitted, told);
+    assert!(ALL.is_sorted_by(|a, b| a.name < b.name), "sorted by name");
+}
