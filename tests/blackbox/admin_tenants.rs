@@ -2,6 +2,7 @@
 //! with a secret shown.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, side_by_side, tenant};
+use crate::secrets::with_key;
 use menlou_harness::http::Request;
 use serde_json::{Value, json};
 use std::fs;
@@ -298,4 +299,33 @@ fn many_tenants_are_listed_page_by_page() {
     assert_eq!(Value::Array(listed), all);
     let own = scene.admin_as("tenant:t07").get("/tenants").ok()["tenants"].clone();
     assert!(own.as_array().unwrap().len() == 1 && own[0]["name"] == "t07", "{own}");
+}
+
+#[test]
+fn a_new_appsecret_stands_beside_the_one_before_it_and_both_are_sealed_where_there_are_keys() {
+    for sealed in [false, true] {
+        let scene = if sealed { with_key() } else { Scene::new(Stores::Embedded) };
+        let admin = scene.admin_as(&format!("tenant:{TENANT}"));
+        let path = format!("/api/v1/tenants/{TENANT}");
+        let patch = |change: Value| admin.send(&Request::new("PATCH", &path).header("If-Match", "*").json(&change));
+        for secret in ["first-new-secret", "second-new-secret"] {
+            patch(json!({ "new_secret": secret })).ok();
+        }
+        let text = file(&scene, TENANT);
+        let previous = |shown: &str| text.contains(&format!("previous_secret = \"{shown}"));
+        if sealed {
+            assert!(text.contains("\nsecret = \"sealed:v1:") && previous("sealed:v1:"), "{text}");
+            assert!(!text.contains("new-secret"), "{text}");
+        } else {
+            assert!(text.contains("\nsecret = \"second-new-secret\"") && previous("first-new-secret"), "{text}");
+        }
+        patch(json!({ "set": { "wechat.secret": "third-new-secret" }, "unset": ["wechat.previous_secret"] })).ok();
+        assert_eq!(file(&scene, TENANT).contains("third-new-secret"), !sealed);
+        patch(json!({ "new_secret": "env:HOME" })).is(403, "setting_reserved");
+        patch(json!({ "new_secret": "x", "set": { "name": "y" } })).is(400, "bad_parameter");
+        let log = admin.get(&format!("/tenants/{TENANT}/history")).ok().to_string();
+        assert!(!log.contains("new-secret"), "{log}");
+        let read = admin.get(&format!("/tenants/{TENANT}"));
+        assert_eq!(read.ok()["faults"], json!([]), "what is sealed can be opened");
+    }
 }

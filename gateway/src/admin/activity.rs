@@ -23,6 +23,8 @@ pub struct Usage {
     pub calls: u64,
     /// Those that failed.
     pub failures: u64,
+    /// Sessions that were opened.
+    pub sessions: u64,
     /// By the minute, the oldest first; minutes without calls are left out.
     pub minutes: Vec<Minute>,
 }
@@ -36,6 +38,8 @@ pub struct Minute {
     pub calls: u32,
     /// Those that failed.
     pub failures: u32,
+    /// Sessions that were opened.
+    pub sessions: u32,
     /// Half of them were answered within so many milliseconds, estimated.
     pub p50_ms: f64,
     /// 95 of 100 of them were.
@@ -69,6 +73,7 @@ pub fn usage(desk: &Desk, caller: &Caller, tenant: &TenantName, minutes: u32) ->
         action,
         calls: minutes.iter().map(|m| u64::from(m.calls)).sum(),
         failures: minutes.iter().map(|m| u64::from(m.failures)).sum(),
+        sessions: minutes.iter().map(|m| u64::from(m.opened)).sum(),
         minutes: minutes.iter().map(Minute::from).collect(),
     };
     Ok(tenant.activity.usage(minutes).into_iter().map(of).collect())
@@ -103,6 +108,7 @@ impl From<&crate::tenant::Minute> for Minute {
             at: Time::of_seconds(u64::from(minute.minute) * 60),
             calls: minute.calls,
             failures: minute.failures,
+            sessions: minute.opened,
             p50_ms: millis(minute.within(0.5)),
             p95_ms: millis(minute.within(0.95)),
         }

@@ -10,6 +10,7 @@ pub mod audit;
 mod caller;
 mod desk;
 mod docs;
+pub mod drafts;
 mod listener;
 pub mod openapi;
 pub mod plugins;

@@ -3,25 +3,24 @@
 use super::{
     caller::{Caller, Right},
     desk::{Desk, Intent},
+    drafts::{Flaw, Outline, faulty, flaws, listed, whole},
     time::Time,
 };
 use crate::{
     config::{
         edit::{self, Change},
-        fault::Fault,
         load::{self, Document},
-        masked::{Comments, MASK, unmask},
+        masked::Comments,
         tenant::TenantName,
     },
     error::{Error, Result, admin_words, words},
-    tenant::{self, Files, Refused, Revision, masked, reserved, view},
-    text::{Language, Text},
+    tenant::{Files, Refused, Revision, masked, reserved, rotate, seal},
+    text::Language,
 };
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
-use serde_json::Value;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 /// How far back the numbers of [`Summary`] reach, minutes.
@@ -64,36 +63,11 @@ pub struct Page {
     /// The file, its secrets as "masked:"; null where it can't be read as TOML. A text that is saved keeps what it has as
     /// "masked:".
     pub toml: Option<String>,
-    /// Its settings with the defaults filled in, secrets as "masked:"; null where the file can't be read as TOML.
-    pub settings: Value,
-    /// Where in the settings a default stands: RFC 6901 pointers.
-    pub defaults: BTreeSet<String>,
-    /// Where in the settings a secret stands.
-    pub secrets: BTreeSet<String>,
+    /// What it says.
+    #[serde(flatten)]
+    pub outline: Outline,
     /// The file's version, as in ETag.
     pub revision: String,
-}
-
-/// Something that is wrong with a tenant's file.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Flaw {
-    /// From 1; null where it is about the file as a whole.
-    pub line: Option<usize>,
-    /// From 1, in characters.
-    pub column: Option<usize>,
-    /// What is wrong, in Chinese.
-    pub zh: String,
-    /// What is wrong, in English.
-    pub en: String,
-}
-
-/// What a draft came to.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Verdict {
-    /// What would keep it from being saved.
-    pub faults: Vec<Flaw>,
-    /// What is wrong, and yet lets the rest serve.
-    pub lesser: Vec<Flaw>,
 }
 
 /// A tenant that was saved.
@@ -112,8 +86,10 @@ pub struct Saved {
 pub enum Draft {
     /// This text.
     Whole(Zeroizing<String>),
-    /// The file with these changes; comments and layout stay.
+    /// The file with these changes; comments and layout stay. New secrets are sealed where the operator has keys for it.
     Changes(Vec<Change>),
+    /// The file with this AppSecret, the one before it being kept as `previous_secret`.
+    Rotation(Zeroizing<String>),
 }
 
 /// On what a change is based.
@@ -178,51 +154,17 @@ pub async fn read(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Pag
             Ok(Err(faults)) => (Vec::new(), faults),
             Err(_) => (Vec::new(), doc.as_ref().err().cloned().unwrap_or_default()),
         };
-        let mut view = doc.as_ref().ok().map(|doc| view(doc, library));
+        let doc = doc.ok();
+        let outline = doc.as_ref().map(|doc| Outline::of(doc, library)).unwrap_or_default();
         Ok(Page {
             name: name.as_str().to_owned(),
             title,
             serving,
-            faults: faults.iter().map(Flaw::from).collect(),
+            faults: flaws(&faults, doc.as_ref()),
             actions,
-            toml: doc.as_ref().ok().map(|doc| masked(doc, library, comments)),
-            settings: view.as_mut().map(|view| told(view.settings.take())).unwrap_or_default(),
-            defaults: view.as_ref().map(|view| view.defaults.clone()).unwrap_or_default(),
-            secrets: view.map(|view| view.secrets).unwrap_or_default(),
+            toml: doc.as_ref().map(|doc| masked(doc, library, comments)),
+            outline,
             revision: Revision::of(&bytes).to_string(),
-        })
-    })
-    .await
-}
-
-/// The settings with one mark for what is masked, which a change may bring back.
-fn told(settings: Value) -> Value {
-    match settings {
-        Value::String(text) if text.contains(tenant::MASK) => MASK.into(),
-        Value::Array(items) => items.into_iter().map(told).collect(),
-        Value::Object(table) => table.into_iter().map(|(key, value)| (key, told(value))).collect(),
-        other => other,
-    }
-}
-
-/// Says what is wrong with a text as the file of this tenant, which need not exist; nothing is saved.
-///
-/// # Errors
-/// `forbidden`.
-pub async fn check(desk: &Desk, caller: &Caller, name: &TenantName, text: Zeroizing<String>) -> Result<Verdict> {
-    caller.may(Right::Change, name.as_str())?;
-    let own = caller.may(Right::Operate, name.as_str()).is_err();
-    blocking(desk, name, move |files, library, name| {
-        let before = load::bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
-        let before = before.and_then(|bytes| Document::parse(files.path(&name), &bytes).ok());
-        let told = |faults: Vec<Fault>| faults.iter().map(Flaw::from).collect();
-        let outcome = whole(files, &name, &text, before.as_ref()).and_then(|(text, doc)| {
-            let reserved = if own { reserved(&doc, before.as_ref(), library) } else { Vec::new() };
-            if reserved.is_empty() { files.check(&name, &text) } else { Err(reserved) }
-        });
-        Ok(match outcome {
-            Ok(blueprint) => Verdict { faults: Vec::new(), lesser: told(blueprint.faults) },
-            Err(faults) => Verdict { faults: told(faults), lesser: Vec::new() },
         })
     })
     .await
@@ -242,7 +184,7 @@ pub async fn save(
     let creating = condition == Condition::Absent;
     caller.may(if creating { Right::Operate } else { Right::Change }, name.as_str())?;
     let own = caller.may(Right::Operate, name.as_str()).is_err();
-    let wanted = condition.clone();
+    let (wanted, keyring) = (condition.clone(), desk.keyring.clone());
     let (text, found, before, after) = blocking(desk, name, move |files, library, name| {
         let bytes =
             load::bytes(&files.path(&name)).map_err(|text| refused(Refused::Unsaved(text)))?.map(Zeroizing::new);
@@ -257,21 +199,28 @@ pub async fn save(
         let before = found.is_some().then(|| Document::parse(files.path(&name), &bytes));
         let text = match (draft, &before) {
             (Draft::Whole(text), _) => text,
-            (Draft::Changes(_), Some(Err(faults))) => return Err(faulty(faults.clone())),
-            (Draft::Changes(_), None) => return Err(refused(Refused::Absent)),
-            // What could be parsed is UTF-8.
-            (Draft::Changes(changes), Some(Ok(_))) => {
+            (_, Some(Err(faults))) => return Err(faulty(flaws(faults, None))),
+            (_, None) => return Err(refused(Refused::Absent)),
+            (draft, Some(Ok(doc))) => {
+                let senseless = |text| refused(Refused::Senseless(text));
+                let changes = match draft {
+                    Draft::Changes(changes) => seal(doc, changes, &name, library, &keyring),
+                    Draft::Rotation(secret) => rotate(doc, &secret, &name, &keyring),
+                    Draft::Whole(_) => Ok(Vec::new()),
+                };
+                // What could be parsed is UTF-8.
                 let text = std::str::from_utf8(&bytes).unwrap_or_default();
-                edit::apply(text, &changes).map(Zeroizing::new).map_err(|text| refused(Refused::Senseless(text)))?
+                edit::apply(text, &changes.map_err(senseless)?).map(Zeroizing::new).map_err(senseless)?
             }
         };
         let before = before.and_then(Result::ok);
-        let (text, doc) = whole(files, &name, &text, before.as_ref()).map_err(faulty)?;
+        let (text, doc) = whole(files, &name, &text, before.as_ref())
+            .map_err(|(faults, draft)| faulty(flaws(&faults, draft.as_ref())))?;
         let reserved = if own { reserved(&doc, before.as_ref(), library) } else { Vec::new() };
         if !reserved.is_empty() {
-            return Err(Error::new(&admin_words::SETTING_RESERVED).with_data(listed(&reserved)));
+            return Err(Error::new(&admin_words::SETTING_RESERVED).with_data(listed(flaws(&reserved, Some(&doc)))));
         }
-        files.check(&name, &text).map_err(faulty)?;
+        files.check(&name, &text).map_err(|faults| faulty(flaws(&faults, Some(&doc))))?;
         let shown = |doc: &Document| masked(doc, library, Comments::WithoutValues);
         Ok((text, found, before.as_ref().map(shown), shown(&doc)))
     })
@@ -285,7 +234,7 @@ pub async fn save(
             Some(found) => files.replace(&name, &text, Some(&found)),
         };
         let saved = saved.map_err(refused)?;
-        let faults = saved.faults.iter().map(Flaw::from).collect();
+        let faults = flaws(&saved.faults, None);
         Ok(Saved { revision: saved.revision.to_string(), faults, created: creating })
     });
     desk.recorded(caller, intent, saving).await
@@ -315,20 +264,6 @@ pub async fn remove(desk: &Desk, caller: &Caller, name: &TenantName, condition: 
     desk.recorded(caller, intent, removing).await
 }
 
-/// The draft with everything in it that came as "masked:", and the same parsed.
-fn whole(
-    files: &Files<'_>,
-    name: &TenantName,
-    draft: &str,
-    before: Option<&Document>,
-) -> Result<(Zeroizing<String>, Document), Vec<Fault>> {
-    let parse = |text: &str| Document::parse(files.path(name), text.as_bytes());
-    let mark = if draft.starts_with('\u{feff}') { "\u{feff}" } else { "" };
-    let text = Zeroizing::new(format!("{mark}{}", unmask(&parse(draft)?, before)?.as_str()));
-    let doc = parse(&text)?;
-    Ok((text, doc))
-}
-
 /// Files are read and saved, and plugins asked, where that may take a while.
 pub(super) async fn blocking<T: Send + 'static>(
     desk: &Desk,
@@ -351,28 +286,12 @@ pub(super) fn refused(refused: Refused) -> Error {
         Refused::Exists => Error::new(&admin_words::TENANT_EXISTS),
         Refused::Absent => Error::new(&words::UNKNOWN_TENANT),
         Refused::Changed => Error::new(&admin_words::CHANGED_MEANWHILE),
-        Refused::Faulty(faults) => faulty(faults),
+        Refused::Faulty(faults) => faulty(flaws(&faults, None)),
         Refused::Senseless(text) => Error::new(&words::BAD_PARAMETER).saying(text),
         // The path is of use to operators, and no secret to others.
         Refused::Unsaved(text) => {
             let cause = text.get(Language::En).to_owned();
             Error::new(&admin_words::NOT_SAVED).saying(text).because(cause)
         }
-    }
-}
-
-pub(super) fn faulty(faults: Vec<Fault>) -> Error {
-    Error::new(&admin_words::TENANT_FAULTY).with_data(listed(&faults))
-}
-
-fn listed(faults: &[Fault]) -> serde_json::Value {
-    serde_json::json!({ "faults": faults.iter().map(Flaw::from).collect::<Vec<_>>() })
-}
-
-impl From<&Fault> for Flaw {
-    fn from(fault: &Fault) -> Self {
-        let Text { zh, en } = &fault.text;
-        let (line, column) = fault.position().unzip();
-        Self { line, column, zh: zh.clone().into_owned(), en: en.clone().into_owned() }
     }
 }

@@ -108,7 +108,11 @@ pub async fn recognise(
     if !matches!(&found, Ok(None)) {
         attempt.fetch_sub(1, Relaxed);
     }
-    let found = found?.ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?;
+    known(admins, found?).await
+}
+
+async fn known(admins: &dyn Admins, found: Option<AdminToken>) -> Result<Caller> {
+    let found = found.ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?;
     let now = clock::millis();
     if found.used_at.is_none_or(|used| used <= now - USED) {
         // What was not remembered now is at the next use.
@@ -116,6 +120,16 @@ pub async fn recognise(
     }
     let role = Role::parse(&found.role).map_err(|_| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?;
     Ok(Caller { id: found.id, label: found.label, role })
+}
+
+/// Who a token's bearer is, told by its id: for whoever showed the token before. What it was revoked of or has run out of
+/// holds at once.
+///
+/// # Errors
+/// `admin_token_invalid`, `store_unavailable`.
+pub async fn still(admins: &dyn Admins, id: &str) -> Result<Caller> {
+    let found = admins.token(id).await?.filter(is_current);
+    known(admins, found).await
 }
 
 /// The token, where it is a good one.
@@ -128,7 +142,11 @@ async fn find(admins: &dyn Admins, written: &str) -> Result<Option<AdminToken>> 
     // Compared with something also where there is none.
     let stored = found.as_ref().map_or([0; 32], |token| token.hash);
     let fits = constant_time::verify_slices_are_equal(&stored, &hash(secret)).is_ok();
-    Ok(found.filter(|token| fits && token.expires_at.is_none_or(|end| clock::millis() < end)))
+    Ok(found.filter(|token| fits && is_current(token)))
+}
+
+fn is_current(token: &AdminToken) -> bool {
+    token.expires_at.is_none_or(|end| clock::millis() < end)
 }
 
 impl Attempts {

@@ -3,6 +3,7 @@
 use super::{
     caller::{Caller, Right},
     desk::Desk,
+    drafts,
     plugins::Both,
     tenants,
 };
@@ -68,8 +69,10 @@ pub async fn verify(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<V
     let _turn = desk.asking.try_acquire().map_err(|_| Error::new(&words::OVERLOADED))?;
     let (account, phone) = tenants::blocking(desk, name, |files, _, name| {
         let text = files.read(&name).map_err(tenants::refused)?.text;
-        let doc = Document::parse(files.path(&name), text.as_bytes()).map_err(tenants::faulty)?;
-        let blueprint = files.check(&name, &text).map_err(tenants::faulty)?;
+        let doc = Document::parse(files.path(&name), text.as_bytes())
+            .map_err(|faults| drafts::faulty(drafts::flaws(&faults, None)))?;
+        let blueprint =
+            files.check(&name, &text).map_err(|faults| drafts::faulty(drafts::flaws(&faults, Some(&doc))))?;
         Ok((blueprint.account, tenant::logs_in_by_phone(&doc)))
     })
     .await?;

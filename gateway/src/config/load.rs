@@ -205,6 +205,24 @@ impl Document {
         &self.source.values
     }
 
+    /// The RFC 6901 pointer of what a fault of this document is about: the value that it stands at, or the nearest above.
+    pub fn pointer_of(&self, fault: &Fault) -> Option<String> {
+        let Place::Spot(spot) = &fault.place else { return None };
+        let (mut node, mut pointer) = (&self.source.root, String::new());
+        loop {
+            let listed = node.list.iter().enumerate().map(|(i, below)| (i.to_string(), below));
+            let below = node.table.iter().map(|(key, below)| (escape(key), below));
+            match below.chain(listed).find(|(_, below)| below.holds(spot.span.start)) {
+                Some((key, below)) => {
+                    pointer.push('/');
+                    pointer.push_str(&key);
+                    node = below;
+                }
+                None => return Some(pointer),
+            }
+        }
+    }
+
     fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
         self.source.fault(self.source.find(pointer).value.clone(), text, open)
     }
@@ -250,6 +268,14 @@ pub(super) fn sort(faults: &mut [Fault]) {
 
 fn unescape(token: &str) -> String {
     token.replace("~1", "/").replace("~0", "~")
+}
+
+impl Node {
+    /// Whether this place is the key's, the value's or of something within: a table may stand in parts.
+    fn holds(&self, at: usize) -> bool {
+        let here = self.key.iter().chain([&self.value]).any(|span| span.contains(&at));
+        here || self.table.values().chain(&self.list).any(|below| below.holds(at))
+    }
 }
 
 impl Source {

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -40,6 +40,7 @@ static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
 pub struct Activity {
     usage: Mutex<BTreeMap<String, Arc<Usage>>>,
     failures: Mutex<VecDeque<Failure>>,
+    opened: Arc<AtomicU32>,
     verified: Mutex<Option<Verified>>,
 }
 
@@ -54,7 +55,11 @@ pub struct Verified {
 
 /// The calls of one action.
 #[derive(Default)]
-pub struct Usage(Mutex<VecDeque<Minute>>);
+pub struct Usage {
+    minutes: Mutex<VecDeque<Minute>>,
+    /// The tenant's sessions that were opened and not counted yet.
+    opened: Arc<AtomicU32>,
+}
 
 /// The calls of one minute.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +70,8 @@ pub struct Minute {
     pub calls: u32,
     /// Those that failed.
     pub failures: u32,
+    /// Sessions that were opened.
+    pub opened: u32,
     slots: [u32; EDGES.len() + 1],
 }
 
@@ -88,7 +95,13 @@ pub struct Failure {
 impl Activity {
     /// The record of an action, from now on kept.
     pub fn of(&self, action: &str) -> Arc<Usage> {
-        locked(&self.usage).entry(action.to_owned()).or_default().clone()
+        let new = || Arc::new(Usage { minutes: Mutex::default(), opened: self.opened.clone() });
+        locked(&self.usage).entry(action.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// Where opened sessions are counted.
+    pub fn opened(&self) -> Arc<AtomicU32> {
+        self.opened.clone()
     }
 
     /// Forgets all actions but these.
@@ -99,7 +112,7 @@ impl Activity {
     /// The calls of each action within the last `minutes`, oldest minute first; minutes without calls are left out.
     pub fn usage(&self, minutes: u32) -> Vec<(String, Vec<Minute>)> {
         let since = this_minute().saturating_sub(minutes.min(MINUTES));
-        let of = |usage: &Usage| locked(&usage.0).iter().filter(|m| m.minute > since).copied().collect();
+        let of = |usage: &Usage| locked(&usage.minutes).iter().filter(|m| m.minute > since).copied().collect();
         locked(&self.usage).iter().map(|(action, usage)| (action.clone(), of(usage))).collect()
     }
 
@@ -143,7 +156,7 @@ impl Usage {
     /// Counts a call.
     pub fn record(&self, failed: bool, took: Duration) {
         let now = this_minute();
-        let mut minutes = locked(&self.0);
+        let mut minutes = locked(&self.minutes);
         // A clock that was set back counts on in the last minute.
         if minutes.back().is_none_or(|last| last.minute < now) {
             let over = |first: &Minute| first.minute + MINUTES <= now;
@@ -154,12 +167,14 @@ impl Usage {
             if REMEMBERED.load(Relaxed) >= MOST && minutes.pop_front().is_some() {
                 REMEMBERED.fetch_sub(1, Relaxed);
             }
-            minutes.push_back(Minute { minute: now, calls: 0, failures: 0, slots: [0; EDGES.len() + 1] });
+            minutes.push_back(Minute { minute: now, calls: 0, failures: 0, opened: 0, slots: [0; EDGES.len() + 1] });
             REMEMBERED.fetch_add(1, Relaxed);
         }
         if let Some(minute) = minutes.back_mut() {
             minute.calls += 1;
             minute.failures += u32::from(failed);
+            // Of calls side by side one may count the other's; the sum is right.
+            minute.opened += self.opened.swap(0, Relaxed);
             minute.slots[EDGES.partition_point(|edge| *edge < took)] += 1;
         }
     }
@@ -167,7 +182,7 @@ impl Usage {
 
 impl Drop for Usage {
     fn drop(&mut self) {
-        let minutes = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let minutes = self.minutes.get_mut().unwrap_or_else(PoisonError::into_inner);
         REMEMBERED.fetch_sub(minutes.len(), Relaxed);
     }
 }
@@ -216,6 +231,7 @@ mod tests {
     fn calls_are_counted_by_the_minute_and_their_times_told() {
         let activity = Activity::default();
         let usage = activity.of("openid");
+        activity.opened().fetch_add(3, Relaxed);
         for n in 0..100 {
             usage.record(n % 10 == 0, Duration::from_millis(if n < 90 { 8 } else { 80 }));
         }
@@ -223,6 +239,7 @@ mod tests {
         let minutes = &told[0].1;
         let (calls, failures): (u32, u32) = minutes.iter().fold((0, 0), |(c, f), m| (c + m.calls, f + m.failures));
         assert_eq!((told.len(), told[0].0.as_str(), calls, failures), (1, "openid", 100, 10));
+        assert_eq!(minutes.iter().map(|m| m.opened).sum::<u32>(), 3);
         if let [minute] = minutes.as_slice() {
             let ms = |part| minute.within(part).as_secs_f64() * 1000.0;
             assert!((5.0..=10.0).contains(&ms(0.5)) && (50.0..=100.0).contains(&ms(0.95)), "{minute:?}");
@@ -235,7 +252,7 @@ mod tests {
     fn a_time_beyond_the_last_edge_counts_as_that() {
         let usage = Usage::default();
         usage.record(false, Duration::from_secs(60));
-        assert_eq!(locked(&usage.0)[0].within(0.5), EDGES[EDGES.len() - 1]);
+        assert_eq!(locked(&usage.minutes)[0].within(0.5), EDGES[EDGES.len() - 1]);
     }
 
     #[test]

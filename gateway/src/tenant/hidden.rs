@@ -65,7 +65,10 @@ pub fn masked(doc: &Document, library: &Library, comments: Comments) -> String {
 pub fn reserved(doc: &Document, before: Option<&Document>, library: &Library) -> Vec<Fault> {
     let secrets = Secrets::of(doc, library);
     let as_before = |pointer: &str, value: &str| {
-        before.and_then(|before| before.value(pointer)).is_some_and(|before| before.as_str() == Some(value))
+        let stood =
+            |at: &str| before.and_then(|before| before.value(at)).is_some_and(|had| had.as_str() == Some(value));
+        // While the AppSecret is being changed, the one before it stands beside it.
+        stood(pointer) || pointer == "/wechat/previous_secret" && stood("/wechat/secret")
     };
     let mut faults = Vec::new();
     for (pointer, value, _) in doc.strings() {

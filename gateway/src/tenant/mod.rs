@@ -7,7 +7,9 @@ mod folder;
 mod hidden;
 mod reload;
 mod roster;
+mod sealing;
 mod swap;
+mod template;
 mod verify;
 mod view;
 mod watched;
@@ -23,8 +25,10 @@ pub use hidden::{masked, reserved};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
+pub use sealing::{rotate, seal};
 use std::{collections::HashMap, sync::Arc};
 pub use swap::{Swap, Swapper, Swaps};
+pub use template::{Facts, file as new_file};
 pub use verify::{logs_in_by_phone, verify};
 pub use view::{MASK, View, secrets, view};
 
@@ -70,7 +74,8 @@ impl Tenant {
             services.stores.shared.clone(),
         );
         let platform: Arc<dyn Platform> = Arc::new(wechat);
-        let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services: services.clone() });
+        let (services, opened) = (services.clone(), activity.opened());
+        let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services, opened });
         let switch = |(action, configured): (String, Option<Configured>)| {
             // The labels come from configuration, never from a request, so they are few.
             let labels = [("tenant", name.clone()), ("action", action.clone())];

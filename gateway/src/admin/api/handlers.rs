@@ -3,7 +3,7 @@
 use super::{answer::Given, asked::Asked};
 use crate::{
     admin::{
-        Right, activity, audit, plugins, sessions,
+        Right, activity, audit, drafts, plugins, sessions,
         tenants::{self, Draft},
         users, verify,
     },
@@ -13,6 +13,7 @@ use crate::{
     text::Text,
 };
 use schemars::JsonSchema;
+use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -106,6 +107,8 @@ pub struct TenantChange {
     /// Keys that go: ["actions.user"].
     #[serde(default)]
     unset: Vec<String>,
+    /// A new wechat.secret; the one before it is kept as wechat.previous_secret. It comes alone.
+    new_secret: Option<String>,
 }
 
 /// What is to be changed; what is not given stays.
@@ -209,11 +212,16 @@ pub async fn save_tenant(asked: Asked) -> Result<Given> {
 pub async fn change_tenant(asked: Asked) -> Result<Given> {
     let name = asked.tenant()?;
     asked.caller.may(Right::Change, name.as_str())?;
-    let TenantChange { set, unset } = asked.json()?;
+    let TenantChange { set, unset, new_secret } = asked.json()?;
     let path = |key: &str| edit::path(key).map_err(|text| Error::new(&words::BAD_PARAMETER).saying(text));
     let set = set.into_iter().map(|(key, value)| Ok(Change::Set(path(&key)?, value)));
     let unset = unset.iter().map(|key| Ok(Change::Unset(path(key)?)));
-    let draft = Draft::Changes(set.chain(unset).collect::<Result<_>>()?);
+    let changes: Vec<_> = set.chain(unset).collect::<Result<_>>()?;
+    let draft = match new_secret {
+        None => Draft::Changes(changes),
+        Some(secret) if changes.is_empty() => Draft::Rotation(Zeroizing::new(secret)),
+        Some(_) => return Err(one_of()),
+    };
     let saved = tenants::save(&asked.desk, &asked.caller, &name, draft, asked.condition()?).await?;
     Ok(Given::json(&saved).tagged(&saved.revision))
 }
@@ -230,7 +238,7 @@ pub async fn remove_tenant(asked: Asked) -> Result<Given> {
 }
 
 pub async fn check_tenant(asked: Asked) -> Result<Given> {
-    Ok(Given::json(&tenants::check(&asked.desk, &asked.caller, &asked.tenant()?, asked.text()?).await?))
+    Ok(Given::json(&drafts::check(&asked.desk, &asked.caller, &asked.tenant()?, asked.text()?).await?))
 }
 
 pub async fn history(asked: Asked) -> Result<Given> {

@@ -6,7 +6,7 @@ use super::{
     handlers as h,
 };
 use crate::{
-    admin::{Right, plugins, tenants, users, verify},
+    admin::{Right, drafts, plugins, tenants, users, verify},
     error::Result,
     text::Text,
 };
@@ -127,7 +127,7 @@ pub static ROUTES: &[Route] = &[
         |asked| Box::pin(h::check_tenant(asked)),
     )
     .taking(Brings::Toml, None)
-    .giving(of::<tenants::Verdict>),
+    .giving(of::<drafts::Verdict>),
     get(
         "readHistory",
         "/tenants/{tenant}/history",
