@@ -2,14 +2,14 @@
 
 use crate::{
     action::{Library, Services, Watch},
-    admin,
+    admin::{self, tokens::Attempts},
     config::{keyring::Keyring, server::Config},
     platform::{exchange::Exchanges, http::Http},
     policy::attempts::Limits,
     server::{self, Traffic},
     store::{Settings, Stores},
     telemetry,
-    tenant::{Roster, Swapper, Watcher},
+    tenant::{Roster, Swapper, Swaps, Watcher},
     text::{Language, Text},
 };
 use arc_swap::ArcSwap;
@@ -24,6 +24,9 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::interval};
 
+/// How many platforms admins may have asked at once whether credentials work.
+const ASKING: usize = 4;
+
 /// A gateway that is about to serve: everything is built, its ports are taken.
 pub struct Gateway {
     config: Config,
@@ -33,6 +36,8 @@ pub struct Gateway {
     watcher: Watcher,
     traffic: TcpListener,
     admin: TcpListener,
+    tls: Option<Arc<admin::Tls>>,
+    swaps: Arc<Swaps>,
     metrics: PrometheusHandle,
     /// Told of plugins that never return, until it is dropped.
     _watch: Watch,
@@ -59,14 +64,16 @@ impl Gateway {
         let services = Arc::new(services(&config).await?);
         let roster = Arc::new(Roster::default());
         let library = Arc::new(ArcSwap::from_pointee(library));
+        let tls = admin::Tls::load(&config.admin)?;
         warn_of_keys(&config.keyring);
         let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
+        let swaps = plugins.swaps();
         let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), roster.clone());
         tokio::task::block_in_place(|| watcher.look());
         let traffic = listen(config.server.listen).await?;
         let admin = listen(config.admin.listen).await?;
         let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
-        Ok(Self { config, library, services, roster, watcher, traffic, admin, metrics, _watch: watch })
+        Ok(Self { config, library, services, roster, watcher, traffic, admin, tls, swaps, metrics, _watch: watch })
     }
 
     /// Serves until `stop` is ready, then lets the calls in flight end.
@@ -74,7 +81,7 @@ impl Gateway {
         let address = |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string());
         tracing::info!(
             traffic = %format!("http://{}/srv/", address(&self.traffic)),
-            admin = %format!("http://{}/", address(&self.admin)),
+            admin = %format!("{}://{}/", if self.tls.is_some() { "https" } else { "http" }, address(&self.admin)),
             tenants = self.roster.len(),
             sessions = place(&self.config, self.config.store.sessions.is_some(), "Redis"),
             users = place(&self.config, self.config.store.users.is_some(), "PostgreSQL"),
@@ -86,15 +93,20 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.watcher.run());
         tasks.spawn(upkeep(self.metrics.clone()));
-        let health = admin::Health {
+        let desk = admin::Desk {
             roster: self.roster.clone(),
+            tenants: self.config.tenants.dir.clone(),
+            keyring: self.config.keyring.clone(),
             library: self.library,
+            swaps: self.swaps,
             stores: self.services.stores.clone(),
             http: self.services.http.clone(),
+            asking: Semaphore::new(ASKING),
+            attempts: Attempts::new(),
             metrics: self.metrics,
             traffic: self.config.server.listen,
         };
-        tasks.spawn(admin::serve(self.admin, health));
+        tasks.spawn(admin::serve(self.admin, self.tls, Arc::new(desk)));
         let traffic =
             Traffic { roster: self.roster, limits: self.config.server.clone(), access_log: self.config.log.access };
         server::serve(self.traffic, Arc::new(traffic), stop).await;

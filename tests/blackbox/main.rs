@@ -5,6 +5,11 @@
 //! contract's envelope, and at its end the gateway's log is searched for every secret that passed through it.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
+mod admin_access;
+mod admin_activity;
+mod admin_listener;
+mod admin_people;
+mod admin_tenants;
 mod attempts;
 mod bad_input;
 mod bad_plugins;
@@ -79,4 +84,15 @@ mod exchange_with {
 
 mod session_key_with {
     with_each_store!(platform_calls, [a_session_key_is_checked_and_renewed_in_its_session]);
+}
+
+mod admin_people_with {
+    with_each_store!(
+        admin_people,
+        [
+            a_person_s_sessions_are_counted_found_and_ended_one_by_one_and_together,
+            a_user_is_found_changed_and_unbound,
+            a_person_is_forgotten_with_account_bindings_and_sessions,
+        ]
+    );
 }

@@ -138,15 +138,16 @@ fn a_standard_linter_finds_no_fault_in_the_document() {
     scene.write_tenant(TENANT, &format!("{}{shop}", crate::scene::tenant(&scene.sim)));
     fs::write(folder.join("all.json"), said(&scene, &["openapi"])).unwrap();
     fs::write(folder.join("one.json"), said(&scene, &["openapi", "--tenant", TENANT])).unwrap();
+    fs::write(folder.join("admin.json"), scene.admin("/api/v1/openapi.json").unwrap().body).unwrap();
+    let documents = ["all.json", "one.json", "admin.json"];
     let linted = run(Command::new("node")
         .current_dir(&folder)
         .args(["node_modules/@redocly/cli/bin/cli.js", "lint", "--config", "redocly.yaml", "--max-problems", "50"])
-        .args(["all.json", "one.json"])
+        .args(documents)
         .envs([("REDOCLY_TELEMETRY", "off"), ("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")]));
     let told = text(&linted);
     assert!(linted.status.success() && !told.contains("Warning was generated"), "{told}");
-    let valid =
-        run(Command::new(python().join("openapi-spec-validator")).current_dir(folder).args(["all.json", "one.json"]));
+    let valid = run(Command::new(python().join("openapi-spec-validator")).current_dir(folder).args(documents));
     assert!(valid.status.success(), "{}", text(&valid));
 }
 
@@ -194,6 +195,32 @@ fn the_document_holds_at_a_running_gateway() {
 }
 
 #[test]
+fn the_admin_s_document_holds_at_a_running_gateway() {
+    let scene = Scene::new(Stores::Embedded);
+    scene.person("Ann");
+    let folder = tempfile::tempdir().unwrap();
+    let document = folder.path().join("openapi.json");
+    fs::write(&document, scene.admin("/api/v1/openapi.json").unwrap().body).unwrap();
+    for file in ["schemathesis.toml", "hooks.py"] {
+        fs::copy(repository().join("tests/openapi").join(file), folder.path().join(file)).unwrap();
+    }
+    let admin = scene.admin_as("operator");
+    let tried = run(Command::new(python().join("schemathesis"))
+        .current_dir(folder.path())
+        .envs([("SCHEMATHESIS_HOOKS", "hooks"), ("PYTHONPATH", ".")])
+        .arg("run")
+        .arg(&document)
+        .args(["--url", &format!("http://{}", scene.admin_addr())])
+        .args(["--header", &format!("Authorization: Bearer {}", admin.token())])
+        .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--checks", "all"])
+        // What fits the schema need not be there, and a text need not be a tenant's file. That other tokens are refused is
+        // tested elsewhere: who tries so many has to wait.
+        .args(["--exclude-checks", "positive_data_acceptance,ignored_auth"])
+        .args(["--generation-deterministic", "--no-color", "--continue-on-failure"]));
+    assert!(tried.status.success(), "the document and the gateway contradict each other:\n{}", text(&tried));
+}
+
+#[test]
 fn a_client_of_wx_request_compiles_against_the_types() {
     let (folder, scene) = (npm(), Scene::new(Stores::Embedded));
     add_rogue(&scene);
@@ -206,6 +233,10 @@ fn a_client_of_wx_request_compiles_against_the_types() {
             .args(["--target", "es2020", "--module", "esnext", "--typeRoots", "none", "client.ts"]));
         assert!(checked.status.success(), "{}", text(&checked));
     }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Calls to WeChat whose fields the tenant fixed: whatever a client sends beside them is taken.
@@ -284,7 +315,7 @@ fn python() -> PathBuf {
 /// A folder under the build's own with these files of `tests/openapi`, and what `install` gets for them: once per version
 /// of the first, which pins everything.
 fn installed(name: &str, files: &[&str], install: impl Fn(&Path) -> Vec<Command>) -> PathBuf {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/openapi");
+    let from = repository().join("tests/openapi");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
     // Tests are processes of their own, side by side: one installs, the others wait.

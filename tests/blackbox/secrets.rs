@@ -17,7 +17,7 @@ use std::{
 const NEW: &str = "another-app-secret";
 
 /// A gateway with a key for sealed secrets.
-fn with_key() -> Scene {
+pub fn with_key() -> Scene {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("secrets.keys", "\"file:seal.keys\""));
     scene.secrets().add(NEW);
     let made = scene.command(&["secret", "key"]);

@@ -66,6 +66,7 @@ impl House {
             stores,
         };
         let scope = Scope {
+            opened: Arc::default(),
             tenant: "acme".into(),
             session_ttl: Duration::from_secs(3600),
             platform: Arc::new(Wechat::new(account, "acme", http, shared)),

@@ -1,7 +1,7 @@
 //! `gateway/ERRORS.md` says what the tables say; `MENLOU_UPDATE_DOCS=1` writes it anew.
 
 use menlou::{
-    error::{Who, words},
+    error::{Who, admin_words, words},
     platform::wechat::errcodes,
     text::Text,
 };
@@ -18,6 +18,15 @@ fn page() -> String {
          | error | HTTP | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
     );
     for w in words::ALL {
+        row(&mut page, w.name, &w.status.to_string(), &w.text, w.who, &w.remedy, None);
+    }
+    page.push_str(
+        "\n## 管理接口 · Admin API\n\n\
+         管理接口的失败是 `{\"error\":…,\"msg\":…,\"data\":{…}}`；除下列各词外，也用上表中的词。\n\
+         The admin API's failures are `{\"error\":…,\"msg\":…,\"data\":{…}}`; besides these it uses words from above.\n\n\
+         | error | HTTP | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
+    );
+    for w in admin_words::ALL {
         row(&mut page, w.name, &w.status.to_string(), &w.text, w.who, &w.remedy, None);
     }
     page.push_str(

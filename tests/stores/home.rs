@@ -1,6 +1,6 @@
 //! Opened stores, with what they stand on.
 
-use menlou::store::{Postgres, Redis, Sessions, Settings, Shared, Stores, Users};
+use menlou::store::{Accounts, Admins, Postgres, Redis, Sessions, Settings, Shared, Stores, Users};
 use menlou_harness as harness;
 use secrecy::SecretString;
 use std::{any::Any, sync::Arc};
@@ -10,6 +10,8 @@ pub struct Home {
     pub sessions: Arc<dyn Sessions>,
     pub shared: Arc<dyn Shared>,
     pub users: Arc<dyn Users>,
+    pub accounts: Arc<dyn Accounts>,
+    pub admins: Arc<dyn Admins>,
     _ground: Box<dyn Any + Send + Sync>,
 }
 
@@ -33,8 +35,8 @@ pub async fn postgres() -> Home {
 async fn home(sessions: Option<SecretString>, users: Option<SecretString>, server: impl Any + Send + Sync) -> Home {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { path: folder.path().join("menlou.db"), sessions, users, prefix: "menlou".into() };
-    let Stores { sessions, shared, users } = Stores::open(&settings).await.unwrap();
-    Home { sessions, shared, users, _ground: Box::new((folder, server)) }
+    let Stores { sessions, shared, users, accounts, admins } = Stores::open(&settings).await.unwrap();
+    Home { sessions, shared, users, accounts, admins, _ground: Box::new((folder, server)) }
 }
 
 /// A store in this Redis.

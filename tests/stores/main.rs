@@ -1,6 +1,8 @@
 //! The contract of the stores: what gateway/src/store promises, held against each store that keeps it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accounts;
+mod admins;
 mod home;
 mod postgres;
 mod redis;
@@ -45,6 +47,9 @@ macro_rules! of_sessions {
                 many_sessions_opened_at_once_are_all_found,
                 a_read_that_races_an_end_leaves_nothing_behind,
                 a_caller_that_goes_away_harms_nobody,
+                sessions_are_counted_while_they_last,
+                the_sessions_of_a_person_are_listed_newest_first,
+                a_tenant_s_sessions_end_together_however_many_and_no_other_s,
             ]
         );
     };
@@ -109,10 +114,34 @@ macro_rules! of_users {
     };
 }
 
+macro_rules! of_admins {
+    ($accounts:ident, $admins:ident, $open:path) => {
+        promises!(
+            $accounts,
+            accounts,
+            $open,
+            [
+                an_account_is_found_by_whatever_is_known_of_it,
+                accounts_are_listed_page_by_page,
+                a_change_of_what_was_not_seen_is_refused,
+                an_erased_account_is_gone_with_its_bindings,
+            ]
+        );
+        promises!(
+            $admins,
+            admins,
+            $open,
+            [a_token_is_found_as_it_was_made_until_it_is_revoked, deeds_are_read_newest_first_page_by_page]
+        );
+    };
+}
+
 of_sessions!(sqlite_sessions, crate::home::embedded);
 of_shared!(sqlite_shared, crate::home::embedded);
 of_users!(sqlite_users, crate::home::embedded);
+of_admins!(sqlite_accounts, sqlite_admins, crate::home::embedded);
 
 of_sessions!(redis_sessions, crate::home::redis);
 of_shared!(redis_shared, crate::home::redis);
 of_users!(postgres_users, crate::home::postgres);
+of_admins!(postgres_accounts, postgres_admins, crate::home::postgres);

@@ -5,7 +5,7 @@ use crate::{
     redis::within,
     users::{identity, new},
 };
-use menlou::store::{Account, Error, Postgres, Users};
+use menlou::store::{Account, Accounts, Admins, Amended, Error, Postgres, Users};
 use menlou_harness as harness;
 use secrecy::SecretString;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
@@ -123,7 +123,7 @@ async fn many_replicas_may_start_at_once_on_an_empty_database() {
             assert!(name(store, &format!("o{n}")).await.is_some());
         }
     }
-    assert_eq!(server.ask("SELECT count(*), max(version) FROM menlou_schema"), "1|1");
+    assert_eq!(server.ask("SELECT count(*), max(version) FROM menlou_schema"), "1|2");
     assert_eq!(server.ask("SELECT count(*) FROM users"), "6");
 }
 
@@ -227,4 +227,29 @@ async fn no_error_holds_the_password_and_a_newer_schema_is_refused() {
     server.ask("UPDATE menlou_schema SET version = 99");
     let error = in_postgres(&server.url()).await.ping().await.unwrap_err().to_string();
     assert!(error.contains("version 99"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_database_itself_refuses_to_change_the_log_of_deeds() {
+    let server = harness::Postgres::start();
+    let store = in_postgres(&server.url()).await;
+    store.write_down(&crate::admins::deed("tenant.remove", Some("acme"))).await.unwrap();
+    let mut other = PgConnectOptions::from_str(&server.url()).unwrap().connect().await.unwrap();
+    for sql in ["DELETE FROM audit", "UPDATE audit SET who = 'nobody'", "TRUNCATE audit"] {
+        let refused = sqlx::query(sql).execute(&mut other).await.unwrap_err().to_string();
+        assert!(refused.contains("append-only"), "{refused}");
+    }
+    assert_eq!(store.deeds(None, None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_one_replica_erased_is_gone_in_the_others() {
+    let server = harness::Postgres::start();
+    let (one, two) = (in_postgres(&server.url()).await, in_postgres(&server.url()).await);
+    let user = one.bind("a", &identity("o1"), new("one")).await.unwrap().unwrap();
+    assert_eq!(name(&two, "o1").await.as_deref(), Some("one"));
+    one.amend("a", user.id, None, Some("renamed"), None).await.unwrap();
+    within(SECOND, "the new name", || async { name(&two, "o1").await.as_deref() == Some("renamed") }).await;
+    assert_eq!(one.erase("a", user.id, None).await.unwrap(), Amended::Done);
+    within(SECOND, "it is gone", || async { name(&two, "o1").await.is_none() }).await;
 }

@@ -25,6 +25,9 @@ pub async fn assert_all_unavailable(store: &Redis) {
     refused("open", store.open("a", &token(9), session("person", 60))).await;
     refused("find", store.find("a", &token(9))).await;
     refused("end", store.end("a", &token(9))).await;
+    refused("total", store.total("a")).await;
+    refused("of", store.of("a", "wechat", "person")).await;
+    refused("end_all", store.end_all("a")).await;
     refused("claim", store.claim("a", "k", b"", MINUTE)).await;
     refused("put", store.put("a", "k", b"", MINUTE)).await;
     refused("get", store.get("a", "k")).await;
@@ -157,7 +160,7 @@ async fn every_key_has_prefix_and_tenant_and_a_time_to_live_and_holds_no_token()
     let answer = server.ask(&["KEYS", "*"]);
     let keys: Vec<&str> = answer.lines().filter(|line| line.starts_with("menlou")).collect();
     let session_key = format!("menlou:{{manulife}}:s:{}", "ab".repeat(32));
-    assert!(answer.starts_with("*4\r\n") && keys.len() == 4 && keys.contains(&&*session_key), "{answer}");
+    assert!(answer.starts_with("*6\r\n") && keys.len() == 6 && keys.contains(&&*session_key), "{answer}");
     assert!(keys.iter().all(|key| key.starts_with("menlou:{manulife}:")));
     for key in keys {
         let answer = server.ask(&["PTTL", key]);
@@ -199,4 +202,41 @@ async fn no_error_holds_the_password_or_the_record() {
     server.ask(&["LPUSH", &key, "secret"]);
     let error = store.find("a", &token(1)).await.unwrap_err().to_string();
     assert!(error.contains("WRONGTYPE"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_one_replica_ended_are_over_in_the_others() {
+    let server = harness::Redis::start();
+    let (one, two) = (in_redis(&server.url()).await, in_redis(&server.url()).await);
+    for n in 1..=2 {
+        one.open("a", &token(n), session("person", 60)).await.unwrap();
+        assert!(two.find("a", &token(n)).await.unwrap().is_some(), "in the cache");
+    }
+    assert_eq!(two.of("a", "wechat", "person").await.unwrap().len(), 2);
+    assert!(one.end("a", &token(1)).await.unwrap());
+    within(SOON, "one is over", || async { two.find("a", &token(1)).await.unwrap().is_none() }).await;
+    assert_eq!(one.end_all("a").await.unwrap(), 1);
+    within(SOON, "all are over", || async { two.find("a", &token(2)).await.unwrap().is_none() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_ended_sessions_is_tidied_up_by_those_that_are_opened() {
+    let server = harness::Redis::start();
+    let store = in_redis(&server.url()).await;
+    for n in 0..40 {
+        store.open("a", &token(n), session("person", 1)).await.unwrap();
+    }
+    sleep(Duration::from_millis(2100)).await;
+    for n in 100..104 {
+        store.open("a", &token(n), session("person", 60)).await.unwrap();
+    }
+    let client = ::redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = ::redis::cmd("KEYS").arg("menlou:{a}:[lp]:*").query_async(&mut connection).await.unwrap();
+    assert_eq!(keys.len(), 2, "one list of the tenant, one of the person: {keys:?}");
+    for key in keys {
+        let listed: u64 = ::redis::cmd("ZCARD").arg(&key).query_async(&mut connection).await.unwrap();
+        let life: i64 = ::redis::cmd("TTL").arg(&key).query_async(&mut connection).await.unwrap();
+        assert!(listed == 4 && (50..=60).contains(&life), "{key}: {listed} for {life} s");
+    }
 }

@@ -177,3 +177,63 @@ pub async fn a_caller_that_goes_away_harms_nobody(home: &Home) {
     home.sessions.open("a", &token(200), session("person", 60)).await.unwrap();
     assert_eq!(openid_of(home, "a", &token(200)).await.as_deref(), Some("person"));
 }
+
+fn numbered(n: u16) -> TokenHash {
+    let mut token = TokenHash([9; 32]);
+    token.0[..2].copy_from_slice(&n.to_be_bytes());
+    token
+}
+
+pub async fn sessions_are_counted_while_they_last(home: &Home) {
+    let total = async |tenant| home.sessions.total(tenant).await.unwrap();
+    assert_eq!(total("a").await, 0);
+    for n in 0..3 {
+        home.sessions.open("a", &numbered(n), session("person", 60)).await.unwrap();
+    }
+    home.sessions.open("a", &numbered(0), session("person", 60)).await.unwrap();
+    home.sessions.open("a", &numbered(3), session("soon over", 2)).await.unwrap();
+    home.sessions.open("b", &numbered(0), session("person", 60)).await.unwrap();
+    assert_eq!((total("a").await, total("b").await), (4, 1));
+    assert!(home.sessions.end("a", &numbered(1)).await.unwrap());
+    assert_eq!(total("a").await, 3);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(total("a").await, 2);
+    assert!(home.sessions.of("a", "wechat", "soon over").await.unwrap().is_empty());
+}
+
+pub async fn the_sessions_of_a_person_are_listed_newest_first(home: &Home) {
+    for (n, openid) in [(1, "person"), (2, "another"), (3, "person"), (4, "person")] {
+        let opened = Session { created_at: now() - 100 + u64::from(n), ..session(openid, 60) };
+        home.sessions.open("a", &numbered(n), opened).await.unwrap();
+    }
+    let of = async |tenant, platform, openid| -> Vec<TokenHash> {
+        let listed = home.sessions.of(tenant, platform, openid).await.unwrap();
+        assert!(listed.iter().all(|(_, session)| session.openid == openid));
+        listed.into_iter().map(|(token, _)| token).collect()
+    };
+    assert!(of("a", "wechat", "person").await == [4, 3, 1].map(numbered));
+    assert!(home.sessions.end("a", &numbered(3)).await.unwrap());
+    // Listed twice: what was tidied up by the first must not be missed by the second.
+    for _ in 0..2 {
+        assert!(of("a", "wechat", "person").await == [4, 1].map(numbered));
+    }
+    assert!(of("a", "wechat", "another").await == [numbered(2)]);
+    for (tenant, platform, openid) in [("b", "wechat", "person"), ("a", "other", "person"), ("a", "wechat", "nobody")] {
+        assert!(of(tenant, platform, openid).await.is_empty());
+    }
+}
+
+pub async fn a_tenant_s_sessions_end_together_however_many_and_no_other_s(home: &Home) {
+    for n in 0..1100 {
+        home.sessions.open("a", &numbered(n), session("person", 60)).await.unwrap();
+    }
+    home.sessions.open("b", &numbered(0), session("person", 60)).await.unwrap();
+    assert!(home.sessions.find("a", &numbered(5)).await.unwrap().is_some(), "in the cache");
+    assert_eq!(home.sessions.end_all("a").await.unwrap(), 1100);
+    assert!(home.sessions.find("a", &numbered(5)).await.unwrap().is_none());
+    assert_eq!(home.sessions.total("a").await.unwrap(), 0);
+    assert!(home.sessions.of("a", "wechat", "person").await.unwrap().is_empty());
+    assert_eq!(home.sessions.end_all("a").await.unwrap(), 0);
+    assert!(home.sessions.find("b", &numbered(0)).await.unwrap().is_some());
+    assert_eq!(home.sessions.total("b").await.unwrap(), 1);
+}

@@ -4,7 +4,7 @@ use crate::{
     sessions::{now, session, token},
     users::{identity, new},
 };
-use menlou::store::{Error, Session, Sessions, Shared, Sqlite, TokenHash, Users};
+use menlou::store::{Admins, Error, Session, Sessions, Shared, Sqlite, TokenHash, Users};
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use std::{
     fs,
@@ -227,4 +227,38 @@ async fn an_unreadable_record_is_corrupt_and_not_shown() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn sessions_of_a_file_from_before_are_counted_and_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut old = options.connect().await.unwrap();
+    sqlx::raw_sql(include_str!("../../gateway/src/store/migrations/sqlite/1.sql")).execute(&mut old).await.unwrap();
+    let record = r#"{"v":1,"platform":"wechat","openid":"person","created_at":1,"expires_at":4000000000}"#;
+    for (token, record) in [([1; 32], record.as_bytes()), ([2; 32], b"no record".as_slice())] {
+        let sql = "INSERT INTO sessions VALUES ('a', ?, ?, 4000000000000)";
+        sqlx::query(sql).bind(token.to_vec()).bind(record).execute(&mut old).await.unwrap();
+    }
+    sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut old).await.unwrap();
+    drop(old);
+    let store = Sqlite::open(&path).await.unwrap();
+    assert_eq!(store.total("a").await.unwrap(), 2);
+    let listed = store.of("a", "wechat", "person").await.unwrap();
+    assert!(listed.len() == 1 && listed[0].0 == TokenHash([1; 32]));
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_to_change_the_log_of_deeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    store.write_down(&crate::admins::deed("tenant.remove", Some("acme"))).await.unwrap();
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    for sql in ["DELETE FROM audit", "UPDATE audit SET who = 'nobody'"] {
+        let refused = sqlx::query(sql).execute(&mut other).await.unwrap_err().to_string();
+        assert!(refused.contains("append-only"), "{refused}");
+    }
+    assert_eq!(store.deeds(None, None, 10).await.unwrap().len(), 1);
 }

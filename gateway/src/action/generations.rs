@@ -27,6 +27,11 @@ pub fn next() -> Result<u64, Refusal> {
     Ok(generation)
 }
 
+/// How many versions have been loaded.
+pub fn loaded() -> u64 {
+    LOADED.load(Ordering::Relaxed)
+}
+
 /// Asks by trying: nothing else tells.
 fn keys_are_left() -> bool {
     let mut keys = Vec::with_capacity(SPARE_KEYS);

@@ -5,7 +5,10 @@ use crate::{
     policy::attempts::Limits,
     store::Stores,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 use tokio::sync::Semaphore;
 
 /// What all tenants share.
@@ -34,4 +37,6 @@ pub struct Scope {
     pub platform: Arc<dyn Platform>,
     /// What all tenants share.
     pub services: Arc<Services>,
+    /// Counts the sessions that are opened, for whoever takes the number away.
+    pub opened: Arc<AtomicU32>,
 }

@@ -1,6 +1,6 @@
 //! `/openapi.json` and, for reading it, Swagger UI at `/docs`; `?tenant=f` is for one tenant's actions.
 
-use super::{Health, openapi};
+use super::{Desk, openapi};
 use crate::action::Named;
 use axum::{
     Json,
@@ -12,6 +12,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use serde::Deserialize;
+use std::sync::Arc;
 use swagger_ui_redist::SwaggerUi;
 
 const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
@@ -30,20 +31,20 @@ pub struct Of {
 }
 
 /// `/openapi.json`: 404 for a tenant that doesn't serve.
-pub async fn document(State(health): State<Health>, Query(of): Query<Of>) -> Response {
+pub async fn document(State(desk): State<Arc<Desk>>, Query(of): Query<Of>) -> Response {
     let Some(name) = of.tenant else {
-        let library = health.library.load();
+        let library = desk.library.load();
         let actions = library.actions().map(Named::of);
-        return Json(openapi::document(None, actions, health.traffic)).into_response();
+        return Json(openapi::document(None, actions, desk.traffic)).into_response();
     };
-    let Some(tenant) = health.roster.find(&name) else {
+    let Some(tenant) = desk.roster.find(&name) else {
         return (StatusCode::NOT_FOUND, "no such tenant serves\n").into_response();
     };
     let actions = tenant.actions().filter_map(|switched| {
         let action = switched.action.as_ref()?;
         Some(Named { name: &switched.name, access: action.access(), descriptor: action.descriptor() })
     });
-    Json(openapi::document(Some(&tenant.name), actions, health.traffic)).into_response()
+    Json(openapi::document(Some(&tenant.name), actions, desk.traffic)).into_response()
 }
 
 /// `/docs`

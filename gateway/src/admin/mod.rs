@@ -1,11 +1,29 @@
-//! The admin side, on a listener of its own: health, readiness, metrics, the actions' own description.
+//! The admin side, on a listener of its own: the API, health, readiness, metrics, the actions' own description.
+//!
+//! Each room does one thing for a [`Caller`] and sees itself to whether they may; the API only reads requests and writes
+//! answers. Health, metrics and the actions' description take no token: probes and scrapers have none, and there is no
+//! secret and nothing of any person in them.
 
+pub mod activity;
+mod api;
+pub mod audit;
+mod caller;
+mod desk;
 mod docs;
+pub mod drafts;
+mod listener;
 pub mod openapi;
+pub mod plugins;
+pub mod sessions;
+pub mod tenants;
+pub mod time;
+mod tls;
+pub mod tokens;
 pub mod typescript;
+pub mod users;
+pub mod verify;
 
-use crate::{action::Library, platform::http::Http, store::Stores, tenant::Roster, text::Language};
-use arc_swap::ArcSwap;
+use crate::text::Language;
 use axum::{
     Json, Router,
     extract::State,
@@ -13,33 +31,18 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
+pub use caller::{Caller, Right, Role};
+pub use desk::Desk;
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
+pub use tls::Tls;
 use tokio::{net::TcpListener, time::timeout};
 
 /// How long a store may take to answer the question whether it is there.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What readiness is told from.
-#[derive(Clone)]
-pub struct Health {
-    /// The tenants.
-    pub roster: Arc<Roster>,
-    /// The plugins.
-    pub library: Arc<ArcSwap<Library>>,
-    /// The stores.
-    pub stores: Stores,
-    /// The client by which the platforms are asked.
-    pub http: Http,
-    /// What was counted.
-    pub metrics: PrometheusHandle,
-    /// Where the traffic side listens.
-    pub traffic: SocketAddr,
-}
-
 /// Serves until dropped.
-pub async fn serve(listener: TcpListener, health: Health) {
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>) {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -47,17 +50,16 @@ pub async fn serve(listener: TcpListener, health: Health) {
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::file))
-        .with_state(health);
-    if let Err(e) = axum::serve(listener, routes).await {
-        tracing::error!(cause = %e, "the admin side ended");
-    }
+        .with_state(desk.clone())
+        .merge(api::router(desk));
+    listener::serve(listener, tls, routes).await;
 }
 
 /// 200 where calls can be served, 503 where a store is away. Platforms that are away, faulty tenants and refused plugins
 /// are told, and don't make the whole unready: the others serve, and so do sessions that are open.
-async fn ready(State(health): State<Health>) -> impl IntoResponse {
+async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
     let (sessions, users) =
-        tokio::join!(timeout(PATIENCE, health.stores.shared.ping()), timeout(PATIENCE, health.stores.users.ping()));
+        tokio::join!(timeout(PATIENCE, desk.stores.shared.ping()), timeout(PATIENCE, desk.stores.users.ping()));
     let ready = matches!((&sessions, &users), (Ok(Ok(())), Ok(Ok(()))));
     let told = |outcome: Result<Result<(), crate::store::Error>, _>| match outcome {
         Ok(Ok(())) => "ok".to_owned(),
@@ -65,7 +67,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         Err(_) => "no answer".to_owned(),
     };
     let language = Language::of_operator();
-    let faulty: serde_json::Map<String, Value> = health
+    let faulty: serde_json::Map<String, Value> = desk
         .roster
         .standing()
         .into_iter()
@@ -75,7 +77,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
             (name, json!({ "serving": standing.serving, "faults": faults }))
         })
         .collect();
-    let library = health.library.load();
+    let library = desk.library.load();
     let loaded: Vec<Value> = library
         .plugins()
         .iter()
@@ -86,7 +88,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         .iter()
         .map(|r| json!({ "file": r.path.file_name().map(|n| n.to_string_lossy()), "why": r.why.text().get(language) }))
         .collect();
-    let platforms: serde_json::Map<String, Value> = health
+    let platforms: serde_json::Map<String, Value> = desk
         .http
         .platforms()
         .standing()
@@ -97,12 +99,12 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         "ready": ready,
         "stores": { "sessions": told(sessions), "users": told(users) },
         "platforms": platforms,
-        "tenants": { "serving": health.roster.len(), "faulty": faulty },
+        "tenants": { "serving": desk.roster.len(), "faulty": faulty },
         "plugins": { "loaded": loaded, "refused": refused },
     });
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
 }
 
-async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], health.metrics.render())
+async fn metrics(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], desk.metrics.render())
 }

@@ -3,7 +3,7 @@
 use super::fail;
 use crate::{
     config::fault::nearest,
-    error::{Who, words},
+    error::{Who, admin_words, words},
     platform::wechat::errcodes,
     text::Text,
 };
@@ -23,7 +23,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         list();
         return ExitCode::SUCCESS;
     };
-    if let Some(word) = words::find(what) {
+    if let Some(word) = words::find(what).or_else(|| admin_words::find(what)) {
         println!("{} (HTTP {})", word.name, word.status);
         explain(&word.text, word.who, &word.remedy, None);
         return ExitCode::SUCCESS;
@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         explain(&errcode.meaning, errcode.who, &errcode.remedy, errcode.place.as_ref());
         return ExitCode::SUCCESS;
     }
-    let near = nearest(what, words::ALL.iter().map(|w| w.name));
+    let near = nearest(what, words::ALL.iter().chain(admin_words::ALL).map(|w| w.name));
     let (zh, en) = near.map(|n| (format!("；是否想问 {n}？"), format!("; did you mean {n}?"))).unwrap_or_default();
     fail(&Text::new(format!("没有错误词 {what}{zh}"), format!("there is no error word {what}{en}")))
 }
@@ -56,7 +56,7 @@ fn explain(meaning: &Text, who: Who, remedy: &Text, place: Option<&Text>) {
 }
 
 fn list() {
-    for word in words::ALL {
+    for word in words::ALL.iter().chain(admin_words::ALL) {
         println!("{:26} {} {} {}", word.name, word.status, word.text.zh, word.text.en);
     }
     println!();

@@ -1,5 +1,6 @@
 //! The command line: each command in a room of its own.
 
+mod admin;
 mod described;
 mod explain;
 mod plugin;
@@ -55,6 +56,8 @@ enum Command {
     Tenant(tenant::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
+    /// 管理端的令牌。Who may use the admin side.
+    Admin(admin::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
         Command::Tenant(arguments) => tenant::run(config, file.is_some(), arguments),
         Command::User(arguments) => user::run(config, arguments),
+        Command::Admin(arguments) => admin::run(config, arguments),
     }
 }
 

@@ -10,7 +10,6 @@ mod new;
 mod remove;
 mod secrets;
 mod show;
-mod template;
 mod verify;
 
 use super::{fail, show as show_faults};

@@ -2,6 +2,7 @@
 
 use super::{fail, runtime, say, show, warn};
 use crate::{
+    admin::Tls,
     config::{fault::Fault, server::Config},
     gateway::{open_library, store_settings},
     store::Stores,
@@ -35,6 +36,9 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
         wrong += 1;
         let _ = fail(text);
     };
+    if let Err(text) = Tls::load(&config.admin) {
+        tell(&text);
+    }
     if let Some(text) = config.keyring.is_set().then(|| config.keyring.keys().err()).flatten() {
         tell(&Text::new(format!("[secrets] keys：{}", text.zh), format!("[secrets] keys: {}", text.en)));
     }

@@ -1,9 +1,8 @@
 //! A TOML text as JSON that knows where each of its values stands.
 
 use super::{
-    check,
+    check, excerpt,
     fault::{MOST, Place, Spot},
-    mask,
     schema::escape,
     wiped::Wiped,
 };
@@ -121,8 +120,8 @@ impl Document {
         self.value.pointer(pointer)
     }
 
-    /// Every string: its pointer, itself, and where it stands in the file, quotes included (counted after a byte order
-    /// mark).
+    /// Every string in the order of the text: its pointer, itself, and where it stands in the file, quotes included
+    /// (counted after a byte order mark).
     pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
         let mut found = Vec::new();
         strings(&self.source.root, &self.value, &mut String::new(), &mut found);
@@ -196,6 +195,34 @@ impl Document {
         self.source.fault(node.key.clone().unwrap_or(node.value.clone()), text, false)
     }
 
+    /// The text, without a byte order mark.
+    pub fn text(&self) -> &str {
+        &self.source.text
+    }
+
+    /// Where the values stand that are neither table nor list, in the order of the text.
+    pub(super) fn scalars(&self) -> &[Range<usize>] {
+        &self.source.values
+    }
+
+    /// The RFC 6901 pointer of what a fault of this document is about: the value that it stands at, or the nearest above.
+    pub fn pointer_of(&self, fault: &Fault) -> Option<String> {
+        let Place::Spot(spot) = &fault.place else { return None };
+        let (mut node, mut pointer) = (&self.source.root, String::new());
+        loop {
+            let listed = node.list.iter().enumerate().map(|(i, below)| (i.to_string(), below));
+            let below = node.table.iter().map(|(key, below)| (escape(key), below));
+            match below.chain(listed).find(|(_, below)| below.holds(spot.span.start)) {
+                Some((key, below)) => {
+                    pointer.push('/');
+                    pointer.push_str(&key);
+                    node = below;
+                }
+                None => return Some(pointer),
+            }
+        }
+    }
+
     fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
         self.source.fault(self.source.find(pointer).value.clone(), text, open)
     }
@@ -243,6 +270,14 @@ fn unescape(token: &str) -> String {
     token.replace("~1", "/").replace("~0", "~")
 }
 
+impl Node {
+    /// Whether this place is the key's, the value's or of something within: a table may stand in parts.
+    fn holds(&self, at: usize) -> bool {
+        let here = self.key.iter().chain([&self.value]).any(|span| span.contains(&at));
+        here || self.table.values().chain(&self.list).any(|below| below.holds(at))
+    }
+}
+
 impl Source {
     fn find(&self, pointer: &str) -> &Node {
         let mut node = &self.root;
@@ -257,18 +292,18 @@ impl Source {
     }
 
     fn fault(&self, span: Range<usize>, text: Text, open: bool) -> Fault {
-        self.place(span, text, |text, line, span| mask::parsed(text, line, span, &self.values, open))
+        self.place(span, text, |text, line, span| excerpt::parsed(text, line, span, &self.values, open))
     }
 
     fn broken(&self, span: Range<usize>, text: Text) -> Fault {
-        self.place(span, text, mask::broken)
+        self.place(span, text, excerpt::broken)
     }
 
     fn place(
         &self,
         span: Range<usize>,
         text: Text,
-        line: impl FnOnce(&str, Range<usize>, &Range<usize>) -> mask::Line,
+        line: impl FnOnce(&str, Range<usize>, &Range<usize>) -> excerpt::Line,
     ) -> Fault {
         let (start, end) = (self.boundary(span.start), self.boundary(span.end));
         let span = start..end.max(start);

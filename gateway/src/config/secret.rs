@@ -93,6 +93,11 @@ impl SecretRef {
         }
     }
 
+    /// Whether it is outside the file that names it, in the environment or another file.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Env(_) | Self::File(_) | Self::Credential(_))
+    }
+
     fn parse_file(path: &str) -> Result<Self, Text> {
         if path.is_empty() || path.contains('\0') {
             return Err(Text::fixed("\"file:\" 后应为文件路径", "after \"file:\" comes the path of a file"));

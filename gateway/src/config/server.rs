@@ -111,10 +111,24 @@ pub struct Server {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// IP address and port of /healthz, /readyz, /metrics, /openapi.json and /docs. Keep it off the internet.
-    /// /healthz、/readyz、/metrics、/openapi.json、/docs 的 IP 地址与端口，不要暴露到公网。
+    /// IP address and port of /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Keep it off the internet:
+    /// other than a loopback address needs tls_cert and tls_key, or allow_plain_http.
+    /// /api/v1、/healthz、/readyz、/metrics、/openapi.json、/docs 的 IP 地址与端口，不要暴露到公网；非回环地址须配置
+    /// tls_cert 与 tls_key，或 allow_plain_http。
     #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
     pub listen: SocketAddr,
+    /// When given, the admin side speaks HTTPS: the file of its certificates (PEM, its own first). A new file is taken up.
+    /// 填写后管理端使用 HTTPS：证书链文件（PEM，自身证书在前），更新后自动加载。
+    #[schemars(extend("minLength" = 1))]
+    pub tls_cert: Option<PathBuf>,
+    /// The file of the certificate's private key (PEM).
+    /// 证书私钥文件（PEM）。
+    #[schemars(extend("minLength" = 1))]
+    pub tls_key: Option<PathBuf>,
+    /// Whether plain HTTP may be spoken on an address that others can reach: behind a proxy that speaks TLS, or in a
+    /// network of your own. Tokens travel readably.
+    /// 是否允许在他人可达的地址上使用明文 HTTP：仅限前有 TLS 代理或自有网络时；令牌会以明文传输。
+    pub allow_plain_http: bool,
 }
 
 /// `[tenants]`
@@ -257,6 +271,8 @@ impl Config {
         }
         let mut config: Self = merged.doc.typed(&merged.value).map_err(|fault| vec![fault])?;
         config.tenants.dir = merged.folder("/tenants/dir").join(&config.tenants.dir);
+        config.admin.tls_cert = config.admin.tls_cert.map(|path| merged.folder("/admin/tls_cert").join(path));
+        config.admin.tls_key = config.admin.tls_key.map(|path| merged.folder("/admin/tls_key").join(path));
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
         config.store.path = merged.folder("/store/path").join(&config.store.path);
         config.store.sessions = sessions.flatten();
@@ -359,7 +375,29 @@ impl Merged {
             let pointer = if of_variable { "/server/listen" } else { "/admin/listen" };
             faults.push(self.fault(pointer, text, true));
         }
+        faults.extend(self.faults_of_admin(admin));
         faults
+    }
+
+    /// Who may listen in on the admin side.
+    fn faults_of_admin(&self, listen: Option<SocketAddr>) -> Option<Fault> {
+        let has = |pointer: &str| self.value.pointer(pointer).is_some();
+        let (cert, key) = (has("/admin/tls_cert"), has("/admin/tls_key"));
+        if cert != key {
+            let text = Text::fixed("`tls_cert` 与 `tls_key` 须一起填写", "`tls_cert` and `tls_key` belong together");
+            return Some(self.fault(if cert { "/admin/tls_cert" } else { "/admin/tls_key" }, text, true));
+        }
+        let allowed = self.value.pointer("/admin/allow_plain_http") == Some(&Value::Bool(true));
+        let listen = listen.filter(|listen| !listen.ip().is_loopback() && !cert && !allowed)?;
+        let text = Text::new(
+            format!(
+                "管理端不在非回环地址 {listen} 上使用明文 HTTP：请填写 tls_cert 与 tls_key，或确知无人窃听时设 allow_plain_http = true"
+            ),
+            format!(
+                "the admin side does not speak plain HTTP on {listen}, which is no loopback address: give tls_cert and tls_key, or allow_plain_http = true where nobody can listen in"
+            ),
+        );
+        Some(self.fault("/admin/listen", text, true))
     }
 }
 
@@ -382,7 +420,7 @@ impl Default for Server {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8081).into() }
+        Self { listen: (Ipv4Addr::LOCALHOST, 8081).into(), tls_cert: None, tls_key: None, allow_plain_http: false }
     }
 }
 

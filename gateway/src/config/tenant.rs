@@ -199,6 +199,11 @@ pub fn settings(doc: &Document, action: &str) -> (String, Document) {
     (pointer, doc)
 }
 
+/// Whether the gateway's own keys in a tenant's file are as they should be, those of plugins left aside.
+pub fn fits(doc: &Document) -> bool {
+    doc.check("", &SCHEMA).is_empty()
+}
+
 /// The pointers of the gateway's own keys that hold secrets.
 pub fn secrets() -> Vec<String> {
     schema::secret_properties(SCHEMA.as_json())

@@ -1,5 +1,6 @@
 //! An error with two faces: a stable word and a clear sentence for the caller, the cause for the log.
 
+pub mod admin_words;
 pub mod words;
 
 use crate::text::Text;

@@ -70,9 +70,11 @@ macro_rules! words {
         /// Every word, in the order of the documentation.
         pub static ALL: &[&Word] = &[$(&$id),*];
     };
-    (@retry $seconds:literal) => { Some(Duration::from_secs($seconds)) };
+    (@retry $seconds:literal) => { Some(std::time::Duration::from_secs($seconds)) };
     (@retry) => { None };
 }
+
+pub(super) use words;
 
 words! {
     // The log-in flow: what an action decided.

@@ -46,7 +46,7 @@ async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remo
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
     let took = began.elapsed();
-    found.count(error.as_ref(), took);
+    found.count(error.as_ref(), took, &asked.id);
     if traffic.access_log {
         log(&found, asked, answer.status().as_u16(), error.as_ref(), took, remote);
     } else if let Some(error) = &error {
@@ -130,10 +130,14 @@ impl Found {
         (self.tenant.as_ref().map_or("", |t| &t.name), self.switched.as_ref().map_or("", |s| &s.name))
     }
 
-    fn count(&self, error: Option<&Error>, took: Duration) {
+    fn count(&self, error: Option<&Error>, took: Duration, request_id: &str) {
         if let Some(switched) = &self.switched {
             switched.calls.increment(1);
             switched.seconds.record(took);
+            switched.usage.record(error.is_some(), took);
+        }
+        if let (Some(tenant), Some(error)) = (&self.tenant, error) {
+            tenant.activity.failed(self.switched.as_ref().map(|s| s.name.as_str()), error, request_id);
         }
         if let Some(error) = error {
             // Words of plugins' own are as many as their authors like: they count as one.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Unix time in milliseconds.
-pub(super) fn millis() -> i64 {
+pub fn millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

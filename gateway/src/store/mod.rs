@@ -1,7 +1,9 @@
 //! What outlives a request: sessions, short-lived shared values, users and their bindings, each behind a trait.
 
+mod accounts;
+mod admins;
 mod cache;
-mod clock;
+pub mod clock;
 mod guard;
 mod postgres;
 mod record;
@@ -11,9 +13,16 @@ mod sqlite;
 use crate::error::{self, words};
 use async_trait::async_trait;
 use secrecy::SecretString;
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::OnceCell;
 
+pub use accounts::{Accounts, Amended, Bound, Profile, Seek};
+pub use admins::{AdminToken, Admins, Deed, NewDeed};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use sqlite::Sqlite;
@@ -40,6 +49,10 @@ pub struct Stores {
     pub shared: Arc<dyn Shared>,
     /// Users and bindings.
     pub users: Arc<dyn Users>,
+    /// The same users and bindings, as those who look after them see them.
+    pub accounts: Arc<dyn Accounts>,
+    /// The tokens of admins, and what admins did. They live beside the users, so that all replicas share them.
+    pub admins: Arc<dyn Admins>,
 }
 
 impl Stores {
@@ -56,11 +69,16 @@ impl Stores {
             }
             None => (file().await?.clone(), file().await?.clone()),
         };
-        let users: Arc<dyn Users> = match &settings.users {
-            Some(url) => Arc::new(Postgres::open(url).await?),
-            None => file().await?.clone(),
-        };
-        Ok(Self { sessions, shared, users })
+        Ok(match &settings.users {
+            Some(url) => {
+                let users = Arc::new(Postgres::open(url).await?);
+                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users }
+            }
+            None => {
+                let users = file().await?.clone();
+                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users }
+            }
+        })
     }
 }
 
@@ -88,6 +106,30 @@ pub struct Session {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
+impl TokenHash {
+    /// As 64 hex digits: the session's name for those who look after sessions. It opens nothing.
+    pub fn hex(&self) -> String {
+        let mut hex = String::with_capacity(64);
+        for byte in self.0 {
+            // Writing to a String can't fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
+    }
+
+    /// Reads what [`TokenHash::hex`] wrote.
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let mut token = Self([0; 32]);
+        if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return None;
+        }
+        for (at, byte) in token.0.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(token)
+    }
+}
+
 /// Sessions by the hash of their token. A session past its `expires_at` is not found.
 #[async_trait]
 pub trait Sessions: Send + Sync {
@@ -99,7 +141,17 @@ pub trait Sessions: Send + Sync {
     async fn replace(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<bool>;
     /// Ends a session; false where there was none.
     async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool>;
+    /// How many sessions the tenant has.
+    async fn total(&self, tenant: &str) -> Result<u64>;
+    /// The sessions of one person, the newest first, [`MOST_LISTED`] at most.
+    async fn of(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>>;
+    /// Ends all sessions of the tenant, a portion after the other; gives how many. Where it fails half-way, those that
+    /// have ended stay so.
+    async fn end_all(&self, tenant: &str) -> Result<u64>;
 }
+
+/// No more sessions of one person are listed at once.
+pub const MOST_LISTED: u32 = 200;
 
 /// Short-lived values that replicas share: exchanged codes, access tokens, counters of attempts. Keys are the
 /// gateway's own (never raw input: hash it first), scoped to a tenant; every value has a life of 1 ms to 30 days, to

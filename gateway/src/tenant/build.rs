@@ -21,6 +21,8 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 pub struct Blueprint {
     /// The `f` of its requests.
     pub name: String,
+    /// Its name for people.
+    pub title: String,
     /// Its account at the platform.
     pub account: Account,
     /// How long its sessions live.
@@ -101,6 +103,7 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
     match (file, account) {
         (Some(file), Some(account)) if faults.is_empty() => Ok(Blueprint {
             name: name.as_str().to_owned(),
+            title: file.name,
             account,
             session_ttl: file.session.ttl.get(),
             actions,

@@ -1,11 +1,15 @@
 //! Tenants: one live tenant, the roster that finds and swaps them, and the folder that they are built and rebuilt from.
 
+mod activity;
 mod build;
 mod files;
 mod folder;
+mod hidden;
 mod reload;
 mod roster;
+mod sealing;
 mod swap;
+mod template;
 mod verify;
 mod view;
 mod watched;
@@ -14,13 +18,17 @@ use crate::{
     action::{Action, Configured, Plugin, Scope, Services},
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
 };
+pub use activity::{Activity, Failure, MINUTES, Minute, Usage};
 pub use build::{Blueprint, check, check_folder, switched_on};
 pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
+pub use hidden::{masked, reserved};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
+pub use sealing::{rotate, seal};
 use std::{collections::HashMap, sync::Arc};
-pub use swap::Swapper;
+pub use swap::{Swap, Swapper, Swaps};
+pub use template::{Facts, file as new_file};
 pub use verify::{logs_in_by_phone, verify};
 pub use view::{MASK, View, secrets, view};
 
@@ -28,6 +36,10 @@ pub use view::{MASK, View, secrets, view};
 pub struct Tenant {
     /// The `f` of its requests.
     pub name: String,
+    /// Its name for people.
+    pub title: String,
+    /// What it has been doing lately.
+    pub activity: Arc<Activity>,
     actions: HashMap<String, Arc<Switched>>,
 }
 
@@ -41,12 +53,15 @@ pub struct Switched {
     pub calls: Counter,
     /// How long they took, seconds.
     pub seconds: Histogram,
+    /// The same by the minute.
+    pub usage: Arc<Usage>,
 }
 
 impl Tenant {
-    /// Puts a checked tenant to work.
-    pub fn new(blueprint: Blueprint, services: &Arc<Services>) -> Self {
-        let Blueprint { name, account, session_ttl, actions, .. } = blueprint;
+    /// Puts a checked tenant to work, which goes on with the activity of the one before it.
+    pub fn new(blueprint: Blueprint, services: &Arc<Services>, activity: Arc<Activity>) -> Self {
+        let Blueprint { name, title, account, session_ttl, actions, .. } = blueprint;
+        activity.keep(|action| actions.contains_key(action));
         let wechat = Wechat::new(
             WechatAccount {
                 appid: account.appid,
@@ -59,7 +74,8 @@ impl Tenant {
             services.stores.shared.clone(),
         );
         let platform: Arc<dyn Platform> = Arc::new(wechat);
-        let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services: services.clone() });
+        let (services, opened) = (services.clone(), activity.opened());
+        let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services, opened });
         let switch = |(action, configured): (String, Option<Configured>)| {
             // The labels come from configuration, never from a request, so they are few.
             let labels = [("tenant", name.clone()), ("action", action.clone())];
@@ -68,10 +84,12 @@ impl Tenant {
                 action: configured.map(|c| Arc::new(c.serve(scope.clone()))),
                 calls: counter!("menlou_calls_total", &labels),
                 seconds: histogram!("menlou_call_seconds", &labels),
+                usage: activity.of(&action),
             };
             (action, Arc::new(switched))
         };
-        Self { actions: actions.into_iter().map(switch).collect(), name: name.clone() }
+        let actions = actions.into_iter().map(switch).collect();
+        Self { actions, name: name.clone(), title, activity: activity.clone() }
     }
 
     /// The plugins that it uses.

@@ -220,7 +220,8 @@ impl Watcher {
     }
 
     fn built(&self, blueprint: Blueprint) -> (String, Option<Arc<Tenant>>) {
-        (blueprint.name.clone(), Some(Arc::new(Tenant::new(blueprint, &self.services))))
+        let activity = self.roster.find(&blueprint.name).map(|before| before.activity.clone()).unwrap_or_default();
+        (blueprint.name.clone(), Some(Arc::new(Tenant::new(blueprint, &self.services, activity))))
     }
 
     /// Looks again at each change, until dropped.

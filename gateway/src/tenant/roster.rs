@@ -5,6 +5,7 @@ use crate::config::fault::Fault;
 use arc_swap::ArcSwap;
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -43,6 +44,18 @@ impl Roster {
     /// How each file stands, by the tenant's name (or the file's, where that is no tenant's name).
     pub fn standing(&self) -> BTreeMap<String, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How one file stands.
+    pub fn standing_of(&self, name: &str) -> Option<Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The first `most` files behind this name, in the order of their names, and how each stands.
+    pub fn standing_after(&self, name: &str, most: usize) -> Vec<(String, Standing)> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = (Bound::Excluded(name), Bound::Unbounded);
+        standing.range::<str, _>(behind).take(most).map(|(name, standing)| (name.clone(), standing.clone())).collect()
     }
 
     /// Takes changes up, all at once: `Some` replaces a tenant, `None` takes it away.

@@ -8,19 +8,59 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
+
+/// How many swaps are remembered.
+const REMEMBERED: usize = 100;
 
 /// Keeps a library as the folder of plugins says.
 pub struct Swapper {
     /// The folder.
     pub folder: PathBuf,
     library: Arc<ArcSwap<Library>>,
+    swaps: Arc<Swaps>,
     /// The keys of tenants' sealed secrets.
     pub(super) keyring: Arc<Keyring>,
     /// Why the folder can't be listed, as it was logged: once, however long it lasts.
     unlisted: Option<String>,
+}
+
+/// The latest swaps.
+#[derive(Default)]
+pub struct Swaps(Mutex<VecDeque<Swap>>);
+
+/// A change of the plugin folder, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    /// When.
+    pub at: SystemTime,
+    /// The plugin's name, which is its file's.
+    pub plugin: String,
+    /// The version and generation that serve from then on; none where the plugin is gone, or never was there.
+    pub serving: Option<(String, u64)>,
+    /// How many tenants were built anew.
+    pub tenants: usize,
+    /// Why the new file was refused; the version before serves on.
+    pub refused: Option<Text>,
+}
+
+impl Swaps {
+    /// The latest swaps, the newest first.
+    pub fn latest(&self) -> Vec<Swap> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+
+    fn remember(&self, swap: Swap) {
+        let mut swaps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if swaps.len() >= REMEMBERED {
+            swaps.pop_front();
+        }
+        swaps.push_back(swap);
+    }
 }
 
 /// A tenant that serves, and its file.
@@ -33,7 +73,12 @@ impl Swapper {
     /// A swapper of a folder, of which this library was made.
     pub fn new(folder: PathBuf, library: Arc<ArcSwap<Library>>, keyring: Arc<Keyring>) -> Self {
         count_refused(&library.load());
-        Self { folder, library, keyring, unlisted: None }
+        Self { folder, library, swaps: Arc::default(), keyring, unlisted: None }
+    }
+
+    /// What came of the swaps so far.
+    pub fn swaps(&self) -> Arc<Swaps> {
+        self.swaps.clone()
     }
 
     /// The library as it is now.
@@ -69,21 +114,28 @@ impl Swapper {
                 Err(why) => next = current.without(change.clone(), why),
             }
         }
-        let outcome = match next.refusal(&change.path) {
+        let plugin = next.plugins().iter().find(|p| p.name == name);
+        let refused = next.refusal(&change.path).map(|why| why.text());
+        let outcome = match &refused {
             Some(why) => {
-                let why = why.text();
                 let why = why.get(Language::of_operator());
                 tracing::error!(file = %change.path.display(), "plugin refused: {why}");
                 "refused"
             }
             None => {
-                let plugin = next.plugins().iter().find(|p| p.name == name);
                 let (version, generation) = plugin.map_or(("", 0), |p| (p.version.as_str(), p.generation));
                 let told = if plugin.is_some() { "plugin taken up" } else { "plugin removed: its file is gone" };
                 tracing::info!(plugin = name, version, generation, tenants = rebuilt.len(), "{told}");
                 "taken"
             }
         };
+        self.swaps.remember(Swap {
+            at: SystemTime::now(),
+            plugin: name.clone(),
+            serving: plugin.map(|p| (p.version.clone(), p.generation)),
+            tenants: rebuilt.len(),
+            refused,
+        });
         metrics::counter!("menlou_plugin_swaps_total", "plugin" => name, "outcome" => outcome).increment(1);
         count_refused(&next);
         self.library.store(Arc::new(next));

@@ -1,6 +1,7 @@
 //! What tests share: real servers on free loopback ports, ended with the test that started them.
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
+pub mod admin;
 pub mod client;
 pub mod fault;
 pub mod gateway;
@@ -11,6 +12,7 @@ pub mod redis;
 pub mod terminal;
 pub mod upstream;
 
+pub use admin::Admin;
 pub use client::{Client, Envelope};
 pub use fault::{Fault, FaultProxy};
 pub use gateway::{Gateway, Home, Setup};

@@ -212,9 +212,10 @@ impl Bench {
     }
 
     fn readiness(&self) -> Option<Value> {
+        let scheme = if self.config.admin.tls_cert.is_some() { "https" } else { "http" };
         let request = Request {
             method: Method::GET,
-            url: format!("http://{}/readyz", self.config.admin.listen),
+            url: format!("{scheme}://{}/readyz", self.config.admin.listen),
             headers: HeaderMap::new(),
             body: bytes::Bytes::new(),
             timeout: Duration::from_secs(2),

@@ -1,10 +1,6 @@
 //! `menlou tenant new`
 
-use super::{
-    Done, Failure, Office, ask, named, refused, secrets,
-    template::{self, Facts},
-    verify::verify,
-};
+use super::{Done, Failure, Office, ask, named, refused, secrets, verify::verify};
 use crate::{
     action::Descriptor,
     cli::{say, show},
@@ -13,7 +9,7 @@ use crate::{
         schema::Schema,
         tenant::{self, TenantName},
     },
-    tenant::Refused,
+    tenant::{Facts, Refused, new_file},
     text::{Language, Text},
 };
 use serde_json::{Value, json};
@@ -173,7 +169,7 @@ fn text(office: &Office<'_>, tenant: &TenantName, arguments: &Arguments) -> Resu
     };
     let base_url = arguments.base_url.as_deref();
     let facts = Facts { tenant: tenant.as_str(), name: &name, appid: &appid, secret: &secret, base_url, actions };
-    let text = template::file(&facts);
+    let text = new_file(&facts);
     let changes = super::edit::settings(&arguments.set)?;
     secrets::none_of(&changes, &text, office)?;
     edit::apply(&text, &changes).map_err(Failure::usage)

@@ -289,6 +289,20 @@ fn no_line_of_a_broken_file_shows_an_encoded_key() {
 }
 
 #[test]
+fn a_fault_tells_by_pointer_what_it_is_about() {
+    let text = "name = 1\n[wechat]\nappid = \"x\"\nsceret = \"s\"\n[session]\nttl = \"soon\"\n";
+    let doc = Document::parse("acme.toml", text.as_bytes()).unwrap();
+    let faults = TenantFile::read(&doc).unwrap_err();
+    let about: Vec<_> = faults.iter().filter_map(|fault| doc.pointer_of(fault)).collect();
+    for pointer in ["/name", "/wechat/appid", "/wechat/sceret", "/wechat", "/session/ttl"] {
+        assert!(about.iter().any(|at| at == pointer), "{pointer}: {about:?}");
+    }
+    let list = Document::parse("acme.toml", b"[actions.a]\nx = [\"1\", \"2\"]\n").unwrap();
+    let fault = list.fault_at("/actions/a/x/1", Text::fixed("", ""));
+    assert_eq!(list.pointer_of(&fault).as_deref(), Some("/actions/a/x/1"));
+}
+
+#[test]
 fn a_fault_of_what_is_not_there_stands_at_the_nearest_table_above_it() {
     let doc =
         Document::parse("x.toml", b"[wechat]\nappid = 'a'\n[[list]]\na = 1\n[actions.'a/b~c'] # old\nk = 1\n").unwrap();

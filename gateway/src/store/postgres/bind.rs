@@ -111,7 +111,8 @@ async fn account(connection: &mut PgConnection, tenant: &str, account: Account<'
             if known.name == name && known.avatar_url == avatar_url {
                 return Ok(Ok(Some(known)));
             }
-            let sql = "UPDATE users SET name = $1, avatar_url = $2, updated_at = now() WHERE id = $3
+            let sql =
+                "UPDATE users SET name = $1, avatar_url = $2, updated_at = now(), version = version + 1 WHERE id = $3
                 RETURNING id, name, avatar_url";
             let query = sqlx::query_as(sql).bind(name).bind(avatar_url).bind(known.id);
             let user = query.fetch_one(&mut *connection).await?;

@@ -1,5 +1,7 @@
 //! Accounts and bindings in PostgreSQL, shared by all replicas.
 
+mod accounts;
+mod admins;
 mod bind;
 mod link;
 mod schema;
@@ -118,7 +120,8 @@ impl Users for Postgres {
         avatar_url: Option<&str>,
     ) -> Result<Option<Arc<User>>> {
         let sql = "WITH changed AS (
-                UPDATE users SET name = coalesce($1, name), avatar_url = coalesce($2, avatar_url), updated_at = now()
+                UPDATE users SET name = coalesce($1, name), avatar_url = coalesce($2, avatar_url), updated_at = now(),
+                    version = version + 1
                 WHERE id = $3 AND tenant = $4 RETURNING id, name, avatar_url)
             SELECT id, name, avatar_url, pg_notify($5, $6) FROM changed";
         let query = sqlx::query_as::<_, UserRow>(sql).bind(name.map(plain)).bind(avatar_url.map(plain)).bind(user);

@@ -3,7 +3,7 @@
 use sqlx::{Connection, PgConnection};
 
 /// One script per version; what has been released is never changed.
-const SCRIPTS: &[&str] = &[include_str!("../migrations/postgres/1.sql")];
+const SCRIPTS: &[&str] = &[include_str!("../migrations/postgres/1.sql"), include_str!("../migrations/postgres/2.sql")];
 /// Any number, the same in all releases: who holds PostgreSQL's lock of this number may change the tables.
 const LOCK: i64 = 0x6d65_6e6c_6f75;
 

@@ -1,7 +1,7 @@
 //! The names of our keys in Redis, made and read.
 
 use super::TokenHash;
-use std::fmt::Write;
+use aws_lc_rs::digest;
 
 /// Makes keys with one prefix.
 pub(super) struct Keys {
@@ -15,11 +15,32 @@ impl Keys {
 
     /// The key of a session.
     pub fn session(&self, tenant: &str, token: &TokenHash) -> String {
-        let mut key = self.start(tenant, "s", 2 * token.0.len());
-        for byte in token.0 {
-            // Writing to a String can't fail.
-            let _ = write!(key, "{byte:02x}");
+        self.session_named(tenant, &token.hex())
+    }
+
+    /// The key of a session whose token's hash is written as hex digits.
+    pub fn session_named(&self, tenant: &str, token: &str) -> String {
+        let mut key = self.start(tenant, "s", token.len());
+        key.push_str(token);
+        key
+    }
+
+    /// The key of the list of a tenant's sessions.
+    pub fn sessions_of(&self, tenant: &str) -> String {
+        self.start(tenant, "l", 0)
+    }
+
+    /// The key of the list of one person's sessions. Platforms choose openids: hashed, one is a name like any other.
+    pub fn sessions_of_person(&self, tenant: &str, platform: &str, openid: &str) -> String {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        for part in [platform, "\0", openid] {
+            hash.update(part.as_bytes());
         }
+        let mut person = TokenHash([0; 32]);
+        person.0.copy_from_slice(hash.finish().as_ref());
+        let hex = person.hex();
+        let mut key = self.start(tenant, "p", hex.len());
+        key.push_str(&hex);
         key
     }
 
@@ -35,14 +56,7 @@ impl Keys {
         let key = std::str::from_utf8(key).ok()?;
         let (start, hex) = key.rsplit_once("}:s:")?;
         let tenant = start.strip_prefix(&*self.prefix)?.strip_prefix(":{")?;
-        let mut token = TokenHash([0; 32]);
-        if hex.len() != 2 * token.0.len() || !hex.is_ascii() {
-            return None;
-        }
-        for (at, byte) in token.0.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
-        }
-        Some((tenant, token))
+        Some((tenant, TokenHash::from_hex(hex)?))
     }
 
     fn start(&self, tenant: &str, kind: &str, rest: usize) -> String {
@@ -73,8 +87,18 @@ mod tests {
     fn other_keys_are_no_session_s() {
         let keys = Keys::new("menlou");
         let other = Keys::new("other").session("a", &TokenHash([1; 32]));
-        let shared = keys.shared("a", "s:00");
-        for key in [other.as_bytes(), shared.as_bytes(), b"menlou:{a}:s:", b"menlou:{a}:s:zz", b"\xff", b""] {
+        let (shared, list, person) =
+            (keys.shared("a", "s:00"), keys.sessions_of("a"), keys.sessions_of_person("a", "w", "o"));
+        for key in [
+            other.as_bytes(),
+            shared.as_bytes(),
+            list.as_bytes(),
+            person.as_bytes(),
+            b"menlou:{a}:s:",
+            b"menlou:{a}:s:zz",
+            b"\xff",
+            b"",
+        ] {
             assert!(keys.read_session(key).is_none());
         }
     }

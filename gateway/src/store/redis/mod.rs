@@ -2,12 +2,17 @@
 //!
 //! Keys are `menlou:{tenant}:s:<SHA-256 of the token>` and `menlou:{tenant}:x:<key>`; the braces keep a tenant's keys in
 //! one slot of a cluster. Each is written together with its time to live. Redis 6 or later, for RESP3.
+//!
+//! Beside its sessions a tenant has lists of them (`menlou:{tenant}:l:`, and `menlou:{tenant}:p:<hash>` for each person):
+//! sorted sets of the tokens' hashes by the time when they end. So nobody ever searches the whole of Redis.
 
 mod keys;
 mod link;
 
-use super::{Error, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, guard::Guard, record};
-use ::redis::{Client, Cmd, FromRedisValue, ProtocolVersion, RedisError, Script, cmd};
+use super::{
+    Error, MOST_LISTED, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, guard::Guard, record,
+};
+use ::redis::{Client, Cmd, FromRedisValue, ProtocolVersion, RedisError, Script, ScriptInvocation, cmd};
 use async_trait::async_trait;
 use keys::Keys;
 use link::Link;
@@ -17,6 +22,8 @@ use tokio::task::JoinSet;
 
 /// How long an operation may take as a whole.
 const DEADLINE: Duration = Duration::from_millis(400);
+/// How many sessions are ended at once where all are: more would hold others up.
+const PORTION: usize = 500;
 
 /// A store in Redis. It keeps one connection, on which commands of all callers follow each other without waiting, and
 /// renews it by itself. While there is none, it answers [`Error::Unavailable`] at once.
@@ -25,6 +32,8 @@ pub struct Redis {
     link: Arc<Link>,
     cache: Arc<SessionCache>,
     counter: Script,
+    opener: Script,
+    ender: Script,
     _keeper: JoinSet<()>,
 }
 
@@ -55,7 +64,24 @@ impl Redis {
             if sum == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
             return sum",
         );
-        Ok(Self { keys, link, cache, counter, _keeper: keeper })
+        // A session and its places in the lists are one step. Each opening clears a few of those away that have ended,
+        // so that lists don't grow and no one opening takes long. A list lives as long as its longest session.
+        let opener = Script::new(
+            "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+            for at = 2, 3 do
+                local ended = redis.call('ZRANGEBYSCORE', KEYS[at], '-inf', ARGV[5], 'LIMIT', 0, 16)
+                if #ended > 0 then redis.call('ZREM', KEYS[at], unpack(ended)) end
+                redis.call('ZADD', KEYS[at], ARGV[3], ARGV[4])
+                if redis.call('PTTL', KEYS[at]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[at], ARGV[2]) end
+            end",
+        );
+        let ender = Script::new(
+            "local record = redis.call('GET', KEYS[1])
+            redis.call('ZREM', KEYS[2], ARGV[1])
+            if record then redis.call('DEL', KEYS[1]) end
+            return record",
+        );
+        Ok(Self { keys, link, cache, counter, opener, ender, _keeper: keeper })
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
@@ -65,16 +91,28 @@ impl Redis {
         };
         self.link.guard.ask(question).await
     }
+
+    async fn run<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T> {
+        let question = async {
+            let mut connection = self.link.connection()?;
+            call.invoke_async(&mut connection).await.map_err(|e| self.link.failure(&e))
+        };
+        self.link.guard.ask(question).await
+    }
 }
 
 #[async_trait]
 impl Sessions for Redis {
     async fn open(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<()> {
-        let key = self.keys.session(tenant, token);
-        let opened = match clock::millis_until(session.expires_at) {
-            Some(life) => self.ask(cmd("SET").arg(&key).arg(record::encode(&session)?).arg("PX").arg(life)).await,
-            None => self.ask(cmd("DEL").arg(&key)).await.map(|_: u64| ()),
+        let Some(life) = clock::millis_until(session.expires_at) else {
+            return self.end(tenant, token).await.map(|_| ());
         };
+        let now = clock::millis();
+        let mut call = self.opener.key(self.keys.session(tenant, token));
+        call.key(self.keys.sessions_of_person(tenant, &session.platform, &session.openid));
+        call.key(self.keys.sessions_of(tenant)).arg(record::encode(&session)?).arg(life);
+        call.arg(now.saturating_add(life)).arg(token.hex()).arg(now);
+        let opened = self.run(&call).await;
         // Redis says so too, but perhaps later than our caller asks again.
         self.cache.forget(tenant, token);
         opened
@@ -108,9 +146,72 @@ impl Sessions for Redis {
     }
 
     async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool> {
-        let ended = self.ask(cmd("DEL").arg(self.keys.session(tenant, token))).await.map(|ended: u64| ended == 1);
+        let mut call = self.ender.key(self.keys.session(tenant, token));
+        call.key(self.keys.sessions_of(tenant)).arg(token.hex());
+        let ended: Result<Option<Vec<u8>>> = self.run(&call).await;
         self.cache.forget(tenant, token);
-        ended
+        let Some(bytes) = ended? else { return Ok(false) };
+        if let Ok(session) = record::decode(&bytes) {
+            let person = self.keys.sessions_of_person(tenant, &session.platform, &session.openid);
+            // Where this fails, whoever lists the person's sessions tidies up.
+            let _: Result<u64> = self.ask(cmd("ZREM").arg(person).arg(token.hex())).await;
+        }
+        Ok(true)
+    }
+
+    async fn total(&self, tenant: &str) -> Result<u64> {
+        let from = format!("({}", clock::millis());
+        self.ask(cmd("ZCOUNT").arg(self.keys.sessions_of(tenant)).arg(from).arg("+inf")).await
+    }
+
+    async fn of(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>> {
+        let list = self.keys.sessions_of_person(tenant, platform, openid);
+        let tokens: Vec<String> = self.ask(cmd("ZREVRANGE").arg(&list).arg(0).arg(MOST_LISTED - 1)).await?;
+        if tokens.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut read = cmd("MGET");
+        for token in &tokens {
+            read.arg(self.keys.session_named(tenant, token));
+        }
+        let records: Vec<Option<Vec<u8>>> = self.ask(&read).await?;
+        let (mut found, mut gone) = (Vec::new(), cmd("ZREM"));
+        gone.arg(&list);
+        for (token, record) in tokens.iter().zip(&records) {
+            match (TokenHash::from_hex(token), record) {
+                (Some(hash), Some(bytes)) => found.push((hash, Arc::new(record::decode(bytes)?))),
+                _ => drop(gone.arg(token)),
+            }
+        }
+        if found.len() < tokens.len() {
+            // Only tidying up.
+            let _: Result<u64> = self.ask(&gone).await;
+        }
+        found.retain(|(_, session)| session.expires_at > clock::seconds());
+        found.sort_by_key(|(_, session)| std::cmp::Reverse(session.created_at));
+        Ok(found)
+    }
+
+    async fn end_all(&self, tenant: &str) -> Result<u64> {
+        let list = self.keys.sessions_of(tenant);
+        let mut ended = 0;
+        loop {
+            let tokens: Vec<String> = self.ask(cmd("ZRANGE").arg(&list).arg(0).arg(PORTION - 1)).await?;
+            if tokens.is_empty() {
+                return Ok(ended);
+            }
+            let (mut sessions, mut listed) = (cmd("DEL"), cmd("ZREM"));
+            listed.arg(&list).arg(&tokens);
+            for token in &tokens {
+                sessions.arg(self.keys.session_named(tenant, token));
+            }
+            let gone = self.ask::<u64>(&sessions).await;
+            for token in tokens.iter().filter_map(|token| TokenHash::from_hex(token)) {
+                self.cache.forget(tenant, &token);
+            }
+            ended += gone?;
+            self.ask::<u64>(&listed).await?;
+        }
     }
 }
 
@@ -140,11 +241,7 @@ impl Shared for Redis {
     async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64> {
         let mut call = self.counter.key(self.keys.shared(tenant, key));
         call.arg(clock::life_millis(window));
-        let question = async {
-            let mut connection = self.link.connection()?;
-            call.invoke_async(&mut connection).await.map_err(|e| self.link.failure(&e))
-        };
-        self.link.guard.ask(question).await
+        self.run(&call).await
     }
 
     async fn ping(&self) -> Result<()> {

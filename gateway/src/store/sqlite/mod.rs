@@ -1,5 +1,7 @@
 //! The embedded store: sessions, shared values, users and bindings in one SQLite file.
 
+mod accounts;
+mod admins;
 mod schema;
 mod sessions;
 mod shared;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// One script per version; what has been released is never changed.
-const SCRIPTS: &[&str] = &[include_str!("../migrations/sqlite/1.sql")];
+const SCRIPTS: &[&str] = &[include_str!("../migrations/sqlite/1.sql"), include_str!("../migrations/sqlite/2.sql")];
 /// How long to wait at start for another process that is at the same.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a transaction waits for another process's, such as `menlou user add`: less than our callers wait.

@@ -1,7 +1,7 @@
 //! Sessions in the SQLite file.
 
 use super::{
-    super::{Result, Session, Sessions, TokenHash, clock, record},
+    super::{Error, MOST_LISTED, Result, Session, Sessions, TokenHash, clock, record},
     Sqlite,
     writer::{Durability, work},
 };
@@ -9,6 +9,9 @@ use async_trait::async_trait;
 use futures_util::future::{BoxFuture, FutureExt};
 use sqlx::SqliteConnection;
 use std::sync::Arc;
+
+/// How many sessions are ended in one transaction where all are: others write too.
+const PORTION: u32 = 500;
 
 #[async_trait]
 impl Sessions for Sqlite {
@@ -18,9 +21,12 @@ impl Sessions for Sqlite {
         let (owner, hash) = (tenant.to_owned(), token.0.to_vec());
         let work = work(move |connection| {
             async move {
-                let sql = "INSERT INTO sessions (tenant, token, record, expires_at) VALUES (?, ?, ?, ?)
-                    ON CONFLICT DO UPDATE SET record = excluded.record, expires_at = excluded.expires_at";
-                sqlx::query(sql).bind(owner).bind(hash).bind(bytes).bind(end).execute(connection).await?;
+                let sql = "INSERT INTO sessions (tenant, token, record, expires_at, platform, openid)
+                    VALUES (?, ?, ?, ?, ?, ?)
+                    ON CONFLICT DO UPDATE SET record = excluded.record, expires_at = excluded.expires_at,
+                        platform = excluded.platform, openid = excluded.openid";
+                let query = sqlx::query(sql).bind(owner).bind(hash).bind(bytes).bind(end);
+                query.bind(session.platform).bind(session.openid).execute(connection).await?;
                 Ok(())
             }
             .boxed()
@@ -68,6 +74,47 @@ impl Sessions for Sqlite {
             .boxed()
         });
         self.change(tenant, token, work).await
+    }
+
+    async fn total(&self, tenant: &str) -> Result<u64> {
+        let sql = "SELECT count(*) FROM sessions WHERE tenant = ? AND expires_at > ?";
+        let query = sqlx::query_scalar::<_, i64>(sql).bind(tenant).bind(clock::millis());
+        Ok(self.read(query.fetch_one(&self.readers)).await?.unsigned_abs())
+    }
+
+    async fn of(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>> {
+        let sql = "SELECT token, record FROM sessions
+            WHERE tenant = ? AND platform = ? AND openid = ? AND expires_at > ? ORDER BY expires_at DESC LIMIT ?";
+        let query = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(sql).bind(tenant).bind(platform).bind(openid);
+        let query = query.bind(clock::millis()).bind(MOST_LISTED);
+        let mut found = Vec::new();
+        for (token, bytes) in self.read(query.fetch_all(&self.readers)).await? {
+            let token: [u8; 32] = token.try_into().map_err(|_| Error::Corrupt("SQLite, a session's token".into()))?;
+            found.push((TokenHash(token), Arc::new(record::decode(&bytes)?)));
+        }
+        found.sort_by_key(|(_, session)| std::cmp::Reverse(session.created_at));
+        Ok(found)
+    }
+
+    async fn end_all(&self, tenant: &str) -> Result<u64> {
+        let mut ended = 0;
+        loop {
+            let owner = tenant.to_owned();
+            let work = work(move |connection| {
+                async move {
+                    let sql = "DELETE FROM sessions WHERE (tenant, token) IN
+                        (SELECT tenant, token FROM sessions WHERE tenant = ? LIMIT ?) RETURNING expires_at";
+                    sqlx::query_scalar::<_, i64>(sql).bind(owner).bind(PORTION).fetch_all(connection).await
+                }
+                .boxed()
+            });
+            let sessions = Arc::clone(&self.sessions);
+            let ends = self.writer.run_then(Durability::Process, work, move |_| sessions.clear()).await?;
+            ended += ends.iter().filter(|end| **end > clock::millis()).count() as u64;
+            if ends.len() < PORTION as usize {
+                return Ok(ended);
+            }
+        }
     }
 }
 

@@ -86,7 +86,7 @@ impl Users for Sqlite {
         let work = work(move |connection| {
             async move {
                 let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
-                    updated_at = ? WHERE id = ? AND tenant = ? RETURNING id, name, avatar_url";
+                    updated_at = ?, version = version + 1 WHERE id = ? AND tenant = ? RETURNING id, name, avatar_url";
                 let query = sqlx::query_as::<_, UserRow>(sql).bind(name).bind(avatar_url).bind(clock::millis());
                 Ok(query.bind(user).bind(tenant).fetch_optional(connection).await?.map(Into::into))
             }
@@ -198,7 +198,8 @@ impl Binding {
             Wish::External { id, name, avatar_url } => {
                 let sql = "INSERT INTO users (tenant, external_id, name, avatar_url, created_at, updated_at)
                     VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (tenant, external_id) DO UPDATE
-                    SET name = excluded.name, avatar_url = excluded.avatar_url, updated_at = excluded.updated_at
+                    SET name = excluded.name, avatar_url = excluded.avatar_url, updated_at = excluded.updated_at,
+                        version = users.version + 1
                     RETURNING id, name, avatar_url";
                 sqlx::query_as(sql).bind(&self.tenant).bind(id).bind(name).bind(avatar_url).bind(now)
             }

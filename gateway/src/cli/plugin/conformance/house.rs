@@ -55,6 +55,7 @@ impl House {
             session_ttl: LIFE,
             platform: Arc::new(Wechat::new(account, TENANT, http, shared)),
             services: Arc::new(services),
+            opened: Arc::default(),
         };
         Ok(Self { scope: Arc::new(scope), _folder: folder })
     }

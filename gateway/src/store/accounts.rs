@@ -1,0 +1,135 @@
+//! Accounts and their bindings as those see them who look after them.
+
+use super::Result;
+use async_trait::async_trait;
+
+/// An account with everything that is known of the person, but the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// See [`User::id`](super::User::id).
+    pub id: i64,
+    /// The name to show.
+    pub name: String,
+    /// The picture to show.
+    pub avatar_url: String,
+    /// The name that the person logs in by with a password.
+    pub account: Option<String>,
+    /// E.164.
+    pub phone: Option<String>,
+    /// The id at the tenant's own login service.
+    pub external_id: Option<String>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix milliseconds.
+    pub updated_at: i64,
+    /// Counts the changes of name and picture.
+    pub version: i64,
+    /// The openids that are bound to it.
+    pub bindings: Vec<Bound>,
+}
+
+/// An openid that is bound to an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// `wechat`.
+    pub platform: String,
+    /// The person's id in this mini-program.
+    pub openid: String,
+    /// See [`Session::unionid`](super::Session::unionid).
+    pub unionid: Option<String>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+}
+
+/// Which accounts are meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Seek<'a> {
+    /// The one with this id.
+    Id(i64),
+    /// The one that this openid is bound to.
+    Openid {
+        /// `wechat`.
+        platform: &'a str,
+        /// The openid.
+        openid: &'a str,
+    },
+    /// The one with this phone number.
+    Phone(&'a str),
+    /// The one with this account name.
+    Account(&'a str),
+    /// The one with this id at the tenant's own login service.
+    External(&'a str),
+    /// All whose id is greater.
+    After(i64),
+}
+
+/// What came of a change that was bound to a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amended {
+    /// It is done.
+    Done,
+    /// The account has changed in the meantime; nothing was done.
+    Stale,
+    /// The tenant has no such account.
+    Missing,
+}
+
+/// The same accounts as [`Users`](super::Users), past any cache.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Those that are sought, by ascending id, `most` at most.
+    async fn profiles(&self, tenant: &str, seek: Seek<'_>, most: u32) -> Result<Vec<Profile>>;
+    /// Changes what is given, if the account is of this version (or whichever it is of).
+    async fn amend(
+        &self,
+        tenant: &str,
+        user: i64,
+        version: Option<i64>,
+        name: Option<&str>,
+        avatar_url: Option<&str>,
+    ) -> Result<Amended>;
+    /// Takes the account with all its bindings away, if it is of this version (or whichever it is of).
+    async fn erase(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<Amended>;
+}
+
+/// An account as both databases keep it.
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    pub id: i64,
+    pub name: String,
+    pub avatar_url: String,
+    pub account: Option<String>,
+    pub phone: Option<String>,
+    pub external_id: Option<String>,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub version: i64,
+}
+
+/// An account's id and an openid's platform, openid, unionid and time of binding.
+pub(super) type Binding = (i64, String, String, Option<String>, i64);
+
+impl Row {
+    /// The whole, with those of these bindings that are the account's.
+    pub fn with(self, bindings: &[Binding]) -> Profile {
+        let own = bindings.iter().filter(|(user, ..)| *user == self.id);
+        let bindings = own.map(|(_, platform, openid, unionid, created_at)| Bound {
+            platform: platform.clone(),
+            openid: openid.clone(),
+            unionid: unionid.clone(),
+            created_at: *created_at,
+        });
+        Profile {
+            bindings: bindings.collect(),
+            id: self.id,
+            name: self.name,
+            avatar_url: self.avatar_url,
+            account: self.account,
+            phone: self.phone,
+            external_id: self.external_id,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Accounts as those see them who look after them, in PostgreSQL.
+
+use super::{
+    super::{
+        Accounts, Amended, Profile, Result, Seek,
+        accounts::{Binding, Row},
+        cache::IdentityRef,
+    },
+    CHANNEL, Notice, Postgres, plain,
+};
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+/// Unix milliseconds of a column.
+macro_rules! millis {
+    ($column:literal) => {
+        concat!("(extract(epoch FROM ", $column, ") * 1000)::bigint AS ", $column)
+    };
+}
+
+#[async_trait]
+impl Accounts for Postgres {
+    async fn profiles(&self, tenant: &str, seek: Seek<'_>, most: u32) -> Result<Vec<Profile>> {
+        let (condition, values): (&str, Vec<&str>) = match &seek {
+            Seek::Id(_) => ("users.id = $2", Vec::new()),
+            Seek::Openid { platform, openid } => (
+                "users.id IN (SELECT user_id FROM bindings WHERE tenant = $1 AND platform = $2 AND openid = $4)",
+                vec![platform, openid],
+            ),
+            Seek::Phone(phone) => ("phone = $2", vec![phone]),
+            Seek::Account(account) => ("account = $2", vec![account]),
+            Seek::External(id) => ("external_id = $2", vec![id]),
+            Seek::After(_) => ("users.id > $2", Vec::new()),
+        };
+        let (created, updated) = (millis!("created_at"), millis!("updated_at"));
+        // The conditions are ours, as they stand above.
+        let sql = AssertSqlSafe(format!(
+            "SELECT id, name, avatar_url, account, phone, external_id, {created}, {updated}, version FROM users
+            WHERE tenant = $1 AND {condition} ORDER BY id LIMIT $3"
+        ));
+        let mut values = values.into_iter().map(plain);
+        let query = sqlx::query_as::<_, Row>(sql).bind(tenant);
+        let query = match seek {
+            Seek::Id(id) | Seek::After(id) => query.bind(id),
+            _ => query.bind(values.next()),
+        };
+        let mut query = query.bind(i64::from(most));
+        if let Some(openid) = values.next() {
+            query = query.bind(openid);
+        }
+        let found = self.ask(|pool| async move {
+            let rows = query.fetch_all(&pool).await?;
+            let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+            let sql = concat!(
+                "SELECT user_id, platform, openid, unionid, ",
+                millis!("created_at"),
+                " FROM bindings WHERE user_id = ANY ($1) ORDER BY bindings.created_at, openid"
+            );
+            let bindings = sqlx::query_as::<_, Binding>(sql).bind(ids).fetch_all(&pool).await?;
+            Ok((rows, bindings))
+        });
+        let (rows, bindings) = found.await?;
+        Ok(rows.into_iter().map(|row| row.with(&bindings)).collect())
+    }
+
+    async fn amend(
+        &self,
+        tenant: &str,
+        user: i64,
+        version: Option<i64>,
+        name: Option<&str>,
+        avatar_url: Option<&str>,
+    ) -> Result<Amended> {
+        let amended = self.ask(|pool| async move {
+            let mut transaction = pool.begin().await?;
+            let outcome = compare(&mut transaction, tenant, user, version).await?;
+            if outcome == Amended::Done {
+                let sql = "WITH changed AS (
+                        UPDATE users SET name = coalesce($1, name), avatar_url = coalesce($2, avatar_url),
+                            updated_at = now(), version = version + 1 WHERE id = $3)
+                    SELECT pg_notify($4, $5)";
+                let query = sqlx::query(sql).bind(name.map(plain)).bind(avatar_url.map(plain)).bind(user);
+                let query = query.bind(CHANNEL).bind(Notice::User(user).text());
+                query.execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(outcome)
+        });
+        let amended = amended.await;
+        self.cache.forget_user(user);
+        amended
+    }
+
+    async fn erase(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<Amended> {
+        let erased = self.ask(|pool| async move {
+            let mut transaction = pool.begin().await?;
+            let outcome = compare(&mut transaction, tenant, user, version).await?;
+            let mut bound = Vec::new();
+            if outcome == Amended::Done {
+                let sql = "DELETE FROM bindings WHERE user_id = $1 RETURNING platform, openid";
+                bound = sqlx::query_as::<_, (String, String)>(sql).bind(user).fetch_all(&mut *transaction).await?;
+                sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&mut *transaction).await?;
+                let bindings =
+                    bound.iter().map(|(platform, openid)| Notice::Binding(IdentityRef { tenant, platform, openid }));
+                let notices: Vec<String> = bindings.chain([Notice::User(user)]).map(|notice| notice.text()).collect();
+                let sql = "SELECT pg_notify($1, notice) FROM unnest($2::text[]) AS notice";
+                sqlx::query(sql).bind(CHANNEL).bind(notices).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok((outcome, bound))
+        });
+        let erased = erased.await;
+        self.cache.forget_user(user);
+        let (outcome, bound) = erased?;
+        for (platform, openid) in &bound {
+            self.cache.forget_binding(&IdentityRef { tenant, platform, openid });
+        }
+        Ok(outcome)
+    }
+}
+
+/// Whether the account is there, and of this version. It is locked until the transaction ends: nobody binds an openid to
+/// it meanwhile.
+async fn compare(
+    connection: &mut PgConnection,
+    tenant: &str,
+    user: i64,
+    version: Option<i64>,
+) -> sqlx::Result<Amended> {
+    let query = sqlx::query_scalar::<_, i64>("SELECT version FROM users WHERE tenant = $1 AND id = $2 FOR UPDATE");
+    Ok(match query.bind(tenant).bind(user).fetch_optional(connection).await? {
+        None => Amended::Missing,
+        Some(current) if version.is_some_and(|version| version != current) => Amended::Stale,
+        Some(_) => Amended::Done,
+    })
+}

@@ -1,0 +1,95 @@
+//! What the admin API tells of a tenant's doings: usage, failures, plugins.
+
+use crate::scene::{Scene, Stores, TENANT, eventually};
+use menlou_harness::gateway::library;
+use std::fs;
+
+#[test]
+fn calls_are_counted_by_action_and_a_reload_keeps_the_count() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as("viewer");
+    let ann = scene.person("Ann");
+    for _ in 0..3 {
+        ann.call("user", &[]).ok();
+    }
+    scene.client().call("openid", &[("code", "no such code")]).is(200, "invalid_code");
+    let of = |action: &str| {
+        let said = admin.get(&format!("/tenants/{TENANT}/usage"));
+        let usage = said.ok()["actions"].as_array().unwrap().iter().find(|u| u["action"] == action).unwrap().clone();
+        let minutes = usage["minutes"].as_array().unwrap().clone();
+        let sum = |key: &str| minutes.iter().map(|m| m[key].as_u64().unwrap()).sum::<u64>();
+        assert_eq!((usage["calls"].as_u64(), usage["failures"].as_u64()), (Some(sum("calls")), Some(sum("failures"))));
+        assert!(
+            minutes.iter().all(|m| m["p95_ms"].as_f64() >= m["p50_ms"].as_f64() && m["p95_ms"].as_f64() > Some(0.0))
+        );
+        (sum("calls"), sum("failures"))
+    };
+    assert_eq!((of("openid"), of("login"), of("user")), ((2, 1), (1, 0), (3, 0)));
+    let summary = admin.get("/tenants").ok()["tenants"][0].clone();
+    assert_eq!((summary["calls"].as_u64(), summary["failures"].as_u64()), (Some(6), Some(1)));
+    scene.write_tenant(TENANT, &crate::scene::tenant(&scene.sim).replace("Manulife", "Renamed"));
+    eventually("reloaded", || (admin.get("/tenants").ok()["tenants"][0]["title"] == "Renamed").then_some(()));
+    assert_eq!(of("user"), (3, 0));
+    for query in ["minutes=0", "minutes=361", "minutes=x"] {
+        admin.get(&format!("/tenants/{TENANT}/usage?{query}")).is(400, "bad_parameter");
+    }
+    admin.get("/tenants/nobody/usage").is(404, "unknown_tenant");
+}
+
+#[test]
+fn a_failure_is_told_with_what_the_platform_said_and_nothing_of_who_called() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as(&format!("tenant:{TENANT}"));
+    let failures = || admin.get(&format!("/tenants/{TENANT}/failures")).ok()["failures"].as_array().unwrap().clone();
+    assert!(failures().is_empty());
+    let answered = scene.client().call("openid", &[("code", "a-code-that-nobody-gave")]);
+    answered.is(200, "invalid_code");
+    scene.client().call("none", &[]).is(404, "unknown_action");
+    scene.authorize("Ann").ok();
+    let told = failures();
+    assert_eq!(told.len(), 2);
+    assert_eq!((told[0]["error"].as_str(), told[0]["action"].is_null()), (Some("unknown_action"), true));
+    let failure = &told[1];
+    assert_eq!((failure["error"].as_str(), failure["action"].as_str()), (Some("invalid_code"), Some("openid")));
+    assert_eq!(failure["errcode"], answered.data["errcode"]);
+    assert_eq!(failure["rid"], answered.data["rid"]);
+    assert!(failure["errcode"].is_i64() && failure["rid"].is_string(), "{failure}");
+    assert_eq!(failure["request_id"].as_str(), answered.answer.header("x-request-id"));
+    assert!(!failure.to_string().contains("a-code-that-nobody-gave"));
+    for n in 0..120 {
+        scene.client().call(&format!("none{n}"), &[]);
+    }
+    assert_eq!(failures().len(), 100);
+}
+
+#[test]
+fn plugins_are_told_with_what_became_of_new_files() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as("viewer");
+    let told = admin.get("/plugins");
+    let names: Vec<_> = told.ok()["plugins"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["account", "openid", "proxy", "wechat"]);
+    let openid = &told.body["plugins"][1]["actions"][0];
+    assert!(openid["name"] == "openid" && openid["settings"]["properties"].is_object(), "{openid}");
+    assert_eq!(told.body["swaps"], serde_json::json!([]));
+    // Copied, not linked: the test writes to it.
+    fs::copy(library("rogue"), scene.plugins().join("rogue.so")).unwrap();
+    fs::write(scene.plugins().join("bad.so"), "no library").unwrap();
+    let told = eventually("both are looked at", || {
+        let told = admin.get("/plugins").ok().clone();
+        (told["swaps"].as_array()?.len() >= 2).then_some(told)
+    });
+    let swap =
+        |name: &str| told["swaps"].as_array().unwrap().iter().find(|swap| swap["plugin"] == name).unwrap().clone();
+    assert!(swap("rogue")["refused"].is_null() && swap("rogue")["generation"].is_u64(), "{told}");
+    assert!(swap("bad")["refused"]["zh"].is_string() && swap("bad")["version"].is_null(), "{told}");
+    assert_eq!(told["refused"][0]["file"], "bad.so");
+    assert!(told["generations"].as_u64().unwrap() >= 4);
+    let own = scene.admin_as(&format!("tenant:{TENANT}")).get("/plugins").ok().clone();
+    assert_eq!(own["plugins"], told["plugins"]);
+    assert!(
+        own["generations"].is_null()
+            && own["refused"] == serde_json::json!([])
+            && own["swaps"] == serde_json::json!([])
+    );
+}

@@ -1,0 +1,331 @@
+//! Tenants by the admin API: made, read, changed and removed as files, never over a change that was not seen, never
+//! with a secret shown.
+
+use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, side_by_side, tenant};
+use crate::secrets::with_key;
+use menlou_harness::http::Request;
+use serde_json::{Value, json};
+use std::fs;
+
+const NEW: (&str, &str) = ("If-None-Match", "*");
+const ANY: (&str, &str) = ("If-Match", "*");
+
+fn file(scene: &Scene, name: &str) -> String {
+    fs::read_to_string(scene.tenants().join(format!("{name}.toml"))).unwrap_or_default()
+}
+
+#[test]
+fn a_tenant_is_made_serves_is_changed_and_removed() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as("operator");
+    let text = format!("# Acme's own.\n{}", tenant(&scene.sim));
+    let made = admin.put("acme", &text, NEW);
+    assert_eq!((made.status, made.ok()["faults"].as_array().map(Vec::len)), (201, Some(0)));
+    assert_eq!(file(&scene, "acme"), text);
+    let client = scene.gateway.client("acme");
+    eventually("the new tenant serves", || {
+        client.call("openid", &[("code", &scene.sim.code("Ann"))]).error.is_none().then_some(())
+    });
+    admin.put("acme", &text, NEW).is(412, "tenant_exists");
+
+    let read = admin.get("/tenants/acme");
+    assert_eq!((read.etag.as_ref(), read.ok()["title"].as_str()), (made.etag.as_ref(), Some("Manulife")));
+    assert_eq!(read.body["actions"], json!(["login", "logout", "openid", "user"]));
+    // What was read is sent back with a change; comments, layout and the secret stay.
+    let shown = read.body["toml"].as_str().unwrap();
+    assert!(shown.starts_with("# Acme's own.\n") && shown.contains("secret = \"masked:\"\n"), "{shown}");
+    let changed = shown.replace("[actions.logout]", "[session]\nttl = \"1h\" # short");
+    let saved = admin.put("acme", &changed, ("If-Match", read.etag.as_deref().unwrap()));
+    assert_eq!(saved.ok()["revision"].as_str().map(|r| format!("\"{r}\"")), saved.etag);
+    assert_eq!(file(&scene, "acme"), text.replace("[actions.logout]", "[session]\nttl = \"1h\" # short"));
+    eventually("the change serves", || {
+        let opened = client.call("openid", &[("code", &scene.sim.code("Bob"))]);
+        (opened.ok()["session"]["expires_in"].as_u64()? <= 3600).then_some(())
+    });
+
+    admin.send(&Request::new("DELETE", "/api/v1/tenants/acme").header("If-Match", saved.etag.as_deref().unwrap())).ok();
+    eventually("it is gone", || (client.call("openid", &[("code", "x")]).status == 404).then_some(()));
+    admin.get("/tenants/acme").is(404, "unknown_tenant");
+    let names: Vec<_> =
+        admin.get("/tenants").ok()["tenants"].as_array().unwrap().iter().map(|t| t["name"].clone()).collect();
+    assert_eq!(names, [TENANT, NEIGHBOUR]);
+}
+
+#[test]
+fn settings_are_changed_one_by_one_and_the_rest_stays() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as(&format!("tenant:{TENANT}"));
+    let text =
+        format!("\u{feff}# Theirs.\n{}", tenant(&scene.sim).replace("\"Manulife\"", "\"Manulife\" # for people"));
+    scene.write_tenant(TENANT, &text);
+    let path = format!("/api/v1/tenants/{TENANT}");
+    let patch =
+        |tag: &str, change: Value| admin.send(&Request::new("PATCH", &path).header("If-Match", tag).json(&change));
+    let read = admin.get(&format!("/tenants/{TENANT}"));
+    let seen = read.etag.unwrap();
+    assert_eq!(read.body["settings"]["wechat"]["secret"], "masked:");
+    assert_eq!(
+        (&read.body["settings"]["session"]["ttl"], &read.body["settings"]["actions"]["openid"]["replay_window"]),
+        (&json!("7d"), &json!("10s"))
+    );
+    assert!(
+        ["/session", "/actions/openid/replay_window"]
+            .iter()
+            .all(|at| { read.body["defaults"].as_array().unwrap().contains(&json!(at)) }),
+        "{}",
+        read.body["defaults"]
+    );
+    assert_eq!(read.body["secrets"], json!(["/wechat/secret"]));
+    let change = json!({
+        "set": { "name": "Renamed", "session.ttl": "2h", "wechat": read.body["settings"]["wechat"] },
+        "unset": ["actions.logout"],
+    });
+    let changed = patch(&seen, change.clone());
+    assert_eq!(changed.ok()["faults"], json!([]));
+    let after = file(&scene, TENANT);
+    assert!(after.starts_with("\u{feff}# Theirs.\nname = \"Renamed\" # for people\n"), "{after}");
+    assert!(
+        after.contains("ttl = \"2h\"") && after.contains("\"demo-secret\"") && !after.contains("logout"),
+        "{after}"
+    );
+    patch(&seen, change).is(412, "changed_meanwhile");
+    let seen = changed.etag.unwrap();
+    patch(&seen, json!({ "set": { "session.ttl": "soon" } })).is(422, "tenant_faulty");
+    patch(&seen, json!({ "set": { "wechat.secret": "env:HOME" } })).is(403, "setting_reserved");
+    for senseless in
+        [json!({ "set": { "a b": 1 } }), json!({ "set": { "name.x": 1 } }), json!({ "sett": {} }), json!([1])]
+    {
+        patch(&seen, senseless).is(400, "bad_parameter");
+    }
+    assert_eq!(file(&scene, TENANT), after);
+    let delete = Request::new("DELETE", &path).header("If-None-Match", "*");
+    scene.admin_as("operator").send(&delete).is(412, "tenant_exists");
+}
+
+#[test]
+fn the_platform_s_word_on_the_credentials_is_told_and_remembered() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as(&format!("tenant:{TENANT}"));
+    let verify = || admin.send(&Request::post(format!("/api/v1/tenants/{TENANT}/verify"))).ok().clone();
+    let summary = || admin.get("/tenants").ok()["tenants"][0].clone();
+    assert!(summary()["verified"].is_null() && summary()["verified_at"].is_null());
+    let good = verify();
+    assert!(good["ok"] == true && good["steps"].as_array().unwrap().iter().all(|s| s["trouble"].is_null()), "{good}");
+    assert!(summary()["verified"] == true && summary()["verified_at"].is_string());
+    let wrong = file(&scene, TENANT).replace("demo-secret", "00000000000000000000000000000000");
+    admin.put(TENANT, &wrong, ANY).ok();
+    let bad = verify();
+    let trouble = &bad["steps"][0]["trouble"];
+    assert!(bad["ok"] == false && trouble["errcode"] == 40125, "{bad}");
+    assert!(
+        trouble["what"]["zh"].is_string() && trouble["remedy"]["en"].is_string() && trouble["rid"].is_string(),
+        "{bad}"
+    );
+    eventually("it is remembered", || (summary()["verified"] == false).then_some(()));
+    scene.admin_as("operator").send(&Request::post("/api/v1/tenants/nobody/verify")).is(404, "unknown_tenant");
+}
+
+#[test]
+fn a_change_of_what_was_not_seen_is_refused() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as("operator");
+    let seen = admin.get(&format!("/tenants/{TENANT}")).etag.unwrap();
+    let text = |name: &str| tenant(&scene.sim).replace("\"Manulife\"", &format!("\"{name}\""));
+    let path = format!("/api/v1/tenants/{TENANT}");
+    let toml = |request: Request| admin.send(&request.body("application/toml", text("x")));
+    toml(Request::new("PUT", &path)).is(428, "precondition_required");
+    admin.delete(&format!("/tenants/{TENANT}")).is(428, "precondition_required");
+    for tag in ["\"0\"", "nonsense", "W/\"0\"", &format!("W/{seen}"), seen.trim_matches('"'), "\"\""] {
+        toml(Request::new("PUT", &path).header("If-Match", tag)).is(412, "changed_meanwhile");
+        admin.send(&Request::new("DELETE", &path).header("If-Match", tag)).is(412, "changed_meanwhile");
+    }
+    // Whoever edits the file itself counts too.
+    scene.write_tenant(TENANT, &text("By hand"));
+    admin.put(TENANT, &text("Over it"), ("If-Match", &seen)).is(412, "changed_meanwhile");
+    assert!(file(&scene, TENANT).contains("By hand"));
+    let seen = admin.get(&format!("/tenants/{TENANT}")).etag.unwrap();
+    let raced = side_by_side(6, |n| admin.put(TENANT, &text(&format!("Racer {n}")), ("If-Match", &seen)).status);
+    assert_eq!(raced.iter().filter(|status| **status == 200).count(), 1, "{raced:?}");
+    assert!(raced.iter().all(|status| [200, 412].contains(status)), "{raced:?}");
+    admin.put(TENANT, &text("Whatever"), ANY).ok();
+    admin.put("nobody", &text("x"), ANY).is(404, "unknown_tenant");
+}
+
+#[test]
+fn what_is_faulty_is_told_at_its_place_and_not_saved() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as(&format!("tenant:{TENANT}"));
+    let before = file(&scene, TENANT);
+    let faulty = before.replace("appid", "apqid").replace("[actions.user]", "[actions.user]\nnone = 1");
+    let refused = admin.put(TENANT, &faulty, ANY);
+    refused.is(422, "tenant_faulty");
+    let faults = refused.body["data"]["faults"].as_array().unwrap();
+    assert!(faults.iter().any(|f| f["line"] == 4 && f["en"].as_str().unwrap().contains("`apqid`")), "{faults:?}");
+    assert!(faults.iter().any(|f| f["zh"].as_str().unwrap().contains("none")), "{faults:?}");
+    assert_eq!(file(&scene, TENANT), before);
+    // The same before anything is saved.
+    let check = |text: &str| {
+        let request = Request::post(format!("/api/v1/tenants/{TENANT}/check")).body("application/toml", text);
+        admin.send(&request).ok().clone()
+    };
+    assert_eq!(check(&faulty)["faults"].as_array().unwrap().len(), faults.len());
+    assert_eq!(check(&before)["faults"], json!([]));
+    let missing = check(&format!("{before}[actions.none]\n"));
+    assert!(missing["faults"] == json!([]) && missing["lesser"][0]["line"].is_u64(), "{missing}");
+    assert!(check("name = ")["faults"][0]["line"] == 1 && check("secret = \"masked:\"")["faults"][0]["line"] == 1);
+    // A file that was spoilt by hand is shown as it stands, and can be mended.
+    scene.write_tenant(TENANT, "name = \"half");
+    eventually("the fault is known", || {
+        let read = admin.get(&format!("/tenants/{TENANT}"));
+        (read.ok()["faults"][0]["line"] == 1 && read.body["serving"] == true && read.body["toml"].is_null())
+            .then_some(())
+    });
+    // Its references and its address can't be told any more, so that mending it is an operator's.
+    admin.put(TENANT, &before, ANY).is(403, "setting_reserved");
+    scene.admin_as("operator").put(TENANT, &before, ANY).ok();
+    assert_eq!(file(&scene, TENANT), before);
+}
+
+#[test]
+fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
+    let scene = Scene::new(Stores::Embedded);
+    let (own, operator) = (scene.admin_as(&format!("tenant:{TENANT}")), scene.admin_as("operator"));
+    let before = file(&scene, TENANT);
+    fs::write(scene.tenants().join("secret"), "demo-secret\n").unwrap();
+    let reference = before.replace("\"demo-secret\"", "\"file:secret\"");
+    let elsewhere = before.replace(scene.sim.base_url(), "http://127.0.0.1:9/");
+    for text in [&reference, &elsewhere] {
+        let refused = own.put(TENANT, text, ANY);
+        refused.is(403, "setting_reserved");
+        assert!(refused.body["data"]["faults"][0]["line"].is_u64(), "{}", refused.body);
+    }
+    assert_eq!(file(&scene, TENANT), before);
+    operator.put(TENANT, &reference, ANY).ok();
+    // What an operator has set may stay, and is no secret; another secret may take its place.
+    let shown = own.get(&format!("/tenants/{TENANT}")).ok()["toml"].as_str().unwrap().to_owned();
+    assert!(shown.contains("\"file:secret\""), "{shown}");
+    own.put(TENANT, &shown.replace("\"Manulife\"", "\"Renamed\""), ANY).ok();
+    own.put(TENANT, &before, ANY).ok();
+    own.put("another", &before, NEW).is(403, "forbidden");
+}
+
+#[test]
+fn every_change_stands_in_the_log_with_its_secrets_masked() {
+    let scene = Scene::new(Stores::Embedded);
+    let (operator, own) = (scene.admin_as("operator"), scene.admin_as(&format!("tenant:{TENANT}")));
+    let text = format!("{}# secret = \"older-secret\"\n", tenant(&scene.sim));
+    own.put(TENANT, &text, ANY).ok();
+    operator.put(TENANT, &text.replace("\"demo-secret\"", "\"another-secret\""), ANY).ok();
+    operator.put(NEIGHBOUR, &text, ANY).ok();
+    own.put(TENANT, &text.replace("\"Manulife\"", "1"), ANY).is(422, "tenant_faulty");
+    operator.send(&Request::new("DELETE", format!("/api/v1/tenants/{TENANT}")).header("If-Match", "*")).ok();
+    let history = own.get(&format!("/tenants/{TENANT}/history")).ok()["deeds"].clone();
+    let deeds = history.as_array().unwrap();
+    let what: Vec<_> = deeds.iter().map(|deed| deed["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["tenant.remove", "tenant.replace", "tenant.replace"], "what was refused was never begun");
+    assert_eq!(deeds[2]["role"], format!("tenant:{TENANT}"));
+    assert!(deeds[2]["who"].as_str().unwrap().contains("a test"), "{history}");
+    assert!(deeds[0]["before"].as_str().unwrap().contains("secret = \"masked:\"") && deeds[0]["after"].is_null());
+    assert!(deeds[1]["after"].as_str().unwrap().contains("# secret = …"), "{history}");
+    for secret in ["demo-secret", "another-secret", "older-secret", NEIGHBOUR] {
+        assert!(!history.to_string().contains(secret), "{secret}");
+    }
+    let page = own.get(&format!("/tenants/{TENANT}/history?limit=1&before={}", deeds[1]["id"]));
+    assert_eq!(page.ok()["deeds"][0]["id"], deeds[2]["id"]);
+    assert_eq!(scene.log().matches("demo-secret").count(), 0);
+}
+
+#[test]
+fn what_is_no_tenant_and_no_text_is_refused() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as("operator");
+    let text = tenant(&scene.sim);
+    for name in ["..", "%2e%2e", "..%2fx", "A", "a%20b", "-a", "a.toml", "%E4%BF%9D", &"a".repeat(300), "%00", "%ff"] {
+        let said = admin.put(name, &text, NEW);
+        assert!([400, 404].contains(&said.status), "{name}: {}", said.answer.text());
+    }
+    let put = |content_type: &str, body: Vec<u8>| {
+        admin.send(&Request::new("PUT", "/api/v1/tenants/acme").header("If-None-Match", "*").body(content_type, body))
+    };
+    put("application/json", b"{}".to_vec()).is(415, "unsupported_media_type");
+    put("application/toml", vec![b'x'; 300 * 1024]).is(413, "body_too_large");
+    put("application/toml", b"name = \"\xff\"".to_vec()).is(400, "bad_parameter");
+    put("application/toml", b"name = \"a\0\"".to_vec()).is(422, "tenant_faulty");
+    admin.get("/tenants?limit=0").is(400, "bad_parameter");
+    admin.get("/tenants?none=1").is(400, "bad_parameter");
+    admin.get("/none").is(404, "not_found");
+    let other = admin.send(&Request::post("/api/v1/tenants"));
+    other.is(405, "wrong_http_method");
+    assert_eq!(other.answer.header("allow"), Some("GET"));
+    assert!(fs::read_dir(scene.tenants()).unwrap().count() == 2, "nothing was saved");
+}
+
+#[test]
+fn a_file_that_can_not_be_saved_is_told_with_the_reason_and_the_log_says_so() {
+    let scene = Scene::new(Stores::Embedded);
+    let admin = scene.admin_as("operator");
+    let elsewhere = scene.tenants().join("elsewhere");
+    let own = scene.tenants().join(format!("{TENANT}.toml"));
+    fs::rename(&own, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &own).unwrap();
+    let refused = admin.put(TENANT, &tenant(&scene.sim).replace("Manulife", "New"), ANY);
+    refused.is(503, "not_saved");
+    assert!(refused.body["msg"].as_str().unwrap().contains("链接"), "{}", refused.body);
+    let deeds = admin.get(&format!("/tenants/{TENANT}/history")).ok()["deeds"].clone();
+    assert_eq!((deeds[0]["failed"].as_str(), deeds[1]["failed"].as_str()), (Some("not_saved"), None));
+    assert!(!file(&scene, TENANT).contains("New"));
+}
+
+#[test]
+fn many_tenants_are_listed_page_by_page() {
+    let scene = Scene::new(Stores::Embedded);
+    let text = tenant(&scene.sim);
+    for n in 0..25 {
+        scene.write_tenant(&format!("t{n:02}"), &text);
+    }
+    scene.write_tenant("t07", "name = 1");
+    let admin = scene.admin_as("viewer");
+    let all = eventually("all are known", || {
+        let all = admin.get("/tenants?limit=1000").ok()["tenants"].clone();
+        (all.as_array()?.len() == 27 && all[9]["faults"].as_u64()? > 0).then_some(all)
+    });
+    let (mut listed, mut after) = (Vec::<Value>::new(), String::new());
+    loop {
+        let page = admin.get(&format!("/tenants?limit=10&after={after}")).ok()["tenants"].as_array().unwrap().clone();
+        let Some(last) = page.last() else { break };
+        after = last["name"].as_str().unwrap().to_owned();
+        listed.extend(page);
+    }
+    assert_eq!(Value::Array(listed), all);
+    let own = scene.admin_as("tenant:t07").get("/tenants").ok()["tenants"].clone();
+    assert!(own.as_array().unwrap().len() == 1 && own[0]["name"] == "t07", "{own}");
+}
+
+#[test]
+fn a_new_appsecret_stands_beside_the_one_before_it_and_both_are_sealed_where_there_are_keys() {
+    for sealed in [false, true] {
+        let scene = if sealed { with_key() } else { Scene::new(Stores::Embedded) };
+        let admin = scene.admin_as(&format!("tenant:{TENANT}"));
+        let path = format!("/api/v1/tenants/{TENANT}");
+        let patch = |change: Value| admin.send(&Request::new("PATCH", &path).header("If-Match", "*").json(&change));
+        for secret in ["first-new-secret", "second-new-secret"] {
+            patch(json!({ "new_secret": secret })).ok();
+        }
+        let text = file(&scene, TENANT);
+        let previous = |shown: &str| text.contains(&format!("previous_secret = \"{shown}"));
+        if sealed {
+            assert!(text.contains("\nsecret = \"sealed:v1:") && previous("sealed:v1:"), "{text}");
+            assert!(!text.contains("new-secret"), "{text}");
+        } else {
+            assert!(text.contains("\nsecret = \"second-new-secret\"") && previous("first-new-secret"), "{text}");
+        }
+        patch(json!({ "set": { "wechat.secret": "third-new-secret" }, "unset": ["wechat.previous_secret"] })).ok();
+        assert_eq!(file(&scene, TENANT).contains("third-new-secret"), !sealed);
+        patch(json!({ "new_secret": "env:HOME" })).is(403, "setting_reserved");
+        patch(json!({ "new_secret": "x", "set": { "name": "y" } })).is(400, "bad_parameter");
+        let log = admin.get(&format!("/tenants/{TENANT}/history")).ok().to_string();
+        assert!(!log.contains("new-secret"), "{log}");
+        let read = admin.get(&format!("/tenants/{TENANT}"));
+        assert_eq!(read.ok()["faults"], json!([]), "what is sealed can be opened");
+    }
+}

@@ -1,0 +1,62 @@
+//! What every store promises of admins' tokens and deeds.
+
+use crate::home::Home;
+use menlou::store::{AdminToken, NewDeed};
+
+fn token(id: &str, created_at: i64) -> AdminToken {
+    AdminToken {
+        id: id.into(),
+        hash: [7; 32],
+        role: "tenant:acme".into(),
+        label: "门楼 \"quoted\"".into(),
+        created_at,
+        expires_at: Some(created_at + 1),
+        used_at: None,
+    }
+}
+
+pub fn deed(what: &str, tenant: Option<&str>) -> NewDeed {
+    NewDeed {
+        who: "abc Ann".into(),
+        role: "operator".into(),
+        what: what.into(),
+        tenant: tenant.map(Into::into),
+        target: Some("7".into()),
+        before: None,
+        after: Some("name = \"门楼\"\n".into()),
+        failed: None,
+    }
+}
+
+pub async fn a_token_is_found_as_it_was_made_until_it_is_revoked(home: &Home) {
+    let admins = &home.admins;
+    assert!(admins.token("one").await.unwrap().is_none() && admins.tokens().await.unwrap().is_empty());
+    let (one, two) = (token("one", 2), AdminToken { expires_at: None, ..token("two", 1) });
+    admins.add_token(&one).await.unwrap();
+    admins.add_token(&two).await.unwrap();
+    assert!(admins.add_token(&one).await.is_err(), "an id names one token");
+    assert_eq!(admins.token("one").await.unwrap(), Some(one.clone()));
+    admins.used("two", 77).await.unwrap();
+    assert_eq!(admins.tokens().await.unwrap(), [AdminToken { used_at: Some(77), ..two }, one]);
+    assert!(admins.revoke("one").await.unwrap());
+    assert!(!admins.revoke("one").await.unwrap());
+    assert!(admins.token("one").await.unwrap().is_none());
+    assert!(!format!("{:?}", token("x", 1)).contains('7'), "no hash is printed");
+}
+
+pub async fn deeds_are_read_newest_first_page_by_page(home: &Home) {
+    let admins = &home.admins;
+    for n in 0..5 {
+        admins.write_down(&deed(&format!("a{n}"), Some("acme"))).await.unwrap();
+        admins.write_down(&deed(&format!("b{n}"), None)).await.unwrap();
+    }
+    let names = |deeds: &[menlou::store::Deed]| deeds.iter().map(|d| d.deed.what.clone()).collect::<Vec<_>>().join(" ");
+    let all = admins.deeds(None, None, 100).await.unwrap();
+    assert_eq!(names(&all), "b4 a4 b3 a3 b2 a2 b1 a1 b0 a0");
+    assert_eq!(all[1].deed, deed("a4", Some("acme")));
+    assert!(all[0].at > 1_600_000_000_000);
+    let first = admins.deeds(Some("acme"), None, 2).await.unwrap();
+    let second = admins.deeds(Some("acme"), Some(first[1].id), 2).await.unwrap();
+    assert_eq!((names(&first), names(&second)), ("a4 a3".into(), "a2 a1".into()));
+    assert!(admins.deeds(Some("nobody"), None, 2).await.unwrap().is_empty());
+}
