@@ -5,7 +5,7 @@ use crate::{
     admin,
     config::{keyring::Keyring, server::Config},
     platform::{exchange::Exchanges, http::Http},
-    policy::attempts::Limits,
+    policy::{attempts::Limits, limits::Limiter},
     server::{self, Traffic},
     store::{Settings, Stores},
     telemetry,
@@ -61,7 +61,8 @@ impl Gateway {
         let library = Arc::new(ArcSwap::from_pointee(library));
         warn_of_keys(&config.keyring);
         let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
-        let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), roster.clone());
+        let limiter = Arc::new(Limiter::new(services.stores.limits.clone()));
+        let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, roster.clone());
         tokio::task::block_in_place(|| watcher.look());
         let traffic = listen(config.server.listen).await?;
         let admin = listen(config.admin.listen).await?;

@@ -14,6 +14,7 @@ mod contract;
 mod crash;
 mod exchange;
 mod hanging_up;
+mod limits;
 mod login;
 mod login_service;
 mod new_action;

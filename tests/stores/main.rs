@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod home;
+mod limits;
 mod postgres;
 mod redis;
 mod sessions;

@@ -108,6 +108,9 @@ words! {
     SESSION_EXPIRED = "session_expired" 401 Client
         ["会话不存在或已过期", "The session does not exist or has expired."]
         ["重新调用 wx.login，再用 a=openid 取得新的会话令牌。", "Call wx.login again and get a new session token with a=openid."];
+    RATE_LIMITED = "rate_limited" 429 Client retry 1
+        ["请求过于频繁，请稍后再试", "Too many requests; try again shortly."]
+        ["等待 Retry-After 所示秒数后再试，并减少重复请求；RateLimit 响应头说明触发了哪项限制。若限制过低，请租户管理员调整租户文件的 [limits] 或 [actions.名称.limits]。", "Wait as many seconds as Retry-After says, and ask less often; the header RateLimit names the limit. Where it is too low, have the tenant's admin raise it: [limits] or [actions.NAME.limits] in the tenant's file."];
     TOO_MANY_ATTEMPTS = "too_many_attempts" 429 Person retry 60
         ["尝试次数过多，请稍后再试", "Too many attempts; try again later."]
         ["等待 Retry-After 所示秒数后再试。", "Wait as many seconds as Retry-After says."];

@@ -2,6 +2,7 @@
 
 mod cache;
 mod clock;
+pub mod limits;
 mod postgres;
 mod record;
 mod redis;
@@ -39,6 +40,8 @@ pub struct Stores {
     pub shared: Arc<dyn Shared>,
     /// Users and bindings.
     pub users: Arc<dyn Users>,
+    /// How often callers come, where replicas count together: with sessions in Redis.
+    pub limits: Option<Arc<dyn limits::Limiter>>,
 }
 
 impl Stores {
@@ -48,18 +51,19 @@ impl Stores {
     pub async fn open(settings: &Settings) -> Result<Self> {
         let file = OnceCell::new();
         let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
-        let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &settings.sessions {
-            Some(url) => {
-                let redis = Arc::new(Redis::open(url, &settings.prefix).await?);
-                (redis.clone(), redis)
-            }
-            None => (file().await?.clone(), file().await?.clone()),
-        };
+        let (sessions, shared, limits): (Arc<dyn Sessions>, Arc<dyn Shared>, Option<Arc<dyn limits::Limiter>>) =
+            match &settings.sessions {
+                Some(url) => {
+                    let redis = Arc::new(Redis::open(url, &settings.prefix).await?);
+                    (redis.clone(), redis.clone(), Some(redis))
+                }
+                None => (file().await?.clone(), file().await?.clone(), None),
+            };
         let users: Arc<dyn Users> = match &settings.users {
             Some(url) => Arc::new(Postgres::open(url).await?),
             None => file().await?.clone(),
         };
-        Ok(Self { sessions, shared, users })
+        Ok(Self { sessions, shared, users, limits })
     }
 }
 

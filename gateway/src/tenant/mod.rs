@@ -13,6 +13,10 @@ mod watched;
 use crate::{
     action::{Action, Configured, Plugin, Scope, Services},
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
+    policy::{
+        Access,
+        limits::{Limiter, Limits},
+    },
 };
 pub use build::{Blueprint, check, check_folder, switched_on};
 pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
@@ -37,6 +41,8 @@ pub struct Switched {
     pub name: String,
     /// The action; `None` where its plugin is missing or broken.
     pub action: Option<Arc<Action>>,
+    /// How often it may be called.
+    pub limits: Arc<Limits>,
     /// Calls of this action.
     pub calls: Counter,
     /// How long they took, seconds.
@@ -45,8 +51,8 @@ pub struct Switched {
 
 impl Tenant {
     /// Puts a checked tenant to work.
-    pub fn new(blueprint: Blueprint, services: &Arc<Services>) -> Self {
-        let Blueprint { name, account, session_ttl, actions, .. } = blueprint;
+    pub fn new(blueprint: Blueprint, services: &Arc<Services>, limiter: &Arc<Limiter>) -> Self {
+        let Blueprint { name, account, session_ttl, actions, limits, mut action_limits, .. } = blueprint;
         let wechat = Wechat::new(
             WechatAccount {
                 appid: account.appid,
@@ -60,18 +66,22 @@ impl Tenant {
         );
         let platform: Arc<dyn Platform> = Arc::new(wechat);
         let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services: services.clone() });
-        let switch = |(action, configured): (String, Option<Configured>)| {
+        let mut switch = |(action, configured): (String, Option<Configured>)| {
+            let own = action_limits.remove(&action).unwrap_or_default();
             // The labels come from configuration, never from a request, so they are few.
+            let needs_session = configured.as_ref().is_some_and(|c| c.access() != Access::Anyone);
+            let limits = Limits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
             let labels = [("tenant", name.clone()), ("action", action.clone())];
             let switched = Switched {
                 name: action.clone(),
                 action: configured.map(|c| Arc::new(c.serve(scope.clone()))),
+                limits,
                 calls: counter!("menlou_calls_total", &labels),
                 seconds: histogram!("menlou_call_seconds", &labels),
             };
             (action, Arc::new(switched))
         };
-        Self { actions: actions.into_iter().map(switch).collect(), name: name.clone() }
+        Self { actions: actions.into_iter().map(&mut switch).collect(), name: name.clone() }
     }
 
     /// The plugins that it uses.

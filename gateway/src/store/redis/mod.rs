@@ -1,9 +1,10 @@
 //! Sessions and shared values in Redis.
 //!
-//! Keys are `menlou:{tenant}:s:<SHA-256 of the token>` and `menlou:{tenant}:x:<key>`; the braces keep a tenant's keys in
+//! Keys are `menlou:{tenant}:s:<SHA-256 of the token>`, `menlou:{tenant}:x:<key>` and `menlou:{tenant}:l:<limit>`; the braces keep a tenant's keys in
 //! one slot of a cluster. Each is written together with its time to live. Redis 6 or later, for RESP3.
 
 mod keys;
+mod limits;
 mod link;
 
 use super::{Error, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, record};
