@@ -13,6 +13,7 @@ mod command_line;
 mod contract;
 mod crash;
 mod exchange;
+mod fairness;
 mod hanging_up;
 mod limits;
 mod login;

@@ -93,6 +93,10 @@ pub struct Server {
     /// 同时处理的调用数上限，超出的以 503 答复。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_calls: usize,
+    /// How many calls of one tenant are served at once. When absent, as many as leave as many places free for the others: one busy tenant gets half of max_calls, each of two a third.
+    /// 每个租户同时处理的调用数上限。不填时，租户占用的不超过为其他租户留出的空位：一个繁忙租户至多占 max_calls 的一半，两个各占三分之一。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_calls_per_tenant: Option<usize>,
     /// How long a connection may wait until the whole head of its next request is there; then it is closed.
     /// 连接等待下一个完整请求头的时限（含空闲时间），超时即关闭。
     pub header_timeout: Span,
@@ -372,6 +376,7 @@ impl Default for Server {
             max_header_bytes: Size::kib(16),
             max_connections: 10_000,
             max_calls: 4096,
+            max_calls_per_tenant: None,
             header_timeout: Span::secs(30),
             body_timeout: Span::secs(15),
             call_timeout: Span::secs(10),

@@ -13,7 +13,7 @@ use crate::{
     call::{Reply, Unread},
     config::server,
     error::{Error, Result, words},
-    policy::limits::Passage,
+    policy::limits::{Passage, Room},
     tenant::{Roster, Switched, Tenant},
 };
 pub use accept::serve;
@@ -29,6 +29,8 @@ use tokio::time::{Instant, timeout_at};
 pub struct Traffic {
     /// Who serves.
     pub roster: Arc<Roster>,
+    /// Where calls under way have their places.
+    pub room: Arc<Room>,
     /// Limits and deadlines.
     pub limits: server::Server,
     /// Whether each call is logged.
@@ -57,7 +59,10 @@ async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remo
     } else if let Some(error) = &error {
         log_cause(&found, asked, error);
     }
-    answer
+    match found.passage.and_then(Passage::into_place) {
+        Some(place) => answer.map(|body| body.holding(place)),
+        None => answer,
+    }
 }
 
 async fn serve_call(

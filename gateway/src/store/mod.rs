@@ -51,19 +51,19 @@ impl Stores {
     pub async fn open(settings: &Settings) -> Result<Self> {
         let file = OnceCell::new();
         let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
-        let (sessions, shared, limits): (Arc<dyn Sessions>, Arc<dyn Shared>, Option<Arc<dyn limits::Limiter>>) =
-            match &settings.sessions {
-                Some(url) => {
-                    let redis = Arc::new(Redis::open(url, &settings.prefix).await?);
-                    (redis.clone(), redis.clone(), Some(redis))
-                }
-                None => (file().await?.clone(), file().await?.clone(), None),
-            };
+        let redis = match &settings.sessions {
+            Some(url) => Some(Arc::new(Redis::open(url, &settings.prefix).await?)),
+            None => None,
+        };
+        let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &redis {
+            Some(redis) => (redis.clone(), redis.clone()),
+            None => (file().await?.clone(), file().await?.clone()),
+        };
         let users: Arc<dyn Users> = match &settings.users {
             Some(url) => Arc::new(Postgres::open(url).await?),
             None => file().await?.clone(),
         };
-        Ok(Self { sessions, shared, users, limits })
+        Ok(Self { sessions, shared, users, limits: redis.map(|redis| redis as _) })
     }
 }
 

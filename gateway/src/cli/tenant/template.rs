@@ -62,7 +62,10 @@ pub fn file(facts: &Facts<'_>) -> String {
          # \"10/s burst 50\". Those of one action stand in [actions.NAME.limits].\n\
          #calls = \"1000/s\"\n\
          #per_address = \"50/s\"\n\
-         #per_openid = \"10/s\"\n\n\
+         #per_openid = \"10/s\"\n\
+         # 同时处理的调用数上限，超出的以 503 答复。\n\
+         # How many calls are served at once; further ones are answered with 503.\n\
+         #concurrent = 200\n\n\
          # 每个 [actions.名称] 表开启一个 a=名称。\n\
          # Each table [actions.NAME] switches on a=NAME.\n",
     );

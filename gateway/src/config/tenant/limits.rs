@@ -22,6 +22,10 @@ pub struct Limits {
     /// How often one openid may call it; for actions that need a session.
     /// 每个 openid 的调用频率，用于需要会话的动作。
     pub per_openid: Option<Rate>,
+    /// How many of its calls are served at once, within the share that the gateway gives a tenant; further ones are answered with 503.
+    /// 同时处理的调用数上限（不超过网关给每个租户的份额），超出的以 503 答复。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub concurrent: Option<usize>,
 }
 
 /// The rates among the limits of a table.

@@ -1,6 +1,9 @@
 //! Who counts: Redis for all replicas together, where sessions live there; else, and while it doesn't answer, this process.
 
-use super::Limit;
+use super::{
+    Limit,
+    room::{Room, UnderWay},
+};
 use crate::store::limits::{self, Demand, Memory, Taken};
 use metrics::{Counter, counter};
 use std::{
@@ -13,6 +16,7 @@ use std::{
 
 /// Counts calls for all tenants.
 pub struct Limiter {
+    pub(super) room: Arc<Room>,
     shared: Option<Arc<dyn limits::Limiter>>,
     /// Whether the replicas are known not to count together at present.
     away: AtomicBool,
@@ -24,13 +28,15 @@ pub struct Limiter {
 #[derive(Default)]
 pub(super) struct Tally {
     memory: Memory,
+    pub under_way: Arc<UnderWay>,
+    actions: Mutex<HashMap<String, Arc<UnderWay>>>,
 }
 
 impl Limiter {
-    /// Counts in `shared`, if that is given and answers.
-    pub fn new(shared: Option<Arc<dyn limits::Limiter>>) -> Self {
+    /// Counts in `shared`, if that is given and answers; calls under way share `room`.
+    pub fn new(shared: Option<Arc<dyn limits::Limiter>>, room: Arc<Room>) -> Self {
         let by_itself = counter!("menlou_limits_unshared_total");
-        Self { shared, away: AtomicBool::new(false), by_itself, tallies: Mutex::default() }
+        Self { room, shared, away: AtomicBool::new(false), by_itself, tallies: Mutex::default() }
     }
 
     /// The tally of a tenant; the same as long as someone has it.
@@ -68,5 +74,15 @@ impl Limiter {
             }
         }
         tally.memory.take(&demands)
+    }
+}
+
+impl Tally {
+    /// The calls under way of one action.
+    pub fn action(&self, name: &str) -> Arc<UnderWay> {
+        let mut actions = self.actions.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of actions that are no more are ours alone.
+        actions.retain(|_, under_way| Arc::strong_count(under_way) > 1);
+        actions.entry(name.to_owned()).or_default().clone()
     }
 }

@@ -1,17 +1,22 @@
-//! How much of the gateway a tenant and its actions may take: so many calls in a time, in all, by address, by openid.
+//! How much of the gateway a tenant and its actions may take: so many calls at once; so many in a time, in all, by address,
+//! by openid.
 
 mod limiter;
+mod room;
 
 use super::network;
 use crate::{
     config::{rate::Rate, tenant},
     error::{Error, Result, words},
     store::limits::Level,
+    text::Text,
 };
 use aws_lc_rs::digest;
 pub use limiter::Limiter;
 use limiter::Tally;
 use metrics::{Counter, counter};
+use room::UnderWay;
+pub use room::{Place, Room};
 use std::{fmt::Write, net::IpAddr, sync::Arc};
 
 /// The limits that hold for one action of a tenant.
@@ -19,6 +24,12 @@ pub struct Limits {
     tenant: String,
     limiter: Arc<Limiter>,
     tally: Arc<Tally>,
+    /// The action's calls under way.
+    under_way: Arc<UnderWay>,
+    /// How many of the tenant's and of the action's calls may be under way.
+    most: (Option<usize>, Option<usize>),
+    /// Calls beyond that.
+    shed: Counter,
     /// Those that hold for whoever calls.
     early: Vec<Limit>,
     /// Those that hold for each openid.
@@ -39,6 +50,7 @@ struct Limit {
 /// One call on its way in.
 pub struct Passage {
     limits: Arc<Limits>,
+    place: Option<Place>,
     /// The limit that is nearest to its end.
     tightest: Option<(String, Level)>,
 }
@@ -80,7 +92,17 @@ impl Limits {
         let by_openid: Vec<Limit> = by_openid.filter(|_| needs_session).collect();
         let policy: Vec<String> = early.iter().chain(&by_openid).map(Limit::policy).collect();
         let tally = limiter.tally(tenant);
-        Arc::new(Self { tenant: tenant.to_owned(), limiter, tally, early, by_openid, policy: policy.join(", ") })
+        Arc::new(Self {
+            tenant: tenant.to_owned(),
+            limiter,
+            under_way: tally.action(action),
+            tally,
+            most: (of_tenant.concurrent, of_action.concurrent),
+            shed: counter!("menlou_tenant_shed_total", "tenant" => tenant.to_owned()),
+            early,
+            by_openid,
+            policy: policy.join(", "),
+        })
     }
 }
 
@@ -94,12 +116,22 @@ impl Limit {
 impl Passage {
     /// A call to an action with these limits.
     pub fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, tightest: None }
+        Self { limits, place: None, tightest: None }
     }
 
-    /// Counts the call against the limits that hold for whoever calls; an error where it is beyond one of them.
+    /// Gives the call a place among those under way, and counts it against the limits that hold for whoever calls; an
+    /// error where it is beyond one of them.
     pub async fn enter(&mut self, address: IpAddr) -> Result<()> {
         let limits = self.limits.clone();
+        self.place = limits.limiter.room.place(&limits.tally.under_way, &limits.under_way, limits.most);
+        if self.place.is_none() {
+            limits.shed.increment(1);
+            let text = Text::fixed(
+                "该小程序处理中的请求过多，请稍后再试",
+                "Too many calls of this mini-program are under way; try again shortly.",
+            );
+            return Err(Error::new(&words::OVERLOADED).saying(text));
+        }
         match limits.early.is_empty() {
             true => Ok(()),
             false => self.take(&limits, &limits.early, &network(address)).await,
@@ -137,6 +169,11 @@ impl Passage {
         limit.refused.increment(1);
         self.tightest = Some((limit.name.clone(), level));
         Err(Error::new(&words::RATE_LIMITED).retry_after(level.wait))
+    }
+
+    /// The call's place, to be kept until its answer has gone.
+    pub fn into_place(self) -> Option<Place> {
+        self.place
     }
 
     /// How the limits stand; `None` where none holds, or none was asked yet.
