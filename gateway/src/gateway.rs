@@ -5,7 +5,10 @@ use crate::{
     admin::{self, tokens::Attempts},
     config::{keyring::Keyring, server::Config},
     platform::{exchange::Exchanges, http::Http},
-    policy::attempts::Limits,
+    policy::{
+        attempts::Limits,
+        limits::{Limiter, Room},
+    },
     server::{self, Traffic},
     store::{Settings, Stores},
     telemetry,
@@ -34,6 +37,7 @@ pub struct Gateway {
     services: Arc<Services>,
     roster: Arc<Roster>,
     watcher: Watcher,
+    room: Arc<Room>,
     traffic: TcpListener,
     admin: TcpListener,
     tls: Option<Arc<admin::Tls>>,
@@ -67,13 +71,28 @@ impl Gateway {
         let tls = admin::Tls::load(&config.admin)?;
         warn_of_keys(&config.keyring);
         let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
+        let room = Arc::new(Room::new(config.server.max_calls, config.server.max_calls_per_tenant));
+        let limiter = Arc::new(Limiter::new(services.stores.limits.clone(), room.clone()));
         let swaps = plugins.swaps();
-        let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), roster.clone());
+        let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, roster.clone());
         tokio::task::block_in_place(|| watcher.look());
         let traffic = listen(config.server.listen).await?;
         let admin = listen(config.admin.listen).await?;
         let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
-        Ok(Self { config, library, services, roster, watcher, traffic, admin, tls, swaps, metrics, _watch: watch })
+        Ok(Self {
+            config,
+            library,
+            services,
+            roster,
+            watcher,
+            room,
+            traffic,
+            admin,
+            tls,
+            swaps,
+            metrics,
+            _watch: watch,
+        })
     }
 
     /// Serves until `stop` is ready, then lets the calls in flight end.
@@ -107,8 +126,12 @@ impl Gateway {
             traffic: self.config.server.listen,
         };
         tasks.spawn(admin::serve(self.admin, self.tls, Arc::new(desk)));
-        let traffic =
-            Traffic { roster: self.roster, limits: self.config.server.clone(), access_log: self.config.log.access };
+        let traffic = Traffic {
+            roster: self.roster,
+            room: self.room,
+            limits: self.config.server.clone(),
+            access_log: self.config.log.access,
+        };
         server::serve(self.traffic, Arc::new(traffic), stop).await;
         tasks.shutdown().await;
         tracing::info!("menlou has stopped");

@@ -35,7 +35,7 @@ pub async fn postgres() -> Home {
 async fn home(sessions: Option<SecretString>, users: Option<SecretString>, server: impl Any + Send + Sync) -> Home {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { path: folder.path().join("menlou.db"), sessions, users, prefix: "menlou".into() };
-    let Stores { sessions, shared, users, accounts, admins } = Stores::open(&settings).await.unwrap();
+    let Stores { sessions, shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
     Home { sessions, shared, users, accounts, admins, _ground: Box::new((folder, server)) }
 }
 

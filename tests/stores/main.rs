@@ -4,6 +4,7 @@
 mod accounts;
 mod admins;
 mod home;
+mod limits;
 mod postgres;
 mod redis;
 mod sessions;

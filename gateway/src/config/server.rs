@@ -1,5 +1,6 @@
 //! The gateway's own config: `menlou.toml` and the environment.
 
+mod log;
 mod secrets;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     wiped::Wiped,
 };
 use crate::text::Text;
+pub use log::{Log, LogFormat, LogLevel};
 use schemars::JsonSchema;
 pub use secrets::Secrets;
 use serde::{Deserialize, Serialize};
@@ -93,6 +95,10 @@ pub struct Server {
     /// 同时处理的调用数上限，超出的以 503 答复。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_calls: usize,
+    /// How many calls of one tenant are served at once. When absent, as many as leave as many places free for the others: one busy tenant gets half of max_calls, each of two a third.
+    /// 每个租户同时处理的调用数上限。不填时，租户占用的不超过为其他租户留出的空位：一个繁忙租户至多占 max_calls 的一半，两个各占三分之一。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_calls_per_tenant: Option<usize>,
     /// How long a connection may wait until the whole head of its next request is there; then it is closed.
     /// 连接等待下一个完整请求头的时限（含空闲时间），超时即关闭。
     pub header_timeout: Span,
@@ -201,42 +207,6 @@ pub struct Testing {
     /// Whether the openids that a tenant lists under test_openids log in without a code. Never in production.
     /// 是否允许租户文件中 test_openids 列出的 openid 免 code 登录；生产环境切勿开启。
     pub allow_test_openids: bool,
-}
-
-/// `[log]`
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// The least severe lines that are logged: error, warn, info, debug or trace.
-    /// 日志级别：error、warn、info、debug 或 trace。
-    pub level: LogLevel,
-    /// How lines are written: text for people, json for machines.
-    /// 日志格式：text 供人阅读，json 供机器处理。
-    pub format: LogFormat,
-    /// Whether each call is logged in one line.
-    /// 是否为每次调用记录一行日志。
-    pub access: bool,
-}
-
-/// `[log] level`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the usual names")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-/// `[log] format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the usual names")]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 impl Config {
@@ -410,6 +380,7 @@ impl Default for Server {
             max_header_bytes: Size::kib(16),
             max_connections: 10_000,
             max_calls: 4096,
+            max_calls_per_tenant: None,
             header_timeout: Span::secs(30),
             body_timeout: Span::secs(15),
             call_timeout: Span::secs(10),
@@ -439,11 +410,5 @@ impl Default for Passwords {
 impl Default for Store {
     fn default() -> Self {
         Self { path: "menlou.db".into(), sessions: None, users: None, prefix: "menlou".into() }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Text, access: true }
     }
 }

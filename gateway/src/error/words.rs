@@ -110,6 +110,9 @@ words! {
     SESSION_EXPIRED = "session_expired" 401 Client
         ["会话不存在或已过期", "The session does not exist or has expired."]
         ["重新调用 wx.login，再用 a=openid 取得新的会话令牌。", "Call wx.login again and get a new session token with a=openid."];
+    RATE_LIMITED = "rate_limited" 429 Client retry 1
+        ["请求过于频繁，请稍后再试", "Too many requests; try again shortly."]
+        ["等待 Retry-After 所示秒数后再试，并减少重复请求；RateLimit 响应头说明触发了哪项限制。若限制过低，请租户管理员调整租户文件的 [limits] 或 [actions.名称.limits]。", "Wait as many seconds as Retry-After says, and ask less often; the header RateLimit names the limit. Where it is too low, have the tenant's admin raise it: [limits] or [actions.NAME.limits] in the tenant's file."];
     TOO_MANY_ATTEMPTS = "too_many_attempts" 429 Person retry 60
         ["尝试次数过多，请稍后再试", "Too many attempts; try again later."]
         ["等待 Retry-After 所示秒数后再试。", "Wait as many seconds as Retry-After says."];
@@ -188,7 +191,7 @@ words! {
     // The gateway.
     OVERLOADED = "overloaded" 503 Operator retry 1
         ["服务繁忙，请稍后再试", "The gateway is at its limit; try again shortly."]
-        ["稍候重试；持续出现时扩容或调大 [server] max_calls。", "Try again in a moment; if it lasts, add capacity or raise max_calls under [server]."];
+        ["稍候重试；持续出现时扩容，或调大 [server] max_calls。只有个别租户如此时，看其租户文件的 concurrent 与 [server] max_calls_per_tenant。", "Try again in a moment; if it lasts, add capacity or raise max_calls under [server]. Where it is one tenant only, see concurrent in its file and max_calls_per_tenant under [server]."];
     CALL_TIMEOUT = "call_timeout" 504 Operator
         ["处理超时", "The call took too long."]
         ["稍后重试；若频繁出现，查看日志中同一 request_id 的耗时。", "Try again; if it happens often, see the log of this request id."];

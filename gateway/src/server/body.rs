@@ -8,16 +8,14 @@ use crate::{
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use std::{
+    any::Any,
     convert::Infallible,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A request's body that the action takes unread. Between two pieces it may pause for a while, not for ever.
 pub struct Incoming<B> {
@@ -42,7 +40,7 @@ pub enum Outgoing {
 pub struct Streamed {
     pieces: Pieces,
     request_id: String,
-    _place: Option<OwnedSemaphorePermit>,
+    held: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Arrival {
@@ -109,7 +107,7 @@ pub fn broken_off(cause: impl std::fmt::Display) -> Error {
 impl Outgoing {
     /// A body as it comes; what breaks it off is logged under the request's id.
     pub fn pieces(pieces: Pieces, request_id: &str) -> Self {
-        Self::Pieces(Box::new(Streamed { pieces, request_id: request_id.to_owned(), _place: None }))
+        Self::Pieces(Box::new(Streamed { pieces, request_id: request_id.to_owned(), held: Vec::new() }))
     }
 
     /// The bytes of a body that is held whole; none of another.
@@ -120,10 +118,10 @@ impl Outgoing {
         }
     }
 
-    /// Keeps the call's place among the calls in flight until the answer has gone.
-    pub fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
+    /// Keeps something, such as a place among the calls under way, until the answer has gone.
+    pub fn holding(mut self, held: impl Any + Send + Sync) -> Self {
         if let Self::Pieces(streamed) = &mut self {
-            streamed._place = Some(place);
+            streamed.held.push(Box::new(held));
         }
         self
     }

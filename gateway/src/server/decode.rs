@@ -4,7 +4,7 @@ mod address;
 mod form;
 mod object;
 
-use super::{Found, body::broken_off, request_id};
+use super::{body::broken_off, request_id};
 use crate::{
     call::{Call, MAX_NAME, Params, Token, Unread},
     config::server::Server,
@@ -106,7 +106,7 @@ pub struct Input {
 pub(super) fn call(
     asked: &Asked,
     mut head: Parts,
-    (found, subpath): (&Found, String),
+    (action, subpath): (String, String),
     input: Input,
     remote: IpAddr,
     limit: Duration,
@@ -116,14 +116,13 @@ pub(super) fn call(
         None => None,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (_, action) = found.names();
     Ok(Call {
         id: asked.id.clone(),
         method: head.method,
         path: head.uri.path().to_owned(),
         subpath,
         query: input.query,
-        action: action.to_owned(),
+        action,
         language: asked.language,
         remote,
         deadline_unix_ms: (now + limit).as_millis() as u64,

@@ -6,26 +6,23 @@ use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
-use tokio::sync::Semaphore;
 
 /// The walk within its bound; clones share it.
 #[derive(Clone)]
 pub struct Bounded {
     traffic: Arc<Traffic>,
-    places: Arc<Semaphore>,
 }
 
 impl Bounded {
     /// Wraps the walk.
     pub fn new(traffic: Arc<Traffic>) -> Self {
-        let places = Arc::new(Semaphore::new(traffic.limits.max_calls));
-        Self { traffic, places }
+        Self { traffic }
     }
 
     /// Answers a request, whatever happens; at once with a refusal where it is beyond the bound.
     pub async fn answer(self, request: Request<Incoming>, remote: IpAddr) -> Result<Answer, Infallible> {
         let asked = Asked::of(request.headers());
-        let Ok(place) = self.places.try_acquire_owned() else {
+        let Some(place) = self.traffic.room.enter() else {
             metrics::counter!("menlou_shed_total").increment(1);
             return Ok(encode::error(&Error::new(&words::OVERLOADED), &asked));
         };

@@ -9,9 +9,11 @@ mod refusal;
 mod request_id;
 
 use crate::{
+    action::Action,
     call::{Reply, Unread},
     config::server,
     error::{Error, Result, words},
+    policy::limits::{Passage, Room},
     tenant::{Roster, Switched, Tenant},
 };
 pub use accept::serve;
@@ -27,6 +29,8 @@ use tokio::time::{Instant, timeout_at};
 pub struct Traffic {
     /// Who serves.
     pub roster: Arc<Roster>,
+    /// Where calls under way have their places.
+    pub room: Arc<Room>,
     /// Limits and deadlines.
     pub limits: server::Server,
     /// Whether each call is logged.
@@ -41,10 +45,13 @@ type Answer = Response<Outgoing>;
 async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
-    let (answer, error) = match serve_call(traffic, asked, request, remote, &mut found).await {
+    let (mut answer, error) = match serve_call(traffic, asked, request, remote, &mut found).await {
         Ok(reply) => (encode::reply(reply, asked), None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
+    if let Some(quota) = found.passage.as_ref().and_then(Passage::quota) {
+        encode::quota(&mut answer, &quota);
+    }
     let took = began.elapsed();
     found.count(error.as_ref(), took, &asked.id);
     if traffic.access_log {
@@ -52,7 +59,10 @@ async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remo
     } else if let Some(error) = &error {
         log_cause(&found, asked, error);
     }
-    answer
+    match found.passage.and_then(Passage::into_place) {
+        Some(place) => answer.map(|body| body.holding(place)),
+        None => answer,
+    }
 }
 
 async fn serve_call(
@@ -65,11 +75,12 @@ async fn serve_call(
     let (head, body) = request.into_parts();
     let address = Address::of(&head.uri)?;
     let tenant = found.tenant(traffic.roster.find(&address.tenant))?;
-    let action = found.action(&tenant, &address.action)?;
+    let (action, passage) = found.action(&tenant, &address.action)?;
     let takes = action.descriptor().takes;
     if !takes.subpaths && !address.subpath.is_empty() {
         return Err(Error::new(&words::NOT_FOUND));
     }
+    passage.enter(remote).await?;
     let (limits, mut input, mut arrival) = (&traffic.limits, Input::default(), None);
     match takes.raw_query {
         true => input.query = address.query(),
@@ -83,9 +94,13 @@ async fn serve_call(
         }
         false => input.body = decode::body(&head, body, limits, &mut input.params).await?,
     }
-    let (limit, subpath) = (limits.call_timeout.get(), address.subpath.to_owned());
-    let call = decode::call(asked, head, (found, subpath), input, remote, limit)?;
-    within(limit, arrival, action.run(call)).await
+    let (limit, names) = (limits.call_timeout.get(), (address.action, address.subpath.to_owned()));
+    let call = decode::call(asked, head, names, input, remote, limit)?;
+    let served = async {
+        let caller = action.admit(&call, Some(passage)).await?;
+        action.serve(call, caller).await
+    };
+    within(limit, arrival, served).await
 }
 
 /// Gives up on a call where it takes too long, counted from the last byte that came.
@@ -112,6 +127,7 @@ async fn within(
 struct Found {
     tenant: Option<Arc<Tenant>>,
     switched: Option<Arc<Switched>>,
+    passage: Option<Passage>,
 }
 
 impl Found {
@@ -120,10 +136,11 @@ impl Found {
         self.tenant.clone().ok_or_else(|| Error::new(&words::UNKNOWN_TENANT))
     }
 
-    fn action(&mut self, tenant: &Tenant, name: &str) -> Result<Arc<crate::action::Action>> {
+    fn action(&mut self, tenant: &Tenant, name: &str) -> Result<(Arc<Action>, &mut Passage)> {
         let switched = tenant.action(name).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
         self.switched = Some(switched.clone());
-        switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))
+        let action = switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))?;
+        Ok((action, self.passage.insert(Passage::new(switched.limits.clone()))))
     }
 
     fn names(&self) -> (&str, &str) {

@@ -5,6 +5,7 @@ mod admins;
 mod cache;
 pub mod clock;
 mod guard;
+pub mod limits;
 mod postgres;
 mod record;
 mod redis;
@@ -53,6 +54,8 @@ pub struct Stores {
     pub accounts: Arc<dyn Accounts>,
     /// The tokens of admins, and what admins did. They live beside the users, so that all replicas share them.
     pub admins: Arc<dyn Admins>,
+    /// How often callers come, where replicas count together: with sessions in Redis.
+    pub limits: Option<Arc<dyn limits::Limiter>>,
 }
 
 impl Stores {
@@ -62,21 +65,23 @@ impl Stores {
     pub async fn open(settings: &Settings) -> Result<Self> {
         let file = OnceCell::new();
         let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
-        let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &settings.sessions {
-            Some(url) => {
-                let redis = Arc::new(Redis::open(url, &settings.prefix).await?);
-                (redis.clone(), redis)
-            }
+        let redis = match &settings.sessions {
+            Some(url) => Some(Arc::new(Redis::open(url, &settings.prefix).await?)),
+            None => None,
+        };
+        let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &redis {
+            Some(redis) => (redis.clone(), redis.clone()),
             None => (file().await?.clone(), file().await?.clone()),
         };
+        let limits = redis.map(|redis| redis as _);
         Ok(match &settings.users {
             Some(url) => {
                 let users = Arc::new(Postgres::open(url).await?);
-                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users }
+                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
             }
             None => {
                 let users = file().await?.clone();
-                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users }
+                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
             }
         })
     }

@@ -64,6 +64,15 @@ pub const ALL: &[Metric] = &[
         Text::fixed("失败的调用，按错误词（见 ERRORS.md）", "failed calls, by error word (see ERRORS.md)"),
     ),
     of(
+        "menlou_limits_unshared_total",
+        Kind::Counter,
+        &[],
+        Text::fixed(
+            "Redis 不可用时由本网关自行计数的调用",
+            "calls that this gateway counted against limits by itself, as Redis was away",
+        ),
+    ),
+    of(
         "menlou_platform_away",
         Kind::Gauge,
         &["server"],
@@ -109,6 +118,12 @@ pub const ALL: &[Metric] = &[
         Text::fixed("现在被拒绝的插件文件", "files of plugins that are refused now"),
     ),
     of(
+        "menlou_rate_limited_total",
+        Kind::Counter,
+        &["tenant", "limit"],
+        Text::fixed("因超过频率限制而以 429 答复的调用", "calls answered with 429 as a limit was reached"),
+    ),
+    of(
         "menlou_shed_total",
         Kind::Counter,
         &[],
@@ -124,6 +139,15 @@ pub const ALL: &[Metric] = &[
         Text::fixed(
             "1：存储不可用，调用立即失败而不再等待",
             "1 while a store is known to be away: calls fail at once instead of waiting",
+        ),
+    ),
+    of(
+        "menlou_tenant_shed_total",
+        Kind::Counter,
+        &["tenant"],
+        Text::fixed(
+            "因租户占满自己的名额而以 503 答复的调用",
+            "calls answered with 503 as their tenant had all the places that it may have",
         ),
     ),
     of("menlou_tenants", Kind::Gauge, &[], Text::fixed("在服务的租户", "tenants that are served")),

@@ -1,12 +1,13 @@
 //! Sessions and shared values in Redis.
 //!
-//! Keys are `menlou:{tenant}:s:<SHA-256 of the token>` and `menlou:{tenant}:x:<key>`; the braces keep a tenant's keys in
+//! Keys are `menlou:{tenant}:s:<SHA-256 of the token>`, `menlou:{tenant}:x:<key>` and `menlou:{tenant}:l:<limit>`; the braces keep a tenant's keys in
 //! one slot of a cluster. Each is written together with its time to live. Redis 6 or later, for RESP3.
 //!
 //! Beside its sessions a tenant has lists of them (`menlou:{tenant}:l:`, and `menlou:{tenant}:p:<hash>` for each person):
 //! sorted sets of the tokens' hashes by the time when they end. So nobody ever searches the whole of Redis.
 
 mod keys;
+mod limits;
 mod link;
 
 use super::{
