@@ -94,8 +94,12 @@ impl Gateway {
             traffic: self.config.server.listen,
         };
         tasks.spawn(admin::serve(self.admin, health));
-        let traffic =
-            Traffic { roster: self.roster, limits: self.config.server.clone(), access_log: self.config.log.access };
+        let traffic = Traffic {
+            roster: self.roster,
+            limits: self.config.server.clone(),
+            clients: self.config.clients.clone(),
+            access_log: self.config.log.access,
+        };
         server::serve(self.traffic, Arc::new(traffic), stop).await;
         tasks.shutdown().await;
         tracing::info!("menlou has stopped");

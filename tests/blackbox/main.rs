@@ -13,6 +13,7 @@ mod command_line;
 mod contract;
 mod crash;
 mod exchange;
+mod framing;
 mod hanging_up;
 mod login;
 mod login_service;

@@ -1,5 +1,6 @@
 //! The gateway's own config: `menlou.toml` and the environment.
 
+mod clients;
 mod secrets;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     wiped::Wiped,
 };
 use crate::text::Text;
+pub use clients::Clients;
 use schemars::JsonSchema;
 pub use secrets::Secrets;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,9 @@ pub struct Config {
     /// Where clients connect, and what they may ask for.
     /// 客户端入口及其限制。
     pub server: Server,
+    /// What a client may ask for, and how long it may take.
+    /// 对客户端的限制：能要求什么，可以用多久。
+    pub clients: Clients,
     /// Health, readiness, metrics and the console. Never on the traffic port.
     /// 健康检查、就绪检查、指标与控制台，不与业务端口混用。
     pub admin: Admin,
@@ -323,11 +328,12 @@ impl Merged {
     fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let text = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str);
-        for (pointer, least, most) in [
+        let of_server = [
             ("/server/max_body", Size::kib(1), Size::mib(64)),
             // hyper does not accept less.
             ("/server/max_header_bytes", Size::kib(8), Size::mib(1)),
-        ] {
+        ];
+        for (pointer, least, most) in of_server.into_iter().chain(Clients::SIZES) {
             let size: Option<Size> = text(pointer).and_then(|t| t.parse().ok());
             if size.is_some_and(|s| s < least || s > most) {
                 let name = quoted(pointer.rsplit('/').next().unwrap_or_default());

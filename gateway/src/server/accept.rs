@@ -1,6 +1,6 @@
 //! Connections: taken up, bounded in number, and drained when the gateway stops.
 
-use super::{Traffic, layers::Bounded, refusal::Enveloped};
+use super::{Traffic, layers::Bounded, wire::Wire};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -23,7 +23,8 @@ pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Futu
     http.timer(TokioTimer::new())
         // Also closes a connection that sends nothing, which hyper's own default keeps for ever.
         .header_read_timeout(limits.header_timeout.get())
-        .max_buf_size(limits.max_header_bytes.bytes());
+        // More than a head may have: those that are too long are refused before hyper has them.
+        .max_buf_size(2 * limits.max_header_bytes.bytes());
     if limits.max_headers != HYPER_MAX_HEADERS {
         // Set, it costs a table for each request; hyper's own default lies on the stack.
         http.max_headers(limits.max_headers);
@@ -32,6 +33,7 @@ pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Futu
     let draining = GracefulShutdown::new();
     let bounded = Bounded::new(traffic);
     let open = metrics::gauge!("menlou_connections");
+    let max_head = limits.max_header_bytes.bytes();
     let mut stop = std::pin::pin!(stop);
     loop {
         let (stream, remote, place) = tokio::select! {
@@ -40,7 +42,7 @@ pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Futu
         };
         let bounded = bounded.clone();
         let service = service_fn(move |request| bounded.clone().answer(request, remote.ip()));
-        let connection = draining.watch(http.serve_connection(Enveloped::new(TokioIo::new(stream)), service));
+        let connection = draining.watch(http.serve_connection(TokioIo::new(Wire::new(stream, max_head)), service));
         let open = open.clone();
         tokio::spawn(async move {
             open.increment(1.0);

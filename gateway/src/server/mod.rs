@@ -7,6 +7,7 @@ mod encode;
 mod layers;
 mod refusal;
 mod request_id;
+mod wire;
 
 use crate::{
     call::{Reply, Unread},
@@ -29,6 +30,8 @@ pub struct Traffic {
     pub roster: Arc<Roster>,
     /// Limits and deadlines.
     pub limits: server::Server,
+    /// What clients may ask for.
+    pub clients: server::Clients,
     /// Whether each call is logged.
     pub access_log: bool,
 }
@@ -63,6 +66,9 @@ async fn serve_call(
     found: &mut Found,
 ) -> Result<Reply> {
     let (head, body) = request.into_parts();
+    if head.uri.path_and_query().map_or(0, |target| target.as_str().len()) > traffic.clients.max_target.bytes() {
+        return Err(Error::new(&words::URI_TOO_LONG));
+    }
     let address = Address::of(&head.uri)?;
     let tenant = found.tenant(traffic.roster.find(&address.tenant))?;
     let action = found.action(&tenant, &address.action)?;
