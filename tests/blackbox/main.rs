@@ -27,6 +27,7 @@ mod replicas;
 mod scene;
 mod secrecy;
 mod secrets;
+mod slow_clients;
 mod stopping;
 mod streams;
 mod swaps;

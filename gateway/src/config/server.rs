@@ -98,11 +98,11 @@ pub struct Server {
     /// 同时处理的调用数上限，超出的以 503 答复。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_calls: usize,
-    /// How long a connection may wait until the whole head of its next request is there; then it is closed.
-    /// 连接等待下一个完整请求头的时限（含空闲时间），超时即关闭。
+    /// How long a request's head may take from its first byte on.
+    /// 请求头从第一个字节起的接收时限。
     pub header_timeout: Span,
-    /// How long a client may take to send a request's body.
-    /// 接收请求体的时限。
+    /// How long a body may take that is read before its action runs; see also [clients].
+    /// 动作运行前读取整个请求体的时限；另见 [clients]。
     pub body_timeout: Span,
     /// How long a call may take, from the last byte of its request to its answer.
     /// 一次调用从收完请求到答复的时限。
@@ -378,7 +378,7 @@ impl Default for Server {
             max_header_bytes: Size::kib(16),
             max_connections: 10_000,
             max_calls: 4096,
-            header_timeout: Span::secs(30),
+            header_timeout: Span::secs(20),
             body_timeout: Span::secs(15),
             call_timeout: Span::secs(10),
             drain_timeout: Span::secs(30),

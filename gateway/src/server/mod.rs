@@ -1,10 +1,13 @@
 //! The traffic side: the life of a request stands in [`walk`], from its head to its answer.
 
 mod accept;
+mod addresses;
 mod body;
+mod calls;
 mod decode;
 mod encode;
 mod layers;
+mod pace;
 mod refusal;
 mod request_id;
 mod wire;
@@ -21,6 +24,7 @@ use decode::{Address, Asked, Input};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use pace::Pace;
 use std::{future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
@@ -41,10 +45,10 @@ type Answer = Response<Outgoing>;
 
 /// One request, from its head to its answer: decode → tenant → action (who may call, the plugin) → encode. The layers
 /// around it (panic, load, see [`layers`]) make an answer where this can't.
-async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
+async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr, until: Instant) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
-    let (answer, error) = match serve_call(traffic, asked, request, remote, &mut found).await {
+    let (answer, error) = match serve_call(traffic, asked, request, remote, until, &mut found).await {
         Ok(reply) => (encode::reply(reply, asked), None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
@@ -63,10 +67,12 @@ async fn serve_call(
     asked: &Asked,
     request: Request<Incoming>,
     remote: IpAddr,
+    until: Instant,
     found: &mut Found,
 ) -> Result<Reply> {
     let (head, body) = request.into_parts();
-    if head.uri.path_and_query().map_or(0, |target| target.as_str().len()) > traffic.clients.max_target.bytes() {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > traffic.clients.max_target.bytes() {
         return Err(Error::new(&words::URI_TOO_LONG));
     }
     let address = Address::of(&head.uri)?;
@@ -76,7 +82,8 @@ async fn serve_call(
     if !takes.subpaths && !address.subpath.is_empty() {
         return Err(Error::new(&words::NOT_FOUND));
     }
-    let (limits, mut input, mut arrival) = (&traffic.limits, Input::default(), None);
+    let (limits, clients, mut input, mut arrival) = (&traffic.limits, &traffic.clients, Input::default(), None);
+    let pace = Pace::new(clients.body_idle_timeout.get(), clients.min_rate.bytes());
     match takes.raw_query {
         true => input.query = address.query(),
         false => input.params = address.params()?,
@@ -84,10 +91,13 @@ async fn serve_call(
     match takes.raw_body {
         true => {
             let arrival = arrival.insert(Arrival::new()).clone();
-            let body = body::Incoming::new(body, limits.body_timeout.get(), arrival);
+            let body = body::Incoming::new(body, pace, until, Some(arrival));
             input.unread = Some(Unread::new(body.boxed_unsync()));
         }
-        false => input.body = decode::body(&head, body, limits, &mut input.params).await?,
+        false => {
+            let body = body::Incoming::new(body, pace, until, None);
+            input.body = decode::body(&head, body, limits, &mut input.params).await?;
+        }
     }
     let (limit, subpath) = (limits.call_timeout.get(), address.subpath.to_owned());
     let call = decode::call(asked, head, (found, subpath), input, remote, limit)?;

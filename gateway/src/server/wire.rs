@@ -6,16 +6,23 @@
 //! answers what came before, then refuses, and closes, so answers keep their order and nothing behind the bad head is
 //! ever read. A bad chunk ends the body with an error, and all reading with it.
 
+mod deadlines;
 mod framing;
 mod head;
 
-use super::refusal::{answer, refused_with};
+use super::{
+    calls::Calls,
+    refusal::{answer, refused_with},
+};
 use crate::error::{Word, words};
+pub use deadlines::Limits;
+use deadlines::{Deadlines, Phase};
 use framing::{Framing, What};
 use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -34,24 +41,28 @@ const PARTING: Duration = Duration::from_secs(1);
 pub struct Wire<T> {
     io: T,
     framing: Framing,
+    calls: Arc<Calls>,
+    deadlines: Deadlines,
     /// What was out of order.
     odd: Option<What>,
     /// What hyper is still to be given in place of a bad head.
     instead: &'static [u8],
     /// The answer that goes out in place of hyper's own refusal, and how much of it has gone.
     refusal: Option<(Vec<u8>, usize)>,
-    /// Whether the client has sent all that it ever will.
+    /// Whether nothing more comes of the client, or is waited for.
     ended: bool,
     /// When it no longer matters whether the client has read the last answer.
     parting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Wire<T> {
-    /// Wraps a connection; no head may have more than `max_head` bytes.
-    pub fn new(io: T, max_head: usize) -> Self {
+    /// Wraps a connection; `calls` are those that it brings.
+    pub fn new(io: T, limits: &Limits, calls: Arc<Calls>) -> Self {
         Self {
             io,
-            framing: Framing::new(max_head),
+            framing: Framing::new(limits.max_head),
+            calls,
+            deadlines: Deadlines::new(limits),
             odd: None,
             instead: &[],
             refusal: None,
@@ -66,29 +77,91 @@ impl<T> Wire<T> {
         Some(match self.odd {
             Some(What::LongHead { first_line: true }) => &words::URI_TOO_LONG,
             Some(What::LongHead { first_line: false }) => &words::HEADERS_TOO_LARGE,
+            Some(What::SlowHead) => &words::REQUEST_TIMEOUT,
             Some(What::Head | What::Body) | None => word,
         })
+    }
+
+    /// What the client keeps us waiting for.
+    fn phase(&self) -> Phase {
+        let heads = self.framing.heads();
+        match () {
+            () if self.calls.any() => Phase::Call,
+            () if self.framing.is_in_head() => Phase::Head(heads),
+            () if !self.framing.is_between() => Phase::Call,
+            () if heads == 0 => Phase::Silent,
+            () => Phase::Idle(heads),
+        }
+    }
+
+    /// Looks at what was read behind `start`, and takes back what must not be seen.
+    fn look(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
+        let new = buf.filled().get(start..).unwrap_or_default();
+        self.ended |= new.is_empty();
+        if let Err(odd) = self.framing.pass(new) {
+            buf.set_filled(start + odd.before);
+            self.refuse(odd.what);
+        }
+    }
+
+    fn refuse(&mut self, what: What) {
+        let why = match what {
+            What::Head => "head",
+            What::LongHead { .. } => "long_head",
+            What::SlowHead => "slow_head",
+            What::Body => "body",
+        };
+        metrics::counter!("menlou_requests_refused_total", "why" => why).increment(1);
+        self.odd = Some(what);
+        if what != What::Body {
+            self.instead = NO_HEAD;
+        }
+    }
+
+    /// Gives up a client that doesn't take what is written.
+    fn taken<N>(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: Poll<io::Result<N>>,
+        bytes: impl FnOnce(&N) -> usize,
+    ) -> Poll<io::Result<N>> {
+        match step {
+            Poll::Pending => {
+                ready!(self.deadlines.poll_write(cx));
+                self.let_go("slow_reader");
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not read")))
+            }
+            Poll::Ready(Ok(n)) => {
+                self.deadlines.written(bytes(&n));
+                Poll::Ready(Ok(n))
+            }
+            failed => failed,
+        }
+    }
+
+    fn let_go(&mut self, why: &'static str) {
+        metrics::counter!("menlou_clients_let_go_total", "why" => why).increment(1);
+        self.ended = true;
     }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+        let (this, start) = (&mut *self, buf.filled().len());
         if this.odd.is_none() {
-            let start = buf.filled().len();
-            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-            let new = buf.filled().get(start..).unwrap_or_default();
-            this.ended |= new.is_empty();
-            let Err(odd) = this.framing.pass(new) else {
-                return Poll::Ready(Ok(()));
-            };
-            buf.set_filled(start + odd.before);
-            metrics::counter!("menlou_odd_requests_total").increment(1);
-            this.odd = Some(odd.what);
-            if odd.what != What::Body {
-                this.instead = NO_HEAD;
+            match Pin::new(&mut this.io).poll_read(cx, buf)? {
+                Poll::Ready(()) => this.look(buf, start),
+                Poll::Pending => {
+                    let phase = this.phase();
+                    ready!(this.deadlines.poll_read(cx, phase, this.calls.ended()));
+                    match phase {
+                        Phase::Head(_) => this.refuse(What::SlowHead),
+                        Phase::Silent => this.let_go("silent"),
+                        Phase::Idle(_) | Phase::Call => this.let_go("idle"),
+                    }
+                }
             }
-            if odd.before > 0 {
+            if this.odd.is_none() || buf.filled().len() > start {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -110,7 +183,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
         {
             this.refusal = Some((answer(word), 0));
         }
-        let Some((bytes, written)) = &mut this.refusal else { return Pin::new(&mut this.io).poll_write(cx, buf) };
+        let Some((bytes, written)) = &mut this.refusal else {
+            let step = Pin::new(&mut this.io).poll_write(cx, buf);
+            return this.taken(cx, step, |n| *n);
+        };
         while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut this.io).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -121,18 +197,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let step = Pin::new(&mut self.io).poll_flush(cx);
+        self.taken(cx, step, |()| 0)
     }
 
     /// Where the client is still sending, what it sends is dropped for a moment: closed at once, the connection would be
     /// reset, and the answer could be lost with it.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+        let parting = this.parting.get_or_insert_with(|| Box::pin(sleep(PARTING)));
+        match Pin::new(&mut this.io).poll_shutdown(cx)? {
+            Poll::Ready(()) => {}
+            Poll::Pending => return parting.as_mut().poll(cx).map(Ok),
+        }
         if this.ended || this.odd.is_none() && this.framing.is_between() {
             return Poll::Ready(Ok(()));
         }
-        let parting = this.parting.get_or_insert_with(|| Box::pin(sleep(PARTING)));
         let mut dropped = [0; 4096];
         loop {
             if parting.as_mut().poll(cx).is_ready() {

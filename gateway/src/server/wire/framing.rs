@@ -39,6 +39,8 @@ pub enum What {
         /// Whether it is the first line.
         first_line: bool,
     },
+    /// A head has not come in time.
+    SlowHead,
     /// A chunk, or the trailer.
     Body,
 }
@@ -53,6 +55,7 @@ pub struct Framing {
     line: Line,
     /// Whether an empty line ends it.
     has_lines: bool,
+    heads: u64,
     max_head: usize,
 }
 
@@ -91,7 +94,17 @@ enum At {
 impl Framing {
     /// At the first head; none may have more than `max_head` bytes.
     pub fn new(max_head: usize) -> Self {
-        Self { at: At::Head, begun: Vec::new(), line: Line::Empty, has_lines: false, max_head }
+        Self { at: At::Head, begun: Vec::new(), line: Line::Empty, has_lines: false, heads: 0, max_head }
+    }
+
+    /// Whether it stands within a head.
+    pub fn is_in_head(&self) -> bool {
+        matches!(self.at, At::Head) && !self.begun.is_empty()
+    }
+
+    /// How many heads have passed.
+    pub fn heads(&self) -> u64 {
+        self.heads
     }
 
     /// Whether it stands between two requests.
@@ -141,6 +154,7 @@ impl Framing {
         if whole {
             // Some clients send an empty line behind a body.
             let body = head::check(head.strip_prefix(b"\r\n").unwrap_or(head)).ok_or(What::Head)?;
+            self.heads += 1;
             self.go_to(match body {
                 Body::None | Body::Length(0) => At::Head,
                 Body::Length(left) => At::Data { left, of_chunk: false },
