@@ -25,7 +25,15 @@ use std::{
     thread::available_parallelism,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::interval};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
+    task::JoinSet,
+    time::interval,
+};
+
+/// How many connections wait to be taken up; where the system allows fewer (net.core.somaxconn), those.
+const BACKLOG: u32 = 4096;
 
 /// How many platforms admins may have asked at once whether credentials work.
 const ASKING: usize = 4;
@@ -76,8 +84,8 @@ impl Gateway {
         let swaps = plugins.swaps();
         let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, roster.clone());
         tokio::task::block_in_place(|| watcher.look());
-        let traffic = listen(config.server.listen).await?;
-        let admin = listen(config.admin.listen).await?;
+        let traffic = listen(config.server.listen)?;
+        let admin = listen(config.admin.listen)?;
         let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
         Ok(Self {
             config,
@@ -130,6 +138,7 @@ impl Gateway {
             roster: self.roster,
             room: self.room,
             limits: self.config.server.clone(),
+            clients: self.config.clients.clone(),
             access_log: self.config.log.access,
         };
         server::serve(self.traffic, Arc::new(traffic), stop).await;
@@ -207,10 +216,15 @@ pub fn plugin_folder(config: &Config) -> Result<PathBuf, Text> {
     Ok(program.parent().unwrap_or(Path::new(".")).join("plugins"))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Text> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|e| Text::new(format!("无法监听 {address}：{e}"), format!("can't listen on {address}: {e}")))
+fn listen(address: SocketAddr) -> Result<TcpListener, Text> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A port whose last connections are closing is free.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|e| Text::new(format!("无法监听 {address}：{e}"), format!("can't listen on {address}: {e}")))
 }
 
 fn failed(zh: &str, en: &str, e: impl std::fmt::Display) -> Text {

@@ -1,5 +1,6 @@
 //! The gateway's own config: `menlou.toml` and the environment.
 
+mod clients;
 mod log;
 mod secrets;
 
@@ -15,6 +16,7 @@ use super::{
     wiped::Wiped,
 };
 use crate::text::Text;
+pub use clients::Clients;
 pub use log::{Log, LogFormat, LogLevel};
 use schemars::JsonSchema;
 pub use secrets::Secrets;
@@ -37,6 +39,9 @@ pub struct Config {
     /// Where clients connect, and what they may ask for.
     /// 客户端入口及其限制。
     pub server: Server,
+    /// What a client may ask for, and how long it may take.
+    /// 对客户端的限制：能要求什么，可以用多久。
+    pub clients: Clients,
     /// Health, readiness, metrics and the console. Never on the traffic port.
     /// 健康检查、就绪检查、指标与控制台，不与业务端口混用。
     pub admin: Admin,
@@ -99,11 +104,11 @@ pub struct Server {
     /// 每个租户同时处理的调用数上限。不填时，租户占用的不超过为其他租户留出的空位：一个繁忙租户至多占 max_calls 的一半，两个各占三分之一。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_calls_per_tenant: Option<usize>,
-    /// How long a connection may wait until the whole head of its next request is there; then it is closed.
-    /// 连接等待下一个完整请求头的时限（含空闲时间），超时即关闭。
+    /// How long a request's head may take from its first byte on.
+    /// 请求头从第一个字节起的接收时限。
     pub header_timeout: Span,
-    /// How long a client may take to send a request's body.
-    /// 接收请求体的时限。
+    /// How long a body may take that is read before its action runs; see also [clients].
+    /// 动作运行前读取整个请求体的时限；另见 [clients]。
     pub body_timeout: Span,
     /// How long a call may take, from the last byte of its request to its answer.
     /// 一次调用从收完请求到答复的时限。
@@ -309,11 +314,12 @@ impl Merged {
     fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let text = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str);
-        for (pointer, least, most) in [
+        let of_server = [
             ("/server/max_body", Size::kib(1), Size::mib(64)),
             // hyper does not accept less.
             ("/server/max_header_bytes", Size::kib(8), Size::mib(1)),
-        ] {
+        ];
+        for (pointer, least, most) in of_server.into_iter().chain(Clients::SIZES) {
             let size: Option<Size> = text(pointer).and_then(|t| t.parse().ok());
             if size.is_some_and(|s| s < least || s > most) {
                 let name = quoted(pointer.rsplit('/').next().unwrap_or_default());
@@ -381,7 +387,7 @@ impl Default for Server {
             max_connections: 10_000,
             max_calls: 4096,
             max_calls_per_tenant: None,
-            header_timeout: Span::secs(30),
+            header_timeout: Span::secs(20),
             body_timeout: Span::secs(15),
             call_timeout: Span::secs(10),
             drain_timeout: Span::secs(30),

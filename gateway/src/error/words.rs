@@ -172,7 +172,7 @@ words! {
         ["请使用 POST", "Use POST."]
         ["用 POST 请求。", "Send a POST request."];
     REQUEST_TIMEOUT = "request_timeout" 408 Client
-        ["请求体发送得太慢", "The request's body came too slowly."]
+        ["请求发送得太慢", "The request came too slowly."]
         ["检查网络后重试。", "Check the network and try again."];
     BODY_TOO_LARGE = "body_too_large" 413 Client
         ["请求体过大", "The body is too large."]

@@ -67,7 +67,7 @@ where
     let bytes = match collected {
         Err(_) => return Err(Error::new(&words::REQUEST_TIMEOUT)),
         Ok(Err(e)) if e.is::<LengthLimitError>() => return Err(too_large(limit)),
-        Ok(Err(e)) => return Err(broken_off(e)),
+        Ok(Err(e)) => return Err(e.downcast::<Error>().map_or_else(broken_off, |e| *e)),
         Ok(Ok(collected)) => collected.to_bytes(),
     };
     if bytes.is_empty() {

@@ -1,12 +1,16 @@
 //! The traffic side: the life of a request stands in [`walk`], from its head to its answer.
 
 mod accept;
+mod addresses;
 mod body;
+mod calls;
 pub mod decode;
 mod encode;
 mod layers;
+mod pace;
 mod refusal;
 mod request_id;
+mod wire;
 
 use crate::{
     action::Action,
@@ -22,6 +26,7 @@ use decode::{Address, Asked, Input};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use pace::Pace;
 use std::{future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
@@ -33,6 +38,8 @@ pub struct Traffic {
     pub room: Arc<Room>,
     /// Limits and deadlines.
     pub limits: server::Server,
+    /// What clients may ask for.
+    pub clients: server::Clients,
     /// Whether each call is logged.
     pub access_log: bool,
 }
@@ -42,10 +49,10 @@ type Answer = Response<Outgoing>;
 
 /// One request, from its head to its answer: decode → tenant → action (who may call, the plugin) → encode. The layers
 /// around it (panic, load, see [`layers`]) make an answer where this can't.
-async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
+async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr, until: Instant) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
-    let (mut answer, error) = match serve_call(traffic, asked, request, remote, &mut found).await {
+    let (mut answer, error) = match serve_call(traffic, asked, request, remote, until, &mut found).await {
         Ok(reply) => (encode::reply(reply, asked), None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
@@ -70,9 +77,14 @@ async fn serve_call(
     asked: &Asked,
     request: Request<Incoming>,
     remote: IpAddr,
+    until: Instant,
     found: &mut Found,
 ) -> Result<Reply> {
     let (head, body) = request.into_parts();
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > traffic.clients.max_target.bytes() {
+        return Err(Error::new(&words::URI_TOO_LONG));
+    }
     let address = Address::of(&head.uri)?;
     let tenant = found.tenant(traffic.roster.find(&address.tenant))?;
     let (action, passage) = found.action(&tenant, &address.action)?;
@@ -81,7 +93,8 @@ async fn serve_call(
         return Err(Error::new(&words::NOT_FOUND));
     }
     passage.enter(remote).await?;
-    let (limits, mut input, mut arrival) = (&traffic.limits, Input::default(), None);
+    let (limits, clients, mut input, mut arrival) = (&traffic.limits, &traffic.clients, Input::default(), None);
+    let pace = Pace::new(clients.body_idle_timeout.get(), clients.min_rate.bytes());
     match takes.raw_query {
         true => input.query = address.query(),
         false => input.params = address.params()?,
@@ -89,10 +102,13 @@ async fn serve_call(
     match takes.raw_body {
         true => {
             let arrival = arrival.insert(Arrival::new()).clone();
-            let body = body::Incoming::new(body, limits.body_timeout.get(), arrival);
+            let body = body::Incoming::new(body, pace, until, Some(arrival));
             input.unread = Some(Unread::new(body.boxed_unsync()));
         }
-        false => input.body = decode::body(&head, body, limits, &mut input.params).await?,
+        false => {
+            let body = body::Incoming::new(body, pace, until, None);
+            input.body = decode::body(&head, body, limits, &mut input.params).await?;
+        }
     }
     let (limit, names) = (limits.call_timeout.get(), (address.action, address.subpath.to_owned()));
     let call = decode::call(asked, head, names, input, remote, limit)?;

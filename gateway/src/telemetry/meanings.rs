@@ -56,7 +56,22 @@ pub const ALL: &[Metric] = &[
         Text::fixed("从收完请求到答复的时间", "from the last byte of a request to its answer"),
     ),
     of("menlou_calls_total", Kind::Counter, &["tenant", "action"], Text::fixed("调用次数", "calls")),
+    of(
+        "menlou_clients_let_go_total",
+        Kind::Counter,
+        &["why"],
+        Text::fixed(
+            "因沉默、拖延、空闲或不读答复而断开的连接，按原因",
+            "connections closed as their client was silent, slow, idle or did not read, by reason",
+        ),
+    ),
     of("menlou_connections", Kind::Gauge, &[], Text::fixed("打开的客户端连接", "open connections of clients")),
+    of(
+        "menlou_connections_refused_total",
+        Kind::Counter,
+        &["why"],
+        Text::fixed("因同一地址连接过多而拒绝的连接", "connections refused as their address had too many"),
+    ),
     of(
         "menlou_errors_total",
         Kind::Counter,
@@ -122,6 +137,15 @@ pub const ALL: &[Metric] = &[
         Kind::Counter,
         &["tenant", "limit"],
         Text::fixed("因超过频率限制而以 429 答复的调用", "calls answered with 429 as a limit was reached"),
+    ),
+    of(
+        "menlou_requests_refused_total",
+        Kind::Counter,
+        &["why"],
+        Text::fixed(
+            "因格式不合规而在读取前拒绝的请求，按原因",
+            "requests refused for their form before they were read, by reason",
+        ),
     ),
     of(
         "menlou_shed_total",
