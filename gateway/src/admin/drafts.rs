@@ -8,12 +8,13 @@ use super::{
 use crate::{
     action::Library,
     config::{
+        edit::{self, Change},
         fault::Fault,
         load::{self, Document},
         masked::{MASK, unmask},
         tenant::TenantName,
     },
-    error::{Error, Result, admin_words},
+    error::{Error, Result, admin_words, words},
     tenant::{self, Files, reserved, view},
     text::{Language, Text},
 };
@@ -95,6 +96,26 @@ pub async fn look(
             Err(faults) => Verdict { faults: flaws(&faults, Some(&doc)), lesser: Vec::new() },
         };
         Ok((verdict, Outline::of(&doc, library)))
+    })
+    .await
+}
+
+/// A whole new file with the secrets in it sealed, where the operator has keys for that.
+///
+/// # Errors
+/// `bad_parameter` where the keys can't be read.
+pub async fn sealed(desk: &Desk, name: &TenantName, text: Zeroizing<String>) -> Result<Zeroizing<String>> {
+    let keyring = desk.keyring.clone();
+    blocking(desk, name, move |files, library, name| {
+        // What can't be read is told by whoever checks it.
+        let Ok(doc) = Document::parse(files.path(&name), text.as_bytes()) else { return Ok(text) };
+        let literals = view(&doc, library).secrets.into_iter().filter_map(|pointer| {
+            let path = pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+            Some(Change::Set(path, doc.value(&pointer)?.clone()))
+        });
+        let senseless = |text| Error::new(&words::BAD_PARAMETER).saying(text);
+        let changes = tenant::seal(&doc, literals.collect(), &name, library, &keyring).map_err(senseless)?;
+        edit::apply(doc.text(), &changes).map(Zeroizing::new).map_err(senseless)
     })
     .await
 }

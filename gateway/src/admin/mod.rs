@@ -1,4 +1,4 @@
-//! The admin side, on a listener of its own: the API, health, readiness, metrics, the actions' own description.
+//! The admin side, on a listener of its own: the console, the API, health, readiness, metrics, the actions' own description.
 //!
 //! Each room does one thing for a [`Caller`] and sees itself to whether they may; the API only reads requests and writes
 //! answers. Health, metrics and the actions' description take no token: probes and scrapers have none, and there is no
@@ -8,6 +8,7 @@ pub mod activity;
 mod api;
 pub mod audit;
 mod caller;
+mod console;
 mod desk;
 mod docs;
 pub mod drafts;
@@ -51,6 +52,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::file))
         .with_state(desk.clone())
+        .merge(console::router(desk.clone(), tls.is_some()))
         .merge(api::router(desk));
     listener::serve(listener, tls, routes).await;
 }

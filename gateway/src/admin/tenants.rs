@@ -117,6 +117,15 @@ pub async fn list(desk: &Desk, caller: &Caller, after: &str, most: usize) -> Res
     Ok(standing.iter().map(|(name, standing)| summary(desk, name, standing)).collect())
 }
 
+/// How one tenant is doing; `None` where the gateway has not seen its file yet.
+///
+/// # Errors
+/// `forbidden`.
+pub fn summary_of(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Option<Summary>> {
+    caller.may(Right::See, name.as_str())?;
+    Ok(desk.roster.standing_of(name.as_str()).map(|standing| summary(desk, name.as_str(), &standing)))
+}
+
 fn summary(desk: &Desk, name: &str, standing: &crate::tenant::Standing) -> Summary {
     let tenant = desk.roster.find(name);
     let minutes = tenant.iter().flat_map(|tenant| tenant.activity.usage(HOUR)).flat_map(|(_, minutes)| minutes);

@@ -1,0 +1,18 @@
+// Times in the reader's own clock. Without this script they stand there in UTC.
+"use strict";
+(() => {
+    const language = document.documentElement.lang;
+    const short = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "short" });
+    const long = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
+    const tell = (root) => {
+        for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
+            const at = new Date(time.getAttribute("datetime"));
+            if (!Number.isNaN(at.getTime())) {
+                time.textContent = short.format(at);
+                time.title = long.format(at);
+            }
+        }
+    };
+    tell(document);
+    document.addEventListener("htmx:after:swap", () => tell(document));
+})();
