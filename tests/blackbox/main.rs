@@ -11,6 +11,7 @@ mod bad_plugins;
 mod clients;
 mod command_line;
 mod contract;
+mod cors;
 mod crash;
 mod exchange;
 mod fairness;

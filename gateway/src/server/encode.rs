@@ -107,6 +107,14 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
+/// An answer that says nothing but what its headers will.
+pub fn nothing(asked: &Asked) -> Answer {
+    let mut answer = response(204, Bytes::new().into(), asked);
+    answer.headers_mut().remove(CONTENT_TYPE);
+    answer.headers_mut().remove(CONTENT_LANGUAGE);
+    answer
+}
+
 fn response(status: u16, body: Outgoing, asked: &Asked) -> Answer {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

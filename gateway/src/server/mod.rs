@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod cors;
 mod decode;
 mod encode;
 mod layers;
@@ -13,13 +14,16 @@ use crate::{
     call::{Reply, Unread},
     config::server,
     error::{Error, Result, words},
-    policy::limits::{Passage, Room},
+    policy::{
+        cors::Cors,
+        limits::{Passage, Room},
+    },
     tenant::{Roster, Switched, Tenant},
 };
 pub use accept::serve;
 use body::{Arrival, Outgoing};
 use decode::{Address, Asked, Input};
-use http::{Request, Response};
+use http::{Method, Request, Response, header::ORIGIN};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::{future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
@@ -45,12 +49,16 @@ type Answer = Response<Outgoing>;
 async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
+    let origin = request.headers().get(ORIGIN).cloned();
     let (mut answer, error) = match serve_call(traffic, asked, request, remote, &mut found).await {
-        Ok(reply) => (encode::reply(reply, asked), None),
+        Ok(answer) => (answer, None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
     if let Some(quota) = found.passage.as_ref().and_then(Passage::quota) {
         encode::quota(&mut answer, &quota);
+    }
+    if let Some(cors) = found.cors() {
+        cors::mark(answer.headers_mut(), cors, origin);
     }
     let took = began.elapsed();
     found.count(error.as_ref(), took);
@@ -71,10 +79,13 @@ async fn serve_call(
     request: Request<Incoming>,
     remote: IpAddr,
     found: &mut Found,
-) -> Result<Reply> {
+) -> Result<Answer> {
     let (head, body) = request.into_parts();
     let address = Address::of(&head.uri)?;
     let tenant = found.tenant(traffic.roster.find(&address.tenant))?;
+    if let Some(answer) = cors::preflight(asked, &head, tenant.cors.as_ref(), || methods(&tenant, &address.action))? {
+        return Ok(answer);
+    }
     let (action, passage) = found.action(&tenant, &address.action)?;
     let takes = action.descriptor().takes;
     if !takes.subpaths && !address.subpath.is_empty() {
@@ -100,7 +111,13 @@ async fn serve_call(
         let caller = action.admit(&call, Some(passage)).await?;
         action.serve(call, caller).await
     };
-    within(limit, arrival, served).await
+    within(limit, arrival, served).await.map(|reply| encode::reply(reply, asked))
+}
+
+/// The methods that an action serves; of one that isn't there, what calls mostly come with.
+fn methods<'a>(tenant: &'a Tenant, action: &str) -> &'a [Method] {
+    let action = tenant.action(action).and_then(|switched| switched.action.as_ref());
+    action.map_or(&[Method::POST], |action| &action.descriptor().methods)
 }
 
 /// Gives up on a call where it takes too long, counted from the last byte that came.
@@ -141,6 +158,10 @@ impl Found {
         self.switched = Some(switched.clone());
         let action = switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))?;
         Ok((action, self.passage.insert(Passage::new(switched.limits.clone()))))
+    }
+
+    fn cors(&self) -> Option<&Cors> {
+        self.tenant.as_ref()?.cors.as_ref()
     }
 
     fn names(&self) -> (&str, &str) {

@@ -15,6 +15,7 @@ use crate::{
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
     policy::{
         Access,
+        cors::Cors,
         limits::{Limiter, Limits},
     },
 };
@@ -32,6 +33,8 @@ pub use view::{MASK, View, secrets, view};
 pub struct Tenant {
     /// The `f` of its requests.
     pub name: String,
+    /// Which web pages may call, if any.
+    pub cors: Option<Cors>,
     actions: HashMap<String, Arc<Switched>>,
 }
 
@@ -52,7 +55,7 @@ pub struct Switched {
 impl Tenant {
     /// Puts a checked tenant to work.
     pub fn new(blueprint: Blueprint, services: &Arc<Services>, limiter: &Arc<Limiter>) -> Self {
-        let Blueprint { name, account, session_ttl, actions, limits, mut action_limits, .. } = blueprint;
+        let Blueprint { name, account, session_ttl, actions, cors, limits, mut action_limits, .. } = blueprint;
         let wechat = Wechat::new(
             WechatAccount {
                 appid: account.appid,
@@ -81,7 +84,7 @@ impl Tenant {
             };
             (action, Arc::new(switched))
         };
-        Self { actions: actions.into_iter().map(&mut switch).collect(), name: name.clone() }
+        Self { actions: actions.into_iter().map(&mut switch).collect(), cors: Cors::new(&cors), name: name.clone() }
     }
 
     /// The plugins that it uses.
