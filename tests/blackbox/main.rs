@@ -10,6 +10,7 @@ mod bad_input;
 mod bad_plugins;
 mod clients;
 mod command_line;
+mod compression;
 mod contract;
 mod cors;
 mod crash;

@@ -28,7 +28,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// The answer to a call that succeeded: an envelope, or a file or stream as it is.
 pub fn reply(reply: Reply, asked: &Asked) -> Answer {
     let (body, content_type) = match reply {
-        Reply::Data(data) => return response(200, enveloped(&data, asked).into(), asked),
+        Reply::Data(data) | Reply::Secret(data) => return response(200, enveloped(&data, asked).into(), asked),
         Reply::File { content_type, body } => (body.into(), content_type),
         Reply::Written { content_type, pieces } => (Outgoing::pieces(pieces, &asked.id), content_type),
         Reply::Forwarded(answer) => {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod compress;
 mod cors;
 mod decode;
 mod encode;
@@ -111,7 +112,10 @@ async fn serve_call(
         let caller = action.admit(&call, Some(passage)).await?;
         action.serve(call, caller).await
     };
-    within(limit, arrival, served).await.map(|reply| encode::reply(reply, asked))
+    Ok(match within(limit, arrival, served).await? {
+        data @ Reply::Data(_) => compress::shrink(encode::reply(data, asked), asked).await,
+        as_it_is => encode::reply(as_it_is, asked),
+    })
 }
 
 /// The methods that an action serves; of one that isn't there, what calls mostly come with.
