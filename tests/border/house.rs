@@ -106,7 +106,7 @@ pub async fn run(action: &Arc<Action>, call: Call) -> Result<Value, Error> {
 /// An answer's data.
 pub fn data(reply: Reply) -> Value {
     match reply {
-        Reply::Data(data) => serde_json::from_slice(&data).unwrap(),
+        Reply::Data(data) | Reply::Secret(data) => serde_json::from_slice(&data).unwrap(),
         other => panic!("no envelope: {other:?}"),
     }
 }

@@ -1,5 +1,6 @@
 //! A tenant's file: its name, its platforms, its sessions, its limits, its actions.
 
+mod cors;
 mod limits;
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
     secret::SecretRef,
 };
 use crate::text::Text;
+pub use cors::Cors;
 pub use limits::Limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -95,6 +97,10 @@ pub struct TenantFile {
     /// 租户的用量上限。
     #[serde(default)]
     pub limits: Limits,
+    /// Which web pages may call.
+    /// 允许哪些网页调用。
+    #[serde(default)]
+    pub cors: Cors,
     /// The actions that are switched on; a table's name is the `a` of the requests.
     /// 开启的动作，表名即请求中的 a。
     #[serde(default)]

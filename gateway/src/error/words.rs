@@ -159,6 +159,9 @@ words! {
     BAD_REQUEST = "bad_request" 400 Client
         ["请求格式有误", "The request is malformed."]
         ["按 HTTP 规范构造请求：POST /srv/?f=租户&a=动作。", "Make it a proper HTTP request: POST /srv/?f=<tenant>&a=<action>."];
+    ORIGIN_REFUSED = "origin_refused" 403 TenantAdmin
+        ["不允许该来源的网页调用", "Pages of this origin may not call."]
+        ["把网页的来源（协议、主机与端口）加入租户文件的 [cors] origins。", "Add the page's origin (scheme, host and port) to origins under [cors] in the tenant's file."];
     UNKNOWN_TENANT = "unknown_tenant" 404 Client
         ["没有这个租户", "There is no such tenant."]
         ["检查 f=（或路径中的租户名）是否与租户文件名一致。", "Check that f= (or the tenant in the path) is the name of a tenant file."];

@@ -1,6 +1,7 @@
 //! May this call pass: who is calling, and how often it may be tried.
 
 pub mod attempts;
+pub mod cors;
 pub mod limits;
 pub mod password;
 

@@ -4,7 +4,7 @@ mod address;
 mod form;
 mod object;
 
-use super::{body::broken_off, request_id};
+use super::{body::broken_off, compress, request_id};
 use crate::{
     call::{Call, MAX_NAME, Params, Token, Unread},
     config::server::Server,
@@ -36,6 +36,8 @@ pub struct Asked {
     pub id: String,
     /// The caller's language.
     pub language: Language,
+    /// Whether the caller takes gzip.
+    pub gzip: bool,
 }
 
 impl Asked {
@@ -45,6 +47,7 @@ impl Asked {
         Self {
             id: request_id::of(headers.get(request_id::X_REQUEST_ID).map(|v| v.as_bytes())),
             language: language.map(Language::from_accept_language).unwrap_or_default(),
+            gzip: compress::takes_gzip(headers),
         }
     }
 }

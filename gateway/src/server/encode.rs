@@ -28,7 +28,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// The answer to a call that succeeded: an envelope, or a file or stream as it is.
 pub fn reply(reply: Reply, asked: &Asked) -> Answer {
     let (body, content_type) = match reply {
-        Reply::Data(data) => return response(200, enveloped(&data, asked).into(), asked),
+        Reply::Data(data) | Reply::Secret(data) => return response(200, enveloped(&data, asked).into(), asked),
         Reply::File { content_type, body } => (body.into(), content_type),
         Reply::Written { content_type, pieces } => (Outgoing::pieces(pieces, &asked.id), content_type),
         Reply::Forwarded(answer) => {
@@ -105,6 +105,14 @@ pub fn quota(answer: &mut Answer, quota: &Quota<'_>) {
 /// Whole seconds, rounded up: who waits as long as that is served.
 fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// An answer that says nothing but what its headers will.
+pub fn nothing(asked: &Asked) -> Answer {
+    let mut answer = response(204, Bytes::new().into(), asked);
+    answer.headers_mut().remove(CONTENT_TYPE);
+    answer.headers_mut().remove(CONTENT_LANGUAGE);
+    answer
 }
 
 fn response(status: u16, body: Outgoing, asked: &Asked) -> Answer {

@@ -4,6 +4,8 @@ mod accept;
 mod addresses;
 mod body;
 mod calls;
+mod compress;
+mod cors;
 pub mod decode;
 mod encode;
 mod layers;
@@ -17,13 +19,16 @@ use crate::{
     call::{Reply, Unread},
     config::server,
     error::{Error, Result, words},
-    policy::limits::{Passage, Room},
+    policy::{
+        cors::Cors,
+        limits::{Passage, Room},
+    },
     tenant::{Roster, Switched, Tenant},
 };
 pub use accept::serve;
 use body::{Arrival, Outgoing};
 use decode::{Address, Asked, Input};
-use http::{Request, Response};
+use http::{Method, Request, Response, header::ORIGIN};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use pace::Pace;
@@ -52,12 +57,16 @@ type Answer = Response<Outgoing>;
 async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr, until: Instant) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
+    let origin = request.headers().get(ORIGIN).cloned();
     let (mut answer, error) = match serve_call(traffic, asked, request, remote, until, &mut found).await {
-        Ok(reply) => (encode::reply(reply, asked), None),
+        Ok(answer) => (answer, None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
     if let Some(quota) = found.passage.as_ref().and_then(Passage::quota) {
         encode::quota(&mut answer, &quota);
+    }
+    if let Some(cors) = found.cors() {
+        cors::mark(answer.headers_mut(), cors, origin);
     }
     let took = began.elapsed();
     found.count(error.as_ref(), took, &asked.id);
@@ -79,7 +88,7 @@ async fn serve_call(
     remote: IpAddr,
     until: Instant,
     found: &mut Found,
-) -> Result<Reply> {
+) -> Result<Answer> {
     let (head, body) = request.into_parts();
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > traffic.clients.max_target.bytes() {
@@ -87,6 +96,9 @@ async fn serve_call(
     }
     let address = Address::of(&head.uri)?;
     let tenant = found.tenant(traffic.roster.find(&address.tenant))?;
+    if let Some(answer) = cors::preflight(asked, &head, tenant.cors.as_ref(), || methods(&tenant, &address.action))? {
+        return Ok(answer);
+    }
     let (action, passage) = found.action(&tenant, &address.action)?;
     let takes = action.descriptor().takes;
     if !takes.subpaths && !address.subpath.is_empty() {
@@ -116,7 +128,16 @@ async fn serve_call(
         let caller = action.admit(&call, Some(passage)).await?;
         action.serve(call, caller).await
     };
-    within(limit, arrival, served).await
+    Ok(match within(limit, arrival, served).await? {
+        data @ Reply::Data(_) => compress::shrink(encode::reply(data, asked), asked).await,
+        as_it_is => encode::reply(as_it_is, asked),
+    })
+}
+
+/// The methods that an action serves; of one that isn't there, what calls mostly come with.
+fn methods<'a>(tenant: &'a Tenant, action: &str) -> &'a [Method] {
+    let action = tenant.action(action).and_then(|switched| switched.action.as_ref());
+    action.map_or(&[Method::POST], |action| &action.descriptor().methods)
 }
 
 /// Gives up on a call where it takes too long, counted from the last byte that came.
@@ -157,6 +178,10 @@ impl Found {
         self.switched = Some(switched.clone());
         let action = switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))?;
         Ok((action, self.passage.insert(Passage::new(switched.limits.clone()))))
+    }
+
+    fn cors(&self) -> Option<&Cors> {
+        self.tenant.as_ref()?.cors.as_ref()
     }
 
     fn names(&self) -> (&str, &str) {

@@ -25,7 +25,7 @@ pub fn refused_with(buf: &[u8]) -> Option<&'static Word> {
 
 /// The whole answer that says it properly.
 pub fn answer(word: &'static Word) -> Vec<u8> {
-    let asked = Asked { id: request_id::of(None), language: Language::default() };
+    let asked = Asked { id: request_id::of(None), language: Language::default(), gzip: false };
     let (head, body) = encode::error(&Error::new(word), &asked).into_parts();
     let body = body.into_whole();
     let reason = head.status.canonical_reason().unwrap_or_default();

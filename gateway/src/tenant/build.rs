@@ -10,7 +10,7 @@ use crate::{
         secret::SecretRef,
         settings,
         sources::{self, Files, Sources},
-        tenant::{self, Limits, TenantFile, TenantName},
+        tenant::{self, Cors, Limits, TenantFile, TenantName},
     },
     policy::Access,
     text::Text,
@@ -30,6 +30,8 @@ pub struct Blueprint {
     pub session_ttl: Duration,
     /// Its actions; `None` where the plugin is missing or broken.
     pub actions: BTreeMap<String, Option<Configured>>,
+    /// Which web pages may call.
+    pub cors: Cors,
     /// How much it may take.
     pub limits: Limits,
     /// How much each action may take.
@@ -112,6 +114,7 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
             title: file.name,
             account,
             session_ttl: file.session.ttl.get(),
+            cors: file.cors,
             limits: file.limits,
             action_limits: file.actions.into_iter().map(|(name, action)| (name, action.limits)).collect(),
             actions,

@@ -19,6 +19,7 @@ use crate::{
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
     policy::{
         Access,
+        cors::Cors,
         limits::{Limiter, Limits},
     },
 };
@@ -44,6 +45,8 @@ pub struct Tenant {
     pub title: String,
     /// What it has been doing lately.
     pub activity: Arc<Activity>,
+    /// Which web pages may call, if any.
+    pub cors: Option<Cors>,
     actions: HashMap<String, Arc<Switched>>,
 }
 
@@ -71,7 +74,7 @@ impl Tenant {
         limiter: &Arc<Limiter>,
         activity: Arc<Activity>,
     ) -> Self {
-        let Blueprint { name, title, account, session_ttl, actions, limits, mut action_limits, .. } = blueprint;
+        let Blueprint { name, title, account, session_ttl, actions, cors, limits, mut action_limits, .. } = blueprint;
         activity.keep(|action| actions.contains_key(action));
         let wechat = Wechat::new(
             WechatAccount {
@@ -104,7 +107,7 @@ impl Tenant {
             (action, Arc::new(switched))
         };
         let actions = actions.into_iter().map(switch).collect();
-        Self { actions, name: name.clone(), title, activity: activity.clone() }
+        Self { actions, cors: Cors::new(&cors), name: name.clone(), title, activity: activity.clone() }
     }
 
     /// The plugins that it uses.

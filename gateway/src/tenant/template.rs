@@ -66,6 +66,10 @@ pub fn file(facts: &Facts<'_>) -> String {
          # 同时处理的调用数上限，超出的以 503 答复。\n\
          # How many calls are served at once; further ones are answered with 503.\n\
          #concurrent = 200\n\n\
+         [cors]\n\
+         # 允许调用的网页（H5）来源；小程序不需要。\n\
+         # The origins of web pages (H5) that may call; mini-programs need none.\n\
+         #origins = [\"https://h5.example.com\"]\n\n\
          # 每个 [actions.名称] 表开启一个 a=名称。\n\
          # Each table [actions.NAME] switches on a=NAME.\n",
     );
