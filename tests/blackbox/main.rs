@@ -14,6 +14,7 @@ mod command_line;
 mod contract;
 mod crash;
 mod exchange;
+mod failover;
 mod faults;
 mod hanging_up;
 mod login;

@@ -1,6 +1,7 @@
 //! The contract of the stores: what gateway/src/store promises, held against each store that keeps it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cluster;
 mod home;
 mod postgres;
 mod redis;

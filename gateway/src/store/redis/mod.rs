@@ -2,12 +2,19 @@
 //!
 //! Keys are `menlou:{tenant}:s:<SHA-256 of the token>` and `menlou:{tenant}:x:<key>`; the braces keep a tenant's keys in
 //! one slot of a cluster. Each is written together with its time to live. Redis 6 or later, for RESP3.
+//!
+//! What was acknowledged is in the primary's memory, and on its disk as far as its `appendfsync` says. Replicas get it a
+//! moment later: a session of the last moments before a failover may be lost, and its person logs in again. Redis's WAIT
+//! would not change that (it waits, but takes nothing back), and would hold up all who share the connection.
 
+mod address;
 mod keys;
 mod link;
+mod sentinel;
 
 use super::{Error, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, guard::Guard, record};
-use ::redis::{Client, Cmd, FromRedisValue, ProtocolVersion, RedisError, Script, cmd};
+use ::redis::{Cmd, FromRedisValue, cmd};
+use address::Place;
 use async_trait::async_trait;
 use keys::Keys;
 use link::Link;
@@ -17,51 +24,50 @@ use tokio::task::JoinSet;
 
 /// How long an operation may take as a whole.
 const DEADLINE: Duration = Duration::from_millis(400);
+/// How long it may take in a cluster, redirections included: less, so that it is known to be one node's fault.
+const NODE: Duration = Duration::from_millis(350);
 
-/// A store in Redis. It keeps one connection, on which commands of all callers follow each other without waiting, and
-/// renews it by itself. While there is none, it answers [`Error::Unavailable`] at once.
+/// The count and its end are set in one step: a counter that nothing ends would lock its owner out for ever.
+const COUNT: &str = "local sum = redis.call('INCR', KEYS[1])
+    if sum == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+    return sum";
+
+/// A store in Redis. It keeps one connection (in a cluster: one per node), on which commands of all callers follow each
+/// other without waiting, and renews it by itself. While there is none, it answers [`Error::Down`] at once.
+///
+/// Sessions are cached while Redis tells us what changes. In a cluster nothing is cached: each read asks its node.
 pub struct Redis {
     keys: Arc<Keys>,
     link: Arc<Link>,
     cache: Arc<SessionCache>,
-    counter: Script,
     _keeper: JoinSet<()>,
 }
 
 impl Redis {
-    /// Connects, or keeps trying to. All keys start with `prefix`. An error only where the URL is none; its text does
-    /// not hold the URL.
-    pub async fn open(url: &SecretString, prefix: &str) -> Result<Self> {
-        let unfit = |_: RedisError| {
-            let text = "the URL of the session store is not like redis://user:password@host:6379/0 (without TLS)";
+    /// Connects, or keeps trying to. All keys start with `prefix`; `ca` holds, as PEM, the CAs to trust in place of the
+    /// system's. An error only where the URL is none or the CAs can't be read; its text does not hold the URL.
+    pub async fn open(url: &SecretString, ca: Option<&[u8]>, prefix: &str) -> Result<Self> {
+        let place = Place::of(url.expose_secret(), ca, (link::CONNECT, NODE)).ok_or_else(|| {
+            let text = "the URL of the session store is not like redis://user:password@host:6379/0, \
+                redis+sentinel://host:26379,host:26379/primary/0 or redis+cluster://host:6379,host:6379, \
+                or its CA file holds no certificates";
             Error::Unavailable(text.into())
-        };
-        let client = Client::open(url.expose_secret()).map_err(unfit)?;
-        let info = client.get_connection_info().clone();
-        let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(resp3)).map_err(unfit)?;
-
+        })?;
         let keys = Arc::new(Keys::new(prefix));
         let cache = Arc::new(SessionCache::new());
         let link = Arc::new(Link::new(Guard::new("Redis", DEADLINE)));
         let (tried, first_try) = tokio::sync::oneshot::channel();
         let mut keeper = JoinSet::new();
-        keeper.spawn(link::keep(client, Arc::clone(&link), Arc::clone(&cache), Arc::clone(&keys), tried));
+        keeper.spawn(link::keep(place, Arc::clone(&link), Arc::clone(&cache), Arc::clone(&keys), tried));
         // So that who opens and asks at once is served. Whether it succeeded, the first question will tell.
         let _ = first_try.await;
-        // The count and its end are set in one step: a counter that nothing ends would lock its owner out for ever.
-        let counter = Script::new(
-            "local sum = redis.call('INCR', KEYS[1])
-            if sum == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-            return sum",
-        );
-        Ok(Self { keys, link, cache, counter, _keeper: keeper })
+        Ok(Self { keys, link, cache, _keeper: keeper })
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
         let question = async {
             let mut connection = self.link.connection()?;
-            command.query_async(&mut connection).await.map_err(|e| self.link.failure(&e))
+            connection.ask(command).await.map_err(|e| self.link.failure(&e))
         };
         self.link.guard.ask(question).await
     }
@@ -138,13 +144,9 @@ impl Shared for Redis {
     }
 
     async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64> {
-        let mut call = self.counter.key(self.keys.shared(tenant, key));
-        call.arg(clock::life_millis(window));
-        let question = async {
-            let mut connection = self.link.connection()?;
-            call.invoke_async(&mut connection).await.map_err(|e| self.link.failure(&e))
-        };
-        self.link.guard.ask(question).await
+        // The script as a whole, not by its hash: a server that has just become primary need not know it.
+        let key = self.keys.shared(tenant, key);
+        self.ask(cmd("EVAL").arg(COUNT).arg(1).arg(key).arg(clock::life_millis(window))).await
     }
 
     async fn ping(&self) -> Result<()> {
