@@ -16,7 +16,7 @@ const BOUND: Duration = Duration::from_secs(4);
 const LASTS: Duration = Duration::from_millis(1500);
 
 /// Keeps clients calling while `act` is at work, and holds each answer to what is promised.
-fn under_load(what: &str, scene: &Scene, person: &Client, act: impl FnOnce()) {
+pub fn under_load(what: &str, scene: &Scene, person: &Client, act: impl FnOnce()) {
     let (over, served, refused) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for at in 0..6 {

@@ -21,6 +21,7 @@ mod contract;
 mod cors;
 mod crash;
 mod exchange;
+mod failover;
 mod fairness;
 mod faults;
 mod framing;

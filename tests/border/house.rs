@@ -47,7 +47,7 @@ impl House {
         let library = Library::load(folder.path()).unwrap();
         assert_eq!(made::refused(&library), []);
         let (path, prefix) = (folder.path().join("menlou.db"), "menlou".into());
-        let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix }).await.unwrap();
+        let stores = Stores::open(&Settings { path, prefix, ..Settings::default() }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
         let http = Http::new().unwrap();
         let account = WechatAccount {

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod admins;
+mod cluster;
 mod home;
 mod limits;
 mod postgres;

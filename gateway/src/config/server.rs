@@ -3,6 +3,7 @@
 mod clients;
 mod log;
 mod secrets;
+mod store;
 
 use super::{
     duration::Span,
@@ -11,7 +12,6 @@ use super::{
     keyring::Keyring,
     load::{self, Document},
     schema::{self, Schema},
-    secret::SecretRef,
     size::Size,
     wiped::Wiped,
 };
@@ -29,6 +29,7 @@ use std::{
     sync::{Arc, LazyLock},
     time::Duration,
 };
+pub use store::Store;
 
 /// The gateway's own config.
 /// 网关自身的配置。
@@ -162,32 +163,6 @@ pub struct Plugins {
     pub dir: Option<PathBuf>,
 }
 
-/// `[store]`
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// The embedded SQLite file: sessions, users and bindings, as far as they live nowhere else.
-    /// 内置的 SQLite 文件：保存未放到别处的会话、用户与绑定关系。
-    #[schemars(extend("minLength" = 1))]
-    pub path: PathBuf,
-    /// When given, sessions live in this Redis: its address, or env:NAME, file:PATH or sealed:… that hold it.
-    /// 填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径、sealed:…。
-    ///
-    /// Once loaded it is the address itself.
-    #[schemars(description = SESSIONS)]
-    pub sessions: Option<SecretRef>,
-    /// When given, users live in this PostgreSQL: its address, or env:NAME, file:PATH or sealed:… that hold it.
-    /// 填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径、sealed:…。
-    ///
-    /// Once loaded it is the address itself.
-    #[schemars(description = USERS)]
-    pub users: Option<SecretRef>,
-    /// What every key in Redis starts with.
-    /// Redis 中所有键的前缀。
-    #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9_-]{0,31}$", "x-expected" = prefix_expected()))]
-    pub prefix: String,
-}
-
 /// `[passwords]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -237,8 +212,8 @@ impl Config {
         let keyring = merged.keyring(&lookup).map_err(|fault| faults.push(fault)).unwrap_or_default();
         let mut address =
             |pointer, schemes| merged.address(pointer, schemes, &lookup, &keyring).map_err(|f| faults.push(f)).ok();
-        let sessions = address("/store/sessions", ["redis://", "rediss://"]);
-        let users = address("/store/users", ["postgres://", "postgresql://"]);
+        let sessions = address("/store/sessions", store::REDIS);
+        let users = address("/store/users", store::POSTGRES);
         load::sort(&mut faults);
         faults.extend(of_variables);
         if !faults.is_empty() {
@@ -250,6 +225,7 @@ impl Config {
         config.admin.tls_key = config.admin.tls_key.map(|path| merged.folder("/admin/tls_key").join(path));
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
         config.store.path = merged.folder("/store/path").join(&config.store.path);
+        config.store.ca = config.store.ca.map(|ca| merged.folder("/store/ca").join(ca));
         config.store.sessions = sessions.flatten();
         config.store.users = users.flatten();
         config.keyring = Arc::new(keyring);
@@ -272,20 +248,10 @@ pub fn schema() -> Value {
 #[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::compile(&schema()).expect("the config's schema"));
 
-const SESSIONS: &str = "When given, sessions live in this Redis: its address, or env:NAME, file:PATH or sealed:… that hold it.\n填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径、sealed:…。";
-const USERS: &str = "When given, users live in this PostgreSQL: its address, or env:NAME, file:PATH or sealed:… that hold it.\n填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径、sealed:…。";
-
 fn address_expected() -> Value {
     serde_json::json!({
         "zh": "IP 地址与端口，例如 \"127.0.0.1:8080\" 或 \"[::]:8080\"",
         "en": "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
-    })
-}
-
-fn prefix_expected() -> Value {
-    serde_json::json!({
-        "zh": "1 至 32 个小写字母、数字、_ 或 -",
-        "en": "1 to 32 lower-case letters, digits, _ or -",
     })
 }
 
@@ -410,11 +376,5 @@ impl Default for Tenants {
 impl Default for Passwords {
     fn default() -> Self {
         Self { attempts_per_account: 10, attempts_per_address: 200, attempts_window: Span::secs(15 * 60) }
-    }
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self { path: "menlou.db".into(), sessions: None, users: None, prefix: "menlou".into() }
     }
 }

@@ -29,7 +29,7 @@ pub use redis::Redis;
 pub use sqlite::Sqlite;
 
 /// What lives where. Opening is [`Stores::open`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The SQLite file of what has no other place.
     pub path: PathBuf,
@@ -37,6 +37,8 @@ pub struct Settings {
     pub sessions: Option<SecretString>,
     /// The PostgreSQL of users and bindings, `postgres://user:password@host:5432/database`; the file if not given.
     pub users: Option<SecretString>,
+    /// The CAs, as PEM, that Redis and PostgreSQL are checked against by TLS, in place of the system's.
+    pub ca: Option<PathBuf>,
     /// What our keys in Redis start with.
     pub prefix: String,
 }
@@ -65,8 +67,15 @@ impl Stores {
     pub async fn open(settings: &Settings) -> Result<Self> {
         let file = OnceCell::new();
         let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
+        let ca = match &settings.ca {
+            Some(path) => Some(
+                std::fs::read(path)
+                    .map_err(|e| Error::Unavailable(format!("cannot read the CA file {}: {e}", path.display())))?,
+            ),
+            None => None,
+        };
         let redis = match &settings.sessions {
-            Some(url) => Some(Arc::new(Redis::open(url, &settings.prefix).await?)),
+            Some(url) => Some(Arc::new(Redis::open(url, ca.as_deref(), &settings.prefix).await?)),
             None => None,
         };
         let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &redis {
@@ -76,7 +85,7 @@ impl Stores {
         let limits = redis.map(|redis| redis as _);
         Ok(match &settings.users {
             Some(url) => {
-                let users = Arc::new(Postgres::open(url).await?);
+                let users = Arc::new(Postgres::open(url, ca).await?);
                 Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
             }
             None => {

@@ -15,7 +15,10 @@ use async_trait::async_trait;
 use bind::{bind, plain};
 use link::{CHANNEL, Link, Notice};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{FromRow, PgPool, postgres::PgConnectOptions};
+use sqlx::{
+    FromRow, PgPool,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 
@@ -48,7 +51,10 @@ impl From<UserRow> for Arc<User> {
 impl Postgres {
     /// Connects, or keeps trying to; makes the tables or brings them up to date, which several replicas may try at
     /// once. An error only where the URL is none; its text does not hold the URL.
-    pub async fn open(url: &SecretString) -> Result<Self> {
+    ///
+    /// `ca` holds, as PEM, the CAs to trust in place of the system's; with it TLS is asked for and the server's name
+    /// checked, unless the URL's `sslmode` says otherwise.
+    pub async fn open(url: &SecretString, ca: Option<Vec<u8>>) -> Result<Self> {
         let text = url.expose_secret();
         // sqlx takes any scheme.
         let ours = text.starts_with("postgres://") || text.starts_with("postgresql://");
@@ -56,6 +62,11 @@ impl Postgres {
             let text = "the URL of the user store is not like postgres://user:password@host:5432/database";
             Error::Unavailable(text.into())
         })?;
+        let options = match ca {
+            Some(pem) if text.contains("sslmode=") => options.ssl_root_cert_from_pem(pem),
+            Some(pem) => options.ssl_root_cert_from_pem(pem).ssl_mode(PgSslMode::VerifyFull),
+            None => options,
+        };
         let cache = Arc::new(UserCache::new());
         let link = Arc::new(Link::new(Guard::new("PostgreSQL", DEADLINE)));
         let (tried, first_try) = oneshot::channel();
@@ -181,7 +192,7 @@ fn told(error: &sqlx::Error) -> String {
         sqlx::Error::Io(e) => return e.to_string(),
         sqlx::Error::PoolTimedOut => return "no connection was free in time".into(),
         sqlx::Error::Configuration(e) => return e.to_string(),
-        sqlx::Error::Tls(_) => return "TLS is not supported".into(),
+        sqlx::Error::Tls(e) => return format!("TLS: {e}"),
         // What remains is about sqlx itself or the shape of an answer.
         error => return format!("{error}"),
     };

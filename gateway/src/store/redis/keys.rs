@@ -53,7 +53,7 @@ impl Keys {
 
     /// The key of a limit, as it holds for one caller or for all together.
     pub fn limit(&self, tenant: &str, limit: &str, who: Option<&str>) -> String {
-        let mut key = self.start(tenant, "l", limit.len() + who.map_or(0, |who| who.len() + 1));
+        let mut key = self.start(tenant, "r", limit.len() + who.map_or(0, |who| who.len() + 1));
         key.push_str(limit);
         if let Some(who) = who {
             key.push(':');

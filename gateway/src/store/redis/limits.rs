@@ -1,19 +1,15 @@
 //! Limits counted in Redis, for all replicas together: one script, one round trip for all limits of a call.
 
-use super::Redis;
+use super::{Redis, eval};
 use crate::store::{
     Error, Result,
     limits::{Demand, Limiter, Pace, Taken, duration},
 };
-use ::redis::Script;
 use async_trait::async_trait;
-use std::sync::LazyLock;
 
 /// As [`limits`](crate::store::limits) says. Times are counted by Redis' own clock, in ticks since the start of 2025, so
 /// that a double holds them. A key lives as long as it says anything.
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local time = redis.call('TIME')
+const TAKE: &str = "local time = redis.call('TIME')
         local now = (time[1] - 1735689600) * 10000000 + time[2] * 10
         local kept = redis.call('MGET', unpack(KEYS))
         local passes, debts, beyond = 1, {}, {}
@@ -30,19 +26,19 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
             redis.call('SET', key, string.format('%.0f', now + debts[i]), 'PX', math.ceil(debts[i] / 10000))
           end
         end
-        return {now, passes, unpack(debts)}",
-    )
-});
+        return {now, passes, unpack(debts)}";
 
 #[async_trait]
 impl Limiter for Redis {
     async fn take(&self, tenant: &str, demands: &[Demand<'_>]) -> Result<Taken> {
-        let mut call = SCRIPT.prepare_invoke();
-        for Demand { limit, who, rate } in demands {
+        let keys: Vec<String> =
+            demands.iter().map(|Demand { limit, who, .. }| self.keys.limit(tenant, limit, *who)).collect();
+        let mut call = eval(TAKE, &keys);
+        for Demand { rate, .. } in demands {
             let Pace { interval, capacity } = Pace::of(rate);
-            call.key(self.keys.limit(tenant, limit, *who)).arg(interval).arg(capacity);
+            call.arg(interval).arg(capacity);
         }
-        let answer: Vec<u64> = self.run(&call).await?;
+        let answer: Vec<u64> = self.ask(&call).await?;
         match answer.as_slice() {
             [at, passes, debts @ ..] if debts.len() == demands.len() => Ok(Taken {
                 passes: *passes == 1,
