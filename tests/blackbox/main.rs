@@ -15,6 +15,8 @@ mod bad_input;
 mod bad_plugins;
 mod clients;
 mod command_line;
+mod console;
+mod console_settings;
 mod contract;
 mod crash;
 mod exchange;

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
 pub mod admin;
+pub mod browser;
 pub mod client;
 pub mod gateway;
 pub mod http;
@@ -12,6 +13,7 @@ pub mod terminal;
 pub mod upstream;
 
 pub use admin::Admin;
+pub use browser::Browser;
 pub use client::{Client, Envelope};
 pub use gateway::{Gateway, Home, Setup};
 pub use postgres::Postgres;
