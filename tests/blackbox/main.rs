@@ -17,6 +17,8 @@ mod circuits;
 mod clients;
 mod command_line;
 mod compression;
+mod console;
+mod console_settings;
 mod contract;
 mod cors;
 mod crash;

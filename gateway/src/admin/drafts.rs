@@ -120,6 +120,9 @@ pub async fn sealed(desk: &Desk, name: &TenantName, text: Zeroizing<String>) -> 
     .await
 }
 
+/// What is wrong with a draft, and the draft itself where it can be parsed.
+type Unfit = (Vec<Fault>, Option<Document>);
+
 /// The draft with everything in it that came as "masked:", and the same parsed; or what is wrong with it, and the draft
 /// itself where it can be parsed.
 pub(super) fn whole(
@@ -127,7 +130,7 @@ pub(super) fn whole(
     name: &TenantName,
     draft: &str,
     before: Option<&Document>,
-) -> std::result::Result<(Zeroizing<String>, Document), (Vec<Fault>, Option<Document>)> {
+) -> std::result::Result<(Zeroizing<String>, Document), Unfit> {
     let parse = |text: &str| Document::parse(files.path(name), text.as_bytes()).map_err(|faults| (faults, None));
     let mark = if draft.starts_with('\u{feff}') { "\u{feff}" } else { "" };
     let parsed = parse(draft)?;

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
 pub mod admin;
+pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod fault;
@@ -15,6 +16,7 @@ pub mod terminal;
 pub mod upstream;
 
 pub use admin::Admin;
+pub use browser::Browser;
 pub use client::{Client, Envelope};
 pub use cluster::Cluster;
 pub use fault::{Fault, FaultProxy};

@@ -142,6 +142,7 @@ pub async fn switch_on(mut visit: Visit) -> Result<Answer> {
 /// `POST /console/tenants/{tenant}/actions/{action}/off`
 pub async fn switch_off(mut visit: Visit) -> Result<Answer> {
     let name = visit.tenant("actions")?;
+    visit.caller()?.may(Right::Change, name.as_str())?;
     let off = Change::Unset(vec!["actions".to_owned(), visit.part("action").to_owned()]);
     let seen = Condition::Is(Revision::told(visit.form.get("revision")));
     tenants::save(visit.desk(), visit.caller()?, &name, Draft::Changes(vec![off]), seen).await?;

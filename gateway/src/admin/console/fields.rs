@@ -1,6 +1,11 @@
 //! Settings as the fields of a form, made from their JSON Schema; and a filled-in form as changes of a file.
 
-use super::{frame::Frame, visit::Fields};
+pub use super::kinds::Kind;
+use super::{
+    frame::Frame,
+    kinds::{described, kind, plain},
+    visit::Fields,
+};
 use crate::{
     admin::drafts::{Flaw, Outline},
     config::{
@@ -46,24 +51,6 @@ pub struct Field {
     pub flaws: Vec<String>,
     path: Vec<String>,
     pointer: String,
-}
-
-/// How a setting is filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Text,
-    Number,
-    Flag,
-    /// What stands there already is not shown.
-    Secret,
-    /// One of these: the value, and what it means.
-    Choice(Vec<(String, String)>),
-    /// Some of these.
-    Several(Vec<(String, String)>),
-    /// Texts, one a line.
-    Lines,
-    /// Whatever TOML can say.
-    Toml,
 }
 
 /// The form of a table of settings.
@@ -147,11 +134,13 @@ impl Field {
         if given.trim().is_empty() {
             return unset();
         }
+        let mut lines = given.lines().map(str::trim).filter(|line| !line.is_empty());
         set(match self.kind {
             Kind::Flag => Value::Bool(given == "true"),
             Kind::Number => edit::value(given.trim()),
             Kind::Toml => edit::value(given),
-            Kind::Lines => given.lines().map(str::trim).filter(|line| !line.is_empty()).collect(),
+            Kind::OneOrLines if lines.clone().count() == 1 => lines.next().into(),
+            Kind::Lines | Kind::OneOrLines => lines.collect(),
             _ => given.trim().into(),
         })
     }
@@ -176,7 +165,12 @@ impl Maker<'_> {
         let required: Vec<&str> =
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let mut keys: Vec<&String> = properties.keys().collect();
-        keys.sort_by_key(|key| !required.contains(&key.as_str()));
+        // What is needed stands first, also where only something within is.
+        let needs = |key: &String| {
+            let needed = plain(&properties[key.as_str()], self.root).get("required");
+            required.contains(&key.as_str()) || needed.and_then(Value::as_array).is_some_and(|of| !of.is_empty())
+        };
+        keys.sort_by_key(|key| !needs(key));
         for key in keys {
             let at = format!("{pointer}/{}", escape(key));
             if self.leave.contains(&at.as_str()) {
@@ -256,109 +250,12 @@ fn shown(value: &Value, kind: &Kind) -> String {
             edit::toml_value(value).map(|value| value.to_string().trim().to_owned()).unwrap_or_default()
         }
         (Value::String(text), _) => text.clone(),
-        (Value::Array(items), Kind::Lines) => {
+        (Value::Array(items), Kind::Lines | Kind::OneOrLines) => {
             items.iter().map(|item| shown(item, &Kind::Text)).collect::<Vec<_>>().join("\n")
         }
         (Value::Array(items), _) => items.iter().map(|item| shown(item, &Kind::Text)).collect::<Vec<_>>().join(", "),
         (value, _) => value.to_string(),
     }
-}
-
-/// The schema itself where another is referred to, or where null is allowed beside it.
-fn plain<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
-    let mut schema = schema;
-    for _ in 0..8 {
-        let alternatives = ["anyOf", "oneOf"].iter().find_map(|key| schema.get(key)?.as_array());
-        let referred = schema.get("$ref").and_then(Value::as_str).and_then(|at| root.pointer(at.strip_prefix('#')?));
-        let only = alternatives.and_then(|of| {
-            let mut real = of.iter().filter(|one| one.get("type").is_none_or(|kind| kind != "null"));
-            real.next().filter(|_| real.next().is_none())
-        });
-        match referred.or(only) {
-            Some(next) => schema = next,
-            None => break,
-        }
-    }
-    schema
-}
-
-fn kind(schema: &Value, root: &Value, frame: &Frame) -> Kind {
-    if is_secret(schema) {
-        return Kind::Secret;
-    }
-    if let Some(choices) = choices(schema, frame) {
-        return Kind::Choice(choices);
-    }
-    let named = match schema.get("type") {
-        Some(Value::Array(types)) => types.iter().find(|of| **of != "null"),
-        other => other,
-    };
-    match named.and_then(Value::as_str) {
-        Some("string") => Kind::Text,
-        Some("integer" | "number") => Kind::Number,
-        Some("boolean") => Kind::Flag,
-        Some("array") => {
-            let item = schema.get("items").map(|items| plain(items, root)).unwrap_or(&Value::Null);
-            match (choices(item, frame), item.get("type").and_then(Value::as_str)) {
-                (Some(choices), _) => Kind::Several(choices),
-                (None, Some("string")) if !is_secret(item) => Kind::Lines,
-                _ => Kind::Toml,
-            }
-        }
-        _ => Kind::Toml,
-    }
-}
-
-fn choices(schema: &Value, frame: &Frame) -> Option<Vec<(String, String)>> {
-    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
-        return values.iter().map(|value| Some((value.as_str()?.to_owned(), String::new()))).collect();
-    }
-    let alternatives = ["oneOf", "anyOf"].iter().find_map(|key| schema.get(key)?.as_array())?;
-    let mut choices = Vec::new();
-    for one in alternatives {
-        let about = described(one, frame);
-        match (one.get("const"), one.get("enum").and_then(Value::as_array)) {
-            (Some(value), _) => choices.push((value.as_str()?.to_owned(), about)),
-            (None, Some(values)) => {
-                for value in values {
-                    choices.push((value.as_str()?.to_owned(), about.clone()));
-                }
-            }
-            _ => return None,
-        }
-    }
-    Some(choices)
-}
-
-/// What a schema says of itself, in the page's language.
-fn described(schema: &Value, frame: &Frame) -> String {
-    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    let (zh, en) = languages(text);
-    let told = frame.t(&zh, &en).to_owned();
-    if told.is_empty() { text.to_owned() } else { told }
-}
-
-/// The two halves of a description in Chinese and English, whichever comes first.
-pub fn languages(text: &str) -> (String, String) {
-    let wide = |c: char| c >= '\u{2e80}';
-    let join = |lines: &[&str]| {
-        let mut joined = String::new();
-        for line in lines.iter().map(|line| line.trim()) {
-            if !joined.is_empty() && !(joined.ends_with(wide) && line.starts_with(wide)) {
-                joined.push(' ');
-            }
-            joined.push_str(line);
-        }
-        joined
-    };
-    let lines: Vec<&str> = text.lines().collect();
-    // A first line without any Chinese: English stands first, line by line.
-    if let Some(first) = lines.iter().position(|line| line.contains(wide)).filter(|first| *first > 0) {
-        return (join(&lines[first..]), join(&lines[..first]));
-    }
-    let whole = join(&lines);
-    let end = whole.char_indices().rev().find(|(_, c)| wide(*c)).map_or(0, |(at, c)| at + c.len_utf8());
-    (whole[..end].trim().to_owned(), whole[end..].trim().to_owned())
 }
 
 #[cfg(test)]
@@ -377,6 +274,7 @@ mod tests {
                 "retries": { "type": ["integer", "null"] },
                 "strip": { "type": ["boolean", "null"] },
                 "list": { "type": "array", "items": { "type": "string" } },
+                "upstream": { "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] },
                 "fixed": { "type": "object", "additionalProperties": true },
                 "deep": { "type": "object", "properties": { "ttl": { "type": "string", "default": "7d" } } },
             },
@@ -415,6 +313,7 @@ mod tests {
             ("a.strip", Kind::Flag),
             ("a.list", Kind::Lines),
             ("a.fixed", Kind::Toml),
+            ("a.upstream", Kind::OneOrLines),
             ("a.deep.ttl", Kind::Text),
         ] {
             assert_eq!(field(key).kind, kind, "{key}");
@@ -434,6 +333,10 @@ mod tests {
         assert_eq!(filled(&[("has-a.methods", "")]), ["a.methods=[]"]);
         assert_eq!(filled(&[("has-a.fixed", ""), ("a.fixed", "{ x = 1 }")]), ["a.fixed={\"x\":1}"]);
         assert_eq!(filled(&[("a.key-clear", "on")]), ["a.key-"]);
+        for (typed, value) in [("x\r\n", "\"x\""), ("x\r\ny", "[\"x\",\"y\"]")] {
+            let upstream = filled(&[("has-a.upstream", ""), ("a.upstream", typed)]);
+            assert_eq!(upstream, [format!("a.upstream={value}")]);
+        }
     }
 
     #[test]
@@ -451,16 +354,5 @@ mod tests {
         assert_eq!((rest.len(), rest[0].en.as_str(), form.groups[0].flaws.len()), (1, "/b", 1));
         let list = form.groups[0].fields.iter().find(|field| field.key == "a.list").unwrap();
         assert_eq!(list.flaws, ["/a/list/1"]);
-    }
-
-    #[test]
-    fn a_description_is_told_in_one_language() {
-        let halves = |text: &str| languages(text);
-        assert_eq!(halves("The name.\n名称。"), ("名称。".into(), "The name.".into()));
-        assert_eq!(
-            halves("methods 含 x 时必填。Needed\nwhere it is."),
-            ("methods 含 x 时必填。".into(), "Needed where it is.".into())
-        );
-        assert_eq!(halves("Only English."), (String::new(), "Only English.".into()));
     }
 }

@@ -6,6 +6,7 @@ mod answer;
 mod assets;
 mod fields;
 mod frame;
+mod kinds;
 mod new;
 mod overview;
 mod people;

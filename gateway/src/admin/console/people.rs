@@ -100,6 +100,7 @@ pub async fn show(mut visit: Visit) -> Result<Answer> {
 pub async fn end(mut visit: Visit) -> Result<Answer> {
     let name = visit.tenant("people")?;
     let (desk, caller, form) = (visit.desk(), visit.caller()?, &visit.form);
+    caller.may(Right::Change, name.as_str())?;
     let text = |field: &str| Some(form.get(field)).filter(|text| !text.is_empty());
     match (text("session"), text("user"), text("openid"), text("all")) {
         (Some(session), ..) => sessions::end(desk, caller, &name, session).await?,
@@ -126,6 +127,7 @@ pub async fn end(mut visit: Visit) -> Result<Answer> {
 pub async fn forget(mut visit: Visit) -> Result<Answer> {
     let name = visit.tenant("people")?;
     let (desk, caller, form) = (visit.desk(), visit.caller()?, &visit.form);
+    caller.may(Right::Change, name.as_str())?;
     let user = form.get("user").parse().unwrap_or_default();
     if let Some(openid) = form.find("openid") {
         users::unbind(desk, caller, &name, user, form.get("platform"), openid).await?;

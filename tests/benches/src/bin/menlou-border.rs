@@ -168,6 +168,7 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
         session_ttl: Duration::from_secs(3600),
         platform: Arc::new(platform),
         services,
+        opened: Arc::default(),
     };
     let library = Library::load(plugins)?;
     if let Some(refused) = library.refused().first() {

@@ -1,0 +1,266 @@
+//! What admins do at the console: settings as form and text, actions, a new tenant, people; never over a change that was not
+//! seen, never with a secret shown.
+
+use crate::scene::{Scene, Stores, TENANT, eventually, tenant};
+use menlou_harness::{Browser, http::Request};
+use std::fs;
+
+const OWN: &str = "tenant:manulife";
+
+fn file(scene: &Scene, name: &str) -> String {
+    fs::read_to_string(scene.tenants().join(format!("{name}.toml"))).unwrap_or_default()
+}
+
+fn of(rest: &str) -> String {
+    format!("/console/tenants/{TENANT}{rest}")
+}
+
+/// Sends a form by htmx, and gives the part of the page that comes of it.
+fn part(browser: &mut Browser, path: &str, fields: &[(&str, &str)]) -> String {
+    let csrf = browser.value("csrf");
+    let page = browser.page.clone();
+    let request = Request::post(path).header("Sec-Fetch-Site", "same-origin").header("HX-Request", "true");
+    browser.send(request.form(&[fields, &[("csrf", csrf.as_str())]].concat()));
+    std::mem::replace(&mut browser.page, page)
+}
+
+#[test]
+fn a_fault_is_shown_at_its_line_and_at_its_field_as_somebody_types() {
+    let scene = Scene::new(Stores::Embedded);
+    let mut browser = scene.console_as(OWN);
+    browser.get(&of("/settings"));
+    let text = browser.text("toml");
+    assert!(text.contains("secret = \"masked:\"") && text.contains("appid = \"wx"), "{text}");
+    let wrong = text.replace("appid = \"wx", "appid = \"wX");
+    let told = part(&mut browser, &of("/check?from=text"), &[("toml", &wrong)]);
+    assert!(told.contains("<span class=\"place\">line 4"), "{told}");
+    assert!(told.contains("<div class=\"row bad\"><span class=\"number\">4</span>"), "{told}");
+    assert!(told.contains("hx-target=\"#fields\""), "the form follows the text: {told}");
+    let broken = part(&mut browser, &of("/check?from=text"), &[("toml", "name = ")]);
+    assert!(broken.contains("line 1") && !broken.contains("hx-target=\"#fields\""), "{broken}");
+    let typed = [("toml", text.as_str()), ("has-session.ttl", "1"), ("session.ttl", "soon")];
+    let told = part(&mut browser, &of("/check?from=form"), &typed);
+    assert!(told.contains("ttl = &#34;soon&#34;"), "the text follows the form: {told}");
+    let at_field = told.split("hx-target=\"#flaws-session-ttl\"").nth(1).unwrap();
+    assert!(at_field.starts_with(" hx-swap=\"innerHTML\"><p>"), "{told}");
+    let good = part(&mut browser, &of("/check?from=text"), &[("toml", &text)]);
+    assert!(good.contains("no faults"), "{good}");
+    // The same without scripts: a whole page, with what was typed.
+    browser.submit(&of("/check"), &typed);
+    assert!(browser.page.contains("<html") && browser.text("toml").contains("ttl = \"soon\""), "{}", browser.page);
+    assert!(file(&scene, TENANT) == tenant(&scene.sim), "nothing was saved");
+}
+
+#[test]
+fn settings_are_saved_by_form_and_by_text_and_comments_stay() {
+    let scene = Scene::new(Stores::Embedded);
+    scene.write_tenant(TENANT, &format!("# Ours.\n{}", tenant(&scene.sim)));
+    let mut browser = scene.console_as(OWN);
+    browser.get(&of("/settings"));
+    let (text, revision) = (browser.text("toml"), browser.value("revision"));
+    let form = [
+        ("toml", text.as_str()),
+        ("revision", &revision),
+        ("has-name", "1"),
+        ("name", "Renamed <b>"),
+        ("has-session.ttl", "1"),
+        ("session.ttl", "2h"),
+    ];
+    let saved = browser.submit(&of("/settings"), &form);
+    assert_eq!(saved.header("location"), Some(of("/settings?done=saved").as_str()), "{}", browser.page);
+    let after = file(&scene, TENANT);
+    assert!(after.starts_with("# Ours.\nname = \"Renamed <b>\"\n") && after.contains("ttl = \"2h\""), "{after}");
+    assert!(after.contains("\"demo-secret\""), "{after}");
+    browser.get(&of("/settings?done=saved"));
+    assert!(browser.page.contains("role=\"status\"") && !browser.page.contains("Renamed <b>"), "{}", browser.page);
+    let (text, revision) = (browser.text("toml").replace("[actions.logout]", ""), browser.value("revision"));
+    let crlf = text.replace('\n', "\r\n");
+    assert_eq!(browser.submit(&of("/settings"), &[("toml", &crlf), ("revision", &revision)]).status, 303);
+    assert_eq!(file(&scene, TENANT), after.replace("[actions.logout]", ""));
+    browser.get(&of("/settings"));
+    let (wrong, revision) = (browser.text("toml").replace("ttl = \"2h\"", "ttl = 2"), browser.value("revision"));
+    let refused = browser.submit(&of("/settings"), &[("toml", &wrong), ("revision", &revision)]);
+    assert!(refused.status == 422 && browser.text("toml").contains("ttl = 2"), "{}", browser.page);
+    let reference = browser.text("toml").replace("ttl = 2", "ttl = \"2h\"").replace("masked:", "env:HOME");
+    let refused = browser.submit(&of("/settings"), &[("toml", &reference), ("revision", &revision)]);
+    assert!(refused.status == 403 && browser.page.contains("env:HOME"), "{}", browser.page);
+    assert!(file(&scene, TENANT).contains("\"demo-secret\""));
+}
+
+#[test]
+fn of_two_admins_the_second_sees_what_the_first_has_saved() {
+    let scene = Scene::new(Stores::Embedded);
+    let (mut ann, mut bob) = (scene.console_as(OWN), scene.console_as("operator"));
+    let save = |browser: &mut Browser, name: &str| {
+        let (text, revision) = (browser.text("toml"), browser.value("revision"));
+        let form = [("toml", text.as_str()), ("revision", &revision), ("has-name", "1"), ("name", name)];
+        browser.submit(&of("/settings"), &form).status
+    };
+    ann.get(&of("/settings"));
+    bob.get(&of("/settings"));
+    assert_eq!(save(&mut ann, "Ann was here"), 303);
+    assert_eq!(save(&mut bob, "Bob was here"), 412);
+    assert!(file(&scene, TENANT).contains("Ann was here"), "nothing is overwritten unseen");
+    assert!(bob.page.contains("Ann was here") && bob.text("toml").contains("Bob was here"), "{}", bob.page);
+    assert_eq!(save(&mut bob, "Bob was here"), 303, "now that he has seen it");
+    assert!(file(&scene, TENANT).contains("Bob was here"));
+    let mut ann = scene.console_as(OWN);
+    ann.get(&of("/history"));
+    let (gone, come) = (ann.page.find("class=\"gone\"").unwrap(), ann.page.find("class=\"come\"").unwrap());
+    assert!(ann.page[gone..].starts_with("class=\"gone\">- name = &#34;Ann was here"), "{}", ann.page);
+    assert!(ann.page[come..].starts_with("class=\"come\">+ name = &#34;Bob was here"), "{}", ann.page);
+}
+
+#[test]
+fn the_appsecret_is_changed_without_an_outage_and_never_shown() {
+    let scene = Scene::new(Stores::Embedded);
+    scene.secrets().add("a-new-secret-of-wechat");
+    let mut browser = scene.console_as(OWN);
+    browser.get(&of("/settings"));
+    let revision = browser.value("revision");
+    let change = [("secret", "a-new-secret-of-wechat"), ("keep", "previous"), ("revision", &revision)];
+    let changed = browser.submit(&of("/secret"), &change);
+    assert_eq!(changed.header("location"), Some(of("/settings?done=secret").as_str()), "{}", browser.page);
+    let text = file(&scene, TENANT);
+    assert!(
+        text.contains("\nsecret = \"a-new-secret-of-wechat\"") && text.contains("previous_secret = \"demo-secret\"")
+    );
+    eventually("people log in by the one before", || scene.authorize("Ann").error.is_none().then_some(()));
+    browser.get(&of("/settings"));
+    assert!(!browser.page.contains("a-new-secret") && browser.page.contains("Being changed"), "{}", browser.page);
+    let revision = browser.value("revision");
+    browser.submit(&of("/secret"), &[("drop", "previous"), ("revision", &revision)]);
+    assert!(!file(&scene, TENANT).contains("previous_secret"));
+    browser.get(&of("/settings"));
+    let refused = browser.submit(&of("/secret"), &[("secret", "env:HOME"), ("revision", &browser.value("revision"))]);
+    assert_eq!(refused.status, 403, "{}", browser.page);
+}
+
+#[test]
+fn actions_are_switched_on_set_and_switched_off() {
+    let scene = Scene::new(Stores::Embedded);
+    let mut browser = scene.console_as(OWN);
+    browser.get(&of("/actions"));
+    for name in ["openid", "login", "user", "logout"] {
+        assert!(browser.page.contains(&of(&format!("/actions/{name}\""))), "{name}: {}", browser.page);
+    }
+    browser.get(&of("/actions/new?of=proxy"));
+    assert!(browser.page.contains("name=\"actions.new.upstream\""), "{}", browser.page);
+    let revision = browser.value("revision");
+    let fields = |upstream: &'static str| {
+        [
+            ("of", "proxy"),
+            ("action", "orders"),
+            ("has-actions.new.upstream", "1"),
+            ("actions.new.upstream", upstream),
+            ("has-actions.new.login", "1"),
+            ("actions.new.login", "none"),
+            ("has-actions.new.retries", "1"),
+            ("actions.new.retries", "2"),
+        ]
+    };
+    let form = |upstream| [&fields(upstream)[..], &[("revision", revision.as_str())]].concat();
+    let refused = browser.submit(&of("/actions/new?of=proxy"), &form("no address"));
+    assert_eq!(refused.status, 422, "{}", browser.page);
+    assert!(browser.page.contains("id=\"flaws-actions-new-upstream\"") && browser.page.contains("no address"));
+    let on = browser.submit(&of("/actions/new?of=proxy"), &form("http://127.0.0.1:9/a\r\nhttp://127.0.0.1:9/b\r\n"));
+    assert_eq!(on.status, 422, "of one path they have to be: {}", browser.page);
+    let on = browser.submit(&of("/actions/new?of=proxy"), &form("http://127.0.0.1:9/a"));
+    assert_eq!(on.header("location"), Some(of("/actions?done=on").as_str()), "{}", browser.page);
+    let text = file(&scene, TENANT);
+    for line in ["[actions.orders]", "plugin = \"proxy\"", "upstream = \"http://127.0.0.1:9/a\"", "retries = 2"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    eventually("it serves", || (scene.client().call("orders", &[]).status == 502).then_some(()));
+
+    browser.get(&of("/actions/login"));
+    assert!(browser.page.contains("value=\"phone\" checked"), "{}", browser.page);
+    let revision = browser.value("revision");
+    let login = [("has-actions.login.methods", "1"), ("actions.login.methods", "password"), ("revision", &revision)];
+    assert_eq!(browser.submit(&of("/actions/login"), &login).status, 303, "{}", browser.page);
+    let text = file(&scene, TENANT);
+    assert!(text.contains("\"password\"") && !text.contains("\"phone\"") && !text.contains("\"profile\""), "{text}");
+    browser.get(&of("/actions/login"));
+    let none = [("has-actions.login.methods", "1"), ("revision", &browser.value("revision"))];
+    assert_eq!(browser.submit(&of("/actions/login"), &none).status, 422, "one has to be on");
+
+    browser.get(&of("/actions"));
+    let off = [("revision", browser.value("revision"))];
+    assert_eq!(browser.submit(&of("/actions/orders/off"), &[("revision", &off[0].1)]).status, 303);
+    assert!(!file(&scene, TENANT).contains("orders"));
+    assert_eq!(browser.get(&of("/actions/orders")).status, 404);
+    browser.get(&of("/actions"));
+    assert_eq!(browser.submit(&of("/actions/user/off"), &[("revision", "of before")]).status, 412);
+}
+
+#[test]
+fn a_new_tenant_is_asked_for_little_told_what_is_wrong_and_verified() {
+    let scene = Scene::new(Stores::Embedded);
+    let mut browser = scene.console_as("operator");
+    browser.get("/console/new");
+    let form = |tenant: &'static str, appid: &'static str| {
+        vec![
+            ("tenant", tenant),
+            ("name", "Acme \"shop\""),
+            ("appid", appid),
+            ("secret", "no-such-secret-of-wechat"),
+            ("base_url", scene.sim.base_url()),
+            ("action", "openid"),
+            ("action", "login"),
+        ]
+    };
+    let wrong = part(&mut browser, "/console/new/check", &form("acme", "wx"));
+    assert!(wrong.contains("hx-target=\"#flaws-appid\" hx-swap=\"innerHTML\"><p>"), "{wrong}");
+    let refused = browser.submit("/console/new", &form("Acme", "wx4f4bc4dec97d474b"));
+    assert_eq!(refused.status, 400, "{}", browser.page);
+    let taken = browser.submit("/console/new", &form(TENANT, "wx4f4bc4dec97d474b"));
+    assert_eq!(taken.status, 412, "{}", browser.page);
+    let made = browser.submit("/console/new", &form("acme", "wx4f4bc4dec97d474b"));
+    assert_eq!(made.header("location"), Some("/console/tenants/acme?done=made"), "{}", browser.page);
+    let text = file(&scene, "acme");
+    assert!(
+        text.contains("name = 'Acme \"shop\"'") && text.contains("[actions.login]") && text.starts_with('#'),
+        "{text}"
+    );
+    browser.get("/console/tenants/acme");
+    browser.submit("/console/tenants/acme/verify", &[]);
+    assert!(browser.page.contains("Something is wrong") && browser.page.contains("errcode 40125"), "{}", browser.page);
+    assert!(!browser.page.contains("no-such-secret"));
+}
+
+#[test]
+fn people_are_found_their_sessions_ended_and_they_are_forgotten() {
+    let scene = Scene::new(Stores::Embedded);
+    let client = scene.session("Ann");
+    let code = scene.sim.phone_code("13800138000");
+    let user = client.call("login", &[("method", "phone"), ("phone_code", &code)]).user_id().unwrap().to_string();
+    let mut browser = scene.console_as(OWN);
+    browser.get(&of("/people?by=phone&of=%2B8613800138000"));
+    let (session, openid) = (browser.value("session"), browser.value("openid"));
+    assert!(session.len() == 64 && !openid.is_empty(), "{}", browser.page);
+    let ended = browser.submit(&of("/people/end"), &[("session", &session), ("by", "id"), ("of", &user)]);
+    assert_eq!(ended.header("location"), Some(of(&format!("/people?by=id&of={user}&done=ended")).as_str()));
+    client.call("user", &[]).is(401, "session_expired");
+    let again = scene.session("Ann");
+    again.call("user", &[]).ok();
+    browser.get(&of(&format!("/people?by=openid&of={openid}")));
+    assert!(browser.page.contains("+8613800138000"), "{}", browser.page);
+    let version = browser.value("version");
+    let unsure = [("user", user.as_str()), ("version", &version)];
+    assert_eq!(browser.submit(&of("/people/forget"), &unsure).status, 400);
+    browser.get(&of(&format!("/people?by=id&of={user}")));
+    let sure = [("user", user.as_str()), ("version", &version), ("sure", "1")];
+    assert_eq!(browser.submit(&of("/people/forget"), &sure).status, 303, "{}", browser.page);
+    again.call("user", &[]).is(401, "session_expired");
+    browser.get(&of(&format!("/people?by=id&of={user}")));
+    assert!(browser.page.contains("Nobody was found"), "{}", browser.page);
+    browser.get(&of("/people?by=id&of=x"));
+    assert!(browser.page.contains("role=\"alert\""));
+    // All sessions end only where the tenant's name is written.
+    let bob = scene.session("Bob");
+    browser.get(&of("/people"));
+    assert_eq!(browser.submit(&of("/people/end"), &[("all", "x")]).status, 400);
+    browser.get(&of("/people"));
+    assert_eq!(browser.submit(&of("/people/end"), &[("all", TENANT)]).status, 303);
+    bob.call("user", &[]).is(401, "session_expired");
+}
