@@ -4,6 +4,7 @@
 mod errors;
 mod operations;
 mod page;
+mod promises;
 mod tenants;
 
 use std::{
