@@ -11,6 +11,7 @@ use crate::{
     telemetry,
     tenant::{Roster, Swapper, Watcher},
     text::{Language, Text},
+    tls::Tls,
 };
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -39,6 +40,7 @@ pub struct Gateway {
     services: Arc<Services>,
     roster: Arc<Roster>,
     watcher: Watcher,
+    tls: Option<Arc<Tls>>,
     traffic: TcpListener,
     admin: TcpListener,
     metrics: PrometheusHandle,
@@ -71,17 +73,18 @@ impl Gateway {
         let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
         let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), roster.clone());
         tokio::task::block_in_place(|| watcher.look());
+        let tls = load_certificates(&config)?;
         let traffic = listen(config.server.listen)?;
         let admin = listen(config.admin.listen)?;
         let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
-        Ok(Self { config, library, services, roster, watcher, traffic, admin, metrics, _watch: watch })
+        Ok(Self { config, library, services, roster, watcher, tls, traffic, admin, metrics, _watch: watch })
     }
 
     /// Serves until `stop` is ready, then lets the calls in flight end.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let address = |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string());
         tracing::info!(
-            traffic = %format!("http://{}/srv/", address(&self.traffic)),
+            traffic = %format!("http{}://{}/srv/", if self.tls.is_some() { "s" } else { "" }, address(&self.traffic)),
             admin = %format!("http://{}/", address(&self.admin)),
             tenants = self.roster.len(),
             sessions = place(&self.config, self.config.store.sessions.is_some(), "Redis"),
@@ -93,6 +96,9 @@ impl Gateway {
         }
         let mut tasks = JoinSet::new();
         tasks.spawn(self.watcher.run());
+        if let Some(tls) = &self.tls {
+            tasks.spawn(tls.clone().follow());
+        }
         tasks.spawn(upkeep(self.metrics.clone()));
         let health = admin::Health {
             roster: self.roster.clone(),
@@ -106,6 +112,9 @@ impl Gateway {
             roster: self.roster,
             limits: self.config.server.clone(),
             clients: self.config.clients.clone(),
+            tls: self.tls,
+            handshake_timeout: self.config.tls.handshake_timeout.get(),
+            http2: self.config.http2.clone(),
             access_log: self.config.log.access,
         };
         server::serve(self.traffic, Arc::new(traffic), stop).await;
@@ -123,6 +132,19 @@ fn warn_of_keys(keyring: &Keyring) {
     if let Some(text) = keyring.warning() {
         tracing::warn!("{}", text.get(language));
     }
+}
+
+/// The certificates of the traffic port; `None` where it speaks no TLS.
+///
+/// # Errors
+/// A certificate or key that can't be used.
+pub fn load_certificates(config: &Config) -> Result<Option<Arc<Tls>>, Text> {
+    let tls = &config.tls;
+    if tls.certificates.is_empty() {
+        return Ok(None);
+    }
+    let protocols: &[&str] = if config.http2.enabled { &["h2", "http/1.1"] } else { &["http/1.1"] };
+    Tls::load(&tls.certificates, tls.client_ca.as_deref(), protocols).map(Some)
 }
 
 /// Opens the plugin folder: the configured one, else `plugins` beside the program.

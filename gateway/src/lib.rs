@@ -16,4 +16,5 @@ pub mod store;
 mod telemetry;
 pub mod tenant;
 pub mod text;
+pub mod tls;
 pub mod upstream;

@@ -15,6 +15,7 @@ mod crash;
 mod exchange;
 mod framing;
 mod hanging_up;
+mod http2;
 mod login;
 mod login_service;
 mod new_action;
@@ -36,6 +37,7 @@ mod tenant_edits;
 mod tenant_files;
 mod tenant_verify;
 mod tenants;
+mod tls;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.
 macro_rules! with_each_store {

@@ -23,6 +23,7 @@ const ORDER: &[&[&str]] = &[
     &["upstream"],
     &["platform"],
     &["store"],
+    &["tls"],
     &["call", "config"],
     &["error"],
     &["text"],

@@ -3,7 +3,7 @@
 use super::{fail, runtime, say, show, warn};
 use crate::{
     config::{fault::Fault, server::Config},
-    gateway::{open_library, store_settings},
+    gateway::{load_certificates, open_library, store_settings},
     store::Stores,
     tenant,
     text::{Language, Text},
@@ -37,6 +37,9 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
     };
     if let Some(text) = config.keyring.is_set().then(|| config.keyring.keys().err()).flatten() {
         tell(&Text::new(format!("[secrets] keys：{}", text.zh), format!("[secrets] keys: {}", text.en)));
+    }
+    if let Err(text) = load_certificates(&config) {
+        tell(&text);
     }
     let mut warnings = config.warnings.clone();
     if let Some((file, text)) = config.keyring.file().zip(config.keyring.warning()) {

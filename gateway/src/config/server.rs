@@ -2,6 +2,7 @@
 
 mod clients;
 mod secrets;
+mod tls;
 
 use super::{
     duration::Span,
@@ -27,6 +28,7 @@ use std::{
     sync::{Arc, LazyLock},
     time::Duration,
 };
+pub use tls::{Certificate, Http2, Tls};
 
 /// The gateway's own config.
 /// 网关自身的配置。
@@ -40,6 +42,12 @@ pub struct Config {
     /// What a client may ask for, and how long it may take.
     /// 对客户端的限制：能要求什么，可以用多久。
     pub clients: Clients,
+    /// TLS on the traffic port.
+    /// 业务端口的 TLS。
+    pub tls: Tls,
+    /// HTTP/2 on the traffic port.
+    /// 业务端口的 HTTP/2。
+    pub http2: Http2,
     /// Health, readiness, metrics and the console. Never on the traffic port.
     /// 健康检查、就绪检查、指标与控制台，不与业务端口混用。
     pub admin: Admin,
@@ -263,6 +271,7 @@ impl Config {
         let mut config: Self = merged.doc.typed(&merged.value).map_err(|fault| vec![fault])?;
         config.tenants.dir = merged.folder("/tenants/dir").join(&config.tenants.dir);
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
+        config.tls.rebase(merged.doc.folder());
         config.store.path = merged.folder("/store/path").join(&config.store.path);
         config.store.sessions = sessions.flatten();
         config.store.users = users.flatten();

@@ -31,20 +31,28 @@ pub struct Incoming<B> {
 /// When the last piece of a body came: the call's deadline counts from there.
 pub struct Arrival(Mutex<Instant>);
 
-/// An answer's body.
-pub enum Outgoing {
-    /// Held whole.
+/// An answer's body, with what it holds until it has gone.
+pub struct Outgoing {
+    body: Form,
+    held: Option<Held>,
+}
+
+enum Form {
     Whole(Full<Bytes>),
-    /// As it comes.
     Pieces(Box<Streamed>),
 }
 
-/// An answer on its way, with what it holds until it has gone.
-pub struct Streamed {
+struct Streamed {
     pieces: Pieces,
     request_id: String,
     until: Option<Pin<Box<Sleep>>>,
-    _held: Option<(OwnedSemaphorePermit, OpenCall)>,
+}
+
+struct Held {
+    call: OpenCall,
+    /// Whether the call is told when the client doesn't take the answer.
+    told: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Arrival {
@@ -121,42 +129,41 @@ pub fn broken_off(cause: impl std::fmt::Display) -> Error {
 impl Outgoing {
     /// A body as it comes; what breaks it off is logged under the request's id.
     pub fn pieces(pieces: Pieces, request_id: &str) -> Self {
-        Self::Pieces(Box::new(Streamed { pieces, request_id: request_id.to_owned(), until: None, _held: None }))
+        let streamed = Streamed { pieces, request_id: request_id.to_owned(), until: None };
+        Self { body: Form::Pieces(Box::new(streamed)), held: None }
     }
 
     /// The bytes of a body that is held whole; none of another.
     pub fn into_whole(self) -> Bytes {
-        match self {
-            Self::Whole(body) => body.into_inner().unwrap_or_default(),
-            Self::Pieces(_) => Bytes::new(),
+        match self.body {
+            Form::Whole(body) => body.into_inner().unwrap_or_default(),
+            Form::Pieces(_) => Bytes::new(),
         }
     }
 
     /// Keeps the call open, and its place among the calls in flight, until the answer has gone: at `until` at the latest.
-    pub fn holding(mut self, place: OwnedSemaphorePermit, call: OpenCall, until: Instant) -> Self {
-        if let Self::Pieces(streamed) = &mut self {
-            (streamed._held, streamed.until) = (Some((place, call)), Some(Box::pin(sleep_until(until))));
+    ///
+    /// HTTP/1 takes a whole answer at once, and its wire sees what the client doesn't read. Over HTTP/2 the client says
+    /// for each answer how much it takes: so there the call is told.
+    pub fn holding(mut self, place: OwnedSemaphorePermit, call: OpenCall, until: Instant, is_http2: bool) -> Self {
+        if let Form::Pieces(streamed) = &mut self.body {
+            streamed.until = Some(Box::pin(sleep_until(until)));
+        } else if !is_http2 || self.is_end_stream() {
+            return self;
         }
+        if is_http2 {
+            call.waits(true);
+        }
+        self.held = Some(Held { call, told: is_http2, _place: place });
         self
     }
-}
 
-impl From<Bytes> for Outgoing {
-    fn from(bytes: Bytes) -> Self {
-        Self::Whole(Full::new(bytes))
-    }
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match &mut *self {
-            Self::Whole(body) => {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut self.body {
+            Form::Whole(body) => {
                 Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never: Infallible| match never {})))
             }
-            Self::Pieces(streamed) => {
+            Form::Pieces(streamed) => {
                 let late = streamed.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready());
                 let frame = match late {
                     true => Some(Err(Error::new(&words::CALL_TIMEOUT).because("its time was up"))),
@@ -172,18 +179,46 @@ impl Body for Outgoing {
             }
         }
     }
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(bytes: Bytes) -> Self {
+        Self { body: Form::Whole(Full::new(bytes)), held: None }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = self.poll_body(cx);
+        if let Some(held) = self.held.as_ref().filter(|held| held.told) {
+            // Who asks for more can take it; what was given has to go before more is asked for.
+            held.call.waits(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        }
+        frame
+    }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(body) => body.is_end_stream(),
-            Self::Pieces(streamed) => streamed.pieces.is_end_stream(),
+        match &self.body {
+            Form::Whole(body) => body.is_end_stream(),
+            Form::Pieces(streamed) => streamed.pieces.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => body.size_hint(),
-            Self::Pieces(streamed) => streamed.pieces.size_hint(),
+        match &self.body {
+            Form::Whole(body) => body.size_hint(),
+            Form::Pieces(streamed) => streamed.pieces.size_hint(),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.told {
+            self.call.waits(false);
         }
     }
 }
