@@ -3,7 +3,10 @@
 use crate::{
     action::{Library, Services, Watch},
     admin::{self, tokens::Attempts},
-    config::{keyring::Keyring, server::Config},
+    config::{
+        keyring::Keyring,
+        server::{Certificate, Config},
+    },
     platform::{exchange::Exchanges, http::Http},
     policy::{
         attempts::Limits,
@@ -14,6 +17,7 @@ use crate::{
     telemetry,
     tenant::{Roster, Swapper, Swaps, Watcher},
     text::{Language, Text},
+    tls::Tls,
 };
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -46,9 +50,10 @@ pub struct Gateway {
     roster: Arc<Roster>,
     watcher: Watcher,
     room: Arc<Room>,
+    tls: Option<Arc<Tls>>,
     traffic: TcpListener,
     admin: TcpListener,
-    tls: Option<Arc<admin::Tls>>,
+    admin_tls: Option<Arc<Tls>>,
     swaps: Arc<Swaps>,
     metrics: PrometheusHandle,
     /// Told of plugins that never return, until it is dropped.
@@ -76,7 +81,7 @@ impl Gateway {
         let services = Arc::new(services(&config).await?);
         let roster = Arc::new(Roster::default());
         let library = Arc::new(ArcSwap::from_pointee(library));
-        let tls = admin::Tls::load(&config.admin)?;
+        let admin_tls = load_admin_certificate(&config)?;
         warn_of_keys(&config.keyring);
         let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
         let room = Arc::new(Room::new(config.server.max_calls, config.server.max_calls_per_tenant));
@@ -84,6 +89,7 @@ impl Gateway {
         let swaps = plugins.swaps();
         let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, roster.clone());
         tokio::task::block_in_place(|| watcher.look());
+        let tls = load_certificates(&config)?;
         let traffic = listen(config.server.listen)?;
         let admin = listen(config.admin.listen)?;
         let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
@@ -94,9 +100,10 @@ impl Gateway {
             roster,
             watcher,
             room,
+            tls,
             traffic,
             admin,
-            tls,
+            admin_tls,
             swaps,
             metrics,
             _watch: watch,
@@ -107,8 +114,8 @@ impl Gateway {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let address = |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string());
         tracing::info!(
-            traffic = %format!("http://{}/srv/", address(&self.traffic)),
-            admin = %format!("{}://{}/", if self.tls.is_some() { "https" } else { "http" }, address(&self.admin)),
+            traffic = %format!("http{}://{}/srv/", if self.tls.is_some() { "s" } else { "" }, address(&self.traffic)),
+            admin = %format!("http{}://{}/", if self.admin_tls.is_some() { "s" } else { "" }, address(&self.admin)),
             tenants = self.roster.len(),
             sessions = place(&self.config, self.config.store.sessions.is_some(), "Redis"),
             users = place(&self.config, self.config.store.users.is_some(), "PostgreSQL"),
@@ -119,6 +126,9 @@ impl Gateway {
         }
         let mut tasks = JoinSet::new();
         tasks.spawn(self.watcher.run());
+        if let Some(tls) = &self.tls {
+            tasks.spawn(tls.clone().follow());
+        }
         tasks.spawn(upkeep(self.metrics.clone()));
         let desk = admin::Desk {
             roster: self.roster.clone(),
@@ -133,12 +143,15 @@ impl Gateway {
             metrics: self.metrics,
             traffic: self.config.server.listen,
         };
-        tasks.spawn(admin::serve(self.admin, self.tls, Arc::new(desk)));
+        tasks.spawn(admin::serve(self.admin, self.admin_tls, Arc::new(desk)));
         let traffic = Traffic {
             roster: self.roster,
             room: self.room,
             limits: self.config.server.clone(),
             clients: self.config.clients.clone(),
+            tls: self.tls,
+            handshake_timeout: self.config.tls.handshake_timeout.get(),
+            http2: self.config.http2.clone(),
             access_log: self.config.log.access,
         };
         server::serve(self.traffic, Arc::new(traffic), stop).await;
@@ -156,6 +169,29 @@ fn warn_of_keys(keyring: &Keyring) {
     if let Some(text) = keyring.warning() {
         tracing::warn!("{}", text.get(language));
     }
+}
+
+/// The certificates of the traffic port; `None` where it speaks no TLS.
+///
+/// # Errors
+/// A certificate or key that can't be used.
+pub fn load_certificates(config: &Config) -> Result<Option<Arc<Tls>>, Text> {
+    let tls = &config.tls;
+    if tls.certificates.is_empty() {
+        return Ok(None);
+    }
+    let protocols: &[&str] = if config.http2.enabled { &["h2", "http/1.1"] } else { &["http/1.1"] };
+    Tls::load(&tls.certificates, tls.client_ca.as_deref(), protocols).map(Some)
+}
+
+/// Loads the certificate of the admin side; `None` where it speaks plain HTTP.
+///
+/// # Errors
+/// A file that can't be used.
+pub fn load_admin_certificate(config: &Config) -> Result<Option<Arc<Tls>>, Text> {
+    let (Some(cert), Some(key)) = (&config.admin.tls_cert, &config.admin.tls_key) else { return Ok(None) };
+    let certificate = Certificate { cert: cert.clone(), key: key.clone() };
+    Tls::load(&[certificate], None, &["http/1.1"]).map(Some)
 }
 
 /// Opens the plugin folder: the configured one, else `plugins` beside the program.

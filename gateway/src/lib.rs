@@ -17,4 +17,5 @@ pub mod store;
 pub mod telemetry;
 pub mod tenant;
 pub mod text;
+pub mod tls;
 pub mod upstream;

@@ -74,7 +74,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     let second = certify(home.path(), "two");
     eventually("the new one", || (served()? == second).then_some(()));
     fs::write(home.path().join("admin.key"), "no key").unwrap();
-    let told = || fs::read_to_string(&log).is_ok_and(|log| log.contains("the certificate before serves on"));
+    let told = || fs::read_to_string(&log).is_ok_and(|log| log.contains("the certificates before serve on"));
     eventually("the bad one is told", || told().then_some(()));
     assert_eq!(served(), Some(second));
 }

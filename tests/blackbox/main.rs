@@ -28,6 +28,7 @@ mod fairness;
 mod faults;
 mod framing;
 mod hanging_up;
+mod http2;
 mod limits;
 mod login;
 mod login_service;
@@ -50,6 +51,7 @@ mod tenant_edits;
 mod tenant_files;
 mod tenant_verify;
 mod tenants;
+mod tls;
 
 /// One test per promise and kind of store: `with_each_store!(room, [promises])`.
 macro_rules! with_each_store {

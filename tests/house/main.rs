@@ -26,6 +26,7 @@ const ORDER: &[&[&str]] = &[
     &["upstream"],
     &["platform"],
     &["store"],
+    &["tls"],
     &["call", "circuit", "config"],
     &["error"],
     &["text"],

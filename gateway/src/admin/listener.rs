@@ -1,6 +1,6 @@
 //! Connections of the admin side: plain or TLS, bounded in number and in time.
 
-use super::tls::Tls;
+use crate::tls::Tls;
 use axum::{Router, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{

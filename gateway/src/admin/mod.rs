@@ -18,13 +18,12 @@ pub mod plugins;
 pub mod sessions;
 pub mod tenants;
 pub mod time;
-mod tls;
 pub mod tokens;
 pub mod typescript;
 pub mod users;
 pub mod verify;
 
-use crate::text::Language;
+use crate::{text::Language, tls::Tls};
 use axum::{
     Json, Router,
     extract::State,
@@ -36,7 +35,6 @@ pub use caller::{Caller, Right, Role};
 pub use desk::Desk;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-pub use tls::Tls;
 use tokio::{net::TcpListener, time::timeout};
 
 /// How long a store may take to answer the question whether it is there.

@@ -2,9 +2,8 @@
 
 use super::{fail, runtime, say, show, warn};
 use crate::{
-    admin::Tls,
     config::{fault::Fault, server::Config},
-    gateway::{open_library, store_settings},
+    gateway::{load_admin_certificate, load_certificates, open_library, store_settings},
     store::Stores,
     tenant,
     text::{Language, Text},
@@ -36,11 +35,13 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
         wrong += 1;
         let _ = fail(text);
     };
-    if let Err(text) = Tls::load(&config.admin) {
-        tell(&text);
-    }
     if let Some(text) = config.keyring.is_set().then(|| config.keyring.keys().err()).flatten() {
         tell(&Text::new(format!("[secrets] keys：{}", text.zh), format!("[secrets] keys: {}", text.en)));
+    }
+    for loaded in [load_certificates(&config), load_admin_certificate(&config)] {
+        if let Err(text) = loaded {
+            tell(&text);
+        }
     }
     let mut warnings = config.warnings.clone();
     if let Some((file, text)) = config.keyring.file().zip(config.keyring.warning()) {

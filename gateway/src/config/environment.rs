@@ -78,6 +78,10 @@ fn typed(written: &str, property: &Value) -> Result<Value, Text> {
             .parse::<bool>()
             .map(Value::from)
             .map_err(|_| Text::fixed("应为 true 或 false", "must be true or false")),
+        Some("array") => toml::from_str::<BTreeMap<String, Value>>(&format!("list = {written}"))
+            .ok()
+            .and_then(|mut table| table.remove("list"))
+            .ok_or_else(|| Text::fixed("应为 TOML 数组", "must be an array as in TOML")),
         _ => Ok(Value::from(written)),
     }
 }

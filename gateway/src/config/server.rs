@@ -4,6 +4,7 @@ mod clients;
 mod log;
 mod secrets;
 mod store;
+mod tls;
 
 use super::{
     duration::Span,
@@ -30,6 +31,7 @@ use std::{
     time::Duration,
 };
 pub use store::Store;
+pub use tls::{Certificate, Http2, Tls};
 
 /// The gateway's own config.
 /// 网关自身的配置。
@@ -43,6 +45,12 @@ pub struct Config {
     /// What a client may ask for, and how long it may take.
     /// 对客户端的限制：能要求什么，可以用多久。
     pub clients: Clients,
+    /// TLS on the traffic port.
+    /// 业务端口的 TLS。
+    pub tls: Tls,
+    /// HTTP/2 on the traffic port.
+    /// 业务端口的 HTTP/2。
+    pub http2: Http2,
     /// Health, readiness, metrics and the console. Never on the traffic port.
     /// 健康检查、就绪检查、指标与控制台，不与业务端口混用。
     pub admin: Admin,
@@ -224,6 +232,7 @@ impl Config {
         config.admin.tls_cert = config.admin.tls_cert.map(|path| merged.folder("/admin/tls_cert").join(path));
         config.admin.tls_key = config.admin.tls_key.map(|path| merged.folder("/admin/tls_key").join(path));
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
+        config.tls.rebase(merged.doc.folder());
         config.store.path = merged.folder("/store/path").join(&config.store.path);
         config.store.ca = config.store.ca.map(|ca| merged.folder("/store/ca").join(ca));
         config.store.sessions = sessions.flatten();

@@ -1,6 +1,6 @@
 //! Bodies that are not held in memory: the request's on its way in, the answer's on its way out.
 
-use super::pace::Pace;
+use super::{calls::OpenCall, pace::Pace};
 use crate::{
     call::Pieces,
     error::{Error, words},
@@ -15,7 +15,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// A request's body, which has to keep a pace and come to an end.
 pub struct Incoming<B> {
@@ -29,20 +32,29 @@ pub struct Incoming<B> {
 /// When the last piece of a body came: the call's deadline counts from there.
 pub struct Arrival(Mutex<Instant>);
 
-/// An answer's body.
-pub enum Outgoing {
-    /// Held whole.
+/// An answer's body, with what it holds until it has gone.
+pub struct Outgoing {
+    body: Form,
+    held: Option<Held>,
+}
+
+enum Form {
     Whole(Full<Bytes>),
-    /// As it comes.
     Pieces(Box<Streamed>),
 }
 
-/// An answer on its way, with what it holds until it has gone.
-pub struct Streamed {
+struct Streamed {
     pieces: Pieces,
     request_id: String,
     until: Option<Pin<Box<Sleep>>>,
     held: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+struct Held {
+    call: OpenCall,
+    /// Whether the call is told when the client doesn't take the answer.
+    told: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Arrival {
@@ -120,50 +132,49 @@ impl Outgoing {
     /// A body as it comes; what breaks it off is logged under the request's id.
     pub fn pieces(pieces: Pieces, request_id: &str) -> Self {
         let request_id = request_id.to_owned();
-        Self::Pieces(Box::new(Streamed { pieces, request_id, until: None, held: Vec::new() }))
+        let streamed = Streamed { pieces, request_id, until: None, held: Vec::new() };
+        Self { body: Form::Pieces(Box::new(streamed)), held: None }
     }
 
     /// The bytes of a body that is held whole; none of another.
     pub fn into_whole(self) -> Bytes {
-        match self {
-            Self::Whole(body) => body.into_inner().unwrap_or_default(),
-            Self::Pieces(_) => Bytes::new(),
+        match self.body {
+            Form::Whole(body) => body.into_inner().unwrap_or_default(),
+            Form::Pieces(_) => Bytes::new(),
         }
     }
 
-    /// Breaks the answer off where it has not gone by then.
-    pub fn until(mut self, until: Instant) -> Self {
-        if let Self::Pieces(streamed) = &mut self {
-            streamed.until = Some(Box::pin(sleep_until(until)));
-        }
-        self
-    }
-
-    /// Keeps something, such as a place among the calls under way, until the answer has gone.
+    /// Keeps something, such as a place among its tenant's calls, until an answer that comes in pieces has gone.
     pub fn holding(mut self, held: impl Any + Send + Sync) -> Self {
-        if let Self::Pieces(streamed) = &mut self {
+        if let Form::Pieces(streamed) = &mut self.body {
             streamed.held.push(Box::new(held));
         }
         self
     }
-}
 
-impl From<Bytes> for Outgoing {
-    fn from(bytes: Bytes) -> Self {
-        Self::Whole(Full::new(bytes))
+    /// Keeps the call open, and its place among the calls in flight, until the answer has gone: at `until` at the latest.
+    ///
+    /// HTTP/1 takes a whole answer at once, and its wire sees what the client doesn't read. Over HTTP/2 the client says
+    /// for each answer how much it takes: so there the call is told.
+    pub fn open(mut self, place: OwnedSemaphorePermit, call: OpenCall, until: Instant, is_http2: bool) -> Self {
+        if let Form::Pieces(streamed) = &mut self.body {
+            streamed.until = Some(Box::pin(sleep_until(until)));
+        } else if !is_http2 || self.is_end_stream() {
+            return self;
+        }
+        if is_http2 {
+            call.waits(true);
+        }
+        self.held = Some(Held { call, told: is_http2, _place: place });
+        self
     }
-}
 
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match &mut *self {
-            Self::Whole(body) => {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut self.body {
+            Form::Whole(body) => {
                 Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never: Infallible| match never {})))
             }
-            Self::Pieces(streamed) => {
+            Form::Pieces(streamed) => {
                 let late = streamed.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready());
                 let frame = match late {
                     true => Some(Err(Error::new(&words::CALL_TIMEOUT).because("its time was up"))),
@@ -179,18 +190,46 @@ impl Body for Outgoing {
             }
         }
     }
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(bytes: Bytes) -> Self {
+        Self { body: Form::Whole(Full::new(bytes)), held: None }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = self.poll_body(cx);
+        if let Some(held) = self.held.as_ref().filter(|held| held.told) {
+            // Who asks for more can take it; what was given has to go before more is asked for.
+            held.call.waits(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        }
+        frame
+    }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(body) => body.is_end_stream(),
-            Self::Pieces(streamed) => streamed.pieces.is_end_stream(),
+        match &self.body {
+            Form::Whole(body) => body.is_end_stream(),
+            Form::Pieces(streamed) => streamed.pieces.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => body.size_hint(),
-            Self::Pieces(streamed) => streamed.pieces.size_hint(),
+        match &self.body {
+            Form::Whole(body) => body.size_hint(),
+            Form::Pieces(streamed) => streamed.pieces.size_hint(),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.told {
+            self.call.waits(false);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Answer, Traffic, calls::Calls, decode::Asked, encode, walk};
 use crate::error::{Error, words};
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, header::CONNECTION};
+use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::body::Incoming;
 use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
@@ -29,8 +29,9 @@ impl Bounded {
     ) -> Result<Answer, Infallible> {
         let asked = Asked::of(request.headers());
         let until = Instant::now() + self.traffic.clients.request_timeout.get();
-        let (call, nth) = calls.begin();
-        let is_last = nth >= self.traffic.clients.max_requests_per_connection;
+        let call = calls.begin();
+        let is_last = call.number() >= self.traffic.clients.max_requests_per_connection;
+        let is_http2 = request.version() == Version::HTTP_2;
         let Some(place) = self.traffic.room.enter() else {
             metrics::counter!("menlou_shed_total").increment(1);
             return Ok(encode::error(&Error::new(&words::OVERLOADED), &asked));
@@ -42,8 +43,11 @@ impl Bounded {
             encode::error(&Error::new(&words::INTERNAL_ERROR), &asked)
         });
         if is_last {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            calls.end();
+            if !is_http2 {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
         }
-        Ok(answer.map(|body| body.until(until).holding((place, call))))
+        Ok(answer.map(|body| body.open(place, call, until, is_http2)))
     }
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod addresses;
+mod begun;
 mod body;
 mod calls;
 mod compress;
@@ -24,11 +25,16 @@ use crate::{
         limits::{Passage, Room},
     },
     tenant::{Roster, Switched, Tenant},
+    tls::Tls,
 };
 pub use accept::serve;
 use body::{Arrival, Outgoing};
 use decode::{Address, Asked, Input};
-use http::{Method, Request, Response, header::ORIGIN};
+use http::{
+    Method, Request, Response,
+    header::{HOST, ORIGIN},
+    request::Parts,
+};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use pace::Pace;
@@ -45,6 +51,12 @@ pub struct Traffic {
     pub limits: server::Server,
     /// What clients may ask for.
     pub clients: server::Clients,
+    /// Certificates, where the traffic port speaks TLS.
+    pub tls: Option<Arc<Tls>>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+    /// What HTTP/2 may cost.
+    pub http2: server::Http2,
     /// Whether each call is logged.
     pub access_log: bool,
 }
@@ -90,6 +102,9 @@ async fn serve_call(
     found: &mut Found,
 ) -> Result<Answer> {
     let (head, body) = request.into_parts();
+    if !is_of_one_host(&head) {
+        return Err(Error::new(&words::BAD_REQUEST));
+    }
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > traffic.clients.max_target.bytes() {
         return Err(Error::new(&words::URI_TOO_LONG));
@@ -138,6 +153,17 @@ async fn serve_call(
 fn methods<'a>(tenant: &'a Tenant, action: &str) -> &'a [Method] {
     let action = tenant.action(action).and_then(|switched| switched.action.as_ref());
     action.map_or(&[Method::POST], |action| &action.descriptor().methods)
+}
+
+/// Whether `Host` names the authority of HTTP/2, where there are both. Of HTTP/1 the wire knows.
+fn is_of_one_host(head: &Parts) -> bool {
+    let (authority, mut hosts) = (head.uri.authority(), head.headers.get_all(HOST).iter());
+    match (authority, hosts.next()) {
+        (Some(authority), Some(host)) => {
+            hosts.next().is_none() && authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
+        }
+        _ => hosts.next().is_none(),
+    }
 }
 
 /// Gives up on a call where it takes too long, counted from the last byte that came.

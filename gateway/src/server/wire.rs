@@ -37,10 +37,11 @@ const NO_HEAD: &[u8] = b"\0\r\n\r\n";
 /// How long a client that is still sending may take to read its last answer.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// A connection that speaks HTTP/1.
+/// A connection, as hyper is given it.
 pub struct Wire<T> {
     io: T,
-    framing: Framing,
+    /// Of HTTP/1; the frames of HTTP/2 leave no two ways.
+    framing: Option<Framing>,
     calls: Arc<Calls>,
     deadlines: Deadlines,
     /// What was out of order.
@@ -56,11 +57,16 @@ pub struct Wire<T> {
 }
 
 impl<T> Wire<T> {
-    /// Wraps a connection; `calls` are those that it brings.
-    pub fn new(io: T, limits: &Limits, calls: Arc<Calls>) -> Self {
+    /// Wraps a connection that speaks HTTP/1; `calls` are those that it brings.
+    pub fn http1(io: T, limits: &Limits, calls: Arc<Calls>) -> Self {
+        Self { framing: Some(Framing::new(limits.max_head)), ..Self::http2(io, limits, calls) }
+    }
+
+    /// Wraps a connection that speaks HTTP/2; `calls` are those that it brings.
+    pub fn http2(io: T, limits: &Limits, calls: Arc<Calls>) -> Self {
         Self {
             io,
-            framing: Framing::new(limits.max_head),
+            framing: None,
             calls,
             deadlines: Deadlines::new(limits),
             odd: None,
@@ -73,7 +79,7 @@ impl<T> Wire<T> {
 
     /// The word for an answer that hyper made by itself: what we know, else what it says.
     fn refused_with(&self, buf: &[u8]) -> Option<&'static Word> {
-        let word = refused_with(buf)?;
+        let word = self.framing.as_ref().and_then(|_| refused_with(buf))?;
         Some(match self.odd {
             Some(What::LongHead { first_line: true }) => &words::URI_TOO_LONG,
             Some(What::LongHead { first_line: false }) => &words::HEADERS_TOO_LARGE,
@@ -84,13 +90,13 @@ impl<T> Wire<T> {
 
     /// What the client keeps us waiting for.
     fn phase(&self) -> Phase {
-        let heads = self.framing.heads();
-        match () {
-            () if self.calls.any() => Phase::Call,
-            () if self.framing.is_in_head() => Phase::Head(heads),
-            () if !self.framing.is_between() => Phase::Call,
-            () if heads == 0 => Phase::Silent,
-            () => Phase::Idle(heads),
+        match &self.framing {
+            _ if self.calls.any() => Phase::Call,
+            None => Phase::Idle(0),
+            Some(framing) if framing.is_in_head() => Phase::Head(framing.heads()),
+            Some(framing) if !framing.is_between() => Phase::Call,
+            Some(framing) if framing.heads() == 0 => Phase::Silent,
+            Some(framing) => Phase::Idle(framing.heads()),
         }
     }
 
@@ -98,7 +104,7 @@ impl<T> Wire<T> {
     fn look(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
         let new = buf.filled().get(start..).unwrap_or_default();
         self.ended |= new.is_empty();
-        if let Err(odd) = self.framing.pass(new) {
+        if let Some(Err(odd)) = self.framing.as_mut().map(|framing| framing.pass(new)) {
             buf.set_filled(start + odd.before);
             self.refuse(odd.what);
         }
@@ -153,11 +159,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
                 Poll::Ready(()) => this.look(buf, start),
                 Poll::Pending => {
                     let phase = this.phase();
-                    ready!(this.deadlines.poll_read(cx, phase, this.calls.ended()));
+                    ready!(this.deadlines.poll_read(cx, phase, &this.calls));
                     match phase {
                         Phase::Head(_) => this.refuse(What::SlowHead),
                         Phase::Silent => this.let_go("silent"),
-                        Phase::Idle(_) | Phase::Call => this.let_go("idle"),
+                        Phase::Idle(_) => this.let_go("idle"),
+                        Phase::Call => this.let_go("slow_reader"),
                     }
                 }
             }
@@ -210,7 +217,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
             Poll::Ready(()) => {}
             Poll::Pending => return parting.as_mut().poll(cx).map(Ok),
         }
-        if this.ended || this.odd.is_none() && this.framing.is_between() {
+        if this.ended || this.odd.is_none() && this.framing.as_ref().is_none_or(Framing::is_between) {
             return Poll::Ready(Ok(()));
         }
         let mut dropped = [0; 4096];

@@ -3,12 +3,12 @@
 //! One timer does for all. It is never set back when something comes, only looked at anew when it ends, so that a
 //! request costs no timer.
 
-use super::super::pace::Pace;
+use super::super::{calls::Calls, pace::Pace};
 use crate::config::server::{Clients, Server};
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -21,6 +21,7 @@ pub struct Limits {
     first_byte: Duration,
     head: Duration,
     keep_alive: Duration,
+    answer: Duration,
     answers: Pace,
 }
 
@@ -33,7 +34,7 @@ pub enum Phase {
     Head(u64),
     /// The next head.
     Idle(u64),
-    /// Nothing: a call is open, which has deadlines of its own.
+    /// Nothing but that it takes its answers: a call is open, which has deadlines of its own.
     Call,
 }
 
@@ -58,6 +59,7 @@ impl Limits {
             first_byte: clients.first_byte_timeout.get(),
             head: server.header_timeout.get(),
             keep_alive: clients.keep_alive_timeout.get(),
+            answer: clients.answer_idle_timeout.get(),
             answers: Pace::new(clients.answer_idle_timeout.get(), clients.min_rate.bytes()),
         }
     }
@@ -70,23 +72,26 @@ impl Deadlines {
         Self { limits: limits.clone(), phase: Phase::Silent, since: Instant::now(), reading, writing }
     }
 
-    /// Ready when the client has taken too long over this phase; `ended` is when its last call did.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, phase: Phase, ended: Instant) -> Poll<()> {
+    /// Ready when the client has taken too long over this phase.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, phase: Phase, calls: &Calls) -> Poll<()> {
         if phase != self.phase {
             (self.phase, self.since) = (phase, Instant::now());
         }
         loop {
+            let now = Instant::now();
             let until = match phase {
                 Phase::Silent => self.since + self.limits.first_byte,
                 Phase::Head(_) => self.since + self.limits.head,
-                Phase::Idle(_) => self.since.max(ended) + self.limits.keep_alive,
-                // Nobody tells when the call ends, so it is looked at now and then.
-                Phase::Call => Instant::now() + self.limits.keep_alive / 4,
+                Phase::Idle(_) => self.since.max(calls.ended()) + self.limits.keep_alive,
+                // Nobody tells when the call ends, or its answer waits, so it is looked at now and then.
+                Phase::Call => match calls.untaken_since().map(|since| since + self.limits.answer) {
+                    Some(until) if until <= now => return Poll::Ready(()),
+                    _ => now + self.limits.keep_alive.min(self.limits.answer) / 4,
+                },
             };
-            match self.reading.poll(cx, until) {
-                Poll::Ready(()) if phase != Phase::Call => return Poll::Ready(()),
-                Poll::Ready(()) => {}
-                Poll::Pending => return Poll::Pending,
+            ready!(self.reading.poll(cx, until));
+            if phase != Phase::Call {
+                return Poll::Ready(());
             }
         }
     }
