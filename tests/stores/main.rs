@@ -9,6 +9,7 @@ mod sessions;
 mod shared;
 mod sqlite;
 mod stores;
+mod tls;
 mod users;
 
 /// One test per promise and store: `promises!(room of the promises, how the store is opened, [promises])`.

@@ -1,6 +1,7 @@
 //! What tests share: real servers on free loopback ports, ended with the test that started them.
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
+pub mod authority;
 pub mod client;
 pub mod cluster;
 pub mod fault;
@@ -13,6 +14,7 @@ pub mod sentinel;
 pub mod terminal;
 pub mod upstream;
 
+pub use authority::Authority;
 pub use client::{Client, Envelope};
 pub use cluster::Cluster;
 pub use fault::{Fault, FaultProxy};
