@@ -5,6 +5,7 @@ mod cluster;
 mod home;
 mod postgres;
 mod redis;
+mod replica;
 mod sessions;
 mod shared;
 mod sqlite;

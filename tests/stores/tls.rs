@@ -42,20 +42,23 @@ async fn postgres_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = harness::Postgres::start();
     let url = SecretString::from(server.url());
-    let store = Postgres::open(&url, Some(pem(&authority))).await.unwrap();
+    let store = Postgres::open(&url, None, Some(pem(&authority))).await.unwrap();
     assert!(store.ping().await.is_err(), "with a CA there is no falling back to what is no TLS");
 
     server.use_tls(&authority);
-    let store = Postgres::open(&url, Some(pem(&authority))).await.unwrap();
+    let store = Postgres::open(&url, None, Some(pem(&authority))).await.unwrap();
     store.ping().await.unwrap();
     let plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
         WHERE NOT ssl AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
     assert_eq!(server.ask(plain), "0");
     drop(store);
-    let refused = Postgres::open(&url, Some(pem(&other))).await.unwrap().ping().await.unwrap_err();
+    let refused = Postgres::open(&url, None, Some(pem(&other))).await.unwrap().ping().await.unwrap_err();
     assert!(matches!(&refused, Error::Down(text) if text.contains("ertificate")), "{refused}");
     let checked = SecretString::from(format!("{}?sslmode=verify-full", server.url()));
-    assert!(Postgres::open(&checked, None).await.unwrap().ping().await.is_err(), "the system does not know this CA");
+    assert!(
+        Postgres::open(&checked, None, None).await.unwrap().ping().await.is_err(),
+        "the system does not know this CA"
+    );
     let named = format!("{}?sslmode=verify-ca&sslrootcert={}", server.url(), authority.ca().display());
-    Postgres::open(&SecretString::from(named), None).await.unwrap().ping().await.unwrap();
+    Postgres::open(&SecretString::from(named), None, None).await.unwrap().ping().await.unwrap();
 }

@@ -40,6 +40,25 @@ impl Postgres {
         Self { process, programs, port, folder }
     }
 
+    /// Starts a read-only replica of this one, by streaming replication, and waits until it answers.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn replica(&self) -> Self {
+        let programs = programs();
+        let folder = TempDir::with_prefix("menlou-postgres-").expect("a temporary folder");
+        hand_over(folder.path());
+        let mut copying = unprivileged(&programs.join("pg_basebackup"));
+        copying.current_dir(folder.path()).arg("-D").arg(folder.path().join("data"));
+        copying.args(["-h", "127.0.0.1", "-U", "menlou", "-R", "-X", "stream", "-c", "fast", "--no-sync"]);
+        let output = copying.args(["-p", &self.port.to_string()]).stdin(Stdio::null()).output();
+        let output = output.expect("pg_basebackup, of the same package");
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        let port = free_port();
+        let process = launch(&programs, port, folder.path());
+        Self { process, programs, port, folder }
+    }
+
     /// `postgres://menlou@127.0.0.1:<port>/postgres`.
     pub fn url(&self) -> String {
         format!("postgres://menlou@127.0.0.1:{}/postgres", self.port)
