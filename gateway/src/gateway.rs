@@ -218,6 +218,7 @@ pub fn store_settings(config: &Config) -> Settings {
         path: config.store.path.clone(),
         sessions: url(&config.store.sessions),
         users: url(&config.store.users),
+        users_replica: url(&config.store.users_replica),
         ca: config.store.ca.clone(),
         prefix: config.store.prefix.clone(),
     }

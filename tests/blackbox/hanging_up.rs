@@ -6,6 +6,7 @@ use menlou_simulator::Failure;
 use std::{thread, time::Duration};
 
 const EXCHANGE: &str = "/sns/jscode2session";
+const PHONE: &str = "/wxa/business/getuserphonenumber";
 
 fn sessions(scene: &Scene) -> usize {
     let keys = scene.redis.as_ref().expect("Redis").ask(&["KEYS", "menlou:{manulife}:s:*"]);
@@ -27,6 +28,26 @@ fn an_exchange_goes_on_without_its_client_and_serves_the_next() {
     assert_eq!(scene.sim.calls(EXCHANGE), 1, "the code was spent once");
     thread::sleep(Duration::from_millis(300));
     assert_eq!(sessions(&scene), 1, "the call that was hung up opened no session");
+}
+
+#[test]
+fn a_phone_code_spent_for_a_client_that_hung_up_serves_it_again() {
+    let scene = Scene::new(Stores::Redis);
+    let token = scene.authorize("ann").token().expect("a token").to_owned();
+    let person = scene.client().with(&token);
+    let code = scene.sim.phone_code("13800138000");
+    scene.secrets().add(&code);
+    scene.sim.fail(PHONE, Failure::delay(Duration::from_millis(600)).after_effect(), 1);
+    let fields = [("method", "phone"), ("phone_code", &*code)];
+    let request = Request::post(person.target("login")).bearer(&token);
+    http::hang_up_after(scene.addr(), &request.form(&fields).bytes(), Duration::from_millis(300)).unwrap();
+    eventually("the code is being spent", || (scene.sim.calls(PHONE) == 1).then_some(()));
+
+    let user = person.call("login", &fields).user_id();
+    assert!(user.is_some());
+    assert_eq!(person.call("login", &fields).user_id(), user, "and once more");
+    assert_eq!(scene.sim.calls(PHONE), 1, "the code was spent once");
+    scene.session("bob").call("login", &fields).is(200, "invalid_code");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The idempotent exchange, in one process and across replicas that share a store.
 
 use crate::peer::{Peer, Step, ok};
-use crate::{SESSION, Scene, session_key};
+use crate::{PHONE, SESSION, Scene, session_key};
 use async_trait::async_trait;
 use menlou::error::{Result, words};
 use menlou::platform::exchange::Exchanges;
@@ -61,6 +61,26 @@ async fn a_code_sent_again_within_the_window_is_answered_as_before_and_later_as_
     let error = here.exchange("acme", &wechat, &code, window).await.expect_err("a refusal");
     assert!(error.is(&words::CODE_USED), "{error}");
     assert_eq!(scene.sim.calls(SESSION), 2);
+}
+
+#[tokio::test]
+async fn a_phone_code_sent_again_by_the_same_person_is_answered_as_before_and_by_another_refused() {
+    let scene = Scene::new().await;
+    let (here, there, wechat) = (scene.exchanges(), scene.exchanges(), scene.wechat());
+    let code = scene.sim.phone_code("13800138000");
+    scene.sim.fail(PHONE, Failure::delay(Duration::from_millis(200)).after_effect(), 1);
+    let mut requests = JoinSet::new();
+    for n in 0..20 {
+        let (exchanges, wechat, code) = ([&here, &there][n % 2].clone(), wechat.clone(), code.clone());
+        requests.spawn(async move { exchanges.phone_number("acme", &wechat, "o1", &code, WINDOW).await });
+    }
+    while let Some(number) = requests.join_next().await {
+        assert_eq!(number.expect("no panic").expect("a number"), "+8613800138000");
+    }
+    assert_eq!(scene.sim.calls(PHONE), 1);
+    let error = there.phone_number("acme", &wechat, "o2", &code, WINDOW).await.expect_err("a refusal");
+    assert!(error.is(&words::INVALID_CODE), "{error}");
+    assert_eq!(scene.sim.calls(PHONE), 2);
 }
 
 #[tokio::test]

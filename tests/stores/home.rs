@@ -54,7 +54,12 @@ pub async fn in_redis(url: &str) -> Redis {
     Redis::open(&SecretString::from(url), None, "menlou").await.unwrap()
 }
 
+/// A store in this PostgreSQL, with its replica.
+pub async fn in_replicated(url: &str, replica: &str) -> Postgres {
+    Postgres::open(&SecretString::from(url), Some(&SecretString::from(replica)), None).await.unwrap()
+}
+
 /// A store in this PostgreSQL.
 pub async fn in_postgres(url: &str) -> Postgres {
-    Postgres::open(&SecretString::from(url), None).await.unwrap()
+    Postgres::open(&SecretString::from(url), None, None).await.unwrap()
 }

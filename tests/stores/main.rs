@@ -8,10 +8,12 @@ mod home;
 mod limits;
 mod postgres;
 mod redis;
+mod replica;
 mod sessions;
 mod shared;
 mod sqlite;
 mod stores;
+mod tls;
 mod users;
 
 /// One test per promise and store: `promises!(room of the promises, how the store is opened, [promises])`.

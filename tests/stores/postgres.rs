@@ -216,7 +216,7 @@ async fn text_that_postgres_cannot_hold_is_no_error() {
 async fn no_error_holds_the_password_and_a_newer_schema_is_refused() {
     let server = harness::Postgres::start();
     for url in ["hunter2", "http://u:hunter2@127.0.0.1", "postgres://u:hunter2@127.0.0.1:notaport/x"] {
-        let error = Postgres::open(&SecretString::from(url), None).await.err().unwrap().to_string();
+        let error = Postgres::open(&SecretString::from(url), None, None).await.err().unwrap().to_string();
         assert!(!error.contains("hunter2") && error.contains("user store"), "{error}");
     }
     let url = server.url().replace("menlou@", "nobody:hunter2@");

@@ -222,6 +222,7 @@ impl Config {
             |pointer, schemes| merged.address(pointer, schemes, &lookup, &keyring).map_err(|f| faults.push(f)).ok();
         let sessions = address("/store/sessions", store::REDIS);
         let users = address("/store/users", store::POSTGRES);
+        let replica = address("/store/users_replica", store::POSTGRES);
         load::sort(&mut faults);
         faults.extend(of_variables);
         if !faults.is_empty() {
@@ -237,6 +238,7 @@ impl Config {
         config.store.ca = config.store.ca.map(|ca| merged.folder("/store/ca").join(ca));
         config.store.sessions = sessions.flatten();
         config.store.users = users.flatten();
+        config.store.users_replica = replica.flatten();
         config.keyring = Arc::new(keyring);
         config.warnings = merged.warnings();
         Ok(config)
@@ -309,6 +311,13 @@ impl Merged {
         if window.is_some_and(|w| !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&w)) {
             let text = Text::fixed("`attempts_window` 应在 1s 至 1d 之间", "`attempts_window` must be from 1s to 1d");
             faults.push(self.fault("/passwords/attempts_window", text, true));
+        }
+        if text("/store/users_replica").is_some() && text("/store/users").is_none() {
+            let text = Text::fixed(
+                "`users_replica` 须与 `users` 同时填写：它是 `users` 的只读副本",
+                "`users_replica` needs `users`, whose read-only replica it is",
+            );
+            faults.push(self.fault("/store/users_replica", text, false));
         }
         let listen = |pointer: &str, default: SocketAddr| match self.value.pointer(pointer) {
             Some(value) => value.as_str().and_then(|t| t.parse().ok()),

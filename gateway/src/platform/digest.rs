@@ -1,20 +1,27 @@
 //! SHA-256 in hex: the form in which codes and credentials become keys of the shared store.
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use std::fmt::Write as _;
 
 /// The SHA-256 of the parts, each followed by a NUL so that no two lists of parts run together, in lower-case hex.
 pub fn sha256_hex(parts: &[&str]) -> String {
+    sha256(parts).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The same as bytes.
+pub fn sha256(parts: &[&str]) -> [u8; SHA256_OUTPUT_LEN] {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(part.as_bytes());
         context.update(b"\0");
     }
-    context.finish().as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let mut bytes = [0; SHA256_OUTPUT_LEN];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The idempotent exchange: one code is exchanged once, and whoever sends it again soon is answered as the first was.
+//! The idempotent exchange: one code is exchanged once, and whoever sends it again soon is answered as the first was. A
+//! login code brings a person, a phone code the number of the one who sent it.
 
 use super::clock::unix_millis;
 use super::digest::sha256_hex;
@@ -33,7 +34,7 @@ const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 /// How many codes may be under way at once in this process.
 const MAX_FLIGHTS: usize = 16_384;
 
-/// Exchanges login codes so that the same code, sent twice at once or again within a window, is answered alike.
+/// Exchanges codes so that the same code, sent twice at once or again within a window, is answered alike.
 ///
 /// It fails closed: without the store no code is spent, as no session could be opened for it either.
 pub struct Exchanges(Arc<Inner>);
@@ -47,7 +48,28 @@ struct Inner {
 
 /// A tenant, and the key of a code in the store.
 type Flight = (String, String);
-type Outcome = Result<Arc<Person>>;
+type Outcome = Result<Granted>;
+
+/// A code on its way to the platform.
+#[derive(Clone)]
+struct Code {
+    kind: Kind,
+    code: String,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Login,
+    Phone,
+}
+
+/// What a code brought.
+#[derive(Clone)]
+enum Granted {
+    Person(Arc<Person>),
+    /// E.164.
+    Phone(String),
+}
 
 impl Exchanges {
     /// Exchanges whose outcomes replicas share through `shared`.
@@ -74,7 +96,40 @@ impl Exchanges {
             return platform.exchange(code).await.map(Arc::new);
         }
         let key = format!("exchange:{}", sha256_hex(&[platform.name(), code]));
-        let mut flight = self.0.join((tenant.to_owned(), key), platform, code, window.max(SHORTEST_WINDOW))?;
+        match self.granted((tenant.to_owned(), key), platform, Kind::Login, code, window).await? {
+            Granted::Person(person) => Ok(person),
+            Granted::Phone(_) => Err(other_kind()),
+        }
+    }
+
+    /// The phone number, in E.164, behind a phone code of this openid's; as [`Exchanges::exchange`]. Only the same
+    /// openid is answered as before: for anyone else a code that was used is used. The number stands in the store sealed
+    /// under the code, which is nowhere kept.
+    pub async fn phone_number(
+        &self,
+        tenant: &str,
+        platform: &Arc<dyn Platform>,
+        openid: &str,
+        code: &str,
+        window: Duration,
+    ) -> Result<String> {
+        let key = format!("phone:{}", sha256_hex(&[platform.name(), openid, code]));
+        match self.granted((tenant.to_owned(), key), platform, Kind::Phone, code, window).await? {
+            Granted::Phone(number) => Ok(number),
+            Granted::Person(_) => Err(other_kind()),
+        }
+    }
+
+    async fn granted(
+        &self,
+        flight: Flight,
+        platform: &Arc<dyn Platform>,
+        kind: Kind,
+        code: &str,
+        window: Duration,
+    ) -> Outcome {
+        let code = Code { kind, code: code.to_owned() };
+        let mut flight = self.0.join(flight, platform, code, window.max(SHORTEST_WINDOW))?;
         match timeout(PATIENCE, flight.wait_for(Option::is_some)).await {
             Ok(Ok(outcome)) => outcome.clone().unwrap_or_else(|| Err(late())),
             Ok(Err(_)) => Err(Error::new(&words::INTERNAL_ERROR).because("the exchange broke off")),
@@ -89,7 +144,7 @@ impl Inner {
         self: &Arc<Self>,
         flight: Flight,
         platform: &Arc<dyn Platform>,
-        code: &str,
+        code: Code,
         window: Duration,
     ) -> Result<watch::Receiver<Option<Outcome>>> {
         let mut flights = self.flights();
@@ -104,7 +159,6 @@ impl Inner {
         drop(flights);
         let landing = Landing { inner: Arc::clone(self), flight };
         let platform = Arc::clone(platform);
-        let code = code.to_owned();
         tokio::spawn(async move {
             let outcome = landing.fly(&*platform, &code, window).await;
             // Nobody may be waiting.
@@ -133,7 +187,7 @@ impl Drop for Landing {
 
 impl Landing {
     /// Takes the code for this replica and exchanges it, or waits for the replica that has it.
-    async fn fly(&self, platform: &dyn Platform, code: &str, window: Duration) -> Outcome {
+    async fn fly(&self, platform: &dyn Platform, code: &Code, window: Duration) -> Outcome {
         let (tenant, key) = &self.flight;
         let shared = &*self.inner.shared;
         let deadline = Instant::now() + PATIENCE;
@@ -151,9 +205,9 @@ impl Landing {
                     return self.ask(platform, code, window).await;
                 }
                 Some(Record::Pending { .. }) => false,
-                Some(record) => return record.outcome(),
+                Some(record) => return record.outcome(&code.code),
                 None => match self.read(&failure_of(key)).await? {
-                    Some(failure) => return failure.outcome(),
+                    Some(failure) => return failure.outcome(&code.code),
                     // A replica died with the code, or an outcome's window has just ended.
                     None => true,
                 },
@@ -165,14 +219,19 @@ impl Landing {
     }
 
     /// Exchanges a code that this replica has claimed. The outcome is in the store before anybody is told.
-    async fn ask(&self, platform: &dyn Platform, code: &str, window: Duration) -> Outcome {
+    async fn ask(&self, platform: &dyn Platform, code: &Code, window: Duration) -> Outcome {
         let (tenant, key) = &self.flight;
         let shared = &*self.inner.shared;
-        let outcome = timeout(EXCHANGE, platform.exchange(code)).await.unwrap_or_else(|_| {
+        let asking = async {
+            match code.kind {
+                Kind::Login => platform.exchange(&code.code).await.map(|person| Granted::Person(Arc::new(person))),
+                Kind::Phone => platform.phone_number(&code.code).await.map(Granted::Phone),
+            }
+        };
+        let outcome = timeout(EXCHANGE, asking).await.unwrap_or_else(|_| {
             Err(Error::new(&words::PLATFORM_UNREACHABLE).because(format_args!("no answer in {EXCHANGE:?}")))
         });
-        let outcome = outcome.map(Arc::new);
-        let record = Record::of(&outcome).encode();
+        let record = Record::of(&outcome, &code.code).encode();
         let kept = match &outcome {
             Err(error) if !decided(error) => match shared.put(tenant, &failure_of(key), &record, FAILURE).await {
                 Ok(()) => shared.remove(tenant, key).await,
@@ -210,6 +269,11 @@ fn decided(error: &Error) -> bool {
 /// Whether a claim of ours is young enough to go on with.
 fn lasts(since: u64) -> bool {
     unix_millis().checked_sub(since).is_some_and(|age| u128::from(age) < RESUME.as_millis())
+}
+
+/// Their keys differ, so this can't be.
+fn other_kind() -> Error {
+    Error::new(&words::INTERNAL_ERROR).because("the outcome of a code of another kind")
 }
 
 fn late() -> Error {

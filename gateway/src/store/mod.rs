@@ -37,6 +37,8 @@ pub struct Settings {
     pub sessions: Option<SecretString>,
     /// The PostgreSQL of users and bindings, `postgres://user:password@host:5432/database`; the file if not given.
     pub users: Option<SecretString>,
+    /// A read-only replica of `users`, `postgres://…`, for look-ups.
+    pub users_replica: Option<SecretString>,
     /// The CAs, as PEM, that Redis and PostgreSQL are checked against by TLS, in place of the system's.
     pub ca: Option<PathBuf>,
     /// What our keys in Redis start with.
@@ -82,6 +84,7 @@ impl Stores {
             Some(redis) => (redis.clone(), redis.clone()),
             None => (file().await?.clone(), file().await?.clone()),
         };
+<<<<<<< HEAD
         let limits = redis.map(|redis| redis as _);
         Ok(match &settings.users {
             Some(url) => {
@@ -93,6 +96,13 @@ impl Stores {
                 Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
             }
         })
+=======
+        let users: Arc<dyn Users> = match &settings.users {
+            Some(url) => Arc::new(Postgres::open(url, settings.users_replica.as_ref(), ca).await?),
+            None => file().await?.clone(),
+        };
+        Ok(Self { sessions, shared, users })
+>>>>>>> faults
     }
 }
 

@@ -1,10 +1,15 @@
 //! A PostgreSQL server of a test's own.
 
-use crate::process::{Process, free_port, wait_until};
+use crate::{
+    authority::Authority,
+    process::{PATIENCE, Process, free_port, wait_until},
+};
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Instant,
 };
 use tempfile::TempDir;
 
@@ -30,6 +35,25 @@ impl Postgres {
         let folder = TempDir::with_prefix("menlou-postgres-").expect("a temporary folder");
         copy(&template(&programs), &folder.path().join("data"));
         hand_over(folder.path());
+        let port = free_port();
+        let process = launch(&programs, port, folder.path());
+        Self { process, programs, port, folder }
+    }
+
+    /// Starts a read-only replica of this one, by streaming replication, and waits until it answers.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn replica(&self) -> Self {
+        let programs = programs();
+        let folder = TempDir::with_prefix("menlou-postgres-").expect("a temporary folder");
+        hand_over(folder.path());
+        let mut copying = unprivileged(&programs.join("pg_basebackup"));
+        copying.current_dir(folder.path()).arg("-D").arg(folder.path().join("data"));
+        copying.args(["-h", "127.0.0.1", "-U", "menlou", "-R", "-X", "stream", "-c", "fast", "--no-sync"]);
+        let output = copying.args(["-p", &self.port.to_string()]).stdin(Stdio::null()).output();
+        let output = output.expect("pg_basebackup, of the same package");
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
         let port = free_port();
         let process = launch(&programs, port, folder.path());
         Self { process, programs, port, folder }
@@ -69,6 +93,24 @@ impl Postgres {
     pub fn restart(&mut self) {
         self.process.kill();
         self.process = launch(&self.programs, self.port, self.folder.path());
+    }
+
+    /// Has it offer TLS from now on, with this certificate; connections without TLS are taken, too.
+    pub fn use_tls(&self, authority: &Authority) {
+        let data = self.folder.path().join("data");
+        for (from, to) in [(authority.certificate(), "server.crt"), (authority.key(), "server.key")] {
+            let to = data.join(to);
+            fs::copy(from, &to).expect("a copy");
+            // The server takes a key only if nobody else can read it.
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("permissions");
+            hand_over(&to);
+        }
+        self.ask("ALTER SYSTEM SET ssl = on");
+        self.ask("SELECT pg_reload_conf()");
+        let start = Instant::now();
+        while self.ask("SHOW ssl") != "on" {
+            assert!(start.elapsed() < PATIENCE, "PostgreSQL does not switch TLS on");
+        }
     }
 
     /// Runs one SQL command and gives what it returns, unaligned, one row a line.
@@ -152,10 +194,10 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-/// Gives a folder (not what is in it) to `postgres` where we are root.
-fn hand_over(folder: &Path) {
+/// Gives a file or folder (not what is in it) to `postgres` where we are root.
+fn hand_over(path: &Path) {
     if is_root() {
-        let status = Command::new("chown").arg("postgres:postgres").arg(folder).status();
+        let status = Command::new("chown").arg("postgres:postgres").arg(path).status();
         assert!(status.is_ok_and(|status| status.success()), "the user postgres: install the Debian package {PACKAGE}");
     }
 }

@@ -19,6 +19,8 @@ use std::{sync::Arc, time::Duration};
 
 // SAFETY of all that is `unsafe` here: see the module's head.
 
+/// For how long a phone code that is sent again by the same person is answered as before.
+const PHONE_REPLAY: Duration = Duration::from_secs(10);
 /// How long another server may take where the plugin says nothing.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -68,8 +70,16 @@ pub(super) unsafe extern "C" fn phone_number(call: *mut menlou_call, phone_code:
     unsafe {
         begin(call, |flight| {
             let (scope, code) = (flight.scope(), text(phone_code).filter(|c| !c.is_empty())?.to_owned());
+            // Where the action serves without a session, so does this, but nobody can be answered again.
+            let openid = flight.caller.as_ref().map(|caller| caller.session.openid.clone());
             Some(Box::pin(async move {
-                let phone = scope.platform.phone_number(&code).await?;
+                let exchanges = &scope.services.exchanges;
+                let phone = match openid {
+                    Some(openid) => {
+                        exchanges.phone_number(&scope.tenant, &scope.platform, &openid, &code, PHONE_REPLAY).await?
+                    }
+                    None => scope.platform.phone_number(&code).await?,
+                };
                 Ok(Done::Json(serde_json::json!({ "phone": phone })))
             }))
         })

@@ -91,7 +91,7 @@ impl Merged {
                     || address.expose_secret().contains("sentinel_password=")
             })
         };
-        let pointers = ["/store/sessions", "/store/users"];
+        let pointers = ["/store/sessions", "/store/users", "/store/users_replica"];
         pointers
             .into_iter()
             .filter(has_password)

@@ -35,6 +35,12 @@ pub struct Store {
     /// Once loaded it is the address itself.
     #[schemars(description = USERS)]
     pub users: Option<SecretRef>,
+    /// A read-only replica of users for look-ups: its address as above. It is asked only where its answer can't be stale.
+    /// users 的只读副本，用于查询：地址写法同上。只在其答案不会过时之处使用。
+    ///
+    /// Once loaded it is the address itself.
+    #[schemars(description = USERS_REPLICA)]
+    pub users_replica: Option<SecretRef>,
     /// PEM file with the CAs that Redis and PostgreSQL are checked against by TLS, in place of the system's.
     /// PEM 文件：以 TLS 连接 Redis 与 PostgreSQL 时信任的 CA，代替系统自带的。
     #[schemars(extend("minLength" = 1))]
@@ -47,11 +53,19 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: "menlou.db".into(), sessions: None, users: None, ca: None, prefix: "menlou".into() }
+        Self {
+            path: "menlou.db".into(),
+            sessions: None,
+            users: None,
+            users_replica: None,
+            ca: None,
+            prefix: "menlou".into(),
+        }
     }
 }
 
 const SESSIONS: &str = "When given, sessions live in this Redis: its address, or env:NAME, file:PATH or sealed:… that hold it. Besides\nredis://HOST:6379/0 there are redis+sentinel://HOST:26379,HOST:26379/PRIMARY/0 and\nredis+cluster://HOST:6379,HOST:6379; with rediss in place of redis, by TLS.\n填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径、sealed:…。除 redis:// 外，还可用\nredis+sentinel://（哨兵）与 redis+cluster://（集群）；以 rediss 代替 redis 即用 TLS。";
+const USERS_REPLICA: &str = "A read-only replica of users for look-ups: its address as above. It is asked only where its answer can't be stale.\nusers 的只读副本，用于查询：地址写法同上。只在其答案不会过时之处使用。";
 const USERS: &str = "When given, users live in this PostgreSQL: its address, or env:NAME, file:PATH or sealed:… that hold it.\n填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径、sealed:…。";
 
 fn prefix_expected() -> Value {

@@ -180,6 +180,22 @@ fn keys_come_from_a_file_or_a_variable_and_never_stand_in_the_config() {
 }
 
 #[test]
+fn addresses_of_several_hosts_are_taken_and_a_replica_needs_its_primary() {
+    let file = |sessions: &str| format!("[store]\nsessions = '{sessions}'\n");
+    for (address, warnings) in [
+        ("redis+sentinel://a:26379,b:26379/mymaster/0", 0),
+        ("rediss+sentinel://a,b/mymaster?sentinel_user=x&sentinel_password=hunter2", 1),
+        ("redis+cluster://u:hunter2@a:6379,b:6379", 1),
+        ("rediss+cluster://a", 0),
+    ] {
+        let config = load(Some(&file(address)), &[]).unwrap();
+        assert_eq!(config.warnings.len(), warnings, "{address}");
+    }
+    let told = load(Some("[store]\nusers_replica = 'postgres://h/d'\n"), &[]).unwrap_err();
+    assert!(told.contains("`users_replica` needs `users`") && told.contains("menlou.toml:2:17"), "{told}");
+}
+
+#[test]
 fn a_stores_address_may_be_sealed_and_one_with_a_password_in_the_file_is_warned_about() {
     use crate::config::seal::{Field, Keys};
     let key = Keys::generate().unwrap();

@@ -1,8 +1,12 @@
 //! What replicas tell each other about a code, in versioned JSON: that one has it, or what came of it.
 
-use crate::error::{Error, Result, words};
+use super::{Granted, Outcome};
+use crate::error::{Error, words};
 use crate::platform::Person;
+use crate::platform::digest::sha256;
 use crate::text::Text;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -25,6 +29,8 @@ pub(super) enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session_key: Option<String>,
     },
+    /// It is for a phone number, sealed under the code.
+    Phone { sealed: String },
     /// It brought an error. The cause is in the log of the replica that had it.
     Error {
         word: String,
@@ -45,9 +51,11 @@ struct Versioned<R> {
 }
 
 impl Record {
-    pub fn of(outcome: &Result<Arc<Person>>) -> Self {
+    /// What came of this code.
+    pub fn of(outcome: &Outcome, code: &str) -> Self {
         match outcome {
-            Ok(person) => Self::Person {
+            Ok(Granted::Phone(number)) => Self::Phone { sealed: seal(number, code).unwrap_or_default() },
+            Ok(Granted::Person(person)) => Self::Person {
                 openid: person.openid.clone(),
                 unionid: person.unionid.clone(),
                 session_key: person.session_key.as_ref().map(|key| key.expose_secret().to_owned()),
@@ -62,13 +70,17 @@ impl Record {
         }
     }
 
-    /// The outcome that was recorded. A code that another replica still has is busy.
-    pub fn outcome(self) -> Result<Arc<Person>> {
+    /// The outcome of this code that was recorded. One that another replica still has is busy.
+    pub fn outcome(self, code: &str) -> Outcome {
         match self {
             Self::Pending { .. } => Err(Error::new(&words::PLATFORM_BUSY)),
             Self::Person { openid, unionid, session_key } => {
-                Ok(Arc::new(Person { openid, unionid, session_key: session_key.map(SecretString::from) }))
+                let session_key = session_key.map(SecretString::from);
+                Ok(Granted::Person(Arc::new(Person { openid, unionid, session_key })))
             }
+            Self::Phone { sealed } => open(&sealed, code).map(Granted::Phone).ok_or_else(|| {
+                Error::new(&words::INTERNAL_ERROR).because("the number of a phone code can't be unsealed")
+            }),
             Self::Error { word, zh, en, data, retry_after_ms } => {
                 let word = words::find(&word).unwrap_or(&words::PLATFORM_ERROR);
                 let mut error =
@@ -94,6 +106,25 @@ impl Record {
     }
 }
 
+/// The code is random, so that its hash is a key; the hash under which the record stands is another.
+fn key(code: &str) -> Option<RandomizedNonceKey> {
+    RandomizedNonceKey::new(&AES_256_GCM, &sha256(&["the key to a phone number", code])).ok()
+}
+
+fn seal(number: &str, code: &str) -> Option<String> {
+    let mut bytes = number.as_bytes().to_vec();
+    let nonce = key(code)?.seal_in_place_append_tag(Aad::empty(), &mut bytes).ok()?;
+    Some(STANDARD_NO_PAD.encode([&nonce.as_ref()[..], &bytes].concat()))
+}
+
+fn open(sealed: &str, code: &str) -> Option<String> {
+    let bytes = STANDARD_NO_PAD.decode(sealed).ok()?;
+    let (nonce, rest) = bytes.split_at_checked(NONCE_LEN)?;
+    let (nonce, mut rest) = (Nonce::try_assume_unique_for_key(nonce).ok()?, rest.to_vec());
+    let number = key(code)?.open_in_place(nonce, Aad::empty(), &mut rest).ok()?;
+    String::from_utf8(number.to_vec()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,8 +138,9 @@ mod tests {
             unionid: None,
             session_key: Some("nzoqhc3OnwHzeTxJs+inbQ==".into()),
         };
-        let record = Record::decode(&Record::of(&Ok(Arc::new(person))).encode()).expect("a record");
-        let person = record.outcome().expect("a person");
+        let outcome = Ok(Granted::Person(Arc::new(person)));
+        let record = Record::decode(&Record::of(&outcome, "code").encode()).expect("a record");
+        let Ok(Granted::Person(person)) = record.outcome("code") else { panic!("no person") };
         assert_eq!(person.openid, "oVBkZ0aYgDMDIywRdgPW8-joxXc4");
         assert_eq!(person.unionid, None);
         assert_eq!(person.session_key.as_ref().map(|k| k.expose_secret()), Some("nzoqhc3OnwHzeTxJs+inbQ=="));
@@ -121,10 +153,22 @@ mod tests {
             .with_data(json!({"errcode":45011,"rid":"1-2-3"}))
             .retry_after(Duration::from_secs(60))
             .because("for the log");
-        let record = Record::decode(&Record::of(&Err(error.clone())).encode()).expect("a record");
-        let again = record.outcome().expect_err("an error");
+        let record = Record::decode(&Record::of(&Err(error.clone()), "code").encode()).expect("a record");
+        let again = record.outcome("code").err().expect("an error");
         assert_eq!((again.word(), again.text(), again.data()), (error.word(), error.text(), error.data()));
         assert_eq!(again.wait(), error.wait());
+    }
+
+    #[test]
+    fn a_number_comes_back_by_its_code_only() {
+        let stored = Record::of(&Ok(Granted::Phone("+8613800138000".into())), "code").encode();
+        assert!(!String::from_utf8_lossy(&stored).contains("138"));
+        let read = |code: &str| Record::decode(&stored).expect("a record").outcome(code);
+        assert!(matches!(read("code"), Ok(Granted::Phone(number)) if number == "+8613800138000"));
+        assert!(read("another").is_err());
+        for sealed in ["", "?", "AAAA", &STANDARD_NO_PAD.encode([0; 40])] {
+            assert!(Record::Phone { sealed: sealed.into() }.outcome("code").is_err());
+        }
     }
 
     #[test]

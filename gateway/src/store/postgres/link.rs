@@ -2,10 +2,12 @@
 
 use super::{
     super::{
-        cache::{IdentityRef, UserCache},
+        cache::IdentityRef,
         guard::{Failure, Guard, Outcome},
     },
-    DEADLINE, schema, told,
+    DEADLINE,
+    heard::Heard,
+    schema, told,
 };
 use arc_swap::ArcSwapOption;
 use sqlx::{
@@ -71,26 +73,21 @@ impl Notice<'_> {
 }
 
 /// Keeps `link` connected for ever. `tried` is answered after the first attempt.
-pub(super) async fn keep(
-    options: PgConnectOptions,
-    link: Arc<Link>,
-    cache: Arc<UserCache>,
-    tried: oneshot::Sender<()>,
-) {
+pub(super) async fn keep(options: PgConnectOptions, link: Arc<Link>, heard: Arc<Heard>, tried: oneshot::Sender<()>) {
     let mut tried = Some(tried);
-    cache.pause();
+    heard.pause();
     loop {
         match connect(&options).await {
             Ok((pool, listener)) => {
                 tracing::debug!("connected to PostgreSQL");
                 // What was read before this, when nobody listened, is not kept.
-                cache.resume();
+                heard.resume();
                 link.current.store(Some(Arc::new(pool)));
                 link.guard.back();
                 tried.take().map(|tried| tried.send(()));
-                let reason = listen(listener, &cache).await;
+                let reason = listen(listener, &heard).await;
                 // The other connections may still be good: they serve on, past the cache, while we try to reconnect.
-                cache.pause();
+                heard.pause();
                 tracing::info!(reason, "lost the connection that hears of changes in PostgreSQL; reconnecting");
             }
             Err(reason) => {
@@ -155,10 +152,10 @@ async fn connect(options: &PgConnectOptions) -> std::result::Result<(PgPool, PgL
 }
 
 /// Heeds notices until the connection is no good any more; gives the reason.
-async fn listen(mut listener: PgListener, cache: &UserCache) -> String {
+async fn listen(mut listener: PgListener, heard: &Heard) -> String {
     loop {
         match timeout(BEAT, listener.try_recv()).await {
-            Ok(Ok(Some(notice))) => heed(cache, notice.payload()),
+            Ok(Ok(Some(notice))) => heed(heard, notice.payload()),
             Ok(Ok(None)) => return "the connection was closed".into(),
             Ok(Err(e)) => return told(&e),
             // Nothing came: is it still there?
@@ -171,15 +168,15 @@ async fn listen(mut listener: PgListener, cache: &UserCache) -> String {
     }
 }
 
-fn heed(cache: &UserCache, notice: &str) {
+fn heed(heard: &Heard, notice: &str) {
     if let Some(id) = notice.strip_prefix('u').and_then(|id| id.parse().ok()) {
-        cache.forget_user(id);
+        heard.user(id);
     } else if let Some(names) = notice.strip_prefix('b')
         && let Ok([tenant, platform, openid]) = serde_json::from_str::<[String; 3]>(names)
     {
-        cache.forget_binding(&IdentityRef { tenant: &tenant, platform: &platform, openid: &openid });
+        heard.binding(&IdentityRef { tenant: &tenant, platform: &platform, openid: &openid });
     } else {
         // Another release's words: forget all rather than the wrong thing.
-        cache.clear();
+        heard.something();
     }
 }

@@ -3,7 +3,9 @@
 mod accounts;
 mod admins;
 mod bind;
+mod heard;
 mod link;
+mod replica;
 mod schema;
 
 use super::{
@@ -13,7 +15,9 @@ use super::{
 };
 use async_trait::async_trait;
 use bind::{bind, plain};
+use heard::Heard;
 use link::{CHANNEL, Link, Notice};
+use replica::Replica;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     FromRow, PgPool,
@@ -31,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// once. Its cache follows the changes of other replicas by LISTEN and NOTIFY, and is out of use while it can't.
 pub struct Postgres {
     link: Arc<Link>,
-    cache: Arc<UserCache>,
-    _keeper: JoinSet<()>,
+    heard: Arc<Heard>,
+    _keepers: JoinSet<()>,
 }
 
 #[derive(FromRow)]
@@ -54,27 +58,26 @@ impl Postgres {
     ///
     /// `ca` holds, as PEM, the CAs to trust in place of the system's; with it TLS is asked for and the server's name
     /// checked, unless the URL's `sslmode` says otherwise.
-    pub async fn open(url: &SecretString, ca: Option<Vec<u8>>) -> Result<Self> {
-        let text = url.expose_secret();
-        // sqlx takes any scheme.
-        let ours = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let options = PgConnectOptions::from_str(text).ok().filter(|_| ours).ok_or_else(|| {
-            let text = "the URL of the user store is not like postgres://user:password@host:5432/database";
-            Error::Unavailable(text.into())
-        })?;
-        let options = match ca {
-            Some(pem) if text.contains("sslmode=") => options.ssl_root_cert_from_pem(pem),
-            Some(pem) => options.ssl_root_cert_from_pem(pem).ssl_mode(PgSslMode::VerifyFull),
-            None => options,
+    ///
+    /// Look-ups go to `replica`, a read-only replica of the same database, where there is one and its answers can't be
+    /// overtaken.
+    pub async fn open(url: &SecretString, replica: Option<&SecretString>, ca: Option<Vec<u8>>) -> Result<Self> {
+        let options = options_of(url, &ca)?;
+        let replica = match replica {
+            Some(url) => Some(Arc::new(Replica::new(options_of(url, &ca)?))),
+            None => None,
         };
-        let cache = Arc::new(UserCache::new());
+        let heard = Arc::new(Heard { cache: UserCache::new(), replica: replica.clone() });
         let link = Arc::new(Link::new(Guard::new("PostgreSQL", DEADLINE)));
         let (tried, first_try) = oneshot::channel();
-        let mut keeper = JoinSet::new();
-        keeper.spawn(link::keep(options, Arc::clone(&link), Arc::clone(&cache), tried));
+        let mut keepers = JoinSet::new();
+        keepers.spawn(link::keep(options, Arc::clone(&link), Arc::clone(&heard), tried));
+        if let Some(replica) = replica {
+            keepers.spawn(replica::watch(replica, Arc::clone(&link)));
+        }
         // So that who opens and asks at once is served. Whether it succeeded, the first question will tell.
         let _ = timeout(PATIENCE, first_try).await;
-        Ok(Self { link, cache, _keeper: keeper })
+        Ok(Self { link, heard, _keepers: keepers })
     }
 
     /// Asks over the current connections, within the deadline.
@@ -88,15 +91,24 @@ impl Postgres {
 impl Users for Postgres {
     async fn find(&self, tenant: &str, platform: &str, openid: &str) -> Result<Option<Arc<User>>> {
         let identity = IdentityRef { tenant, platform, openid };
-        if let Some(user) = self.cache.get(&identity) {
+        if let Some(user) = self.heard.cache.get(&identity) {
             return Ok(Some(user));
         }
-        let ticket = self.cache.ticket(&identity);
-        let query = sqlx::query_as::<_, UserRow>(bind::BOUND).bind(tenant).bind(platform).bind(plain(openid));
-        let row = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await?;
+        let ticket = self.heard.cache.ticket(&identity);
+        let row = match &self.heard.replica {
+            Some(replica) => replica.find(&identity).await,
+            None => None,
+        };
+        let row = match row {
+            Some(row) => Some(row),
+            None => {
+                let query = sqlx::query_as::<_, UserRow>(bind::BOUND).bind(tenant).bind(platform).bind(plain(openid));
+                self.ask(|pool| async move { query.fetch_optional(&pool).await }).await?
+            }
+        };
         let user: Option<Arc<User>> = row.map(Into::into);
         if let Some(user) = &user {
-            self.cache.keep(ticket, &identity, user);
+            self.heard.cache.keep(ticket, &identity, user);
         }
         Ok(user)
     }
@@ -104,10 +116,10 @@ impl Users for Postgres {
     async fn bind(&self, tenant: &str, identity: &Identity, account: Account<'_>) -> Result<Option<Arc<User>>> {
         let bound = self.ask(|pool| async move { bind(&pool, tenant, identity, account).await }).await;
         // PostgreSQL notifies us too, but perhaps later than our caller asks again.
-        self.cache.forget_binding(&IdentityRef { tenant, platform: &identity.platform, openid: &identity.openid });
+        self.heard.binding(&IdentityRef { tenant, platform: &identity.platform, openid: &identity.openid });
         let bound: Option<Arc<User>> = bound?.map(Into::into);
         if let Some(user) = &bound {
-            self.cache.forget_user(user.id);
+            self.heard.user(user.id);
         }
         Ok(bound)
     }
@@ -119,7 +131,7 @@ impl Users for Postgres {
         let query = sqlx::query(sql).bind(tenant).bind(platform).bind(plain(openid));
         let query = query.bind(CHANNEL).bind(Notice::Binding(identity).text());
         let gone = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await;
-        self.cache.forget_binding(&identity);
+        self.heard.binding(&identity);
         Ok(gone?.is_some())
     }
 
@@ -138,7 +150,7 @@ impl Users for Postgres {
         let query = sqlx::query_as::<_, UserRow>(sql).bind(name.map(plain)).bind(avatar_url.map(plain)).bind(user);
         let query = query.bind(tenant).bind(CHANNEL).bind(Notice::User(user).text());
         let changed = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await;
-        self.cache.forget_user(user);
+        self.heard.user(user);
         Ok(changed?.map(Into::into))
     }
 
@@ -169,6 +181,22 @@ impl Users for Postgres {
     async fn ping(&self) -> Result<()> {
         self.ask(|pool| async move { sqlx::query("SELECT 1").execute(&pool).await }).await.map(|_| ())
     }
+}
+
+/// How to connect to a URL; see [`Postgres::open`].
+fn options_of(url: &SecretString, ca: &Option<Vec<u8>>) -> Result<PgConnectOptions> {
+    let text = url.expose_secret();
+    // sqlx takes any scheme.
+    let ours = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    let options = PgConnectOptions::from_str(text).ok().filter(|_| ours).ok_or_else(|| {
+        let text = "the URL of the user store is not like postgres://user:password@host:5432/database";
+        Error::Unavailable(text.into())
+    })?;
+    Ok(match ca.clone() {
+        Some(pem) if text.contains("sslmode=") => options.ssl_root_cert_from_pem(pem),
+        Some(pem) => options.ssl_root_cert_from_pem(pem).ssl_mode(PgSslMode::VerifyFull),
+        None => options,
+    })
 }
 
 /// An SQL error in our words.
