@@ -1,4 +1,5 @@
-//! Who counts: Redis for all replicas together, where sessions live there; else, and while it doesn't answer, this process.
+//! Who counts: Redis for all replicas together, where sessions live there; else, and while it doesn't answer, this process,
+//! from what was last known.
 
 use super::{
     Limit,
@@ -58,11 +59,16 @@ impl Limiter {
             .map(|limit| Demand { limit: &limit.name, who: limit.each.then_some(who), rate: &limit.rate })
             .collect();
         if let Some(shared) = &self.shared {
+            // What they have counted together only grows, so a flood of refused calls does not reach them.
+            if let Some(refused) = tally.memory.refuses(&demands) {
+                return refused;
+            }
             match shared.take(tenant, &demands).await {
                 Ok(taken) => {
                     if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
                         tracing::info!("limits hold for all gateways together again");
                     }
+                    tally.memory.learn(&demands, &taken.debts);
                     return taken;
                 }
                 Err(cause) => {

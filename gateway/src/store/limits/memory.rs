@@ -42,8 +42,7 @@ impl Memory {
         let now = ticks(at);
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let looked = demands.iter().map(|demand| {
-            // A collision would make two callers share a limit; the keys are random, so none can be brought about.
-            let key = self.hasher.hash_one((demand.limit, demand.who));
+            let key = self.key(demand);
             (key, Pace::of(demand.rate), cells.get(&key).map_or(0, |cell| cell.whole), demand.who.is_none())
         });
         let looked: Vec<_> = looked.collect();
@@ -57,6 +56,42 @@ impl Memory {
             duration(debt)
         });
         Taken { passes, debts: debts.collect(), at }
+    }
+
+    /// What [`Memory::take`] would refuse: the call is counted nowhere either way.
+    pub fn refuses(&self, demands: &[Demand<'_>]) -> Option<Taken> {
+        let at = self.start.elapsed();
+        let now = ticks(at);
+        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = demands.iter().map(|demand| {
+            let whole = cells.get(&self.key(demand)).map_or(0, |cell| cell.whole);
+            let pace = Pace::of(demand.rate);
+            // What is owed beyond measure tells nothing of the limit as it is now.
+            (pace, if pace.is_beyond(whole, now) { 0 } else { pace.debt(whole, now) })
+        });
+        let known: Vec<_> = known.collect();
+        let refused = !known.iter().all(|(pace, debt)| pace.passes(*debt));
+        let debts = || known.iter().map(|(_, debt)| duration(*debt)).collect();
+        refused.then(|| Taken { passes: false, debts: debts(), at })
+    }
+
+    /// Remembers debts that someone else has counted.
+    pub fn learn(&self, demands: &[Demand<'_>], debts: &[Duration]) {
+        let now = ticks(self.start.elapsed());
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        for (demand, debt) in demands.iter().zip(debts) {
+            let (key, told) = (self.key(demand), now + ticks(*debt));
+            let known = cells.get(&key).map_or(0, |cell| cell.whole);
+            // Answers may come out of turn: the latest debt is the largest, unless the limit was another before.
+            let whole = if Pace::of(demand.rate).is_beyond(known, now) { told } else { told.max(known) };
+            make_room(&mut cells, now);
+            cells.insert(key, Cell { whole, of_all: demand.who.is_none() });
+        }
+    }
+
+    fn key(&self, demand: &Demand<'_>) -> u64 {
+        // A collision would make two callers share a limit; the keys are random, so none can be brought about.
+        self.hasher.hash_one((demand.limit, demand.who))
     }
 
     /// How many callers are remembered.
@@ -170,6 +205,24 @@ mod tests {
         }
         let passed = ('b'..='z').filter(|who| take(&who.to_string()).passes).count();
         assert_eq!(passed, 9);
+    }
+
+    #[test]
+    fn what_others_counted_is_known_and_refused_without_them() {
+        let (rate, other): (Rate, Rate) = ("10/h".parse().unwrap(), "1000/s".parse().unwrap());
+        let memory = Memory::new();
+        let demand = |rate| [Demand { limit: "calls", who: None, rate }];
+        assert_eq!(memory.refuses(&demand(&rate)), None);
+        memory.learn(&demand(&rate), &[rate.window()]);
+        // An older answer that comes late changes nothing.
+        memory.learn(&demand(&rate), &[rate.interval()]);
+        assert!(
+            memory.refuses(&demand(&rate)).is_some_and(|taken| !taken.passes && taken.debts[0] > rate.window() / 2)
+        );
+        // A limit that is another now: whoever counts says what is owed, and that is believed.
+        assert_eq!(memory.refuses(&demand(&other)), None);
+        memory.learn(&demand(&other), &[other.interval()]);
+        assert_eq!(memory.refuses(&demand(&rate)), None);
     }
 
     #[test]
