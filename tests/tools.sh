@@ -1,11 +1,6 @@
 #!/usr/bin/env bash
-<<<<<<< HEAD
 # Installs what the tests need where it is missing: redis-server, postgresql, openssl, node and npm, python3-venv, chromium
 # (Debian), cargo-nextest.
-=======
-# Installs what the tests need where it is missing: redis-server, postgresql, openssl, node and npm, python3-venv, chromium (Debian),
-# cargo-nextest.
->>>>>>> faults
 set -euo pipefail
 
 missing=()

@@ -84,11 +84,10 @@ impl Stores {
             Some(redis) => (redis.clone(), redis.clone()),
             None => (file().await?.clone(), file().await?.clone()),
         };
-<<<<<<< HEAD
         let limits = redis.map(|redis| redis as _);
         Ok(match &settings.users {
             Some(url) => {
-                let users = Arc::new(Postgres::open(url, ca).await?);
+                let users = Arc::new(Postgres::open(url, settings.users_replica.as_ref(), ca).await?);
                 Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
             }
             None => {
@@ -96,13 +95,6 @@ impl Stores {
                 Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
             }
         })
-=======
-        let users: Arc<dyn Users> = match &settings.users {
-            Some(url) => Arc::new(Postgres::open(url, settings.users_replica.as_ref(), ca).await?),
-            None => file().await?.clone(),
-        };
-        Ok(Self { sessions, shared, users })
->>>>>>> faults
     }
 }
 

@@ -1,12 +1,9 @@
 //! What tests share: real servers on free loopback ports, ended with the test that started them.
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
-<<<<<<< HEAD
 pub mod admin;
-pub mod browser;
-=======
 pub mod authority;
->>>>>>> faults
+pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod fault;
@@ -19,12 +16,9 @@ pub mod sentinel;
 pub mod terminal;
 pub mod upstream;
 
-<<<<<<< HEAD
 pub use admin::Admin;
-pub use browser::Browser;
-=======
 pub use authority::Authority;
->>>>>>> faults
+pub use browser::Browser;
 pub use client::{Client, Envelope};
 pub use cluster::Cluster;
 pub use fault::{Fault, FaultProxy};
