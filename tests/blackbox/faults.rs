@@ -183,6 +183,30 @@ fn a_redis_that_refuses_writes_is_told_and_one_that_became_a_replica_is_left() {
 }
 
 #[test]
+fn a_redis_that_still_loads_its_data_is_not_taken_for_one_that_serves() {
+    let mut redis = Redis::with(&["--key-load-delay", "15000", "--loading-process-events-interval-bytes", "1024"]);
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("store.sessions", format!("{:?}", redis.url())));
+    let person = scene.person("ann");
+    let filling = "x".repeat(2000);
+    for at in 0..150 {
+        redis.ask(&["SET", &format!("filling {at}"), &filling]);
+    }
+    redis.ask(&["BGREWRITEAOF"]);
+    eventually("its data is rewritten", || {
+        let info = redis.ask(&["INFO", "persistence"]);
+        (info.contains("aof_rewrites:1") && info.contains("aof_rewrite_in_progress:0")).then_some(())
+    });
+    let begun = Instant::now();
+    under_load("Redis: loading", &scene, &person, || {
+        redis.kill();
+        redis.restart();
+    });
+    assert!(begun.elapsed() > Duration::from_secs(1), "it had something to load");
+    let told = |words: &str| scene.log().lines().filter(|line| line.contains(words)).count();
+    assert_eq!((told("a server is away"), told("a server is back")), (1, 1), "{}", scene.log());
+}
+
+#[test]
 fn a_postgres_that_takes_no_writes_serves_who_is_logged_in() {
     let Faulty { scene, postgres, .. } = &Faulty::new();
     let person = scene.person("ann");

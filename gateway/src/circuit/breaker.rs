@@ -9,8 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the same failure is no news once it was told.
+/// How long the same failure is no news once it was told, …
 const TOLD: Duration = Duration::from_secs(10);
+/// … and how many different ones are told in that time.
+const NEWS: usize = 8;
 
 /// The circuit of one server.
 pub struct Breaker {
@@ -24,12 +26,12 @@ pub struct Breaker {
 
 struct State {
     circuit: Circuit,
-    /// Why it is away, or what failed last.
+    /// Why it is away.
     reason: String,
     /// Since when the circuit is open.
     since: Instant,
-    /// When the reason was last told as news.
-    told: Option<Instant>,
+    /// What was told as news lately, and when.
+    told: Vec<(String, Instant)>,
 }
 
 /// A call on its way. Dropping it says nothing of the server.
@@ -57,7 +59,7 @@ impl Breaker {
             circuit: Circuit::Closed { failures: 0 },
             reason: String::new(),
             since: Instant::now(),
-            told: None,
+            told: Vec::new(),
         };
         Self { name: name.into(), limits, gauge, state: Mutex::new(state) }
     }
@@ -116,7 +118,7 @@ impl Breaker {
             }
             Some(Change::Closed) => {
                 let seconds = format_args!("{:.1}", state.since.elapsed().as_secs_f64()).to_string();
-                state.told = None;
+                state.told.clear();
                 drop(state);
                 self.gauge.decrement(1.0);
                 tracing::info!(server = name, seconds, "a server is back");
@@ -133,12 +135,12 @@ impl Breaker {
 impl State {
     fn is_news(&mut self, reason: &str) -> bool {
         let now = Instant::now();
-        let repeated = self.reason == reason && self.told.is_some_and(|told| now - told < TOLD);
-        if !self.circuit.is_closed() || repeated {
+        self.told.retain(|(_, when)| now - *when < TOLD);
+        let known = self.told.len() >= NEWS || self.told.iter().any(|(told, _)| told == reason);
+        if !self.circuit.is_closed() || known {
             return false;
         }
-        reason.clone_into(&mut self.reason);
-        self.told = Some(now);
+        self.told.push((reason.to_owned(), now));
         true
     }
 }
@@ -241,7 +243,9 @@ mod tests {
         }
         breaker.back();
         assert_eq!(value().as_deref(), Some("0"));
-        assert!(breaker.is_news("dead") && !breaker.is_news("dead") && breaker.is_news("other"));
+        assert!(breaker.is_news("dead") && breaker.is_news("other"));
+        assert!(!breaker.is_news("dead") && !breaker.is_news("other"));
+        assert!((0..100).filter(|n| breaker.is_news(&n.to_string())).count() < 10, "however many reasons there are");
         breaker.away("dead");
         drop(breaker);
         assert_eq!(value().as_deref(), Some("0"), "what is no more is not away");

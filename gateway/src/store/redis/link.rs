@@ -37,8 +37,6 @@ const ALIVE: Duration = Duration::from_millis(500);
 /// How often Sentinels are asked whether they name another primary: for so long one that was cut off from them may
 /// still serve us.
 const LOOK: Duration = Duration::from_secs(1);
-/// Why a server that is none's primary does not serve us.
-const REPLICA: &str = "it is a replica, which takes no writes";
 /// So many beats in a row may get no answer from a cluster: each asks another node.
 const MISSED: u32 = 3;
 /// Commands that may wait to be written.
@@ -162,14 +160,14 @@ struct Found {
 /// Connects to whoever serves now, or tells why nobody does.
 async fn find(place: &Place, cache: &Arc<SessionCache>, keys: &Arc<Keys>) -> std::result::Result<Found, String> {
     match place {
-        Place::One(client) => connect(client, cache, keys, String::new()).await.map_err(|e| told(&e)),
+        Place::One(client) => connect(client, cache, keys, String::new()).await,
         Place::Sentinels(sentinels) => {
             let mut reason = "no Sentinel names a primary".to_owned();
             for named in sentinels.ask().await {
                 let Some(client) = sentinels.client(&named.host) else { continue };
                 match connect(&client, cache, keys, named.host).await {
                     Ok(found) => return Ok(found),
-                    Err(e) => reason = told(&e),
+                    Err(why) => reason = why,
                 }
             }
             Err(reason)
@@ -226,7 +224,7 @@ async fn connect(
     cache: &Arc<SessionCache>,
     keys: &Arc<Keys>,
     host: String,
-) -> std::result::Result<Found, RedisError> {
+) -> std::result::Result<Found, String> {
     let closed = Arc::new(Notify::new());
     let (cache, keys, closing) = (Arc::clone(cache), Arc::clone(keys), Arc::clone(&closed));
     // Called on the connection's own task, in the order in which Redis sent: an invalidation is heeded before any
@@ -244,18 +242,19 @@ async fn connect(
         .set_response_timeout(Some(DEADLINE))
         .set_pipeline_buffer_size(QUEUE)
         .set_push_sender(heed);
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let opened = client.get_multiplexed_async_connection_with_config(&config).await;
+    let mut connection = opened.map_err(|e| told(&e))?;
     let tracking = match cmd("CLIENT").arg("TRACKING").arg("ON").exec_async(&mut connection).await {
         Ok(()) => true,
         // Some hosted services don't allow it: then every session is read anew.
         Err(e) if e.code().is_some() => false,
-        Err(e) => return Err(e),
+        Err(e) => return Err(told(&e)),
     };
     // One that loads its data or has no primary greets as if nothing were wrong.
-    cmd("PING").exec_async(&mut connection).await?;
+    cmd("PING").exec_async(&mut connection).await.map_err(|e| told(&e))?;
     match cmd("ROLE").query_async::<Vec<Value>>(&mut connection).await {
-        Ok(role) if is_replica(&role) => Err((ErrorKind::Client, REPLICA).into()),
-        Err(e) if e.code().is_none() => Err(e),
+        Ok(role) if is_replica(&role) => Err("it is a replica, which takes no writes".into()),
+        Err(e) if e.code().is_none() => Err(told(&e)),
         // Who may not ask is told by the first write.
         _ => Ok(Found { connection: Connection::One(connection), tracking, closed, host }),
     }
@@ -306,7 +305,6 @@ fn told(error: &RedisError) -> String {
         _ if matches!(error.code(), Some("WRONGPASS" | "NOAUTH")) => "it refused the credentials".into(),
         ErrorKind::Server(_) | ErrorKind::Extension => format!("it answered {}", error.code().unwrap_or("an error")),
         ErrorKind::Io => error.to_string(),
-        ErrorKind::Client if error.detail().is_none() => REPLICA.into(),
         ErrorKind::AuthenticationFailed => "it refused the credentials".into(),
         ErrorKind::RESP3NotSupported => "it is older than Redis 6, which is needed for RESP3".into(),
         kind => format!("{kind:?}"),
