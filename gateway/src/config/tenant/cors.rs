@@ -15,10 +15,12 @@ const HEADER: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$";
 pub struct Cors {
     /// The origins of web pages (H5) that may call the tenant's actions, such as "https://h5.example.com" or "https://*.example.com". When absent, none may.
     /// 允许调用该租户动作的网页（H5）来源，例如 "https://h5.example.com"、"https://*.example.com"；不填则都不允许。
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("items" = origin()))]
     pub origins: Vec<String>,
     /// Request headers that these pages may send, besides Authorization, Content-Type and X-Request-Id.
     /// 除 Authorization、Content-Type、X-Request-Id 外，这些网页还可发送的请求头。
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("items" = header()))]
     pub headers: Vec<String>,
 }
