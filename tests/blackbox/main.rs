@@ -17,6 +17,7 @@ mod clients;
 mod command_line;
 mod console;
 mod console_settings;
+mod console_walk;
 mod contract;
 mod crash;
 mod exchange;
