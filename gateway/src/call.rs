@@ -87,6 +87,8 @@ impl fmt::Debug for Unread {
 pub enum Reply {
     /// The `data` of the envelope: a JSON object in UTF-8.
     Data(Bytes),
+    /// The same, which may hold a session's token: the plugin was told one.
+    Secret(Bytes),
     /// A file, which is answered as it is, without an envelope.
     File {
         /// Its media type.

@@ -5,7 +5,10 @@ use crate::{
     admin::{self, tokens::Attempts},
     config::{keyring::Keyring, server::Config},
     platform::{exchange::Exchanges, http::Http},
-    policy::attempts::Limits,
+    policy::{
+        attempts::Limits,
+        limits::{Limiter, Room},
+    },
     server::{self, Traffic},
     store::{Settings, Stores},
     telemetry,
@@ -22,7 +25,15 @@ use std::{
     thread::available_parallelism,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::interval};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
+    task::JoinSet,
+    time::interval,
+};
+
+/// How many connections wait to be taken up; where the system allows fewer (net.core.somaxconn), those.
+const BACKLOG: u32 = 4096;
 
 /// How many platforms admins may have asked at once whether credentials work.
 const ASKING: usize = 4;
@@ -34,6 +45,7 @@ pub struct Gateway {
     services: Arc<Services>,
     roster: Arc<Roster>,
     watcher: Watcher,
+    room: Arc<Room>,
     traffic: TcpListener,
     admin: TcpListener,
     tls: Option<Arc<admin::Tls>>,
@@ -67,13 +79,28 @@ impl Gateway {
         let tls = admin::Tls::load(&config.admin)?;
         warn_of_keys(&config.keyring);
         let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
+        let room = Arc::new(Room::new(config.server.max_calls, config.server.max_calls_per_tenant));
+        let limiter = Arc::new(Limiter::new(services.stores.limits.clone(), room.clone()));
         let swaps = plugins.swaps();
-        let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), roster.clone());
+        let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, roster.clone());
         tokio::task::block_in_place(|| watcher.look());
-        let traffic = listen(config.server.listen).await?;
-        let admin = listen(config.admin.listen).await?;
+        let traffic = listen(config.server.listen)?;
+        let admin = listen(config.admin.listen)?;
         let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
-        Ok(Self { config, library, services, roster, watcher, traffic, admin, tls, swaps, metrics, _watch: watch })
+        Ok(Self {
+            config,
+            library,
+            services,
+            roster,
+            watcher,
+            room,
+            traffic,
+            admin,
+            tls,
+            swaps,
+            metrics,
+            _watch: watch,
+        })
     }
 
     /// Serves until `stop` is ready, then lets the calls in flight end.
@@ -107,8 +134,13 @@ impl Gateway {
             traffic: self.config.server.listen,
         };
         tasks.spawn(admin::serve(self.admin, self.tls, Arc::new(desk)));
-        let traffic =
-            Traffic { roster: self.roster, limits: self.config.server.clone(), access_log: self.config.log.access };
+        let traffic = Traffic {
+            roster: self.roster,
+            room: self.room,
+            limits: self.config.server.clone(),
+            clients: self.config.clients.clone(),
+            access_log: self.config.log.access,
+        };
         server::serve(self.traffic, Arc::new(traffic), stop).await;
         tasks.shutdown().await;
         tracing::info!("menlou has stopped");
@@ -150,6 +182,7 @@ pub fn store_settings(config: &Config) -> Settings {
         path: config.store.path.clone(),
         sessions: url(&config.store.sessions),
         users: url(&config.store.users),
+        ca: config.store.ca.clone(),
         prefix: config.store.prefix.clone(),
     }
 }
@@ -184,10 +217,15 @@ pub fn plugin_folder(config: &Config) -> Result<PathBuf, Text> {
     Ok(program.parent().unwrap_or(Path::new(".")).join("plugins"))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Text> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|e| Text::new(format!("无法监听 {address}：{e}"), format!("can't listen on {address}: {e}")))
+fn listen(address: SocketAddr) -> Result<TcpListener, Text> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A port whose last connections are closing is free.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|e| Text::new(format!("无法监听 {address}：{e}"), format!("can't listen on {address}: {e}")))
 }
 
 fn failed(zh: &str, en: &str, e: impl std::fmt::Display) -> Text {

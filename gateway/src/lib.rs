@@ -5,6 +5,7 @@
 pub mod action;
 pub mod admin;
 pub mod call;
+pub mod circuit;
 pub mod cli;
 pub mod config;
 pub mod error;

@@ -20,8 +20,9 @@ pub fn log(config: &Log) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    // Libraries speak at warn: their debug lines may hold URLs and headers, and so secrets.
-    let filter = EnvFilter::new(format!("warn,menlou={level},plugin={level},access={level}"));
+    // Libraries speak at warn: their debug lines may hold URLs and headers, and so secrets. sqlx's pool warns of each
+    // connection that an outage ends; the outage itself is told by us, once.
+    let filter = EnvFilter::new(format!("warn,sqlx=error,menlou={level},plugin={level},access={level}"));
     let layer = fmt::layer().with_writer(io::stderr).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     let _ = match config.format {

@@ -47,7 +47,7 @@ impl House {
         let library = Library::load(folder.path()).unwrap();
         assert_eq!(made::refused(&library), []);
         let (path, prefix) = (folder.path().join("menlou.db"), "menlou".into());
-        let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix }).await.unwrap();
+        let stores = Stores::open(&Settings { path, prefix, ..Settings::default() }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
         let http = Http::new().unwrap();
         let account = WechatAccount {
@@ -106,7 +106,7 @@ pub async fn run(action: &Arc<Action>, call: Call) -> Result<Value, Error> {
 /// An answer's data.
 pub fn data(reply: Reply) -> Value {
     match reply {
-        Reply::Data(data) => serde_json::from_slice(&data).unwrap(),
+        Reply::Data(data) | Reply::Secret(data) => serde_json::from_slice(&data).unwrap(),
         other => panic!("no envelope: {other:?}"),
     }
 }

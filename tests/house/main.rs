@@ -4,6 +4,7 @@
 mod errors;
 mod operations;
 mod page;
+mod promises;
 mod tenants;
 
 use std::{
@@ -25,7 +26,7 @@ const ORDER: &[&[&str]] = &[
     &["upstream"],
     &["platform"],
     &["store"],
-    &["call", "config"],
+    &["call", "circuit", "config"],
     &["error"],
     &["text"],
 ];

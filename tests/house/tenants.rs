@@ -32,6 +32,7 @@ fn rows(schema: &Value, above: &str, language: Language, table: &mut String) {
             rows(property, &format!("{name}."), language, table);
             continue;
         }
+        let each = &property["additionalProperties"];
         let description = property["description"].as_str().unwrap_or_default();
         let chinese = |line: &&str| line.chars().any(|c| c as u32 > 0x2e80);
         let about: Vec<&str> = description.lines().filter(|line| chinese(line) == (language == Language::Zh)).collect();
@@ -44,8 +45,9 @@ fn rows(schema: &Value, above: &str, language: Language, table: &mut String) {
             None if needed => Text::fixed("必填", "required").get(language).to_owned(),
             None => "–".to_owned(),
         };
-        let name = if key == "actions" { "actions.NAME".to_owned() } else { name };
+        let name = if each.is_object() { format!("{name}.NAME") } else { name };
         writeln!(table, "| `{name}` | {} | {default} |", about.join(" ").replace('|', "\\|")).unwrap();
+        rows(each, &format!("{name}."), language, table);
     }
 }
 

@@ -21,7 +21,7 @@ struct Replica {
 
 impl Replica {
     async fn new(sim: &Simulator, redis: &menlou_harness::Redis) -> Arc<Self> {
-        let store = Arc::new(Redis::open(&redis.url().into(), "menlou").await.expect("a store"));
+        let store = Arc::new(Redis::open(&redis.url().into(), None, "menlou").await.expect("a store"));
         let account = WechatAccount {
             appid: DEMO_APPID.to_owned(),
             secret: DEMO_SECRET.into(),

@@ -26,6 +26,15 @@ pub async fn redis() -> Home {
     home(Some(server.url().into()), None, server).await
 }
 
+/// Sessions and shared values in this Redis, whose keys start with `prefix`.
+pub async fn at(url: &str, prefix: &str) -> Home {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("menlou.db");
+    let settings = Settings { path, sessions: Some(url.into()), prefix: prefix.into(), ..Settings::default() };
+    let Stores { sessions, shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
+    Home { sessions, shared, users, accounts, admins, _ground: Box::new(folder) }
+}
+
 /// Users in a PostgreSQL of its own.
 pub async fn postgres() -> Home {
     let server = harness::Postgres::start();
@@ -34,17 +43,18 @@ pub async fn postgres() -> Home {
 
 async fn home(sessions: Option<SecretString>, users: Option<SecretString>, server: impl Any + Send + Sync) -> Home {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { path: folder.path().join("menlou.db"), sessions, users, prefix: "menlou".into() };
-    let Stores { sessions, shared, users, accounts, admins } = Stores::open(&settings).await.unwrap();
+    let path = folder.path().join("menlou.db");
+    let settings = Settings { path, sessions, users, prefix: "menlou".into(), ..Settings::default() };
+    let Stores { sessions, shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
     Home { sessions, shared, users, accounts, admins, _ground: Box::new((folder, server)) }
 }
 
 /// A store in this Redis.
 pub async fn in_redis(url: &str) -> Redis {
-    Redis::open(&SecretString::from(url), "menlou").await.unwrap()
+    Redis::open(&SecretString::from(url), None, "menlou").await.unwrap()
 }
 
 /// A store in this PostgreSQL.
 pub async fn in_postgres(url: &str) -> Postgres {
-    Postgres::open(&SecretString::from(url)).await.unwrap()
+    Postgres::open(&SecretString::from(url), None).await.unwrap()
 }

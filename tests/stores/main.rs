@@ -3,7 +3,9 @@
 
 mod accounts;
 mod admins;
+mod cluster;
 mod home;
+mod limits;
 mod postgres;
 mod redis;
 mod sessions;

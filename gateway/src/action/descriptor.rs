@@ -2,7 +2,10 @@
 
 use super::{conduct::Conduct, params::ParamsSchema, refusal::Refusal, weight};
 use crate::{
-    config::{schema::Schema, tenant::is_name},
+    config::{
+        schema::Schema,
+        tenant::{OWN_KEYS, is_name},
+    },
     policy::Access,
     text::Text,
 };
@@ -134,6 +137,10 @@ impl Descriptor {
         let data = data.map_err(|e| wrong(&format!("data_schema: {e}")))?;
         let settings = settings.map_err(|e| wrong(&format!("settings_schema: {e}")))?;
         let settings = settings.unwrap_or_else(|| serde_json::json!({ "type": "object", "maxProperties": 0 }));
+        let settings = Schema::compile(&settings).map_err(|e| wrong(&format!("settings_schema: {e}")))?;
+        if let Some(key) = OWN_KEYS.iter().find(|key| settings.names(key)) {
+            return Err(wrong(&format!("settings_schema: {key:?} is a key of the gateway's own")));
+        }
         let data = data.unwrap_or_else(|| serde_json::json!({ "type": "object" }));
         Schema::compile(&data).map_err(|e| wrong(&format!("data_schema: {e}")))?;
         let files = files(&data).ok_or_else(|| wrong("data_schema: x-file is a list of media types"))?;
@@ -147,7 +154,7 @@ impl Descriptor {
             params: ParamsSchema::compile(params).map_err(|e| wrong(&format!("params_schema: {e}")))?,
             data,
             files,
-            settings: Schema::compile(&settings).map_err(|e| wrong(&format!("settings_schema: {e}")))?,
+            settings,
             conduct: Conduct::new(plugin, &name),
             raw,
             entry: Entry { start, poll, drop },

@@ -48,6 +48,8 @@ pub(super) struct Flight {
     writing: RefCell<Option<(HeaderValue, Arc<Slot>)>>,
     /// Why what the plugin gave is no answer.
     unfit: Cell<Option<&'static str>>,
+    /// Whether the plugin was told a session's token.
+    pub told_token: Cell<bool>,
     request: menlou_request,
     // What `request` points into, besides `call` and `caller`.
     _params: Vec<menlou_param>,
@@ -227,7 +229,8 @@ impl Flight {
         // SAFETY: the caller's promise.
         let word = unsafe { raw::text(reply.word) }.ok_or("its word is no UTF-8 text")?;
         if word.is_empty() {
-            return Ok(Ok(Reply::Data(data.to_vec().into())));
+            let reply = if self.told_token.get() { Reply::Secret } else { Reply::Data };
+            return Ok(Ok(reply(data.to_vec().into())));
         }
         if word.len() > 64 || !word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             return Err("its word is not 1 to 64 of a-z, 0-9 and _");
@@ -290,6 +293,7 @@ impl Running {
             error: Cell::new(None),
             reply: Cell::new(None),
             unfit: Cell::new(None),
+            told_token: Cell::new(false),
             // Filled in below: it points into the box, which must stand first.
             request: request(&[], menlou_str::NONE),
             _params: params,

@@ -82,6 +82,11 @@ impl Configured {
         Action { configured: self, scope }
     }
 
+    /// Who is served in this tenant.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
     /// What the plugin says of it.
     pub fn descriptor(&self) -> &Descriptor {
         &self.plugin.actions[self.index]

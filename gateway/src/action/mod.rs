@@ -21,9 +21,11 @@ mod weight;
 
 pub use conduct::Watch;
 pub use descriptor::{Descriptor, Takes};
+pub use elf::{Note, check as look};
 pub use generations::loaded as generations;
 pub use library::{Change, Library, Refused};
 pub use live::{Action, Configured, Named};
+pub use params::ParamsSchema;
 pub use plugin::Plugin;
 pub use refusal::Refusal;
 pub use services::{Scope, Services};

@@ -4,23 +4,34 @@ use super::{flight::Running, live::Action};
 use crate::{
     call::{Call, Reply},
     error::{Error, Result, words},
-    policy,
+    policy::{self, Caller, limits::Passage},
     text::Text,
 };
 use http::Method;
 use std::sync::Arc;
 
 impl Action {
-    /// Serves a call. Dropping the future drops the plugin's.
-    pub async fn run(self: &Arc<Self>, mut call: Call) -> Result<Reply> {
+    /// Serves a call, whoever may make it. Dropping the future drops the plugin's.
+    pub async fn run(self: &Arc<Self>, call: Call) -> Result<Reply> {
+        let caller = self.admit(&call, None).await?;
+        self.serve(call, caller).await
+    }
+
+    /// Who is calling, as far as the action needs to know, or why the call may not pass: the limits are asked too, where
+    /// they are given.
+    pub async fn admit(&self, call: &Call, limits: Option<&mut Passage>) -> Result<Option<Caller>> {
         let descriptor = self.descriptor();
         if !descriptor.methods.contains(&call.method) {
             let methods = descriptor.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             let text = Text::new(format!("请使用 {methods}"), format!("Use {methods}."));
             return Err(Error::new(&words::WRONG_HTTP_METHOD).saying(text).allowing(methods));
         }
-        let caller = policy::admit(&call, &self.scope.tenant, self.access(), &self.scope.services.stores).await?;
-        descriptor.params.fit(&mut call.params)?;
+        policy::admit(call, &self.scope.tenant, self.access(), &self.scope.services.stores, limits).await
+    }
+
+    /// Serves a call of this caller, as [`Action::admit`] gave it. Dropping the future drops the plugin's.
+    pub async fn serve(self: &Arc<Self>, mut call: Call, caller: Option<Caller>) -> Result<Reply> {
+        self.descriptor().params.fit(&mut call.params)?;
         Running::start(self.clone(), call, caller).answer().await
     }
 }

@@ -57,8 +57,8 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>
     listener::serve(listener, tls, routes).await;
 }
 
-/// 200 where calls can be served, 503 where a store is away. Faulty tenants and refused plugins are told, and don't
-/// make the whole unready: the others serve.
+/// 200 where calls can be served, 503 where a store is away. Platforms that are away, faulty tenants and refused plugins
+/// are told, and don't make the whole unready: the others serve, and so do sessions that are open.
 async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
     let (sessions, users) =
         tokio::join!(timeout(PATIENCE, desk.stores.shared.ping()), timeout(PATIENCE, desk.stores.users.ping()));
@@ -90,9 +90,17 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
         .iter()
         .map(|r| json!({ "file": r.path.file_name().map(|n| n.to_string_lossy()), "why": r.why.text().get(language) }))
         .collect();
+    let platforms: serde_json::Map<String, Value> = desk
+        .http
+        .platforms()
+        .standing()
+        .into_iter()
+        .map(|(origin, fault)| (origin, fault.unwrap_or_else(|| "ok".to_owned()).into()))
+        .collect();
     let body = json!({
         "ready": ready,
         "stores": { "sessions": told(sessions), "users": told(users) },
+        "platforms": platforms,
         "tenants": { "serving": desk.roster.len(), "faulty": faulty },
         "plugins": { "loaded": loaded, "refused": refused },
     });

@@ -5,6 +5,7 @@ use crate::{
     config::{fault::Fault, server::Config},
     gateway::Gateway,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,6 +20,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    allow_files();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(text) => return fail(&text),
@@ -40,6 +42,15 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
     });
     runtime.shutdown_timeout(LAST);
     outcome
+}
+
+/// Takes as many open files as the system allows: each connection is one, and many systems start programs with 1024.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Where it may not be raised, it stays as it is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
 }
 
 /// Ready at the first SIGTERM or SIGINT.

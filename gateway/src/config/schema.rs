@@ -51,6 +51,11 @@ impl Schema {
         self.validator.iter_errors(value).find_map(|error| lacking(&error))
     }
 
+    /// Whether the schema has a property of this name.
+    pub fn names(&self, key: &str) -> bool {
+        self.known_keys(&self.value).contains(key)
+    }
+
     pub(super) fn validator(&self) -> &jsonschema::Validator {
         &self.validator
     }

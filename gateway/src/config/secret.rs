@@ -117,7 +117,18 @@ impl SecretRef {
 }
 
 fn has_foreign_scheme(written: &str) -> bool {
-    const ADDRESSES: [&str; 6] = ["redis://", "rediss://", "postgres://", "postgresql://", "http://", "https://"];
+    const ADDRESSES: [&str; 10] = [
+        "redis://",
+        "rediss://",
+        "redis+sentinel://",
+        "rediss+sentinel://",
+        "redis+cluster://",
+        "rediss+cluster://",
+        "postgres://",
+        "postgresql://",
+        "http://",
+        "https://",
+    ];
     let Some((scheme, _)) = written.split_once(':') else { return false };
     let like_a_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.len() <= 32

@@ -1,6 +1,9 @@
 //! The gateway's own config: `menlou.toml` and the environment.
 
+mod clients;
+mod log;
 mod secrets;
+mod store;
 
 use super::{
     duration::Span,
@@ -9,11 +12,12 @@ use super::{
     keyring::Keyring,
     load::{self, Document},
     schema::{self, Schema},
-    secret::SecretRef,
     size::Size,
     wiped::Wiped,
 };
 use crate::text::Text;
+pub use clients::Clients;
+pub use log::{Log, LogFormat, LogLevel};
 use schemars::JsonSchema;
 pub use secrets::Secrets;
 use serde::{Deserialize, Serialize};
@@ -25,6 +29,7 @@ use std::{
     sync::{Arc, LazyLock},
     time::Duration,
 };
+pub use store::Store;
 
 /// The gateway's own config.
 /// 网关自身的配置。
@@ -35,6 +40,9 @@ pub struct Config {
     /// Where clients connect, and what they may ask for.
     /// 客户端入口及其限制。
     pub server: Server,
+    /// What a client may ask for, and how long it may take.
+    /// 对客户端的限制：能要求什么，可以用多久。
+    pub clients: Clients,
     /// Health, readiness, metrics and the console. Never on the traffic port.
     /// 健康检查、就绪检查、指标与控制台，不与业务端口混用。
     pub admin: Admin,
@@ -93,11 +101,15 @@ pub struct Server {
     /// 同时处理的调用数上限，超出的以 503 答复。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_calls: usize,
-    /// How long a connection may wait until the whole head of its next request is there; then it is closed.
-    /// 连接等待下一个完整请求头的时限（含空闲时间），超时即关闭。
+    /// How many calls of one tenant are served at once. When absent, as many as leave as many places free for the others: one busy tenant gets half of max_calls, each of two a third.
+    /// 每个租户同时处理的调用数上限。不填时，租户占用的不超过为其他租户留出的空位：一个繁忙租户至多占 max_calls 的一半，两个各占三分之一。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_calls_per_tenant: Option<usize>,
+    /// How long a request's head may take from its first byte on.
+    /// 请求头从第一个字节起的接收时限。
     pub header_timeout: Span,
-    /// How long a client may take to send a request's body.
-    /// 接收请求体的时限。
+    /// How long a body may take that is read before its action runs; see also [clients].
+    /// 动作运行前读取整个请求体的时限；另见 [clients]。
     pub body_timeout: Span,
     /// How long a call may take, from the last byte of its request to its answer.
     /// 一次调用从收完请求到答复的时限。
@@ -151,32 +163,6 @@ pub struct Plugins {
     pub dir: Option<PathBuf>,
 }
 
-/// `[store]`
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// The embedded SQLite file: sessions, users and bindings, as far as they live nowhere else.
-    /// 内置的 SQLite 文件：保存未放到别处的会话、用户与绑定关系。
-    #[schemars(extend("minLength" = 1))]
-    pub path: PathBuf,
-    /// When given, sessions live in this Redis: its address, or env:NAME, file:PATH or sealed:… that hold it.
-    /// 填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径、sealed:…。
-    ///
-    /// Once loaded it is the address itself.
-    #[schemars(description = SESSIONS)]
-    pub sessions: Option<SecretRef>,
-    /// When given, users live in this PostgreSQL: its address, or env:NAME, file:PATH or sealed:… that hold it.
-    /// 填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径、sealed:…。
-    ///
-    /// Once loaded it is the address itself.
-    #[schemars(description = USERS)]
-    pub users: Option<SecretRef>,
-    /// What every key in Redis starts with.
-    /// Redis 中所有键的前缀。
-    #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9_-]{0,31}$", "x-expected" = prefix_expected()))]
-    pub prefix: String,
-}
-
 /// `[passwords]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -203,42 +189,6 @@ pub struct Testing {
     pub allow_test_openids: bool,
 }
 
-/// `[log]`
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// The least severe lines that are logged: error, warn, info, debug or trace.
-    /// 日志级别：error、warn、info、debug 或 trace。
-    pub level: LogLevel,
-    /// How lines are written: text for people, json for machines.
-    /// 日志格式：text 供人阅读，json 供机器处理。
-    pub format: LogFormat,
-    /// Whether each call is logged in one line.
-    /// 是否为每次调用记录一行日志。
-    pub access: bool,
-}
-
-/// `[log] level`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the usual names")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-/// `[log] format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the usual names")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 impl Config {
     /// Reads the file, if any, and lets the environment override it: `MENLOU_SERVER__LISTEN` is `listen` under
     /// `[server]`. Relative paths start from the file's folder, those from the environment from the working directory.
@@ -262,8 +212,8 @@ impl Config {
         let keyring = merged.keyring(&lookup).map_err(|fault| faults.push(fault)).unwrap_or_default();
         let mut address =
             |pointer, schemes| merged.address(pointer, schemes, &lookup, &keyring).map_err(|f| faults.push(f)).ok();
-        let sessions = address("/store/sessions", ["redis://", "rediss://"]);
-        let users = address("/store/users", ["postgres://", "postgresql://"]);
+        let sessions = address("/store/sessions", store::REDIS);
+        let users = address("/store/users", store::POSTGRES);
         load::sort(&mut faults);
         faults.extend(of_variables);
         if !faults.is_empty() {
@@ -275,6 +225,7 @@ impl Config {
         config.admin.tls_key = config.admin.tls_key.map(|path| merged.folder("/admin/tls_key").join(path));
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
         config.store.path = merged.folder("/store/path").join(&config.store.path);
+        config.store.ca = config.store.ca.map(|ca| merged.folder("/store/ca").join(ca));
         config.store.sessions = sessions.flatten();
         config.store.users = users.flatten();
         config.keyring = Arc::new(keyring);
@@ -297,20 +248,10 @@ pub fn schema() -> Value {
 #[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::compile(&schema()).expect("the config's schema"));
 
-const SESSIONS: &str = "When given, sessions live in this Redis: its address, or env:NAME, file:PATH or sealed:… that hold it.\n填写后会话存放在此 Redis：地址，或保存该地址的 env:变量名、file:路径、sealed:…。";
-const USERS: &str = "When given, users live in this PostgreSQL: its address, or env:NAME, file:PATH or sealed:… that hold it.\n填写后用户存放在此 PostgreSQL：地址，或保存该地址的 env:变量名、file:路径、sealed:…。";
-
 fn address_expected() -> Value {
     serde_json::json!({
         "zh": "IP 地址与端口，例如 \"127.0.0.1:8080\" 或 \"[::]:8080\"",
         "en": "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
-    })
-}
-
-fn prefix_expected() -> Value {
-    serde_json::json!({
-        "zh": "1 至 32 个小写字母、数字、_ 或 -",
-        "en": "1 to 32 lower-case letters, digits, _ or -",
     })
 }
 
@@ -339,11 +280,12 @@ impl Merged {
     fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let text = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str);
-        for (pointer, least, most) in [
+        let of_server = [
             ("/server/max_body", Size::kib(1), Size::mib(64)),
             // hyper does not accept less.
             ("/server/max_header_bytes", Size::kib(8), Size::mib(1)),
-        ] {
+        ];
+        for (pointer, least, most) in of_server.into_iter().chain(Clients::SIZES) {
             let size: Option<Size> = text(pointer).and_then(|t| t.parse().ok());
             if size.is_some_and(|s| s < least || s > most) {
                 let name = quoted(pointer.rsplit('/').next().unwrap_or_default());
@@ -410,7 +352,8 @@ impl Default for Server {
             max_header_bytes: Size::kib(16),
             max_connections: 10_000,
             max_calls: 4096,
-            header_timeout: Span::secs(30),
+            max_calls_per_tenant: None,
+            header_timeout: Span::secs(20),
             body_timeout: Span::secs(15),
             call_timeout: Span::secs(10),
             drain_timeout: Span::secs(30),
@@ -433,17 +376,5 @@ impl Default for Tenants {
 impl Default for Passwords {
     fn default() -> Self {
         Self { attempts_per_account: 10, attempts_per_address: 200, attempts_window: Span::secs(15 * 60) }
-    }
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self { path: "menlou.db".into(), sessions: None, users: None, prefix: "menlou".into() }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Text, access: true }
     }
 }

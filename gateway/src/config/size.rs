@@ -14,6 +14,11 @@ const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 <
 pub struct Size(u64);
 
 impl Size {
+    /// `n` bytes.
+    pub const fn bytes_of(n: u64) -> Self {
+        Self(n)
+    }
+
     /// `n` KiB.
     pub const fn kib(n: u64) -> Self {
         Self(n << 10)

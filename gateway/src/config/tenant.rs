@@ -1,4 +1,7 @@
-//! A tenant's file: its name, its platforms, its sessions, its actions.
+//! A tenant's file: its name, its platforms, its sessions, its limits, its actions.
+
+mod cors;
+mod limits;
 
 use super::{
     duration::Span,
@@ -8,6 +11,8 @@ use super::{
     secret::SecretRef,
 };
 use crate::text::Text;
+pub use cors::Cors;
+pub use limits::Limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -88,6 +93,14 @@ pub struct TenantFile {
     /// 登录会话。
     #[serde(default)]
     pub session: Session,
+    /// How much of the gateway the tenant may take.
+    /// 租户的用量上限。
+    #[serde(default)]
+    pub limits: Limits,
+    /// Which web pages may call.
+    /// 允许哪些网页调用。
+    #[serde(default)]
+    pub cors: Cors,
     /// The actions that are switched on; a table's name is the `a` of the requests.
     /// 开启的动作，表名即请求中的 a。
     #[serde(default)]
@@ -151,7 +164,14 @@ pub struct Action {
     /// 提供该动作的插件；不填时与动作同名。
     #[schemars(extend("pattern" = NAME, "x-expected" = name_expected()))]
     pub plugin: Option<String>,
+    /// How much of the gateway the action may take, besides the tenant's own limits.
+    /// 该动作的用量上限，与租户自身的上限同时生效。
+    #[serde(default)]
+    pub limits: Limits,
 }
+
+/// The keys of `[actions.NAME]` that are the gateway's own: no plugin has a setting of such a name.
+pub const OWN_KEYS: [&str; 2] = ["plugin", "limits"];
 
 impl Action {
     /// The plugin that serves the action `name`.
@@ -179,6 +199,10 @@ impl TenantFile {
             let text = Text::fixed("没有配置平台：请添加 [wechat]", "there is no platform: add a table [wechat]");
             faults.push(doc.fault_at("", text));
         }
+        faults.extend(limits::faults(doc, "/limits"));
+        let actions = doc.value("/actions").and_then(Value::as_object).into_iter().flat_map(|actions| actions.keys());
+        faults
+            .extend(actions.flat_map(|name| limits::faults(doc, &format!("/actions/{}/limits", schema::escape(name)))));
         load::sort(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -191,11 +215,11 @@ impl TenantFile {
     }
 }
 
-/// Where the settings of an action stand in a tenant's file, and the document without the gateway's own key in them:
+/// Where the settings of an action stand in a tenant's file, and the document without the gateway's own keys in them:
 /// what a plugin's schema is checked against.
 pub fn settings(doc: &Document, action: &str) -> (String, Document) {
     let pointer = format!("/actions/{}", schema::escape(action));
-    let doc = doc.without(&format!("{pointer}/plugin"));
+    let doc = OWN_KEYS.iter().fold(doc.clone(), |doc, key| doc.without(&format!("{pointer}/{key}")));
     (pointer, doc)
 }
 

@@ -20,6 +20,7 @@ struct Inner {
     retry_after: Option<Duration>,
     allow: Option<String>,
     cause: Option<String>,
+    known: bool,
 }
 
 impl Error {
@@ -33,6 +34,7 @@ impl Error {
             retry_after: word.retry_after,
             allow: None,
             cause: None,
+            known: false,
         }))
     }
 
@@ -46,6 +48,7 @@ impl Error {
             retry_after: None,
             allow: None,
             cause: None,
+            known: false,
         }))
     }
 
@@ -77,6 +80,17 @@ impl Error {
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string());
         self
+    }
+
+    /// What is wrong has been logged already, once for all calls that fail by it: this one needs no line of its own.
+    pub fn known(mut self) -> Self {
+        self.0.known = true;
+        self
+    }
+
+    /// See [`Error::known`].
+    pub fn is_known(&self) -> bool {
+        self.0.known
     }
 
     /// The stable, machine-readable word.

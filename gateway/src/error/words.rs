@@ -110,6 +110,9 @@ words! {
     SESSION_EXPIRED = "session_expired" 401 Client
         ["会话不存在或已过期", "The session does not exist or has expired."]
         ["重新调用 wx.login，再用 a=openid 取得新的会话令牌。", "Call wx.login again and get a new session token with a=openid."];
+    RATE_LIMITED = "rate_limited" 429 Client retry 1
+        ["请求过于频繁，请稍后再试", "Too many requests; try again shortly."]
+        ["等待 Retry-After 所示秒数后再试，并减少重复请求；RateLimit 响应头说明触发了哪项限制。若限制过低，请租户管理员调整租户文件的 [limits] 或 [actions.名称.limits]。", "Wait as many seconds as Retry-After says, and ask less often; the header RateLimit names the limit. Where it is too low, have the tenant's admin raise it: [limits] or [actions.NAME.limits] in the tenant's file."];
     TOO_MANY_ATTEMPTS = "too_many_attempts" 429 Person retry 60
         ["尝试次数过多，请稍后再试", "Too many attempts; try again later."]
         ["等待 Retry-After 所示秒数后再试。", "Wait as many seconds as Retry-After says."];
@@ -156,6 +159,9 @@ words! {
     BAD_REQUEST = "bad_request" 400 Client
         ["请求格式有误", "The request is malformed."]
         ["按 HTTP 规范构造请求：POST /srv/?f=租户&a=动作。", "Make it a proper HTTP request: POST /srv/?f=<tenant>&a=<action>."];
+    ORIGIN_REFUSED = "origin_refused" 403 TenantAdmin
+        ["不允许该来源的网页调用", "Pages of this origin may not call."]
+        ["把网页的来源（协议、主机与端口）加入租户文件的 [cors] origins。", "Add the page's origin (scheme, host and port) to origins under [cors] in the tenant's file."];
     UNKNOWN_TENANT = "unknown_tenant" 404 Client
         ["没有这个租户", "There is no such tenant."]
         ["检查 f=（或路径中的租户名）是否与租户文件名一致。", "Check that f= (or the tenant in the path) is the name of a tenant file."];
@@ -169,7 +175,7 @@ words! {
         ["请使用 POST", "Use POST."]
         ["用 POST 请求。", "Send a POST request."];
     REQUEST_TIMEOUT = "request_timeout" 408 Client
-        ["请求体发送得太慢", "The request's body came too slowly."]
+        ["请求发送得太慢", "The request came too slowly."]
         ["检查网络后重试。", "Check the network and try again."];
     BODY_TOO_LARGE = "body_too_large" 413 Client
         ["请求体过大", "The body is too large."]
@@ -188,7 +194,7 @@ words! {
     // The gateway.
     OVERLOADED = "overloaded" 503 Operator retry 1
         ["服务繁忙，请稍后再试", "The gateway is at its limit; try again shortly."]
-        ["稍候重试；持续出现时扩容或调大 [server] max_calls。", "Try again in a moment; if it lasts, add capacity or raise max_calls under [server]."];
+        ["稍候重试；持续出现时扩容，或调大 [server] max_calls。只有个别租户如此时，看其租户文件的 concurrent 与 [server] max_calls_per_tenant。", "Try again in a moment; if it lasts, add capacity or raise max_calls under [server]. Where it is one tenant only, see concurrent in its file and max_calls_per_tenant under [server]."];
     CALL_TIMEOUT = "call_timeout" 504 Operator
         ["处理超时", "The call took too long."]
         ["稍后重试；若频繁出现，查看日志中同一 request_id 的耗时。", "Try again; if it happens often, see the log of this request id."];

@@ -180,7 +180,9 @@ impl Landing {
             },
             _ => shared.put(tenant, key, &record, window).await,
         };
-        if let Err(cause) = kept {
+        if let Err(cause) = kept
+            && !cause.is_known()
+        {
             // The claim runs out by itself. The person is known, and may be served even so.
             tracing::warn!(tenant, platform = platform.name(), %cause, "the outcome of an exchange is not kept");
         }

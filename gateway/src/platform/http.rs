@@ -1,5 +1,6 @@
 //! The one HTTP client for everything that leaves the gateway: bounded in time and size, and silent about URLs.
 
+use super::circuits::Circuits;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Response, header::USER_AGENT};
 use hyper::body::{Body, Frame, SizeHint};
@@ -8,6 +9,7 @@ use std::{
     error::Error as _,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -75,7 +77,10 @@ pub enum Failure {
 ///   connection if a kept one had closed before the request's first byte was written; a request that was started is
 ///   never handed back to it. reqwest's own retries, of HTTP/2 refusals, are off.)
 #[derive(Clone)]
-pub struct Http(reqwest::Client);
+pub struct Http {
+    client: reqwest::Client,
+    platforms: Arc<Circuits>,
+}
 
 impl Http {
     /// Builds the client; fails where the system has no CA certificates.
@@ -89,7 +94,13 @@ impl Http {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build();
-        client.map(Self).map_err(|e| Failure::NotSent(chain(e)))
+        let client = client.map_err(|e| Failure::NotSent(chain(e)))?;
+        Ok(Self { client, platforms: Arc::default() })
+    }
+
+    /// The circuits of the platforms that are asked by this client.
+    pub fn platforms(&self) -> &Circuits {
+        &self.platforms
     }
 
     /// Sends a request and reads its whole answer.
@@ -124,7 +135,7 @@ impl Http {
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Sync + 'static,
     {
         let body = reqwest::Body::wrap(body);
-        let sending = self.0.request(method, url).headers(headers).body(body).send();
+        let sending = self.client.request(method, url).headers(headers).body(body).send();
         let answer = sending.await.map_err(|e| Broken::sending(e).failure)?;
         Ok(Response::from(answer).map(Incoming))
     }
@@ -132,8 +143,12 @@ impl Http {
     async fn attempt(&self, request: &Request) -> Result<Answer, Broken> {
         let mut headers = request.headers.clone();
         headers.entry(USER_AGENT).or_insert(AGENT);
-        let sending =
-            self.0.request(request.method.clone(), &request.url).headers(headers).body(request.body.clone()).send();
+        let sending = self
+            .client
+            .request(request.method.clone(), &request.url)
+            .headers(headers)
+            .body(request.body.clone())
+            .send();
         let mut response = sending.await.map_err(Broken::sending)?;
         let too_large = || Broken::from(Failure::Unusable(format!("the answer is larger than {MAX_ANSWER} bytes")));
         let announced = response.content_length().unwrap_or(0);

@@ -1,5 +1,6 @@
 //! How often a password may be tried: limited per account and per address, failing closed.
 
+use super::network;
 use crate::{
     error::{Error, Result, words},
     store::Shared,
@@ -41,12 +42,5 @@ fn account_key(account: &str) -> String {
 }
 
 fn address_key(address: IpAddr) -> String {
-    // One IPv6 customer has a /64 at least.
-    match address {
-        IpAddr::V4(v4) => format!("attempts:address:{v4}"),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => format!("attempts:address:{v4}"),
-            None => format!("attempts:address:{:x}", v6.to_bits() >> 64),
-        },
-    }
+    format!("attempts:address:{}", network(address))
 }

@@ -1,6 +1,8 @@
 //! May this call pass: who is calling, and how often it may be tried.
 
 pub mod attempts;
+pub mod cors;
+pub mod limits;
 pub mod password;
 
 use crate::{
@@ -9,7 +11,8 @@ use crate::{
     store::{Session, Stores, TokenHash, User},
 };
 use aws_lc_rs::digest;
-use std::sync::Arc;
+use limits::Passage;
+use std::{net::IpAddr, sync::Arc};
 
 /// Who is served by an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +37,24 @@ pub struct Caller {
 }
 
 /// Gives the caller, or the reason why the call may not pass. Asks the stores only for what `access` needs; a store
-/// that doesn't answer is never taken for a missing session.
-pub async fn admit(call: &Call, tenant: &str, access: Access, stores: &Stores) -> Result<Option<Caller>> {
+/// that doesn't answer is never taken for a missing session. Where limits are given, they are told the openid as soon as
+/// it is known.
+pub async fn admit(
+    call: &Call,
+    tenant: &str,
+    access: Access,
+    stores: &Stores,
+    limits: Option<&mut Passage>,
+) -> Result<Option<Caller>> {
     if access == Access::Anyone {
         return Ok(None);
     }
     let token = call.token.as_ref().ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))?;
     let token = hash(token);
     let session = stores.sessions.find(tenant, &token).await?.ok_or_else(|| Error::new(&words::SESSION_EXPIRED))?;
+    if let Some(limits) = limits {
+        limits.known(&session.openid).await?;
+    }
     let user = match access {
         Access::User => {
             let found = stores.users.find(tenant, &session.platform, &session.openid).await?;
@@ -57,4 +70,12 @@ pub fn hash(token: &Token) -> TokenHash {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest::digest(&digest::SHA256, token.expose().as_bytes()).as_ref());
     TokenHash(bytes)
+}
+
+/// Where a caller is, as far as one customer of a provider can be told from another: an address, of IPv6 a /64.
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("{:x}", v6.to_bits() >> 64),
+    }
 }

@@ -1,5 +1,6 @@
 //! Bodies that are not held in memory: the request's on its way in, the answer's on its way out.
 
+use super::pace::Pace;
 use crate::{
     call::Pieces,
     error::{Error, words},
@@ -8,23 +9,21 @@ use crate::{
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use std::{
+    any::Any,
     convert::Infallible,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A request's body that the action takes unread. Between two pieces it may pause for a while, not for ever.
+/// A request's body, which has to keep a pace and come to an end.
 pub struct Incoming<B> {
     body: B,
-    pause: Duration,
+    pace: Pace,
+    until: Instant,
     waiting: Option<Pin<Box<Sleep>>>,
-    arrival: Arc<Arrival>,
+    arrival: Option<Arc<Arrival>>,
 }
 
 /// When the last piece of a body came: the call's deadline counts from there.
@@ -42,7 +41,8 @@ pub enum Outgoing {
 pub struct Streamed {
     pieces: Pieces,
     request_id: String,
-    _place: Option<OwnedSemaphorePermit>,
+    until: Option<Pin<Box<Sleep>>>,
+    held: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Arrival {
@@ -62,9 +62,19 @@ impl Arrival {
 }
 
 impl<B> Incoming<B> {
-    /// Takes a body; `pause` is the longest between two of its pieces.
-    pub fn new(body: B, pause: Duration, arrival: Arc<Arrival>) -> Self {
-        Self { body, pause, waiting: None, arrival }
+    /// Takes a body that keeps this pace and ends at `until` at the latest; `arrival` is told of its pieces.
+    pub fn new(body: B, pace: Pace, until: Instant, arrival: Option<Arc<Arrival>>) -> Self {
+        Self { body, pace, until, waiting: None, arrival }
+    }
+
+    /// Whether it is given up. A sleep is set for the time up to which it isn't.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let until = self.pace.wait(Instant::now()).min(self.until);
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if waiting.deadline() != until {
+            waiting.as_mut().reset(until);
+        }
+        waiting.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -80,15 +90,15 @@ where
         let this = &mut *self;
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(frame) => {
-                this.waiting = None;
-                this.arrival.now();
+                let data = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref());
+                this.pace.moved(data.map_or(0, Bytes::len), Instant::now);
+                if let Some(arrival) = &this.arrival {
+                    arrival.now();
+                }
                 Poll::Ready(frame.map(|f| f.map_err(broken_off)))
             }
-            Poll::Pending => {
-                let pause = this.pause;
-                ready!(this.waiting.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx));
-                Poll::Ready(Some(Err(Error::new(&words::REQUEST_TIMEOUT))))
-            }
+            Poll::Pending if this.is_late(cx) => Poll::Ready(Some(Err(Error::new(&words::REQUEST_TIMEOUT)))),
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -109,7 +119,8 @@ pub fn broken_off(cause: impl std::fmt::Display) -> Error {
 impl Outgoing {
     /// A body as it comes; what breaks it off is logged under the request's id.
     pub fn pieces(pieces: Pieces, request_id: &str) -> Self {
-        Self::Pieces(Box::new(Streamed { pieces, request_id: request_id.to_owned(), _place: None }))
+        let request_id = request_id.to_owned();
+        Self::Pieces(Box::new(Streamed { pieces, request_id, until: None, held: Vec::new() }))
     }
 
     /// The bytes of a body that is held whole; none of another.
@@ -120,10 +131,18 @@ impl Outgoing {
         }
     }
 
-    /// Keeps the call's place among the calls in flight until the answer has gone.
-    pub fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
+    /// Breaks the answer off where it has not gone by then.
+    pub fn until(mut self, until: Instant) -> Self {
         if let Self::Pieces(streamed) = &mut self {
-            streamed._place = Some(place);
+            streamed.until = Some(Box::pin(sleep_until(until)));
+        }
+        self
+    }
+
+    /// Keeps something, such as a place among the calls under way, until the answer has gone.
+    pub fn holding(mut self, held: impl Any + Send + Sync) -> Self {
+        if let Self::Pieces(streamed) = &mut self {
+            streamed.held.push(Box::new(held));
         }
         self
     }
@@ -145,7 +164,11 @@ impl Body for Outgoing {
                 Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never: Infallible| match never {})))
             }
             Self::Pieces(streamed) => {
-                let frame = ready!(Pin::new(&mut streamed.pieces).poll_frame(cx));
+                let late = streamed.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready());
+                let frame = match late {
+                    true => Some(Err(Error::new(&words::CALL_TIMEOUT).because("its time was up"))),
+                    false => ready!(Pin::new(&mut streamed.pieces).poll_frame(cx)),
+                };
                 if let Some(Err(error)) = &frame {
                     // The head has gone: cutting the connection is all that tells the client.
                     let (request_id, cause) = (&streamed.request_id, error.cause());

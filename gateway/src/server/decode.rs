@@ -4,7 +4,7 @@ mod address;
 mod form;
 mod object;
 
-use super::{Found, body::broken_off, request_id};
+use super::{body::broken_off, compress, request_id};
 use crate::{
     call::{Call, MAX_NAME, Params, Token, Unread},
     config::server::Server,
@@ -36,6 +36,8 @@ pub struct Asked {
     pub id: String,
     /// The caller's language.
     pub language: Language,
+    /// Whether the caller takes gzip.
+    pub gzip: bool,
 }
 
 impl Asked {
@@ -45,6 +47,7 @@ impl Asked {
         Self {
             id: request_id::of(headers.get(request_id::X_REQUEST_ID).map(|v| v.as_bytes())),
             language: language.map(Language::from_accept_language).unwrap_or_default(),
+            gzip: compress::takes_gzip(headers),
         }
     }
 }
@@ -67,7 +70,7 @@ where
     let bytes = match collected {
         Err(_) => return Err(Error::new(&words::REQUEST_TIMEOUT)),
         Ok(Err(e)) if e.is::<LengthLimitError>() => return Err(too_large(limit)),
-        Ok(Err(e)) => return Err(broken_off(e)),
+        Ok(Err(e)) => return Err(e.downcast::<Error>().map_or_else(broken_off, |e| *e)),
         Ok(Ok(collected)) => collected.to_bytes(),
     };
     if bytes.is_empty() {
@@ -103,10 +106,10 @@ pub struct Input {
 }
 
 /// Puts the call together.
-pub fn call(
+pub(super) fn call(
     asked: &Asked,
     mut head: Parts,
-    (found, subpath): (&Found, String),
+    (action, subpath): (String, String),
     input: Input,
     remote: IpAddr,
     limit: Duration,
@@ -116,14 +119,13 @@ pub fn call(
         None => None,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (_, action) = found.names();
     Ok(Call {
         id: asked.id.clone(),
         method: head.method,
         path: head.uri.path().to_owned(),
         subpath,
         query: input.query,
-        action: action.to_owned(),
+        action,
         language: asked.language,
         remote,
         deadline_unix_ms: (now + limit).as_millis() as u64,

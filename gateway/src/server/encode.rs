@@ -4,26 +4,31 @@ use super::{Answer, body::Outgoing, decode::Asked, request_id::X_REQUEST_ID};
 use crate::{
     call::Reply,
     error::Error,
+    policy::limits::Quota,
     text::{Language, Text},
 };
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderName, HeaderValue, Response, StatusCode,
     header::{
         ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
 use hyper::body::Bytes;
+use std::time::Duration;
 
 const SUCCESS: Text = Text::fixed("成功", "OK");
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+/// draft-ietf-httpapi-ratelimit-headers-10: which limits there are, and how the one stands that is nearest to its end.
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// Answers hold tokens.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The answer to a call that succeeded: an envelope, or a file or stream as it is.
 pub fn reply(reply: Reply, asked: &Asked) -> Answer {
     let (body, content_type) = match reply {
-        Reply::Data(data) => return response(200, enveloped(&data, asked).into(), asked),
+        Reply::Data(data) | Reply::Secret(data) => return response(200, enveloped(&data, asked).into(), asked),
         Reply::File { content_type, body } => (body.into(), content_type),
         Reply::Written { content_type, pieces } => (Outgoing::pieces(pieces, &asked.id), content_type),
         Reply::Forwarded(answer) => {
@@ -71,7 +76,7 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
     let mut response = response(error.status(), refusal(error, asked).into(), asked);
     let headers = response.headers_mut();
     if let Some(wait) = error.wait() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait).max(1)));
     }
     if let Some(methods) = error.allow().and_then(|m| HeaderValue::from_str(m).ok()) {
         headers.insert(ALLOW, methods);
@@ -84,6 +89,30 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Tells the caller how its limits stand.
+pub fn quota(answer: &mut Answer, quota: &Quota<'_>) {
+    let Quota { policy, tightest, level } = quota;
+    let standing = format!("\"{tightest}\";r={};t={}", level.remaining, seconds(level.reset));
+    // Names of limits and numbers: nothing that a header can't hold.
+    if let (Ok(policy), Ok(standing)) = (HeaderValue::from_str(policy), HeaderValue::from_str(&standing)) {
+        answer.headers_mut().insert(RATELIMIT_POLICY, policy);
+        answer.headers_mut().insert(RATELIMIT, standing);
+    }
+}
+
+/// Whole seconds, rounded up: who waits as long as that is served.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// An answer that says nothing but what its headers will.
+pub fn nothing(asked: &Asked) -> Answer {
+    let mut answer = response(204, Bytes::new().into(), asked);
+    answer.headers_mut().remove(CONTENT_TYPE);
+    answer.headers_mut().remove(CONTENT_LANGUAGE);
+    answer
 }
 
 fn response(status: u16, body: Outgoing, asked: &Asked) -> Answer {

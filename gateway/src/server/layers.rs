@@ -1,40 +1,49 @@
 //! What wraps the walk, once: the request's id, a bound on calls in flight, and an answer where something panicked.
 
-use super::{Answer, Traffic, decode::Asked, encode, walk};
+use super::{Answer, Traffic, calls::Calls, decode::Asked, encode, walk};
 use crate::error::{Error, words};
 use futures_util::FutureExt;
-use http::Request;
+use http::{HeaderValue, Request, header::CONNECTION};
 use hyper::body::Incoming;
 use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// The walk within its bound; clones share it.
 #[derive(Clone)]
 pub struct Bounded {
     traffic: Arc<Traffic>,
-    places: Arc<Semaphore>,
 }
 
 impl Bounded {
     /// Wraps the walk.
     pub fn new(traffic: Arc<Traffic>) -> Self {
-        let places = Arc::new(Semaphore::new(traffic.limits.max_calls));
-        Self { traffic, places }
+        Self { traffic }
     }
 
     /// Answers a request, whatever happens; at once with a refusal where it is beyond the bound.
-    pub async fn answer(self, request: Request<Incoming>, remote: IpAddr) -> Result<Answer, Infallible> {
+    pub async fn answer(
+        self,
+        request: Request<Incoming>,
+        remote: IpAddr,
+        calls: Arc<Calls>,
+    ) -> Result<Answer, Infallible> {
         let asked = Asked::of(request.headers());
-        let Ok(place) = self.places.try_acquire_owned() else {
+        let until = Instant::now() + self.traffic.clients.request_timeout.get();
+        let (call, nth) = calls.begin();
+        let is_last = nth >= self.traffic.clients.max_requests_per_connection;
+        let Some(place) = self.traffic.room.enter() else {
             metrics::counter!("menlou_shed_total").increment(1);
             return Ok(encode::error(&Error::new(&words::OVERLOADED), &asked));
         };
         // Boxed, as a kept connection has room for this future also while it is idle.
-        let walk = Box::pin(walk(&self.traffic, &asked, request, remote));
-        let answer = AssertUnwindSafe(walk).catch_unwind().await.unwrap_or_else(|_| {
+        let walk = Box::pin(walk(&self.traffic, &asked, request, remote, until));
+        let mut answer = AssertUnwindSafe(walk).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(request_id = asked.id, "a call broke off in the gateway: this is a mistake in Menlou");
             encode::error(&Error::new(&words::INTERNAL_ERROR), &asked)
         });
-        Ok(answer.map(|body| body.holding(place)))
+        if is_last {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(answer.map(|body| body.until(until).holding((place, call))))
     }
 }

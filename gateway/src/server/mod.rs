@@ -1,25 +1,37 @@
 //! The traffic side: the life of a request stands in [`walk`], from its head to its answer.
 
 mod accept;
+mod addresses;
 mod body;
-mod decode;
+mod calls;
+mod compress;
+mod cors;
+pub mod decode;
 mod encode;
 mod layers;
+mod pace;
 mod refusal;
 mod request_id;
+mod wire;
 
 use crate::{
+    action::Action,
     call::{Reply, Unread},
     config::server,
     error::{Error, Result, words},
+    policy::{
+        cors::Cors,
+        limits::{Passage, Room},
+    },
     tenant::{Roster, Switched, Tenant},
 };
 pub use accept::serve;
 use body::{Arrival, Outgoing};
 use decode::{Address, Asked, Input};
-use http::{Request, Response};
+use http::{Method, Request, Response, header::ORIGIN};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use pace::Pace;
 use std::{future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
@@ -27,8 +39,12 @@ use tokio::time::{Instant, timeout_at};
 pub struct Traffic {
     /// Who serves.
     pub roster: Arc<Roster>,
+    /// Where calls under way have their places.
+    pub room: Arc<Room>,
     /// Limits and deadlines.
     pub limits: server::Server,
+    /// What clients may ask for.
+    pub clients: server::Clients,
     /// Whether each call is logged.
     pub access_log: bool,
 }
@@ -38,13 +54,20 @@ type Answer = Response<Outgoing>;
 
 /// One request, from its head to its answer: decode → tenant → action (who may call, the plugin) → encode. The layers
 /// around it (panic, load, see [`layers`]) make an answer where this can't.
-async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr) -> Answer {
+async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr, until: Instant) -> Answer {
     let began = Instant::now();
     let mut found = Found::default();
-    let (answer, error) = match serve_call(traffic, asked, request, remote, &mut found).await {
-        Ok(reply) => (encode::reply(reply, asked), None),
+    let origin = request.headers().get(ORIGIN).cloned();
+    let (mut answer, error) = match serve_call(traffic, asked, request, remote, until, &mut found).await {
+        Ok(answer) => (answer, None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
+    if let Some(quota) = found.passage.as_ref().and_then(Passage::quota) {
+        encode::quota(&mut answer, &quota);
+    }
+    if let Some(cors) = found.cors() {
+        cors::mark(answer.headers_mut(), cors, origin);
+    }
     let took = began.elapsed();
     found.count(error.as_ref(), took, &asked.id);
     if traffic.access_log {
@@ -52,7 +75,10 @@ async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remo
     } else if let Some(error) = &error {
         log_cause(&found, asked, error);
     }
-    answer
+    match found.passage.and_then(Passage::into_place) {
+        Some(place) => answer.map(|body| body.holding(place)),
+        None => answer,
+    }
 }
 
 async fn serve_call(
@@ -60,17 +86,27 @@ async fn serve_call(
     asked: &Asked,
     request: Request<Incoming>,
     remote: IpAddr,
+    until: Instant,
     found: &mut Found,
-) -> Result<Reply> {
+) -> Result<Answer> {
     let (head, body) = request.into_parts();
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > traffic.clients.max_target.bytes() {
+        return Err(Error::new(&words::URI_TOO_LONG));
+    }
     let address = Address::of(&head.uri)?;
     let tenant = found.tenant(traffic.roster.find(&address.tenant))?;
-    let action = found.action(&tenant, &address.action)?;
+    if let Some(answer) = cors::preflight(asked, &head, tenant.cors.as_ref(), || methods(&tenant, &address.action))? {
+        return Ok(answer);
+    }
+    let (action, passage) = found.action(&tenant, &address.action)?;
     let takes = action.descriptor().takes;
     if !takes.subpaths && !address.subpath.is_empty() {
         return Err(Error::new(&words::NOT_FOUND));
     }
-    let (limits, mut input, mut arrival) = (&traffic.limits, Input::default(), None);
+    passage.enter(remote).await?;
+    let (limits, clients, mut input, mut arrival) = (&traffic.limits, &traffic.clients, Input::default(), None);
+    let pace = Pace::new(clients.body_idle_timeout.get(), clients.min_rate.bytes());
     match takes.raw_query {
         true => input.query = address.query(),
         false => input.params = address.params()?,
@@ -78,14 +114,30 @@ async fn serve_call(
     match takes.raw_body {
         true => {
             let arrival = arrival.insert(Arrival::new()).clone();
-            let body = body::Incoming::new(body, limits.body_timeout.get(), arrival);
+            let body = body::Incoming::new(body, pace, until, Some(arrival));
             input.unread = Some(Unread::new(body.boxed_unsync()));
         }
-        false => input.body = decode::body(&head, body, limits, &mut input.params).await?,
+        false => {
+            let body = body::Incoming::new(body, pace, until, None);
+            input.body = decode::body(&head, body, limits, &mut input.params).await?;
+        }
     }
-    let (limit, subpath) = (limits.call_timeout.get(), address.subpath.to_owned());
-    let call = decode::call(asked, head, (found, subpath), input, remote, limit)?;
-    within(limit, arrival, action.run(call)).await
+    let (limit, names) = (limits.call_timeout.get(), (address.action, address.subpath.to_owned()));
+    let call = decode::call(asked, head, names, input, remote, limit)?;
+    let served = async {
+        let caller = action.admit(&call, Some(passage)).await?;
+        action.serve(call, caller).await
+    };
+    Ok(match within(limit, arrival, served).await? {
+        data @ Reply::Data(_) => compress::shrink(encode::reply(data, asked), asked).await,
+        as_it_is => encode::reply(as_it_is, asked),
+    })
+}
+
+/// The methods that an action serves; of one that isn't there, what calls mostly come with.
+fn methods<'a>(tenant: &'a Tenant, action: &str) -> &'a [Method] {
+    let action = tenant.action(action).and_then(|switched| switched.action.as_ref());
+    action.map_or(&[Method::POST], |action| &action.descriptor().methods)
 }
 
 /// Gives up on a call where it takes too long, counted from the last byte that came.
@@ -112,6 +164,7 @@ async fn within(
 struct Found {
     tenant: Option<Arc<Tenant>>,
     switched: Option<Arc<Switched>>,
+    passage: Option<Passage>,
 }
 
 impl Found {
@@ -120,10 +173,15 @@ impl Found {
         self.tenant.clone().ok_or_else(|| Error::new(&words::UNKNOWN_TENANT))
     }
 
-    fn action(&mut self, tenant: &Tenant, name: &str) -> Result<Arc<crate::action::Action>> {
+    fn action(&mut self, tenant: &Tenant, name: &str) -> Result<(Arc<Action>, &mut Passage)> {
         let switched = tenant.action(name).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
         self.switched = Some(switched.clone());
-        switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))
+        let action = switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))?;
+        Ok((action, self.passage.insert(Passage::new(switched.limits.clone()))))
+    }
+
+    fn cors(&self) -> Option<&Cors> {
+        self.tenant.as_ref()?.cors.as_ref()
     }
 
     fn names(&self) -> (&str, &str) {
@@ -152,10 +210,11 @@ impl Found {
 fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: Duration, remote: IpAddr) {
     let (tenant, action) = found.names();
     // Fields without a value are left out of the line.
-    let (word, cause) = (error.map(Error::word), error.and_then(Error::cause));
+    let known = error.is_some_and(Error::is_known);
+    let (word, cause) = (error.map(Error::word), error.filter(|_| !known).and_then(Error::cause));
     let ms = format_args!("{:.3}", took.as_secs_f64() * 1000.0);
     match status {
-        500.. => {
+        500.. if !known => {
             tracing::error!(target: "access", request_id = asked.id, tenant, action, status, error = word, cause, %ms, %remote)
         }
         _ => {
@@ -166,7 +225,7 @@ fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: D
 
 fn log_cause(found: &Found, asked: &Asked, error: &Error) {
     let (tenant, action) = found.names();
-    if let Some(cause) = error.cause() {
+    if let Some(cause) = error.cause().filter(|_| !error.is_known()) {
         tracing::warn!(request_id = asked.id, tenant, action, error = error.word(), cause, "a call failed");
     }
 }

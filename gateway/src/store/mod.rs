@@ -4,6 +4,8 @@ mod accounts;
 mod admins;
 mod cache;
 pub mod clock;
+mod guard;
+pub mod limits;
 mod postgres;
 mod record;
 mod redis;
@@ -27,7 +29,7 @@ pub use redis::Redis;
 pub use sqlite::Sqlite;
 
 /// What lives where. Opening is [`Stores::open`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The SQLite file of what has no other place.
     pub path: PathBuf,
@@ -35,6 +37,8 @@ pub struct Settings {
     pub sessions: Option<SecretString>,
     /// The PostgreSQL of users and bindings, `postgres://user:password@host:5432/database`; the file if not given.
     pub users: Option<SecretString>,
+    /// The CAs, as PEM, that Redis and PostgreSQL are checked against by TLS, in place of the system's.
+    pub ca: Option<PathBuf>,
     /// What our keys in Redis start with.
     pub prefix: String,
 }
@@ -52,6 +56,8 @@ pub struct Stores {
     pub accounts: Arc<dyn Accounts>,
     /// The tokens of admins, and what admins did. They live beside the users, so that all replicas share them.
     pub admins: Arc<dyn Admins>,
+    /// How often callers come, where replicas count together: with sessions in Redis.
+    pub limits: Option<Arc<dyn limits::Limiter>>,
 }
 
 impl Stores {
@@ -61,21 +67,30 @@ impl Stores {
     pub async fn open(settings: &Settings) -> Result<Self> {
         let file = OnceCell::new();
         let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
-        let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &settings.sessions {
-            Some(url) => {
-                let redis = Arc::new(Redis::open(url, &settings.prefix).await?);
-                (redis.clone(), redis)
-            }
+        let ca = match &settings.ca {
+            Some(path) => Some(
+                std::fs::read(path)
+                    .map_err(|e| Error::Unavailable(format!("cannot read the CA file {}: {e}", path.display())))?,
+            ),
+            None => None,
+        };
+        let redis = match &settings.sessions {
+            Some(url) => Some(Arc::new(Redis::open(url, ca.as_deref(), &settings.prefix).await?)),
+            None => None,
+        };
+        let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &redis {
+            Some(redis) => (redis.clone(), redis.clone()),
             None => (file().await?.clone(), file().await?.clone()),
         };
+        let limits = redis.map(|redis| redis as _);
         Ok(match &settings.users {
             Some(url) => {
-                let users = Arc::new(Postgres::open(url).await?);
-                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users }
+                let users = Arc::new(Postgres::open(url, ca).await?);
+                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
             }
             None => {
                 let users = file().await?.clone();
-                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users }
+                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
             }
         })
     }
@@ -267,6 +282,8 @@ pub trait Users: Send + Sync {
 pub enum Error {
     /// It did not answer in time, or refused. The text is for the log: it holds no value and no credentials.
     Unavailable(String),
+    /// The same, where the log has it already: it is known to be away, or refused a moment ago for the same reason.
+    Down(String),
     /// What it holds can't be read. The text is for the log.
     Corrupt(String),
 }
@@ -284,7 +301,7 @@ impl fmt::Debug for TokenHash {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(cause) => write!(f, "store unavailable: {cause}"),
+            Self::Unavailable(cause) | Self::Down(cause) => write!(f, "store unavailable: {cause}"),
             Self::Corrupt(cause) => write!(f, "unreadable record in store: {cause}"),
         }
     }
@@ -292,10 +309,18 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// Whether the log has it already.
+    pub fn is_known(&self) -> bool {
+        matches!(self, Self::Down(_))
+    }
+}
+
 impl From<Error> for error::Error {
     fn from(e: Error) -> Self {
         match e {
             Error::Unavailable(_) => Self::new(&words::STORE_UNAVAILABLE).because(e),
+            Error::Down(_) => Self::new(&words::STORE_UNAVAILABLE).because(e).known(),
             Error::Corrupt(_) => Self::new(&words::INTERNAL_ERROR).because(e),
         }
     }

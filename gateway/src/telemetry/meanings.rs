@@ -56,12 +56,45 @@ pub const ALL: &[Metric] = &[
         Text::fixed("从收完请求到答复的时间", "from the last byte of a request to its answer"),
     ),
     of("menlou_calls_total", Kind::Counter, &["tenant", "action"], Text::fixed("调用次数", "calls")),
+    of(
+        "menlou_clients_let_go_total",
+        Kind::Counter,
+        &["why"],
+        Text::fixed(
+            "因沉默、拖延、空闲或不读答复而断开的连接，按原因",
+            "connections closed as their client was silent, slow, idle or did not read, by reason",
+        ),
+    ),
     of("menlou_connections", Kind::Gauge, &[], Text::fixed("打开的客户端连接", "open connections of clients")),
+    of(
+        "menlou_connections_refused_total",
+        Kind::Counter,
+        &["why"],
+        Text::fixed("因同一地址连接过多而拒绝的连接", "connections refused as their address had too many"),
+    ),
     of(
         "menlou_errors_total",
         Kind::Counter,
         &["tenant", "action", "error"],
         Text::fixed("失败的调用，按错误词（见 ERRORS.md）", "failed calls, by error word (see ERRORS.md)"),
+    ),
+    of(
+        "menlou_limits_unshared_total",
+        Kind::Counter,
+        &[],
+        Text::fixed(
+            "Redis 不可用时由本网关自行计数的调用",
+            "calls that this gateway counted against limits by itself, as Redis was away",
+        ),
+    ),
+    of(
+        "menlou_platform_away",
+        Kind::Gauge,
+        &["server"],
+        Text::fixed(
+            "1：平台无法连接，调用立即失败而不再等待",
+            "1 while a platform is known to be away: calls fail at once instead of waiting",
+        ),
     ),
     of(
         "menlou_plugin_generations",
@@ -100,12 +133,45 @@ pub const ALL: &[Metric] = &[
         Text::fixed("现在被拒绝的插件文件", "files of plugins that are refused now"),
     ),
     of(
+        "menlou_rate_limited_total",
+        Kind::Counter,
+        &["tenant", "limit"],
+        Text::fixed("因超过频率限制而以 429 答复的调用", "calls answered with 429 as a limit was reached"),
+    ),
+    of(
+        "menlou_requests_refused_total",
+        Kind::Counter,
+        &["why"],
+        Text::fixed(
+            "因格式不合规而在读取前拒绝的请求，按原因",
+            "requests refused for their form before they were read, by reason",
+        ),
+    ),
+    of(
         "menlou_shed_total",
         Kind::Counter,
         &[],
         Text::fixed(
             "因超过 max_calls 而以 503 答复的请求",
             "requests answered with 503 as there were max_calls already",
+        ),
+    ),
+    of(
+        "menlou_store_away",
+        Kind::Gauge,
+        &["store"],
+        Text::fixed(
+            "1：存储不可用，调用立即失败而不再等待",
+            "1 while a store is known to be away: calls fail at once instead of waiting",
+        ),
+    ),
+    of(
+        "menlou_tenant_shed_total",
+        Kind::Counter,
+        &["tenant"],
+        Text::fixed(
+            "因租户占满自己的名额而以 503 答复的调用",
+            "calls answered with 503 as their tenant had all the places that it may have",
         ),
     ),
     of("menlou_tenants", Kind::Gauge, &[], Text::fixed("在服务的租户", "tenants that are served")),

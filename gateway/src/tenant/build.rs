@@ -10,8 +10,9 @@ use crate::{
         secret::SecretRef,
         settings,
         sources::{self, Files, Sources},
-        tenant::{self, TenantFile, TenantName},
+        tenant::{self, Cors, Limits, TenantFile, TenantName},
     },
+    policy::Access,
     text::Text,
 };
 use secrecy::SecretString;
@@ -29,6 +30,12 @@ pub struct Blueprint {
     pub session_ttl: Duration,
     /// Its actions; `None` where the plugin is missing or broken.
     pub actions: BTreeMap<String, Option<Configured>>,
+    /// Which web pages may call.
+    pub cors: Cors,
+    /// How much it may take.
+    pub limits: Limits,
+    /// How much each action may take.
+    pub action_limits: BTreeMap<String, Limits>,
     /// What is wrong, and yet lets the rest serve.
     pub faults: Vec<Fault>,
     /// What had better be mended, though all works: secrets that stand in the file themselves.
@@ -89,6 +96,7 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
             match settings::resolve(&own, &pointer, schema, &sources) {
                 Ok(settings) => match Configured::new(found.clone(), index, (name.as_str(), action), &settings) {
                     Ok(configured) => {
+                        warnings.extend(of_nobody(doc, &pointer, &configured));
                         actions.insert(action.clone(), Some(configured));
                     }
                     Err(told) => wrong.extend(
@@ -106,6 +114,9 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
             title: file.name,
             account,
             session_ttl: file.session.ttl.get(),
+            cors: file.cors,
+            limits: file.limits,
+            action_limits: file.actions.into_iter().map(|(name, action)| (name, action.limits)).collect(),
             actions,
             faults: lesser,
             warnings,
@@ -117,6 +128,17 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
             Err(faults)
         }
     }
+}
+
+/// A warning where an action has a limit by openid, and serves whoever calls.
+fn of_nobody(doc: &Document, pointer: &str, action: &Configured) -> Option<Fault> {
+    let pointer = format!("{pointer}/limits/per_openid");
+    doc.value(&pointer).filter(|_| action.access() == Access::Anyone)?;
+    let text = Text::fixed(
+        "该动作不需要会话，`per_openid` 不起作用：请用 per_address 或 calls",
+        "the action needs no session, so `per_openid` limits nobody: use per_address or calls",
+    );
+    Some(doc.fault_at(&pointer, text))
 }
 
 /// The actions that a tenant's file switches on, and what is wrong with the rest.

@@ -17,6 +17,11 @@ mod watched;
 use crate::{
     action::{Action, Configured, Plugin, Scope, Services},
     platform::{Platform, wechat::Wechat, wechat::WechatAccount},
+    policy::{
+        Access,
+        cors::Cors,
+        limits::{Limiter, Limits},
+    },
 };
 pub use activity::{Activity, Failure, MINUTES, Minute, Usage};
 pub use build::{Blueprint, check, check_folder, switched_on};
@@ -40,6 +45,8 @@ pub struct Tenant {
     pub title: String,
     /// What it has been doing lately.
     pub activity: Arc<Activity>,
+    /// Which web pages may call, if any.
+    pub cors: Option<Cors>,
     actions: HashMap<String, Arc<Switched>>,
 }
 
@@ -49,6 +56,8 @@ pub struct Switched {
     pub name: String,
     /// The action; `None` where its plugin is missing or broken.
     pub action: Option<Arc<Action>>,
+    /// How often it may be called.
+    pub limits: Arc<Limits>,
     /// Calls of this action.
     pub calls: Counter,
     /// How long they took, seconds.
@@ -59,8 +68,13 @@ pub struct Switched {
 
 impl Tenant {
     /// Puts a checked tenant to work, which goes on with the activity of the one before it.
-    pub fn new(blueprint: Blueprint, services: &Arc<Services>, activity: Arc<Activity>) -> Self {
-        let Blueprint { name, title, account, session_ttl, actions, .. } = blueprint;
+    pub fn new(
+        blueprint: Blueprint,
+        services: &Arc<Services>,
+        limiter: &Arc<Limiter>,
+        activity: Arc<Activity>,
+    ) -> Self {
+        let Blueprint { name, title, account, session_ttl, actions, cors, limits, mut action_limits, .. } = blueprint;
         activity.keep(|action| actions.contains_key(action));
         let wechat = Wechat::new(
             WechatAccount {
@@ -77,11 +91,15 @@ impl Tenant {
         let (services, opened) = (services.clone(), activity.opened());
         let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services, opened });
         let switch = |(action, configured): (String, Option<Configured>)| {
+            let own = action_limits.remove(&action).unwrap_or_default();
             // The labels come from configuration, never from a request, so they are few.
+            let needs_session = configured.as_ref().is_some_and(|c| c.access() != Access::Anyone);
+            let limits = Limits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
             let labels = [("tenant", name.clone()), ("action", action.clone())];
             let switched = Switched {
                 name: action.clone(),
                 action: configured.map(|c| Arc::new(c.serve(scope.clone()))),
+                limits,
                 calls: counter!("menlou_calls_total", &labels),
                 seconds: histogram!("menlou_call_seconds", &labels),
                 usage: activity.of(&action),
@@ -89,7 +107,7 @@ impl Tenant {
             (action, Arc::new(switched))
         };
         let actions = actions.into_iter().map(switch).collect();
-        Self { actions, name: name.clone(), title, activity: activity.clone() }
+        Self { actions, cors: Cors::new(&cors), name: name.clone(), title, activity: activity.clone() }
     }
 
     /// The plugins that it uses.

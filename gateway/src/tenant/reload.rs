@@ -7,6 +7,7 @@ use super::{
 use crate::{
     action::Services,
     config::{fault::Fault, sources::Files, stamp::Stamp, tenant::TenantName},
+    policy::limits::Limiter,
     text::{Language, Text},
 };
 use std::{
@@ -37,6 +38,7 @@ pub struct Watcher {
     folder: PathBuf,
     plugins: Swapper,
     services: Arc<Services>,
+    limiter: Arc<Limiter>,
     roster: Arc<Roster>,
     files: BTreeMap<PathBuf, Seen>,
     /// Which folder was listed last.
@@ -59,11 +61,18 @@ struct Seen {
 
 impl Watcher {
     /// A watcher of a folder, nothing read yet.
-    pub fn new(folder: PathBuf, plugins: Swapper, services: Arc<Services>, roster: Arc<Roster>) -> Self {
+    pub fn new(
+        folder: PathBuf,
+        plugins: Swapper,
+        services: Arc<Services>,
+        limiter: Arc<Limiter>,
+        roster: Arc<Roster>,
+    ) -> Self {
         Self {
             folder,
             plugins,
             services,
+            limiter,
             roster,
             files: BTreeMap::new(),
             listed: None,
@@ -221,7 +230,7 @@ impl Watcher {
 
     fn built(&self, blueprint: Blueprint) -> (String, Option<Arc<Tenant>>) {
         let activity = self.roster.find(&blueprint.name).map(|before| before.activity.clone()).unwrap_or_default();
-        (blueprint.name.clone(), Some(Arc::new(Tenant::new(blueprint, &self.services, activity))))
+        (blueprint.name.clone(), Some(Arc::new(Tenant::new(blueprint, &self.services, &self.limiter, activity))))
     }
 
     /// Looks again at each change, until dropped.

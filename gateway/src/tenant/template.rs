@@ -56,6 +56,20 @@ pub fn file(facts: &Facts<'_>) -> String {
          # 登录会话的有效期：1m 至 30d。\n\
          # How long people stay logged in: 1m to 30d.\n\
          ttl = \"7d\"\n\n\
+         [limits]\n\
+         # 调用频率上限，超出的以 429 答复；单位 s、m、h、d，可加突发量：\"10/s burst 50\"。单个动作的上限写在 [actions.名称.limits]。\n\
+         # How often callers may come; further calls are answered with 429. Per s, m, h or d, with a burst if need be:\n\
+         # \"10/s burst 50\". Those of one action stand in [actions.NAME.limits].\n\
+         #calls = \"1000/s\"\n\
+         #per_address = \"50/s\"\n\
+         #per_openid = \"10/s\"\n\
+         # 同时处理的调用数上限，超出的以 503 答复。\n\
+         # How many calls are served at once; further ones are answered with 503.\n\
+         #concurrent = 200\n\n\
+         [cors]\n\
+         # 允许调用的网页（H5）来源；小程序不需要。\n\
+         # The origins of web pages (H5) that may call; mini-programs need none.\n\
+         #origins = [\"https://h5.example.com\"]\n\n\
          # 每个 [actions.名称] 表开启一个 a=名称。\n\
          # Each table [actions.NAME] switches on a=NAME.\n",
     );

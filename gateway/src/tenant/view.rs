@@ -6,7 +6,7 @@ use crate::{
     config::{
         load::Document,
         schema::{Schema, escape},
-        tenant,
+        tenant::{self, OWN_KEYS},
     },
 };
 use serde_json::{Map, Value, json};
@@ -32,6 +32,7 @@ pub fn view(doc: &Document, library: &Library) -> View {
     let schema = tenant::schema();
     let written = doc.value("").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut settings = view.table(&schema, &written, "");
+    let own = &schema["properties"]["actions"]["additionalProperties"]["properties"];
     let mut actions = Map::new();
     for (action, table) in written.get("actions").and_then(Value::as_object).into_iter().flatten() {
         let pointer = format!("/actions/{}", escape(action));
@@ -40,12 +41,15 @@ pub fn view(doc: &Document, library: &Library) -> View {
             actions.insert(action.clone(), json!(MASK));
             continue;
         };
+        let of_plugin = |(key, _): &(&String, &Value)| !OWN_KEYS.contains(&key.as_str());
+        let settings = table.iter().filter(of_plugin).map(|(key, value)| (key.clone(), value.clone())).collect();
         let mut shown = match library.find(action, plugin) {
-            Some((found, index)) => view.table(found.actions[index].settings.as_json(), table, &pointer),
-            None => view.table(&json!({}), table, &pointer),
+            Some((found, index)) => view.table(found.actions[index].settings.as_json(), &settings, &pointer),
+            None => view.table(&json!({}), &settings, &pointer),
         };
-        if let (Some(plugin), Some(shown)) = (plugin, shown.get_mut("plugin")) {
-            *shown = json!(plugin);
+        for (key, value) in OWN_KEYS.iter().filter_map(|key| table.get_key_value(*key)) {
+            let at = format!("{pointer}/{}", escape(key));
+            shown.insert(key.clone(), view.value(own.get(key), value, &at));
         }
         actions.insert(action.clone(), Value::Object(shown));
     }

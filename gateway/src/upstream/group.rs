@@ -3,9 +3,9 @@
 use super::{
     Labels,
     address::Address,
-    circuit::{Change, Circuit, Limits, Verdict},
     meters::{Meters, Outcome},
 };
+use crate::circuit::{Change, Circuit, Limits, Verdict};
 use http::StatusCode;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

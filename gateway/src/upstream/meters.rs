@@ -8,7 +8,8 @@
 //!
 //! Both gauges are 0 for a server that is not configured any more.
 
-use super::{Labels, circuit::Verdict};
+use super::Labels;
+use crate::circuit::Verdict;
 use metrics::{Counter, Gauge, Histogram};
 
 macro_rules! outcomes {

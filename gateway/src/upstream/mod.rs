@@ -6,7 +6,6 @@
 mod address;
 mod answer;
 mod checks;
-mod circuit;
 mod group;
 mod hops;
 mod meters;
@@ -14,13 +13,13 @@ mod sending;
 
 use crate::{
     call::Pieces,
+    circuit::Limits,
     error::{Error, Result, words},
     platform::http::{Failure, Http, Incoming},
     text::Text,
 };
 use address::{Address, Target};
 use answer::Answer;
-use circuit::Limits;
 use group::{Group, Turn};
 pub use hops::end_to_end;
 use http::{

@@ -3,9 +3,11 @@
 mod bare;
 mod border;
 mod cores;
+mod flood;
 mod house;
 mod load;
 mod machine;
+mod overload;
 mod post;
 mod report;
 mod rounds;
@@ -44,9 +46,18 @@ struct Arguments {
     part: Option<Part>,
 }
 
-/// What the program starts itself as.
+/// What else the program does.
 #[derive(Subcommand)]
 enum Part {
+    /// Floods the gateway with more than it can bear, and tells what it serves, sheds and gives up.
+    Overload {
+        /// From how many clients.
+        #[arg(long, default_value_t = 2000)]
+        clients: usize,
+        /// How many times the peak's rate.
+        #[arg(long, default_value_t = 2.0)]
+        times: f64,
+    },
     /// Serves one answer to everything with bare hyper.
     #[command(hide = true)]
     Bare {
@@ -63,6 +74,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.part {
         None => bench(&arguments),
+        Some(Part::Overload { clients, times }) => {
+            let Arguments { rounds, seconds, keep, .. } = arguments;
+            overload::measure(rounds.max(1), seconds, *clients, *times, keep)
+        }
         Some(Part::Bare { listen, answer }) => bare::serve(*listen, answer),
     };
     match done {

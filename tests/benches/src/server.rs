@@ -61,6 +61,13 @@ impl Server {
         self.process.terminate();
     }
 
+    /// How much memory it has, in bytes.
+    pub fn resident(&self) -> Result<usize> {
+        let status = fs::read_to_string(PathBuf::from(format!("/proc/{}/status", self.id())))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<usize>()? * 1024)
+    }
+
     /// The processor time that all its threads have taken, those that have ended too: the kernel's user and system
     /// time, whose sum is exact to its tick of 10 ms.
     pub fn cpu(&self) -> Result<Duration> {

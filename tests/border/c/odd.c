@@ -34,6 +34,9 @@
 #ifndef DATA
 #define DATA { 0, 0 }
 #endif
+#ifndef SETTINGS
+#define SETTINGS { 0, 0 }
+#endif
 #ifndef PARAMS
 #define PARAMS MENLOU_STR("{\"type\":\"object\"}")
 #endif
@@ -78,7 +81,7 @@ static inline int32_t fails(const menlou_host *host) {
 
 #define ONE                                                                                                            \
     { .struct_size = sizeof(menlou_action), .access = ACCESS, .name = ACTION, .methods = METHODS, .title_en = TITLE,   \
-      .params_schema = PARAMS, .data_schema = DATA, .start = START, .poll = poll, .drop = drop }
+      .params_schema = PARAMS, .data_schema = DATA, .settings_schema = SETTINGS, .start = START, .poll = poll, .drop = drop }
 
 static const menlou_action actions[2] = { ONE, ONE };
 

@@ -4,19 +4,25 @@
 pub mod admin;
 pub mod browser;
 pub mod client;
+pub mod cluster;
+pub mod fault;
 pub mod gateway;
 pub mod http;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod sentinel;
 pub mod terminal;
 pub mod upstream;
 
 pub use admin::Admin;
 pub use browser::Browser;
 pub use client::{Client, Envelope};
+pub use cluster::Cluster;
+pub use fault::{Fault, FaultProxy};
 pub use gateway::{Gateway, Home, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use sentinel::Sentinels;
 pub use terminal::Terminal;
 pub use upstream::Upstream;

@@ -40,9 +40,19 @@ impl Postgres {
         format!("postgres://menlou@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Sends it SIGKILL, from any thread; [`Postgres::restart`] then clears up.
+    pub fn kill_now(&self) {
+        self.process.kill_now();
     }
 
     /// Stops it with SIGSTOP: connections stay open, nothing answers.

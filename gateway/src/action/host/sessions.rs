@@ -22,6 +22,7 @@ pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str)
     unsafe {
         begin(call, |flight| {
             let (person, test) = flight.person(text(openid)?)?;
+            flight.told_token.set(true);
             let scope = flight.scope();
             Some(Box::pin(async move {
                 let mut bits = [0; 32];
@@ -50,6 +51,7 @@ pub(super) unsafe extern "C" fn current(call: *mut menlou_call) -> *mut menlou_o
     unsafe {
         begin(call, |flight| {
             let (caller, token) = (flight.caller.as_ref()?, flight.call.token.as_ref()?);
+            flight.told_token.set(true);
             let left = caller.session.expires_at.saturating_sub(now());
             let told = json!({ "token": token.expose(), "expires_in": left });
             Some(Box::pin(std::future::ready(Ok(Done::Json(told)))))

@@ -149,6 +149,16 @@ pub fn headers() -> Value {
             "description": "多少秒后值得再试。After how many seconds it is worth trying again.",
             "schema": { "type": "integer", "minimum": 1 },
         },
+        "RateLimit-Policy": {
+            "description": "生效的频率限制：名称、突发量 q、恢复所需秒数 w；未设限制时没有。The limits that hold: name, burst q, seconds w until a used-up burst is back; absent where there is none.",
+            "schema": { "type": "string" },
+            "example": "\"calls\";q=100;w=1",
+        },
+        "RateLimit": {
+            "description": "最接近用完的限制：剩余次数 r、恢复所需秒数 t。The limit nearest to its end: r more calls, whole again in t seconds.",
+            "schema": { "type": "string" },
+            "example": "\"calls\";r=42;t=1",
+        },
         "Allow": {
             "description": "该动作支持的 HTTP 方法。The HTTP methods that the action serves.",
             "required": true,
@@ -159,14 +169,16 @@ pub fn headers() -> Value {
 
 fn sent_with(status: u16) -> Value {
     let always = ["X-Request-Id", "Content-Language"];
-    let also = match status {
-        405 => Some("Allow"),
-        429 | 503 => Some("Retry-After"),
-        _ => None,
+    let also: &[&str] = match status {
+        200 => &["RateLimit-Policy", "RateLimit"],
+        405 => &["Allow"],
+        429 => &["Retry-After", "RateLimit-Policy", "RateLimit"],
+        503 => &["Retry-After"],
+        _ => &[],
     };
-    let headers = always.into_iter().chain(also);
+    let headers = always.iter().chain(also);
     headers
-        .map(|h| (h.to_owned(), json!({ "$ref": format!("#/components/headers/{h}") })))
+        .map(|h| ((*h).to_owned(), json!({ "$ref": format!("#/components/headers/{h}") })))
         .collect::<Map<_, _>>()
         .into()
 }

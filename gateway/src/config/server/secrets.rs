@@ -59,7 +59,7 @@ impl Merged {
     pub(super) fn address(
         &self,
         pointer: &str,
-        schemes: [&str; 2],
+        schemes: &[&str],
         env: Env<'_>,
         keyring: &Keyring,
     ) -> Result<Option<SecretRef>, Fault> {
@@ -69,11 +69,11 @@ impl Merged {
         if schemes.iter().any(|s| secret.expose_secret().starts_with(s)) {
             return Ok(Some(SecretRef::Literal(secret)));
         }
-        let [one, other] = schemes;
+        let (one, others) = (schemes[..schemes.len() - 1].join(", "), schemes[schemes.len() - 1]);
         let name = quoted(pointer.rsplit('/').next().unwrap_or_default());
         let text = Text::new(
-            format!("{name} 的地址应以 {one} 或 {other} 开头"),
-            format!("{name}: the address must start with {one} or {other}"),
+            format!("{name} 的地址应以 {one} 或 {others} 开头"),
+            format!("{name}: the address must start with {one} or {others}"),
         );
         Err(self.fault(pointer, text, false))
     }
@@ -83,8 +83,13 @@ impl Merged {
         let has_password = |pointer: &&str| {
             let of_file = !self.variables.contains_key(*pointer);
             let written = self.reference(pointer).filter(|_| of_file);
-            let url = written.as_ref().and_then(SecretRef::literal).map(|s| reqwest::Url::parse(s.expose_secret()));
-            url.is_some_and(|url| url.is_ok_and(|url| url.password().is_some()))
+            // An address may name several hosts, which is no URL for others to read.
+            written.as_ref().and_then(SecretRef::literal).is_some_and(|address| {
+                let authority = address.expose_secret().split_once("://").map_or("", |(_, rest)| rest);
+                let authority = authority.split(['/', '?']).next().unwrap_or_default();
+                authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+                    || address.expose_secret().contains("sentinel_password=")
+            })
         };
         let pointers = ["/store/sessions", "/store/users"];
         pointers

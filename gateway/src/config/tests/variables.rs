@@ -90,7 +90,7 @@ error: unknown key `port`; known here: `allow_plain_http`, `listen`, `tls_cert`,
 6 | port = *
   | ^^^^
 
-error: `sessions`: the address must start with redis:// or rediss://
+error: `sessions`: the address must start with redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://
  --> menlou.toml:8:12
   |
 8 | sessions = '*******'

@@ -15,10 +15,10 @@ const MAX_ERRMSG: usize = 200;
 const SHORTEST_SECRET: usize = 6;
 
 /// The fields of a successful answer.
-pub(super) struct Fields(Map<String, Value>);
+pub struct Fields(Map<String, Value>);
 
 /// Why there are none.
-pub(super) struct Refusal {
+pub struct Refusal {
     /// What WeChat refused with; `None` where it did not get so far.
     pub errcode: Option<i64>,
     /// What the caller is told.
@@ -26,7 +26,7 @@ pub(super) struct Refusal {
 }
 
 /// Reads an answer: its fields, or why there are none. What stands in `secrets` reaches no error.
-pub(super) fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Fields, Refusal> {
+pub fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Fields, Refusal> {
     let answer = answer.map_err(|f| failed(Error::new(&words::PLATFORM_UNREACHABLE).because(f)))?;
     let fields = object(&answer.body);
     if let Some(fields) = &fields
@@ -53,7 +53,7 @@ pub(super) fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<
 
 /// Reads an answer that may be a picture. Faults come as JSON whatever they are called, so the body decides first; but
 /// only what is called a file, and begins like no JSON, is one.
-pub(super) fn read_any(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Answered, Refusal> {
+pub fn read_any(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Answered, Refusal> {
     if let Ok(answer) = &answer
         && (200..=299).contains(&answer.status)
         && !matches!(answer.body.trim_ascii_start().first(), None | Some(b'{'))

@@ -1,6 +1,6 @@
 //! WeChat: login codes, phone codes, calls with the access token, and the table of its error codes.
 
-mod answer;
+pub mod answer;
 mod app_secret;
 mod encrypted;
 pub mod errcodes;
@@ -8,8 +8,9 @@ mod session_key;
 mod tokens;
 pub mod verify;
 
-use super::http::{Http, Request};
+use super::http::{Answer, Failure, Http, Request};
 use super::{Answered, Asked, Person, Platform};
+use crate::circuit::Breaker;
 use crate::error::{Error, Result, words};
 use crate::store::Shared;
 use crate::text::Text;
@@ -67,7 +68,8 @@ impl Wechat {
         let WechatAccount { appid, secret, previous_secret, base_url } = account;
         let key = tokens::key(&base_url, &appid, &secret);
         let secret = AppSecret::new(tenant.clone(), secret, previous_secret);
-        let api = Arc::new(Api { appid, secret, base_url, http });
+        let circuit = http.platforms().of(&base_url);
+        let api = Arc::new(Api { appid, secret, base_url, http, circuit });
         Self { tokens: Tokens::new(Arc::clone(&api), tenant, shared, key), api }
     }
 }
@@ -185,6 +187,7 @@ struct Api {
     secret: AppSecret,
     base_url: String,
     http: Http,
+    circuit: Arc<Breaker>,
 }
 
 impl Api {
@@ -241,7 +244,7 @@ impl Api {
             timeout: CALL,
             repeatable: false,
         };
-        read_any(self.http.send(request).await, &[token])
+        self.sent(request, false, |answer| read_any(answer, &[token])).await
     }
 
     async fn get(&self, path: &str, query: &str, secrets: &[&str]) -> Result<Fields, Refusal> {
@@ -253,7 +256,7 @@ impl Api {
             timeout: CALL,
             repeatable: false,
         };
-        read(self.http.send(request).await, secrets)
+        self.sent(request, true, |answer| read(answer, secrets)).await
     }
 
     async fn post(
@@ -272,7 +275,34 @@ impl Api {
             timeout: CALL,
             repeatable,
         };
-        read(self.http.send(request).await, secrets)
+        self.sent(request, true, |answer| read(answer, secrets)).await
+    }
+
+    /// Sends a request, unless WeChat is known to be away. What counts is whether it answers: what it says in an
+    /// answer is about codes, accounts and arguments. Where it keeps silent, that counts only if the call is
+    /// `one_of_ours`: how long an action's own call takes says little of the others.
+    async fn sent<T>(
+        &self,
+        request: Request,
+        one_of_ours: bool,
+        read: impl FnOnce(Result<Answer, Failure>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let pass = self.circuit.pass().map_err(|shut| {
+            let error = Error::new(&words::PLATFORM_UNREACHABLE).retry_after(shut.wait);
+            Refusal::from(error.because(shut).known())
+        })?;
+        let answer = self.http.send(request).await;
+        let known = match &answer {
+            Ok(answer) if !matches!(answer.status, 502..=504) => {
+                pass.good();
+                false
+            }
+            Ok(answer) => !pass.bad(&format!("HTTP {}", answer.status)),
+            Err(Failure::Unanswered(_)) if !one_of_ours => false,
+            Err(failure) => !pass.bad(&failure.to_string()),
+        };
+        read(answer)
+            .map_err(|Refusal { errcode, error }| Refusal { errcode, error: if known { error.known() } else { error } })
     }
 
     fn url(&self, path: &str, query: &str) -> String {

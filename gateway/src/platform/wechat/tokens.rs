@@ -252,7 +252,9 @@ impl Keeper {
     }
 
     fn warn(&self, cause: &store::Error) {
-        tracing::warn!(tenant = self.tenant, %cause, "the access token is not shared with other replicas");
+        if !cause.is_known() {
+            tracing::warn!(tenant = self.tenant, %cause, "the access token is not shared with other replicas");
+        }
     }
 }
 

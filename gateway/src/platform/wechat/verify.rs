@@ -95,6 +95,7 @@ pub async fn verify(account: WechatAccount, http: Http, phone: bool, mut told: i
         secret: AppSecret::new(String::new(), secret, None),
         base_url: base_url.clone(),
         http: http.clone(),
+        circuit: http.platforms().of(&base_url),
     };
     let api = with(secret);
     let mut findings = Vec::new();

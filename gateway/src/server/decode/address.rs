@@ -1,6 +1,6 @@
 //! Where a request goes: `/srv/?f=<tenant>&a=<action>&…`, or `/srv/<tenant>/<action>?…`.
 
-use super::{bad, form, given, present};
+use super::{form, given, present};
 use crate::{
     call::Params,
     config::tenant::is_name,
@@ -9,8 +9,6 @@ use crate::{
 use http::Uri;
 use percent_encoding::percent_decode_str;
 
-/// No query is longer, in bytes.
-const MAX_QUERY: usize = 16 * 1024;
 /// The names of the query that say where a request goes.
 const PLACE: [&str; 2] = ["f", "a"];
 
@@ -31,13 +29,9 @@ pub struct Address<'a> {
 impl<'a> Address<'a> {
     /// Reads the URL.
     pub fn of(uri: &'a Uri) -> Result<Self> {
-        let query = uri.query().unwrap_or_default();
-        if query.len() > MAX_QUERY {
-            return Err(bad("查询串过长", "The query is too long."));
-        }
         let not_found = || Error::new(&words::NOT_FOUND);
         let path = uri.path().strip_prefix("/srv").ok_or_else(not_found)?;
-        let query = query.as_bytes();
+        let query = uri.query().unwrap_or_default().as_bytes();
         let address = match path.strip_prefix('/').unwrap_or_default() {
             "" if matches!(path, "" | "/") => {
                 let [tenant, action] = PLACE.map(|name| form::find(query, name).and_then(|v| given(name, v)));

@@ -2,12 +2,12 @@
 
 use super::{
     super::{
-        Error, Result,
         cache::{IdentityRef, UserCache},
+        guard::{Failure, Guard, Outcome},
     },
     DEADLINE, schema, told,
 };
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use sqlx::{
     ConnectOptions, Connection, PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -33,25 +33,20 @@ const BEAT: Duration = Duration::from_millis(500);
 /// How long a connection may have lain idle and still be used untried.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The current connections, or why there are none.
-pub(super) struct Link(ArcSwap<State>);
-
-enum State {
-    Up(PgPool),
-    Down(String),
+/// The current connections, if there are any, and the guard of the store.
+pub(super) struct Link {
+    current: ArcSwapOption<PgPool>,
+    pub guard: Guard,
 }
 
 impl Link {
-    pub fn new() -> Self {
-        Self(ArcSwap::from_pointee(State::Down("not connected yet".into())))
+    pub fn new(guard: Guard) -> Self {
+        Self { current: ArcSwapOption::empty(), guard }
     }
 
     /// The current connections.
-    pub fn pool(&self) -> Result<PgPool> {
-        match &**self.0.load() {
-            State::Up(pool) => Ok(pool.clone()),
-            State::Down(reason) => Err(Error::Unavailable(format!("PostgreSQL: {reason}"))),
-        }
+    pub fn pool(&self) -> Outcome<PgPool> {
+        self.current.load().as_deref().cloned().ok_or_else(|| Failure::Away("not connected".into()))
     }
 }
 
@@ -83,29 +78,25 @@ pub(super) async fn keep(
     tried: oneshot::Sender<()>,
 ) {
     let mut tried = Some(tried);
-    let mut reported = String::new();
     cache.pause();
     loop {
         match connect(&options).await {
             Ok((pool, listener)) => {
-                reported.clear();
-                tracing::info!("connected to PostgreSQL");
+                tracing::debug!("connected to PostgreSQL");
                 // What was read before this, when nobody listened, is not kept.
                 cache.resume();
-                link.0.store(Arc::new(State::Up(pool)));
+                link.current.store(Some(Arc::new(pool)));
+                link.guard.back();
                 tried.take().map(|tried| tried.send(()));
                 let reason = listen(listener, &cache).await;
                 // The other connections may still be good: they serve on, past the cache, while we try to reconnect.
                 cache.pause();
-                tracing::warn!(reason, "lost PostgreSQL; reconnecting");
+                tracing::info!(reason, "lost the connection that hears of changes in PostgreSQL; reconnecting");
             }
             Err(reason) => {
-                link.0.store(Arc::new(State::Down(reason.clone())));
+                link.guard.away(&reason);
+                link.current.store(None);
                 tried.take().map(|tried| tried.send(()));
-                if reason != reported {
-                    tracing::warn!(reason, "no connection to PostgreSQL; trying again");
-                    reported = reason;
-                }
             }
         }
         sleep(RETRY).await;
@@ -119,8 +110,12 @@ async fn connect(options: &PgConnectOptions) -> std::result::Result<(PgPool, PgL
 
     let checked = async {
         let mut first = options.connect().await?;
+        // It would serve what was true a while ago, and take no log-ins.
+        if sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut first).await? {
+            return Err(sqlx::Error::Configuration("it is a standby, which takes no writes".into()));
+        }
         let current = schema::is_current(&mut first).await?;
-        Ok((first, current))
+        Ok::<_, sqlx::Error>((first, current))
     };
     let (mut first, current) = timeout(CONNECT, checked).await.map_err(silent)?.map_err(told)?;
     if !current {

@@ -9,18 +9,18 @@ mod schema;
 use super::{
     Account, Credentials, Error, Identity, Result, User, Users,
     cache::{IdentityRef, UserCache},
+    guard::{Failure, Guard},
 };
 use async_trait::async_trait;
 use bind::{bind, plain};
 use link::{CHANNEL, Link, Notice};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{FromRow, PgPool, postgres::PgConnectOptions};
-use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
-use tokio::{
-    sync::oneshot,
-    task::JoinSet,
-    time::{error::Elapsed, timeout},
+use sqlx::{
+    FromRow, PgPool,
+    postgres::{PgConnectOptions, PgSslMode},
 };
+use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 
 /// How long an operation may take as a whole.
 const DEADLINE: Duration = Duration::from_millis(700);
@@ -51,7 +51,10 @@ impl From<UserRow> for Arc<User> {
 impl Postgres {
     /// Connects, or keeps trying to; makes the tables or brings them up to date, which several replicas may try at
     /// once. An error only where the URL is none; its text does not hold the URL.
-    pub async fn open(url: &SecretString) -> Result<Self> {
+    ///
+    /// `ca` holds, as PEM, the CAs to trust in place of the system's; with it TLS is asked for and the server's name
+    /// checked, unless the URL's `sslmode` says otherwise.
+    pub async fn open(url: &SecretString, ca: Option<Vec<u8>>) -> Result<Self> {
         let text = url.expose_secret();
         // sqlx takes any scheme.
         let ours = text.starts_with("postgres://") || text.starts_with("postgresql://");
@@ -59,8 +62,13 @@ impl Postgres {
             let text = "the URL of the user store is not like postgres://user:password@host:5432/database";
             Error::Unavailable(text.into())
         })?;
+        let options = match ca {
+            Some(pem) if text.contains("sslmode=") => options.ssl_root_cert_from_pem(pem),
+            Some(pem) => options.ssl_root_cert_from_pem(pem).ssl_mode(PgSslMode::VerifyFull),
+            None => options,
+        };
         let cache = Arc::new(UserCache::new());
-        let link = Arc::new(Link::new());
+        let link = Arc::new(Link::new(Guard::new("PostgreSQL", DEADLINE)));
         let (tried, first_try) = oneshot::channel();
         let mut keeper = JoinSet::new();
         keeper.spawn(link::keep(options, Arc::clone(&link), Arc::clone(&cache), tried));
@@ -71,8 +79,8 @@ impl Postgres {
 
     /// Asks over the current connections, within the deadline.
     async fn ask<T, F: Future<Output = sqlx::Result<T>>>(&self, question: impl FnOnce(PgPool) -> F) -> Result<T> {
-        let pool = self.link.pool()?;
-        timeout(DEADLINE, question(pool)).await.map_err(late)?.map_err(|e| unserved(&e))
+        let question = async { question(self.link.pool()?).await.map_err(|e| failure(&e)) };
+        self.link.guard.ask(question).await
     }
 }
 
@@ -163,15 +171,17 @@ impl Users for Postgres {
     }
 }
 
-fn late(_: Elapsed) -> Error {
-    Error::Unavailable(format!("PostgreSQL did not answer within {} ms", DEADLINE.as_millis()))
-}
-
 /// An SQL error in our words.
-fn unserved(error: &sqlx::Error) -> Error {
+fn failure(error: &sqlx::Error) -> Failure {
     match error {
-        sqlx::Error::ColumnDecode { index, .. } => Error::Corrupt(format!("PostgreSQL, column {index}")),
-        error => Error::Unavailable(format!("PostgreSQL: {}", told(error))),
+        sqlx::Error::ColumnDecode { index, .. } => Failure::Corrupt(format!("column {index}")),
+        // What is not about its connections, its credentials or its coming and going is about the statement.
+        sqlx::Error::Database(e) => match e.code().unwrap_or_default().get(..2) {
+            Some("08" | "28" | "3D" | "57") => Failure::Away(told(error)),
+            _ if e.code().as_deref() == Some("53300") => Failure::Away(told(error)),
+            _ => Failure::Refused(told(error)),
+        },
+        error => Failure::Away(told(error)),
     }
 }
 
@@ -181,13 +191,15 @@ fn told(error: &sqlx::Error) -> String {
         sqlx::Error::Database(error) => error,
         sqlx::Error::Io(e) => return e.to_string(),
         sqlx::Error::PoolTimedOut => return "no connection was free in time".into(),
-        sqlx::Error::Tls(_) => return "TLS is not supported".into(),
+        sqlx::Error::Configuration(e) => return e.to_string(),
+        sqlx::Error::Tls(e) => return format!("TLS: {e}"),
         // What remains is about sqlx itself or the shape of an answer.
         error => return format!("{error}"),
     };
     let code = error.code().unwrap_or_default();
     let meaning = match code.get(..2).unwrap_or_default() {
         "08" => "connection error",
+        "25" => "it takes no writes",
         "28" => "it refused the credentials",
         "3D" => "no such database",
         "42" => "its tables are not as expected, or not ours to use",

@@ -51,6 +51,17 @@ impl Keys {
         key
     }
 
+    /// The key of a limit, as it holds for one caller or for all together.
+    pub fn limit(&self, tenant: &str, limit: &str, who: Option<&str>) -> String {
+        let mut key = self.start(tenant, "r", limit.len() + who.map_or(0, |who| who.len() + 1));
+        key.push_str(limit);
+        if let Some(who) = who {
+            key.push(':');
+            key.push_str(who);
+        }
+        key
+    }
+
     /// Whose session this key is, where it is one's.
     pub fn read_session<'a>(&self, key: &'a [u8]) -> Option<(&'a str, TokenHash)> {
         let key = std::str::from_utf8(key).ok()?;

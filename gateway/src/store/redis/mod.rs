@@ -1,98 +1,107 @@
 //! Sessions and shared values in Redis.
 //!
-//! Keys are `menlou:{tenant}:s:<SHA-256 of the token>` and `menlou:{tenant}:x:<key>`; the braces keep a tenant's keys in
-//! one slot of a cluster. Each is written together with its time to live. Redis 6 or later, for RESP3.
+//! Keys are `menlou:{tenant}:s:<SHA-256 of the token>`, `menlou:{tenant}:x:<key>` and `menlou:{tenant}:r:<limit>`; the
+//! braces keep a tenant's keys in one slot of a cluster. Each is written together with its time to live. Redis 6 or later, for RESP3.
 //!
 //! Beside its sessions a tenant has lists of them (`menlou:{tenant}:l:`, and `menlou:{tenant}:p:<hash>` for each person):
 //! sorted sets of the tokens' hashes by the time when they end. So nobody ever searches the whole of Redis.
+//!
+//! What was acknowledged is in the primary's memory, and on its disk as far as its `appendfsync` says. Replicas get it a
+//! moment later: a session of the last moments before a failover may be lost, and its person logs in again. Redis's WAIT
+//! would not change that (it waits, but takes nothing back), and would hold up all who share the connection.
 
+mod address;
 mod keys;
+mod limits;
 mod link;
+mod sentinel;
 
-use super::{Error, MOST_LISTED, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, record};
-use ::redis::{Client, Cmd, FromRedisValue, ProtocolVersion, RedisError, Script, cmd};
+use super::{
+    Error, MOST_LISTED, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, guard::Guard, record,
+};
+use ::redis::{Cmd, FromRedisValue, cmd};
+use address::Place;
 use async_trait::async_trait;
 use keys::Keys;
 use link::Link;
 use secrecy::{ExposeSecret, SecretString};
-use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::timeout};
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
 
 /// How long an operation may take as a whole.
 const DEADLINE: Duration = Duration::from_millis(400);
 /// How many sessions are ended at once where all are: more would hold others up.
 const PORTION: usize = 500;
+/// How long it may take in a cluster, redirections included: less, so that it is known to be one node's fault.
+const NODE: Duration = Duration::from_millis(350);
 
-/// A store in Redis. It keeps one connection, on which commands of all callers follow each other without waiting, and
-/// renews it by itself. While there is none, it answers [`Error::Unavailable`] at once.
+/// The count and its end are set in one step: a counter that nothing ends would lock its owner out for ever.
+const COUNT: &str = "local sum = redis.call('INCR', KEYS[1])
+    if sum == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+    return sum";
+
+/// A session and its places in the lists are one step. Each opening clears a few of those away that have ended, so that
+/// lists don't grow and no one opening takes long. A list lives as long as its longest session.
+const OPEN: &str = "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    for at = 2, 3 do
+        local ended = redis.call('ZRANGEBYSCORE', KEYS[at], '-inf', ARGV[5], 'LIMIT', 0, 16)
+        if #ended > 0 then redis.call('ZREM', KEYS[at], unpack(ended)) end
+        redis.call('ZADD', KEYS[at], ARGV[3], ARGV[4])
+        if redis.call('PTTL', KEYS[at]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[at], ARGV[2]) end
+    end";
+
+const END: &str = "local record = redis.call('GET', KEYS[1])
+    redis.call('ZREM', KEYS[2], ARGV[1])
+    if record then redis.call('DEL', KEYS[1]) end
+    return record";
+
+/// A store in Redis. It keeps one connection (in a cluster: one per node), on which commands of all callers follow each
+/// other without waiting, and renews it by itself. While there is none, it answers [`Error::Down`] at once.
+///
+/// Sessions are cached while Redis tells us what changes. In a cluster nothing is cached: each read asks its node.
 pub struct Redis {
     keys: Arc<Keys>,
     link: Arc<Link>,
     cache: Arc<SessionCache>,
-    counter: Script,
-    opener: Script,
-    ender: Script,
     _keeper: JoinSet<()>,
 }
 
 impl Redis {
-    /// Connects, or keeps trying to. All keys start with `prefix`. An error only where the URL is none; its text does
-    /// not hold the URL.
-    pub async fn open(url: &SecretString, prefix: &str) -> Result<Self> {
-        let unfit = |_: RedisError| {
-            let text = "the URL of the session store is not like redis://user:password@host:6379/0 (without TLS)";
+    /// Connects, or keeps trying to. All keys start with `prefix`; `ca` holds, as PEM, the CAs to trust in place of the
+    /// system's. An error only where the URL is none or the CAs can't be read; its text does not hold the URL.
+    pub async fn open(url: &SecretString, ca: Option<&[u8]>, prefix: &str) -> Result<Self> {
+        let place = Place::of(url.expose_secret(), ca, (link::CONNECT, NODE)).ok_or_else(|| {
+            let text = "the URL of the session store is not like redis://user:password@host:6379/0, \
+                redis+sentinel://host:26379,host:26379/primary/0 or redis+cluster://host:6379,host:6379, \
+                or its CA file holds no certificates";
             Error::Unavailable(text.into())
-        };
-        let client = Client::open(url.expose_secret()).map_err(unfit)?;
-        let info = client.get_connection_info().clone();
-        let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(resp3)).map_err(unfit)?;
-
+        })?;
         let keys = Arc::new(Keys::new(prefix));
         let cache = Arc::new(SessionCache::new());
-        let link = Arc::new(Link::new());
+        let link = Arc::new(Link::new(Guard::new("Redis", DEADLINE)));
         let (tried, first_try) = tokio::sync::oneshot::channel();
         let mut keeper = JoinSet::new();
-        keeper.spawn(link::keep(client, Arc::clone(&link), Arc::clone(&cache), Arc::clone(&keys), tried));
+        keeper.spawn(link::keep(place, Arc::clone(&link), Arc::clone(&cache), Arc::clone(&keys), tried));
         // So that who opens and asks at once is served. Whether it succeeded, the first question will tell.
         let _ = first_try.await;
-        // The count and its end are set in one step: a counter that nothing ends would lock its owner out for ever.
-        let counter = Script::new(
-            "local sum = redis.call('INCR', KEYS[1])
-            if sum == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-            return sum",
-        );
-        // A session and its places in the lists are one step. Each opening clears a few of those away that have ended,
-        // so that lists don't grow and no one opening takes long. A list lives as long as its longest session.
-        let opener = Script::new(
-            "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-            for at = 2, 3 do
-                local ended = redis.call('ZRANGEBYSCORE', KEYS[at], '-inf', ARGV[5], 'LIMIT', 0, 16)
-                if #ended > 0 then redis.call('ZREM', KEYS[at], unpack(ended)) end
-                redis.call('ZADD', KEYS[at], ARGV[3], ARGV[4])
-                if redis.call('PTTL', KEYS[at]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[at], ARGV[2]) end
-            end",
-        );
-        let ender = Script::new(
-            "local record = redis.call('GET', KEYS[1])
-            redis.call('ZREM', KEYS[2], ARGV[1])
-            if record then redis.call('DEL', KEYS[1]) end
-            return record",
-        );
-        Ok(Self { keys, link, cache, counter, opener, ender, _keeper: keeper })
+        Ok(Self { keys, link, cache, _keeper: keeper })
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
-        let mut connection = self.link.connection()?;
-        self.answered(command.query_async(&mut connection)).await
+        let question = async {
+            let mut connection = self.link.connection()?;
+            connection.ask(command).await.map_err(|e| self.link.failure(&e))
+        };
+        self.link.guard.ask(question).await
     }
+}
 
-    async fn answered<T>(&self, question: impl Future<Output = std::result::Result<T, RedisError>>) -> Result<T> {
-        match timeout(DEADLINE, question).await {
-            Ok(answer) => answer.map_err(|e| self.link.unserved(&e)),
-            Err(_) => Err(Error::Unavailable(format!("Redis did not answer within {} ms", DEADLINE.as_millis()))),
-        }
-    }
+/// A script with its keys; its arguments follow. It goes as a whole, not by its hash: a server that has just become primary
+/// need not know it.
+fn eval(script: &str, keys: &[String]) -> Cmd {
+    let mut call = cmd("EVAL");
+    call.arg(script).arg(keys.len()).arg(keys);
+    call
 }
 
 #[async_trait]
@@ -102,16 +111,14 @@ impl Sessions for Redis {
             return self.end(tenant, token).await.map(|_| ());
         };
         let now = clock::millis();
-        let opened = match self.link.connection() {
-            Ok(mut connection) => {
-                let mut call = self.opener.key(self.keys.session(tenant, token));
-                call.key(self.keys.sessions_of_person(tenant, &session.platform, &session.openid));
-                call.key(self.keys.sessions_of(tenant)).arg(record::encode(&session)?).arg(life);
-                call.arg(now.saturating_add(life)).arg(token.hex()).arg(now);
-                self.answered(call.invoke_async::<()>(&mut connection)).await
-            }
-            Err(e) => Err(e),
-        };
+        let keys = [
+            self.keys.session(tenant, token),
+            self.keys.sessions_of_person(tenant, &session.platform, &session.openid),
+            self.keys.sessions_of(tenant),
+        ];
+        let mut call = eval(OPEN, &keys);
+        call.arg(record::encode(&session)?).arg(life).arg(now.saturating_add(life)).arg(token.hex()).arg(now);
+        let opened = self.ask(&call).await;
         // Redis says so too, but perhaps later than our caller asks again.
         self.cache.forget(tenant, token);
         opened
@@ -145,14 +152,8 @@ impl Sessions for Redis {
     }
 
     async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool> {
-        let ended = match self.link.connection() {
-            Ok(mut connection) => {
-                let mut call = self.ender.key(self.keys.session(tenant, token));
-                call.key(self.keys.sessions_of(tenant)).arg(token.hex());
-                self.answered(call.invoke_async::<Option<Vec<u8>>>(&mut connection)).await
-            }
-            Err(e) => Err(e),
-        };
+        let keys = [self.keys.session(tenant, token), self.keys.sessions_of(tenant)];
+        let ended: Result<Option<Vec<u8>>> = self.ask(eval(END, &keys).arg(token.hex())).await;
         self.cache.forget(tenant, token);
         let Some(bytes) = ended? else { return Ok(false) };
         if let Ok(session) = record::decode(&bytes) {
@@ -243,10 +244,8 @@ impl Shared for Redis {
     }
 
     async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64> {
-        let mut connection = self.link.connection()?;
-        let mut call = self.counter.key(self.keys.shared(tenant, key));
-        call.arg(clock::life_millis(window));
-        self.answered(call.invoke_async(&mut connection)).await
+        let key = self.keys.shared(tenant, key);
+        self.ask(eval(COUNT, &[key]).arg(clock::life_millis(window))).await
     }
 
     async fn ping(&self) -> Result<()> {

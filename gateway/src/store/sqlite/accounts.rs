@@ -7,7 +7,7 @@ use super::{
         cache::IdentityRef,
         clock,
     },
-    Sqlite, read,
+    Sqlite,
     writer::{Durability, work},
 };
 use async_trait::async_trait;
@@ -39,11 +39,11 @@ impl Accounts for Sqlite {
             Seek::Id(id) | Seek::After(id) => query.bind(id),
             _ => values.into_iter().fold(query, |query, value| query.bind(value)),
         };
-        let rows = read(query.bind(most).fetch_all(&self.readers)).await?;
+        let rows = self.read(query.bind(most).fetch_all(&self.readers)).await?;
         let ids = serde_json::Value::from(rows.iter().map(|row| row.id).collect::<Vec<_>>()).to_string();
         let sql = "SELECT user_id, platform, openid, unionid, created_at FROM bindings
             WHERE user_id IN (SELECT value FROM json_each(?)) ORDER BY created_at, openid";
-        let bindings = read(sqlx::query_as::<_, Binding>(sql).bind(ids).fetch_all(&self.readers)).await?;
+        let bindings = self.read(sqlx::query_as::<_, Binding>(sql).bind(ids).fetch_all(&self.readers)).await?;
         Ok(rows.into_iter().map(|row| row.with(&bindings)).collect())
     }
 
@@ -90,9 +90,9 @@ impl Accounts for Sqlite {
             }
             .boxed()
         });
-        let forget = move |erased: &Result<(Amended, Vec<(String, String)>)>| {
+        let forget = move |erased: Option<&(Amended, Vec<(String, String)>)>| {
             users.forget_user(user);
-            for (platform, openid) in erased.iter().flat_map(|(_, bound)| bound) {
+            for (platform, openid) in erased.into_iter().flat_map(|(_, bound)| bound) {
                 users.forget_binding(&IdentityRef { tenant: &owner, platform, openid });
             }
         };

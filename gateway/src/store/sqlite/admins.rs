@@ -2,7 +2,7 @@
 
 use super::{
     super::{AdminToken, Admins, Deed, NewDeed, Result, admins::DeedRow, admins::TokenRow, clock},
-    Sqlite, read,
+    Sqlite,
     writer::{Durability, work},
 };
 use async_trait::async_trait;
@@ -26,12 +26,12 @@ impl Admins for Sqlite {
 
     async fn token(&self, id: &str) -> Result<Option<AdminToken>> {
         let query = sqlx::query_as::<_, TokenRow>("SELECT * FROM admin_tokens WHERE id = ?").bind(id);
-        read(query.fetch_optional(&self.readers)).await?.map(TryInto::try_into).transpose()
+        self.read(query.fetch_optional(&self.readers)).await?.map(TryInto::try_into).transpose()
     }
 
     async fn tokens(&self) -> Result<Vec<AdminToken>> {
         let query = sqlx::query_as::<_, TokenRow>("SELECT * FROM admin_tokens ORDER BY created_at, id");
-        read(query.fetch_all(&self.readers)).await?.into_iter().map(TryInto::try_into).collect()
+        self.read(query.fetch_all(&self.readers)).await?.into_iter().map(TryInto::try_into).collect()
     }
 
     async fn revoke(&self, id: &str) -> Result<bool> {
@@ -81,12 +81,12 @@ impl Admins for Sqlite {
             Some(tenant) => {
                 let sql = "SELECT * FROM audit WHERE tenant = ? AND id < ? ORDER BY id DESC LIMIT ?";
                 let query = sqlx::query_as::<_, DeedRow>(sql).bind(tenant).bind(before).bind(most);
-                read(query.fetch_all(&self.readers)).await?
+                self.read(query.fetch_all(&self.readers)).await?
             }
             None => {
                 let sql = "SELECT * FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?";
                 let query = sqlx::query_as::<_, DeedRow>(sql).bind(before).bind(most);
-                read(query.fetch_all(&self.readers)).await?
+                self.read(query.fetch_all(&self.readers)).await?
             }
         };
         Ok(rows.into_iter().map(Into::into).collect())

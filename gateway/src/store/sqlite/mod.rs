@@ -12,13 +12,14 @@ mod writer;
 use super::{
     Error, Result,
     cache::{SessionCache, UserCache},
+    guard::{Failure, Guard},
 };
 use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 use std::{fs::OpenOptions, future::Future, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 use writer::{Durability, Writer};
 
 /// How long a caller waits for an answer at most.
@@ -29,6 +30,8 @@ const READERS: u32 = 4;
 /// An open SQLite file. Its tasks end when it is dropped.
 pub struct Sqlite {
     readers: SqlitePool,
+    /// Of what is read; the writer has its own: a full disk can still be read.
+    reading: Guard,
     writer: Writer,
     sessions: Arc<SessionCache>,
     users: Arc<UserCache>,
@@ -66,6 +69,7 @@ impl Sqlite {
         sweeper.spawn(sweep::run(writer.clone()));
         Ok(Self {
             readers,
+            reading: Guard::new("SQLite", DEADLINE),
             writer,
             sessions: Arc::new(SessionCache::new()),
             users: Arc::new(UserCache::new()),
@@ -77,22 +81,18 @@ impl Sqlite {
     async fn ping(&self) -> Result<()> {
         self.writer.run(Durability::Process, |_| Box::pin(async { Ok(()) })).await
     }
-}
 
-/// A read within the deadline.
-async fn read<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    timeout(DEADLINE, query).await.map_err(|_| late())?.map_err(unserved)
-}
-
-fn late() -> Error {
-    Error::Unavailable(format!("SQLite did not answer within {} ms", DEADLINE.as_millis()))
+    /// A read within the deadline.
+    async fn read<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+        self.reading.ask(async { query.await.map_err(failure) }).await
+    }
 }
 
 /// An SQL error in our words. SQLite's texts name tables and columns, never values.
-fn unserved(error: sqlx::Error) -> Error {
+fn failure(error: sqlx::Error) -> Failure {
     match error {
-        sqlx::Error::ColumnDecode { index, .. } => Error::Corrupt(format!("SQLite, column {index}")),
-        sqlx::Error::PoolTimedOut => late(),
-        error => Error::Unavailable(format!("SQLite: {error}")),
+        sqlx::Error::ColumnDecode { index, .. } => Failure::Corrupt(format!("column {index}")),
+        sqlx::Error::PoolTimedOut => Failure::Away("no connection was free in time".into()),
+        error => Failure::Refused(error.to_string()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Error, MOST_LISTED, Result, Session, Sessions, TokenHash, clock, record},
-    Sqlite, read,
+    Sqlite,
     writer::{Durability, work},
 };
 use async_trait::async_trait;
@@ -41,7 +41,7 @@ impl Sessions for Sqlite {
         let ticket = self.sessions.ticket(tenant, token);
         let sql = "SELECT record FROM sessions WHERE tenant = ? AND token = ? AND expires_at > ?";
         let query = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(tenant).bind(&token.0[..]).bind(clock::millis());
-        let Some(bytes) = read(query.fetch_optional(&self.readers)).await? else { return Ok(None) };
+        let Some(bytes) = self.read(query.fetch_optional(&self.readers)).await? else { return Ok(None) };
         let session = Arc::new(record::decode(&bytes)?);
         self.sessions.keep(ticket, tenant, token, &session);
         Ok(Some(session))
@@ -79,7 +79,7 @@ impl Sessions for Sqlite {
     async fn total(&self, tenant: &str) -> Result<u64> {
         let sql = "SELECT count(*) FROM sessions WHERE tenant = ? AND expires_at > ?";
         let query = sqlx::query_scalar::<_, i64>(sql).bind(tenant).bind(clock::millis());
-        Ok(read(query.fetch_one(&self.readers)).await?.unsigned_abs())
+        Ok(self.read(query.fetch_one(&self.readers)).await?.unsigned_abs())
     }
 
     async fn of(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>> {
@@ -88,7 +88,7 @@ impl Sessions for Sqlite {
         let query = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(sql).bind(tenant).bind(platform).bind(openid);
         let query = query.bind(clock::millis()).bind(MOST_LISTED);
         let mut found = Vec::new();
-        for (token, bytes) in read(query.fetch_all(&self.readers)).await? {
+        for (token, bytes) in self.read(query.fetch_all(&self.readers)).await? {
             let token: [u8; 32] = token.try_into().map_err(|_| Error::Corrupt("SQLite, a session's token".into()))?;
             found.push((TokenHash(token), Arc::new(record::decode(&bytes)?)));
         }
@@ -126,7 +126,7 @@ impl Sqlite {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
     {
         let (sessions, tenant, token) = (Arc::clone(&self.sessions), tenant.to_owned(), *token);
-        let forget = move |_: &Result<T>| sessions.forget(&tenant, &token);
+        let forget = move |_: Option<&T>| sessions.forget(&tenant, &token);
         self.writer.run_then(Durability::Process, work, forget).await
     }
 }

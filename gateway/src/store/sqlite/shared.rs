@@ -2,7 +2,7 @@
 
 use super::{
     super::{Result, Shared, clock},
-    Sqlite, read,
+    Sqlite,
     writer::Durability,
 };
 use async_trait::async_trait;
@@ -42,7 +42,7 @@ impl Shared for Sqlite {
     async fn get(&self, tenant: &str, key: &str) -> Result<Option<Vec<u8>>> {
         let sql = "SELECT value FROM shared WHERE tenant = ? AND key = ? AND expires_at > ?";
         let query = sqlx::query_scalar(sql).bind(tenant).bind(key).bind(clock::millis());
-        read(query.fetch_optional(&self.readers)).await
+        self.read(query.fetch_optional(&self.readers)).await
     }
 
     async fn remove(&self, tenant: &str, key: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Account, Credentials, Identity, Result, User, Users, cache::IdentityRef, clock},
-    Sqlite, read,
+    Sqlite,
     writer::{Durability, work},
 };
 use async_trait::async_trait;
@@ -33,7 +33,7 @@ impl Users for Sqlite {
         }
         let ticket = self.users.ticket(&identity);
         let query = sqlx::query_as::<_, UserRow>(BOUND).bind(tenant).bind(platform).bind(openid);
-        let user: Option<Arc<User>> = read(query.fetch_optional(&self.readers)).await?.map(Into::into);
+        let user: Option<Arc<User>> = self.read(query.fetch_optional(&self.readers)).await?.map(Into::into);
         if let Some(user) = &user {
             self.users.keep(ticket, &identity, user);
         }
@@ -44,9 +44,9 @@ impl Users for Sqlite {
         let binding = Binding { tenant: tenant.to_owned(), identity: identity.clone() };
         let wish = Wish::from(account);
         let (users, owner, person) = (Arc::clone(&self.users), tenant.to_owned(), identity.clone());
-        let forget = move |bound: &Result<Option<Arc<User>>>| {
+        let forget = move |bound: Option<&Option<Arc<User>>>| {
             users.forget_binding(&IdentityRef { tenant: &owner, platform: &person.platform, openid: &person.openid });
-            if let Ok(Some(user)) = bound {
+            if let Some(Some(user)) = bound {
                 users.forget_user(user.id);
             }
         };
@@ -58,7 +58,7 @@ impl Users for Sqlite {
         let (owner, site, person) = (tenant.to_owned(), platform.to_owned(), openid.to_owned());
         let binding = (owner.clone(), site.clone(), person.clone());
         let users = Arc::clone(&self.users);
-        let forget = move |_: &Result<bool>| {
+        let forget = move |_: Option<&bool>| {
             let (tenant, platform, openid) = (&*binding.0, &*binding.1, &*binding.2);
             users.forget_binding(&IdentityRef { tenant, platform, openid });
         };
@@ -82,7 +82,7 @@ impl Users for Sqlite {
     ) -> Result<Option<Arc<User>>> {
         let (tenant, name, avatar_url) = (tenant.to_owned(), name.map(str::to_owned), avatar_url.map(str::to_owned));
         let users = Arc::clone(&self.users);
-        let forget = move |_: &Result<Option<Arc<User>>>| users.forget_user(user);
+        let forget = move |_: Option<&Option<Arc<User>>>| users.forget_user(user);
         let work = work(move |connection| {
             async move {
                 let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
@@ -98,7 +98,7 @@ impl Users for Sqlite {
     async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<Credentials>> {
         let sql = "SELECT id, password_hash FROM users WHERE tenant = ? AND account = ? AND password_hash IS NOT NULL";
         let query = sqlx::query_as::<_, (i64, String)>(sql).bind(tenant).bind(account);
-        let row = read(query.fetch_optional(&self.readers)).await?;
+        let row = self.read(query.fetch_optional(&self.readers)).await?;
         Ok(row.map(|(user, hash)| Credentials { user, password_hash: SecretString::from(hash) }))
     }
 

@@ -1,12 +1,13 @@
 //! The one writer of the SQLite file: gathers what is asked for at the same time into one transaction.
 
-use super::{DEADLINE, Error, Result, late, unserved};
+use super::{
+    super::guard::{Failure, Guard, Outcome},
+    DEADLINE, Result, failure,
+};
 use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Jobs that may wait.
 const QUEUE: usize = 1024;
@@ -28,6 +29,7 @@ pub(super) enum Durability {
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
+    guard: Arc<Guard>,
 }
 
 struct Job {
@@ -37,14 +39,14 @@ struct Job {
 
 /// Does its part of the transaction, and says how to answer when the transaction is over.
 type Work = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Answer> + Send>;
-type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+type Answer = Box<dyn FnOnce(Outcome<()>) + Send>;
 
 impl Writer {
     /// Starts the writing task.
     pub fn start(connection: SqliteConnection) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         tokio::spawn(serve(connection, jobs));
-        Self { queue }
+        Self { queue, guard: Arc::new(Guard::new("SQLite", DEADLINE)) }
     }
 
     /// Runs `work` in a transaction, which may have others' in it too, and answers after its commit. Work that fails
@@ -57,13 +59,13 @@ impl Writer {
         self.run_then(durability, work, |_| ()).await
     }
 
-    /// The same, with a last step between commit and answer: what a cache must forget. It is taken even where the
-    /// caller went away in the meantime.
+    /// The same, with a last step between commit and answer, which gets what came of it: what a cache must forget. It is
+    /// taken even where the caller went away in the meantime.
     pub async fn run_then<T, W, F>(&self, durability: Durability, work: W, then: F) -> Result<T>
     where
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
-        F: FnOnce(&Result<T>) + Send + 'static,
+        F: FnOnce(Option<&T>) + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let work: Work = Box::new(move |connection| {
@@ -71,11 +73,11 @@ impl Writer {
                 if sender.is_closed() {
                     return Box::new(|_| ()) as Answer;
                 }
-                let outcome = apart(connection, durability, work).await.map_err(unserved);
-                Box::new(move |committed: Result<()>| {
+                let outcome = apart(connection, durability, work).await.map_err(failure);
+                Box::new(move |committed: Outcome<()>| {
                     // Work's own failure tells more: it may be why there was nothing left to commit.
                     let outcome = outcome.and_then(|value| committed.map(|()| value));
-                    then(&outcome);
+                    then(outcome.as_ref().ok());
                     // Nobody listens where the caller has gone.
                     let _ = sender.send(outcome);
                 }) as Answer
@@ -85,7 +87,7 @@ impl Writer {
             self.queue.send(Job { durability, work }).await.map_err(|_| gone())?;
             receiver.await.map_err(|_| gone())?
         };
-        timeout(DEADLINE, answered).await.map_err(|_| late())?
+        self.guard.ask(answered).await
     }
 }
 
@@ -122,13 +124,10 @@ async fn serve(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) 
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         let mut answers = Vec::with_capacity(batch.len());
         let outcome = transact(&mut connection, &mut synced, &mut batch, &mut answers).await;
-        if let Err(e) = &outcome {
-            tracing::warn!(error = %e, jobs = batch.len() + answers.len(), "the SQLite file could not be written");
-        }
         // Jobs whose turn did not come are dropped here, which their callers see.
         batch.clear();
         for answer in answers {
-            answer(outcome.as_ref().copied().map_err(|e| Error::Unavailable(format!("SQLite: {e}"))));
+            answer(outcome.as_ref().copied().map_err(|e| Failure::Refused(e.to_string())));
         }
     }
 }
@@ -160,14 +159,15 @@ async fn transact(
     committed.map(|_| ())
 }
 
-fn gone() -> Error {
-    Error::Unavailable("the SQLite file could not be written; the log says why".into())
+/// The transaction could not begin, or did not reach this job.
+fn gone() -> Failure {
+    Failure::Refused("the file could not be written".into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::schema;
+    use crate::store::{Error, sqlite::schema};
     use sqlx::{AssertSqlSafe, sqlite::SqliteConnectOptions};
 
     async fn writer(folder: &tempfile::TempDir) -> Writer {
@@ -195,7 +195,10 @@ mod tests {
             run(&writer, durability, "PRAGMA max_page_count = 40".into()).await.unwrap();
             for key in 0..3 {
                 let refused = run(&writer, durability, put(key, 1_000_000)).await;
-                assert!(matches!(&refused, Err(Error::Unavailable(text)) if text.contains("full")), "{refused:?}");
+                assert!(
+                    matches!(&refused, Err(Error::Unavailable(text) | Error::Down(text)) if text.contains("full")),
+                    "{refused:?}"
+                );
             }
             run(&writer, durability, "PRAGMA max_page_count = 4000".into()).await.unwrap();
             run(&writer, durability, put(1, 1_000_000)).await.unwrap();

@@ -149,7 +149,7 @@ fn empty_call() -> Call {
 /// The empty action of a tenant with real services, none of which it asks for anything.
 async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let path = plugins.join("border.db");
-    let stores = Stores::open(&Settings { path, sessions: None, users: None, prefix: "bench".into() }).await?;
+    let stores = Stores::open(&Settings { path, prefix: "bench".into(), ..Settings::default() }).await?;
     let http = Http::new().map_err(|e| format!("{e:?}"))?;
     let account =
         WechatAccount { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
@@ -168,6 +168,7 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
         session_ttl: Duration::from_secs(3600),
         platform: Arc::new(platform),
         services,
+        opened: Arc::default(),
     };
     let library = Library::load(plugins)?;
     if let Some(refused) = library.refused().first() {

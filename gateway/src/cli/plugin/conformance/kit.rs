@@ -214,7 +214,7 @@ async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Re
                 );
                 return Ok(Err(of_these(Text::new(format!("{zh}（{file}）"), format!("{en} ({file})")))));
             }
-            if let Reply::Data(data) = reply
+            if let Reply::Data(data) | Reply::Secret(data) = reply
                 && !serde_json::from_slice(data).is_ok_and(|data| answer.fits(&data))
             {
                 let why = Text::fixed("回答不合 data_schema", "the answer doesn't fit data_schema");

@@ -1,10 +1,13 @@
 //! A circuit: after so many failures in a row a server is left alone for a while, then tried by one call at a time.
 
+mod breaker;
+
+pub use breaker::{Breaker, Pass, Shut};
 use std::time::{Duration, Instant};
 
 /// When circuits open, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub struct Limits {
     /// So many failures in a row open it; 0: none do.
     pub break_after: u32,
     /// How long it stays open before a call tries the server.
@@ -13,19 +16,29 @@ pub(super) struct Limits {
 
 /// One server's circuit.
 #[derive(Debug)]
-pub(super) enum Circuit {
+pub enum Circuit {
     /// Calls pass; so many have failed since the last good one.
-    Closed { failures: u32 },
+    Closed {
+        /// In a row.
+        failures: u32,
+    },
     /// None passes before `until`; the next one then is a trial.
-    Open { until: Instant },
+    Open {
+        /// When the next may pass.
+        until: Instant,
+    },
     /// A trial is under way, and none besides passes.
     Trial,
+    /// None passes until whoever watches the server lets go.
+    Held,
 }
 
 /// What a call told of its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
+    /// It serves.
     Good,
+    /// It does not.
     Bad,
     /// The call ended for reasons of its own.
     Neither,
@@ -33,8 +46,10 @@ pub(super) enum Verdict {
 
 /// What changed for everyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub enum Change {
+    /// Calls pass no more.
     Opened,
+    /// They pass again.
     Closed,
 }
 
@@ -44,7 +59,7 @@ impl Circuit {
         match self {
             Self::Closed { .. } => true,
             Self::Open { until } => *until <= now,
-            Self::Trial => false,
+            Self::Trial | Self::Held => false,
         }
     }
 
@@ -90,6 +105,20 @@ impl Circuit {
             }
             _ => None,
         }
+    }
+
+    /// Lets none pass until [`Circuit::release`], for whoever watches the server by other means than calls.
+    pub fn hold(&mut self) -> Option<Change> {
+        let was_closed = self.is_closed();
+        *self = Self::Held;
+        was_closed.then_some(Change::Opened)
+    }
+
+    /// Closes it, whatever it was.
+    pub fn release(&mut self) -> Option<Change> {
+        let was_closed = self.is_closed();
+        *self = Self::Closed { failures: 0 };
+        (!was_closed).then_some(Change::Closed)
     }
 
     /// Whether it is closed.
@@ -139,6 +168,18 @@ mod tests {
         assert!(!circuit.passes(later) && circuit.passes(later + LIMITS.break_for) && circuit.pass());
         assert_eq!(circuit.take(true, Verdict::Good, LIMITS, later), Some(Change::Closed));
         assert!(circuit.passes(later) && !circuit.pass());
+    }
+
+    #[test]
+    fn what_is_held_is_tried_by_nobody_and_closes_when_it_is_let_go() {
+        let now = Instant::now();
+        let mut circuit = open(now);
+        assert!(circuit.pass());
+        assert_eq!(circuit.hold(), None);
+        assert_eq!(circuit.take(true, Verdict::Good, LIMITS, now), None);
+        assert!(!circuit.passes(now + 100 * LIMITS.break_for));
+        assert_eq!(circuit.release(), Some(Change::Closed));
+        assert_eq!((circuit.release(), circuit.hold()), (None, Some(Change::Opened)));
     }
 
     #[test]

@@ -1,0 +1,168 @@
+//! The head of an HTTP/1 request, held to the letter: what another server might read otherwise is refused.
+
+use super::framing::Body;
+
+/// Nothing says a body's length in more digits.
+const MAX_LENGTH_DIGITS: usize = 18;
+
+/// What a head that is in order says of its body.
+///
+/// `head` is everything up to and with the empty line, without an empty line before it.
+pub fn check(head: &[u8]) -> Option<Body> {
+    let mut lines = lines(head)?;
+    let (version, target) = request_line(lines.next()?)?;
+    let (mut host, mut length, mut coding) = (None, None, None);
+    for line in lines {
+        let (name, value) = field(line)?;
+        // Each of these stands once: of two, one server takes the first and another the last.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => once(&mut host, value)?,
+            14 if name.eq_ignore_ascii_case(b"content-length") => once(&mut length, number(value)?)?,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => once(&mut coding, value)?,
+            _ => {}
+        }
+    }
+    if version == Version::Http11 && host.is_none() || !host.is_none_or(is_host) || !fits(target, host) {
+        return None;
+    }
+    match (length, coding) {
+        (None, None) => Some(Body::None),
+        (Some(length), None) => Some(Body::Length(length)),
+        // Any other coding, or one before it, is what servers don't agree on.
+        (None, Some(coding)) if version == Version::Http11 && coding.eq_ignore_ascii_case(b"chunked") => {
+            Some(Body::Chunked)
+        }
+        _ => None,
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    place.replace(value).is_none().then_some(())
+}
+
+/// Whether the lines of a trailer are in order, and say nothing that only a head may say.
+pub fn is_trailer(trailer: &[u8]) -> bool {
+    let framing: [&[u8]; 3] = [b"host", b"content-length", b"transfer-encoding"];
+    let in_order = |line| field(line).is_some_and(|(name, _)| !framing.iter().any(|f| name.eq_ignore_ascii_case(f)));
+    lines(trailer).is_some_and(|mut lines| lines.all(in_order))
+}
+
+/// The lines before the empty one, each without its LF.
+fn lines(section: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let lines = section.strip_suffix(b"\r\n")?;
+    Some(lines.split_inclusive(|b| *b == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line)))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http10,
+    Http11,
+}
+
+enum Target<'a> {
+    /// A path, or the `*` of OPTIONS.
+    Here,
+    /// With an authority, as to a proxy.
+    At(&'a [u8]),
+}
+
+fn request_line(line: &[u8]) -> Option<(Version, Target<'_>)> {
+    let line = line.strip_suffix(b"\r")?;
+    let mut parts = line.split(|b| *b == b' ');
+    let (method, target, version) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || !is_token(method) {
+        return None;
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        _ => return None,
+    };
+    // A fragment never leaves a client; some cut it off, some don't.
+    if !target.iter().all(|b| matches!(b, 0x21..=0x7e) && *b != b'#') {
+        return None;
+    }
+    let target = match target {
+        [b'/', ..] => Target::Here,
+        b"*" if method == b"OPTIONS" => Target::Here,
+        _ => {
+            let (scheme, rest) = target.split_at_checked(target.iter().position(|b| *b == b':')?)?;
+            let rest = rest.strip_prefix(b"://")?;
+            let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+            let known = scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
+            rest.get(..end).filter(|_| known).map(Target::At)?
+        }
+    };
+    (method != b"CONNECT").then_some((version, target))
+}
+
+/// The name and the value of a line, without the white space around the value.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.strip_suffix(b"\r")?;
+    let colon = line.iter().position(|b| *b == b':')?;
+    let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+    let clean = value.iter().all(|b| matches!(b, b'\t' | 0x20..=0x7e | 0x80..));
+    let is_space = |b: &u8| matches!(b, b' ' | b'\t');
+    let start = value.iter().position(|b| !is_space(b)).unwrap_or(value.len());
+    let end = value.iter().rposition(|b| !is_space(b)).map_or(start, |last| last + 1);
+    (clean && is_token(name)).then_some((name, value.get(start..end)?))
+}
+
+fn is_token(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.iter().all(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(
+                    b,
+                    b'!' | b'#'
+                        | b'$'
+                        | b'%'
+                        | b'&'
+                        | b'\''
+                        | b'*'
+                        | b'+'
+                        | b'-'
+                        | b'.'
+                        | b'^'
+                        | b'_'
+                        | b'`'
+                        | b'|'
+                        | b'~'
+                )
+        })
+}
+
+/// A name or address, with or without a port. User names, lists and paths have no place in it.
+fn is_host(value: &[u8]) -> bool {
+    let (name, port) = match value.iter().rposition(|b| *b == b':') {
+        // The colons of an IPv6 address stand within brackets.
+        Some(colon) if value.last() != Some(&b']') => (value.get(..colon), value.get(colon + 1..)),
+        _ => (Some(value), None),
+    };
+    let is_port = |port: &[u8]| port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    let is_name = |name: &[u8]| match name {
+        [b'[', address @ .., b']'] => {
+            !address.is_empty() && address.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        }
+        name => {
+            !name.is_empty()
+                && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%'))
+        }
+    };
+    name.is_some_and(is_name) && port.is_none_or(is_port)
+}
+
+/// Whether the target's authority is the one that `Host` names.
+fn fits(target: Target<'_>, host: Option<&[u8]>) -> bool {
+    match target {
+        Target::Here => true,
+        Target::At(authority) => is_host(authority) && host.is_none_or(|h| h.eq_ignore_ascii_case(authority)),
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    if !(1..=MAX_LENGTH_DIGITS).contains(&digits.len()) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |n, d| d.is_ascii_digit().then(|| n * 10 + u64::from(d - b'0')))
+}

@@ -1,0 +1,111 @@
+//! `menlou-benches overload`: what the gateway does at twice the load that it can bear.
+
+use crate::{
+    Result,
+    flood::{Flood, Outcome, PATIENCE},
+    house::House,
+    load::Until,
+    machine, post,
+    rounds::median,
+    subject::Case,
+};
+use std::{fmt::Write, fs, path::Path, time::Duration};
+
+/// How long the peak is measured, with so many connections.
+const PEAK: (Duration, usize) = (Duration::from_secs(2), 64);
+/// How many codes a second of flood may need.
+const CODES_PER_SECOND: f64 = 40_000.0;
+
+/// One round: the peak, and then the flood, on the same server.
+struct Round {
+    peak: f64,
+    seconds: f64,
+    outcome: Outcome,
+}
+
+/// Measures, prints a table, and keeps it where asked.
+pub fn measure(rounds: usize, seconds: f64, clients: usize, times: f64, keep: bool) -> Result<()> {
+    let house = House::new()?;
+    let (date, machine) = (machine::date()?, machine::kind(house.cores.count));
+    let mut text = format!(
+        "# Overload: {date}, {machine}, menlou {}\n\n{clients} clients on connections of their own ask {times} times as often as \
+         the gateway answers at its peak (closed loop, {} connections, measured just before on the same server). Who has \
+         no answer after {} ms hangs up and comes again. Medians of {rounds} rounds of {seconds} s.\n\n\
+         | | peak /s | asked /s | served in time, of the peak | shed /s | given up /s | served p50 · p99 | shed p50 · p99 | memory after |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        env!("CARGO_PKG_VERSION"),
+        PEAK.1,
+        PATIENCE.as_millis(),
+    );
+    for case in [Case::Empty, Case::Openid] {
+        eprintln!("overload: {}", case.name());
+        let mut subject = case.start(&house, PEAK.1, &[])?;
+        let mut done = Vec::new();
+        for _ in 0..rounds {
+            let most = (PEAK.0.as_secs_f64() * CODES_PER_SECOND) as u64;
+            let ((), answered) = subject.drive(Until::Elapsed(PEAK.0), most, |_| Ok(()))?;
+            let peak = answered as f64 / PEAK.0.as_secs_f64();
+            let (rate, time) = (peak * times, Duration::from_secs_f64(seconds));
+            let mut requests = requests(case, &house, (rate * seconds * 1.05) as usize);
+            let mut flood = Flood::open(subject.server.address, clients)?;
+            let outcome = flood.run(rate, time, |request| requests(request))?;
+            done.push(Round { peak, seconds, outcome });
+        }
+        row(&mut text, case, &done, subject.server.resident()?)?;
+        subject.end();
+    }
+    println!("{text}");
+    if keep {
+        let path = Path::new("tests/benches/runs").join(format!("{date}-{machine}-overload.md"));
+        fs::write(&path, &text)?;
+        println!("kept: {}", path.display());
+    }
+    Ok(())
+}
+
+/// What the clients ask: the codes are made before the flood begins.
+fn requests(case: Case, house: &House, most: usize) -> impl FnMut(&mut Vec<u8>) {
+    let codes = match case {
+        Case::Openid => most,
+        _ => 0,
+    };
+    let code = |n| {
+        post::request("openid", None, Some(&format!("code={}", house.simulator.code(&format!("p-{}", n % 50_000)))))
+    };
+    let mut ready: Vec<Vec<u8>> = (0..codes).map(code).collect();
+    let plain = post::request("empty", None, None);
+    move |request| match ready.pop() {
+        Some(next) => *request = next,
+        None => request.extend_from_slice(&plain),
+    }
+}
+
+fn row(text: &mut String, case: Case, done: &[Round], resident: usize) -> Result<()> {
+    let of = |number: &dyn Fn(&Round) -> f64| median(&done.iter().map(number).collect::<Vec<_>>());
+    let at = |times: &dyn Fn(&Outcome) -> &[u32], part: f64| {
+        of(&|round: &Round| {
+            let mut sorted = times(&round.outcome).to_vec();
+            sorted.sort_unstable();
+            let index = (sorted.len() as f64 * part) as usize;
+            sorted.get(index).map_or(f64::NAN, |us| f64::from(*us) / 1000.0)
+        })
+    };
+    let quantiles = |times: &dyn Fn(&Outcome) -> &[u32]| match at(times, 0.5) {
+        none if none.is_nan() => "–".to_owned(),
+        half => format!("{half:.2} · {:.2} ms", at(times, 0.99)),
+    };
+    writeln!(
+        text,
+        "| {} | {:.0} | {:.0} | {:.0} % | {:.0} | {:.0} | {} | {} | {} MiB |",
+        case.name(),
+        of(&|r| r.peak),
+        of(&|r| r.outcome.due as f64 / r.seconds),
+        of(&|r| 100.0 * r.outcome.served.len() as f64 / r.seconds / r.peak),
+        of(&|r| r.outcome.shed.len() as f64 / r.seconds),
+        of(&|r| r.outcome.given_up as f64 / r.seconds),
+        quantiles(&|o| &o.served),
+        quantiles(&|o| &o.shed),
+        resident >> 20,
+    )?;
+    Ok(())
+}

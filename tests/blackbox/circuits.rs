@@ -1,0 +1,145 @@
+//! What is known to be away is not asked: calls are answered at once, one at a time finds out when it is back, and the
+//! log says it once.
+
+use crate::scene::{Scene, Stores, eventually, tenant};
+use menlou_harness::{Fault, FaultProxy};
+use menlou_simulator::Failure;
+use std::time::{Duration, Instant};
+
+const EXCHANGE: &str = "/sns/jscode2session";
+
+fn metric(scene: &Scene, line: &str) -> Option<String> {
+    let metrics = scene.admin("/metrics").unwrap().text();
+    metrics.lines().find_map(|found| Some(found.strip_prefix(line)?.trim().to_owned()))
+}
+
+/// Lines of warnings and errors.
+fn complaints(scene: &Scene) -> usize {
+    scene.log().lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count()
+}
+
+fn count(scene: &Scene, words: &str) -> usize {
+    scene.log().lines().filter(|line| line.contains(words)).count()
+}
+
+#[test]
+fn a_platform_that_keeps_failing_is_left_alone_and_tried_by_one_call_at_a_time() {
+    let scene = Scene::new(Stores::Embedded);
+    let person = scene.person("ann");
+    let origin = scene.sim.base_url().to_owned();
+    scene.sim.fail(EXCHANGE, Failure::drop_connection(), 1000);
+    for _ in 0..5 {
+        scene.authorize("bob").is(502, "platform_unreachable");
+    }
+    let asked = scene.sim.calls(EXCHANGE);
+    let begun = Instant::now();
+    let codes: Vec<String> = (0..20).map(|_| scene.sim.code("bob")).collect();
+    for code in &codes {
+        let refused = scene.client().call("openid", &[("code", code)]);
+        refused.is(502, "platform_unreachable");
+        assert_eq!(refused.answer.header("retry-after"), Some("1"), "{refused:?}");
+    }
+    let tried = scene.sim.calls(EXCHANGE) - asked;
+    assert!(tried <= begun.elapsed().as_secs() + 1, "{tried} of 20 reached the platform");
+    person.call("user", &[]).ok();
+    let (status, readiness) = scene.readiness();
+    assert_eq!(status, 200, "sessions are served on");
+    assert!(readiness["platforms"][&origin].as_str().unwrap().contains("not answered"), "{readiness}");
+    assert_eq!(metric(&scene, &format!("menlou_platform_away{{server=\"{origin}\"}}")).as_deref(), Some("1"));
+
+    scene.sim.clear_failures();
+    // A code that was refused unasked is not spent.
+    let last = codes.last().unwrap();
+    eventually("the platform is back", || {
+        scene.client().call("openid", &[("code", last)]).error.is_none().then_some(())
+    });
+    assert_eq!(scene.readiness().1["platforms"][&origin], "ok");
+    assert_eq!(metric(&scene, &format!("menlou_platform_away{{server=\"{origin}\"}}")).as_deref(), Some("0"));
+    assert_eq!((count(&scene, "a server is away"), count(&scene, "a server is back")), (1, 1), "{}", scene.log());
+    assert!(complaints(&scene) <= 8, "{}", scene.log());
+}
+
+#[test]
+fn what_the_platform_says_of_codes_and_credentials_never_opens_its_circuit() {
+    let scene = Scene::new(Stores::Embedded);
+    for errcode in [40029, 40163, 40125, -1, 45011] {
+        scene.sim.reset_calls();
+        scene.sim.fail(EXCHANGE, Failure::errcode(errcode), 8);
+        for _ in 0..8 {
+            scene.authorize("bob");
+        }
+        assert!(scene.sim.calls(EXCHANGE) >= 8, "errcode {errcode}: each was asked");
+        scene.authorize("bob").ok();
+    }
+    assert_eq!(count(&scene, "a server is away"), 0, "{}", scene.log());
+}
+
+#[test]
+fn a_platform_that_hangs_costs_a_few_calls_their_wait_and_no_more() {
+    let sim_proxy = std::cell::OnceCell::new();
+    let scene = Scene::with(Stores::Embedded, |mut setup, sim| {
+        let port = sim.base_url().rsplit(':').next().unwrap().parse().unwrap();
+        let proxy = sim_proxy.get_or_init(|| FaultProxy::start(port));
+        setup.tenants[0].1 = tenant(sim).replace(sim.base_url(), &proxy.in_front_of(sim.base_url()));
+        setup
+    });
+    let proxy = sim_proxy.get().unwrap();
+    scene.authorize("ann").ok();
+    for fault in [Fault::Freeze, Fault::Trickle(Duration::from_millis(200)), Fault::Refuse] {
+        proxy.set(fault.clone());
+        let begun = Instant::now();
+        let answers = crate::scene::side_by_side(8, |at| scene.authorize(&format!("person {at}")));
+        for answer in &answers {
+            assert!([502, 504].contains(&answer.status), "{fault:?}: {answer:?}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(8), "{fault:?}: {:?}", begun.elapsed());
+        let begun = Instant::now();
+        let mut quick = 0;
+        for _ in 0..10 {
+            let begun = Instant::now();
+            scene.authorize("bob");
+            quick += usize::from(begun.elapsed() < Duration::from_secs(1));
+        }
+        // At most a trial a second, each of which may wait; they are one at a time.
+        assert!(quick >= 8, "{fault:?}: {quick} of 10 were answered at once, in {:?}", begun.elapsed());
+        proxy.set(Fault::None);
+        eventually("the platform is back", || scene.authorize("bob").error.is_none().then_some(()));
+    }
+}
+
+#[test]
+fn an_outage_of_a_store_is_told_once_however_many_calls_fail() {
+    let mut scene = Scene::new(Stores::Both);
+    let person = scene.person("ann");
+    scene.redis.as_mut().unwrap().kill();
+    scene.postgres.as_mut().unwrap().kill();
+    eventually("the outage is noticed", || (person.call("user", &[]).status == 503).then_some(()));
+    crate::scene::side_by_side(4, |_| {
+        for _ in 0..50 {
+            scene.authorize("bob").is(503, "store_unavailable");
+            person.call("user", &[]).is(503, "store_unavailable");
+        }
+    });
+    eventually("both are known", || {
+        let away = |store| metric(&scene, &format!("menlou_store_away{{store=\"{store}\"}}")).as_deref() == Some("1");
+        (away("redis") && away("postgresql")).then_some(())
+    });
+    let (status, readiness) = scene.readiness();
+    assert_eq!(status, 503);
+    assert!(readiness["stores"]["sessions"].as_str().unwrap().contains("refused"), "{readiness}");
+    scene.redis.as_mut().unwrap().restart();
+    scene.postgres.as_mut().unwrap().restart();
+    eventually("service returns", || (scene.readiness().0 == 200).then_some(()));
+    person.call("user", &[]).ok();
+    for server in ["Redis", "PostgreSQL"] {
+        for words in ["a server is away", "a server is back"] {
+            let told = scene
+                .log()
+                .lines()
+                .filter(|l| l.contains(words) && l.contains(&format!("server=\"{server}\"")))
+                .count();
+            assert_eq!(told, 1, "{server}: {words}\n{}", scene.log());
+        }
+    }
+    assert!(complaints(&scene) <= 20, "400 calls failed:\n{}", scene.log());
+}

@@ -1,0 +1,345 @@
+//! Where a request begins and ends: what two servers could read in two ways is refused with 400 and a closed connection,
+//! and never more than one answer comes for it.
+
+use crate::scene::{Scene, Stores};
+use menlou_harness::{
+    Envelope,
+    http::{self, Request},
+};
+use std::{
+    io::{Cursor, Read, Write},
+    thread,
+    time::Duration,
+};
+
+const POST: &str = "POST /srv/?f=manulife&a=openid HTTP/1.1\r\n";
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
+/// What an attacker would like to be answered: its answer is a 404.
+const SMUGGLED: &str = "GET /srv/?f=nobody&a=smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Sends this, in one or in two pieces, and reads all that comes until the connection is closed.
+fn answers(scene: &Scene, bytes: &[u8], cut: Option<usize>) -> Vec<u8> {
+    let mut stream = http::connect(scene.addr()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let (first, second) = bytes.split_at(cut.unwrap_or(bytes.len()));
+    // A server that has seen enough answers and closes; what counts is the answer.
+    let _ = stream.write_all(first);
+    if !second.is_empty() {
+        thread::sleep(Duration::from_millis(10));
+        let _ = stream.write_all(second);
+    }
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap_or_else(|e| panic!("it is not closed: {e}: {}", printed(bytes)));
+    all
+}
+
+fn count(all: &[u8]) -> usize {
+    all.windows(7).filter(|w| w == b"HTTP/1.").count()
+}
+
+fn printed(bytes: &[u8]) -> String {
+    bytes.get(..bytes.len().min(400)).unwrap_or_default().escape_ascii().to_string()
+}
+
+/// Holds each of these, with a request behind it, to be answered once, with one of these, and then closed.
+fn each_is_answered_once(scene: &Scene, cases: Vec<Vec<u8>>, expected: &[(u16, &str)]) {
+    for case in cases {
+        let bytes = [&case, SMUGGLED.as_bytes()].concat();
+        for cut in [None, Some(case.len() / 2), Some(case.len() - 1)] {
+            let all = answers(scene, &bytes, cut);
+            let told = || format!("{}\n{}", printed(&case), printed(&all));
+            assert_eq!(count(&all), 1, "one answer: {}", told());
+            let envelope =
+                Envelope::of(http::read(&mut Cursor::new(&all)).unwrap_or_else(|e| panic!("{e}: {}", told())));
+            let got = (envelope.status, envelope.error.as_deref().unwrap_or_default());
+            assert!(expected.contains(&got), "{got:?}: {}", told());
+        }
+        let good = scene.client().send(&Request::post(scene.client().target("user")));
+        good.is(401, "login_required");
+    }
+}
+
+const REFUSED: &[(u16, &str)] = &[(400, "bad_request")];
+
+#[test]
+fn heads_that_can_be_read_in_two_ways_are_refused() {
+    let scene = Scene::new(Stores::Embedded);
+    let mut heads: Vec<String> = Vec::new();
+    // Lines behind a good first line and Host.
+    for lines in [
+        // Two lengths, or a length that is none.
+        "Content-Length: 1\r\nContent-Length: 2\r\n",
+        "Content-Length: 1\r\nContent-Length: 1\r\n",
+        "Content-Length: 1\r\ncontent-length: 1\r\n",
+        "Content-Length: 1, 1\r\n",
+        "Content-Length: 1,2\r\n",
+        "Content-Length: +1\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: 0x1\r\n",
+        "Content-Length: 1 1\r\n",
+        "Content-Length: 1_0\r\n",
+        "Content-Length: 1.0\r\n",
+        "Content-Length: \u{661}\r\n",
+        "Content-Length: 18446744073709551617\r\n",
+        "Content-Length: 99999999999999999999999999\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: \"1\"\r\n",
+        "Content-Length: 1;x\r\n",
+        "Content-Length: 1\u{b}\r\n",
+        // A length and a coding (CL.TE, TE.CL).
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 4\r\nTransfer-Encoding: identity\r\n",
+        // A coding that one server knows and another doesn't (TE.TE).
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunkedx\r\n",
+        "Transfer-Encoding: chunk\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: chunked,\r\n",
+        "Transfer-Encoding: ,chunked\r\n",
+        "Transfer-Encoding: chunked;q=1\r\n",
+        "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: 'chunked'\r\n",
+        "Transfer-Encoding: chunked\u{b}\r\n",
+        "Transfer-Encoding: \u{b}chunked\r\n",
+        "Transfer-Encoding: \u{c}chunked\r\n",
+        "Transfer-Encoding: chunked\0\r\n",
+        "Transfer-Encoding: chu\u{130}ked\r\n",
+        "Transfer-Encoding: chun\u{212a}ed\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: deflate\r\n",
+        "Transfer-Encoding:\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-encoding: x\r\n",
+        // Names that are none.
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding\t: chunked\r\n",
+        "Transfer-Encoding\u{b}: chunked\r\n",
+        "Transfer-Encoding\0: chunked\r\n",
+        "\u{b}Transfer-Encoding: chunked\r\n",
+        "Content-Length : 4\r\n",
+        "Content-Length\u{a0}: 4\r\n",
+        " X-A: 1\r\n",
+        "X-A\r\n",
+        "X A: 1\r\n",
+        "X-A(: 1\r\n",
+        "X-A\u{7f}: 1\r\n",
+        ": 1\r\n",
+        // Lines that are folded, or end in a way of their own.
+        "X-A: 1\r\n 2\r\n",
+        "X-A: 1\r\n\tTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n",
+        "X-A: 1\nX-B: 2\r\n",
+        "X-A: 1\rX-B: 2\r\n",
+        "X-A: 1\r\r\n",
+        "X-A: 1\n",
+        "X-A: x\nTransfer-Encoding: chunked\r\n",
+        "X-A: x\rTransfer-Encoding: chunked\r\n",
+        // Values that aren't text.
+        "X-A: a\0b\r\n",
+        "X-A: a\u{1}b\r\n",
+        "X-A: a\u{8}b\r\n",
+        "X-A: a\u{1b}b\r\n",
+        "X-A: a\u{7f}b\r\n",
+        // One host, and one that is a host.
+        "Host: a\r\n",
+        "Host: b\r\n",
+        "host: b\r\n",
+    ] {
+        heads.push(format!("{POST}Host: a\r\n{lines}\r\n"));
+    }
+    for host in [
+        "",
+        "Host:\r\n",
+        "Host: a b\r\n",
+        "Host: a, b\r\n",
+        "Host: a/b\r\n",
+        "Host: a@b\r\n",
+        "Host: a:b\r\n",
+        "Host: a:123456\r\n",
+        "Host: http://a\r\n",
+        "Host: [::1\r\n",
+        "Host: a?b\r\n",
+        "Host: a#b\r\n",
+        "Host : a\r\n",
+        "Host\t: a\r\n",
+        " Host: a\r\n",
+    ] {
+        heads.push(format!("{POST}{host}\r\n"));
+    }
+    for line in [
+        // Authorities that don't fit.
+        "GET http://b/srv/ HTTP/1.1",
+        "GET http://a:81/srv/ HTTP/1.1",
+        "GET http://b@a/srv/ HTTP/1.1",
+        "GET http:///srv/ HTTP/1.1",
+        "GET http:/srv/ HTTP/1.1",
+        "GET ftp://a/srv/ HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET a:80 HTTP/1.1",
+        "GET srv/ HTTP/1.1",
+        "GET * HTTP/1.1",
+        "CONNECT a:80 HTTP/1.1",
+        "CONNECT /srv/ HTTP/1.1",
+        "CONNECT http://a/ HTTP/1.1",
+        // Targets that are none.
+        "GET /srv/#x HTTP/1.1",
+        "GET /srv/\0 HTTP/1.1",
+        "GET /srv/\u{7f} HTTP/1.1",
+        "GET /srv/\t HTTP/1.1",
+        "GET /srv/\u{95e8} HTTP/1.1",
+        "GET  HTTP/1.1",
+        // First lines that are none.
+        "GET  /srv/ HTTP/1.1",
+        "GET /srv/  HTTP/1.1",
+        "GET\t/srv/\tHTTP/1.1",
+        "GET\u{b}/srv/ HTTP/1.1",
+        " GET /srv/ HTTP/1.1",
+        "GET /srv/ HTTP/1.1 ",
+        "GET /srv/ x HTTP/1.1",
+        "GET /srv/ HTTP/1.2",
+        "GET /srv/ HTTP/0.9",
+        "GET /srv/ HTTP/2.0",
+        "GET /srv/ HTTP/11",
+        "GET /srv/ HTTP/01.1",
+        "GET /srv/ http/1.1",
+        "GET /srv/ HTTP/1.1x",
+        "GET /srv/ HTTP /1.1",
+        "GET /srv/",
+        "G\0T /srv/ HTTP/1.1",
+        "G(T /srv/ HTTP/1.1",
+        "/srv/ HTTP/1.1",
+        "HTTP/1.1 200 OK",
+    ] {
+        heads.push(format!("{line}\r\nHost: a\r\n\r\n"));
+    }
+    heads.extend([
+        // Bare LF, here and there.
+        format!("{}Host: a\r\n\r\n", POST.replace("\r\n", "\n")),
+        format!("{POST}Host: a\n\r\n"),
+        format!("{POST}Host: a\r\n\n"),
+        format!("{POST}Host: a\n\n"),
+        format!("\n{POST}Host: a\r\n\r\n"),
+        format!("\r\n\r\n{POST}Host: a\r\n\r\n"),
+        format!("\r\n\n{POST}Host: a\r\n\r\n"),
+        format!("\r{POST}Host: a\r\n\r\n"),
+        // What HTTP/1.0 doesn't know.
+        format!("{}{CHUNKED}\r\n", POST.replace("1.1", "1.0")),
+        format!("{}Host: a\r\nHost: a\r\n\r\n", POST.replace("1.1", "1.0")),
+    ]);
+    each_is_answered_once(&scene, heads.into_iter().map(String::into_bytes).collect(), REFUSED);
+    assert!(!scene.log().contains("panicked"));
+}
+
+#[test]
+fn heads_and_targets_that_are_too_long_are_refused() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("clients.max_target", "\"1KiB\""));
+    let long = format!("POST /srv/?f={} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "x".repeat(2000));
+    let endless = format!("POST /srv/?f={}", "x".repeat(40_000));
+    each_is_answered_once(&scene, vec![long.into_bytes(), endless.into_bytes()], &[(414, "uri_too_long")]);
+    let large = format!("{POST}Host: a\r\nX-A: {}\r\n\r\n", "x".repeat(40_000));
+    let many = format!("{POST}Host: a\r\n{}\r\n", "X-A: 1\r\n".repeat(200));
+    each_is_answered_once(&scene, vec![large.into_bytes(), many.into_bytes()], &[(431, "headers_too_large")]);
+}
+
+#[test]
+fn chunks_that_can_be_read_in_two_ways_end_the_connection() {
+    let scene = Scene::new(Stores::Embedded);
+    let attached = |length| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(length));
+    let bodies = [
+        // Sizes that are none, or that some read otherwise.
+        "0x5\r\nabcde\r\n0\r\n\r\n",
+        "+5\r\nabcde\r\n0\r\n\r\n",
+        "-5\r\nabcde\r\n0\r\n\r\n",
+        " 5\r\nabcde\r\n0\r\n\r\n",
+        "5 \r\nabcde\r\n0\r\n\r\n",
+        "\t5\r\nabcde\r\n0\r\n\r\n",
+        "5\u{b}\r\nabcde\r\n0\r\n\r\n",
+        "5\0\r\nabcde\r\n0\r\n\r\n",
+        "5g\r\nabcde\r\n0\r\n\r\n",
+        "5,5\r\nabcde\r\n0\r\n\r\n",
+        "\r\nabcde\r\n0\r\n\r\n",
+        ";x\r\nabcde\r\n0\r\n\r\n",
+        "00000000000000005\r\nabcde\r\n0\r\n\r\n",
+        "10000000000000005\r\nabcde\r\n0\r\n\r\n",
+        "ffffffffffffffffffff\r\nabcde\r\n0\r\n\r\n",
+        // Lines that end in a way of their own.
+        "5\nabcde\r\n0\r\n\r\n",
+        "5\rabcde\r\n0\r\n\r\n",
+        "5\r\rabcde\r\n0\r\n\r\n",
+        "5\r\nabcde\n0\r\n\r\n",
+        "5\r\nabcde\r0\r\n\r\n",
+        "5\r\nabcde0\r\n\r\n",
+        "5\r\nabcdef\r\n0\r\n\r\n",
+        "5\r\nabcd\r\n0\r\n\r\n",
+        "5\r\nabcde\r\n0\n\r\n",
+        "5\r\nabcde\r\n0\r\n\n",
+        "5\r\nabcde\r\n0\r\r\n",
+        // Attachments.
+        "5;a\nb\r\nabcde\r\n0\r\n\r\n",
+        "5;a\rb\r\nabcde\r\n0\r\n\r\n",
+        "5;a\0b\r\nabcde\r\n0\r\n\r\n",
+        "5;\n\r\nabcde\r\n0\r\n\r\n",
+        "0;\nX\r\n\r\n",
+        &attached(300),
+        &attached(20_000),
+        // Trailers.
+        "1\r\na\r\n0\r\nX-A\r\n\r\n",
+        "1\r\na\r\n0\r\nX A: 1\r\n\r\n",
+        "1\r\na\r\n0\r\nX-A: \0\r\n\r\n",
+        "1\r\na\r\n0\r\nX-A: 1\n\r\n",
+        "1\r\na\r\n0\r\n X-A: 1\r\n\r\n",
+        "1\r\na\r\n0\r\nContent-Length: 5\r\n\r\n",
+        "1\r\na\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "1\r\na\r\n0\r\nHost: b\r\n\r\n",
+        &format!("1\r\na\r\n0\r\nX-A: {}\r\n\r\n", "x".repeat(40_000)),
+    ];
+    let of = |first: &str| -> Vec<Vec<u8>> {
+        bodies.iter().map(|body| format!("{first}Host: a\r\n{FORM}{CHUNKED}\r\n{body}").into_bytes()).collect()
+    };
+    // Whether the body is read, or the answer given without a look at it.
+    each_is_answered_once(&scene, of(POST), &[(400, "bad_body")]);
+    let unread = "POST /srv/?f=nobody&a=openid HTTP/1.1\r\n";
+    for case in of(unread) {
+        let all = answers(&scene, &[&case, SMUGGLED.as_bytes()].concat(), None);
+        assert_eq!(count(&all), 1, "{}\n{}", printed(&case), printed(&all));
+        Envelope::of(http::read(&mut Cursor::new(&all)).unwrap()).is(404, "unknown_tenant");
+    }
+    scene.client().send(&Request::post(scene.client().target("user"))).is(401, "login_required");
+}
+
+#[test]
+fn requests_in_order_are_served_one_behind_the_other_and_before_a_bad_one() {
+    let scene = Scene::new(Stores::Embedded);
+    let user = "POST /srv/?f=manulife&a=user HTTP/1.1\r\nHost: localhost:8080\r\n";
+    let chunked = format!("{user}{FORM}{CHUNKED}\r\n1;n=\"v\"\r\na\r\n2\r\n=1\r\n0\r\nX-Sum: 1\r\n\r\n");
+    let good = [
+        format!("{user}\r\n"),
+        format!("{user}{FORM}Content-Length: 3\r\n\r\na=1\r\n"),
+        chunked,
+        "POST http://LOCALHOST/srv/manulife/user HTTP/1.1\r\nHost: localhost\r\nX-A: \u{e9}\r\n\r\n".to_owned(),
+    ]
+    .concat();
+    let bad = format!("{user}Host: again\r\n\r\n{user}\r\n");
+    for (end, last) in [(bad.as_str(), "bad_request"), (&format!("{user}Connection: close\r\n\r\n"), "login_required")]
+    {
+        let bytes = format!("{good}{end}");
+        for cut in [None, Some(5), Some(100), Some(bytes.len() / 2), Some(bytes.len() - 3)] {
+            let all = answers(&scene, bytes.as_bytes(), cut);
+            let text = String::from_utf8_lossy(&all);
+            let words: Vec<_> = text.split("\"error\":\"").skip(1).filter_map(|t| t.split('"').next()).collect();
+            let expected = [&["login_required"; 4][..], &[last]].concat();
+            assert_eq!(words, expected, "{cut:?} {text}");
+        }
+    }
+    // A client of the last century.
+    let all = answers(&scene, b"POST /srv/manulife/user HTTP/1.0\r\n\r\n", None);
+    assert_eq!(count(&all), 1, "{}", printed(&all));
+}

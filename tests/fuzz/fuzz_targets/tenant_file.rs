@@ -1,0 +1,7 @@
+//! Fuzzes `targets::tenant_file`.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::tenant_file(data));
