@@ -8,7 +8,8 @@ fn the_tests_that_hold_what_security_promises_exist() {
     let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
     let (_, promised) = page.split_once("## What is promised").unwrap();
     let (promised, _) = promised.split_once("## What is not promised").unwrap();
-    let named: Vec<&str> = promised.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3).collect();
+    let named: Vec<&str> =
+        promised.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3).collect();
     assert!(named.len() > 30, "{named:?}");
     let code: String = ["gateway", "plugins", "tests"]
         .iter()
