@@ -22,6 +22,7 @@ export MENLOU_TESTING__ALLOW_TEST_OPENIDS=true
 
 "$bin/menlou-simulator" --listen 127.0.0.1:9080 >"$folder/simulator.log" 2>&1 &
 simulator=$!
+admin=$("$bin/menlou" admin token new --role operator --expires 1d --label demo 2>/dev/null)
 printf '%s\n' 'correct horse' | "$bin/menlou" user add --tenant manulife --account ann --name 安
 "$bin/menlou" run &
 gateway=$!
@@ -68,6 +69,10 @@ curl -w '\n' -X POST 'http://127.0.0.1:8080/srv/?f=manulife&a=logout' -H "Author
 
 Readiness 就绪状态: http://127.0.0.1:8081/readyz    Ctrl-C ends the demo 结束演示
 ────────────────────────────────────────────────────────────────────────────
+
+EOF
+cat <<EOF
+The web console 网页控制台: http://127.0.0.1:8081/    token 令牌: $admin
 
 EOF
 wait "$gateway"

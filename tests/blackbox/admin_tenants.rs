@@ -329,3 +329,17 @@ fn a_new_appsecret_stands_beside_the_one_before_it_and_both_are_sealed_where_the
         assert_eq!(read.ok()["faults"], json!([]), "what is sealed can be opened");
     }
 }
+
+#[test]
+fn a_secret_that_slipped_into_the_place_of_the_appid_is_not_shown() {
+    let scene = Scene::new(Stores::Embedded);
+    scene.write_tenant(TENANT, &tenant(&scene.sim).replace("appid = \"wx", "appid = \"slipped-in-secret"));
+    for role in ["viewer", "operator"] {
+        let read = scene.admin_as(role).get(&format!("/tenants/{TENANT}"));
+        assert!(read.ok()["faults"][0]["pointer"] == "/wechat/appid", "{}", read.body);
+        assert!(!read.answer.text().contains("slipped-in"), "{role}: {}", read.body);
+        let mut browser = scene.console_as(role);
+        browser.get(&format!("/console/tenants/{TENANT}/settings"));
+        assert!(browser.page.contains("masked:") && !browser.page.contains("slipped-in"), "{role}: {}", browser.page);
+    }
+}

@@ -6,14 +6,14 @@ use menlou_harness::{Browser, http::Request};
 const OWN: &str = "tenant:manulife";
 /// Pages of a tenant, for those who may see it; those behind the bar show people or change something.
 const PAGES: [&str; 5] = ["", "/settings", "/actions", "/actions/login", "/history"];
-const CHANGERS: [&str; 2] = ["/people", "/actions/new?of=openid"];
+const CHANGERS: [&str; 2] = ["/people", "/switch-on?of=openid"];
 /// Forms of a tenant, for those who may change it.
 const FORMS: [&str; 9] = [
     "/verify",
     "/settings",
     "/check",
     "/secret",
-    "/actions/new",
+    "/switch-on",
     "/actions/login",
     "/actions/login/off",
     "/people/end",

@@ -144,7 +144,7 @@ fn actions_are_switched_on_set_and_switched_off() {
     for name in ["openid", "login", "user", "logout"] {
         assert!(browser.page.contains(&of(&format!("/actions/{name}\""))), "{name}: {}", browser.page);
     }
-    browser.get(&of("/actions/new?of=proxy"));
+    browser.get(&of("/switch-on?of=proxy"));
     assert!(browser.page.contains("name=\"actions.new.upstream\""), "{}", browser.page);
     let revision = browser.value("revision");
     let fields = |upstream: &'static str| {
@@ -160,12 +160,12 @@ fn actions_are_switched_on_set_and_switched_off() {
         ]
     };
     let form = |upstream| [&fields(upstream)[..], &[("revision", revision.as_str())]].concat();
-    let refused = browser.submit(&of("/actions/new?of=proxy"), &form("no address"));
+    let refused = browser.submit(&of("/switch-on?of=proxy"), &form("no address"));
     assert_eq!(refused.status, 422, "{}", browser.page);
     assert!(browser.page.contains("id=\"flaws-actions-new-upstream\"") && browser.page.contains("no address"));
-    let on = browser.submit(&of("/actions/new?of=proxy"), &form("http://127.0.0.1:9/a\r\nhttp://127.0.0.1:9/b\r\n"));
+    let on = browser.submit(&of("/switch-on?of=proxy"), &form("http://127.0.0.1:9/a\r\nhttp://127.0.0.1:9/b\r\n"));
     assert_eq!(on.status, 422, "of one path they have to be: {}", browser.page);
-    let on = browser.submit(&of("/actions/new?of=proxy"), &form("http://127.0.0.1:9/a"));
+    let on = browser.submit(&of("/switch-on?of=proxy"), &form("http://127.0.0.1:9/a"));
     assert_eq!(on.header("location"), Some(of("/actions?done=on").as_str()), "{}", browser.page);
     let text = file(&scene, TENANT);
     for line in ["[actions.orders]", "plugin = \"proxy\"", "upstream = \"http://127.0.0.1:9/a\"", "retries = 2"] {

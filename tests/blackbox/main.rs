@@ -19,6 +19,7 @@ mod command_line;
 mod compression;
 mod console;
 mod console_settings;
+mod console_walk;
 mod contract;
 mod cors;
 mod crash;

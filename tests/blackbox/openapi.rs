@@ -293,7 +293,7 @@ fn said(scene: &Scene, arguments: &[&str]) -> Vec<u8> {
 
 /// The folder with the linter and the compiler, from npm.
 fn npm() -> PathBuf {
-    installed("openapi", &["package-lock.json", "package.json", "redocly.yaml", "client.ts"], |folder| {
+    installed("openapi", "openapi", &["package-lock.json", "package.json", "redocly.yaml", "client.ts"], |folder| {
         let mut npm = Command::new("npm");
         npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"]);
         vec![npm]
@@ -302,7 +302,7 @@ fn npm() -> PathBuf {
 
 /// The folder of the programs from PyPI.
 fn python() -> PathBuf {
-    let folder = installed("openapi-python", &["requirements.txt"], |folder| {
+    let folder = installed("openapi", "openapi-python", &["requirements.txt"], |folder| {
         let mut venv = Command::new("python3");
         venv.args(["-m", "venv", "--clear"]).arg(folder.join("venv"));
         let mut pip = Command::new(folder.join("venv/bin/pip"));
@@ -312,10 +312,10 @@ fn python() -> PathBuf {
     folder.join("venv/bin")
 }
 
-/// A folder under the build's own with these files of `tests/openapi`, and what `install` gets for them: once per version
+/// A folder under the build's own with these files of a folder of `tests`, and what `install` gets for them: once per version
 /// of the first, which pins everything.
-fn installed(name: &str, files: &[&str], install: impl Fn(&Path) -> Vec<Command>) -> PathBuf {
-    let from = repository().join("tests/openapi");
+pub fn installed(from: &str, name: &str, files: &[&str], install: impl Fn(&Path) -> Vec<Command>) -> PathBuf {
+    let from = repository().join("tests").join(from);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
     // Tests are processes of their own, side by side: one installs, the others wait.

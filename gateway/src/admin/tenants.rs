@@ -10,7 +10,7 @@ use crate::{
     config::{
         edit::{self, Change},
         load::{self, Document},
-        masked::Comments,
+        masked::{Comments, MASK},
         tenant::TenantName,
     },
     error::{Error, Result, admin_words, words},
@@ -164,12 +164,19 @@ pub async fn read(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Pag
             Err(_) => (Vec::new(), doc.as_ref().err().cloned().unwrap_or_default()),
         };
         let doc = doc.ok();
-        let outline = doc.as_ref().map(|doc| Outline::of(doc, library)).unwrap_or_default();
+        let mut outline = doc.as_ref().map(|doc| Outline::of(doc, library)).unwrap_or_default();
+        let faults = flaws(&faults, doc.as_ref());
+        // What is no appid may be the secret, which slipped there.
+        const APPID: &str = "/wechat/appid";
+        let unfit = faults.iter().any(|flaw| flaw.pointer.as_deref() == Some(APPID));
+        if let Some(appid) = outline.settings.pointer_mut(APPID).filter(|_| unfit) {
+            *appid = MASK.into();
+        }
         Ok(Page {
             name: name.as_str().to_owned(),
             title,
             serving,
-            faults: flaws(&faults, doc.as_ref()),
+            faults,
             actions,
             toml: doc.as_ref().map(|doc| masked(doc, library, comments)),
             outline,

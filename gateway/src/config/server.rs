@@ -131,9 +131,9 @@ pub struct Server {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// IP address and port of /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Keep it off the internet:
-    /// other than a loopback address needs tls_cert and tls_key, or allow_plain_http.
-    /// /api/v1、/healthz、/readyz、/metrics、/openapi.json、/docs 的 IP 地址与端口，不要暴露到公网；非回环地址须配置
+    /// IP address and port of /console/, /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Keep it off the
+    /// internet: other than a loopback address needs tls_cert and tls_key, or allow_plain_http.
+    /// /console/、/api/v1、/healthz、/readyz、/metrics、/openapi.json、/docs 的 IP 地址与端口，不要暴露到公网；非回环地址须配置
     /// tls_cert 与 tls_key，或 allow_plain_http。
     #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
     pub listen: SocketAddr,

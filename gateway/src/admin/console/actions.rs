@@ -114,7 +114,7 @@ pub async fn show(mut visit: Visit) -> Result<Answer> {
     page(visit, &action, tenant, None, None)
 }
 
-/// `GET /console/tenants/{tenant}/actions/new?of=…`
+/// `GET /console/tenants/{tenant}/switch-on?of=…`
 pub async fn choose(mut visit: Visit) -> Result<Answer> {
     let name = visit.tenant("actions")?;
     visit.caller()?.may(Right::Change, name.as_str())?;
@@ -132,7 +132,7 @@ pub async fn save(mut visit: Visit) -> Result<Answer> {
     change(visit, &name, &action, None).await
 }
 
-/// `POST /console/tenants/{tenant}/actions/new?of=…`
+/// `POST /console/tenants/{tenant}/switch-on?of=…`
 pub async fn switch_on(mut visit: Visit) -> Result<Answer> {
     let name = visit.tenant("actions")?;
     let (action, plugin) = (visit.form.get("action").trim().to_owned(), visit.form.get("of").to_owned());

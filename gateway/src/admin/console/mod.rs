@@ -68,7 +68,7 @@ pub fn router(desk: Arc<Desk>, secure: bool) -> Router {
         .route(&of("/check"), form(console, settings::check))
         .route(&of("/secret"), form(console, settings::change_secret))
         .route(&of("/actions"), page(console, actions::list))
-        .route(&of("/actions/new"), page(console, actions::choose).merge(form(console, actions::switch_on)))
+        .route(&of("/switch-on"), page(console, actions::choose).merge(form(console, actions::switch_on)))
         .route(&of("/actions/{action}"), page(console, actions::show).merge(form(console, actions::save)))
         .route(&of("/actions/{action}/off"), form(console, actions::switch_off))
         .route(&of("/people"), page(console, people::show))

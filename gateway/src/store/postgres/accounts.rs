@@ -87,7 +87,7 @@ impl Accounts for Postgres {
             Ok(outcome)
         });
         let amended = amended.await;
-        self.heard.cache.forget_user(user);
+        self.heard.user(user);
         amended
     }
 
@@ -110,10 +110,10 @@ impl Accounts for Postgres {
             Ok((outcome, bound))
         });
         let erased = erased.await;
-        self.heard.cache.forget_user(user);
+        self.heard.user(user);
         let (outcome, bound) = erased?;
         for (platform, openid) in &bound {
-            self.heard.cache.forget_binding(&IdentityRef { tenant, platform, openid });
+            self.heard.binding(&IdentityRef { tenant, platform, openid });
         }
         Ok(outcome)
     }
