@@ -19,7 +19,10 @@ use std::{
     future::Future,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::available_parallelism,
     time::Duration,
 };
@@ -27,7 +30,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Semaphore,
     task::JoinSet,
-    time::interval,
+    time::{interval, sleep},
 };
 
 /// How many connections wait to be taken up; where the system allows fewer (net.core.somaxconn), those.
@@ -94,6 +97,7 @@ impl Gateway {
         if self.config.testing.allow_test_openids {
             tracing::warn!("[testing] allow_test_openids is on: the test openids of tenants log in without a code");
         }
+        let stopping = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         tasks.spawn(self.watcher.run());
         if let Some(tls) = &self.tls {
@@ -106,16 +110,25 @@ impl Gateway {
             stores: self.services.stores.clone(),
             metrics: self.metrics,
             traffic: self.config.server.listen,
+            stopping: stopping.clone(),
         };
         tasks.spawn(admin::serve(self.admin, health));
         let traffic = Traffic {
             roster: self.roster,
             limits: self.config.server.clone(),
             clients: self.config.clients.clone(),
+            proxies: self.config.proxies.clone(),
             tls: self.tls,
             handshake_timeout: self.config.tls.handshake_timeout.get(),
             http2: self.config.http2.clone(),
             access_log: self.config.log.access,
+        };
+        let stop = async {
+            stop.await;
+            stopping.store(true, Ordering::Release);
+            if let Some(delay) = self.config.server.drain_delay {
+                sleep(delay.get()).await;
+            }
         };
         server::serve(self.traffic, Arc::new(traffic), stop).await;
         tasks.shutdown().await;

@@ -23,6 +23,7 @@ mod openapi;
 mod outages;
 mod pages;
 mod platform_calls;
+mod proxies;
 mod proxy;
 mod replicas;
 mod scene;

@@ -15,7 +15,14 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{net::TcpListener, time::timeout};
 
 /// How long a store may take to answer the question whether it is there.
@@ -34,6 +41,8 @@ pub struct Health {
     pub metrics: PrometheusHandle,
     /// Where the traffic side listens.
     pub traffic: SocketAddr,
+    /// Whether the gateway was told to stop.
+    pub stopping: Arc<AtomicBool>,
 }
 
 /// Serves until dropped.
@@ -51,12 +60,13 @@ pub async fn serve(listener: TcpListener, health: Health) {
     }
 }
 
-/// 200 where calls can be served, 503 where a store is away. Faulty tenants and refused plugins are told, and don't
+/// 200 where calls can be served, 503 where a store is away or the gateway stops. Faulty tenants and refused plugins are told, and don't
 /// make the whole unready: the others serve.
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let (sessions, users) =
         tokio::join!(timeout(PATIENCE, health.stores.shared.ping()), timeout(PATIENCE, health.stores.users.ping()));
-    let ready = matches!((&sessions, &users), (Ok(Ok(())), Ok(Ok(()))));
+    let stopping = health.stopping.load(Ordering::Acquire);
+    let ready = !stopping && matches!((&sessions, &users), (Ok(Ok(())), Ok(Ok(()))));
     let told = |outcome: Result<Result<(), crate::store::Error>, _>| match outcome {
         Ok(Ok(())) => "ok".to_owned(),
         Ok(Err(e)) => e.to_string(),
@@ -86,6 +96,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         .collect();
     let body = json!({
         "ready": ready,
+        "stopping": stopping,
         "stores": { "sessions": told(sessions), "users": told(users) },
         "tenants": { "serving": health.roster.len(), "faulty": faulty },
         "plugins": { "loaded": loaded, "refused": refused },

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod keyring;
 pub mod load;
 mod mask;
+pub mod network;
 pub mod reseal;
 pub mod save;
 pub mod schema;
