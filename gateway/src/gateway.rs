@@ -25,7 +25,10 @@ use std::{
     future::Future,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::available_parallelism,
     time::Duration,
 };
@@ -33,7 +36,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Semaphore,
     task::JoinSet,
-    time::interval,
+    time::{interval, sleep},
 };
 
 /// How many connections wait to be taken up; where the system allows fewer (net.core.somaxconn), those.
@@ -124,6 +127,7 @@ impl Gateway {
         if self.config.testing.allow_test_openids {
             tracing::warn!("[testing] allow_test_openids is on: the test openids of tenants log in without a code");
         }
+        let stopping = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         tasks.spawn(self.watcher.run());
         if let Some(tls) = &self.tls {
@@ -142,6 +146,7 @@ impl Gateway {
             attempts: Attempts::new(),
             metrics: self.metrics,
             traffic: self.config.server.listen,
+            stopping: stopping.clone(),
         };
         tasks.spawn(admin::serve(self.admin, self.admin_tls, Arc::new(desk)));
         let traffic = Traffic {
@@ -149,10 +154,18 @@ impl Gateway {
             room: self.room,
             limits: self.config.server.clone(),
             clients: self.config.clients.clone(),
+            proxies: self.config.proxies.clone(),
             tls: self.tls,
             handshake_timeout: self.config.tls.handshake_timeout.get(),
             http2: self.config.http2.clone(),
             access_log: self.config.log.access,
+        };
+        let stop = async {
+            stop.await;
+            stopping.store(true, Ordering::Release);
+            if let Some(delay) = self.config.server.drain_delay {
+                sleep(delay.get()).await;
+            }
         };
         server::serve(self.traffic, Arc::new(traffic), stop).await;
         tasks.shutdown().await;

@@ -38,6 +38,7 @@ mod openapi;
 mod outages;
 mod pages;
 mod platform_calls;
+mod proxies;
 mod proxy;
 mod replicas;
 mod scene;

@@ -265,7 +265,7 @@ fn a_body_that_stops_coming_or_is_too_large_is_refused() {
             "\n[actions.public]\nplugin = \"proxy\"\nupstream = {}\nlogin = \"none\"\nmax_body = 1000\n",
             of(&upstream)
         );
-        setup.setting("server.body_timeout", "\"500ms\"")
+        setup.setting("clients.body_idle_timeout", "\"500ms\"")
     });
     let target = path("public", "/upload");
     let began = Instant::now();

@@ -66,3 +66,16 @@ fn idle_connections_keep_nobody_waiting() {
         assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0, "closed");
     }
 }
+
+#[test]
+fn readiness_ends_before_connections_are_no_longer_taken() {
+    let mut scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("server.drain_delay", "\"2s\""));
+    assert_eq!(scene.readiness().0, 200);
+    let begun = Instant::now();
+    scene.gateway.ask_to_end();
+    crate::scene::eventually("it is told", || (scene.readiness().0 == 503).then_some(()));
+    assert_eq!(scene.readiness().1["stopping"], true);
+    scene.client().call("user", &[]).is(401, "login_required");
+    crate::scene::eventually("it has ended", || (!scene.gateway.is_running()).then_some(()));
+    assert!((2..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}

@@ -11,7 +11,12 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 use tokio::sync::Semaphore;
 
 /// How much of a file is kept in the log, bytes: a page of entries has to be bearable.
@@ -41,6 +46,8 @@ pub struct Desk {
     pub metrics: PrometheusHandle,
     /// Where the traffic side listens.
     pub traffic: SocketAddr,
+    /// Whether the gateway was told to stop.
+    pub stopping: Arc<AtomicBool>,
 }
 
 /// What an admin is about to do. Secrets masked, no personal data.

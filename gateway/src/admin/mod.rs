@@ -34,7 +34,10 @@ use axum::{
 pub use caller::{Caller, Right, Role};
 pub use desk::Desk;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{net::TcpListener, time::timeout};
 
 /// How long a store may take to answer the question whether it is there.
@@ -55,12 +58,13 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>
     listener::serve(listener, tls, routes).await;
 }
 
-/// 200 where calls can be served, 503 where a store is away. Platforms that are away, faulty tenants and refused plugins
-/// are told, and don't make the whole unready: the others serve, and so do sessions that are open.
+/// 200 where calls can be served, 503 where a store is away or the gateway stops. Platforms that are away, faulty tenants
+/// and refused plugins are told, and don't make the whole unready: the others serve, and so do sessions that are open.
 async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
     let (sessions, users) =
         tokio::join!(timeout(PATIENCE, desk.stores.shared.ping()), timeout(PATIENCE, desk.stores.users.ping()));
-    let ready = matches!((&sessions, &users), (Ok(Ok(())), Ok(Ok(()))));
+    let stopping = desk.stopping.load(Ordering::Acquire);
+    let ready = !stopping && matches!((&sessions, &users), (Ok(Ok(())), Ok(Ok(()))));
     let told = |outcome: Result<Result<(), crate::store::Error>, _>| match outcome {
         Ok(Ok(())) => "ok".to_owned(),
         Ok(Err(e)) => e.to_string(),
@@ -97,6 +101,7 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
         .collect();
     let body = json!({
         "ready": ready,
+        "stopping": stopping,
         "stores": { "sessions": told(sessions), "users": told(users) },
         "platforms": platforms,
         "tenants": { "serving": desk.roster.len(), "faulty": faulty },

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod keyring;
 pub mod load;
 pub mod masked;
+pub mod network;
 pub mod rate;
 pub mod reseal;
 pub mod save;

@@ -1,5 +1,6 @@
 //! A JSON Schema, compiled once: our own files' and the plugins' settings are checked by the same code.
 
+use super::network::Network;
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde_json::Value;
 use std::{
@@ -29,6 +30,7 @@ impl Schema {
         let validator = jsonschema::options()
             .should_validate_formats(true)
             .with_format("socket-address", |s: &str| s.parse::<SocketAddr>().is_ok())
+            .with_format("network", |s: &str| s.parse::<Network>().is_ok())
             .with_format("base-url", is_base_url)
             .build(value)
             .map_err(|e| format!("{e} (at {:?} of the schema)", e.instance_path().as_str()))?;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod log;
+mod proxies;
 mod secrets;
 mod store;
 mod tls;
@@ -19,6 +20,7 @@ use super::{
 use crate::text::Text;
 pub use clients::Clients;
 pub use log::{Log, LogFormat, LogLevel};
+pub use proxies::{Proxies, ProxyHeader};
 use schemars::JsonSchema;
 pub use secrets::Secrets;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,9 @@ pub struct Config {
     /// What a client may ask for, and how long it may take.
     /// 对客户端的限制：能要求什么，可以用多久。
     pub clients: Clients,
+    /// Proxies in front.
+    /// 前置代理。
+    pub proxies: Proxies,
     /// TLS on the traffic port.
     /// 业务端口的 TLS。
     pub tls: Tls,
@@ -122,6 +127,9 @@ pub struct Server {
     /// How long a call may take, from the last byte of its request to its answer.
     /// 一次调用从收完请求到答复的时限。
     pub call_timeout: Span,
+    /// When given, connections are still taken for so long once the gateway is told to stop, while /readyz says 503.
+    /// 填写后，收到停止信号时先让 /readyz 返回 503，并在此时间内继续接受连接。
+    pub drain_delay: Option<Span>,
     /// How long calls in flight may take to end when the gateway stops.
     /// 停止时等待处理中调用结束的时间。
     pub drain_timeout: Span,
@@ -374,6 +382,7 @@ impl Default for Server {
             header_timeout: Span::secs(20),
             body_timeout: Span::secs(15),
             call_timeout: Span::secs(10),
+            drain_delay: None,
             drain_timeout: Span::secs(30),
         }
     }

@@ -2,10 +2,11 @@
 
 use super::{
     Traffic,
-    addresses::Addresses,
+    addresses::{AddressPlace, Addresses},
     begun::Begun,
     calls::Calls,
     layers::Bounded,
+    proxies::Proxies,
     refusal,
     wire::{self, Wire},
 };
@@ -47,7 +48,6 @@ const HYPER_MAX_HEADERS: usize = 100;
 pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Future<Output = ()>) {
     let limits = traffic.limits.clone();
     let places = Arc::new(Semaphore::new(limits.max_connections));
-    let addresses = Addresses::new(traffic.clients.max_connections_per_address);
     let (stopping, stopped) = watch::channel(false);
     let connections = Arc::new(Connections::new(traffic));
     let mut stop = std::pin::pin!(stop);
@@ -56,14 +56,12 @@ pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Futu
             () = &mut stop => break,
             next = next(&listener, &places) => next,
         };
-        let Some(of_address) = addresses.take(remote.ip()) else {
-            metrics::counter!("menlou_connections_refused_total", "why" => "address").increment(1);
-            continue;
-        };
+        let remote = remote.ip().to_canonical();
+        let Some(of_address) = connections.admit(remote) else { continue };
         let (connections, stopped) = (connections.clone(), stopped.clone());
         tokio::spawn(async move {
             connections.open.increment(1.0);
-            connections.serve(stream, remote.ip(), stopped).await;
+            connections.serve(stream, remote, stopped).await;
             connections.open.decrement(1.0);
             drop((place, of_address));
         });
@@ -82,6 +80,8 @@ struct Connections {
     http2: Option<http2::Builder<TokioExecutor>>,
     tls: Option<Arc<Tls>>,
     handshake: Duration,
+    proxies: Proxies,
+    addresses: Addresses,
     first_byte: Duration,
     wire: wire::Limits,
     bounded: Bounded,
@@ -96,6 +96,8 @@ impl Connections {
             http2: http2.enabled.then(|| self::http2(limits, http2)),
             tls: traffic.tls.clone(),
             handshake: traffic.handshake_timeout,
+            proxies: Proxies::new(&traffic.proxies),
+            addresses: Addresses::new(traffic.clients.max_connections_per_address),
             first_byte: traffic.clients.first_byte_timeout.get(),
             wire: wire::Limits::of(limits, &traffic.clients),
             bounded: Bounded::new(traffic),
@@ -103,16 +105,52 @@ impl Connections {
         }
     }
 
+    /// A place among the connections of this address. Those of a proxy are as many as its clients need.
+    fn admit(&self, address: IpAddr) -> Option<Option<AddressPlace>> {
+        if self.proxies.trusts(address) {
+            return Some(None);
+        }
+        let place = self.addresses.take(address);
+        if place.is_none() {
+            metrics::counter!("menlou_connections_refused_total", "why" => "address").increment(1);
+        }
+        place.map(Some)
+    }
+
     /// Serves a connection until it ends, or, where the gateway stops, its calls have.
-    async fn serve(&self, stream: TcpStream, remote: IpAddr, mut stopped: watch::Receiver<bool>) {
+    async fn serve(&self, stream: TcpStream, peer: IpAddr, mut stopped: watch::Receiver<bool>) {
+        let (mut stream, mut remote) = (Begun::new(stream), peer);
+        if self.proxies.begins(peer) {
+            let preamble = tokio::select! {
+                preamble = timeout(self.first_byte, stream.preamble()) => preamble,
+                () = told(&mut stopped) => return,
+            };
+            match preamble {
+                Ok(Ok(client)) => remote = client.unwrap_or(peer),
+                Ok(Err(e)) => return tracing::debug!(cause = %e, proxy = %peer, "no PROXY protocol"),
+                Err(_) => return let_go("silent"),
+            }
+        }
+        let _of_client = match remote == peer {
+            true => None,
+            false => match self.admit(remote) {
+                Some(place) => place,
+                None => return,
+            },
+        };
+        self.speak(stream, remote, stopped).await;
+    }
+
+    /// Finds out what the client speaks, and speaks it.
+    async fn speak(&self, mut stream: Begun<TcpStream>, remote: IpAddr, mut stopped: watch::Receiver<bool>) {
         let Some(tls) = &self.tls else {
             let begun = tokio::select! {
-                begun = self.begin(stream) => begun,
+                begun = self.begin(&mut stream) => begun,
                 () = told(&mut stopped) => None,
             };
             return match begun {
-                Some((stream, true)) => Box::pin(self.speak_http2(stream, remote, stopped)).await,
-                Some((stream, false)) => self.speak_http1(stream, remote, stopped).await,
+                Some(true) => Box::pin(self.speak_http2(stream, remote, stopped)).await,
+                Some(false) => self.speak_http1(stream, remote, stopped).await,
                 None => {}
             };
         };
@@ -132,13 +170,12 @@ impl Connections {
     }
 
     /// Waits for the first bytes, which tell whether they are HTTP/2's.
-    async fn begin(&self, stream: TcpStream) -> Option<(Begun<TcpStream>, bool)> {
-        let mut begun = Begun::new(stream);
+    async fn begin(&self, begun: &mut Begun<TcpStream>) -> Option<bool> {
         if self.http2.is_none() {
-            return Some((begun, false));
+            return Some(false);
         }
         match timeout(self.first_byte, begun.speaks_http2()).await {
-            Ok(Ok(http2)) => return Some((begun, http2)),
+            Ok(Ok(http2)) => return Some(http2),
             Ok(Err(e)) => tracing::debug!(cause = %e, "a connection ended early"),
             Err(_) if begun.is_begun() => {
                 let_go("slow_head");

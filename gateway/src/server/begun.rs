@@ -1,8 +1,10 @@
 //! A connection whose first bytes have been looked at, to tell what it speaks.
 
+use super::proxies::{MOST_PREAMBLE, Preamble};
 use std::{
     future::poll_fn,
     io,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -28,6 +30,23 @@ impl<T: AsyncRead + Unpin> Begun<T> {
         !self.first.is_empty()
     }
 
+    /// Reads what a proxy says before the client's own bytes: who the client is, where it says so.
+    ///
+    /// # Errors
+    /// Where the connection breaks, or begins otherwise.
+    pub async fn preamble(&mut self) -> io::Result<Option<IpAddr>> {
+        loop {
+            match Preamble::of(&self.first) {
+                Preamble::Whole(length, client) => {
+                    self.first.drain(..length);
+                    return Ok(client);
+                }
+                Preamble::More if self.first.len() < MOST_PREAMBLE && self.read().await? > 0 => {}
+                Preamble::More | Preamble::Wrong => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
     /// Reads until it is clear whether the client speaks HTTP/2. Where the connection ends before, it doesn't.
     ///
     /// # Errors
@@ -38,20 +57,22 @@ impl<T: AsyncRead + Unpin> Begun<T> {
             if common == PREFACE.len() || common < self.first.len() {
                 return Ok(common == PREFACE.len());
             }
-            let before = self.first.len();
-            poll_fn(|cx| {
-                // As much as most requests have: what was read is copied once.
-                let mut bytes = [0; 2048];
-                let mut buf = ReadBuf::new(&mut bytes);
-                ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
-                self.first.extend_from_slice(buf.filled());
-                Poll::Ready(Ok::<_, io::Error>(()))
-            })
-            .await?;
-            if self.first.len() == before {
+            if self.read().await? == 0 {
                 return Ok(false);
             }
         }
+    }
+
+    async fn read(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| {
+            // As much as most requests have: what was read is copied once.
+            let mut bytes = [0; 2048];
+            let mut buf = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+            self.first.extend_from_slice(buf.filled());
+            Poll::Ready(Ok(buf.filled().len()))
+        })
+        .await
     }
 }
 

@@ -11,6 +11,7 @@ pub mod decode;
 mod encode;
 mod layers;
 mod pace;
+mod proxies;
 mod refusal;
 mod request_id;
 mod wire;
@@ -51,6 +52,8 @@ pub struct Traffic {
     pub limits: server::Server,
     /// What clients may ask for.
     pub clients: server::Clients,
+    /// Who is believed about who the client is.
+    pub proxies: server::Proxies,
     /// Certificates, where the traffic port speaks TLS.
     pub tls: Option<Arc<Tls>>,
     /// How long a handshake may take.

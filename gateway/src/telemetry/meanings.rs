@@ -139,6 +139,12 @@ pub const ALL: &[Metric] = &[
         Text::fixed("因超过频率限制而以 429 答复的调用", "calls answered with 429 as a limit was reached"),
     ),
     of(
+        "menlou_replica_lookups_total",
+        Kind::Counter,
+        &["outcome"],
+        Text::fixed("在 PostgreSQL 副本上的查询，按结果", "look-ups asked of PostgreSQL's replica, by outcome"),
+    ),
+    of(
         "menlou_requests_refused_total",
         Kind::Counter,
         &["why"],
