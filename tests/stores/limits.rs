@@ -69,7 +69,7 @@ async fn calls_raced_pass_no_more_often_and_what_is_kept_goes_by_itself() {
     let raced = (0..200).map(|at| take(if at % 2 == 0 { &one } else { &other }, &rate));
     let passed = futures_util::future::join_all(raced).await.into_iter().filter(|passes| *passes).count();
     assert_eq!(passed, 50);
-    for key in ["menlou:{acme}:l:calls", "menlou:{acme}:l:per_address:a"] {
+    for key in ["menlou:{acme}:r:calls", "menlou:{acme}:r:per_address:a"] {
         let life: u64 = server.ask(&["PTTL", key]).trim_start_matches(':').lines().next().unwrap().parse().unwrap();
         assert!((3_500_000..=3_600_000).contains(&life), "{key}: {life}");
     }
