@@ -28,7 +28,7 @@ use axum::{
     http::Method,
     middleware::map_response,
     response::{Redirect, Response},
-    routing::{MethodRouter, get},
+    routing::{MethodFilter, MethodRouter, get, on},
 };
 use sittings::Sittings;
 use std::{future::Future, sync::Arc};
@@ -53,30 +53,30 @@ pub fn router(desk: Arc<Desk>, secure: bool) -> Router {
     let console = &Arc::new(Console { desk, sittings: Sittings::new(), secure });
     let of = |rest: &str| format!("/console/tenants/{{tenant}}{rest}");
     Router::new()
-        .route("/console/", page(console, overview::show))
-        .route("/console/sign-in", open(console, sign_in::show).merge(open_form(console, sign_in::enter)))
-        .route("/console/sign-out", form(console, sign_in::leave))
-        .route("/console/language", open_form(console, sign_in::speak))
-        .route("/console/plugins", page(console, plugins::show))
-        .route("/console/audit", page(console, records::audit))
-        .route("/console/new", page(console, new::show).merge(form(console, new::make)))
-        .route("/console/new/check", form(console, new::check))
-        .route(&of(""), page(console, tenant::show))
-        .route(&of("/verify"), form(console, tenant::verify))
-        .route(&of("/remove"), form(console, tenant::remove))
-        .route(&of("/settings"), page(console, settings::show).merge(form(console, settings::save)))
-        .route(&of("/check"), form(console, settings::check))
-        .route(&of("/secret"), form(console, settings::change_secret))
-        .route(&of("/actions"), page(console, actions::list))
-        .route(&of("/switch-on"), page(console, actions::choose).merge(form(console, actions::switch_on)))
-        .route(&of("/actions/{action}"), page(console, actions::show).merge(form(console, actions::save)))
-        .route(&of("/actions/{action}/off"), form(console, actions::switch_off))
-        .route(&of("/people"), page(console, people::show))
-        .route(&of("/people/end"), form(console, people::end))
-        .route(&of("/people/forget"), form(console, people::forget))
-        .route(&of("/history"), page(console, records::history))
+        .route("/console/", at(PAGE, console, overview::show))
+        .route("/console/sign-in", at(OPEN_PAGE, console, sign_in::show).merge(at(OPEN_FORM, console, sign_in::enter)))
+        .route("/console/sign-out", at(FORM, console, sign_in::leave))
+        .route("/console/language", at(OPEN_FORM, console, sign_in::speak))
+        .route("/console/plugins", at(PAGE, console, plugins::show))
+        .route("/console/audit", at(PAGE, console, records::audit))
+        .route("/console/new", at(PAGE, console, new::show).merge(at(FORM, console, new::make)))
+        .route("/console/new/check", at(FORM, console, new::check))
+        .route(&of(""), at(PAGE, console, tenant::show))
+        .route(&of("/verify"), at(FORM, console, tenant::verify))
+        .route(&of("/remove"), at(FORM, console, tenant::remove))
+        .route(&of("/settings"), at(PAGE, console, settings::show).merge(at(FORM, console, settings::save)))
+        .route(&of("/check"), at(FORM, console, settings::check))
+        .route(&of("/secret"), at(FORM, console, settings::change_secret))
+        .route(&of("/actions"), at(PAGE, console, actions::list))
+        .route(&of("/switch-on"), at(PAGE, console, actions::choose).merge(at(FORM, console, actions::switch_on)))
+        .route(&of("/actions/{action}"), at(PAGE, console, actions::show).merge(at(FORM, console, actions::save)))
+        .route(&of("/actions/{action}/off"), at(FORM, console, actions::switch_off))
+        .route(&of("/people"), at(PAGE, console, people::show))
+        .route(&of("/people/end"), at(FORM, console, people::end))
+        .route(&of("/people/forget"), at(FORM, console, people::forget))
+        .route(&of("/history"), at(PAGE, console, records::history))
         .route("/console/assets/{file}", get(assets::file))
-        .route("/console/{*rest}", page(console, nothing))
+        .route("/console/{*rest}", at(PAGE, console, nothing))
         .route("/console", get(async || Redirect::to(BASE)))
         .route("/", get(async || Redirect::to(BASE)))
         .layer(map_response(assets::guard))
@@ -86,44 +86,21 @@ async fn nothing(_: Visit) -> Result<Answer> {
     Err(Error::new(&words::NOT_FOUND))
 }
 
-/// A page for those who are signed in.
-fn page<F, Fut>(console: &Arc<Console>, handler: F) -> MethodRouter
-where
-    F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Answer>> + Send + 'static,
-{
-    let console = console.clone();
-    get(move |params: Params, request: Request| serve(console, params, request, true, handler))
-}
+/// By which method a handler is asked, and whether by those only who are signed in.
+type Door = (MethodFilter, bool);
 
-/// A form of those who are signed in.
-fn form<F, Fut>(console: &Arc<Console>, handler: F) -> MethodRouter
-where
-    F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Answer>> + Send + 'static,
-{
-    let console = console.clone();
-    axum::routing::post(move |params: Params, request: Request| serve(console, params, request, true, handler))
-}
+const PAGE: Door = (MethodFilter::GET, true);
+const FORM: Door = (MethodFilter::POST, true);
+const OPEN_PAGE: Door = (MethodFilter::GET, false);
+const OPEN_FORM: Door = (MethodFilter::POST, false);
 
-/// A page for everyone.
-fn open<F, Fut>(console: &Arc<Console>, handler: F) -> MethodRouter
+fn at<F, Fut>((method, members): Door, console: &Arc<Console>, handler: F) -> MethodRouter
 where
     F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Answer>> + Send + 'static,
 {
     let console = console.clone();
-    get(move |params: Params, request: Request| serve(console, params, request, false, handler))
-}
-
-/// A form for everyone.
-fn open_form<F, Fut>(console: &Arc<Console>, handler: F) -> MethodRouter
-where
-    F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Answer>> + Send + 'static,
-{
-    let console = console.clone();
-    axum::routing::post(move |params: Params, request: Request| serve(console, params, request, false, handler))
+    on(method, move |params: Params, request: Request| serve(console, params, request, members, handler))
 }
 
 async fn serve<F, Fut>(console: Arc<Console>, params: Params, request: Request, members: bool, handler: F) -> Response
