@@ -80,7 +80,7 @@ struct Connections {
     http2: Option<http2::Builder<TokioExecutor>>,
     tls: Option<Arc<Tls>>,
     handshake: Duration,
-    proxies: Proxies,
+    proxies: Arc<Proxies>,
     addresses: Addresses,
     first_byte: Duration,
     wire: wire::Limits,
@@ -91,16 +91,17 @@ struct Connections {
 impl Connections {
     fn new(traffic: Arc<Traffic>) -> Self {
         let (limits, http2) = (&traffic.limits, &traffic.http2);
+        let proxies = Arc::new(Proxies::new(&traffic.proxies));
         Self {
             http1: http1(limits),
             http2: http2.enabled.then(|| self::http2(limits, http2)),
             tls: traffic.tls.clone(),
             handshake: traffic.handshake_timeout,
-            proxies: Proxies::new(&traffic.proxies),
+            proxies: proxies.clone(),
             addresses: Addresses::new(traffic.clients.max_connections_per_address),
             first_byte: traffic.clients.first_byte_timeout.get(),
             wire: wire::Limits::of(limits, &traffic.clients),
-            bounded: Bounded::new(traffic),
+            bounded: Bounded::new(traffic, proxies),
             open: metrics::gauge!("menlou_connections"),
         }
     }

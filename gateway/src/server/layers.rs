@@ -17,8 +17,8 @@ pub struct Bounded {
 
 impl Bounded {
     /// Wraps the walk.
-    pub fn new(traffic: Arc<Traffic>) -> Self {
-        Self { proxies: Arc::new(Proxies::new(&traffic.proxies)), traffic }
+    pub fn new(traffic: Arc<Traffic>, proxies: Arc<Proxies>) -> Self {
+        Self { traffic, proxies }
     }
 
     /// Answers a request, whatever happens; at once with a refusal where it is beyond the bound.

@@ -13,7 +13,6 @@ use std::net::{IpAddr, SocketAddr};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whom we believe, and what.
-#[derive(Clone)]
 pub struct Proxies(server::Proxies);
 
 impl Proxies {
