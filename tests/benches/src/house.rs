@@ -29,6 +29,10 @@ pub struct Variant {
     pub redis: bool,
 }
 
+/// All load comes from one address, and waits on its connections while other servers are measured.
+const CLIENTS: &str = "max_connections_per_address = 1000000\nmax_requests_per_connection = 1000000000\n\
+    first_byte_timeout = \"10m\"\nkeep_alive_timeout = \"10m\"\n";
+
 /// All that servers need, until dropped.
 pub struct House {
     /// Which core is whose.
@@ -90,7 +94,7 @@ impl House {
         };
         let config = format!(
             "[server]\nlisten = \"{address}\"\n[admin]\nlisten = \"{}\"\n[plugins]\ndir = \"{}\"\n[store]\n{sessions}\
-             [log]\naccess = {}\n",
+             [clients]\n{CLIENTS}[log]\naccess = {}\n",
             loopback(free_port()),
             self.plugins.display(),
             variant.access_log
