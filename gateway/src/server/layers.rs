@@ -30,7 +30,8 @@ impl Bounded {
     ) -> Result<Answer, Infallible> {
         let asked = Asked::of(request.headers());
         let remote = self.proxies.client(remote, request.headers());
-        let until = Instant::now() + self.traffic.clients.request_timeout.get();
+        let began = Instant::now();
+        let until = began + self.traffic.clients.request_timeout.get();
         let call = calls.begin();
         let is_last = call.number() >= self.traffic.clients.max_requests_per_connection;
         let is_http2 = request.version() == Version::HTTP_2;
@@ -39,7 +40,7 @@ impl Bounded {
             return Ok(encode::error(&Error::new(&words::OVERLOADED), &asked));
         };
         // Boxed, as a kept connection has room for this future also while it is idle.
-        let walk = Box::pin(walk(&self.traffic, &asked, request, remote, until));
+        let walk = Box::pin(walk(&self.traffic, &asked, request, remote, (began, until)));
         let mut answer = AssertUnwindSafe(walk).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(request_id = asked.id, "a call broke off in the gateway: this is a mistake in Menlou");
             encode::error(&Error::new(&words::INTERNAL_ERROR), &asked)

@@ -69,8 +69,13 @@ type Answer = Response<Outgoing>;
 
 /// One request, from its head to its answer: decode → tenant → action (who may call, the plugin) → encode. The layers
 /// around it (panic, load, see [`layers`]) make an answer where this can't.
-async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remote: IpAddr, until: Instant) -> Answer {
-    let began = Instant::now();
+async fn walk(
+    traffic: &Traffic,
+    asked: &Asked,
+    request: Request<Incoming>,
+    remote: IpAddr,
+    (began, until): (Instant, Instant),
+) -> Answer {
     let mut found = Found::default();
     let origin = request.headers().get(ORIGIN).cloned();
     let (mut answer, error) = match serve_call(traffic, asked, request, remote, until, &mut found).await {

@@ -74,11 +74,11 @@ impl Deadlines {
 
     /// Ready when the client has taken too long over this phase.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, phase: Phase, calls: &Calls) -> Poll<()> {
+        let mut now = Instant::now();
         if phase != self.phase {
-            (self.phase, self.since) = (phase, Instant::now());
+            (self.phase, self.since) = (phase, now);
         }
         loop {
-            let now = Instant::now();
             let until = match phase {
                 Phase::Silent => self.since + self.limits.first_byte,
                 Phase::Head(_) => self.since + self.limits.head,
@@ -93,6 +93,7 @@ impl Deadlines {
             if phase != Phase::Call {
                 return Poll::Ready(());
             }
+            now = Instant::now();
         }
     }
 
