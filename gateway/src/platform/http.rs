@@ -19,8 +19,9 @@ use tokio::time::{Instant, timeout_at};
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long an unused connection is kept: shorter than servers usually do, so that it is seldom they who close it.
 const IDLE: Duration = Duration::from_secs(15);
-/// How many unused connections are kept for one host: as many as a busy tenant's own server has calls in flight.
-const IDLE_PER_HOST: usize = 256;
+/// How many unused connections are kept for one host: more than there are calls in flight in a rush. Where fewer were
+/// kept than a rush needs, each would connect anew, and throw away what it had.
+const IDLE_PER_HOST: usize = 2048;
 /// The largest answer that is read, in bytes.
 pub const MAX_ANSWER: usize = 1 << 20;
 /// What the gateway calls itself in requests of its own.
