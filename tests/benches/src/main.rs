@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         None => bench(&arguments),
         Some(Part::Overload { clients, times }) => {
             let Arguments { rounds, seconds, keep, .. } = arguments;
-            overload::measure(rounds.max(1), seconds, *clients, *times, keep)
+            overload::measure(arguments.only.as_deref(), rounds.max(1), seconds, (*clients, *times), keep)
         }
         Some(Part::Bare { listen, answer }) => bare::serve(*listen, answer),
     };

@@ -95,6 +95,14 @@ impl Case {
 }
 
 impl Subject<'_> {
+    /// The requests that are asked over and over; none where each is another.
+    pub fn same(&self) -> &[Vec<u8>] {
+        match &self.requests {
+            Requests::Same(requests) => requests,
+            Requests::Codes => &[],
+        }
+    }
+
     /// Hangs up and lets the server end by itself.
     pub fn end(self) {
         drop(self.load);
