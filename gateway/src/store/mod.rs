@@ -286,6 +286,8 @@ pub enum Error {
     Unavailable(String),
     /// The same, where the log has it already: it is known to be away, or refused a moment ago for the same reason.
     Down(String),
+    /// It serves, but has more to do than it can: what has not begun yet is turned away. The text is for the log.
+    Busy(String),
     /// What it holds can't be read. The text is for the log.
     Corrupt(String),
 }
@@ -304,6 +306,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(cause) | Self::Down(cause) => write!(f, "store unavailable: {cause}"),
+            Self::Busy(cause) => write!(f, "store busy: {cause}"),
             Self::Corrupt(cause) => write!(f, "unreadable record in store: {cause}"),
         }
     }
@@ -312,9 +315,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// Whether the log has it already.
+    /// Whether the log has it already, or need not have it each time: a metric counts it.
     pub fn is_known(&self) -> bool {
-        matches!(self, Self::Down(_))
+        matches!(self, Self::Down(_) | Self::Busy(_))
     }
 }
 
@@ -323,6 +326,7 @@ impl From<Error> for error::Error {
         match e {
             Error::Unavailable(_) => Self::new(&words::STORE_UNAVAILABLE).because(e),
             Error::Down(_) => Self::new(&words::STORE_UNAVAILABLE).because(e).known(),
+            Error::Busy(_) => Self::new(&words::OVERLOADED).because(e).known(),
             Error::Corrupt(_) => Self::new(&words::INTERNAL_ERROR).because(e),
         }
     }

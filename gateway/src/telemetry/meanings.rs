@@ -172,6 +172,15 @@ pub const ALL: &[Metric] = &[
         ),
     ),
     of(
+        "menlou_store_busy_total",
+        Kind::Counter,
+        &[],
+        Text::fixed(
+            "因内置的 SQLite 忙不过来而以 503 答复的调用",
+            "calls answered with 503 as the embedded SQLite had more to write than it could",
+        ),
+    ),
+    of(
         "menlou_tenant_shed_total",
         Kind::Counter,
         &["tenant"],

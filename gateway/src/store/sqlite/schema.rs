@@ -14,6 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a transaction waits for another process's, such as `menlou user add`: less than our callers wait.
 const BUSY: Duration = Duration::from_millis(500);
 
+/// Pages that the writer keeps, in KiB: tokens are random, so each new session is in a page of its own.
+const CACHE_KIB: u32 = 16 * 1024;
+/// How many pages the log has before they are brought into the file. A page that changes again meanwhile is brought once.
+const CHECKPOINT_PAGES: u32 = 4000;
+
 /// A connection to an up-to-date file in WAL mode.
 pub(super) async fn prepare(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
     let start = Instant::now();
@@ -33,9 +38,11 @@ async fn attempt(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnectio
     let options = options.clone().busy_timeout(PATIENCE).journal_mode(SqliteJournalMode::Wal);
     let mut connection = options.synchronous(SqliteSynchronous::Full).connect().await?;
     migrate(&mut connection).await?;
-    sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA busy_timeout = {}", BUSY.as_millis())))
-        .execute(&mut connection)
-        .await?;
+    let pragmas = format!(
+        "PRAGMA busy_timeout = {}; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        BUSY.as_millis()
+    );
+    sqlx::raw_sql(AssertSqlSafe(pragmas)).execute(&mut connection).await?;
     Ok(connection)
 }
 

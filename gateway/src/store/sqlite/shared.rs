@@ -11,6 +11,8 @@ use std::time::Duration;
 #[async_trait]
 impl Shared for Sqlite {
     async fn claim(&self, tenant: &str, key: &str, value: &[u8], life: Duration) -> Result<bool> {
+        // Who claims begins; all that follows has its turn.
+        self.writer.admit()?;
         let (tenant, key, value) = (tenant.to_owned(), key.to_owned(), value.to_vec());
         let claimed = self.writer.run(Durability::Process, move |connection| {
             Box::pin(async move {

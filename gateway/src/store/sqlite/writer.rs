@@ -2,17 +2,27 @@
 
 use super::{
     super::guard::{Failure, Guard, Outcome},
-    DEADLINE, Result, failure,
+    DEADLINE, Error, Result, failure,
 };
 use futures_util::future::BoxFuture;
+use metrics::{Counter, counter};
 use sqlx::SqliteConnection;
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Jobs that may wait.
 const QUEUE: usize = 1024;
 /// Jobs in one transaction at most.
 const BATCH: usize = 256;
+/// How long more than a transaction's jobs may wait before what has not begun yet is turned away. A rush of calls passes;
+/// where more come all the time than can be served, all would wait until nobody waits for the answer any more.
+const RUSH: Duration = Duration::from_millis(250);
 
 /// What an acknowledged change outlives. In WAL mode a commit is a `write` to the log, so the kernel has it when the
 /// process dies, even by SIGKILL; only a fall of the whole machine can lose it before the log is synced (it never
@@ -30,6 +40,15 @@ pub(super) enum Durability {
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
     guard: Arc<Guard>,
+    backlog: Arc<Backlog>,
+}
+
+/// Whether jobs come faster than they are done.
+struct Backlog {
+    start: Instant,
+    /// When no more than a transaction's jobs were waiting, the last time; in milliseconds after `start`.
+    short_ms: AtomicU64,
+    turned_away: Counter,
 }
 
 struct Job {
@@ -45,8 +64,20 @@ impl Writer {
     /// Starts the writing task.
     pub fn start(connection: SqliteConnection) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(connection, jobs));
-        Self { queue, guard: Arc::new(Guard::new("SQLite", DEADLINE)) }
+        let turned_away = counter!("menlou_store_busy_total");
+        let backlog = Arc::new(Backlog { start: Instant::now(), short_ms: AtomicU64::new(0), turned_away });
+        tokio::spawn(serve(connection, jobs, backlog.clone()));
+        Self { queue, guard: Arc::new(Guard::new("SQLite", DEADLINE)), backlog }
+    }
+
+    /// Turns away who has not begun yet, where too many have been waiting for too long.
+    pub fn admit(&self) -> Result<()> {
+        let waiting = self.queue.max_capacity() - self.queue.capacity();
+        if waiting <= BATCH || !self.backlog.lasts() {
+            return Ok(());
+        }
+        self.backlog.turned_away.increment(1);
+        Err(Error::Busy(format!("SQLite: {waiting} changes are waiting")))
     }
 
     /// Runs `work` in a transaction, which may have others' in it too, and answers after its commit. Work that fails
@@ -118,10 +149,31 @@ where
     outcome.and_then(|value| released.map(|_| value))
 }
 
-async fn serve(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+impl Backlog {
+    fn is_short(&self) {
+        self.short_ms.store(self.now_ms(), Relaxed);
+    }
+
+    fn lasts(&self) -> bool {
+        u128::from(self.now_ms().saturating_sub(self.short_ms.load(Relaxed))) > RUSH.as_millis()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+async fn serve(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, backlog: Arc<Backlog>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut synced = Durability::Machine;
-    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
+        let idle = jobs.is_empty();
+        if jobs.recv_many(&mut batch, BATCH).await == 0 {
+            return;
+        }
+        if idle || batch.len() < BATCH {
+            backlog.is_short();
+        }
         let mut answers = Vec::with_capacity(batch.len());
         let outcome = transact(&mut connection, &mut synced, &mut batch, &mut answers).await;
         // Jobs whose turn did not come are dropped here, which their callers see.
@@ -167,7 +219,7 @@ fn gone() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Error, sqlite::schema};
+    use crate::store::sqlite::schema;
     use sqlx::{AssertSqlSafe, sqlite::SqliteConnectOptions};
 
     async fn writer(folder: &tempfile::TempDir) -> Writer {
@@ -203,6 +255,27 @@ mod tests {
             run(&writer, durability, "PRAGMA max_page_count = 4000".into()).await.unwrap();
             run(&writer, durability, put(1, 1_000_000)).await.unwrap();
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_rush_is_served_and_what_comes_while_too_much_waits_for_too_long_is_turned_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        // Holds the writer up, as a slow disk would.
+        let slow = |time| work(move |_| Box::pin(async move { Ok(tokio::time::sleep(time).await) }));
+        let mut tasks = tokio::task::JoinSet::new();
+        for key in 0..2 * BATCH {
+            let (writer, hold) = (writer.clone(), slow(if key == 0 { 2 * RUSH } else { Duration::ZERO }));
+            tasks.spawn(async move { writer.run(Durability::Process, hold).await });
+        }
+        while writer.queue.max_capacity() - writer.queue.capacity() <= BATCH {
+            tokio::task::yield_now().await;
+        }
+        assert!(writer.admit().is_ok(), "a rush has just begun");
+        tokio::time::sleep(RUSH + RUSH / 5).await;
+        assert!(matches!(writer.admit(), Err(Error::Busy(_))));
+        assert!(tasks.join_all().await.into_iter().all(|done| done.is_ok()), "what had begun is done");
+        assert!(writer.admit().is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
