@@ -6,6 +6,7 @@ use crate::{
     config::keyring::Keyring,
     error::Result,
     platform::http::Http,
+    proxies::Proxies,
     store::{NewDeed, Stores},
     tenant::{Roster, Swaps},
 };
@@ -46,6 +47,8 @@ pub struct Desk {
     pub metrics: PrometheusHandle,
     /// Where the traffic side listens.
     pub traffic: SocketAddr,
+    /// Who is believed to say whom they ask for.
+    pub proxies: Arc<Proxies>,
     /// Whether the gateway was told to stop.
     pub stopping: Arc<AtomicBool>,
 }
