@@ -148,6 +148,7 @@ impl Gateway {
             attempts: Attempts::new(),
             metrics: self.metrics,
             traffic: self.config.server.listen,
+            tenant_hosts: self.config.admin.tenant_hosts.as_slice().into(),
             proxies: proxies.clone(),
             stopping: stopping.clone(),
         };

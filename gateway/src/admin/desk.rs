@@ -3,7 +3,7 @@
 use super::{caller::Caller, tokens::Attempts};
 use crate::{
     action::Library,
-    config::keyring::Keyring,
+    config::{hosts::Hosts, keyring::Keyring},
     error::Result,
     platform::http::Http,
     proxies::Proxies,
@@ -47,6 +47,8 @@ pub struct Desk {
     pub metrics: PrometheusHandle,
     /// Where the traffic side listens.
     pub traffic: SocketAddr,
+    /// Where tenants' own admins may have the gateway connect to.
+    pub tenant_hosts: Arc<[Hosts]>,
     /// Who is believed to say whom they ask for.
     pub proxies: Arc<Proxies>,
     /// Whether the gateway was told to stop.

@@ -3,7 +3,7 @@
 pub use super::kinds::Kind;
 use super::{
     frame::Frame,
-    kinds::{described, kind, plain},
+    kinds::{described, is_of_addresses, kind, plain},
     visit::Fields,
 };
 use crate::{
@@ -48,6 +48,10 @@ pub struct Field {
     pub required: bool,
     /// Shown, and not to be changed.
     pub locked: bool,
+    /// Whether it is for an operator to change.
+    pub reserved: bool,
+    /// But for addresses of these hosts.
+    pub hosts: String,
     pub flaws: Vec<String>,
     path: Vec<String>,
     pointer: String,
@@ -192,6 +196,9 @@ impl Maker<'_> {
     fn field(&self, whole: &Value, property: &Value, path: Vec<String>, required: bool) -> Field {
         let pointer = pointer(&path);
         let kind = kind(property, self.root, self.frame);
+        let address = is_of_addresses(property, self.root);
+        let reserved = self.frame.changes && !self.frame.operator && (pointer == "/wechat/base_url" || address);
+        let hosts = if reserved && address { self.frame.hosts.clone() } else { String::new() };
         let written = self.written(&pointer);
         let chosen = match written {
             Some(Value::Array(items)) => items.iter().map(|item| shown(item, &Kind::Text)).collect(),
@@ -209,7 +216,9 @@ impl Maker<'_> {
             chosen,
             default: default.map(|default| shown(default, &kind)).unwrap_or_default(),
             required,
-            locked: !self.frame.changes || pointer == "/wechat/base_url" && !self.frame.operator,
+            locked: !self.frame.changes || reserved && hosts.is_empty(),
+            reserved,
+            hosts,
             flaws: Vec::new(),
             kind,
             path,

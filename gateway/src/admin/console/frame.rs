@@ -21,6 +21,8 @@ pub struct Frame {
     /// Whether all tenants are theirs to see, and to make.
     pub all: bool,
     pub operator: bool,
+    /// Which hosts a tenant's own admin may name, for people.
+    pub hosts: String,
     /// What forms hold.
     pub csrf: String,
     /// The tenant that the page is about, and which page of its it is.
