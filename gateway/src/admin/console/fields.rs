@@ -19,6 +19,9 @@ use serde_json::{Map, Value};
 /// How far objects within objects are followed.
 const DEEPEST: usize = 4;
 
+/// What few tenants set stands last.
+const RARE: [&str; 2] = ["/cors", "/limits"];
+
 /// Fields that belong together: those of one table.
 #[derive(Default)]
 pub struct Group {
@@ -45,6 +48,8 @@ pub struct Field {
     pub chosen: Vec<String>,
     /// What holds where nothing is written.
     pub default: String,
+    /// What an empty field shows: the default, or an example.
+    pub placeholder: String,
     pub required: bool,
     /// Shown, and not to be changed.
     pub locked: bool,
@@ -174,7 +179,7 @@ impl Maker<'_> {
             let needed = plain(&properties[key.as_str()], self.root).get("required");
             required.contains(&key.as_str()) || needed.and_then(Value::as_array).is_some_and(|of| !of.is_empty())
         };
-        keys.sort_by_key(|key| !needs(key));
+        keys.sort_by_key(|key| (!needs(key), RARE.contains(&format!("{pointer}/{key}").as_str())));
         for key in keys {
             let at = format!("{pointer}/{}", escape(key));
             if self.leave.contains(&at.as_str()) {
@@ -207,6 +212,12 @@ impl Maker<'_> {
         let default = whole.get("default").or_else(|| property.get("default")).filter(|default| !default.is_null());
         let about =
             [whole, property].iter().map(|schema| described(schema, self.frame)).find(|about| !about.is_empty());
+        let default = default.map(|default| shown(default, &kind)).unwrap_or_default();
+        let example = [whole, property].iter().find_map(|schema| schema.get("examples")?.get(0));
+        let placeholder = match example.filter(|_| default.is_empty() && kind != Kind::Toml) {
+            Some(example) => format!("{} {}", self.frame.t("例如", "such as"), shown(example, &kind)),
+            None => default.clone(),
+        };
         Field {
             key: path.join("."),
             id: path.join("-"),
@@ -214,7 +225,8 @@ impl Maker<'_> {
             about: about.unwrap_or_default(),
             value: written.map(|value| shown(value, &kind)).unwrap_or_default(),
             chosen,
-            default: default.map(|default| shown(default, &kind)).unwrap_or_default(),
+            default,
+            placeholder,
             required,
             locked: !self.frame.changes || reserved && hosts.is_empty(),
             reserved,

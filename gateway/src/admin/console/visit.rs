@@ -141,7 +141,9 @@ impl Visit {
         let written = self.part("tenant").to_owned();
         self.caller()?.may(Right::See, &written)?;
         let name = TenantName::parse(&written).map_err(|_| Error::new(&words::UNKNOWN_TENANT))?;
-        self.frame.about(&written, tab, self.caller()?.may(Right::Change, &written).is_ok());
+        let title = self.desk().roster.find(&written).map(|tenant| tenant.title.clone());
+        let changes = self.caller()?.may(Right::Change, &written).is_ok();
+        self.frame.about(&written, title, tab, changes);
         Ok(name)
     }
 
