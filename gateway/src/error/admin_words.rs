@@ -14,7 +14,7 @@ words! {
         ["需要管理令牌", "An admin token is needed."]
         ["以 Authorization: Bearer mla_… 发送；令牌用 menlou admin token new 生成。", "Send it as Authorization: Bearer mla_…; menlou admin token new makes one."];
     ADMIN_TOKEN_INVALID = "admin_token_invalid" 401 Operator
-        ["管理令牌无效：不存在、已过期或已吊销", "The admin token is worth nothing: unknown, expired or revoked."]
+        ["管理令牌无效：不存在、已过期或已吊销", "The admin token is not valid: unknown, expired or revoked."]
         ["用 menlou admin token list 查看令牌，用 menlou admin token new 生成新的。", "menlou admin token list shows the tokens, menlou admin token new makes another."];
     FORBIDDEN = "forbidden" 403 Operator
         ["该令牌的角色无权这样做", "This token's role may not do that."]

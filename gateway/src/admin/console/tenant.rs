@@ -8,7 +8,7 @@ use crate::{
         sessions,
         tenants::{self, Condition},
         time::Time,
-        verify::{self, Verification},
+        verify::{self, Step, Verification},
     },
     error::{Error, Result, admin_words, words},
     platform::wechat::errcodes,
@@ -104,6 +104,12 @@ pub async fn remove(mut visit: Visit) -> Result<Answer> {
     let seen = Condition::Is(Revision::told(visit.form.get("revision")));
     tenants::remove(visit.desk(), visit.caller()?, &name, seen).await?;
     Ok(Answer::to(format!("{BASE}?done=removed")))
+}
+
+/// Whether what to do about a step's trouble stands at a step before it.
+fn told_before(steps: &[Step], &index: &usize) -> bool {
+    let code = |step: &Step| step.trouble.as_ref().and_then(|trouble| trouble.errcode);
+    code(&steps[index]).is_some() && steps[..index].iter().any(|step| code(step) == code(&steps[index]))
 }
 
 impl Explained {
