@@ -12,6 +12,7 @@ use crate::{
         attempts::Limits,
         limits::{Limiter, Room},
     },
+    proxies::Proxies,
     server::{self, Traffic},
     store::{Settings, Stores},
     telemetry,
@@ -134,6 +135,7 @@ impl Gateway {
             tasks.spawn(tls.clone().follow());
         }
         tasks.spawn(upkeep(self.metrics.clone()));
+        let proxies = Arc::new(Proxies::new(&self.config.proxies));
         let desk = admin::Desk {
             roster: self.roster.clone(),
             tenants: self.config.tenants.dir.clone(),
@@ -146,6 +148,8 @@ impl Gateway {
             attempts: Attempts::new(),
             metrics: self.metrics,
             traffic: self.config.server.listen,
+            tenant_hosts: self.config.admin.tenant_hosts.as_slice().into(),
+            proxies: proxies.clone(),
             stopping: stopping.clone(),
         };
         tasks.spawn(admin::serve(self.admin, self.admin_tls, Arc::new(desk)));
@@ -154,7 +158,7 @@ impl Gateway {
             room: self.room,
             limits: self.config.server.clone(),
             clients: self.config.clients.clone(),
-            proxies: self.config.proxies.clone(),
+            proxies: proxies.clone(),
             tls: self.tls,
             handshake_timeout: self.config.tls.handshake_timeout.get(),
             http2: self.config.http2.clone(),

@@ -12,6 +12,7 @@ pub mod error;
 pub mod gateway;
 pub mod platform;
 pub mod policy;
+pub mod proxies;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -451,7 +451,8 @@ typedef struct menlou_action {
     // `x-file` lists the media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
     struct menlou_str data_schema;
     // JSON Schema of the action's table in the tenant file. Not given: no settings. A text property with
-    // `"format": "secret"` may stand in the file as `env:…` or `file:…` and comes resolved.
+    // `"format": "secret"` may stand in the file as `env:…` or `file:…` and comes resolved. One with `"format": "address"`
+    // is where the gateway connects to: a tenant's own admin can't set it.
     struct menlou_str settings_schema;
     // Makes ready the settings of one tenant, once, before any call; may be NULL. `settings` is JSON that fits the
     // schema. `MENLOU_READY`, or an error after telling each fault by `host->fault`.

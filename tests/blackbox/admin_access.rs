@@ -222,8 +222,21 @@ fn bad_tokens_are_refused_and_who_tries_many_has_to_wait() {
     let refused = (0..40).map(|_| bad.get("/me")).find(|said| said.status == 429).expect("a limit");
     refused.is(429, "too_many_attempts");
     assert!(refused.answer.header("retry-after").is_some_and(|wait| wait.parse::<u64>().is_ok_and(|s| s > 0)));
-    good.get("/me").is(429, "too_many_attempts");
+    good.get("/me").ok();
+    bad.get("/me").is(429, "too_many_attempts");
+    scene.admin_with("nonsense").get("/me").is(429, "too_many_attempts");
     assert_eq!(scene.admin("/healthz").unwrap().status, 200, "probes go on");
+}
+
+#[test]
+fn bad_tokens_are_counted_for_the_client_and_not_for_its_proxy() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("proxies.trusted", "[\"127.0.0.1\"]"));
+    let from = |address: &str| {
+        let request = Request::new("GET", "/api/v1/me").header("X-Forwarded-For", address);
+        scene.nobody().send(&request.header("Authorization", "Bearer mla_000000000000_x")).status
+    };
+    (0..40).find(|_| from("198.51.100.7") == 429).expect("a limit");
+    assert_eq!((from("198.51.100.7"), from("198.51.100.8")), (429, 401));
 }
 
 #[test]

@@ -200,6 +200,37 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
         assert!(refused.body["data"]["faults"][0]["line"].is_u64(), "{}", refused.body);
     }
     assert_eq!(file(&scene, TENANT), before);
+    // Whatever plugin would connect to it, and whether or not it looks like one from inside.
+    let inner = format!("http://{}", scene.admin_addr());
+    let proxy =
+        |to: &str| format!("{before}\n[actions.orders]\nplugin = \"proxy\"\nlogin = \"none\"\nupstream = {to}\n");
+    let asking = |to: &str| before.replace("[actions.login]", &format!("[actions.login]\ndelegate_url = \"{to}\""));
+    for text in [
+        proxy(&format!("\"{inner}\"")),
+        proxy(&format!("[\"https://shop.example\", \"{inner}\"]")),
+        proxy("\"HTTP:169.254.169.254/latest\""),
+        proxy("\"https://shop.example\""),
+        asking(&inner),
+    ] {
+        let refused = own.put(TENANT, &text, ANY);
+        refused.is(403, "setting_reserved");
+        assert!(
+            refused.body["data"]["faults"][0]["pointer"].as_str().unwrap().starts_with("/actions/"),
+            "{}",
+            refused.body
+        );
+    }
+    let request = Request::new("PATCH", format!("/api/v1/tenants/{TENANT}")).header("If-Match", "*");
+    let change = json!({ "set": { "actions.orders": { "plugin": "proxy", "login": "none", "upstream": inner } } });
+    own.send(&request.json(&change)).is(403, "setting_reserved");
+    assert_eq!(file(&scene, TENANT), before);
+    // What an operator has set may stay, beside other changes.
+    let set = proxy(&format!("[\"{inner}\", \"http://127.0.0.1:9\"]"));
+    operator.put(TENANT, &set, ANY).ok();
+    own.put(TENANT, &set.replace("login = \"none\"", "login = \"none\"\nretries = 2"), ANY).ok();
+    own.put(TENANT, &proxy("\"http://127.0.0.1:9\""), ANY).ok();
+    own.put(TENANT, &before, ANY).ok();
+    own.put(TENANT, &set, ANY).is(403, "setting_reserved");
     operator.put(TENANT, &reference, ANY).ok();
     // What an operator has set may stay, and is no secret; another secret may take its place.
     let shown = own.get(&format!("/tenants/{TENANT}")).ok()["toml"].as_str().unwrap().to_owned();

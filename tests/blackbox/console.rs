@@ -88,6 +88,7 @@ fn who_guesses_tokens_has_to_wait() {
     let mut attempt = || browser.post("/console/sign-in", &[("token", "mla_000000000000_guess")]);
     let refused = (0..40).map(|_| attempt()).find(|answer| answer.status == 429).expect("a limit");
     assert!(refused.header("retry-after").is_some() && refused.text().contains("role=\"alert\""));
+    scene.console_as("viewer").get("/console/");
 }
 
 #[test]

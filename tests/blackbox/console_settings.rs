@@ -139,7 +139,7 @@ fn the_appsecret_is_changed_without_an_outage_and_never_shown() {
 #[test]
 fn actions_are_switched_on_set_and_switched_off() {
     let scene = Scene::new(Stores::Embedded);
-    let mut browser = scene.console_as(OWN);
+    let mut browser = scene.console_as("operator");
     browser.get(&of("/actions"));
     for name in ["openid", "login", "user", "logout"] {
         assert!(browser.page.contains(&of(&format!("/actions/{name}\""))), "{name}: {}", browser.page);
@@ -191,6 +191,39 @@ fn actions_are_switched_on_set_and_switched_off() {
     assert_eq!(browser.get(&of("/actions/orders")).status, 404);
     browser.get(&of("/actions"));
     assert_eq!(browser.submit(&of("/actions/user/off"), &[("revision", "of before")]).status, 412);
+}
+
+#[test]
+fn a_tenant_s_own_admin_names_addresses_as_far_as_the_operator_lets_them() {
+    let set = |hosts: &'static str| {
+        let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("admin.tenant_hosts", hosts));
+        let mut browser = scene.console_as(OWN);
+        browser.get(&of("/switch-on?of=proxy"));
+        let form = |upstream: &'static str, revision: String| {
+            vec![
+                ("of", "proxy".to_owned()),
+                ("action", "orders".to_owned()),
+                ("has-actions.new.upstream", "1".to_owned()),
+                ("actions.new.upstream", upstream.to_owned()),
+                ("has-actions.new.login", "1".to_owned()),
+                ("actions.new.login", "none".to_owned()),
+                ("revision", revision),
+            ]
+        };
+        let page = browser.page.clone();
+        let mut sent = |upstream| {
+            let form = form(upstream, browser.value("revision"));
+            let fields: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            browser.submit(&of("/switch-on?of=proxy"), &fields).status
+        };
+        (page, sent("http://127.0.0.1:9"), sent("http://127.0.1.9"))
+    };
+    let (page, inner, other) = set("[]");
+    assert!(page.contains("An operator sets this") && page.contains("readonly"), "{page}");
+    assert!(inner >= 400 && other >= 400, "{inner} {other}");
+    let (page, named, other) = set("[\"127.0.0.1\", \"*.shop.example\"]");
+    assert!(page.contains("127.0.0.1/32, *.shop.example") && !page.contains("An operator sets this"), "{page}");
+    assert_eq!((named, other), (303, 403));
 }
 
 #[test]

@@ -85,6 +85,7 @@ await look(page, "overview");
 
 // A tenant with a wrong appid, told while typing, and a wrong secret, told by WeChat.
 await page.getByRole("link", { name: "New tenant" }).click();
+await page.waitForLoadState();
 await page.getByLabel("Tenant", { exact: true }).fill("shop");
 await page.getByLabel("Name", { exact: true }).fill("Shop");
 await page.getByLabel("AppID").fill("wx1");
@@ -103,6 +104,7 @@ await look(page, "status-with-a-wrong-secret");
 
 // The settings: what is typed here stands there, and what is wrong stands at its place.
 await page.getByRole("link", { name: "Settings", exact: true }).click();
+await page.waitForLoadState();
 await look(page, "settings");
 await page.getByLabel("Life of a session").fill("soon");
 await page.locator("#flaws-session-ttl p").waitFor();
@@ -142,6 +144,7 @@ await look(page, "status");
 // Another secret, without an outage.
 await sim(`app?appid=${APPID}&secret=the-next-secret&previous_secret=demo-secret`);
 await page.getByRole("link", { name: "Settings", exact: true }).click();
+await page.waitForLoadState();
 await page.getByLabel("A new AppSecret").fill("the-next-secret");
 await page.getByRole("button", { name: "Change the AppSecret" }).click();
 await page.getByText("Being changed").waitFor();

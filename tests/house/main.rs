@@ -26,7 +26,7 @@ const ORDER: &[&[&str]] = &[
     &["upstream"],
     &["platform"],
     &["store"],
-    &["tls"],
+    &["tls", "proxies"],
     &["call", "circuit", "config"],
     &["error"],
     &["text"],

@@ -3,9 +3,10 @@
 use super::{caller::Caller, tokens::Attempts};
 use crate::{
     action::Library,
-    config::keyring::Keyring,
+    config::{hosts::Hosts, keyring::Keyring},
     error::Result,
     platform::http::Http,
+    proxies::Proxies,
     store::{NewDeed, Stores},
     tenant::{Roster, Swaps},
 };
@@ -46,6 +47,10 @@ pub struct Desk {
     pub metrics: PrometheusHandle,
     /// Where the traffic side listens.
     pub traffic: SocketAddr,
+    /// Where tenants' own admins may have the gateway connect to.
+    pub tenant_hosts: Arc<[Hosts]>,
+    /// Who is believed to say whom they ask for.
+    pub proxies: Arc<Proxies>,
     /// Whether the gateway was told to stop.
     pub stopping: Arc<AtomicBool>,
 }

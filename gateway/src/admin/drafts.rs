@@ -79,6 +79,7 @@ pub async fn look(
 ) -> Result<(Verdict, Outline)> {
     caller.may(Right::Change, name.as_str())?;
     let own = caller.may(Right::Operate, name.as_str()).is_err();
+    let reach = desk.tenant_hosts.clone();
     blocking(desk, name, move |files, library, name| {
         let before = load::bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
         let before = before.and_then(|bytes| Document::parse(files.path(&name), &bytes).ok());
@@ -89,7 +90,7 @@ pub async fn look(
                 return Ok((Verdict { faults: flaws(&faults, draft.as_ref()), lesser: Vec::new() }, outline));
             }
         };
-        let reserved = if own { reserved(&doc, before.as_ref(), library) } else { Vec::new() };
+        let reserved = if own { reserved(&doc, before.as_ref(), library, &reach) } else { Vec::new() };
         let checked = if reserved.is_empty() { files.check(&name, &text) } else { Err(reserved) };
         let verdict = match checked {
             Ok(blueprint) => Verdict { faults: Vec::new(), lesser: flaws(&blueprint.faults, Some(&doc)) },

@@ -1,6 +1,6 @@
 //! Connections of the admin side: plain or TLS, bounded in number and in time.
 
-use crate::tls::Tls;
+use crate::{proxies::Proxies, tls::Tls};
 use axum::{Router, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -30,7 +30,7 @@ const LARGEST: usize = 32 * 1024;
 pub struct Remote(pub IpAddr);
 
 /// Serves until dropped.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, routes: Router) {
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, proxies: Arc<Proxies>, routes: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     if let Some(tls) = tls.clone() {
@@ -49,14 +49,14 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, routes: Router)
         };
         // What has ended is cleared away.
         while connections.try_join_next().is_some() {}
-        let (tls, routes) = (tls.clone(), routes.clone());
+        let (tls, proxies, routes) = (tls.clone(), proxies.clone(), routes.clone());
         connections.spawn(async move {
             let _place = place;
             let _ = stream.set_nodelay(true);
             match tls {
-                None => speak(stream, remote.ip(), routes).await,
+                None => speak(stream, remote.ip(), &proxies, routes).await,
                 Some(tls) => match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-                    Ok(Ok(stream)) => speak(stream, remote.ip(), routes).await,
+                    Ok(Ok(stream)) => speak(stream, remote.ip(), &proxies, routes).await,
                     Ok(Err(e)) => tracing::debug!(cause = %e, "no TLS connection to the admin side"),
                     Err(_) => tracing::debug!("a TLS handshake with the admin side took too long"),
                 },
@@ -65,10 +65,11 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, routes: Router)
     }
 }
 
-async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, remote: IpAddr, routes: Router) {
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, peer: IpAddr, proxies: &Proxies, routes: Router) {
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Remote(remote));
+        let client = proxies.client(peer, request.headers());
+        request.extensions_mut().insert(Remote(client));
         let answer: std::pin::Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> =
             Box::pin(hyper::service::Service::call(&routes, request));
         answer

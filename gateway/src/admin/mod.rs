@@ -45,6 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves until dropped.
 pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>) {
+    let proxies = desk.proxies.clone();
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -55,7 +56,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>
         .with_state(desk.clone())
         .merge(console::router(desk.clone(), tls.is_some()))
         .merge(api::router(desk));
-    listener::serve(listener, tls, routes).await;
+    listener::serve(listener, tls, proxies, routes).await;
 }
 
 /// 200 where calls can be served, 503 where a store is away or the gateway stops. Platforms that are away, faulty tenants

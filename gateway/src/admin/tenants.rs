@@ -200,7 +200,7 @@ pub async fn save(
     let creating = condition == Condition::Absent;
     caller.may(if creating { Right::Operate } else { Right::Change }, name.as_str())?;
     let own = caller.may(Right::Operate, name.as_str()).is_err();
-    let (wanted, keyring) = (condition.clone(), desk.keyring.clone());
+    let (wanted, keyring, reach) = (condition.clone(), desk.keyring.clone(), desk.tenant_hosts.clone());
     let (text, found, before, after) = blocking(desk, name, move |files, library, name| {
         let bytes =
             load::bytes(&files.path(&name)).map_err(|text| refused(Refused::Unsaved(text)))?.map(Zeroizing::new);
@@ -232,7 +232,7 @@ pub async fn save(
         let before = before.and_then(Result::ok);
         let (text, doc) = whole(files, &name, &text, before.as_ref())
             .map_err(|(faults, draft)| faulty(flaws(&faults, draft.as_ref())))?;
-        let reserved = if own { reserved(&doc, before.as_ref(), library) } else { Vec::new() };
+        let reserved = if own { reserved(&doc, before.as_ref(), library, &reach) } else { Vec::new() };
         if !reserved.is_empty() {
             return Err(Error::new(&admin_words::SETTING_RESERVED).with_data(listed(flaws(&reserved, Some(&doc)))));
         }

@@ -23,6 +23,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::{Mutex, MutexGuard};
 
 /// What every token starts with, so that scanners of code and logs know one.
 const PREFIX: &str = "mla_";
@@ -37,7 +38,14 @@ const WINDOW: Duration = Duration::from_secs(60);
 const ADDRESSES: u64 = 10_000;
 
 /// Bad tokens by address.
-pub struct Attempts(Cache<IpAddr, Arc<AtomicU32>>);
+pub struct Attempts(Cache<IpAddr, Arc<Tried>>);
+
+/// Those of one address.
+#[derive(Default)]
+struct Tried {
+    bad: AtomicU32,
+    turns: Mutex<()>,
+}
 
 /// Makes a token; the secret is in the answer only.
 ///
@@ -91,7 +99,8 @@ pub async fn revoke(admins: &dyn Admins, by: &str, id: &str) -> Result<bool, Tex
     admins.revoke(id).await.map_err(unavailable)
 }
 
-/// Tells who sent this token.
+/// Tells who sent this token. A good one passes whatever else came from its address, or anyone could lock out whoever is
+/// behind the same proxy. That gives nothing to who guesses: no number of guesses finds 256 random bits.
 ///
 /// # Errors
 /// `admin_token_required`, `admin_token_invalid`, `too_many_attempts`, `store_unavailable`.
@@ -102,17 +111,15 @@ pub async fn recognise(
     from: IpAddr,
 ) -> Result<Caller> {
     let token = token.ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_REQUIRED))?;
-    // Counted before it is checked, so that attempts side by side can't slip through.
-    let attempt = attempts.begin(from)?;
-    let found = find(admins, token.expose()).await;
-    if !matches!(&found, Ok(None)) {
-        attempt.fetch_sub(1, Relaxed);
+    let tried = attempts.of(from);
+    let _turn = tried.turn().await;
+    match find(admins, token.expose()).await? {
+        Some(found) => known(admins, found).await,
+        None => Err(tried.refused()),
     }
-    known(admins, found?).await
 }
 
-async fn known(admins: &dyn Admins, found: Option<AdminToken>) -> Result<Caller> {
-    let found = found.ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?;
+async fn known(admins: &dyn Admins, found: AdminToken) -> Result<Caller> {
     let now = clock::millis();
     if found.used_at.is_none_or(|used| used <= now - USED) {
         // What was not remembered now is at the next use.
@@ -129,7 +136,7 @@ async fn known(admins: &dyn Admins, found: Option<AdminToken>) -> Result<Caller>
 /// `admin_token_invalid`, `store_unavailable`.
 pub async fn still(admins: &dyn Admins, id: &str) -> Result<Caller> {
     let found = admins.token(id).await?.filter(is_current);
-    known(admins, found).await
+    known(admins, found.ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?).await
 }
 
 /// The token, where it is a good one.
@@ -155,13 +162,25 @@ impl Attempts {
         Self(Cache::builder().max_capacity(ADDRESSES).time_to_live(WINDOW).build())
     }
 
-    fn begin(&self, from: IpAddr) -> Result<Arc<AtomicU32>> {
-        let attempts = self.0.get_with(network(from), Arc::default);
-        if attempts.fetch_add(1, Relaxed) < ATTEMPTS {
-            return Ok(attempts);
+    fn of(&self, from: IpAddr) -> Arc<Tried> {
+        self.0.get_with(network(from), Arc::default)
+    }
+}
+
+impl Tried {
+    /// Waits until a token may be looked at. Of those who have shown too many bad ones that is one at a time: however many
+    /// they send, the store has little to look up.
+    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.bad.load(Relaxed) < ATTEMPTS { None } else { Some(self.turns.lock().await) }
+    }
+
+    /// A bad token was shown.
+    fn refused(&self) -> Error {
+        if self.bad.fetch_add(1, Relaxed) < ATTEMPTS {
+            Error::new(&admin_words::ADMIN_TOKEN_INVALID)
+        } else {
+            Error::new(&words::TOO_MANY_ATTEMPTS).retry_after(WINDOW)
         }
-        attempts.fetch_sub(1, Relaxed);
-        Err(Error::new(&words::TOO_MANY_ATTEMPTS).retry_after(WINDOW))
     }
 }
 
@@ -213,16 +232,15 @@ mod tests {
     #[test]
     fn one_address_has_so_many_attempts_and_another_its_own() {
         let attempts = Attempts::new();
-        let from = |text: &str| text.parse::<IpAddr>().unwrap();
+        let of = |text: &str| attempts.of(text.parse().unwrap());
+        let word = |from: &str| of(from).refused().word().to_owned();
         for n in 0..ATTEMPTS {
-            assert!(attempts.begin(from(&format!("2001:db8::{n:x}"))).is_ok());
+            assert_eq!(word(&format!("2001:db8::{n:x}")), "admin_token_invalid");
         }
-        assert!(attempts.begin(from("2001:db8::ffff")).is_err(), "the same network");
-        for other in ["2001:db8:0:1::1", "192.0.2.1"] {
-            attempts.begin(from(other)).unwrap().fetch_sub(1, Relaxed);
+        assert_eq!(word("2001:db8::ffff"), "too_many_attempts", "the same network");
+        for other in ["2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1"] {
+            assert_eq!(word(other), "admin_token_invalid", "{other}");
         }
-        let mapped = attempts.begin(from("::ffff:192.0.2.1")).unwrap();
-        assert_eq!(mapped.load(Relaxed), 1);
-        assert!(Arc::ptr_eq(&mapped, &attempts.begin(from("192.0.2.1")).unwrap()));
+        assert_eq!(of("192.0.2.1").bad.load(Relaxed), 2, "one address, however it is written");
     }
 }

@@ -6,6 +6,7 @@ pub mod edit;
 mod environment;
 mod excerpt;
 pub mod fault;
+pub mod hosts;
 pub mod keyring;
 pub mod load;
 pub mod masked;

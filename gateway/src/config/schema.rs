@@ -1,6 +1,6 @@
 //! A JSON Schema, compiled once: our own files' and the plugins' settings are checked by the same code.
 
-use super::network::Network;
+use super::{hosts::Hosts, network::Network};
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde_json::Value;
 use std::{
@@ -31,6 +31,7 @@ impl Schema {
             .should_validate_formats(true)
             .with_format("socket-address", |s: &str| s.parse::<SocketAddr>().is_ok())
             .with_format("network", |s: &str| s.parse::<Network>().is_ok())
+            .with_format("hosts", |s: &str| s.parse::<Hosts>().is_ok())
             .with_format("base-url", is_base_url)
             .build(value)
             .map_err(|e| format!("{e} (at {:?} of the schema)", e.instance_path().as_str()))?;
@@ -99,7 +100,16 @@ impl Schema {
 
     /// The pointers, from `instance`, of all strings that the schema marks as secret.
     pub fn secrets(&self, instance: &Value) -> BTreeSet<String> {
-        let mut search = Search { schema: self, seen: HashSet::new(), found: BTreeSet::new() };
+        self.marked(instance, is_secret)
+    }
+
+    /// The same of those that it marks as an address.
+    pub fn addresses(&self, instance: &Value) -> BTreeSet<String> {
+        self.marked(instance, is_address)
+    }
+
+    fn marked(&self, instance: &Value, is: fn(&Value) -> bool) -> BTreeSet<String> {
+        let mut search = Search { schema: self, is, seen: HashSet::new(), found: BTreeSet::new() };
         search.visit(&self.value, instance, &mut String::new(), 0);
         search.found
     }
@@ -120,6 +130,11 @@ fn lacking(error: &ValidationError<'_>) -> Option<String> {
 /// Whether a property's schema marks a secret: `"format": "secret"`.
 pub fn is_secret(schema: &Value) -> bool {
     schema.get("format").and_then(Value::as_str) == Some("secret")
+}
+
+/// Whether a property's schema marks where the gateway is to connect to: `"format": "address"`.
+pub fn is_address(schema: &Value) -> bool {
+    schema.get("format").and_then(Value::as_str) == Some("address")
 }
 
 /// The pointers of the properties that a schema of ours marks as secret.
@@ -164,6 +179,7 @@ fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
 
 struct Search<'a> {
     schema: &'a Schema,
+    is: fn(&Value) -> bool,
     seen: HashSet<(*const Value, *const Value)>,
     found: BTreeSet<String>,
 }
@@ -173,7 +189,7 @@ impl<'a> Search<'a> {
         if depth > DEEPEST || !self.seen.insert((schema, instance)) {
             return;
         }
-        if is_secret(schema) {
+        if (self.is)(schema) {
             self.found.insert(pointer.clone());
         }
         for part in self.schema.target(schema).into_iter().chain(parts(schema)) {

@@ -11,6 +11,7 @@ use super::{
     duration::Span,
     environment::{self, Overrides},
     fault::{Fault, quoted},
+    hosts::Hosts,
     keyring::Keyring,
     load::{self, Document},
     schema::{self, Schema},
@@ -157,6 +158,11 @@ pub struct Admin {
     /// network of your own. Tokens travel readably.
     /// 是否允许在他人可达的地址上使用明文 HTTP：仅限前有 TLS 代理或自有网络时；令牌会以明文传输。
     pub allow_plain_http: bool,
+    /// Where tenants' own admins may have the gateway connect to (upstream, delegate_url): "api.example.com", all hosts
+    /// below one "*.example.com", a network "10.20.0.0/16"; other addresses are for operators to set. Any port counts.
+    /// 租户管理员自己可以让网关连接到哪里（upstream、delegate_url）：主机 "api.example.com"、其下所有主机 "*.example.com" 或网段
+    /// "10.20.0.0/16"，不限端口；其他地址只能由运维设置。
+    pub tenant_hosts: Vec<Hosts>,
 }
 
 /// `[tenants]`
@@ -390,7 +396,13 @@ impl Default for Server {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8081).into(), tls_cert: None, tls_key: None, allow_plain_http: false }
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8081).into(),
+            tls_cert: None,
+            tls_key: None,
+            allow_plain_http: false,
+            tenant_hosts: Vec::new(),
+        }
     }
 }
 

@@ -14,14 +14,14 @@ words! {
         ["需要管理令牌", "An admin token is needed."]
         ["以 Authorization: Bearer mla_… 发送；令牌用 menlou admin token new 生成。", "Send it as Authorization: Bearer mla_…; menlou admin token new makes one."];
     ADMIN_TOKEN_INVALID = "admin_token_invalid" 401 Operator
-        ["管理令牌无效：不存在、已过期或已吊销", "The admin token is worth nothing: unknown, expired or revoked."]
+        ["管理令牌无效：不存在、已过期或已吊销", "The admin token is not valid: unknown, expired or revoked."]
         ["用 menlou admin token list 查看令牌，用 menlou admin token new 生成新的。", "menlou admin token list shows the tokens, menlou admin token new makes another."];
     FORBIDDEN = "forbidden" 403 Operator
         ["该令牌的角色无权这样做", "This token's role may not do that."]
         ["使用角色合适的令牌：operator 可做一切，viewer 只读且看不到个人信息，tenant:名称 仅限该租户。", "Use a token of a fitting role: operator may do all, viewer reads all but people's data, tenant:NAME has to do with that tenant only."];
     SETTING_RESERVED = "setting_reserved" 403 TenantAdmin
         ["其中有只能由运维修改的设置", "Some of this is for an operator to set."]
-        ["租户管理员不能新增 env:、file: 引用，也不能改 wechat.base_url：它们会读到网关主机上他人的内容。请直接填写密钥，或请运维修改。", "A tenant's admin can't add references (env:, file:) or change wechat.base_url, which reach what is others' on the gateway's host. Give the secret itself, or ask an operator."];
+        ["租户管理员不能新增 env:、file: 引用，不能改 wechat.base_url，也不能设置网关要连接的地址（[admin] tenant_hosts 允许的主机除外）：它们会读到、连到网关所在之处他人的东西。请直接填写密钥，或请运维修改。", "A tenant's admin can't add references (env:, file:), change wechat.base_url or set an address that the gateway connects to (but of hosts under [admin] tenant_hosts): these reach what is others' on the gateway's host and around it. Give the secret itself, or ask an operator."];
 
     // What is there.
     UNKNOWN_USER = "unknown_user" 404 TenantAdmin

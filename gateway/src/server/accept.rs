@@ -6,13 +6,13 @@ use super::{
     begun::Begun,
     calls::Calls,
     layers::Bounded,
-    proxies::Proxies,
     refusal,
     wire::{self, Wire},
 };
 use crate::{
     config::server::{Http2, Server},
     error::words,
+    proxies::Proxies,
     tls::Tls,
 };
 use hyper::{
@@ -91,17 +91,17 @@ struct Connections {
 impl Connections {
     fn new(traffic: Arc<Traffic>) -> Self {
         let (limits, http2) = (&traffic.limits, &traffic.http2);
-        let proxies = Arc::new(Proxies::new(&traffic.proxies));
+        let proxies = traffic.proxies.clone();
         Self {
             http1: http1(limits),
             http2: http2.enabled.then(|| self::http2(limits, http2)),
             tls: traffic.tls.clone(),
             handshake: traffic.handshake_timeout,
-            proxies: proxies.clone(),
+            proxies,
             addresses: Addresses::new(traffic.clients.max_connections_per_address),
             first_byte: traffic.clients.first_byte_timeout.get(),
             wire: wire::Limits::of(limits, &traffic.clients),
-            bounded: Bounded::new(traffic, proxies),
+            bounded: Bounded::new(traffic),
             open: metrics::gauge!("menlou_connections"),
         }
     }

@@ -1,6 +1,6 @@
 //! A connection whose first bytes have been looked at, to tell what it speaks.
 
-use super::proxies::{MOST_PREAMBLE, Preamble};
+use super::preamble::{MOST as MOST_PREAMBLE, Preamble};
 use std::{
     future::poll_fn,
     io,

@@ -1,6 +1,6 @@
 //! What wraps the walk, once: the request's id, a bound on calls in flight, and an answer where something panicked.
 
-use super::{Answer, Traffic, calls::Calls, decode::Asked, encode, proxies::Proxies, walk};
+use super::{Answer, Traffic, calls::Calls, decode::Asked, encode, walk};
 use crate::error::{Error, words};
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Version, header::CONNECTION};
@@ -12,13 +12,12 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct Bounded {
     traffic: Arc<Traffic>,
-    proxies: Arc<Proxies>,
 }
 
 impl Bounded {
     /// Wraps the walk.
-    pub fn new(traffic: Arc<Traffic>, proxies: Arc<Proxies>) -> Self {
-        Self { traffic, proxies }
+    pub fn new(traffic: Arc<Traffic>) -> Self {
+        Self { traffic }
     }
 
     /// Answers a request, whatever happens; at once with a refusal where it is beyond the bound.
@@ -29,7 +28,7 @@ impl Bounded {
         calls: Arc<Calls>,
     ) -> Result<Answer, Infallible> {
         let asked = Asked::of(request.headers());
-        let remote = self.proxies.client(remote, request.headers());
+        let remote = self.traffic.proxies.client(remote, request.headers());
         let began = Instant::now();
         let until = began + self.traffic.clients.request_timeout.get();
         let call = calls.begin();

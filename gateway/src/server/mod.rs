@@ -11,7 +11,7 @@ pub mod decode;
 mod encode;
 mod layers;
 mod pace;
-mod proxies;
+mod preamble;
 mod refusal;
 mod request_id;
 mod wire;
@@ -25,6 +25,7 @@ use crate::{
         cors::Cors,
         limits::{Passage, Room},
     },
+    proxies::Proxies,
     tenant::{Roster, Switched, Tenant},
     tls::Tls,
 };
@@ -53,7 +54,7 @@ pub struct Traffic {
     /// What clients may ask for.
     pub clients: server::Clients,
     /// Who is believed about who the client is.
-    pub proxies: server::Proxies,
+    pub proxies: Arc<Proxies>,
     /// Certificates, where the traffic port speaks TLS.
     pub tls: Option<Arc<Tls>>,
     /// How long a handshake may take.

@@ -5,6 +5,7 @@ use crate::{
     action::Library,
     config::{
         fault::Fault,
+        hosts::Hosts,
         load::Document,
         masked::{Comments, mask},
         secret::SecretRef,
@@ -12,6 +13,7 @@ use crate::{
     },
     text::Text,
 };
+use reqwest::Url;
 use std::collections::BTreeSet;
 
 /// What may be shown whatever else is wrong with a file. Not the appid: a secret may have slipped there.
@@ -60,9 +62,52 @@ pub fn masked(doc: &Document, library: &Library, comments: Comments) -> String {
     })
 }
 
+/// Where plugins have the gateway connect to: what their schemas mark as an address, and whatever else in their settings
+/// is written like one, for not every plugin marks its own.
+struct Addresses(BTreeSet<String>);
+
+/// An address as a file has it: the action, its plugin, the address.
+type Addressed<'a> = (&'a str, Option<&'a str>, &'a str);
+
+impl Addresses {
+    fn of(doc: &Document, library: &Library) -> Self {
+        Self(view::addresses(doc, library))
+    }
+
+    fn has(&self, pointer: &str, value: &str) -> bool {
+        let written = || {
+            pointer.starts_with("/actions/")
+                && Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        };
+        self.0.contains(pointer) || written()
+    }
+
+    fn all<'a>(&self, doc: &'a Document) -> BTreeSet<Addressed<'a>> {
+        let strings = doc.strings().into_iter();
+        strings
+            .filter(|(at, value, _)| self.has(at, value))
+            .filter_map(|(at, value, _)| addressed(doc, &at, value))
+            .collect()
+    }
+}
+
+/// Whether an address leads to one of these hosts, as far as it is written.
+fn leads_to(value: &str, hosts: &[Hosts]) -> bool {
+    Url::parse(value).is_ok_and(|url| url.host_str().is_some_and(|host| hosts.iter().any(|of| of.have(host))))
+}
+
+/// Which of an action's settings an address is in does not matter: one of several may be moved or taken away.
+fn addressed<'a>(doc: &'a Document, pointer: &str, value: &'a str) -> Option<Addressed<'a>> {
+    let named = pointer.split('/').nth(2)?;
+    build::tables(doc).find(|(action, _)| *action == named).map(|(action, plugin)| (action.as_str(), plugin, value))
+}
+
 /// What in a new file a tenant's own admin may not set. A reference is read with the gateway's eyes, and what it gives is
-/// sent where the file says: who could name any variable or file would have everybody's secrets.
-pub fn reserved(doc: &Document, before: Option<&Document>, library: &Library) -> Vec<Fault> {
+/// sent where the file says: who could name any variable or file would have everybody's secrets. An address is one that the
+/// gateway can reach, and its caller perhaps not: its own admin port, a store, a cloud's metadata. Which these are can't be
+/// told by looking at a name, whose owner may have it lead anywhere at any time.
+/// `reach` are the hosts that operators leave to such admins.
+pub fn reserved(doc: &Document, before: Option<&Document>, library: &Library, reach: &[Hosts]) -> Vec<Fault> {
     let secrets = Secrets::of(doc, library);
     let as_before = |pointer: &str, value: &str| {
         let stood =
@@ -78,6 +123,20 @@ pub fn reserved(doc: &Document, before: Option<&Document>, library: &Library) ->
             let text = Text::fixed(
                 "引用（env:、file:）只能由运维设置；请直接填写密钥",
                 "a reference (env:, file:) is for an operator to set; write the secret itself",
+            );
+            faults.push(doc.fault_at(&pointer, text));
+        }
+    }
+    let known = before.map(|before| Addresses::of(before, library).all(before)).unwrap_or_default();
+    let addresses = Addresses::of(doc, library);
+    for (pointer, value, _) in doc.strings() {
+        if addresses.has(&pointer, value)
+            && !leads_to(value, reach)
+            && !addressed(doc, &pointer, value).is_some_and(|one| known.contains(&one))
+        {
+            let text = Text::fixed(
+                "网关要连接的地址只能由运维设置",
+                "an address that the gateway connects to is for an operator to set",
             );
             faults.push(doc.fault_at(&pointer, text));
         }
@@ -123,9 +182,41 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_s_own_admin_names_no_address() {
+        let file = |settings: &str| FILE.replace("key = \"k1\"", settings);
+        let told = |after: &str, before: &str| {
+            reserved(&doc(&file(after)), Some(&doc(&file(before))), &Library::default(), &[]).len()
+        };
+        let two = "to = [\"http://10.0.0.5/\", \"http://10.0.0.6/\"]";
+        for inner in
+            ["http://10.0.0.5/", "HTTP:10.0.0.5", " http://127.0.0.1:8081", "https:/\\\\db", "http://a.example"]
+        {
+            assert_eq!(told(&format!("to = \"{inner}\""), "to = \"x\""), 1, "{inner}");
+            assert_eq!(told(&format!("to = [\"{inner}\"]"), two), usize::from(inner != "http://10.0.0.5/"));
+        }
+        assert_eq!(told("to = \"see http://10.0.0.5/\"", ""), 0);
+        let reach = ["*.example".parse().unwrap(), "10.0.0.0/24".parse().unwrap()];
+        for (to, refused) in
+            [("https://a.example/x", 0), ("http://10.0.0.9", 0), ("http://10.0.1.9", 1), ("http://a.net", 1)]
+        {
+            let text = file(&format!("to = \"{to}\""));
+            assert_eq!(reserved(&doc(&text), None, &Library::default(), &reach).len(), refused, "{to}");
+        }
+        // What an operator has set may stay, be moved, be taken away; not be given to another plugin or action.
+        for kept in [two, "a = \"http://10.0.0.6/\"", "to = \"http://10.0.0.5/\"\nmore = 1", ""] {
+            assert_eq!(told(kept, two), 0, "{kept}");
+        }
+        let other =
+            reserved(&doc(&file(two).replace("none", "other")), Some(&doc(&file(two))), &Library::default(), &[]);
+        let renamed =
+            reserved(&doc(&file(two).replace("pay", "buy")), Some(&doc(&file(two))), &Library::default(), &[]);
+        assert_eq!((other.len(), renamed.len()), (2, 2));
+    }
+
+    #[test]
     fn a_tenant_s_own_admin_adds_no_reference_and_leaves_the_address() {
         let told = |after: &str, before: &str| {
-            let faults = reserved(&doc(after), Some(&doc(before)), &Library::default());
+            let faults = reserved(&doc(after), Some(&doc(before)), &Library::default(), &[]);
             faults.iter().filter_map(Fault::position).map(|(line, _)| line).collect::<Vec<_>>()
         };
         let reference = FILE.replace("hunter2", "env:S");

@@ -64,10 +64,21 @@ pub fn view(doc: &Document, library: &Library) -> View {
 pub fn secrets(doc: &Document, library: &Library) -> BTreeSet<String> {
     let whole = doc.value("").cloned().unwrap_or_default();
     let mut found = Schema::compile(&tenant::schema()).map(|schema| schema.secrets(&whole)).unwrap_or_default();
+    found.extend(marked(doc, library, Schema::secrets));
+    found
+}
+
+/// Where addresses stand that a plugin has the gateway connect to, by the plugins' schemas.
+pub fn addresses(doc: &Document, library: &Library) -> BTreeSet<String> {
+    marked(doc, library, Schema::addresses)
+}
+
+fn marked(doc: &Document, library: &Library, marks: fn(&Schema, &Value) -> BTreeSet<String>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
     for (action, plugin) in build::tables(doc) {
         let (pointer, own) = tenant::settings(doc, action);
         if let (Some((plugin, index)), Some(table)) = (library.find(action, plugin), own.value(&pointer)) {
-            let below = plugin.actions[index].settings.secrets(table);
+            let below = marks(&plugin.actions[index].settings, table);
             found.extend(below.into_iter().map(|at| format!("{pointer}{at}")));
         }
     }

@@ -36,7 +36,7 @@ pub async fn ask(call: &Call<LoginSettings>) -> Result<Account> {
         ("x-request-id", call.request_id()),
     ];
     let timeout = settings.delegate_timeout.map(|t| t.0);
-    let request = HttpRequest { method: "POST", url, headers: &headers, body: body.as_bytes(), timeout };
+    let request = HttpRequest { method: "POST", url: url.as_str(), headers: &headers, body: body.as_bytes(), timeout };
     let answer = call.http(&request).await?;
     let parsed = serde_json::from_slice::<Value>(&answer.body).ok();
     match (answer.status, parsed) {

@@ -26,7 +26,7 @@ pub struct LoginSettings {
     /// 租户登录服务的地址；methods 含 delegate 时必填。Where the tenant's login service is; needed where methods has delegate.
     #[serde(default)]
     #[schemars(regex(pattern = r"^https?://[^\s]+$"))]
-    pub delegate_url: Option<String>,
+    pub delegate_url: Option<Address>,
     /// 与登录服务共享的签名密钥，至少 16 字节；methods 含 delegate 时必填。The key shared with the login service, for signing,
     /// at least 16 bytes; needed where methods has delegate.
     #[serde(default)]

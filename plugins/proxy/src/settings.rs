@@ -112,16 +112,16 @@ pub(crate) struct ProxySettings {
 #[schemars(inline)]
 pub(crate) enum Servers {
     /// One.
-    One(String),
+    One(Address),
     /// Several.
-    Several(#[schemars(length(min = 1, max = 32))] Vec<String>),
+    Several(#[schemars(length(min = 1, max = 32))] Vec<Address>),
 }
 
 impl Servers {
     fn all(&self) -> Vec<&str> {
         match self {
-            Self::One(server) => vec![server],
-            Self::Several(servers) => servers.iter().map(String::as_str).collect(),
+            Self::One(server) => vec![server.as_str()],
+            Self::Several(servers) => servers.iter().map(Address::as_str).collect(),
         }
     }
 }

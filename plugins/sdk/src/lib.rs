@@ -30,12 +30,12 @@ pub use handler::{Handler, HandlerFor};
 pub use log::Level;
 pub use menlou_abi as abi;
 pub use people::{Identity, Session, User};
-pub use settings::{Faults, Login, Period, Secret, Settings, Setup};
+pub use settings::{Address, Faults, Login, Period, Secret, Settings, Setup};
 pub use stream::{Answered, Forward, Piece, Upstream, UpstreamOptions, Writer};
 
 /// What most plugins need.
 pub mod prelude {
-    pub use crate::{Access, Action, Call, Error, Faults, Level, Period, Result, Secret, Settings, User};
+    pub use crate::{Access, Action, Address, Call, Error, Faults, Level, Period, Result, Secret, Settings, User};
     pub use schemars::{self, JsonSchema};
     pub use serde::{Deserialize, Serialize};
 }

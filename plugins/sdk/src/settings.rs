@@ -143,6 +143,48 @@ impl JsonSchema for Secret {
     }
 }
 
+/// Where the gateway is to connect to, for this plugin: an `http` or `https` address. A tenant's own admin can't set it,
+/// only an operator or the file: the gateway reaches what that admin must not, its own admin port or a store, say.
+///
+/// ```
+/// use menlou_plugin::prelude::*;
+/// use serde_json::json;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Partner {
+///     /// Where the partner's service is.
+///     service: Address,
+/// }
+///
+/// let partner: Partner = serde_json::from_value(json!({ "service": "https://partner.example/api" })).unwrap();
+/// assert_eq!(partner.service.as_str(), "https://partner.example/api");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Address(String);
+
+impl Address {
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl JsonSchema for Address {
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "address" })
+    }
+}
+
 /// A length of time, written as one number and one unit: `500ms`, `10s`, `5m`, `2h`, `7d`.
 ///
 /// ```

@@ -55,6 +55,8 @@ struct Off {
     plugin: String,
     title: String,
     about: String,
+    /// Whether it is on already: it may be once more, under another name.
+    again: bool,
 }
 
 #[derive(Template)]
@@ -98,12 +100,15 @@ pub async fn list(mut visit: Visit) -> Result<Answer> {
     });
     let on: Vec<On> = on.collect();
     let off = offered.plugins.iter().flat_map(|plugin| &plugin.actions).map(|action| Off {
+        again: on.iter().any(|one| one.plugin == action.name),
         plugin: action.name.clone(),
         title: frame.b(&action.title).to_owned(),
         about: frame.b(&action.description).to_owned(),
     });
+    let mut off: Vec<Off> = off.collect();
+    off.sort_by_key(|action| action.again);
     let readable = tenant.toml.is_some();
-    Answer::page(&List { off: off.collect(), on, revision: tenant.revision, readable, frame })
+    Answer::page(&List { off, on, revision: tenant.revision, readable, frame })
 }
 
 /// `GET /console/tenants/{tenant}/actions/{action}`

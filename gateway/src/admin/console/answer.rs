@@ -88,8 +88,11 @@ impl Answer {
     }
 }
 
-/// What to do about an error, where the tables know.
+/// What to do about an error, where the tables know. That of an address that isn't there is about the traffic side.
 pub fn remedy(error: &Error, frame: &Frame) -> Option<String> {
+    if error.is(&words::NOT_FOUND) {
+        return None;
+    }
     let word = words::find(error.word()).or_else(|| admin_words::find(error.word()))?;
     Some(word.remedy.get(frame.language).to_owned())
 }

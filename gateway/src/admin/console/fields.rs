@@ -3,7 +3,7 @@
 pub use super::kinds::Kind;
 use super::{
     frame::Frame,
-    kinds::{described, kind, plain},
+    kinds::{described, is_of_addresses, kind, plain},
     visit::Fields,
 };
 use crate::{
@@ -18,6 +18,9 @@ use serde_json::{Map, Value};
 
 /// How far objects within objects are followed.
 const DEEPEST: usize = 4;
+
+/// What few tenants set stands last.
+const RARE: [&str; 2] = ["/cors", "/limits"];
 
 /// Fields that belong together: those of one table.
 #[derive(Default)]
@@ -45,9 +48,15 @@ pub struct Field {
     pub chosen: Vec<String>,
     /// What holds where nothing is written.
     pub default: String,
+    /// What an empty field shows: the default, or an example.
+    pub placeholder: String,
     pub required: bool,
     /// Shown, and not to be changed.
     pub locked: bool,
+    /// Whether it is for an operator to change.
+    pub reserved: bool,
+    /// But for addresses of these hosts.
+    pub hosts: String,
     pub flaws: Vec<String>,
     path: Vec<String>,
     pointer: String,
@@ -170,7 +179,7 @@ impl Maker<'_> {
             let needed = plain(&properties[key.as_str()], self.root).get("required");
             required.contains(&key.as_str()) || needed.and_then(Value::as_array).is_some_and(|of| !of.is_empty())
         };
-        keys.sort_by_key(|key| !needs(key));
+        keys.sort_by_key(|key| (!needs(key), RARE.contains(&format!("{pointer}/{key}").as_str())));
         for key in keys {
             let at = format!("{pointer}/{}", escape(key));
             if self.leave.contains(&at.as_str()) {
@@ -192,6 +201,9 @@ impl Maker<'_> {
     fn field(&self, whole: &Value, property: &Value, path: Vec<String>, required: bool) -> Field {
         let pointer = pointer(&path);
         let kind = kind(property, self.root, self.frame);
+        let address = is_of_addresses(property, self.root);
+        let reserved = self.frame.changes && !self.frame.operator && (pointer == "/wechat/base_url" || address);
+        let hosts = if reserved && address { self.frame.hosts.clone() } else { String::new() };
         let written = self.written(&pointer);
         let chosen = match written {
             Some(Value::Array(items)) => items.iter().map(|item| shown(item, &Kind::Text)).collect(),
@@ -200,6 +212,12 @@ impl Maker<'_> {
         let default = whole.get("default").or_else(|| property.get("default")).filter(|default| !default.is_null());
         let about =
             [whole, property].iter().map(|schema| described(schema, self.frame)).find(|about| !about.is_empty());
+        let default = default.map(|default| shown(default, &kind)).unwrap_or_default();
+        let example = [whole, property].iter().find_map(|schema| schema.get("examples")?.get(0));
+        let placeholder = match example.filter(|_| default.is_empty() && kind != Kind::Toml) {
+            Some(example) => format!("{} {}", self.frame.t("例如", "such as"), shown(example, &kind)),
+            None => default.clone(),
+        };
         Field {
             key: path.join("."),
             id: path.join("-"),
@@ -207,9 +225,12 @@ impl Maker<'_> {
             about: about.unwrap_or_default(),
             value: written.map(|value| shown(value, &kind)).unwrap_or_default(),
             chosen,
-            default: default.map(|default| shown(default, &kind)).unwrap_or_default(),
+            default,
+            placeholder,
             required,
-            locked: !self.frame.changes || pointer == "/wechat/base_url" && !self.frame.operator,
+            locked: !self.frame.changes || reserved && hosts.is_empty(),
+            reserved,
+            hosts,
             flaws: Vec::new(),
             kind,
             path,

@@ -21,10 +21,14 @@ pub struct Frame {
     /// Whether all tenants are theirs to see, and to make.
     pub all: bool,
     pub operator: bool,
+    /// Which hosts a tenant's own admin may name, for people.
+    pub hosts: String,
     /// What forms hold.
     pub csrf: String,
     /// The tenant that the page is about, and which page of its it is.
     pub tenant: String,
+    /// Its name for people; empty where it does not serve.
+    pub title: String,
     pub tab: &'static str,
     /// Whether the caller may change it, and meet its people.
     pub changes: bool,
@@ -61,8 +65,9 @@ impl Frame {
     }
 
     /// The tenant that the page is about.
-    pub fn about(&mut self, tenant: &str, tab: &'static str, changes: bool) {
+    pub fn about(&mut self, tenant: &str, title: Option<String>, tab: &'static str, changes: bool) {
         (self.tenant, self.tab, self.changes) = (tenant.to_owned(), tab, changes);
+        self.title = title.unwrap_or_default();
     }
 
     /// One of two sentences.

@@ -1,7 +1,7 @@
 //! Which kind of field a setting has, as its JSON Schema says.
 
 use super::frame::Frame;
-use crate::config::schema::is_secret;
+use crate::config::schema::{is_address, is_secret};
 use serde_json::Value;
 
 /// How a setting is filled in.
@@ -73,6 +73,14 @@ pub fn kind(schema: &Value, root: &Value, frame: &Frame) -> Kind {
         }
         _ => Kind::Toml,
     }
+}
+
+/// Whether a setting is an address, or some: an operator's to set.
+pub fn is_of_addresses(schema: &Value, root: &Value) -> bool {
+    let schema = plain(schema, root);
+    let either = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    let mut each = std::iter::once(schema).chain(either);
+    each.any(|one| is_address(one) || one.get("items").is_some_and(|items| is_address(plain(items, root))))
 }
 
 fn choices(schema: &Value, frame: &Frame) -> Option<Vec<(String, String)>> {

@@ -79,11 +79,16 @@ pub async fn show(visit: Visit) -> Result<Answer> {
 }
 
 impl Row {
+    /// Whether more than half of the last hour's calls failed, where there were some.
+    fn fails(&self) -> bool {
+        self.tenant.calls >= 5 && self.tenant.failures * 2 > self.tenant.calls
+    }
+
     /// A word for how it is: the name of a style, too.
     fn health(&self) -> &'static str {
         match (self.tenant.serving, self.tenant.faults, self.tenant.verified) {
             (false, _, _) => "down",
-            (true, 0, Some(true) | None) => "well",
+            (true, 0, Some(true) | None) if !self.fails() => "well",
             (true, _, _) => "ill",
         }
     }

@@ -8,7 +8,7 @@ use crate::{
         sessions,
         tenants::{self, Condition},
         time::Time,
-        verify::{self, Verification},
+        verify::{self, Step, Verification},
     },
     error::{Error, Result, admin_words, words},
     platform::wechat::errcodes,
@@ -17,9 +17,6 @@ use crate::{
 };
 use askama::Template;
 use std::net::SocketAddr;
-
-/// How many failures the page shows.
-const SHOWN: usize = 25;
 
 #[derive(Template)]
 #[template(path = "tenant.html")]
@@ -45,9 +42,11 @@ struct Verified {
     verification: Option<Verification>,
 }
 
-/// A failure in words.
+/// A failure in words: the latest of its kind.
 struct Explained {
     failure: Failure,
+    /// Those of the same kind before it.
+    earlier: Vec<Failure>,
     what: Option<String>,
     who: Option<String>,
     remedy: Option<String>,
@@ -81,7 +80,7 @@ async fn page(mut visit: Visit, verification: Option<Verification>) -> Result<An
     let page = Page {
         plot: Plot::of(&usage, minutes, if minutes == 60 { 60 } else { 72 }),
         usage,
-        failures: failures.into_iter().take(SHOWN).map(|failure| Explained::of(failure, &visit.frame)).collect(),
+        failures: Explained::together(failures, &visit.frame),
         verified: summary.and_then(|summary| summary.verified.zip(summary.verified_at)),
         verification,
         minutes,
@@ -107,7 +106,28 @@ pub async fn remove(mut visit: Visit) -> Result<Answer> {
     Ok(Answer::to(format!("{BASE}?done=removed")))
 }
 
+/// Whether what to do about a step's trouble stands at a step before it.
+fn told_before(steps: &[Step], &index: &usize) -> bool {
+    let code = |step: &Step| step.trouble.as_ref().and_then(|trouble| trouble.errcode);
+    code(&steps[index]).is_some() && steps[..index].iter().any(|step| code(step) == code(&steps[index]))
+}
+
 impl Explained {
+    /// Failures of one kind stand together, the kinds in the order of their latest.
+    fn together(failures: Vec<Failure>, frame: &Frame) -> Vec<Self> {
+        let mut kinds: Vec<Self> = Vec::new();
+        for failure in failures {
+            let alike = |one: &Failure| {
+                one.action == failure.action && one.error == failure.error && one.errcode == failure.errcode
+            };
+            match kinds.iter_mut().find(|kind| alike(&kind.failure)) {
+                Some(kind) => kind.earlier.push(failure),
+                None => kinds.push(Self::of(failure, frame)),
+            }
+        }
+        kinds
+    }
+
     fn of(failure: Failure, frame: &Frame) -> Self {
         let told = |text: &Text| Some(frame.s(text).to_owned());
         // The platform's own code says more than our word for it.
@@ -117,6 +137,7 @@ impl Explained {
                 who: told(&explained.who.text()),
                 remedy: told(&explained.remedy),
                 place: explained.place.as_ref().and_then(told),
+                earlier: Vec::new(),
                 failure,
             };
         }
@@ -127,6 +148,7 @@ impl Explained {
             who: word.and_then(|word| told(&word.who.text())),
             remedy: word.and_then(|word| told(&word.remedy)),
             place: None,
+            earlier: Vec::new(),
             failure,
         }
     }

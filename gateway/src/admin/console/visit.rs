@@ -103,6 +103,7 @@ impl Visit {
             Sitting::made(sitting, &form)?;
         }
         let (caller, sitting) = found.unzip();
+        frame.hosts = console.desk.tenant_hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         frame.seen_by(caller.as_ref(), sitting.map(|sitting| sitting.csrf));
         let text = Text::fixed("地址不是 UTF-8", "the path is not UTF-8");
         let params = params.map_err(|_| Error::new(&words::BAD_PARAMETER).saying(text))?;
@@ -140,7 +141,9 @@ impl Visit {
         let written = self.part("tenant").to_owned();
         self.caller()?.may(Right::See, &written)?;
         let name = TenantName::parse(&written).map_err(|_| Error::new(&words::UNKNOWN_TENANT))?;
-        self.frame.about(&written, tab, self.caller()?.may(Right::Change, &written).is_ok());
+        let title = self.desk().roster.find(&written).map(|tenant| tenant.title.clone());
+        let changes = self.caller()?.may(Right::Change, &written).is_ok();
+        self.frame.about(&written, title, tab, changes);
         Ok(name)
     }
 

@@ -70,10 +70,10 @@ pub fn run(office: &Office<'_>, arguments: Arguments) -> Result<Done, Failure> {
         if !verified {
             say(
                 format!(
-                    "文件已保存；改正后用 menlou tenant edit {tenant} 更新，再用 menlou tenant verify {tenant} 验证"
+                    "文件已保存。换 AppSecret：menlou tenant edit {tenant} --set-secret wechat.secret\n改其他设置：menlou tenant edit {tenant}\n再次验证：menlou tenant verify {tenant}"
                 ),
                 format!(
-                    "the file is saved: once that is mended, change it with menlou tenant edit {tenant} if need be, and ask again with menlou tenant verify {tenant}"
+                    "the file is saved. Another AppSecret: menlou tenant edit {tenant} --set-secret wechat.secret\nanything else in it: menlou tenant edit {tenant}\nthen ask again: menlou tenant verify {tenant}"
                 ),
             );
         }
@@ -186,7 +186,7 @@ fn fits(place: &'static str) -> impl Fn(&str) -> Result<String, Text> {
         let fits = Schema::compile(&schema).is_ok_and(|s| s.fits(&json!(answer)));
         let expected = |language| schema.pointer(&format!("/x-expected/{language}"))?.as_str();
         match (fits, expected("zh"), expected("en")) {
-            (false, Some(zh), Some(en)) => Err(Text::new(format!("应为{zh}"), format!("it must be {en}"))),
+            (false, Some(zh), Some(en)) => Err(Text::new(format!("应为：{zh}"), format!("it must be {en}"))),
             (false, ..) => Err(Text::fixed("不合要求", "that does not do")),
             (true, ..) => Ok(answer.to_owned()),
         }

@@ -84,7 +84,7 @@ error: `max_calls` must be at least 1
 4 | max_calls = 0
   |             ^
 
-error: unknown key `port`; known here: `allow_plain_http`, `listen`, `tls_cert`, `tls_key`
+error: unknown key `port`; known here: `allow_plain_http`, `listen`, `tenant_hosts`, `tls_cert`, `tls_key`
  --> menlou.toml:6:1
   |
 6 | port = *

@@ -178,7 +178,7 @@ impl<'a> Table<'a> {
             };
         }
         match (text("format"), text("pattern")) {
-            (Some("secret"), _) => kind + ", secret",
+            (Some(mark @ ("secret" | "address")), _) => format!("{kind}, {mark}"),
             (_, Some(pattern)) if property.get("examples").is_none() => format!("{kind}, {}", code(pattern)),
             _ => kind,
         }

@@ -1,13 +1,10 @@
 //! Who the client is, where trusted proxies stand between: by the PROXY protocol, and by the header that they set.
 
-mod preamble;
-
 use crate::config::server::{self, ProxyHeader};
 use http::{
     HeaderMap, HeaderName,
     header::{FORWARDED, HeaderValue},
 };
-pub use preamble::{MOST as MOST_PREAMBLE, Preamble};
 use std::net::{IpAddr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

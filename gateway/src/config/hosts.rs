@@ -1,0 +1,120 @@
+//! Hosts as people write them: `api.example.com`, `*.example.com` for all below one, or a network.
+
+use super::network::Network;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
+
+/// A host, or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// The one of this name.
+    Named(String),
+    /// All whose names end in this, a dot before it.
+    Below(String),
+    /// All of these addresses, where they are written as addresses.
+    Of(Network),
+}
+
+impl Hosts {
+    /// Whether a host, as addresses (`https://…`) have it, is among them. Names are not looked up.
+    pub fn have(&self, host: &str) -> bool {
+        match self {
+            Self::Named(name) => host == name,
+            Self::Below(name) => host.strip_suffix(name.as_str()).is_some_and(|start| start.ends_with('.')),
+            Self::Of(network) => {
+                let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+                bare.parse::<IpAddr>().is_ok_and(|address| network.contains(address))
+            }
+        }
+    }
+}
+
+impl FromStr for Hosts {
+    type Err = &'static str;
+
+    fn from_str(written: &str) -> Result<Self, Self::Err> {
+        if let Ok(network) = written.parse() {
+            return Ok(Self::Of(network));
+        }
+        let (below, name) = written.strip_prefix("*.").map_or((false, written), |name| (true, name));
+        let part =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        // What ends in a number is an address to browsers, and to us.
+        let number = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        match name.split('.').all(part) && !number {
+            true if below => Ok(Self::Below(name.to_owned())),
+            true => Ok(Self::Named(name.to_owned())),
+            false => Err("not a host such as api.example.com or *.example.com, nor a network"),
+        }
+    }
+}
+
+impl fmt::Display for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Below(name) => write!(f, "*.{name}"),
+            Self::Of(network) => network.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Hosts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hosts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Cow::<str>::deserialize(deserializer)?;
+        written.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Hosts {
+    fn schema_name() -> Cow<'static, str> {
+        "Hosts".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "hosts",
+            "x-expected": {
+                "zh": "小写的主机名、\"*.example.com\"（其下所有主机）或网段 \"10.20.0.0/16\"",
+                "en": "a host in lower case, \"*.example.com\" for all below one, or a network such as \"10.20.0.0/16\"",
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_one_those_below_one_or_a_network() {
+        for (hosts, host, among) in [
+            ("api.example.com", "api.example.com", true),
+            ("api.example.com", "x.api.example.com", false),
+            ("*.example.com", "a.b.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "badexample.com", false),
+            ("*.example.com", "example.com.evil.net", false),
+            ("10.20.0.0/16", "10.20.3.4", true),
+            ("10.20.0.0/16", "10.21.3.4", false),
+            ("10.20.0.0/16", "10.20.3.4.evil.net", false),
+            ("2001:db8::/32", "[2001:db8::1]", true),
+            ("127.0.0.1", "[::ffff:7f00:1]", true),
+        ] {
+            assert_eq!(hosts.parse::<Hosts>().unwrap().have(host), among, "{hosts} {host}");
+        }
+        for written in
+            ["", "*", "*.", "a.*.com", "https://a.com", "A.com", "a.com:80", "a..com", "10.0.0", "a.com/8", "*.1"]
+        {
+            assert!(written.parse::<Hosts>().is_err(), "{written}");
+        }
+    }
+}
