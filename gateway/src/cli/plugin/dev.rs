@@ -238,7 +238,10 @@ impl Bench {
             .and_then(|_| fs::rename(&new, &place));
         put.map_err(|e| {
             let place = place.display();
-            Text::new(format!("无法写入 {place}：{e}"), format!("{place} can't be written: {e}"))
+            Text::new(
+                format!("无法写入 {place}：{e}；可在 menlou.toml 的 [plugins] dir 指定其他文件夹"),
+                format!("{place} can't be written: {e}; name another folder under [plugins] dir in menlou.toml"),
+            )
         })
     }
 
