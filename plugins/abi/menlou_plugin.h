@@ -78,8 +78,9 @@
 // The caller needs a session whose openid is bound to an account: the request has a `user_id`.
 #define MENLOU_ACCESS_USER 2
 
-// As the action's setting `login` says in each tenant: `none`, `session` (also where it is not given), or `required`
-// for `MENLOU_ACCESS_USER`.
+// As the action's setting `login` says in each tenant: `session` (also where it is not given), `required` for
+// `MENLOU_ACCESS_USER`, or `none`: whoever calls is served, and the request has an `openid` where a token came along (one
+// that is no good is refused).
 #define MENLOU_ACCESS_BY_SETTING 3
 
 // `menlou_param.value` is text.

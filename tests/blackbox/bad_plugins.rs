@@ -299,6 +299,31 @@ fn what_is_no_plugin_is_refused_at_the_start_with_the_reason_and_the_others_serv
 }
 
 #[test]
+fn a_plugin_in_rust_that_describes_itself_wrongly_is_refused_and_the_others_serve() {
+    let sim = simulator();
+    for (says, why) in [
+        ("twice", "it has two actions \"echo\""),
+        ("clash", "the plugin odd has an action odd already"),
+        ("banana", "params_schema: "),
+        ("panic", "gave no description"),
+    ] {
+        let setup = Setup::default().env("ROGUE_SAYS", says).tenant(TENANT, tenant(&sim, &["odd", "echo"]));
+        let mut gateway = Gateway::start(setup);
+        compile("odd.c", &gateway.plugins(), "odd", &[]);
+        fs::copy(library("rogue"), gateway.plugins().join("rogue.so")).unwrap();
+        gateway.restart();
+        let refused = gateway.readiness().1["plugins"]["refused"].clone();
+        assert!(
+            refused[0]["file"] == "rogue.so" && refused[0]["why"].as_str().unwrap().contains(why),
+            "{says}: {refused}"
+        );
+        let client = gateway.client(TENANT);
+        assert_eq!(client.call("odd", &[]).ok()["n"], 1);
+        client.call("echo", &[]).is(503, "plugin_unavailable");
+    }
+}
+
+#[test]
 fn what_is_no_plugin_is_refused_while_running_and_the_old_version_serves_on() {
     let (sim, workshop) = (simulator(), tempfile::tempdir().unwrap());
     let mut gateway = Gateway::start(Setup::default().tenant(TENANT, tenant(&sim, &["odd"])));

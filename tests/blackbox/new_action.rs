@@ -1,9 +1,11 @@
 //! A new action, from `menlou plugin new` to its answer from a running gateway; and what `plugin check` and `plugin list` tell.
 
-use crate::scene::{TENANT, setup, simulator, tenant};
+use crate::scene::{TENANT, eventually, setup, simulator, tenant};
 use menlou_harness::{
     Client, Gateway, Home, Setup,
     gateway::{binary, run},
+    http::Request,
+    process::{Process, free_port, loopback},
 };
 use std::{
     fs,
@@ -113,11 +115,51 @@ fn dev_builds_swaps_and_tells_what_the_running_gateway_made_of_it() {
     done(&dev());
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "您好 Ann");
 
+    let nobody = gateway.command_beside(&["plugin", "dev", &folder.to_string_lossy(), "--tenant", "nobody", "--once"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(told(&nobody).contains(&format!("there is no tenant nobody: name one of {TENANT}")), "{}", told(&nobody));
+
     fs::write(&source, text + "oops").unwrap();
     let broken = dev();
     assert_eq!(broken.status.code(), Some(1));
     assert!(told(&broken).contains("it does not build") && told(&broken).contains("oops"), "{}", told(&broken));
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "您好 Ann");
+}
+
+#[test]
+fn dev_in_an_empty_folder_makes_a_tenant_and_runs_a_gateway_as_long_as_it_runs() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = scaffold(place.path(), "greet", "c");
+    let [traffic, admin] = [free_port(), free_port()].map(loopback);
+    let log = place.path().join("log");
+    let mut dev = binary();
+    dev.args(["plugin", "dev", "greet", "--tenant", "demo"]).current_dir(place.path()).env("MENLOU_LANG", "en");
+    dev.env("MENLOU_PLUGINS__DIR", place.path().join("plugins"));
+    dev.env("MENLOU_SERVER__LISTEN", traffic.to_string()).env("MENLOU_ADMIN__LISTEN", admin.to_string());
+    let mut dev = Process::start(&mut dev, &log, "menlou");
+    let logged = || fs::read_to_string(&log).unwrap();
+    let call = |name: &str| {
+        let request = Request::post("/srv/?f=demo&a=greet").form(&[("name", name)]);
+        request.send(traffic).map(|answer| answer.text()).unwrap_or_default()
+    };
+    let tried = format!("    curl -X POST 'http://{traffic}/srv/?f=demo&a=greet' -d name=…\n");
+    eventually("the call to try is told", || logged().contains(&tried).then_some(()));
+    assert!(call("Ann").contains("你好 Ann"), "{}", logged());
+    assert!(place.path().join("tenants/demo.toml").exists() && logged().contains("demo.toml is made"), "{}", logged());
+
+    // A plugin that takes the gateway down does not take dev down.
+    let source = folder.join("greet.c");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, text.replacen("free(json);", "if (name.len == 1) *(volatile int *)0 = 0; free(json);", 1))
+        .unwrap();
+    eventually("it is swapped", || (logged().matches(&tried).count() == 2).then_some(()));
+    call("x");
+    eventually("its end is told", || logged().contains("the gateway is gone (signal: 11").then_some(()));
+    fs::write(&source, text.replace("你好", "您好")).unwrap();
+    eventually("it is there again", || call("x").contains("您好 x").then_some(()));
+
+    assert!(dev.terminate().success());
+    assert!(logged().contains("menlou has stopped") && call("Ann").is_empty(), "{}", logged());
 }
 
 #[test]

@@ -19,12 +19,15 @@ use std::{
 const KEY: &str = "shared-with-the-shop-0123456789";
 const GIB: usize = 1 << 30;
 
-/// A gateway whose tenant forwards `a=orders` to an upstream, and what more the table says.
+/// A gateway whose tenant forwards `a=orders`, and without a session `a=public` and `a=open`, to an upstream, and what more
+/// the tables say.
 fn scene(upstream: &str, more: &str) -> Scene {
-    let table = format!(
-        "\n[actions.orders]\nplugin = \"proxy\"\nupstream = {upstream}\nkey = \"{KEY}\"\n{more}\n\
-         \n[actions.public]\nplugin = \"proxy\"\nupstream = {upstream}\nlogin = \"none\"\n{more}\n"
-    );
+    let key = format!("key = \"{KEY}\"");
+    let table = |name: &str, own: &str| {
+        format!("\n[actions.{name}]\nplugin = \"proxy\"\nupstream = {upstream}\n{own}\n{more}\n")
+    };
+    let none = "login = \"none\"";
+    let table = table("orders", &key) + &table("public", none) + &table("open", &format!("{none}\n{key}"));
     Scene::with(Stores::Embedded, |mut setup, _| {
         let file = setup.tenants.iter_mut().find(|(name, _)| name == TENANT).expect("the tenant");
         file.1 += &table;
@@ -88,6 +91,36 @@ fn the_upstream_learns_who_is_calling_and_can_prove_it() {
     let hex: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(header("x-menlou-signature"), format!("v1={hex}"));
     scene.gateway.secrets().assert_absent_from(&scene.gateway.log());
+}
+
+#[test]
+fn where_no_session_is_needed_one_that_comes_along_counts() {
+    let upstream = Upstream::start();
+    let scene = scene(&of(&upstream), "");
+    let authorized = scene.authorize("ann");
+    let token = authorized.token().expect("a session");
+    let user = scene.client().with(token).call("login", &[("method", "profile"), ("name", "ann")]).user_id();
+    let ask = |action: &str, token: Option<&str>| {
+        let request = Request::new("GET", path(action, ""));
+        send(&scene, &token.into_iter().fold(request, |request, token| request.bearer(token)))
+    };
+    let identity = |answer: &Answer| {
+        let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
+        ["openid", "user-id"].map(|name| told["headers"][format!("x-menlou-{name}")].as_str().unwrap_or("-").to_owned())
+    };
+    let nobody = [String::new(), String::new()];
+    assert_eq!(identity(&ask("open", None)), nobody);
+    let known = [scene.sim.openid("ann"), user.expect("an account").to_string()];
+    assert_eq!(identity(&ask("open", Some(token))), known);
+    // Without a key nothing could be proven: no identity.
+    assert_eq!(identity(&ask("public", Some(token))), nobody);
+    // Whoever shows a token learns that it has ended.
+    let before = upstream.seen().len();
+    for (action, token) in [("open", "ended-long-ago"), ("public", "ended-long-ago")] {
+        let answer = ask(action, Some(token));
+        assert_eq!((answer.status, word(&answer)), (401, "session_expired".into()), "{action}");
+    }
+    assert_eq!(upstream.seen().len(), before);
 }
 
 #[test]

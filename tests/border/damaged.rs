@@ -2,7 +2,7 @@
 //! which says so loudly enough.
 
 use crate::made::{built, compiled, made_of, position, refusal};
-use menlou::action::Refusal;
+use menlou::action::{Refusal, look};
 use object::{
     Endianness,
     elf::FileHeader64,
@@ -99,6 +99,25 @@ fn a_file_of_full_length_that_is_not_yet_written_to_its_end_is_incomplete() {
             if written >= 64 {
                 assert_eq!(why, Some(Refusal::Incomplete), "{name}: {written} of {}", whole.len());
             }
+        }
+    }
+}
+
+#[test]
+fn a_hole_of_zeros_where_code_was_is_incomplete() {
+    let libraries = ["openid", "account", "proxy", "wechat", "rogue"].map(|name| built(&format!("menlou_{name}")));
+    for whole in libraries.into_iter().chain([compiled("odd.c", &[]), compiled("rude.c", &[])]) {
+        look(&whole).unwrap();
+        let (header, endian) = (header_of(&whole), Endianness::default());
+        let sections = header.sections(endian, &*whole).unwrap();
+        let (_, text) = sections.section_by_name(endian, b".text").unwrap();
+        let (start, end) = (text.sh_offset(endian) as usize, (text.sh_offset(endian) + text.sh_size(endian)) as usize);
+        let blocks: Vec<usize> = (start / 4096..end.div_ceil(4096)).map(|block| block * 4096).collect();
+        let step = blocks.len().div_ceil(40);
+        for block in blocks.into_iter().step_by(step).filter(|block| end.min(block + 4096) - start.max(*block) >= 64) {
+            let mut holed = whole.clone();
+            holed[block..whole.len().min(block + 4096)].fill(0);
+            assert_eq!(look(&holed), Err(Refusal::Incomplete), "at {block} of {}", whole.len());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Plugins that say of themselves what can't be.
 
-use crate::made::{compiled, position, refusal};
+use crate::made::{built, compiled, position, refusal};
 use menlou::action::Refusal;
 
 fn odd(defined: &[&str]) -> Option<Refusal> {
@@ -14,10 +14,11 @@ fn one_that_describes_itself_well_is_taken() {
 
 #[test]
 fn another_major_is_refused_by_note_and_by_descriptor() {
-    let mut bytes = compiled("odd.c", &[]);
-    let major = position(&bytes, b"Menlou\0\0") + 8;
-    bytes[major..major + 2].copy_from_slice(&2_u16.to_le_bytes());
-    assert_eq!(refusal("odd.so", &bytes), Some(Refusal::OtherAbi((2, 0), (1, 0))));
+    for (name, mut bytes) in [("odd.so", compiled("odd.c", &[])), ("rogue.so", built("menlou_rogue"))] {
+        let major = position(&bytes, b"Menlou\0\0") + 8;
+        bytes[major..major + 2].copy_from_slice(&2_u16.to_le_bytes());
+        assert_eq!(refusal(name, &bytes), Some(Refusal::OtherAbi((2, 0), (1, 0))));
+    }
     assert_eq!(odd(&["MAJOR=2"]), Some(Refusal::OtherAbi((2, 0), (1, 0))));
 }
 

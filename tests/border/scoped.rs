@@ -88,7 +88,8 @@ async fn a_session_key_is_of_use_only_with_a_session() {
 
 #[tokio::test]
 async fn who_is_served_is_the_tenants_setting_where_the_action_says_so() {
-    let rogue = House::of_rogue().await;
+    let libraries = [("openid", crate::made::built("menlou_openid")), ("rogue", crate::made::built("menlou_rogue"))];
+    let rogue = House::new(&libraries.each_ref().map(|(name, bytes)| (*name, bytes.as_slice()))).await;
     for (settings, word) in [
         (json!({}), Some("login_required")),
         (json!({ "login": "session" }), Some("login_required")),
@@ -99,6 +100,14 @@ async fn who_is_served_is_the_tenants_setting_where_the_action_says_so() {
         let got = run(&action, call("by_setting", json!({}))).await;
         assert_eq!(got.as_ref().err().map(|e| e.word()), word, "{settings}");
     }
+    // With `none` a token that comes along counts: for its openid, and where it is no good.
+    let opened = rogue.call("openid", json!({ "code": rogue.sim.code("ann") })).await.unwrap();
+    let token = opened["session"]["token"].as_str().unwrap();
+    let action = rogue.configure("by_setting", &json!({ "login": "none" })).unwrap();
+    assert_eq!(run(&action, call("by_setting", json!({}))).await.unwrap()["n"], 0);
+    assert_eq!(run(&action, call_with(token, "by_setting", json!({}))).await.unwrap()["n"], 1);
+    let ended = run(&action, call_with("ended-long-ago", "by_setting", json!({}))).await;
+    assert_eq!(ended.unwrap_err().word(), "session_expired");
     // Elsewhere a setting of that name says nothing.
     let session = rogue.configure("echo", &json!({ "login": "required" }));
     assert!(run(&session.unwrap(), call("echo", json!({}))).await.is_ok());

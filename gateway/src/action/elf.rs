@@ -23,6 +23,11 @@ const MACHINE: elf::Machine = elf::EM_X86_64;
 #[cfg(target_arch = "aarch64")]
 const MACHINE: elf::Machine = elf::EM_AARCH64;
 
+/// Files are written, and holes are left in them, by blocks of so many bytes.
+const BLOCK: u64 = 4096;
+/// Code and the loader's tables have fewer zeros than this between what they hold.
+const PADDING: u64 = 64;
+
 /// Checks the bytes of a file that is to be loaded.
 pub fn check(bytes: &[u8]) -> Result<Note, Refusal> {
     if !bytes.starts_with(&elf::ELFMAG) {
@@ -41,6 +46,7 @@ pub fn check(bytes: &[u8]) -> Result<Note, Refusal> {
         return Err(Refusal::NotALibrary);
     }
     everything_is_there(header, endian, bytes)?;
+    no_hole(header, endian, bytes)?;
     let note = note(header, endian, bytes)?;
     if !released(&note.1, note.0.abi.1) {
         return Err(Refusal::OtherHeader(note.0.abi));
@@ -82,6 +88,33 @@ fn everything_is_there(
         }
     }
     if real == 0 { Err(Refusal::Incomplete) } else { Ok(()) }
+}
+
+/// A copy that broke off may have left a hole: blocks of zeros. Constants may be zeros, so there a hole can't be told; code,
+/// symbols, relocations and what panics unwind by never are.
+fn no_hole(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> Result<(), Refusal> {
+    let sections = header.sections(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+    let never_zero = |section: &&elf::SectionHeader64<Endianness>| match section.sh_type(endian) {
+        elf::SHT_SYMTAB | elf::SHT_DYNSYM | elf::SHT_STRTAB | elf::SHT_RELA | elf::SHT_REL => true,
+        elf::SHT_NOBITS => false,
+        _ => {
+            section.sh_flags(endian).0 & elf::SHF_EXECINSTR.0 != 0
+                || sections.section_name(endian, section).is_ok_and(|name| name == b".eh_frame")
+        }
+    };
+    for section in sections.iter().filter(never_zero) {
+        let (start, size) = (section.sh_offset(endian), section.sh_size(endian));
+        let mut block = start - start % BLOCK;
+        while block < start + size {
+            let end = (block + BLOCK).min(bytes.len() as u64);
+            let held = end.min(start + size) - block.max(start);
+            if held >= PADDING && bytes[block as usize..end as usize].iter().all(|byte| *byte == 0) {
+                return Err(Refusal::Incomplete);
+            }
+            block += BLOCK;
+        }
+    }
+    Ok(())
 }
 
 fn note(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> Result<(Note, [u16; 8]), Refusal> {

@@ -134,7 +134,7 @@ impl<'a> Named<'a> {
 /// Who is served, as the descriptor or the tenant's setting says. What the setting can't be, the plugin's schema refused.
 fn access(descriptor: &Descriptor, settings: &Value) -> Access {
     match settings.get("login").and_then(Value::as_str).filter(|_| descriptor.access_by_setting) {
-        Some("none") => Access::Anyone,
+        Some("none") => Access::Optional,
         Some("required") => Access::User,
         _ => descriptor.access,
     }

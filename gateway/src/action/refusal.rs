@@ -9,7 +9,7 @@ pub enum Refusal {
     Unreadable(String),
     /// It is something else: a text, an archive, a program.
     NotALibrary,
-    /// It is cut short, or being copied.
+    /// It is cut short, has a hole, or is being copied.
     Incomplete,
     /// It is being written to.
     Unsettled,
@@ -54,7 +54,7 @@ impl Refusal {
             ),
             Self::Incomplete => Text::fixed(
                 "文件不完整：可能正在复制或复制中断，请重新复制",
-                "the file is incomplete: still being copied, or cut short; copy it again",
+                "the file is incomplete: still being copied, cut short, or with a hole in it; copy it again",
             ),
             Self::Unsettled => Text::fixed("文件仍在写入", "the file is still being written"),
             Self::TooManyGenerations(most) => Text::new(
@@ -100,8 +100,8 @@ impl Refusal {
                 Text::new(format!("系统无法加载：{why}"), format!("the system can't load it: {why}"))
             }
             Self::NoEntry => Text::fixed(
-                "没有可用的入口函数 menlou_plugin_v1",
-                "it has no entry function menlou_plugin_v1 that serves this gateway",
+                "没有入口函数 menlou_plugin_v1，或它没有给出自述（可能在描述自己时 panic）",
+                "it has no entry function menlou_plugin_v1, or that gave no description: it may have panicked over it",
             ),
             Self::Aborts => Text::fixed(
                 "以 panic=abort 构建：一次 panic 会终止整个网关，请用 panic=unwind 构建",

@@ -136,6 +136,7 @@ fn operation(
     let Text { zh, en } = &descriptor.description;
     let (who_zh, who_en) = match access {
         Access::Anyone => ("", ""),
+        Access::Optional => ("可带会话。", "May have a session."),
         Access::Session => ("须有会话。", "Needs a session."),
         Access::User => ("须已登录。", "Needs a log-in."),
     };
@@ -146,6 +147,7 @@ fn operation(
         "description": format!("{zh}{who_zh}\n\n{en} {who_en}\n\n`?a={name}`").replace(" \n", "\n").trim().to_owned(),
         "security": match access {
             Access::Anyone => json!([]),
+            Access::Optional => json!([{}, { "bearerAuth": [] }]),
             Access::Session | Access::User => json!([{ "bearerAuth": [] }]),
         },
         "responses": answers::of(prefix, descriptor),

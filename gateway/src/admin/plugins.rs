@@ -119,6 +119,7 @@ impl From<&Descriptor> for Action {
     fn from(action: &Descriptor) -> Self {
         let access = match action.access {
             Access::Anyone => "anyone",
+            Access::Optional => "optional",
             Access::Session => "session",
             Access::User => "user",
         };

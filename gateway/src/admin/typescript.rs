@@ -54,7 +54,7 @@ pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'
             &mut table,
             format_args!("  /** {title} */\n  {}: {{ params: {prefix}Params; data: {prefix}Data }};\n", quoted(name)),
         );
-        if access != Access::Anyone {
+        if matches!(access, Access::Session | Access::User) {
             sessions.push(Value::from(name).to_string());
         }
     }

@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
         Command::Validate(arguments) => validate::run(config, &arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
-        Command::Plugin(arguments) => plugin::run(config, &arguments),
+        Command::Plugin(arguments) => plugin::run(config, file, &arguments),
         Command::Secret(arguments) => secret::run(config, file, &arguments),
         Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
         Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),

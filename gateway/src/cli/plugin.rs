@@ -6,10 +6,14 @@ mod dev;
 mod look;
 mod new;
 mod page;
+mod samples;
 mod sources;
 
 use crate::config::{fault::Fault, server::Config};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// What `plugin` takes.
 #[derive(clap::Args)]
@@ -41,10 +45,14 @@ enum Command {
     Page(page::Arguments),
 }
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Arguments) -> ExitCode {
+pub fn run(
+    config: impl FnOnce() -> Result<Config, Vec<Fault>>,
+    file: Option<&Path>,
+    arguments: &Arguments,
+) -> ExitCode {
     match &arguments.command {
         Command::New(arguments) => new::run(config, arguments),
-        Command::Dev(arguments) => dev::run(config, arguments),
+        Command::Dev(arguments) => dev::run(config, file, arguments),
         Command::Check { file } => look::check(file),
         Command::List => look::list(config),
         Command::Test(arguments) => conformance::run(arguments),

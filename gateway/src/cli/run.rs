@@ -30,7 +30,11 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
         let built = tokio::spawn(Gateway::build(config)).await;
         match built {
             Ok(Ok(gateway)) => {
-                gateway.run(told_to_stop()).await;
+                let stop = async {
+                    told_to_stop().await;
+                    tracing::info!("told to stop: no new connections, calls in flight may end");
+                };
+                gateway.run(stop).await;
                 ExitCode::SUCCESS
             }
             Ok(Err(text)) => fail(&text),
@@ -54,7 +58,7 @@ fn allow_files() {
 }
 
 /// Ready at the first SIGTERM or SIGINT.
-async fn told_to_stop() {
+pub async fn told_to_stop() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals can't be listened for: end the gateway with SIGKILL");
@@ -64,5 +68,4 @@ async fn told_to_stop() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("told to stop: no new connections, calls in flight may end");
 }

@@ -17,8 +17,11 @@ use std::{net::IpAddr, sync::Arc};
 /// Who is served by an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Whoever calls.
+    /// Whoever calls. No session is looked up: a call with an old token is as good as one without.
     Anyone,
+    /// Whoever calls, by whom it is where a token came along. One that is no good is told to its client, which would
+    /// else take itself for known.
+    Optional,
     /// Who has a session.
     Session,
     /// Who has a session whose openid is bound to an account.
@@ -46,11 +49,11 @@ pub async fn admit(
     stores: &Stores,
     limits: Option<&mut Passage>,
 ) -> Result<Option<Caller>> {
-    if access == Access::Anyone {
-        return Ok(None);
-    }
-    let token = call.token.as_ref().ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))?;
-    let token = hash(token);
+    let token = match (access, &call.token) {
+        (Access::Anyone, _) | (Access::Optional, None) => return Ok(None),
+        (_, None) => return Err(Error::new(&words::LOGIN_REQUIRED)),
+        (_, Some(token)) => hash(token),
+    };
     let session = stores.sessions.find(tenant, &token).await?.ok_or_else(|| Error::new(&words::SESSION_EXPIRED))?;
     if let Some(limits) = limits {
         limits.known(&session.openid).await?;

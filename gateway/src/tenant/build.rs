@@ -130,14 +130,21 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
     }
 }
 
-/// A warning where an action has a limit by openid, and serves whoever calls.
+/// A warning where an action has a limit by openid, and serves calls that have none.
 fn of_nobody(doc: &Document, pointer: &str, action: &Configured) -> Option<Fault> {
     let pointer = format!("{pointer}/limits/per_openid");
-    doc.value(&pointer).filter(|_| action.access() == Access::Anyone)?;
-    let text = Text::fixed(
-        "该动作不需要会话，`per_openid` 不起作用：请用 per_address 或 calls",
-        "the action needs no session, so `per_openid` limits nobody: use per_address or calls",
-    );
+    doc.value(&pointer)?;
+    let text = match action.access() {
+        Access::Anyone => Text::fixed(
+            "该动作不需要会话，`per_openid` 不起作用：请用 per_address 或 calls",
+            "the action needs no session, so `per_openid` limits nobody: use per_address or calls",
+        ),
+        Access::Optional => Text::fixed(
+            "该动作不要求会话，`per_openid` 限制不了不带令牌的调用：请同时用 per_address 或 calls",
+            "the action serves calls without a session too, which `per_openid` doesn't limit: use per_address or calls as well",
+        ),
+        Access::Session | Access::User => return None,
+    };
     Some(doc.fault_at(&pointer, text))
 }
 

@@ -60,8 +60,9 @@ pub const MENLOU_ACCESS_ANYONE: u32 = 0;
 pub const MENLOU_ACCESS_SESSION: u32 = 1;
 /// The caller needs a session whose openid is bound to an account: the request has a `user_id`.
 pub const MENLOU_ACCESS_USER: u32 = 2;
-/// As the action's setting `login` says in each tenant: `none`, `session` (also where it is not given), or `required`
-/// for `MENLOU_ACCESS_USER`.
+/// As the action's setting `login` says in each tenant: `session` (also where it is not given), `required` for
+/// `MENLOU_ACCESS_USER`, or `none`: whoever calls is served, and the request has an `openid` where a token came along (one
+/// that is no good is refused).
 pub const MENLOU_ACCESS_BY_SETTING: u32 = 3;
 
 /// `menlou_param.value` is text.

@@ -59,12 +59,12 @@ pub(crate) struct ProxySettings {
     /// the one with the least to do); perhaps with a path, the same for all.
     #[schemars(extend("examples" = ["http://10.0.0.5:8080/api"]))]
     pub upstream: Servers,
-    /// 谁可以调用：session（有会话）、required（已登录）、none（任何人）。Who may call: whoever has a session, is logged in, or
-    /// anyone.
+    /// 谁可以调用：session（有会话）、required（已登录）、none（任何人；带有令牌时须有效，身份照常转发）。Who may call: whoever has
+    /// a session, is logged in, or anyone; a token that comes along has to be good, and its identity goes along.
     #[serde(default)]
     pub login: Login,
-    /// 与该服务共享的密钥，用于签名身份；除 login = "none" 外必填。The key shared with that service, which signs the identity;
-    /// needed unless login is none.
+    /// 与该服务共享的密钥，用于签名身份；除 login = "none" 外必填，没有密钥则不转发身份。The key shared with that service, which
+    /// signs the identity; needed unless login is none: without one no identity goes along.
     #[serde(default)]
     pub key: Option<Secret>,
     /// 从请求体收完到回答开始的时限，也是回答中途停顿的时限，默认 10s；不会超过网关的 call_timeout。From the last byte of the

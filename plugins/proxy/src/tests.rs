@@ -90,6 +90,16 @@ fn a_call_of_the_action_itself_asks_for_the_base_path() {
 }
 
 #[test]
+fn where_anyone_may_call_the_identity_goes_along_where_it_is_known_and_can_be_signed() {
+    let known = host(json!({ "login": "none" }));
+    assert_eq!(header(&sent(&known), "x-menlou-openid"), Some("openid-1"));
+    let without_key = sent(&host(json!({ "login": "none", "key": null })));
+    for (name, value) in [("openid", Some("")), ("user-id", Some("")), ("signature", None)] {
+        assert_eq!(header(&without_key, &format!("x-menlou-{name}")), value, "{name}");
+    }
+}
+
+#[test]
 fn whoever_may_not_call_is_not_forwarded() {
     let host = host(json!({})).caller("a-stranger");
     assert_eq!(host.call(plugin(), "proxy", json!({})).error.as_deref(), Some("login_required"));

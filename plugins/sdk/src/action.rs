@@ -48,8 +48,8 @@ pub enum Access {
     Session = MENLOU_ACCESS_SESSION,
     /// Who has a session and is logged in: the openid is bound to an account.
     User = MENLOU_ACCESS_USER,
-    /// As each tenant's setting `login` says: `none` for anyone, `session`, or `required` for users; a session where it
-    /// is not given. The action's [`Settings`] need that field.
+    /// As each tenant's setting [`login`](crate::Login) says: `session`, also where it is not given; `required` for users;
+    /// or `none` for anyone, whose openid the call has where a token came along. The action's [`Settings`] need that field.
     BySetting = MENLOU_ACCESS_BY_SETTING,
 }
 

@@ -11,15 +11,16 @@ use serde::Serialize;
 /// use serde_json::json;
 ///
 /// async fn badge(call: &Call, _: ()) -> Result<Answer> {
-///     match call.openid() {
+///     match call.find_user(call.openid().unwrap_or_default()).await? {
 ///         Some(_) => Ok(Answer::File { content_type: "image/svg+xml".into(), body: b"<svg/>".to_vec() }),
 ///         None => Ok(Answer::Data(())),
 ///     }
 /// }
 ///
-/// let badge = || Action::new("badge", badge).files("image/svg+xml");
-/// assert_eq!(Host::new().run(badge(), json!({})).file, None);
-/// let (content_type, body) = Host::new().caller("o-ann").run(badge(), json!({})).file.unwrap();
+/// let badge = || Action::new("badge", badge).access(Access::Session).files("image/svg+xml");
+/// let (host, ann) = (Host::new().caller("o-ann"), User { id: 7, name: "Ann".into(), avatar_url: String::new() });
+/// assert_eq!(host.run(badge(), json!({})).file, None);
+/// let (content_type, body) = host.bound("o-ann", ann).run(badge(), json!({})).file.unwrap();
 /// assert_eq!((content_type.as_str(), &body[..]), ("image/svg+xml", &b"<svg/>"[..]));
 /// ```
 #[derive(Debug)]

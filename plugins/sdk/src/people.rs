@@ -193,7 +193,8 @@ impl<S> Call<S> {
     ///     }
     /// }
     ///
-    /// let reply = Host::new().caller("o-bob").run(Action::new("known", known), json!({}));
+    /// let action = Action::new("known", known).access(Access::Session);
+    /// let reply = Host::new().caller("o-bob").run(action, json!({}));
     /// assert_eq!(reply.error.as_deref(), Some("not_yet_here"));
     /// ```
     pub fn find_user(&self, openid: &str) -> impl Future<Output = Result<Option<User>>> + Send {

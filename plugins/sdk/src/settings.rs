@@ -274,7 +274,7 @@ pub enum Login {
     Session,
     /// 已登录者。Whoever is logged in.
     Required,
-    /// 任何人，会消耗租户的接口额度，请慎用。Anyone, who then spends the tenant's quota: use with care.
+    /// 任何人；带来的令牌仍须有效。Anyone; a token that comes along has to be good.
     None,
 }
 

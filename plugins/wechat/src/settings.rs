@@ -18,7 +18,7 @@ pub(crate) struct WechatSettings {
     /// 或 "POST /路径"、"GET /路径"。Which call: one of these names, or a method and a path of WeChat's.
     #[schemars(extend("examples" = ["msg_sec_check", "POST /wxa/getuserriskrank"]))]
     pub call: String,
-    /// 谁可以调用。Who may call.
+    /// 谁可以调用；none 会消耗租户的接口额度，请慎用。Who may call; with none, anyone spends the tenant's quota: use with care.
     #[serde(default)]
     pub login: Login,
     /// 仅用于 decrypt：加密数据最多可有多旧，默认 5m，至多 7d。For decrypt: how old the data may be; 5m if not given, 7d at most.

@@ -14,6 +14,7 @@ use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Options, Simulator};
 use std::{
     ffi::OsString,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -41,6 +42,9 @@ pub struct House {
     pub simulator: Simulator,
     /// The folder with the plugins.
     pub plugins: PathBuf,
+    /// Who is asked by those that forward: bare hyper, beside the load.
+    pub upstream: SocketAddr,
+    asked: Option<Server>,
     redis: Redis,
     programs: PathBuf,
     folder: TempDir,
@@ -55,15 +59,17 @@ impl House {
         let folder = TempDir::with_prefix("menlou-benches-")?;
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins)?;
-        for name in ["empty", "openid", "account"] {
+        for name in ["empty", "openid", "account", "proxy"] {
             let library = programs.join(format!("libmenlou_{name}.so"));
             fs::copy(&library, plugins.join(format!("{name}.so")))
                 .map_err(|e| format!("{}: {e}; build the whole workspace first", library.display()))?;
         }
         let simulator = Simulator::start(Options::default())?;
-        let house = Self { cores, simulator, plugins, redis: Redis::start(), programs, folder };
+        let (upstream, redis) = (loopback(free_port()), Redis::start());
+        let mut house = Self { cores, simulator, plugins, upstream, asked: None, redis, programs, folder };
         let model = house.gateway("model", Variant::default(), &[])?;
         fs::write(house.answer(), post::send(model.address, &post::request("empty", None, None))?)?;
+        house.asked = Some(house.serve(None, upstream, "upstream", &[])?);
         Ok(house)
     }
 
@@ -74,12 +80,15 @@ impl House {
 
     /// Starts bare hyper with the answer of the gateway's empty action.
     pub fn bare(&self, under: Under<'_>) -> Result<Server> {
-        let address = loopback(free_port());
+        self.serve(Some(self.cores), loopback(free_port()), "bare", under)
+    }
+
+    fn serve(&self, cores: Option<Cores>, address: SocketAddr, name: &str, under: Under<'_>) -> Result<Server> {
         let answer = self.answer();
         let arguments: [OsString; 5] =
             ["bare".into(), "--listen".into(), address.to_string().into(), "--answer".into(), answer.into()];
         let program = std::env::current_exe()?;
-        Server::start(self.cores, under, &program, &arguments, address, &self.folder.path().join("bare.log"))
+        Server::start(cores, under, &program, &arguments, address, &self.folder.path().join(format!("{name}.log")))
     }
 
     /// Starts a gateway in a folder of its own, and waits until it serves.
@@ -101,14 +110,16 @@ impl House {
         );
         let tenant = format!(
             "name = \"Bench\"\n[wechat]\nappid = \"{DEMO_APPID}\"\nsecret = \"{DEMO_SECRET}\"\nbase_url = \"{}\"\n\
-             [actions.empty]\n[actions.openid]\n[actions.login]\nmethods = [\"profile\"]\n[actions.user]\n",
-            self.simulator.base_url()
+             [actions.empty]\n[actions.openid]\n[actions.login]\nmethods = [\"profile\"]\n[actions.user]\n\
+             [actions.proxy]\nupstream = \"http://{}\"\nlogin = \"none\"\nkey = \"0123456789abcdef0123456789abcdef\"\n",
+            self.simulator.base_url(),
+            self.upstream
         );
         fs::write(tenants.join("bench.toml"), tenant)?;
         fs::write(folder.join("menlou.toml"), config)?;
         let arguments: [OsString; 3] = ["run".into(), "--config".into(), folder.join("menlou.toml").into()];
         let program = self.programs.join("menlou");
-        let server = Server::start(self.cores, under, &program, &arguments, address, &folder.join("log"))?;
+        let server = Server::start(Some(self.cores), under, &program, &arguments, address, &folder.join("log"))?;
         let start = Instant::now();
         while let Err(e) = post::ask(server.address, &post::request("empty", None, None)) {
             if start.elapsed() > Duration::from_secs(30) {

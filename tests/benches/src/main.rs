@@ -7,6 +7,7 @@ mod flood;
 mod house;
 mod load;
 mod machine;
+mod nginx;
 mod overload;
 mod post;
 mod report;
@@ -92,7 +93,8 @@ fn main() -> ExitCode {
 fn bench(arguments: &Arguments) -> Result<()> {
     let house = house::House::new()?;
     let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
-    let cases: Vec<_> = subject::Case::ALL.into_iter().filter(|case| case.is_base() || wanted(case.name())).collect();
+    let wanted = |case: &subject::Case| case.is_there() && (case.is_base() || wanted(case.name()));
+    let cases: Vec<_> = subject::Case::ALL.into_iter().filter(wanted).collect();
 
     let plan = rounds::Plan {
         rounds: arguments.rounds.max(1),

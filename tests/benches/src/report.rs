@@ -5,6 +5,7 @@ use crate::{
     border::Border,
     machine,
     rounds::{Plan, Row, median},
+    subject::Case,
 };
 use std::{
     fmt, fs,
@@ -42,6 +43,12 @@ impl Report {
         fs::write(&paths[0], format!("{self}"))?;
         fs::write(&paths[1], serde_json::to_string_pretty(self)? + "\n")?;
         Ok(paths)
+    }
+}
+
+impl Report {
+    fn cpu(&self, case: Case) -> Option<f64> {
+        self.rows.iter().find(|row| row.case == case).map(|row| median(&row.cpu_us))
     }
 }
 
@@ -87,6 +94,11 @@ impl fmt::Display for Report {
         for row in self.rows.iter().filter(|row| !row.counts.by_name.is_empty()) {
             let calls: Vec<String> = row.counts.by_name.iter().map(|(name, n)| format!("{name} {n:.2}")).collect();
             writeln!(f, "- {}: {}", row.case.name(), calls.join(", "))?;
+        }
+        write!(f, "\nForwarding against nginx's proxy_pass: ")?;
+        match (self.cpu(Case::Proxy), self.cpu(Case::Nginx)) {
+            (Some(ours), Some(theirs)) => writeln!(f, "{:.2} (bar: 1.2)", ours / theirs)?,
+            _ => writeln!(f, "not measured")?,
         }
         let b = &self.border;
         writeln!(

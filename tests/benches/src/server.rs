@@ -22,9 +22,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a program on the servers' core and waits until it listens.
+    /// Starts a program on the servers' core, or beside the load where none is given, and waits until it listens.
     pub fn start(
-        cores: Cores,
+        cores: Option<Cores>,
         under: Under<'_>,
         program: &Path,
         arguments: &[OsString],
@@ -39,7 +39,12 @@ impl Server {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MENLOU_")) {
             command.env_remove(name);
         }
-        let process = cores.on_server(|| Process::start(&mut command, log, "valgrind"))?;
+        let package = if program.is_absolute() { "valgrind" } else { "nginx-light" };
+        let mut start = || Process::start(&mut command, log, package);
+        let process = match cores {
+            Some(cores) => cores.on_server(start)?,
+            None => start(),
+        };
         let mut server = Self { process, address };
         wait_until(&program.display().to_string(), log, || {
             let open = TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();

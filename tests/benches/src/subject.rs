@@ -4,7 +4,7 @@ use crate::{
     Result,
     house::{House, Variant},
     load::{Load, Until},
-    post,
+    nginx, post,
     server::{Server, Under},
 };
 
@@ -21,6 +21,8 @@ pub enum Case {
     User,
     UserRedis,
     Openid,
+    Proxy,
+    Nginx,
 }
 
 /// A server with its load.
@@ -41,7 +43,16 @@ enum Requests {
 
 impl Case {
     /// All, bare hyper first.
-    pub const ALL: [Self; 6] = [Self::Bare, Self::Empty, Self::EmptyLogged, Self::User, Self::UserRedis, Self::Openid];
+    pub const ALL: [Self; 8] = [
+        Self::Bare,
+        Self::Empty,
+        Self::EmptyLogged,
+        Self::User,
+        Self::UserRedis,
+        Self::Openid,
+        Self::Proxy,
+        Self::Nginx,
+    ];
 
     /// Whether the others are held against it.
     pub fn is_base(self) -> bool {
@@ -57,7 +68,14 @@ impl Case {
             Self::User => "a=user, embedded store",
             Self::UserRedis => "a=user, sessions in Redis",
             Self::Openid => "a=openid, embedded store",
+            Self::Proxy => "proxy action, signed",
+            Self::Nginx => "nginx proxy_pass",
         }
+    }
+
+    /// Whether its server can be had here.
+    pub fn is_there(self) -> bool {
+        self != Self::Nginx || nginx::is_there()
     }
 
     /// The most that it may take of bare hyper's processor time.
@@ -88,6 +106,8 @@ impl Case {
                 (server, requests)
             }
             Self::Openid => (gateway(Variant::default())?, Requests::Codes),
+            Self::Proxy => (gateway(Variant::default())?, Requests::Same(vec![post::request("proxy", None, None)])),
+            Self::Nginx => (nginx::start(house, &folder, under)?, plain()),
         };
         let load = Load::open(server.address, connections)?;
         Ok(Subject { server, house, load, requests })

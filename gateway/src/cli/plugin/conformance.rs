@@ -2,7 +2,6 @@
 
 mod house;
 mod kit;
-mod samples;
 
 use super::{
     super::{fail, runtime, show},

@@ -40,7 +40,7 @@ fn write(page: &mut String, plugin: &Plugin, language: Language) -> fmt::Result 
 fn head(page: &mut String, action: &Descriptor, language: Language) -> fmt::Result {
     let access = match action.access {
         _ if action.access_by_setting => Text::fixed("由租户设置 login 决定", "as the tenant's setting login says"),
-        Access::Anyone => Text::fixed("任何人可调用", "anyone"),
+        Access::Anyone | Access::Optional => Text::fixed("任何人可调用", "anyone"),
         Access::Session => Text::fixed("须有会话", "needs a session"),
         Access::User => Text::fixed("须已登录", "needs a log-in"),
     };

@@ -1,6 +1,11 @@
 //! `menlou plugin dev`: builds a plugin at each save, puts it into the running gateway's folder, and says what came of it.
 
-use super::super::{fail, runtime, say, show};
+mod begin;
+
+use super::{
+    super::{fail, run::told_to_stop, runtime, say, show},
+    samples,
+};
 use crate::{
     action::{Descriptor, Plugin},
     config::{
@@ -11,6 +16,7 @@ use crate::{
     },
     gateway::plugin_folder,
     platform::http::{Http, Request},
+    policy::Access,
     text::Text,
 };
 use http::{HeaderMap, Method};
@@ -21,7 +27,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -30,6 +36,8 @@ use std::{
 const TAKEN_UP: Duration = Duration::from_secs(10);
 /// Saves that come together are built together.
 const TOGETHER: Duration = Duration::from_millis(200);
+/// How often our gateway is looked after.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What `plugin dev` takes.
 #[derive(clap::Args)]
@@ -39,12 +47,16 @@ pub struct Arguments {
     /// 用来试调用的租户。The tenant to try it with.
     #[arg(long)]
     tenant: String,
-    /// 只构建并放入一次，不监视源码。Build and put in once, without watching.
+    /// 只构建并放入一次，不监视源码，也不启动网关。Build and put in once, without watching, and without starting a gateway.
     #[arg(long)]
     once: bool,
 }
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Arguments) -> ExitCode {
+pub fn run(
+    config: impl FnOnce() -> Result<Config, Vec<Fault>>,
+    file: Option<&Path>,
+    arguments: &Arguments,
+) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
@@ -52,17 +64,11 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
             return ExitCode::FAILURE;
         }
     };
-    let bench = match Bench::new(config, arguments) {
-        Ok(bench) => bench,
-        Err(text) => return fail(&text),
-    };
-    if arguments.once {
-        return match bench.round() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(text) => fail(&text),
-        };
-    }
-    match bench.watch() {
+    let done = Bench::new(config, file, arguments).and_then(|mut bench| match arguments.once {
+        true => bench.round(),
+        false => bench.watch(),
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&text),
     }
@@ -71,15 +77,26 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
 /// Where a plugin is worked on.
 struct Bench {
     config: Config,
+    /// Where the config is from.
+    file: Option<PathBuf>,
     folder: PathBuf,
     plugins: PathBuf,
     tenant: TenantName,
+    once: bool,
+    /// The gateway, where it is ours.
+    own: Option<begin::Gateway>,
     runtime: tokio::runtime::Runtime,
     http: Http,
 }
 
+/// What a bench waits for.
+enum Event {
+    Saved,
+    Stop,
+}
+
 impl Bench {
-    fn new(config: Config, arguments: &Arguments) -> Result<Self, Text> {
+    fn new(config: Config, file: Option<&Path>, arguments: &Arguments) -> Result<Self, Text> {
         let folder = arguments.folder.clone();
         if !folder.join("Cargo.toml").is_file() && !folder.join("Makefile").is_file() {
             let folder = folder.display();
@@ -93,16 +110,24 @@ impl Bench {
             tenant: TenantName::parse(&arguments.tenant)?,
             runtime: runtime()?,
             http: Http::new().map_err(|e| Text::new(format!("HTTP 客户端不可用：{e}"), e.to_string()))?,
+            file: file.map(Path::to_owned),
+            once: arguments.once,
+            own: None,
             config,
             folder,
         })
     }
 
-    /// One round after the other, until the watch breaks.
-    fn watch(&self) -> Result<(), Text> {
+    /// One round after the other, until told to stop.
+    fn watch(&mut self) -> Result<(), Text> {
         let broken =
             |e: notify::Error| Text::new(format!("无法监视源码：{e}"), format!("the sources can't be watched: {e}"));
-        let (sender, saved) = mpsc::channel();
+        let (sender, events) = mpsc::channel();
+        let stop = sender.clone();
+        self.runtime.spawn(async move {
+            told_to_stop().await;
+            let _ = stop.send(Event::Stop); // the other end is gone only when the program ends
+        });
         let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
         let from = folder.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -110,8 +135,7 @@ impl Bench {
                 && !event.kind.is_access()
                 && event.paths.iter().any(|path| is_source(path.strip_prefix(&from).unwrap_or(path)))
             {
-                // The other end is gone only when the program ends.
-                let _ = sender.send(());
+                let _ = sender.send(Event::Saved); // as above
             }
         })
         .map_err(broken)?;
@@ -121,20 +145,48 @@ impl Bench {
                 let _ = fail(&text);
             }
             say("\n保存源码即重新构建，Ctrl-C 结束。", "\nSave a source to build again; Ctrl-C ends.");
-            while saved.try_recv().is_ok() {}
-            if saved.recv().is_err() {
+            if !self.saved(&events) {
                 return Ok(());
             }
-            sleep(TOGETHER);
+        }
+    }
+
+    /// Waits for the next save, also one that came during a build; false where there will be none.
+    fn saved(&mut self, events: &mpsc::Receiver<Event>) -> bool {
+        loop {
+            match events.recv_timeout(LOOK) {
+                Ok(Event::Saved) => break,
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => self.tell_its_end(),
+            }
+        }
+        sleep(TOGETHER);
+        events.try_iter().all(|event| matches!(event, Event::Saved))
+    }
+
+    /// Says so where our gateway is gone.
+    fn tell_its_end(&mut self) {
+        if let Some(status) = self.own.as_mut().and_then(begin::Gateway::ended) {
+            self.own = None;
+            say(
+                format!("网关已结束（{status}）：下次保存时重新启动"),
+                format!("the gateway is gone ({status}): it is started again at the next save"),
+            );
         }
     }
 
     /// Builds, checks, puts in, and waits until the gateway has said what it makes of it.
-    fn round(&self) -> Result<(), Text> {
+    fn round(&mut self) -> Result<(), Text> {
         let built = self.build()?;
         let plugin = Plugin::open(&built).map_err(|why| why.text())?;
         let before = self.generation(plugin.name);
         self.put(&built, plugin.name)?;
+        begin::tenant(&self.config.tenants.dir, &self.tenant, &plugin)?;
+        self.tell_its_end();
+        if !self.once && self.readiness().is_none() {
+            say("没有网关在运行，启动一个：\n", "No gateway is running: here is one.\n");
+            self.own = Some(begin::Gateway::start(self.file.as_deref())?);
+        }
         let (name, version) = (plugin.name, &plugin.version);
         match self.wait(name, before) {
             Some(Ok(generation)) => say(
@@ -186,15 +238,26 @@ impl Bench {
             .and_then(|_| fs::rename(&new, &place));
         put.map_err(|e| {
             let place = place.display();
-            Text::new(format!("无法写入 {place}：{e}"), format!("{place} can't be written: {e}"))
+            Text::new(
+                format!("无法写入 {place}：{e}；可在 menlou.toml 的 [plugins] dir 指定其他文件夹"),
+                format!("{place} can't be written: {e}; name another folder under [plugins] dir in menlou.toml"),
+            )
         })
     }
 
     /// What the gateway made of a new version: its generation, or why it was refused. `None` without a gateway.
-    fn wait(&self, name: &str, before: Option<u64>) -> Option<Result<u64, String>> {
+    fn wait(&mut self, name: &str, before: Option<u64>) -> Option<Result<u64, String>> {
         let began = Instant::now();
         while began.elapsed() < TAKEN_UP {
-            let plugins = self.readiness()?["plugins"].take();
+            let Some(mut readiness) = self.readiness() else {
+                // Ours may still be starting.
+                if self.own.as_mut()?.ended().is_some() {
+                    return None;
+                }
+                sleep(Duration::from_millis(50));
+                continue;
+            };
+            let plugins = readiness["plugins"].take();
             let file = format!("{name}.so");
             if let Some(refused) = plugins["refused"].as_array()?.iter().find(|r| r["file"] == file.as_str()) {
                 return Some(Err(refused["why"].as_str().unwrap_or_default().to_owned()));
@@ -250,13 +313,25 @@ impl Bench {
 fn call(config: &Config, tenant: &TenantName, name: &str, action: &Descriptor) -> String {
     let schema = action.params.as_json();
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let params: String = required.map(|param| format!(" -d {param}=…")).collect();
+    let params: String = required.map(|param| format!(" -d {param}={}", value(&schema["properties"][param]))).collect();
     let session = match action.access {
-        crate::policy::Access::Anyone => "",
-        _ => " -H \"Authorization: Bearer $TOKEN\"",
+        Access::Anyone | Access::Optional => "",
+        Access::Session | Access::User => " -H \"Authorization: Bearer $TOKEN\"",
     };
     let (listen, tenant) = (config.server.listen, tenant.as_str());
     format!("curl -X POST 'http://{listen}/srv/?f={tenant}&a={name}'{session}{params}")
+}
+
+/// A value that fits, in a shell's words; of a text that may be anything, an ellipsis.
+fn value(schema: &Value) -> String {
+    let said = ["const", "enum", "examples", "format", "oneOf", "anyOf"];
+    if schema["type"] == "string" && said.iter().all(|key| schema.get(key).is_none()) {
+        return "…".to_owned();
+    }
+    match samples::fitting(schema) {
+        Value::String(text) => format!("'{text}'"),
+        other => format!("'{other}'"),
+    }
 }
 
 fn generation_of(plugins: &Value, name: &str) -> Option<u64> {

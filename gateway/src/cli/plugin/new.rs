@@ -210,7 +210,9 @@ fn plugins(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> PathBuf {
 
 /// What to type now.
 fn next(name: &str, lang: Lang, plugins: &Path) {
-    say(format!("已新建 {name}/。接下来：\n"), format!("{name}/ is made. Next:\n"));
+    say(format!("已新建 {name}/。构建并运行：\n"), format!("{name}/ is made. Build and run it:\n"));
+    println!("    menlou plugin dev {name} --tenant demo");
+    say("\n或手工：\n", "\nOr by hand:\n");
     println!("    cd {name}");
     let built = match lang {
         Lang::Rust => {
@@ -224,9 +226,11 @@ fn next(name: &str, lang: Lang, plugins: &Path) {
         }
     };
     println!("    menlou plugin check {built}");
-    println!("    cp {built} '{}'", plugins.join(format!("{name}.so")).display());
-    say("\n在租户文件（如 tenants/demo.toml）中加一行：\n", "\nAdd to a tenant's file, such as tenants/demo.toml:\n");
+    let place = plugins.join(format!("{name}.so"));
+    let place = place.display();
+    println!("    cp {built} '{place}.new' && mv '{place}.new' '{place}'");
+    say("\n在租户文件（如 tenants/demo.toml）中加一行：\n", "\nadd to a tenant's file, such as tenants/demo.toml:\n");
     println!("    [actions.{name}]");
-    say("\n网关运行后调用：\n", "\nand call it in a running gateway:\n");
+    say("\n网关运行后（menlou run）调用：\n", "\nand call it in a running gateway (menlou run):\n");
     println!("    curl -d name=Ann 'http://127.0.0.1:8080/srv/?f=demo&a={name}'");
 }

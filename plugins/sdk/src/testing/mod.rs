@@ -59,7 +59,8 @@ impl Host {
         self
     }
 
-    /// Whose session the calls come with.
+    /// Whose session the calls come with. As in the gateway, the action learns of it only where its
+    /// [`access`](crate::Action::access) has it looked up, and of the account only with [`Access::User`](crate::Access::User).
     pub fn caller(mut self, openid: &str) -> Self {
         self.caller = Some(openid.into());
         self
@@ -350,19 +351,15 @@ impl Run {
         };
         let user = host.caller.as_ref().and_then(|openid| host.user_of(openid));
         let login = host.settings.as_ref().and_then(|s| s.get("login")).and_then(Value::as_str);
-        let access = match (ready.action.access, login) {
-            (MENLOU_ACCESS_BY_SETTING, Some("none")) => MENLOU_ACCESS_ANYONE,
-            (MENLOU_ACCESS_BY_SETTING, Some("required")) => MENLOU_ACCESS_USER,
-            (MENLOU_ACCESS_BY_SETTING, _) => MENLOU_ACCESS_SESSION,
-            (fixed, _) => fixed,
+        // Who is served, and what the action learns of them.
+        let openid = host.caller.as_deref();
+        let (served, caller) = match (ready.action.access, login) {
+            (MENLOU_ACCESS_ANYONE, _) => (true, (None, None)),
+            (MENLOU_ACCESS_BY_SETTING, Some("none")) => (true, (openid, None)),
+            (MENLOU_ACCESS_USER, _) | (MENLOU_ACCESS_BY_SETTING, Some("required")) => (user.is_some(), (openid, user)),
+            _ => (openid.is_some(), (openid, None)),
         };
-        let served = match access {
-            MENLOU_ACCESS_SESSION => host.caller.is_some(),
-            MENLOU_ACCESS_USER => user.is_some(),
-            _ => true,
-        };
-        let call =
-            TestCall::new(host.world.clone(), ready.action, action, (host.caller.as_deref(), user), params, &host.sent);
+        let call = TestCall::new(host.world.clone(), ready.action, action, caller, params, &host.sent);
         let (mut state, mut refused) = (ptr::null_mut(), None);
         if !served {
             refused = Some(Reply { error: Some("login_required".into()), msg: None, data: json!({}), file: None });

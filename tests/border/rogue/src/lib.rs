@@ -1,6 +1,7 @@
 //! A plugin that does everything wrong that safe Rust allows; each of its actions may hurt at most its own call.
 
 mod answers;
+mod described;
 #[cfg(test)]
 mod in_process;
 mod misuse;
@@ -64,5 +65,6 @@ menlou_plugin::plugin! {
         Action::new("begin", streams::begin),
         Action::new("set", settings::set),
         Action::new("released", settings::released),
+        described::action(),
     ],
 }

@@ -1,9 +1,8 @@
 //! The questions that a plugin is asked, action by action; each is named before it is asked.
 
 use super::{
-    super::super::show,
+    super::{super::show, samples},
     house::{CALL_TIMEOUT, House, call},
-    samples,
 };
 use crate::{
     action::{Action, Configured, Descriptor, Plugin},
