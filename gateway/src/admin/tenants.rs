@@ -9,12 +9,12 @@ use super::{
 use crate::{
     config::{
         edit::{self, Change},
-        load::{self, Document},
+        load::Document,
         masked::{Comments, MASK},
         tenant::TenantName,
     },
     error::{Error, Result, admin_words, words},
-    tenant::{Files, Refused, Revision, masked, reserved, rotate, seal},
+    tenant::{self, Files, Refused, Revision, masked, reserved, rotate, seal},
     text::Language,
 };
 use schemars::JsonSchema;
@@ -203,7 +203,7 @@ pub async fn save(
     let (wanted, keyring) = (condition.clone(), desk.keyring.clone());
     let (text, found, before, after) = blocking(desk, name, move |files, library, name| {
         let bytes =
-            load::bytes(&files.path(&name)).map_err(|text| refused(Refused::Unsaved(text)))?.map(Zeroizing::new);
+            tenant::bytes(&files.path(&name)).map_err(|text| refused(Refused::Unsaved(text)))?.map(Zeroizing::new);
         let found = bytes.as_ref().map(|bytes| Revision::of(bytes));
         match (&wanted, &found) {
             (Condition::Absent, Some(_)) => return Err(refused(Refused::Exists)),
@@ -293,7 +293,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 fn bytes(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>> {
-    let bytes = load::bytes(path).map_err(|text| refused(Refused::Unsaved(text)))?;
+    let bytes = tenant::bytes(path).map_err(|text| refused(Refused::Unsaved(text)))?;
     bytes.map(Zeroizing::new).ok_or_else(|| refused(Refused::Absent))
 }
 

@@ -26,6 +26,7 @@ use crate::{
 pub use activity::{Activity, Failure, MINUTES, Minute, Usage};
 pub use build::{Blueprint, check, check_folder, switched_on};
 pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
+pub use folder::bytes;
 pub use hidden::{masked, reserved};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
