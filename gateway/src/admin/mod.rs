@@ -38,7 +38,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
 
 /// How long a store may take to answer the question whether it is there.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -111,5 +111,10 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
 }
 
 async fn metrics(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], desk.metrics.render())
+    let metrics = desk.metrics.clone();
+    // With many tenants that takes a while, which no call is to wait for.
+    match spawn_blocking(move || metrics.render()).await {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }

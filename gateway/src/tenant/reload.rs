@@ -229,6 +229,7 @@ impl Watcher {
     }
 
     fn built(&self, blueprint: Blueprint) -> (String, Option<Arc<Tenant>>) {
+        metrics::counter!("menlou_tenants_built_total").increment(1);
         let activity = self.roster.find(&blueprint.name).map(|before| before.activity.clone()).unwrap_or_default();
         (blueprint.name.clone(), Some(Arc::new(Tenant::new(blueprint, &self.services, &self.limiter, activity))))
     }
