@@ -166,3 +166,25 @@ fn a_folder_that_comes_back_empty_takes_nobody_down() {
         scene.gateway.client("newcomer").call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop)
     });
 }
+
+#[test]
+fn a_folder_that_comes_back_file_by_file_takes_nobody_down_meanwhile() {
+    let scene = Scene::new(Stores::Embedded);
+    let person = scene.person("ann");
+    let away = scene.tenants().with_extension("away");
+    fs::rename(scene.tenants(), &away).unwrap();
+    fs::create_dir(scene.tenants()).unwrap();
+    for number in 0..20 {
+        scene.write_tenant(&format!("early-{number:02}"), &tenant(&scene.sim));
+        thread::sleep(Duration::from_millis(100));
+        assert!(person.call("user", &[]).error.is_none(), "its file is still to come: {}", scene.log());
+    }
+    fs::copy(away.join("manulife.toml"), path(&scene, TENANT)).unwrap();
+    eventually("all are taken up", || {
+        scene.gateway.client("early-19").call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop)
+    });
+    eventually("who is not there any more is gone", || {
+        (scene.gateway.client("neighbour").call("openid", &[]).status == 404).then_some(())
+    });
+    person.call("user", &[]).ok();
+}
