@@ -96,7 +96,7 @@ fn while_one_tenant_floods_the_others_keep_their_throughput() {
     assert!(left.iter().any(|left| *left >= 0.95), "{left:?}");
     let metrics = scene.admin("/metrics").unwrap().text();
     assert!(metrics.contains("menlou_tenant_shed_total{tenant=\"manulife\"}"), "{metrics}");
-    assert!(metrics.contains("menlou_tenant_shed_total{tenant=\"neighbour\"} 0"), "{metrics}");
+    assert!(!metrics.contains("menlou_tenant_shed_total{tenant=\"neighbour\"}"), "{metrics}");
 }
 
 #[test]

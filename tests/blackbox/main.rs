@@ -33,6 +33,7 @@ mod http2;
 mod limits;
 mod login;
 mod login_service;
+mod many_tenants;
 mod new_action;
 mod openapi;
 mod outages;

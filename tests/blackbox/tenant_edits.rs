@@ -208,14 +208,17 @@ fn in_a_folder_that_can_not_be_written_the_file_stays_and_that_is_told() {
 }
 
 #[test]
-fn a_link_to_elsewhere_is_served_but_not_changed() {
+fn a_link_is_read_within_the_folder_only_and_never_changed() {
     let home = home();
-    let elsewhere = home.path().join("elsewhere.toml");
     let path = home.tenants().join(format!("{TENANT}.toml"));
-    fs::rename(&path, &elsewhere).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-    exits(&home.command(&["tenant", "show", TENANT], b""), 0);
-    let told = exits(&home.command(&["tenant", "edit", TENANT, "--set", "name=Other"], b""), 1);
-    assert!(told.contains("is a link to"), "{told}");
-    assert!(fs::read_to_string(&elsewhere).unwrap().contains("Manulife") && path.is_symlink());
+    for (elsewhere, shown) in [(home.tenants().join("elsewhere"), 0), (home.path().join("elsewhere.toml"), 1)] {
+        fs::rename(fs::canonicalize(&path).unwrap(), &elsewhere).unwrap();
+        let _ = fs::remove_file(&path);
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        let told = exits(&home.command(&["tenant", "show", TENANT], b""), shown);
+        assert_eq!(told.contains("is a link out of the tenants' folder"), shown == 1, "{told}");
+        let told = exits(&home.command(&["tenant", "edit", TENANT, "--set", "name=Other"], b""), 1);
+        assert!(told.contains("is a link"), "{told}");
+        assert!(fs::read_to_string(&elsewhere).unwrap().contains("Manulife") && path.is_symlink());
+    }
 }

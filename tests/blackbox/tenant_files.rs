@@ -76,6 +76,10 @@ fn what_is_no_file_of_the_folder_is_told_and_not_read() {
     link(&target);
     is_told(&scene, "this is a link out of the tenants' folder");
     assert!(scene.readiness().1.to_string().contains("elsewhere.toml"), "it is told where to");
+    let admin = scene.admin_as("operator");
+    let read = admin.get(&format!("/tenants/{TENANT}"));
+    read.is(503, "not_saved");
+    assert!(!read.body.to_string().contains("[actions"), "what it leads to is not shown: {}", read.body);
     is_mended(&scene);
     link(std::path::Path::new("none.toml"));
     is_told(&scene, "can't be read");
@@ -161,4 +165,26 @@ fn a_folder_that_comes_back_empty_takes_nobody_down() {
     eventually("it is watched", || {
         scene.gateway.client("newcomer").call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop)
     });
+}
+
+#[test]
+fn a_folder_that_comes_back_file_by_file_takes_nobody_down_meanwhile() {
+    let scene = Scene::new(Stores::Embedded);
+    let person = scene.person("ann");
+    let away = scene.tenants().with_extension("away");
+    fs::rename(scene.tenants(), &away).unwrap();
+    fs::create_dir(scene.tenants()).unwrap();
+    for number in 0..20 {
+        scene.write_tenant(&format!("early-{number:02}"), &tenant(&scene.sim));
+        thread::sleep(Duration::from_millis(100));
+        assert!(person.call("user", &[]).error.is_none(), "its file is still to come: {}", scene.log());
+    }
+    fs::copy(away.join("manulife.toml"), path(&scene, TENANT)).unwrap();
+    eventually("all are taken up", || {
+        scene.gateway.client("early-19").call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop)
+    });
+    eventually("who is not there any more is gone", || {
+        (scene.gateway.client("neighbour").call("openid", &[]).status == 404).then_some(())
+    });
+    person.call("user", &[]).ok();
 }

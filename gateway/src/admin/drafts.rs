@@ -10,7 +10,7 @@ use crate::{
     config::{
         edit::{self, Change},
         fault::Fault,
-        load::{self, Document},
+        load::Document,
         masked::{MASK, unmask},
         tenant::TenantName,
     },
@@ -81,7 +81,7 @@ pub async fn look(
     let own = caller.may(Right::Operate, name.as_str()).is_err();
     let reach = desk.tenant_hosts.clone();
     blocking(desk, name, move |files, library, name| {
-        let before = load::bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
+        let before = tenant::bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
         let before = before.and_then(|bytes| Document::parse(files.path(&name), &bytes).ok());
         let (text, doc) = match whole(files, &name, &text, before.as_ref()) {
             Ok(whole) => whole,

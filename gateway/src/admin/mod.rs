@@ -38,10 +38,13 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
 
 /// How long a store may take to answer the question whether it is there.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many faulty tenants readiness tells of; it says how many there are, and the console shows all.
+const FAULTY: usize = 100;
 
 /// Serves until dropped.
 pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>) {
@@ -72,11 +75,9 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
         Err(_) => "no answer".to_owned(),
     };
     let language = Language::of_operator();
-    let faulty: serde_json::Map<String, Value> = desk
-        .roster
-        .standing()
+    let faulty = desk.roster.standing_after("", FAULTY, |_, standing, _| !standing.faults.is_empty());
+    let faulty: serde_json::Map<String, Value> = faulty
         .into_iter()
-        .filter(|(_, standing)| !standing.faults.is_empty())
         .map(|(name, standing)| {
             let faults: Vec<String> = standing.faults.iter().map(ToString::to_string).collect();
             (name, json!({ "serving": standing.serving, "faults": faults }))
@@ -105,12 +106,17 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
         "stopping": stopping,
         "stores": { "sessions": told(sessions), "users": told(users) },
         "platforms": platforms,
-        "tenants": { "serving": desk.roster.len(), "faulty": faulty },
+        "tenants": { "serving": desk.roster.len(), "with_faults": desk.roster.faulty(), "faulty": faulty },
         "plugins": { "loaded": loaded, "refused": refused },
     });
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
 }
 
 async fn metrics(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], desk.metrics.render())
+    let metrics = desk.metrics.clone();
+    // With many tenants that takes a while, which no call is to wait for.
+    match spawn_blocking(move || metrics.render()).await {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }

@@ -9,12 +9,12 @@ use super::{
 use crate::{
     config::{
         edit::{self, Change},
-        load::{self, Document},
+        load::Document,
         masked::{Comments, MASK},
         tenant::TenantName,
     },
     error::{Error, Result, admin_words, words},
-    tenant::{Files, Refused, Revision, masked, reserved, rotate, seal},
+    tenant::{self, Files, Refused, Revision, masked, reserved, rotate, seal},
     text::Language,
 };
 use schemars::JsonSchema;
@@ -103,17 +103,35 @@ pub enum Condition {
     Any,
 }
 
-/// The tenants behind this name that the caller may see, `most` at most.
+/// Which tenants are listed.
+#[derive(Clone, Copy, Default)]
+pub struct Sought<'a> {
+    /// Those behind this name.
+    pub after: &'a str,
+    /// Those whose name, or name for people, has this in it; upper and lower case are the same.
+    pub text: &'a str,
+    /// Only those whose file has faults.
+    pub faulty: bool,
+}
+
+/// The tenants that are sought, as far as the caller may see them, `most` at most.
 ///
 /// # Errors
 /// None that the caller could mend.
-pub async fn list(desk: &Desk, caller: &Caller, after: &str, most: usize) -> Result<Vec<Summary>> {
-    if let super::Role::Tenant(own) = &caller.role {
-        let standing = desk.roster.standing_of(own.as_str()).filter(|_| own.as_str() > after);
-        return Ok(standing.map(|standing| summary(desk, own.as_str(), &standing)).into_iter().collect());
-    }
-    caller.may_everywhere(Right::See)?;
-    let standing = desk.roster.standing_after(after, most);
+pub fn list(desk: &Desk, caller: &Caller, sought: Sought<'_>, most: usize) -> Result<Vec<Summary>> {
+    let own = match &caller.role {
+        super::Role::Tenant(own) => Some(own.as_str()),
+        _ => {
+            caller.may_everywhere(Right::See)?;
+            None
+        }
+    };
+    let text = sought.text.to_lowercase();
+    let standing = desk.roster.standing_after(sought.after, most, |name, standing, tenant| {
+        own.is_none_or(|own| own == name)
+            && (!sought.faulty || !standing.faults.is_empty())
+            && (name.contains(&text) || tenant.is_some_and(|tenant| tenant.title.to_lowercase().contains(&text)))
+    });
     Ok(standing.iter().map(|(name, standing)| summary(desk, name, standing)).collect())
 }
 
@@ -203,7 +221,7 @@ pub async fn save(
     let (wanted, keyring, reach) = (condition.clone(), desk.keyring.clone(), desk.tenant_hosts.clone());
     let (text, found, before, after) = blocking(desk, name, move |files, library, name| {
         let bytes =
-            load::bytes(&files.path(&name)).map_err(|text| refused(Refused::Unsaved(text)))?.map(Zeroizing::new);
+            tenant::bytes(&files.path(&name)).map_err(|text| refused(Refused::Unsaved(text)))?.map(Zeroizing::new);
         let found = bytes.as_ref().map(|bytes| Revision::of(bytes));
         match (&wanted, &found) {
             (Condition::Absent, Some(_)) => return Err(refused(Refused::Exists)),
@@ -293,7 +311,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 fn bytes(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>> {
-    let bytes = load::bytes(path).map_err(|text| refused(Refused::Unsaved(text)))?;
+    let bytes = tenant::bytes(path).map_err(|text| refused(Refused::Unsaved(text)))?;
     bytes.map(Zeroizing::new).ok_or_else(|| refused(Refused::Absent))
 }
 

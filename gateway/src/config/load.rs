@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
 use serde_path_to_error::Segment;
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     io::Read,
@@ -129,15 +130,9 @@ impl Document {
         found
     }
 
-    /// The same document without the value at `pointer`: a plugin's settings without the gateway's own keys, say.
-    pub fn without(&self, pointer: &str) -> Self {
-        let mut copy = self.clone();
-        if let Some((table, key)) = pointer.rsplit_once('/')
-            && let Some(Value::Object(table)) = copy.value.pointer_mut(table)
-        {
-            table.remove(&unescape(key));
-        }
-        copy
+    /// The same document with another value, of which each part stands where it stood.
+    pub(super) fn with(&self, value: Value) -> Self {
+        Self { source: self.source.clone(), value: Wiped::from(value) }
     }
 
     /// Checks the value at `pointer`: every fault, in the order of the file, [`MOST`] at most. Nothing at `pointer`
@@ -266,8 +261,8 @@ pub(super) fn sort(faults: &mut [Fault]) {
     });
 }
 
-fn unescape(token: &str) -> String {
-    token.replace("~1", "/").replace("~0", "~")
+fn unescape(token: &str) -> Cow<'_, str> {
+    if token.contains('~') { token.replace("~1", "/").replace("~0", "~").into() } else { token.into() }
 }
 
 impl Node {
@@ -282,7 +277,7 @@ impl Source {
     fn find(&self, pointer: &str) -> &Node {
         let mut node = &self.root;
         for token in pointer.split('/').skip(1) {
-            let below = node.table.get(&unescape(token)).or_else(|| node.list.get(token.parse::<usize>().ok()?));
+            let below = node.table.get(&*unescape(token)).or_else(|| node.list.get(token.parse::<usize>().ok()?));
             match below {
                 Some(below) => node = below,
                 None => break,

@@ -19,6 +19,8 @@ const DEEPEST: usize = 256;
 pub struct Schema {
     value: Value,
     validator: jsonschema::Validator,
+    /// Whether any part of it marks a secret.
+    has_secrets: bool,
 }
 
 impl Schema {
@@ -35,7 +37,7 @@ impl Schema {
             .with_format("base-url", is_base_url)
             .build(value)
             .map_err(|e| format!("{e} (at {:?} of the schema)", e.instance_path().as_str()))?;
-        Ok(Self { value: value.clone(), validator })
+        Ok(Self { value: value.clone(), validator, has_secrets: marks_secret(value) })
     }
 
     /// The schema as JSON.
@@ -100,6 +102,9 @@ impl Schema {
 
     /// The pointers, from `instance`, of all strings that the schema marks as secret.
     pub fn secrets(&self, instance: &Value) -> BTreeSet<String> {
+        if !self.has_secrets {
+            return BTreeSet::new();
+        }
         self.marked(instance, is_secret)
     }
 
@@ -137,6 +142,15 @@ pub fn is_address(schema: &Value) -> bool {
     schema.get("format").and_then(Value::as_str) == Some("address")
 }
 
+/// Whether any part of a schema may mark a secret.
+fn marks_secret(schema: &Value) -> bool {
+    match schema {
+        Value::Object(parts) => is_secret(schema) || parts.values().any(marks_secret),
+        Value::Array(parts) => parts.iter().any(marks_secret),
+        _ => false,
+    }
+}
+
 /// The pointers of the properties that a schema of ours marks as secret.
 pub(super) fn secret_properties(schema: &Value) -> Vec<String> {
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
@@ -152,7 +166,8 @@ pub(super) fn secret_properties(schema: &Value) -> Vec<String> {
 
 /// An RFC 6901 token: `~` and `/` escaped.
 pub fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
+    // Hardly any has one of them.
+    if token.contains(['~', '/']) { token.replace('~', "~0").replace('/', "~1") } else { token.to_owned() }
 }
 
 fn is_base_url(url: &str) -> bool {
@@ -207,8 +222,7 @@ impl<'a> Search<'a> {
                     let other = if own.is_none() { schema.get("additionalProperties") } else { None };
                     // Which pattern a key meets does not matter: where one marks a secret, the value counts as secret.
                     let matching = patterns.into_iter().flat_map(|p| p.values());
-                    let apply: Vec<_> = own.into_iter().chain(other).chain(matching).collect();
-                    for property in apply {
+                    for property in own.into_iter().chain(other).chain(matching) {
                         self.visit(property, value, pointer, depth + 1);
                     }
                     pointer.truncate(length);

@@ -29,10 +29,15 @@ impl Stamp {
 
     /// Whether the file was written a moment ago, so that its writer may not be done.
     pub fn is_fresh(&self) -> bool {
+        self.is_younger_than(SETTLED)
+    }
+
+    /// Whether the file was written, or the folder got or lost a name, within this time.
+    pub fn is_younger_than(&self, time: Duration) -> bool {
         let (seconds, nanos) = self.written;
         let parts = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
         let written = parts.and_then(|(s, n)| SystemTime::UNIX_EPOCH.checked_add(Duration::new(s, n)));
         // A time in the future is another clock's.
-        written.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|age| age < SETTLED)
+        written.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|age| age < time)
     }
 }

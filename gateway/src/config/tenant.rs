@@ -15,8 +15,14 @@ pub use cors::Cors;
 pub use limits::Limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt, path::Path, sync::LazyLock, time::Duration};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+    sync::LazyLock,
+    time::Duration,
+};
 
 /// The pattern of the names of tenants, actions and plugins.
 pub const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
@@ -215,12 +221,19 @@ impl TenantFile {
     }
 }
 
-/// Where the settings of an action stand in a tenant's file, and the document without the gateway's own keys in them:
-/// what a plugin's schema is checked against.
+/// Where the settings of an action stand in a tenant's file, and the document with these alone, without the gateway's own
+/// keys: what a plugin's schema is checked against.
 pub fn settings(doc: &Document, action: &str) -> (String, Document) {
     let pointer = format!("/actions/{}", schema::escape(action));
-    let doc = OWN_KEYS.iter().fold(doc.clone(), |doc, key| doc.without(&format!("{pointer}/{key}")));
-    (pointer, doc)
+    let own = doc.value(&pointer).map(|table| match table {
+        Value::Object(table) => {
+            let own = table.iter().filter(|(key, _)| !OWN_KEYS.contains(&key.as_str()));
+            Value::Object(own.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+        other => other.clone(),
+    });
+    let actions: Map<String, Value> = own.into_iter().map(|own| (action.to_owned(), own)).collect();
+    (pointer, doc.with(json!({ "actions": actions })))
 }
 
 /// Whether the gateway's own keys in a tenant's file are as they should be, those of plugins left aside.
@@ -231,6 +244,11 @@ pub fn fits(doc: &Document) -> bool {
 /// The pointers of the gateway's own keys that hold secrets.
 pub fn secrets() -> Vec<String> {
     schema::secret_properties(SCHEMA.as_json())
+}
+
+/// Where secrets stand in what a tenant's file says, those of plugins left aside.
+pub fn secrets_in(file: &Value) -> BTreeSet<String> {
+    SCHEMA.secrets(file)
 }
 
 /// The JSON Schema of a tenant's file, for editors.

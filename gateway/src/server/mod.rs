@@ -224,10 +224,8 @@ impl Found {
     }
 
     fn count(&self, error: Option<&Error>, took: Duration, request_id: &str) {
-        if let Some(switched) = &self.switched {
-            switched.calls.increment(1);
-            switched.seconds.record(took);
-            switched.usage.record(error.is_some(), took);
+        if let (Some(tenant), Some(switched)) = (&self.tenant, &self.switched) {
+            switched.called(&tenant.name, error.is_some(), took);
         }
         if let (Some(tenant), Some(error)) = (&self.tenant, error) {
             tenant.activity.failed(self.switched.as_ref().map(|s| s.name.as_str()), error, request_id);

@@ -52,10 +52,18 @@ pub const ALL: &[Metric] = &[
     of(
         "menlou_call_seconds",
         Kind::Histogram,
-        &["tenant", "action"],
-        Text::fixed("从收完请求到答复的时间", "from the last byte of a request to its answer"),
+        &["action"],
+        Text::fixed(
+            "从收完请求到答复的时间，所有租户合计",
+            "from the last byte of a request to its answer, of all tenants together",
+        ),
     ),
-    of("menlou_calls_total", Kind::Counter, &["tenant", "action"], Text::fixed("调用次数", "calls")),
+    of(
+        "menlou_calls_total",
+        Kind::Counter,
+        &["tenant", "action"],
+        Text::fixed("调用次数；每个租户从第一次调用起才有", "calls; a tenant's are there from the first on"),
+    ),
     of(
         "menlou_clients_let_go_total",
         Kind::Counter,
@@ -190,6 +198,15 @@ pub const ALL: &[Metric] = &[
         ),
     ),
     of("menlou_tenants", Kind::Gauge, &[], Text::fixed("在服务的租户", "tenants that are served")),
+    of(
+        "menlou_tenants_built_total",
+        Kind::Counter,
+        &[],
+        Text::fixed(
+            "投入服务的租户版本：启动时，以及文件、密钥或插件变化时；没有变化的租户不重建",
+            "versions of tenants put to work: at the start, and as a file, secret or plugin of theirs changed; no other is built anew",
+        ),
+    ),
     of(
         "menlou_tenants_faulty",
         Kind::Gauge,

@@ -190,7 +190,7 @@ impl<'a> Files<'a> {
     }
 
     fn bytes(&self, name: &TenantName) -> Result<Vec<u8>, Refused> {
-        load::bytes(&self.path(name)).map_err(Refused::Unsaved)?.ok_or(Refused::Absent)
+        super::folder::bytes(&self.path(name)).map_err(Refused::Unsaved)?.ok_or(Refused::Absent)
     }
 }
 

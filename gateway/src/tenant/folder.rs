@@ -1,7 +1,11 @@
 //! The folder of tenants' files: which names and links in it are taken, and how a file is read.
 
 use crate::{
-    config::{fault::Fault, load::Document, tenant::TenantName},
+    config::{
+        fault::Fault,
+        load::{self, Document},
+        tenant::TenantName,
+    },
     text::Text,
 };
 use std::{fs, path::Path};
@@ -42,20 +46,30 @@ pub fn name(path: &Path) -> Option<Result<TenantName, Fault>> {
 /// # Errors
 /// As [`Document::read`], or the file is a link that leads out of the folder.
 pub fn read(path: &Path) -> Result<Document, Vec<Fault>> {
+    within(path).map_err(|text| vec![Fault::in_file(path, text)])?;
+    Document::read(path)
+}
+
+/// As [`load::bytes`], of a tenant's file; links are followed as by [`read`].
+///
+/// # Errors
+/// As there, or the file is a link that leads out of the folder.
+pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
+    within(path)?;
+    load::bytes(path)
+}
+
+fn within(path: &Path) -> Result<(), Text> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let (Ok(folder), Ok(target)) = (fs::canonicalize(folder), fs::canonicalize(path))
+    if path.is_symlink()
+        && let (Ok(folder), Ok(target)) = (fs::canonicalize(folder), fs::canonicalize(path))
         && !target.starts_with(&folder)
     {
         let target = target.display();
-        return Err(vec![Fault::in_file(
-            path,
-            Text::new(
-                format!("这是指向租户文件夹之外（{target}）的链接：租户文件须在文件夹之内"),
-                format!(
-                    "this is a link out of the tenants' folder, to {target}: tenants' files must be within the folder"
-                ),
-            ),
-        )]);
+        return Err(Text::new(
+            format!("这是指向租户文件夹之外（{target}）的链接：租户文件须在文件夹之内"),
+            format!("this is a link out of the tenants' folder, to {target}: tenants' files must be within the folder"),
+        ));
     }
-    Document::read(path)
+    Ok(())
 }

@@ -26,12 +26,17 @@ use crate::{
 pub use activity::{Activity, Failure, MINUTES, Minute, Usage};
 pub use build::{Blueprint, check, check_folder, switched_on};
 pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
+pub use folder::bytes;
 pub use hidden::{masked, reserved};
 use metrics::{Counter, Histogram, counter, histogram};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
 pub use sealing::{rotate, seal};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 pub use swap::{Swap, Swapper, Swaps};
 pub use template::{Facts, file as new_file};
 pub use verify::{logs_in_by_phone, verify};
@@ -58,12 +63,13 @@ pub struct Switched {
     pub action: Option<Arc<Action>>,
     /// How often it may be called.
     pub limits: Arc<Limits>,
-    /// Calls of this action.
-    pub calls: Counter,
-    /// How long they took, seconds.
-    pub seconds: Histogram,
-    /// The same by the minute.
-    pub usage: Arc<Usage>,
+    /// Calls of this action; there from the first on, for most of many tenants are seldom called.
+    calls: OnceLock<Counter>,
+    /// How long calls took, those of other tenants' actions of this name included: by tenant too there would be more
+    /// buckets than anyone could store.
+    seconds: Histogram,
+    /// Calls by the minute.
+    usage: Arc<Usage>,
 }
 
 impl Tenant {
@@ -92,16 +98,14 @@ impl Tenant {
         let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services, opened });
         let switch = |(action, configured): (String, Option<Configured>)| {
             let own = action_limits.remove(&action).unwrap_or_default();
-            // The labels come from configuration, never from a request, so they are few.
             let needs_session = configured.as_ref().is_some_and(|c| c.access() != Access::Anyone);
             let limits = Limits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
-            let labels = [("tenant", name.clone()), ("action", action.clone())];
             let switched = Switched {
                 name: action.clone(),
                 action: configured.map(|c| Arc::new(c.serve(scope.clone()))),
                 limits,
-                calls: counter!("menlou_calls_total", &labels),
-                seconds: histogram!("menlou_call_seconds", &labels),
+                calls: OnceLock::new(),
+                seconds: histogram!("menlou_call_seconds", "action" => action.clone()),
                 usage: activity.of(&action),
             };
             (action, Arc::new(switched))
@@ -123,5 +127,16 @@ impl Tenant {
     /// Every action that is switched on, in no order.
     pub fn actions(&self) -> impl Iterator<Item = &Arc<Switched>> {
         self.actions.values()
+    }
+}
+
+impl Switched {
+    /// Counts a call of this action of the tenant.
+    pub fn called(&self, tenant: &str, failed: bool, took: Duration) {
+        // The labels come from configuration, never from a request.
+        let new = || counter!("menlou_calls_total", "tenant" => tenant.to_owned(), "action" => self.name.clone());
+        self.calls.get_or_init(new).increment(1);
+        self.seconds.record(took);
+        self.usage.record(failed, took);
     }
 }

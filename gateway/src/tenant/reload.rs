@@ -29,9 +29,13 @@ const TOGETHER: Duration = Duration::from_millis(150);
 /// takes long, so that it never takes more than one part in [`SHARE`] of the time.
 const LOOK: Duration = Duration::from_millis(1500);
 const SHARE: u32 = 200;
-/// How often it is seen to whether the folder is still the same. While something is wrong it is looked at as often: what
-/// mends it (a secret's file, a folder that comes back) may make no event.
+/// How often it is seen to whether the folder is still the same. While something is wrong it is looked at as often, but for
+/// one part in [`SHARE_FAULTY`] of the time at most: what mends it (a secret's file, a folder that comes back) may make no
+/// event.
 const GLANCE: Duration = Duration::from_millis(500);
+const SHARE_FAULTY: u32 = 20;
+/// Who fills a new folder puts in the next file within this time.
+const FILLING: Duration = Duration::from_secs(1);
 
 /// Keeps a roster as the folders of tenants and plugins say.
 pub struct Watcher {
@@ -98,6 +102,7 @@ impl Watcher {
         }
         self.unsettled = false;
         match self.list() {
+            Ok(listed) if self.is_being_filled(&listed) => self.unsettled = true,
             Ok(listed) => {
                 self.unlisted = None;
                 // What is there at the start is taken as it is.
@@ -197,6 +202,15 @@ impl Watcher {
         all.any(|(now, before)| now != before && now.is_fresh())
     }
 
+    /// Whether this is another folder than before, to which files come that are not all there yet: a copy, a check-out.
+    fn is_being_filled(&self, listed: &[(PathBuf, Stamp)]) -> bool {
+        let another = self.listed.is_some_and(|before| identity(&self.folder) != Some(before));
+        another && Stamp::of(&self.folder).is_younger_than(FILLING) && {
+            let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
+            self.files.keys().any(|path| !there.contains(path))
+        }
+    }
+
     /// The tenants' files.
     fn list(&self) -> Result<Vec<(PathBuf, Stamp)>, Fault> {
         let listed = || -> std::io::Result<Vec<(PathBuf, Stamp)>> {
@@ -229,6 +243,7 @@ impl Watcher {
     }
 
     fn built(&self, blueprint: Blueprint) -> (String, Option<Arc<Tenant>>) {
+        metrics::counter!("menlou_tenants_built_total").increment(1);
         let activity = self.roster.find(&blueprint.name).map(|before| before.activity.clone()).unwrap_or_default();
         (blueprint.name.clone(), Some(Arc::new(Tenant::new(blueprint, &self.services, &self.limiter, activity))))
     }
@@ -239,14 +254,17 @@ impl Watcher {
         let (mut folders, mut secrets) = (Watched::new(changed.clone()), Watched::new(changed.clone()));
         // Where these can't be watched, they are looked at with the rest.
         secrets.keep_files(self.sources());
-        let (mut looked, mut pause) = (Instant::now(), LOOK);
+        let (mut looked, mut took) = (Instant::now(), Duration::ZERO);
         // A file that was still being written is left for later, and makes no event when it has settled.
         let mut again = false;
         loop {
             let watched = folders.keep([self.folder.as_path(), self.plugins.folder.as_path()]);
-            let faulty = !watched || self.unsettled || self.files.values().any(|seen| !seen.standing.faults.is_empty());
+            let pause = match !watched || self.files.values().any(|seen| !seen.standing.faults.is_empty()) {
+                true => took * SHARE_FAULTY,
+                false => LOOK.max(took * SHARE),
+            };
             let told = timeout(GLANCE, changed.notified()).await.is_ok();
-            if !told && !again && !faulty && looked.elapsed() < pause {
+            if !told && !again && !self.unsettled && looked.elapsed() < pause {
                 continue;
             }
             again = told;
@@ -265,7 +283,7 @@ impl Watcher {
                 }
             };
             secrets.keep_files(self.sources());
-            pause = LOOK.max(looked.elapsed() * SHARE);
+            took = looked.elapsed();
         }
     }
 }

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Who serves, by name.
@@ -41,21 +41,28 @@ impl Roster {
         self.len() == 0
     }
 
-    /// How each file stands, by the tenant's name (or the file's, where that is no tenant's name).
-    pub fn standing(&self) -> BTreeMap<String, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// How many files have faults.
+    pub fn faulty(&self) -> usize {
+        self.standing().values().filter(|standing| !standing.faults.is_empty()).count()
     }
 
     /// How one file stands.
     pub fn standing_of(&self, name: &str) -> Option<Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.standing().get(name).cloned()
     }
 
-    /// The first `most` files behind this name, in the order of their names, and how each stands.
-    pub fn standing_after(&self, name: &str, most: usize) -> Vec<(String, Standing)> {
-        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let behind = (Bound::Excluded(name), Bound::Unbounded);
-        standing.range::<str, _>(behind).take(most).map(|(name, standing)| (name.clone(), standing.clone())).collect()
+    /// The first `most` wanted files behind this name, by the tenant's name (or the file's, where that is no tenant's name)
+    /// and in the order of it, and how each stands. Who wants them sees the version that serves, if one does.
+    pub fn standing_after(
+        &self,
+        name: &str,
+        most: usize,
+        wanted: impl Fn(&str, &Standing, Option<&Tenant>) -> bool,
+    ) -> Vec<(String, Standing)> {
+        let (tenants, standing) = (self.tenants.load(), self.standing());
+        let behind = standing.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
+        let wanted = behind.filter(|(name, standing)| wanted(name, standing, tenants.get(*name).map(|t| &**t)));
+        wanted.take(most).map(|(name, standing)| (name.clone(), standing.clone())).collect()
     }
 
     /// Takes changes up, all at once: `Some` replaces a tenant, `None` takes it away.
@@ -74,6 +81,11 @@ impl Roster {
     }
 
     pub(super) fn set_standing(&self, standing: BTreeMap<String, Standing>) {
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        // The old is dropped when others can look again.
+        let _old = std::mem::replace(&mut *self.standing(), standing);
+    }
+
+    fn standing(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

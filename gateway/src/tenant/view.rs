@@ -5,7 +5,7 @@ use crate::{
     action::Library,
     config::{
         load::Document,
-        schema::{Schema, escape},
+        schema::escape,
         tenant::{self, OWN_KEYS},
     },
 };
@@ -62,8 +62,7 @@ pub fn view(doc: &Document, library: &Library) -> View {
 
 /// Where secrets stand in a tenant's file, as RFC 6901 pointers: by its own schema and by those of its plugins.
 pub fn secrets(doc: &Document, library: &Library) -> BTreeSet<String> {
-    let whole = doc.value("").cloned().unwrap_or_default();
-    let mut found = Schema::compile(&tenant::schema()).map(|schema| schema.secrets(&whole)).unwrap_or_default();
+    let mut found = doc.value("").map(tenant::secrets_in).unwrap_or_default();
     found.extend(marked(doc, library, Schema::secrets));
     found
 }

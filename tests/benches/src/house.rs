@@ -16,6 +16,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -30,9 +31,24 @@ pub struct Variant {
     pub redis: bool,
 }
 
+/// A folder in which a gateway runs.
+pub struct Home {
+    /// Where it listens for calls.
+    pub address: SocketAddr,
+    /// Where its admin side is.
+    pub admin: SocketAddr,
+    /// The folder itself.
+    pub folder: PathBuf,
+    program: PathBuf,
+    cores: Cores,
+}
+
 /// All load comes from one address, and waits on its connections while other servers are measured.
 const CLIENTS: &str = "max_connections_per_address = 1000000\nmax_requests_per_connection = 1000000000\n\
     first_byte_timeout = \"10m\"\nkeep_alive_timeout = \"10m\"\n";
+
+/// How long a gateway that listens may take until it serves: under a tool everything is slow.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All that servers need, until dropped.
 pub struct House {
@@ -91,23 +107,28 @@ impl House {
         Server::start(cores, under, &program, &arguments, address, &self.folder.path().join(format!("{name}.log")))
     }
 
-    /// Starts a gateway in a folder of its own, and waits until it serves.
-    pub fn gateway(&self, name: &str, variant: Variant, under: Under<'_>) -> Result<Server> {
+    /// Makes a folder for a gateway, with its config and with no tenant so far.
+    pub fn home(&self, name: &str, variant: Variant) -> Result<Home> {
         let folder = self.folder.path().join(name);
-        let tenants = folder.join("tenants");
-        fs::create_dir_all(&tenants)?;
-        let address = loopback(free_port());
+        fs::create_dir_all(folder.join("tenants"))?;
+        let (address, admin) = (loopback(free_port()), loopback(free_port()));
         let sessions = match variant.redis {
             true => format!("sessions = \"{}\"\n", self.redis.url()),
             false => String::new(),
         };
         let config = format!(
-            "[server]\nlisten = \"{address}\"\n[admin]\nlisten = \"{}\"\n[plugins]\ndir = \"{}\"\n[store]\n{sessions}\
+            "[server]\nlisten = \"{address}\"\n[admin]\nlisten = \"{admin}\"\n[plugins]\ndir = \"{}\"\n[store]\n{sessions}\
              [clients]\n{CLIENTS}[log]\naccess = {}\n",
-            loopback(free_port()),
             self.plugins.display(),
             variant.access_log
         );
+        fs::write(folder.join("menlou.toml"), config)?;
+        Ok(Home { program: self.programs.join("menlou"), cores: self.cores, folder, address, admin })
+    }
+
+    /// Starts a gateway with one tenant in a folder of its own, and waits until it serves.
+    pub fn gateway(&self, name: &str, variant: Variant, under: Under<'_>) -> Result<Server> {
+        let home = self.home(name, variant)?;
         let tenant = format!(
             "name = \"Bench\"\n[wechat]\nappid = \"{DEMO_APPID}\"\nsecret = \"{DEMO_SECRET}\"\nbase_url = \"{}\"\n\
              [actions.empty]\n[actions.openid]\n[actions.login]\nmethods = [\"profile\"]\n[actions.user]\n\
@@ -115,24 +136,46 @@ impl House {
             self.simulator.base_url(),
             self.upstream
         );
-        fs::write(tenants.join("bench.toml"), tenant)?;
-        fs::write(folder.join("menlou.toml"), config)?;
-        let arguments: [OsString; 3] = ["run".into(), "--config".into(), folder.join("menlou.toml").into()];
-        let program = self.programs.join("menlou");
-        let server = Server::start(Some(self.cores), under, &program, &arguments, address, &folder.join("log"))?;
-        let start = Instant::now();
-        while let Err(e) = post::ask(server.address, &post::request("empty", None, None)) {
-            if start.elapsed() > Duration::from_secs(30) {
-                return Err(
-                    format!("the gateway does not serve: {e}\n{}", fs::read_to_string(folder.join("log"))?).into()
-                );
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        Ok(server)
+        fs::write(home.tenant("bench"), tenant)?;
+        home.start(under)
     }
 
     fn answer(&self) -> PathBuf {
         self.folder.path().join("answer")
+    }
+}
+
+impl Home {
+    /// The file of a tenant.
+    pub fn tenant(&self, name: &str) -> PathBuf {
+        self.folder.join("tenants").join(format!("{name}.toml"))
+    }
+
+    /// Starts the gateway, and waits until a tenant of the name `bench` serves.
+    pub fn start(&self, under: Under<'_>) -> Result<Server> {
+        let arguments: [OsString; 3] = ["run".into(), "--config".into(), self.config().into()];
+        let log = self.folder.join("log");
+        let server = Server::start(Some(self.cores), under, &self.program, &arguments, self.address, &log)?;
+        let start = Instant::now();
+        while let Err(e) = post::ask(server.address, &post::request("empty", None, None)) {
+            if start.elapsed() > PATIENCE {
+                return Err(format!("the gateway does not serve: {e}\n{}", fs::read_to_string(log)?).into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+
+    /// Runs another command of the program, and gives what it prints.
+    pub fn command(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.program).args(arguments).arg("--config").arg(self.config()).output()?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into()),
+        }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("menlou.toml")
     }
 }

@@ -12,6 +12,7 @@ mod overload;
 mod post;
 mod report;
 mod rounds;
+mod scale;
 mod server;
 mod subject;
 mod tools;
@@ -59,6 +60,12 @@ enum Part {
         #[arg(long, default_value_t = 2.0)]
         times: f64,
     },
+    /// Tells what many tenants cost: starting, changing one, the console, a request.
+    Scale {
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        tenants: usize,
+    },
     /// Serves one answer to everything with bare hyper.
     #[command(hide = true)]
     Bare {
@@ -78,6 +85,11 @@ fn main() -> ExitCode {
         Some(Part::Overload { clients, times }) => {
             let Arguments { rounds, seconds, keep, .. } = arguments;
             overload::measure(arguments.only.as_deref(), rounds.max(1), seconds, (*clients, *times), keep)
+        }
+        Some(Part::Scale { tenants }) => {
+            let Arguments { rounds, seconds, no_tools, keep, .. } = arguments;
+            let each = Duration::from_secs_f64(seconds);
+            scale::measure(*tenants, &scale::Plan { rounds: rounds.max(1), each, tools: !no_tools }, keep)
         }
         Some(Part::Bare { listen, answer }) => bare::serve(*listen, answer),
     };

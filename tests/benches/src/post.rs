@@ -1,6 +1,7 @@
 //! Requests and answers as bytes: small enough to be sure what goes over the wire.
 
 use crate::Result;
+use menlou_simulator::Simulator;
 use serde_json::Value;
 use std::{
     io::{Read, Write},
@@ -8,9 +9,14 @@ use std::{
     time::Duration,
 };
 
-/// A POST to an action of the benches' tenant, with a session token and a form where given.
+/// A POST to an action of the tenant `bench`, with a session token and a form where given.
 pub fn request(action: &str, token: Option<&str>, form: Option<&str>) -> Vec<u8> {
-    let mut text = format!("POST /srv/?f=bench&a={action} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
+    request_to("bench", action, token, form)
+}
+
+/// The same to an action of any tenant.
+pub fn request_to(tenant: &str, action: &str, token: Option<&str>, form: Option<&str>) -> Vec<u8> {
+    let mut text = format!("POST /srv/?f={tenant}&a={action} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
     if let Some(token) = token {
         text += &format!("authorization: Bearer {token}\r\n");
     }
@@ -38,15 +44,30 @@ pub fn send(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// Sends one request and gives the `data` of its answer.
-pub fn ask(address: SocketAddr, request: &[u8]) -> Result<Value> {
+/// Sends one request and gives what was answered, be it a success or a failure.
+pub fn envelope(address: SocketAddr, request: &[u8]) -> Result<Value> {
     let answer = send(address, request)?;
     let (_, body) = split(&answer).ok_or("the answer has no head")?;
-    let mut envelope: Value = serde_json::from_slice(body)?;
+    Ok(serde_json::from_slice(body)?)
+}
+
+/// Sends one request and gives the `data` of its answer.
+pub fn ask(address: SocketAddr, request: &[u8]) -> Result<Value> {
+    let mut envelope = envelope(address, request)?;
     match envelope["code"].as_u64() {
         Some(1) => Ok(envelope["data"].take()),
         _ => Err(format!("the gateway answered {}", envelope["error"]).into()),
     }
+}
+
+/// A request for one's own account, by a person who has logged in to a tenant.
+pub fn logged_in(simulator: &Simulator, address: SocketAddr, tenant: &str, person: usize) -> Result<Vec<u8>> {
+    let code = format!("code={}", simulator.code(&format!("member-{person}")));
+    let data = ask(address, &request_to(tenant, "openid", None, Some(&code)))?;
+    let token = data["session"]["token"].as_str().ok_or("a=openid gave no session token")?;
+    let profile = format!("method=profile&name=Member+{person}&avatar_url=https%3A%2F%2Fexample.com%2F{person}.png");
+    ask(address, &request_to(tenant, "login", Some(token), Some(&profile)))?;
+    Ok(request_to(tenant, "user", Some(token), None))
 }
 
 /// An answer's head, without the empty line, and what has come of its body.

@@ -2,6 +2,7 @@
 
 use crate::{Result, cores::Cores};
 use menlou_harness::process::{Process, wait_until};
+use menlou_simulator::DEMO_SECRET;
 use std::{
     ffi::OsString,
     fs,
@@ -10,6 +11,9 @@ use std::{
     process::Command,
     time::Duration,
 };
+
+/// The variable of its environment from which tenants' secrets may come.
+pub const SECRET_VARIABLE: &str = "BENCHES_WECHAT_SECRET";
 
 /// What a server is started under: nothing, or a tool with its options.
 pub type Under<'a> = &'a [OsString];
@@ -39,6 +43,7 @@ impl Server {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MENLOU_")) {
             command.env_remove(name);
         }
+        command.env(SECRET_VARIABLE, DEMO_SECRET);
         let package = if program.is_absolute() { "valgrind" } else { "nginx-light" };
         let mut start = || Process::start(&mut command, log, package);
         let process = match cores {

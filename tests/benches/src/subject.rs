@@ -101,7 +101,8 @@ impl Case {
             Self::EmptyLogged => (gateway(Variant { access_log: true, ..Variant::default() })?, plain()),
             Self::User | Self::UserRedis => {
                 let server = gateway(Variant { redis: self == Self::UserRedis, ..Variant::default() })?;
-                let requests = (0..PEOPLE).map(|person| logged_in(house, &server, person));
+                let one = |person| post::logged_in(&house.simulator, server.address, "bench", person);
+                let requests = (0..PEOPLE).map(one);
                 let requests = Requests::Same(requests.collect::<Result<_>>()?);
                 (server, requests)
             }
@@ -156,14 +157,4 @@ impl Subject<'_> {
             }
         }
     }
-}
-
-/// A request for one's own account, by a person who has logged in.
-fn logged_in(house: &House, server: &Server, person: usize) -> Result<Vec<u8>> {
-    let code = house.simulator.code(&format!("member-{person}"));
-    let data = post::ask(server.address, &post::request("openid", None, Some(&format!("code={code}"))))?;
-    let token = data["session"]["token"].as_str().ok_or("a=openid gave no session token")?;
-    let profile = format!("method=profile&name=Member+{person}&avatar_url=https%3A%2F%2Fexample.com%2F{person}.png");
-    post::ask(server.address, &post::request("login", Some(token), Some(&profile)))?;
-    Ok(post::request("user", Some(token), None))
 }

@@ -21,8 +21,7 @@ pub struct Browser {
 impl Gateway {
     /// A browser that has not been anywhere yet.
     pub fn browser(&self) -> Browser {
-        let headers = vec![("Accept-Language".to_owned(), "en".to_owned())];
-        Browser { addr: self.admin_addr(), cookies: BTreeMap::new(), headers, page: String::new() }
+        Browser::at(self.admin_addr())
     }
 
     /// The browser of someone with a new token of this role, signed in.
@@ -43,6 +42,12 @@ impl Gateway {
 }
 
 impl Browser {
+    /// One that has not been anywhere yet; the console is at this address.
+    pub fn at(addr: SocketAddr) -> Self {
+        let headers = vec![("Accept-Language".to_owned(), "en".to_owned())];
+        Self { addr, cookies: BTreeMap::new(), headers, page: String::new() }
+    }
+
     /// The same with another header in every request.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(of, _)| of != name);

@@ -4,7 +4,7 @@ use super::{answer::Given, asked::Asked};
 use crate::{
     admin::{
         Right, activity, audit, drafts, plugins, sessions,
-        tenants::{self, Draft},
+        tenants::{self, Draft, Sought},
         users, verify,
     },
     config::edit::{self, Change},
@@ -190,7 +190,8 @@ pub async fn me(asked: Asked) -> Result<Given> {
 pub async fn list_tenants(asked: Asked) -> Result<Given> {
     let Names { after, limit } = asked.query()?;
     let most = page(limit, 1000)? as usize;
-    let tenants = tenants::list(&asked.desk, &asked.caller, after.as_deref().unwrap_or_default(), most).await?;
+    let sought = Sought { after: after.as_deref().unwrap_or_default(), ..Sought::default() };
+    let tenants = tenants::list(&asked.desk, &asked.caller, sought, most)?;
     Ok(Given::json(&Tenants { tenants }))
 }
 

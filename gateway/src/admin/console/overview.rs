@@ -2,7 +2,10 @@
 
 use super::{BASE, answer::Answer, frame::Frame, plot::Plot, visit::Visit};
 use crate::{
-    admin::{activity, plugins, tenants},
+    admin::{
+        activity, plugins,
+        tenants::{self, Sought},
+    },
     config::tenant::TenantName,
     error::Result,
 };
@@ -19,8 +22,11 @@ const BARS: u32 = 36;
 struct Page {
     frame: Frame,
     rows: Vec<Row>,
-    /// What was sought.
+    /// What was sought: a part of the name, and whether only tenants with faults are.
     sought: String,
+    only_faulty: bool,
+    /// The name behind which this page begins; empty where it is the first.
+    after: String,
     /// The name behind which the next page begins.
     more: Option<String>,
     serving: usize,
@@ -31,6 +37,8 @@ struct Page {
 
 struct Row {
     tenant: tenants::Summary,
+    /// Whether it has pages: a file whose name is no tenant's has none.
+    named: bool,
     plot: Plot,
 }
 
@@ -40,42 +48,49 @@ pub async fn show(visit: Visit) -> Result<Answer> {
         return Ok(Answer::to(format!("{BASE}tenants/{own}")));
     }
     let (desk, caller) = (visit.desk(), visit.caller()?);
-    let sought = visit.query.get("q").trim().to_lowercase();
-    let after = visit.query.get("after");
-    let mut found = Vec::new();
-    if !sought.is_empty() {
-        // The one of that name stands before those that begin with it.
-        let before = TenantName::parse(&sought).ok().and_then(|name| desk.roster.standing_of(name.as_str()));
-        if before.is_some() {
-            return Ok(Answer::to(format!("{BASE}tenants/{sought}")));
-        }
+    let (text, after) = (visit.query.get("q").trim(), visit.query.get("after"));
+    let only_faulty = visit.query.get("faulty") == "1";
+    let mut found = tenants::list(desk, caller, Sought { after, text, faulty: only_faulty }, MOST + 1)?;
+    if let [only] = found.as_slice()
+        && only.name == text.to_lowercase()
+    {
+        return Ok(Answer::to(format!("{BASE}tenants/{}", only.name)));
     }
-    let from = if after.is_empty() { sought.as_str() } else { after };
-    found.extend(tenants::list(desk, caller, from, MOST + 1).await?);
-    found.retain(|tenant| tenant.name.starts_with(&sought));
     let more = (found.len() > MOST).then(|| found[MOST - 1].name.clone());
     found.truncate(MOST);
     let mut rows = Vec::new();
     for tenant in found {
-        let usage = match TenantName::parse(&tenant.name) {
-            // One that does not serve has none.
-            Ok(name) => activity::usage(desk, caller, &name, MINUTES).unwrap_or_default(),
-            Err(_) => Vec::new(),
-        };
-        rows.push(Row { plot: Plot::of(&usage, MINUTES, BARS), tenant });
+        let name = TenantName::parse(&tenant.name).ok();
+        // One that does not serve has none.
+        let usage = name.as_ref().and_then(|name| activity::usage(desk, caller, name, MINUTES).ok());
+        let plot = Plot::of(&usage.unwrap_or_default(), MINUTES, BARS);
+        rows.push(Row { plot, named: name.is_some(), tenant });
     }
     let loaded = plugins::list(desk, caller)?;
     let page = Page {
         rows,
-        sought,
+        sought: text.to_owned(),
+        only_faulty,
+        after: after.to_owned(),
         more,
         serving: desk.roster.len(),
-        faulty: desk.roster.standing().values().filter(|standing| !standing.faults.is_empty()).count(),
+        faulty: desk.roster.faulty(),
         plugins: loaded.plugins.len(),
         refused: loaded.refused.len(),
         frame: visit.frame,
     };
     Answer::page(&page)
+}
+
+impl Page {
+    /// The address of the page that begins behind this name.
+    fn at(&self, after: &str) -> String {
+        let pairs =
+            [("q", self.sought.as_str()), ("faulty", if self.only_faulty { "1" } else { "" }), ("after", after)];
+        let given = pairs.iter().filter(|(_, value)| !value.is_empty());
+        let query: Vec<String> = given.map(|(name, value)| format!("{name}={}", self.frame.url(value))).collect();
+        format!("{BASE}?{}", query.join("&"))
+    }
 }
 
 impl Row {

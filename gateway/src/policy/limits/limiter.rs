@@ -22,7 +22,15 @@ pub struct Limiter {
     /// Whether the replicas are known not to count together at present.
     away: AtomicBool,
     by_itself: Counter,
-    tallies: Mutex<HashMap<String, Weak<Tally>>>,
+    tallies: Mutex<Tallies>,
+}
+
+/// The tallies of tenants that someone has, and some that nobody has any more.
+#[derive(Default)]
+struct Tallies {
+    by_tenant: HashMap<String, Weak<Tally>>,
+    /// At how many those that nobody has are looked for: seldom, for that looks at all of them.
+    full: usize,
 }
 
 /// What this process has counted of one tenant, however often its file is reloaded.
@@ -43,12 +51,15 @@ impl Limiter {
     /// The tally of a tenant; the same as long as someone has it.
     pub(super) fn tally(&self, tenant: &str) -> Arc<Tally> {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tally) = tallies.get(tenant).and_then(Weak::upgrade) {
+        if let Some(tally) = tallies.by_tenant.get(tenant).and_then(Weak::upgrade) {
             return tally;
         }
-        tallies.retain(|_, tally| tally.strong_count() > 0);
+        if tallies.by_tenant.len() >= tallies.full {
+            tallies.by_tenant.retain(|_, tally| tally.strong_count() > 0);
+            tallies.full = 2 * tallies.by_tenant.len() + 1;
+        }
         let tally = Arc::new(Tally::default());
-        tallies.insert(tenant.to_owned(), Arc::downgrade(&tally));
+        tallies.by_tenant.insert(tenant.to_owned(), Arc::downgrade(&tally));
         tally
     }
 

@@ -17,7 +17,11 @@ use limiter::Tally;
 use metrics::{Counter, counter};
 use room::UnderWay;
 pub use room::{Place, Room};
-use std::{fmt::Write, net::IpAddr, sync::Arc};
+use std::{
+    fmt::Write,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 /// The limits that hold for one action of a tenant.
 pub struct Limits {
@@ -28,8 +32,8 @@ pub struct Limits {
     under_way: Arc<UnderWay>,
     /// How many of the tenant's and of the action's calls may be under way.
     most: (Option<usize>, Option<usize>),
-    /// Calls beyond that.
-    shed: Counter,
+    /// Calls beyond that, once there was one.
+    shed: OnceLock<Counter>,
     /// Those that hold for whoever calls.
     early: Vec<Limit>,
     /// Those that hold for each openid.
@@ -44,7 +48,8 @@ struct Limit {
     /// Whether it holds for each caller by itself, or for all together.
     each: bool,
     rate: Rate,
-    refused: Counter,
+    /// Calls beyond that, once there was one.
+    refused: OnceLock<Counter>,
 }
 
 /// One call on its way in.
@@ -74,13 +79,7 @@ impl Limits {
         limiter: Arc<Limiter>,
     ) -> Arc<Self> {
         let limit = |rate: Option<Rate>, prefix: &str, name: &str, each| {
-            rate.map(|rate| {
-                let name = format!("{prefix}{name}");
-                // Named by configuration, so few.
-                let refused =
-                    counter!("menlou_rate_limited_total", "tenant" => tenant.to_owned(), "limit" => name.clone());
-                Limit { name, each, rate, refused }
-            })
+            rate.map(|rate| Limit { name: format!("{prefix}{name}"), each, rate, refused: OnceLock::new() })
         };
         let own = format!("{action}.");
         let tables = [("", of_tenant), (own.as_str(), of_action)];
@@ -98,7 +97,7 @@ impl Limits {
             under_way: tally.action(action),
             tally,
             most: (of_tenant.concurrent, of_action.concurrent),
-            shed: counter!("menlou_tenant_shed_total", "tenant" => tenant.to_owned()),
+            shed: OnceLock::new(),
             early,
             by_openid,
             policy: policy.join(", "),
@@ -125,7 +124,8 @@ impl Passage {
         let limits = self.limits.clone();
         self.place = limits.limiter.room.place(&limits.tally.under_way, &limits.under_way, limits.most);
         if self.place.is_none() {
-            limits.shed.increment(1);
+            let new = || counter!("menlou_tenant_shed_total", "tenant" => limits.tenant.clone());
+            limits.shed.get_or_init(new).increment(1);
             let text = Text::fixed(
                 "该小程序处理中的请求过多，请稍后再试",
                 "Too many calls of this mini-program are under way; try again shortly.",
@@ -166,7 +166,10 @@ impl Passage {
             return Ok(());
         }
         let Some((limit, level)) = levels.max_by_key(|(_, level)| level.wait) else { return Ok(()) };
-        limit.refused.increment(1);
+        // Named by configuration.
+        let (tenant, name) = (&limits.tenant, &limit.name);
+        let new = || counter!("menlou_rate_limited_total", "tenant" => tenant.clone(), "limit" => name.clone());
+        limit.refused.get_or_init(new).increment(1);
         self.tightest = Some((limit.name.clone(), level));
         Err(Error::new(&words::RATE_LIMITED).retry_after(level.wait))
     }

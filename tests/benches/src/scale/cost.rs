@@ -1,0 +1,169 @@
+//! What a request costs with one tenant and with many: processor time, instructions, allocations.
+
+use super::fleet::Fleet;
+use crate::{
+    Result,
+    house::House,
+    load::{Load, Until},
+    rounds::median,
+    server::Server,
+    tools,
+};
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
+
+/// Connections that ask, one request under way on each.
+const CONNECTIONS: usize = 64;
+/// How many requests valgrind sees, and twice as many; each run before has asked as many of other kinds as there are.
+const SEEN: u64 = 2000;
+/// To how many tenants they go at most: those must have been called before, and valgrind is slow.
+const TENANTS_SEEN: usize = 500;
+
+/// How to measure.
+pub struct Plan {
+    /// How many rounds.
+    pub rounds: usize,
+    /// How long each kind is asked in each.
+    pub each: Duration,
+    /// Whether to count instructions and allocations, too.
+    pub tools: bool,
+}
+
+/// What is asked of the gateway with one tenant and of that with many.
+pub struct Asked(Vec<Kind>);
+
+struct Kind {
+    name: &'static str,
+    /// Whether of the gateway with many tenants.
+    of_many: bool,
+    requests: Vec<Vec<u8>>,
+}
+
+/// What valgrind has counted.
+pub struct Counts {
+    /// For each kind, instructions and allocations.
+    each: Vec<(f64, f64)>,
+    /// What each tenant costs at the start.
+    start: (f64, f64),
+}
+
+/// The processor time of each kind in each round, in microseconds.
+pub type Row = Vec<f64>;
+
+impl Asked {
+    /// Makes the requests; both gateways run.
+    pub fn new(house: &House, one: &Fleet, many: &Fleet) -> Result<Self> {
+        let kind = |name, of_many, requests| Kind { name, of_many, requests };
+        Ok(Self(vec![
+            kind("empty action, one tenant", false, one.empty(false)),
+            kind("empty action, one of the many", true, many.empty(false)),
+            kind("empty action, each tenant in turn", true, many.empty(true)),
+            kind("`a=user`, one tenant", false, one.user(house, false)?),
+            kind("`a=user`, one of the many", true, many.user(house, false)?),
+            kind("`a=user`, each person of another tenant", true, many.user(house, true)?),
+        ]))
+    }
+}
+
+/// Measures the processor time, kind by kind in turn.
+pub fn times(asked: &Asked, (one, many): (&Server, &Server), plan: &Plan) -> Result<Vec<Row>> {
+    let mut loads = [Load::open(one.address, CONNECTIONS)?, Load::open(many.address, CONNECTIONS)?];
+    let mut rows = vec![Row::new(); asked.0.len()];
+    for round in 0..=plan.rounds {
+        for (kind, row) in asked.0.iter().zip(&mut rows) {
+            let (server, load) = (if kind.of_many { many } else { one }, &mut loads[usize::from(kind.of_many)]);
+            // The first round makes sure that everybody was there once.
+            let until = match round {
+                0 => Until::Asked(2 * kind.requests.len() as u64),
+                _ => Until::Elapsed(plan.each),
+            };
+            let (cpu, start) = (server.cpu()?, Instant::now());
+            let answered = drive(load, until, &kind.requests)?;
+            let spent = (server.cpu()? - cpu).as_secs_f64();
+            if round > 0 {
+                row.push(spent * 1e6 / answered as f64);
+            }
+            eprintln!("round {round}: {}: {answered} in {:?}", kind.name, start.elapsed());
+        }
+    }
+    Ok(rows)
+}
+
+/// Counts instructions and allocations; no gateway runs.
+pub fn counts(house: &House, asked: &Asked, one: &Fleet, many: &Fleet) -> Result<Counts> {
+    let seen = |fleet: &Fleet, requests: &[Vec<u8>], n: u64| {
+        let out = house.folder().join("dhat.json");
+        let (server, _) = fleet.start(&tools::dhat(&out))?;
+        if n > 0 {
+            let mut load = Load::open(server.address, CONNECTIONS)?;
+            drive(&mut load, Until::Asked(requests.len() as u64), requests)?;
+            drive(&mut load, Until::Asked(n), requests)?;
+        }
+        server.terminate();
+        tools::read(&out)
+    };
+    let mut each = Vec::new();
+    for kind in &asked.0 {
+        eprintln!("counting: {}", kind.name);
+        let fleet = if kind.of_many { many } else { one };
+        let step = kind.requests.len().div_ceil(TENANTS_SEEN);
+        let requests: Vec<Vec<u8>> = kind.requests.iter().step_by(step).cloned().collect();
+        each.push(tools::per_request(SEEN, |n| seen(fleet, &requests, n))?);
+    }
+    let (small, large) = (seen(one, &[], 0)?, seen(many, &[], 0)?);
+    let of_each = |small: u64, large: u64| large.saturating_sub(small) as f64 / (many.tenants - one.tenants) as f64;
+    let start = (of_each(small.instructions, large.instructions), of_each(small.allocations, large.allocations));
+    Ok(Counts { each, start })
+}
+
+/// Adds the table.
+pub fn table(text: &mut String, asked: &Asked, rows: &[Row], counts: Option<&Counts>, plan: &Plan) -> Result<()> {
+    writeln!(
+        text,
+        "Requests: medians of {} rounds of {:.1} s, {CONNECTIONS} connections; against the same with one tenant in the \
+         same round.\n\n| | CPU µs | against one tenant | instructions | allocations |\n|---|---:|---:|---:|---:|",
+        plan.rounds,
+        plan.each.as_secs_f64()
+    )?;
+    let mut base = 0;
+    for (at, (kind, row)) in asked.0.iter().zip(rows).enumerate() {
+        if !kind.of_many {
+            base = at;
+        }
+        let ratios: Vec<f64> = row.iter().zip(&rows[base]).map(|(own, base)| own / base).collect();
+        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = ratios.iter().copied().fold(0.0, f64::max);
+        let counted = counts.map(|counts| {
+            let ((own, blocks), (of_base, _)) = (counts.each[at], counts.each[base]);
+            (format!("{own:.0} ({:+.1} %)", 100.0 * (own / of_base - 1.0)), format!("{blocks:.1}"))
+        });
+        let (instructions, allocations) = counted.unwrap_or_else(|| ("not measured".into(), "not measured".into()));
+        writeln!(
+            text,
+            "| {} | {:.1} | {:.2} ({least:.2}–{most:.2}) | {instructions} | {allocations} |",
+            kind.name,
+            median(row),
+            median(&ratios),
+        )?;
+    }
+    if let Some(Counts { start: (instructions, allocations), .. }) = counts {
+        writeln!(
+            text,
+            "\nStarting takes {instructions:.0} instructions and {allocations:.0} allocations for each tenant."
+        )?;
+    }
+    Ok(())
+}
+
+fn drive(load: &mut Load, until: Until, requests: &[Vec<u8>]) -> Result<u64> {
+    let mut turn = requests.iter().cycle();
+    load.drive(until, |_, request| match turn.next() {
+        Some(next) => {
+            request.extend_from_slice(next);
+            true
+        }
+        None => false,
+    })
+}
