@@ -21,6 +21,7 @@ struct Inner {
     allow: Option<String>,
     cause: Option<String>,
     known: bool,
+    for_all: bool,
 }
 
 impl Error {
@@ -35,6 +36,7 @@ impl Error {
             allow: None,
             cause: None,
             known: false,
+            for_all: false,
         }))
     }
 
@@ -49,6 +51,7 @@ impl Error {
             allow: None,
             cause: None,
             known: false,
+            for_all: false,
         }))
     }
 
@@ -91,6 +94,17 @@ impl Error {
     /// See [`Error::known`].
     pub fn is_known(&self) -> bool {
         self.0.known
+    }
+
+    /// Whoever makes the same call at this moment would fare alike, so they need not try.
+    pub fn for_all(mut self) -> Self {
+        self.0.for_all = true;
+        self
+    }
+
+    /// See [`Error::for_all`].
+    pub fn is_for_all(&self) -> bool {
+        self.0.for_all
     }
 
     /// The stable, machine-readable word.

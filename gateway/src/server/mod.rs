@@ -83,6 +83,9 @@ async fn walk(
         Ok(answer) => (answer, None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
+    if error.as_ref().is_some_and(Error::is_for_all) {
+        found.passage.iter().for_each(Passage::shut);
+    }
     if let Some(quota) = found.passage.as_ref().and_then(Passage::quota) {
         encode::quota(&mut answer, &quota);
     }
@@ -227,15 +230,19 @@ impl Found {
         if let (Some(tenant), Some(switched)) = (&self.tenant, &self.switched) {
             switched.called(&tenant.name, error.is_some(), took);
         }
-        if let (Some(tenant), Some(error)) = (&self.tenant, error) {
-            tenant.activity.failed(self.switched.as_ref().map(|s| s.name.as_str()), error, request_id);
+        let Some(error) = error else { return };
+        // Words of plugins' own are as many as their authors like: they count as one.
+        let word = words::find(error.word()).map_or("other", |w| w.name);
+        match (&self.tenant, &self.switched) {
+            (Some(tenant), Some(switched)) => switched.failed(&tenant.name, word),
+            (tenant, _) => {
+                let tenant = tenant.as_ref().map_or(String::new(), |tenant| tenant.name.clone());
+                metrics::counter!("menlou_errors_total", "tenant" => tenant, "action" => "", "error" => word)
+                    .increment(1);
+            }
         }
-        if let Some(error) = error {
-            // Words of plugins' own are as many as their authors like: they count as one.
-            let word = words::find(error.word()).map_or("other", |w| w.name);
-            let (tenant, action) = self.names();
-            metrics::counter!("menlou_errors_total", "tenant" => tenant.to_owned(), "action" => action.to_owned(), "error" => word)
-                .increment(1);
+        if let Some(tenant) = &self.tenant {
+            tenant.activity.failed(self.switched.as_ref().map(|s| s.name.as_str()), error, request_id);
         }
     }
 }

@@ -34,7 +34,7 @@ pub use roster::{Roster, Standing};
 pub use sealing::{rotate, seal};
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 pub use swap::{Swap, Swapper, Swaps};
@@ -65,6 +65,8 @@ pub struct Switched {
     pub limits: Arc<Limits>,
     /// Calls of this action; there from the first on, for most of many tenants are seldom called.
     calls: OnceLock<Counter>,
+    /// Those that failed, by word; kept, as a flood of refusals must be cheap.
+    failures: Mutex<Vec<(&'static str, Counter)>>,
     /// How long calls took, those of other tenants' actions of this name included: by tenant too there would be more
     /// buckets than anyone could store.
     seconds: Histogram,
@@ -105,6 +107,7 @@ impl Tenant {
                 action: configured.map(|c| Arc::new(c.serve(scope.clone()))),
                 limits,
                 calls: OnceLock::new(),
+                failures: Mutex::default(),
                 seconds: histogram!("menlou_call_seconds", "action" => action.clone()),
                 usage: activity.of(&action),
             };
@@ -138,5 +141,17 @@ impl Switched {
         self.calls.get_or_init(new).increment(1);
         self.seconds.record(took);
         self.usage.record(failed, took);
+    }
+
+    /// Counts a failure by its word.
+    pub fn failed(&self, tenant: &str, word: &'static str) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, counter)) = failures.iter().find(|(known, _)| *known == word) {
+            return counter.increment(1);
+        }
+        let labels = [("tenant", tenant.to_owned()), ("action", self.name.clone()), ("error", word.to_owned())];
+        let counter = counter!("menlou_errors_total", &labels);
+        counter.increment(1);
+        failures.push((word, counter));
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     action::Library,
     config::{
         load::Document,
-        schema::escape,
+        schema::{Schema, escape},
         tenant::{self, OWN_KEYS},
     },
 };

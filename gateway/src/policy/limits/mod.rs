@@ -122,6 +122,10 @@ impl Passage {
     /// error where it is beyond one of them.
     pub async fn enter(&mut self, address: IpAddr) -> Result<()> {
         let limits = self.limits.clone();
+        if limits.under_way.is_shut() {
+            counter!("menlou_store_busy_total").increment(1);
+            return Err(Error::new(&words::OVERLOADED).because("as for the call before").known());
+        }
         self.place = limits.limiter.room.place(&limits.tally.under_way, &limits.under_way, limits.most);
         if self.place.is_none() {
             let new = || counter!("menlou_tenant_shed_total", "tenant" => limits.tenant.clone());
@@ -136,6 +140,11 @@ impl Passage {
             true => Ok(()),
             false => self.take(&limits, &limits.early, &network(address)).await,
         }
+    }
+
+    /// Turns further calls of the action away for a moment: they would only find out further in.
+    pub fn shut(&self) {
+        self.limits.under_way.shut();
     }
 
     /// Counts the call against the limits that hold for each openid, once it is known.

@@ -1,10 +1,18 @@
 //! Room for calls: so many at once in all, and for no tenant more than its share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// For how long calls are turned away at the door, once one was further in: as long as it takes to get there.
+const SHUT: Duration = Duration::from_millis(10);
+/// What times are counted from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The room of the whole gateway.
 pub struct Room {
@@ -14,7 +22,11 @@ pub struct Room {
 
 /// Calls under way: of a tenant, of an action. A place counts in it until it is dropped.
 #[derive(Default)]
-pub(super) struct UnderWay(AtomicUsize);
+pub(super) struct UnderWay {
+    calls: AtomicUsize,
+    /// Until when further ones are turned away; in milliseconds after [`START`], 0 where they are not.
+    shut_ms: AtomicU64,
+}
 
 /// One call under way.
 pub struct Place {
@@ -43,7 +55,7 @@ impl Room {
         of_action: &Arc<UnderWay>,
         most: (Option<usize>, Option<usize>),
     ) -> Option<Place> {
-        let count = |under_way: &UnderWay| under_way.0.fetch_add(1, Ordering::Relaxed) + 1;
+        let count = |under_way: &UnderWay| under_way.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let (tenants, actions) = (count(of_tenant), count(of_action));
         // Counted until it is dropped, also where that is at once.
         let place = Place { of_tenant: of_tenant.clone(), of_action: of_action.clone() };
@@ -56,9 +68,34 @@ impl Room {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.of_tenant.0.fetch_sub(1, Ordering::Relaxed);
-        self.of_action.0.fetch_sub(1, Ordering::Relaxed);
+        self.of_tenant.calls.fetch_sub(1, Ordering::Relaxed);
+        self.of_action.calls.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+impl UnderWay {
+    /// Turns further calls away for a moment.
+    pub fn shut(&self) {
+        self.shut_ms.store(millis(START.elapsed() + SHUT), Ordering::Relaxed);
+    }
+
+    /// Whether they are turned away.
+    pub fn is_shut(&self) -> bool {
+        let until = self.shut_ms.load(Ordering::Relaxed);
+        if until == 0 {
+            return false;
+        }
+        let shut = millis(START.elapsed()) < until;
+        if !shut {
+            // Not a moment that was set meanwhile.
+            let _ = self.shut_ms.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        shut
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -88,6 +125,16 @@ mod tests {
         assert_eq!(taken(&Room::new(1, None), 2), [1, 0]);
         assert_eq!(taken(&Room::new(1000, Some(400)), 4), [400, 400, 200, 0]);
         assert_eq!(taken(&Room::new(10, Some(10)), 2), [10, 0]);
+    }
+
+    #[test]
+    fn a_door_is_shut_for_a_moment() {
+        let under_way = UnderWay::default();
+        assert!(!under_way.is_shut());
+        under_way.shut();
+        assert!(under_way.is_shut());
+        std::thread::sleep(2 * SHUT);
+        assert!(!under_way.is_shut() && !under_way.is_shut());
     }
 
     #[test]

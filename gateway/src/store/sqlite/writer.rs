@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 /// Jobs that may wait.
 const QUEUE: usize = 1024;
 /// Jobs in one transaction at most.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 /// How long more than a transaction's jobs may wait before what has not begun yet is turned away. A rush of calls passes;
 /// where more come all the time than can be served, all would wait until nobody waits for the answer any more.
 const RUSH: Duration = Duration::from_millis(250);
@@ -46,7 +46,7 @@ pub(super) struct Writer {
 /// Whether jobs come faster than they are done.
 struct Backlog {
     start: Instant,
-    /// When no more than a transaction's jobs were waiting, the last time; in milliseconds after `start`.
+    /// When much less than a transaction's jobs were waiting, the last time; in milliseconds after `start`.
     short_ms: AtomicU64,
     turned_away: Counter,
 }
@@ -171,7 +171,7 @@ async fn serve(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, 
         if jobs.recv_many(&mut batch, BATCH).await == 0 {
             return;
         }
-        if idle || batch.len() < BATCH {
+        if idle || batch.len() < BATCH / 2 {
             backlog.is_short();
         }
         let mut answers = Vec::with_capacity(batch.len());
@@ -262,7 +262,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let writer = writer(&folder).await;
         // Holds the writer up, as a slow disk would.
-        let slow = |time| work(move |_| Box::pin(async move { Ok(tokio::time::sleep(time).await) }));
+        let slow = |time| {
+            work(move |_| {
+                Box::pin(async move {
+                    tokio::time::sleep(time).await;
+                    Ok(())
+                })
+            })
+        };
         let mut tasks = tokio::task::JoinSet::new();
         for key in 0..2 * BATCH {
             let (writer, hold) = (writer.clone(), slow(if key == 0 { 2 * RUSH } else { Duration::ZERO }));
