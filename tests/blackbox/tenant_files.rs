@@ -7,7 +7,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
     path::PathBuf,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 fn path(scene: &Scene, name: &str) -> PathBuf {
@@ -26,10 +26,32 @@ fn is_told(scene: &Scene, says: &str) {
 }
 
 fn is_mended(scene: &Scene) {
-    let _ = fs::remove_file(path(scene, TENANT));
     let _ = fs::remove_dir(path(scene, TENANT));
-    scene.write_tenant(TENANT, &tenant(&scene.sim));
+    let draft = scene.tenants().join(".draft");
+    fs::write(&draft, tenant(&scene.sim)).unwrap();
+    fs::rename(&draft, path(scene, TENANT)).unwrap();
     eventually("it is mended", || (!scene.readiness().1.to_string().contains("manulife.toml")).then_some(()));
+}
+
+#[test]
+fn a_file_that_is_taken_away_to_be_written_anew_keeps_its_tenant() {
+    let scene = Scene::new(Stores::Embedded);
+    let (mut seen, away) = (0, Duration::from_millis(250));
+    while seen < 3 {
+        let begun = Instant::now();
+        fs::remove_file(path(&scene, TENANT)).unwrap();
+        thread::sleep(away);
+        let answer = scene.authorize("ann");
+        scene.write_tenant(TENANT, &tenant(&scene.sim));
+        // Where the machine was too busy, it was away for long enough to be gone.
+        if begun.elapsed() < 2 * away {
+            answer.ok();
+            seen += 1;
+        }
+        eventually("it serves", || scene.authorize("ann").error.is_none().then_some(()));
+    }
+    fs::remove_file(path(&scene, TENANT)).unwrap();
+    eventually("it is gone", || (scene.authorize("ann").error.as_deref() == Some("unknown_tenant")).then_some(()));
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct Watcher {
     limiter: Arc<Limiter>,
     roster: Arc<Roster>,
     files: BTreeMap<PathBuf, Seen>,
+    /// Of these, those that were not there when it was looked last.
+    missing: HashSet<PathBuf>,
     /// Which folder was listed last.
     listed: Option<(u64, u64)>,
     /// Why the folder can't be listed, as it was logged: once, however long it lasts.
@@ -79,6 +81,7 @@ impl Watcher {
             limiter,
             roster,
             files: BTreeMap::new(),
+            missing: HashSet::new(),
             listed: None,
             unlisted: None,
             unsettled: false,
@@ -108,7 +111,12 @@ impl Watcher {
                 // What is there at the start is taken as it is.
                 let running = self.listed.replace(identity(&self.folder).unwrap_or_default()).is_some();
                 let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
-                let gone: Vec<PathBuf> = self.files.keys().filter(|path| !there.contains(path)).cloned().collect();
+                // Who takes a file away to write it anew has not written it yet: what is missing is looked for once more.
+                let missing: HashSet<_> = self.files.keys().filter(|path| !there.contains(path)).cloned().collect();
+                let (gone, missing): (HashSet<_>, _) =
+                    missing.into_iter().partition(|path| self.missing.contains(path));
+                self.unsettled = !missing.is_empty();
+                self.missing = missing;
                 for path in gone {
                     if let Some(tenant) = self.files.remove(&path).and_then(|seen| seen.tenant) {
                         tracing::info!(tenant, "tenant removed: its file is gone");
