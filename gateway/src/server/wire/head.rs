@@ -161,7 +161,8 @@ fn fits(target: Target<'_>, host: Option<&[u8]>) -> bool {
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
-    if !(1..=MAX_LENGTH_DIGITS).contains(&digits.len()) {
+    // Some read a number that begins with 0 as octal.
+    if !(1..=MAX_LENGTH_DIGITS).contains(&digits.len()) || matches!(digits, [b'0', _, ..]) {
         return None;
     }
     digits.iter().try_fold(0_u64, |n, d| d.is_ascii_digit().then(|| n * 10 + u64::from(d - b'0')))
