@@ -46,6 +46,7 @@ mod secrecy;
 mod secrets;
 mod slow_clients;
 mod stopping;
+mod slowhttptest;
 mod streams;
 mod swaps;
 mod tenant_commands;

@@ -8,7 +8,7 @@ use super::{
     layers::Bounded,
     proxies::Proxies,
     refusal,
-    wire::{self, Wire},
+    wire::{self, Reset, Wire},
 };
 use crate::{
     config::server::{Http2, Server},
@@ -190,7 +190,7 @@ impl Connections {
 
     async fn speak_http1<T>(&self, stream: T, remote: IpAddr, stopped: watch::Receiver<bool>)
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + Reset + Unpin + 'static,
     {
         let calls = Calls::new();
         let wire = Wire::http1(stream, &self.wire, calls.clone());
@@ -200,7 +200,7 @@ impl Connections {
 
     async fn speak_http2<T>(&self, stream: T, remote: IpAddr, stopped: watch::Receiver<bool>)
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + Reset + Unpin + 'static,
     {
         let Some(http2) = &self.http2 else { return };
         let (calls, bounded) = (Calls::new(), self.bounded.clone());

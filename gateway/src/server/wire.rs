@@ -9,6 +9,7 @@
 mod deadlines;
 mod framing;
 mod head;
+mod reset;
 
 use super::{
     calls::Calls,
@@ -18,6 +19,7 @@ use crate::error::{Word, words};
 pub use deadlines::Limits;
 use deadlines::{Deadlines, Phase};
 use framing::{Framing, What};
+pub use reset::Reset;
 use std::{
     future::Future,
     io,
@@ -130,11 +132,14 @@ impl<T> Wire<T> {
         cx: &mut Context<'_>,
         step: Poll<io::Result<N>>,
         bytes: impl FnOnce(&N) -> usize,
-    ) -> Poll<io::Result<N>> {
+    ) -> Poll<io::Result<N>>
+    where
+        T: Reset,
+    {
         match step {
             Poll::Pending => {
                 ready!(self.deadlines.poll_write(cx));
-                self.let_go("slow_reader");
+                self.give_up();
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not read")))
             }
             Poll::Ready(Ok(n)) => {
@@ -149,9 +154,18 @@ impl<T> Wire<T> {
         metrics::counter!("menlou_clients_let_go_total", "why" => why).increment(1);
         self.ended = true;
     }
+
+    /// Lets go of a client that doesn't read, and of what it hasn't read.
+    fn give_up(&mut self)
+    where
+        T: Reset,
+    {
+        self.let_go("slow_reader");
+        self.io.reset();
+    }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+impl<T: AsyncRead + Reset + Unpin> AsyncRead for Wire<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (this, start) = (&mut *self, buf.filled().len());
         if this.odd.is_none() {
@@ -164,7 +178,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
                         Phase::Head(_) => this.refuse(What::SlowHead),
                         Phase::Silent => this.let_go("silent"),
                         Phase::Idle(_) => this.let_go("idle"),
-                        Phase::Call => this.let_go("slow_reader"),
+                        Phase::Call => this.give_up(),
                     }
                 }
             }
@@ -182,7 +196,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+impl<T: AsyncRead + AsyncWrite + Reset + Unpin> AsyncWrite for Wire<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.refusal.is_none()
