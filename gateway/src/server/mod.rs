@@ -32,7 +32,7 @@ pub use accept::serve;
 use body::{Arrival, Outgoing};
 use decode::{Address, Asked, Input};
 use http::{
-    Method, Request, Response,
+    HeaderValue, Method, Request, Response, Version,
     header::{HOST, ORIGIN},
     request::Parts,
 };
@@ -158,15 +158,13 @@ fn methods<'a>(tenant: &'a Tenant, action: &str) -> &'a [Method] {
     action.map_or(&[Method::POST], |action| &action.descriptor().methods)
 }
 
-/// Whether `Host` names the authority of HTTP/2, where there are both. Of HTTP/1 the wire knows.
+/// Whether a request of HTTP/2 is for one host, by its authority, by `Host`, or by both alike. Of HTTP/1 the wire knows.
 fn is_of_one_host(head: &Parts) -> bool {
     let (authority, mut hosts) = (head.uri.authority(), head.headers.get_all(HOST).iter());
-    match (authority, hosts.next()) {
-        (Some(authority), Some(host)) => {
-            hosts.next().is_none() && authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
-        }
-        _ => hosts.next().is_none(),
-    }
+    let (host, authority) = (hosts.next().map(HeaderValue::as_bytes), authority.map(|a| a.as_str().as_bytes()));
+    let is_one = hosts.next().is_none()
+        && host.zip(authority).is_none_or(|(host, authority)| host.eq_ignore_ascii_case(authority));
+    is_one && (head.version != Version::HTTP_2 || authority.or(host).is_some_and(wire::is_host))
 }
 
 /// Gives up on a call where it takes too long, counted from the last byte that came.

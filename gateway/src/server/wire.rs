@@ -19,6 +19,7 @@ use crate::error::{Word, words};
 pub use deadlines::Limits;
 use deadlines::{Deadlines, Phase};
 use framing::{Framing, What};
+pub use head::is_host;
 pub use reset::Reset;
 use std::{
     future::Future,

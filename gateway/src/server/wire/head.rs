@@ -133,7 +133,7 @@ fn is_token(name: &[u8]) -> bool {
 }
 
 /// A name or address, with or without a port. User names, lists and paths have no place in it.
-fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     let (name, port) = match value.iter().rposition(|b| *b == b':') {
         // The colons of an IPv6 address stand within brackets.
         Some(colon) if value.last() != Some(&b']') => (value.get(..colon), value.get(colon + 1..)),
