@@ -96,6 +96,23 @@ async fn walk(traffic: &Traffic, asked: &Asked, request: Request<Incoming>, remo
     }
 }
 
+/// The answer where there is no room for a call. The tenant's pages may read it, and what their browsers ask beforehand is
+/// answered as ever, which costs no more.
+fn shed(traffic: &Traffic, asked: &Asked, request: Request<Incoming>) -> Answer {
+    let (head, _) = request.into_parts();
+    let overloaded = encode::error(&Error::new(&words::OVERLOADED), asked);
+    let Some(origin) = head.headers.get(ORIGIN).cloned() else { return overloaded };
+    let Ok(address) = Address::of(&head.uri) else { return overloaded };
+    let Some(tenant) = traffic.roster.find(&address.tenant) else { return overloaded };
+    let Some(cors) = &tenant.cors else { return overloaded };
+    let mut answer = match cors::preflight(asked, &head, Some(cors), || methods(&tenant, &address.action)) {
+        Ok(asks) => asks.unwrap_or(overloaded),
+        Err(error) => encode::error(&error, asked),
+    };
+    cors::mark(answer.headers_mut(), cors, Some(origin));
+    answer
+}
+
 async fn serve_call(
     traffic: &Traffic,
     asked: &Asked,
