@@ -12,7 +12,7 @@ use crate::{
         attempts::Limits,
         limits::{Limiter, Room},
     },
-    server::{self, Traffic},
+    server::{self, Traffic, wire},
     store::{Settings, Stores},
     telemetry,
     tenant::{Roster, Swapper, Swaps, Watcher},
@@ -148,7 +148,8 @@ impl Gateway {
             traffic: self.config.server.listen,
             stopping: stopping.clone(),
         };
-        tasks.spawn(admin::serve(self.admin, self.admin_tls, Arc::new(desk)));
+        let limits = wire::Limits::of(&self.config.server, &self.config.clients);
+        tasks.spawn(admin::serve(self.admin, self.admin_tls, limits, Arc::new(desk)));
         let traffic = Traffic {
             roster: self.roster,
             room: self.room,

@@ -1,10 +1,10 @@
 //! The traffic side: the life of a request stands in [`walk`], from its head to its answer.
 
 mod accept;
-mod addresses;
+pub mod addresses;
 mod begun;
 mod body;
-mod calls;
+pub mod calls;
 mod compress;
 mod cors;
 pub mod decode;
@@ -14,7 +14,7 @@ mod pace;
 mod proxies;
 mod refusal;
 mod request_id;
-mod wire;
+pub mod wire;
 
 use crate::{
     action::Action,
