@@ -148,7 +148,7 @@ impl Gateway {
             traffic: self.config.server.listen,
             stopping: stopping.clone(),
         };
-        let limits = wire::Limits::of(&self.config.server, &self.config.clients);
+        let limits = wire::Limits::of(&self.config.server, &self.config.clients, &self.config.http2);
         tasks.spawn(admin::serve(self.admin, self.admin_tls, limits, Arc::new(desk)));
         let traffic = Traffic {
             roster: self.roster,

@@ -100,7 +100,7 @@ impl Connections {
             proxies: proxies.clone(),
             addresses: Addresses::new(traffic.clients.max_connections_per_address),
             first_byte: traffic.clients.first_byte_timeout.get(),
-            wire: wire::Limits::of(limits, &traffic.clients),
+            wire: wire::Limits::of(limits, &traffic.clients, http2),
             bounded: Bounded::new(traffic, proxies),
             open: metrics::gauge!("menlou_connections"),
         }
