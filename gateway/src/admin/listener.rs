@@ -51,7 +51,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits,
         };
         // What has ended is cleared away.
         while connections.try_join_next().is_some() {}
-        let Some(of_address) = addresses.take(remote.ip().to_canonical()) else {
+        let Some(of_address) = addresses.take(remote.ip()) else {
             metrics::counter!("menlou_connections_refused_total", "why" => "address").increment(1);
             continue;
         };

@@ -8,6 +8,7 @@ use super::caller::{Caller, Role};
 use crate::{
     call::Token,
     error::{Error, Result, admin_words, words},
+    policy::network,
     store::{AdminToken, Admins, NewDeed, clock},
     text::Text,
 };
@@ -168,14 +169,6 @@ impl Attempts {
 impl Default for Attempts {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Who is likely the same: one IPv6 customer has a /64 at least.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 => v4,
     }
 }
 
