@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need where it is missing: redis-server, postgresql, openssl, node and npm, python3-venv, chromium
-# (Debian), cargo-nextest.
+# Installs what the tests need where it is missing: redis-server, postgresql, openssl, slowhttptest, testssl.sh, node and
+# npm, python3-venv, chromium (Debian), cargo-nextest.
 set -euo pipefail
 
 missing=()
@@ -8,6 +8,8 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 command -v cc >/dev/null || missing+=(build-essential)
 command -v openssl >/dev/null || missing+=(openssl)
+command -v slowhttptest >/dev/null || missing+=(slowhttptest)
+command -v testssl >/dev/null || missing+=(testssl.sh)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 command -v chromium >/dev/null || missing+=(chromium)

@@ -13,7 +13,7 @@ use crate::{
         limits::{Limiter, Room},
     },
     proxies::Proxies,
-    server::{self, Traffic},
+    server::{self, Traffic, wire},
     store::{Settings, Stores},
     telemetry,
     tenant::{Roster, Swapper, Swaps, Watcher},
@@ -152,7 +152,8 @@ impl Gateway {
             proxies: proxies.clone(),
             stopping: stopping.clone(),
         };
-        tasks.spawn(admin::serve(self.admin, self.admin_tls, Arc::new(desk)));
+        let limits = wire::Limits::of(&self.config.server, &self.config.clients, &self.config.http2);
+        tasks.spawn(admin::serve(self.admin, self.admin_tls, limits, Arc::new(desk)));
         let traffic = Traffic {
             roster: self.roster,
             room: self.room,

@@ -2,11 +2,19 @@
 
 use crate::scene::eventually;
 use menlou_harness::{
-    Home, Setup,
+    Gateway, Home, Setup,
     gateway::binary,
+    http::{self, Request},
     process::{Process, free_port, loopback},
 };
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 fn home(settings: &[(&str, &str)]) -> Home {
     Home::new(settings.iter().fold(Setup::default(), |setup, (name, value)| setup.setting(name, *value)))
@@ -69,7 +77,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
         runtime.block_on(asked)
     };
     assert_eq!(eventually("it speaks TLS", served), first);
-    let plain = menlou_harness::http::Request::new("GET", "/healthz").send(admin);
+    let plain = Request::new("GET", "/healthz").send(admin);
     assert!(plain.is_err(), "no plain HTTP beside it");
     let second = certify(home.path(), "two");
     eventually("the new one", || (served()? == second).then_some(()));
@@ -77,6 +85,60 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     let told = || fs::read_to_string(&log).is_ok_and(|log| log.contains("the certificates before serve on"));
     eventually("the bad one is told", || told().then_some(()));
     assert_eq!(served(), Some(second));
+}
+
+#[test]
+fn who_is_silent_slow_idle_or_does_not_read_is_let_go_here_too() {
+    let second = |setup: Setup, name: &&str| setup.setting(name, "\"1s\"");
+    let deadlines = ["server.header_timeout", "clients.first_byte_timeout", "clients.keep_alive_timeout"];
+    let setup = deadlines.iter().chain(&["clients.answer_idle_timeout"]).fold(Setup::default(), second);
+    let gateway = Gateway::start(setup);
+    let (health, large) = ("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\n");
+    let began = Instant::now();
+    for (sent, answers) in [("", 0), ("GET", 1), ("GET /healthz HTTP/1.1\r\nHost:", 1), (health, 1)] {
+        let mut stream = http::connect(gateway.admin_addr()).unwrap();
+        stream.write_all(sent.as_bytes()).unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).unwrap_or_else(|e| panic!("{sent:?} is not let go: {e}"));
+        assert_eq!(all.matches("HTTP/1.1 ").count(), answers, "{sent:?}: {all}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let mut deaf = http::connect(gateway.admin_addr()).unwrap();
+    deaf.write_all(format!("{large}Host: a\r\n\r\n").repeat(50).as_bytes()).unwrap();
+    let line = "menlou_clients_let_go_total{why=\"slow_reader\"} 1";
+    eventually("who doesn't read is let go", || gateway.admin("/metrics").ok()?.text().contains(line).then_some(()));
+    // What could be read in two ways is refused here as well.
+    let odd = http::speak(gateway.admin_addr(), health.replace("Host: a", "Host: a\r\nHost: b").as_bytes()).unwrap();
+    assert_eq!((odd.status, odd.text().contains("bad_request")), (400, true), "{}", odd.text());
+}
+
+#[test]
+fn one_address_can_not_keep_all_others_waiting() {
+    let gateway = Gateway::start(Setup::default());
+    let open: Vec<TcpStream> = (0..300).map(|_| http::connect(gateway.admin_addr()).unwrap()).collect();
+    // Those beyond its part are closed at once, long before a silent one is.
+    let refused = || open.iter().filter(|stream| is_closed(stream)).count();
+    eventually("those beyond its part are closed", || (refused() >= 300 - 128).then_some(()));
+    let mut other = from([127, 0, 0, 2], gateway.admin_addr());
+    other.write_all(&Request::new("GET", "/healthz").bytes()).unwrap();
+    assert_eq!(http::read(&mut other).unwrap().status, 200);
+}
+
+/// A connection that comes from this address.
+fn from(address: [u8; 4], to: SocketAddr) -> TcpStream {
+    let connecting = async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind((address, 0).into())?;
+        socket.connect(to).await?.into_std()
+    };
+    let stream = tokio::runtime::Runtime::new().unwrap().block_on(connecting).unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+fn is_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    !matches!(stream.peek(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// Makes a certificate, and gives it as DER.

@@ -1,15 +1,20 @@
 //! Web pages (H5) that call the gateway: what their browser asks, and what it lets them read.
 
-use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, tenant};
+use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, tenant};
 use menlou_harness::{
     Upstream,
-    http::{Answer, Request},
+    http::{self, Answer, Request},
 };
+use std::io::Write;
 
 const PAGE: &str = "https://h5.example.com";
 
 /// A gateway whose tenant lets pages call, has a limit, and forwards `a=orders` for anyone.
 fn scene(upstream: &Upstream) -> Scene {
+    scene_with(upstream, &[])
+}
+
+fn scene_with(upstream: &Upstream, settings: &[(&str, &str)]) -> Scene {
     let more = format!(
         "[cors]\norigins = [\"{PAGE}\", \"https://*.example.org\"]\nheaders = [\"X-App\"]\n[limits]\ncalls = \"1000/h\"\n\
          [actions.orders]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nlogin = \"none\"\n",
@@ -17,7 +22,7 @@ fn scene(upstream: &Upstream) -> Scene {
     );
     Scene::with(Stores::Embedded, move |mut setup, sim| {
         setup.tenants[0].1 = format!("{}\n{more}", tenant(sim));
-        setup
+        settings.iter().fold(setup, |setup, (name, value)| setup.setting(name, *value))
     })
 }
 
@@ -110,4 +115,23 @@ fn a_page_may_read_every_answer_of_its_tenant_and_what_stands_at_its_head() {
     }
     let no_page = Request::post(format!("/srv/{TENANT}/openid")).send(scene.gateway.addr()).expect("an answer");
     assert_eq!((allows(&no_page), no_page.header("vary")), (None, Some("Origin")));
+}
+
+#[test]
+fn a_page_may_read_that_there_is_no_room_and_its_browser_may_ask_even_then() {
+    let upstream = Upstream::start();
+    let scene = scene_with(&upstream, &[("server.max_calls", "1")]);
+    let path = format!("/srv/{TENANT}/openid");
+    let call = |origin| Request::post(&path).header("Origin", origin).send(scene.gateway.addr()).expect("an answer");
+    let mut held = http::connect(scene.gateway.addr()).expect("a connection");
+    held.write_all(&Request::new("GET", format!("/srv/{TENANT}/orders/silent")).bytes()).expect("it is sent");
+    eventually("the one place is taken", || (upstream.seen().len() == 1).then_some(()));
+    let asks = preflight(&scene, &path, PAGE);
+    assert_eq!((asks.status, allows(&asks)), (204, Some(PAGE)));
+    assert_eq!(preflight(&scene, &path, "https://evil.example").status, 403);
+    for (origin, allowed) in [(PAGE, Some(PAGE)), ("https://evil.example", None)] {
+        let answer = call(origin);
+        assert_eq!((answer.status, allows(&answer), answer.header("vary")), (503, allowed, Some("Origin")));
+        assert!(answer.text().contains("\"overloaded\""), "{}", answer.text());
+    }
 }

@@ -237,7 +237,7 @@ fn floods_end_their_own_connection_and_hurt_nobody_else() {
             [frame(HEADERS, 1, 1, &head()), frame(CONTINUATION, 0, 1, &[]).repeat(50_000)].concat(),
             true,
         ),
-        // These end with the idle deadline at the latest: nobody is made to work for them for ever.
+        // These are cut off.
         ("pings", frame(PING, 0, 0, &[0; 8]).repeat(50_000), false),
         ("settings", frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]).repeat(50_000), false),
     ] {
@@ -247,6 +247,8 @@ fn floods_end_their_own_connection_and_hurt_nobody_else() {
         assert!(kinds.contains(&GOAWAY) || !told, "{what}: {kinds:?}");
         scene.client().call("user", &[]).is(401, "login_required");
     }
+    let metrics = scene.admin("/metrics").unwrap().text();
+    assert!(metrics.contains("menlou_clients_let_go_total{why=\"flood\"} 2"), "{metrics}");
     let log = scene.log();
     assert!(!log.contains("panicked"), "{log}");
 }

@@ -217,3 +217,51 @@ fn a_certificate_that_cannot_be_used_is_told_before_the_start() {
         assert!(!output.status.success() && told.contains("one.key can't be used for TLS"), "{told}");
     }
 }
+
+#[test]
+fn testssl_finds_nothing_to_warn_of() {
+    let authority = Authority::new();
+    authority.sign("one", &["one.example.com"]);
+    let scene = scene(&authority, &["one"], &[]);
+    let report = authority.path("report.json");
+    // Protocols, ciphers, and each weakness that has a name. Nobody is asked but the gateway: to learn what its own openssl
+    // can, testssl has that look for `invalid.`, which is a name of nobody's.
+    let mut command = Command::new("testssl");
+    command.args([
+        "--quiet",
+        "--warnings",
+        "off",
+        "--color",
+        "0",
+        "--nodns",
+        "none",
+        "--ip",
+        "127.0.0.1",
+        "--jsonfile",
+    ]);
+    command.arg(&report).args(["-p", "-s", "-f", "-U"]).arg(format!("one.example.com:{}", scene.addr().port()));
+    let output = command.output().expect("the Debian package testssl.sh (tests/tools.sh)");
+    let report = fs::read_to_string(report).unwrap_or_default();
+    let told = || format!("{}\n{report}", String::from_utf8_lossy(&output.stdout));
+    let found: Vec<serde_json::Value> = serde_json::from_str(&report).unwrap_or_else(|e| panic!("{e}: {}", told()));
+    for (id, expected) in [
+        ("SSLv2", "not offered"),
+        ("SSLv3", "not offered"),
+        ("TLS1", "not offered"),
+        ("TLS1_1", "not offered"),
+        ("TLS1_2", "offered"),
+        ("TLS1_3", "offered with final"),
+        ("ALPN_HTTP2", "h2"),
+        ("cipherlist_AVERAGE", "not offered"),
+        ("PFS", "offered"),
+    ] {
+        let finding = found.iter().find(|f| f["id"] == id).and_then(|f| f["finding"].as_str());
+        assert_eq!(finding, Some(expected), "{id}: {}", told());
+    }
+    // That its openssl knows no GOST is its own affair.
+    let warns =
+        |f: &&serde_json::Value| f["severity"] != "OK" && f["severity"] != "INFO" && f["id"] != "engine_problem";
+    let warnings: Vec<_> = found.iter().filter(warns).collect();
+    assert!(warnings.is_empty(), "{warnings:#?}");
+    assert!(found.iter().any(|f| f["id"] == "LUCKY13"), "it came to the end: {}", told());
+}

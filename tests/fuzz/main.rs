@@ -42,3 +42,13 @@ fn the_corpus_of_parameters_and_their_schemas_holds() {
 fn the_corpus_of_plugins_files_holds() {
     replay("plugin_file", targets::plugin_file);
 }
+
+#[test]
+fn the_corpus_of_what_clients_send_holds() {
+    replay("wire", targets::wire);
+}
+
+#[test]
+fn the_corpus_of_stored_sessions_holds() {
+    replay("session", targets::session);
+}

@@ -1,8 +1,10 @@
 //! What is fuzzed: each parser of what strangers, tenants, platforms and plugins send, with what must hold of it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header::CONTENT_TYPE};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use menlou::{
     action::{ParamsSchema, look},
     call::{MAX_NAME, Params},
@@ -16,10 +18,16 @@ use menlou::{
         http::Answer,
         wechat::answer::{read, read_any},
     },
-    server::decode::{self, Address},
+    server::{
+        decode::{self, Address},
+        wire::framing::Framing,
+    },
+    store::record,
     text::Language,
 };
 use std::{
+    cell::RefCell,
+    convert::Infallible,
     pin::pin,
     task::{Context, Poll, Waker},
 };
@@ -108,12 +116,107 @@ pub fn plugin_file(data: &[u8]) {
     let _ = look(data);
 }
 
-/// Nothing here waits for anything.
+/// What a client sends over HTTP/1. What the wire lets pass leaves hyper no choice: it reads the same requests, takes none
+/// for whole that isn't, and sees nothing behind what is out of order.
+pub fn wire(data: &[u8]) {
+    let (sent, passed) = as_the_wire_reads(data);
+    let served = as_hyper_reads(&data[..passed]);
+    assert!(served.len() <= sent.len(), "{served:?} of {sent:?}");
+    for ((line, body), (sent_line, sent_body)) in served.iter().zip(&sent) {
+        assert_eq!(line, sent_line);
+        assert!(body.is_none() || body == sent_body, "{body:?} of {sent_body:?}");
+    }
+}
+
+/// Where a request goes, and its body if that came whole.
+type Read = (String, Option<Vec<u8>>);
+
+/// The requests that have begun, and how many bytes passed.
+fn as_the_wire_reads(data: &[u8]) -> (Vec<Read>, usize) {
+    let (mut framing, mut read, mut start, mut chunked) = (Framing::new(16 * 1024), Vec::<Read>::new(), 0, false);
+    for (at, byte) in data.iter().enumerate() {
+        let heads = framing.heads();
+        if framing.pass(std::slice::from_ref(byte)).is_err() {
+            return (read, at);
+        }
+        if framing.heads() > heads {
+            let head = String::from_utf8_lossy(&data[start..=at]);
+            let mut parts = head.trim_start().split(' ');
+            let (method, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            read.push((place(method, target), None));
+            chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding:");
+            start = at + 1;
+        }
+        if framing.is_between()
+            && let Some((_, body @ None)) = read.last_mut()
+        {
+            *body = Some(if chunked { unchunked(&data[start..=at]) } else { data[start..=at].to_vec() });
+            start = at + 1;
+        }
+    }
+    (read, data.len())
+}
+
+/// What of a target hyper leaves as it is.
+fn place(method: &str, target: &str) -> String {
+    format!("{method} {}", if target.starts_with('/') { target } else { "elsewhere" })
+}
+
+fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = chunks.windows(2).position(|w| w == b"\r\n") {
+        let line = String::from_utf8_lossy(&chunks[..end]);
+        let size = usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16).expect("a size");
+        let Some(rest) = chunks.get(end + 2 + size + 2..).filter(|_| size > 0) else { break };
+        body.extend_from_slice(&chunks[end + 2..end + 2 + size]);
+        chunks = rest;
+    }
+    body
+}
+
+/// The requests that hyper gives its service.
+fn as_hyper_reads(data: &[u8]) -> Vec<Read> {
+    let read = RefCell::new(Vec::new());
+    let service = service_fn(async |request: Request<Incoming>| {
+        let target = request.uri().path_and_query().filter(|_| request.uri().scheme().is_none());
+        let line = place(request.method().as_str(), target.map_or("", |target| target.as_str()));
+        let body = request.into_body().collect().await.ok().map(|body| body.to_bytes().to_vec());
+        read.borrow_mut().push((line, body));
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).max_buf_size(32 * 1024);
+    let connection = http.serve_connection(TokioIo::new(tokio::io::join(data, tokio::io::sink())), service);
+    // What it refuses, it refuses.
+    drop(runtime().block_on(connection));
+    read.into_inner()
+}
+
+/// A session as a store has it. An error tells nothing of what stands there.
+pub fn session(data: &[u8]) {
+    let bytes = |session| record::encode(session).expect("every session can be written");
+    match record::decode(data) {
+        Ok(session) => {
+            let written = bytes(&session);
+            assert_eq!(bytes(&record::decode(&written).expect("what was written is read")), written);
+        }
+        Err(error) => {
+            let told = error.to_string().replace(|c: char| c.is_ascii_digit(), "");
+            assert!(told.ends_with("of  bytes, wrong at byte ") || told.ends_with("of version , not "), "{error}");
+        }
+    }
+}
+
+/// Gives what doesn't wait for anything.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let runtime = runtime();
     let _entered = runtime.enter();
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("it waits"),
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }

@@ -23,7 +23,7 @@ pub mod typescript;
 pub mod users;
 pub mod verify;
 
-use crate::{text::Language, tls::Tls};
+use crate::{server::wire::Limits, text::Language, tls::Tls};
 use axum::{
     Json, Router,
     extract::State,
@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const FAULTY: usize = 100;
 
 /// Serves until dropped.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>) {
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits, desk: Arc<Desk>) {
     let proxies = desk.proxies.clone();
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -59,7 +59,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, desk: Arc<Desk>
         .with_state(desk.clone())
         .merge(console::router(desk.clone(), tls.is_some()))
         .merge(api::router(desk));
-    listener::serve(listener, tls, proxies, routes).await;
+    listener::serve(listener, tls, (limits, proxies), routes).await;
 }
 
 /// 200 where calls can be served, 503 where a store is away or the gateway stops. Platforms that are away, faulty tenants

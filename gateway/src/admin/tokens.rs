@@ -8,6 +8,7 @@ use super::caller::{Caller, Role};
 use crate::{
     call::Token,
     error::{Error, Result, admin_words, words},
+    policy::network,
     store::{AdminToken, Admins, NewDeed, clock},
     text::Text,
 };
@@ -187,14 +188,6 @@ impl Tried {
 impl Default for Attempts {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Who is likely the same: one IPv6 customer has a /64 at least.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 => v4,
     }
 }
 

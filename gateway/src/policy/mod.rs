@@ -76,9 +76,9 @@ pub fn hash(token: &Token) -> TokenHash {
 }
 
 /// Where a caller is, as far as one customer of a provider can be told from another: an address, of IPv6 a /64.
-fn network(address: IpAddr) -> String {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("{:x}", v6.to_bits() >> 64),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+        v4 => v4,
     }
 }

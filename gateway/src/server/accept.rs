@@ -7,7 +7,7 @@ use super::{
     calls::Calls,
     layers::Bounded,
     refusal,
-    wire::{self, Wire},
+    wire::{self, Reset, Wire},
 };
 use crate::{
     config::server::{Http2, Server},
@@ -100,7 +100,7 @@ impl Connections {
             proxies,
             addresses: Addresses::new(traffic.clients.max_connections_per_address),
             first_byte: traffic.clients.first_byte_timeout.get(),
-            wire: wire::Limits::of(limits, &traffic.clients),
+            wire: wire::Limits::of(limits, &traffic.clients, http2),
             bounded: Bounded::new(traffic),
             open: metrics::gauge!("menlou_connections"),
         }
@@ -190,7 +190,7 @@ impl Connections {
 
     async fn speak_http1<T>(&self, stream: T, remote: IpAddr, stopped: watch::Receiver<bool>)
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + Reset + Unpin + 'static,
     {
         let calls = Calls::new();
         let wire = Wire::http1(stream, &self.wire, calls.clone());
@@ -200,7 +200,7 @@ impl Connections {
 
     async fn speak_http2<T>(&self, stream: T, remote: IpAddr, stopped: watch::Receiver<bool>)
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + Reset + Unpin + 'static,
     {
         let Some(http2) = &self.http2 else { return };
         let (calls, bounded) = (Calls::new(), self.bounded.clone());

@@ -1,5 +1,6 @@
-//! How many connections each client address has open.
+//! How many connections each client address has open; of IPv6, each network, as one customer has many addresses there.
 
+use crate::policy::network;
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::IpAddr,
@@ -27,6 +28,7 @@ impl Addresses {
 
     /// One more connection of this address; `None` where it has as many as it may.
     pub fn take(&self, address: IpAddr) -> Option<AddressPlace> {
+        let address = network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= self.most {
@@ -46,5 +48,24 @@ impl Drop for AddressPlace {
                 count.remove();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_customer_has_so_many_connections_and_another_its_own() {
+        let addresses = Addresses::new(2);
+        let take = |text: &str| addresses.take(text.parse().unwrap());
+        let (first, second) = (take("2001:db8::1"), take("2001:db8::2"));
+        assert!(first.is_some() && second.is_some() && take("2001:db8::3").is_none());
+        let others = ["2001:db8:0:1::1", "192.0.2.1", "192.0.2.2", "::ffff:192.0.2.1"].map(take);
+        assert!(others.iter().all(Option::is_some) && take("192.0.2.1").is_none());
+        drop((first, second));
+        assert!(take("2001:db8::3").is_some());
+        drop(others);
+        assert!(addresses.open.lock().unwrap().is_empty(), "nothing is kept of who has none");
     }
 }

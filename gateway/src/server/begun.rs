@@ -1,6 +1,9 @@
 //! A connection whose first bytes have been looked at, to tell what it speaks.
 
-use super::preamble::{MOST as MOST_PREAMBLE, Preamble};
+use super::{
+    preamble::{MOST as MOST_PREAMBLE, Preamble},
+    wire::Reset,
+};
 use std::{
     future::poll_fn,
     io,
@@ -102,5 +105,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Begun<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl<T: Reset> Reset for Begun<T> {
+    fn reset(&self) {
+        self.io.reset();
     }
 }

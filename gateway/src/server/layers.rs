@@ -1,6 +1,6 @@
 //! What wraps the walk, once: the request's id, a bound on calls in flight, and an answer where something panicked.
 
-use super::{Answer, Traffic, calls::Calls, decode::Asked, encode, walk};
+use super::{Answer, Traffic, calls::Calls, decode::Asked, encode, shed, walk};
 use crate::error::{Error, words};
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Version, header::CONNECTION};
@@ -36,7 +36,7 @@ impl Bounded {
         let is_http2 = request.version() == Version::HTTP_2;
         let Some(place) = self.traffic.room.enter() else {
             metrics::counter!("menlou_shed_total").increment(1);
-            return Ok(encode::error(&Error::new(&words::OVERLOADED), &asked));
+            return Ok(shed(&self.traffic, &asked, request));
         };
         // Boxed, as a kept connection has room for this future also while it is idle.
         let walk = Box::pin(walk(&self.traffic, &asked, request, remote, (began, until)));

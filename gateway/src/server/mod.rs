@@ -1,10 +1,10 @@
 //! The traffic side: the life of a request stands in [`walk`], from its head to its answer.
 
 mod accept;
-mod addresses;
+pub mod addresses;
 mod begun;
 mod body;
-mod calls;
+pub mod calls;
 mod compress;
 mod cors;
 pub mod decode;
@@ -14,7 +14,7 @@ mod pace;
 mod preamble;
 mod refusal;
 mod request_id;
-mod wire;
+pub mod wire;
 
 use crate::{
     action::Action,
@@ -33,7 +33,7 @@ pub use accept::serve;
 use body::{Arrival, Outgoing};
 use decode::{Address, Asked, Input};
 use http::{
-    Method, Request, Response,
+    HeaderValue, Method, Request, Response, Version,
     header::{HOST, ORIGIN},
     request::Parts,
 };
@@ -105,6 +105,23 @@ async fn walk(
     }
 }
 
+/// The answer where there is no room for a call. The tenant's pages may read it, and what their browsers ask beforehand is
+/// answered as ever, which costs no more.
+fn shed(traffic: &Traffic, asked: &Asked, request: Request<Incoming>) -> Answer {
+    let (head, _) = request.into_parts();
+    let overloaded = encode::error(&Error::new(&words::OVERLOADED), asked);
+    let Some(origin) = head.headers.get(ORIGIN).cloned() else { return overloaded };
+    let Ok(address) = Address::of(&head.uri) else { return overloaded };
+    let Some(tenant) = traffic.roster.find(&address.tenant) else { return overloaded };
+    let Some(cors) = &tenant.cors else { return overloaded };
+    let mut answer = match cors::preflight(asked, &head, Some(cors), || methods(&tenant, &address.action)) {
+        Ok(asks) => asks.unwrap_or(overloaded),
+        Err(error) => encode::error(&error, asked),
+    };
+    cors::mark(answer.headers_mut(), cors, Some(origin));
+    answer
+}
+
 async fn serve_call(
     traffic: &Traffic,
     asked: &Asked,
@@ -167,15 +184,13 @@ fn methods<'a>(tenant: &'a Tenant, action: &str) -> &'a [Method] {
     action.map_or(&[Method::POST], |action| &action.descriptor().methods)
 }
 
-/// Whether `Host` names the authority of HTTP/2, where there are both. Of HTTP/1 the wire knows.
+/// Whether a request of HTTP/2 is for one host, by its authority, by `Host`, or by both alike. Of HTTP/1 the wire knows.
 fn is_of_one_host(head: &Parts) -> bool {
     let (authority, mut hosts) = (head.uri.authority(), head.headers.get_all(HOST).iter());
-    match (authority, hosts.next()) {
-        (Some(authority), Some(host)) => {
-            hosts.next().is_none() && authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
-        }
-        _ => hosts.next().is_none(),
-    }
+    let (host, authority) = (hosts.next().map(HeaderValue::as_bytes), authority.map(|a| a.as_str().as_bytes()));
+    let is_one = hosts.next().is_none()
+        && host.zip(authority).is_none_or(|(host, authority)| host.eq_ignore_ascii_case(authority));
+    is_one && (head.version != Version::HTTP_2 || authority.or(host).is_some_and(wire::is_host))
 }
 
 /// Gives up on a call where it takes too long, counted from the last byte that came.

@@ -7,8 +7,10 @@
 //! ever read. A bad chunk ends the body with an error, and all reading with it.
 
 mod deadlines;
-mod framing;
+mod frames;
+pub mod framing;
 mod head;
+mod reset;
 
 use super::{
     calls::Calls,
@@ -17,7 +19,10 @@ use super::{
 use crate::error::{Word, words};
 pub use deadlines::Limits;
 use deadlines::{Deadlines, Phase};
+use frames::Frames;
 use framing::{Framing, What};
+pub use head::is_host;
+pub use reset::Reset;
 use std::{
     future::Future,
     io,
@@ -42,6 +47,8 @@ pub struct Wire<T> {
     io: T,
     /// Of HTTP/1; the frames of HTTP/2 leave no two ways.
     framing: Option<Framing>,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
     calls: Arc<Calls>,
     deadlines: Deadlines,
     /// What was out of order.
@@ -59,14 +66,19 @@ pub struct Wire<T> {
 impl<T> Wire<T> {
     /// Wraps a connection that speaks HTTP/1; `calls` are those that it brings.
     pub fn http1(io: T, limits: &Limits, calls: Arc<Calls>) -> Self {
-        Self { framing: Some(Framing::new(limits.max_head)), ..Self::http2(io, limits, calls) }
+        Self::new(io, limits, calls, Some(Framing::new(limits.max_head)), None)
     }
 
     /// Wraps a connection that speaks HTTP/2; `calls` are those that it brings.
     pub fn http2(io: T, limits: &Limits, calls: Arc<Calls>) -> Self {
+        Self::new(io, limits, calls, None, Some(Frames::new(limits.max_pings)))
+    }
+
+    fn new(io: T, limits: &Limits, calls: Arc<Calls>, framing: Option<Framing>, frames: Option<Frames>) -> Self {
         Self {
             io,
-            framing: None,
+            framing,
+            frames,
             calls,
             deadlines: Deadlines::new(limits),
             odd: None,
@@ -104,6 +116,10 @@ impl<T> Wire<T> {
     fn look(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
         let new = buf.filled().get(start..).unwrap_or_default();
         self.ended |= new.is_empty();
+        if self.frames.as_mut().is_some_and(|frames| !frames.pass(new)) {
+            self.let_go("flood");
+            self.odd = Some(What::Body);
+        }
         if let Some(Err(odd)) = self.framing.as_mut().map(|framing| framing.pass(new)) {
             buf.set_filled(start + odd.before);
             self.refuse(odd.what);
@@ -130,11 +146,14 @@ impl<T> Wire<T> {
         cx: &mut Context<'_>,
         step: Poll<io::Result<N>>,
         bytes: impl FnOnce(&N) -> usize,
-    ) -> Poll<io::Result<N>> {
+    ) -> Poll<io::Result<N>>
+    where
+        T: Reset,
+    {
         match step {
             Poll::Pending => {
                 ready!(self.deadlines.poll_write(cx));
-                self.let_go("slow_reader");
+                self.give_up();
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not read")))
             }
             Poll::Ready(Ok(n)) => {
@@ -149,9 +168,18 @@ impl<T> Wire<T> {
         metrics::counter!("menlou_clients_let_go_total", "why" => why).increment(1);
         self.ended = true;
     }
+
+    /// Lets go of a client that doesn't read, and of what it hasn't read.
+    fn give_up(&mut self)
+    where
+        T: Reset,
+    {
+        self.let_go("slow_reader");
+        self.io.reset();
+    }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+impl<T: AsyncRead + Reset + Unpin> AsyncRead for Wire<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (this, start) = (&mut *self, buf.filled().len());
         if this.odd.is_none() {
@@ -164,7 +192,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
                         Phase::Head(_) => this.refuse(What::SlowHead),
                         Phase::Silent => this.let_go("silent"),
                         Phase::Idle(_) => this.let_go("idle"),
-                        Phase::Call => this.let_go("slow_reader"),
+                        Phase::Call => this.give_up(),
                     }
                 }
             }
@@ -173,7 +201,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
             }
         }
         if this.odd == Some(What::Body) {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk is out of order")));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "what came is out of order")));
         }
         let (now, later) = this.instead.split_at(buf.remaining().min(this.instead.len()));
         buf.put_slice(now);
@@ -182,7 +210,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+impl<T: AsyncRead + AsyncWrite + Reset + Unpin> AsyncWrite for Wire<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.refusal.is_none()

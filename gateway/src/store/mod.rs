@@ -7,7 +7,7 @@ pub mod clock;
 mod guard;
 pub mod limits;
 mod postgres;
-mod record;
+pub mod record;
 mod redis;
 mod sqlite;
 

@@ -69,8 +69,8 @@ pub const ALL: &[Metric] = &[
         Kind::Counter,
         &["why"],
         Text::fixed(
-            "因沉默、拖延、空闲或不读答复而断开的连接，按原因",
-            "connections closed as their client was silent, slow, idle or did not read, by reason",
+            "因沉默、拖延、空闲、不读答复或滥发空帧而断开的连接，按原因",
+            "connections closed as their client was silent, slow, idle, did not read or sent a flood of frames, by reason",
         ),
     ),
     of("menlou_connections", Kind::Gauge, &[], Text::fixed("打开的客户端连接", "open connections of clients")),

@@ -11,8 +11,9 @@ pub struct Clients {
     /// The longest path with query: 256B to 32KiB. It is part of the head, see max_header_bytes.
     /// 请求路径与查询串的最大长度：256B 至 32KiB；计入 max_header_bytes。
     pub max_target: Size,
-    /// How many connections one address has open at once; further ones are closed. Mind clients behind one proxy.
-    /// 每个客户端地址同时打开的连接数上限，超出的立即关闭；客户端经同一代理接入时应调大。
+    /// How many connections one address (of IPv6, one /64) has open at once; further ones are closed. Mind clients behind
+    /// one proxy.
+    /// 每个客户端地址（IPv6 为每个 /64）同时打开的连接数上限，超出的立即关闭；客户端经同一代理接入时应调大。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections_per_address: usize,
     /// How many requests a connection may bring; it is closed behind the last one's answer.

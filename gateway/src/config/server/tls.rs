@@ -50,6 +50,11 @@ pub struct Http2 {
     /// 客户端在请求被处理前即取消的数量上限，超出则断开连接。
     #[schemars(range(min = 1, max = 10_000))]
     pub max_resets: usize,
+    /// How many pings, settings and other frames that bring nothing a client may send within a minute; beyond, its
+    /// connection is closed.
+    /// 客户端每分钟可以发送的 PING、SETTINGS 等空帧的数量上限，超出则断开连接。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_pings: u32,
     /// How often a client with a request under way is asked whether it is still there.
     /// 对有请求进行中的客户端的探活间隔。
     pub ping_interval: Span,
@@ -78,6 +83,7 @@ impl Default for Http2 {
             enabled: true,
             max_streams: 100,
             max_resets: 20,
+            max_pings: 1000,
             ping_interval: Span::secs(20),
             ping_timeout: Span::secs(10),
         }

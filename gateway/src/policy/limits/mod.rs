@@ -138,7 +138,7 @@ impl Passage {
         }
         match limits.early.is_empty() {
             true => Ok(()),
-            false => self.take(&limits, &limits.early, &network(address)).await,
+            false => self.take(&limits, &limits.early, &network(address).to_string()).await,
         }
     }
 

@@ -4,7 +4,7 @@
 //! request costs no timer.
 
 use super::super::{calls::Calls, pace::Pace};
-use crate::config::server::{Clients, Server};
+use crate::config::server::{Clients, Http2, Server};
 use std::{
     future::Future,
     pin::Pin,
@@ -18,6 +18,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub struct Limits {
     /// The longest head, in bytes.
     pub max_head: usize,
+    /// How many frames of HTTP/2 may bring nothing, within a minute.
+    pub max_pings: u32,
     first_byte: Duration,
     head: Duration,
     keep_alive: Duration,
@@ -53,9 +55,10 @@ struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Limits {
     /// As they are configured.
-    pub fn of(server: &Server, clients: &Clients) -> Self {
+    pub fn of(server: &Server, clients: &Clients, http2: &Http2) -> Self {
         Self {
             max_head: server.max_header_bytes.bytes(),
+            max_pings: http2.max_pings,
             first_byte: clients.first_byte_timeout.get(),
             head: server.header_timeout.get(),
             keep_alive: clients.keep_alive_timeout.get(),

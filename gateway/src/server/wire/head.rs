@@ -127,7 +127,7 @@ static TOKEN: [bool; 256] = {
 };
 
 /// A name or address, with or without a port. User names, lists and paths have no place in it.
-fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     let (name, port) = match value.iter().rposition(|b| *b == b':') {
         // The colons of an IPv6 address stand within brackets.
         Some(colon) if value.last() != Some(&b']') => (value.get(..colon), value.get(colon + 1..)),
@@ -155,7 +155,8 @@ fn fits(target: Target<'_>, host: Option<&[u8]>) -> bool {
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
-    if !(1..=MAX_LENGTH_DIGITS).contains(&digits.len()) {
+    // Some read a number that begins with 0 as octal.
+    if !(1..=MAX_LENGTH_DIGITS).contains(&digits.len()) || matches!(digits, [b'0', _, ..]) {
         return None;
     }
     digits.iter().try_fold(0_u64, |n, d| d.is_ascii_digit().then(|| n * 10 + u64::from(d - b'0')))
