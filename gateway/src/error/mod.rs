@@ -21,7 +21,6 @@ struct Inner {
     allow: Option<String>,
     cause: Option<String>,
     known: bool,
-    for_all: bool,
 }
 
 impl Error {
@@ -36,7 +35,6 @@ impl Error {
             allow: None,
             cause: None,
             known: false,
-            for_all: false,
         }))
     }
 
@@ -51,7 +49,6 @@ impl Error {
             allow: None,
             cause: None,
             known: false,
-            for_all: false,
         }))
     }
 
@@ -94,17 +91,6 @@ impl Error {
     /// See [`Error::known`].
     pub fn is_known(&self) -> bool {
         self.0.known
-    }
-
-    /// Whoever makes the same call at this moment would fare alike, so they need not try.
-    pub fn for_all(mut self) -> Self {
-        self.0.for_all = true;
-        self
-    }
-
-    /// See [`Error::for_all`].
-    pub fn is_for_all(&self) -> bool {
-        self.0.for_all
     }
 
     /// The stable, machine-readable word.

@@ -83,9 +83,6 @@ async fn walk(
         Ok(answer) => (answer, None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
-    if error.as_ref().is_some_and(Error::is_for_all) {
-        found.passage.iter().for_each(Passage::shut);
-    }
     if let Some(quota) = found.passage.as_ref().and_then(Passage::quota) {
         encode::quota(&mut answer, &quota);
     }
@@ -93,6 +90,7 @@ async fn walk(
         cors::mark(answer.headers_mut(), cors, origin);
     }
     let took = began.elapsed();
+    found.passage.iter().for_each(|passage| passage.took(took));
     found.count(error.as_ref(), took, &asked.id);
     if traffic.access_log {
         log(&found, asked, answer.status().as_u16(), error.as_ref(), took, remote);

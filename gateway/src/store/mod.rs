@@ -326,7 +326,7 @@ impl From<Error> for error::Error {
         match e {
             Error::Unavailable(_) => Self::new(&words::STORE_UNAVAILABLE).because(e),
             Error::Down(_) => Self::new(&words::STORE_UNAVAILABLE).because(e).known(),
-            Error::Busy(_) => Self::new(&words::OVERLOADED).because(e).known().for_all(),
+            Error::Busy(_) => Self::new(&words::OVERLOADED).because(e).known(),
             Error::Corrupt(_) => Self::new(&words::INTERNAL_ERROR).because(e),
         }
     }

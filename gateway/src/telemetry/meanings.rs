@@ -166,8 +166,8 @@ pub const ALL: &[Metric] = &[
         Kind::Counter,
         &[],
         Text::fixed(
-            "因超过 max_calls 而以 503 答复的请求",
-            "requests answered with 503 as there were max_calls already",
+            "因超过 max_calls 或处理器忙不过来而以 503 答复的请求",
+            "requests answered with 503 as there were max_calls already, or more than the processor could serve",
         ),
     ),
     of(

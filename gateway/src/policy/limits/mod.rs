@@ -2,6 +2,7 @@
 //! by openid.
 
 mod limiter;
+mod pressure;
 mod room;
 
 use super::network;
@@ -15,12 +16,13 @@ use aws_lc_rs::digest;
 pub use limiter::Limiter;
 use limiter::Tally;
 use metrics::{Counter, counter};
-use room::UnderWay;
+use room::{Full, UnderWay};
 pub use room::{Place, Room};
 use std::{
     fmt::Write,
     net::IpAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 /// The limits that hold for one action of a tenant.
@@ -122,29 +124,27 @@ impl Passage {
     /// error where it is beyond one of them.
     pub async fn enter(&mut self, address: IpAddr) -> Result<()> {
         let limits = self.limits.clone();
-        if limits.under_way.is_shut() {
-            counter!("menlou_store_busy_total").increment(1);
-            return Err(Error::new(&words::OVERLOADED).because("as for the call before").known());
-        }
-        self.place = limits.limiter.room.place(&limits.tally.under_way, &limits.under_way, limits.most);
-        if self.place.is_none() {
-            let new = || counter!("menlou_tenant_shed_total", "tenant" => limits.tenant.clone());
-            limits.shed.get_or_init(new).increment(1);
-            let text = Text::fixed(
-                "该小程序处理中的请求过多，请稍后再试",
-                "Too many calls of this mini-program are under way; try again shortly.",
-            );
-            return Err(Error::new(&words::OVERLOADED).saying(text));
+        let room = &limits.limiter.room;
+        match room.place(&limits.tally.under_way, &limits.under_way, limits.most) {
+            Ok(place) => self.place = Some(place),
+            Err(Full::Pressure) => {
+                counter!("menlou_shed_total").increment(1);
+                return Err(Error::new(&words::OVERLOADED));
+            }
+            Err(Full::Share) => {
+                let new = || counter!("menlou_tenant_shed_total", "tenant" => limits.tenant.clone());
+                limits.shed.get_or_init(new).increment(1);
+                let text = Text::fixed(
+                    "该小程序处理中的请求过多，请稍后再试",
+                    "Too many calls of this mini-program are under way; try again shortly.",
+                );
+                return Err(Error::new(&words::OVERLOADED).saying(text));
+            }
         }
         match limits.early.is_empty() {
             true => Ok(()),
             false => self.take(&limits, &limits.early, &network(address).to_string()).await,
         }
-    }
-
-    /// Turns further calls of the action away for a moment: they would only find out further in.
-    pub fn shut(&self) {
-        self.limits.under_way.shut();
     }
 
     /// Counts the call against the limits that hold for each openid, once it is known.
@@ -181,6 +181,13 @@ impl Passage {
         limit.refused.get_or_init(new).increment(1);
         self.tightest = Some((limit.name.clone(), level));
         Err(Error::new(&words::RATE_LIMITED).retry_after(level.wait))
+    }
+
+    /// The call took this long, until its answer began.
+    pub fn took(&self, time: Duration) {
+        if self.place.is_some() {
+            self.limits.under_way.took(time);
+        }
     }
 
     /// The call's place, to be kept until its answer has gone.

@@ -1,31 +1,44 @@
-//! Room for calls: so many at once in all, and for no tenant more than its share.
+//! Room for calls: so many at once in all, for no tenant more than its share, and no more than can be kept up with.
 
+use super::pressure::Pressure;
 use std::{
     sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// For how long calls are turned away at the door, once one was further in: as long as it takes to get there.
-const SHUT: Duration = Duration::from_millis(10);
-/// What times are counted from.
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// So many calls of an action are served however long they take.
+const CALM: usize = 256;
+/// Calls that usually take longer than this take long, until they take a quarter of it: where fewer are let in they take
+/// less, and are not to be let in all at once for that.
+const LONG: Duration = Duration::from_millis(50);
 
 /// The room of the whole gateway.
 pub struct Room {
     places: Arc<Semaphore>,
     per_tenant: Option<usize>,
+    pressure: Pressure,
 }
 
 /// Calls under way: of a tenant, of an action. A place counts in it until it is dropped.
 #[derive(Default)]
 pub(super) struct UnderWay {
     calls: AtomicUsize,
-    /// Until when further ones are turned away; in milliseconds after [`START`], 0 where they are not.
-    shut_ms: AtomicU64,
+    /// How long they usually take, in microseconds: the later ones count for more.
+    usual: AtomicU32,
+    long: AtomicBool,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The tenant or the action has all that it may have.
+    Share,
+    /// More come than the processors can serve: one more would only have all of them take longer.
+    Pressure,
 }
 
 /// One call under way.
@@ -39,7 +52,7 @@ impl Room {
     /// many places as it leaves free: one busy tenant gets half, each of two a third, so there is always room for one
     /// more.
     pub fn new(places: usize, per_tenant: Option<usize>) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), per_tenant }
+        Self { places: Arc::new(Semaphore::new(places)), per_tenant, pressure: Pressure::new() }
     }
 
     /// A place for a call of whomever; `None` where there is no room.
@@ -47,14 +60,17 @@ impl Room {
         self.places.clone().try_acquire_owned().ok()
     }
 
-    /// A place for a call of this tenant, which has entered; `None` where it is beyond the tenant's share of the room, or
+    /// A place for a call of this tenant, which has entered; none where it is beyond the tenant's share of the room, or
     /// beyond what its file says of itself (first) or of the action.
+    ///
+    /// And none where the gateway can't keep up: where the action's calls take long, many of them are under way, and the
+    /// processors are busy. Calls that wait for a slow platform are not meant by that, nor is a rush of short ones.
     pub(super) fn place(
         &self,
         of_tenant: &Arc<UnderWay>,
         of_action: &Arc<UnderWay>,
         most: (Option<usize>, Option<usize>),
-    ) -> Option<Place> {
+    ) -> Result<Place, Full> {
         let count = |under_way: &UnderWay| under_way.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let (tenants, actions) = (count(of_tenant), count(of_action));
         // Counted until it is dropped, also where that is at once.
@@ -62,7 +78,30 @@ impl Room {
         let share = self.per_tenant.unwrap_or_else(|| self.places.available_permits() + 1);
         let within =
             tenants <= share && most.0.is_none_or(|most| tenants <= most) && most.1.is_none_or(|most| actions <= most);
-        within.then_some(place)
+        match within {
+            true if actions > CALM && of_action.takes_long() && self.pressure.is_high() => Err(Full::Pressure),
+            true => Ok(place),
+            false => Err(Full::Share),
+        }
+    }
+}
+
+impl UnderWay {
+    /// One of them took this long.
+    pub fn took(&self, time: Duration) {
+        let time = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        let usual = self.usual.load(Ordering::Relaxed);
+        // Of several at once, one may not count: this is no sum.
+        let usual = usual - usual / 16 + time / 16;
+        self.usual.store(usual, Ordering::Relaxed);
+        let (long, usual) = (self.takes_long(), Duration::from_micros(usual.into()));
+        if long && usual < LONG / 4 || !long && usual > LONG {
+            self.long.store(!long, Ordering::Relaxed);
+        }
+    }
+
+    fn takes_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed)
     }
 }
 
@@ -71,31 +110,6 @@ impl Drop for Place {
         self.of_tenant.calls.fetch_sub(1, Ordering::Relaxed);
         self.of_action.calls.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-impl UnderWay {
-    /// Turns further calls away for a moment.
-    pub fn shut(&self) {
-        self.shut_ms.store(millis(START.elapsed() + SHUT), Ordering::Relaxed);
-    }
-
-    /// Whether they are turned away.
-    pub fn is_shut(&self) -> bool {
-        let until = self.shut_ms.load(Ordering::Relaxed);
-        if until == 0 {
-            return false;
-        }
-        let shut = millis(START.elapsed()) < until;
-        if !shut {
-            // Not a moment that was set meanwhile.
-            let _ = self.shut_ms.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        shut
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -109,7 +123,7 @@ mod tests {
             let (of_tenant, of_action) = (Arc::default(), Arc::default());
             let places = (0..10_000).map_while(|_| {
                 let entered = room.enter()?;
-                room.place(&of_tenant, &of_action, (None, None)).map(|place| (entered, place))
+                room.place(&of_tenant, &of_action, (None, None)).ok().map(|place| (entered, place))
             });
             let places: Vec<_> = places.collect();
             let count = places.len();
@@ -128,26 +142,33 @@ mod tests {
     }
 
     #[test]
-    fn a_door_is_shut_for_a_moment() {
-        let under_way = UnderWay::default();
-        assert!(!under_way.is_shut());
-        under_way.shut();
-        assert!(under_way.is_shut());
-        std::thread::sleep(2 * SHUT);
-        assert!(!under_way.is_shut() && !under_way.is_shut());
-    }
-
-    #[test]
     fn a_place_is_given_back_also_by_who_got_none() {
         let room = Room::new(10, None);
         let (of_tenant, of_action) = (Arc::default(), Arc::default());
         let place = |most| room.place(&of_tenant, &of_action, most);
         let held = place((Some(1), None));
-        assert!(held.is_some());
+        assert!(held.is_ok());
         for most in [(Some(1), None), (None, Some(1))] {
-            assert!((0..100).all(|_| place(most).is_none()));
+            assert!((0..100).all(|_| matches!(place(most), Err(Full::Share))));
         }
         drop(held);
-        assert!(place((Some(1), Some(1))).is_some());
+        assert!(place((Some(1), Some(1))).is_ok());
+    }
+
+    /// How many calls of an action that takes this long get places where the processors are busy or aren't.
+    fn placed(takes: Duration, busy: bool) -> usize {
+        let room = Room { pressure: Pressure::fixed(busy), ..Room::new(10_000, None) };
+        let (of_tenant, of_action) = (Arc::default(), Arc::<UnderWay>::default());
+        (0..100).for_each(|_| of_action.took(takes));
+        let places = (0..2 * CALM).map(|_| room.place(&of_tenant, &of_action, (None, None)));
+        let places: Vec<_> = places.collect();
+        assert!(places.iter().all(|place| !matches!(place, Err(Full::Share))));
+        places.iter().filter(|place| place.is_ok()).count()
+    }
+
+    #[test]
+    fn where_the_processors_are_busy_an_action_that_takes_long_gets_no_more_places_than_it_can_use() {
+        let (long, short) = (2 * LONG, LONG / 2);
+        assert_eq!((placed(long, false), placed(short, true), placed(long, true)), (2 * CALM, 2 * CALM, CALM));
     }
 }
