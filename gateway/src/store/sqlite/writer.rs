@@ -14,7 +14,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::yield_now,
+};
 
 /// Jobs that may wait.
 const QUEUE: usize = 1024;
@@ -170,6 +173,13 @@ async fn serve(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, 
         let idle = jobs.is_empty();
         if jobs.recv_many(&mut batch, BATCH).await == 0 {
             return;
+        }
+        // Who is about to ask comes into the same transaction: most of what it costs is there once, however many they are.
+        yield_now().await;
+        while batch.len() < BATCH
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
         }
         if idle || batch.len() < BATCH / 2 {
             backlog.is_short();
