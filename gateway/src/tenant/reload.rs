@@ -11,7 +11,7 @@ use crate::{
     text::{Language, Text},
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -36,6 +36,8 @@ const GLANCE: Duration = Duration::from_millis(500);
 const SHARE_FAULTY: u32 = 20;
 /// Who fills a new folder puts in the next file within this time.
 const FILLING: Duration = Duration::from_secs(1);
+/// What is missing for this long is gone.
+const GONE: Duration = Duration::from_millis(500);
 
 /// Keeps a roster as the folders of tenants and plugins say.
 pub struct Watcher {
@@ -45,8 +47,8 @@ pub struct Watcher {
     limiter: Arc<Limiter>,
     roster: Arc<Roster>,
     files: BTreeMap<PathBuf, Seen>,
-    /// Of these, those that were not there when it was looked last.
-    missing: HashSet<PathBuf>,
+    /// Of these, those that are not there, and since when.
+    missing: HashMap<PathBuf, Instant>,
     /// Which folder was listed last.
     listed: Option<(u64, u64)>,
     /// Why the folder can't be listed, as it was logged: once, however long it lasts.
@@ -81,7 +83,7 @@ impl Watcher {
             limiter,
             roster,
             files: BTreeMap::new(),
-            missing: HashSet::new(),
+            missing: HashMap::new(),
             listed: None,
             unlisted: None,
             unsettled: false,
@@ -112,12 +114,13 @@ impl Watcher {
                 let running = self.listed.replace(identity(&self.folder).unwrap_or_default()).is_some();
                 let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
                 // Who takes a file away to write it anew has not written it yet: what is missing is looked for once more.
-                let missing: HashSet<_> = self.files.keys().filter(|path| !there.contains(path)).cloned().collect();
-                let (gone, missing): (HashSet<_>, _) =
-                    missing.into_iter().partition(|path| self.missing.contains(path));
+                let missing = self.files.keys().filter(|path| !there.contains(path));
+                let since = |path: &PathBuf| self.missing.get(path).copied().unwrap_or_else(Instant::now);
+                let (gone, missing): (HashMap<_, _>, HashMap<_, _>) =
+                    missing.map(|path| (path.clone(), since(path))).partition(|(_, since)| since.elapsed() >= GONE);
                 self.unsettled = !missing.is_empty();
                 self.missing = missing;
-                for path in gone {
+                for path in gone.into_keys() {
                     if let Some(tenant) = self.files.remove(&path).and_then(|seen| seen.tenant) {
                         tracing::info!(tenant, "tenant removed: its file is gone");
                         changes.push((tenant, None));
