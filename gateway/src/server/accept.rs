@@ -6,7 +6,7 @@ use super::{
     begun::Begun,
     calls::Calls,
     layers::Bounded,
-    refusal,
+    refusal, request_id,
     wire::{self, Reset, Wire},
 };
 use crate::{
@@ -46,6 +46,7 @@ const HYPER_MAX_HEADERS: usize = 100;
 
 /// Serves connections until `stop` is ready; then takes no more, and gives the calls in flight `drain_timeout` to end.
 pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Future<Output = ()>) {
+    tokio::task::spawn_blocking(request_id::prepare);
     let limits = traffic.limits.clone();
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let (stopping, stopped) = watch::channel(false);
