@@ -66,6 +66,11 @@ impl Calls {
         self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many there were.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     /// Whether any is open.
     pub fn any(&self) -> bool {
         self.open.load(Ordering::Acquire) > 0

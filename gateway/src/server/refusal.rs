@@ -1,7 +1,7 @@
 //! What is refused before a request reaches us is answered with the envelope too.
 //!
-//! hyper answers a malformed head with a bare `HTTP/1.1 4xx` of no length, and closes. Our own answers always have a
-//! body, so such a write is told by its length.
+//! hyper answers a malformed head with a bare `HTTP/1.1 4xx` of no length, and closes. Such a write is told by its length,
+//! and by there being no call for it.
 
 use super::{decode::Asked, encode, request_id};
 use crate::{

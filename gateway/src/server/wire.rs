@@ -91,7 +91,9 @@ impl<T> Wire<T> {
 
     /// The word for an answer that hyper made by itself: what we know, else what it says.
     fn refused_with(&self, buf: &[u8]) -> Option<&'static Word> {
-        let word = self.framing.as_ref().and_then(|_| refused_with(buf))?;
+        // It stands for a head that became no call.
+        let heads = self.framing.as_ref()?.heads() + u64::from(self.odd.is_some_and(|odd| odd != What::Body));
+        let word = refused_with(buf).filter(|_| self.calls.begun() < heads)?;
         Some(match self.odd {
             Some(What::LongHead { first_line: true }) => &words::URI_TOO_LONG,
             Some(What::LongHead { first_line: false }) => &words::HEADERS_TOO_LARGE,
