@@ -91,9 +91,10 @@ impl<T> Wire<T> {
 
     /// The word for an answer that hyper made by itself: what we know, else what it says.
     fn refused_with(&self, buf: &[u8]) -> Option<&'static Word> {
-        // It stands for a head that became no call.
-        let heads = self.framing.as_ref()?.heads() + u64::from(self.odd.is_some_and(|odd| odd != What::Body));
-        let word = refused_with(buf).filter(|_| self.calls.begun() < heads)?;
+        // It stands for a head that became no call: one that is out of order, or that hyper refused before it was whole.
+        let framing = self.framing.as_ref()?;
+        let bad = framing.is_in_head() || self.odd.is_some_and(|odd| odd != What::Body);
+        let word = refused_with(buf).filter(|_| self.calls.begun() < framing.heads() + u64::from(bad))?;
         Some(match self.odd {
             Some(What::LongHead { first_line: true }) => &words::URI_TOO_LONG,
             Some(What::LongHead { first_line: false }) => &words::HEADERS_TOO_LARGE,
