@@ -9,7 +9,7 @@ use crate::{
     rounds::median,
     subject::{Case, Subject},
 };
-use std::{fmt::Write, fs, path::Path, time::Duration};
+use std::{fmt::Write, fs, path::Path, thread, time::Duration};
 
 /// How long the peak is measured, with so many connections.
 const PEAK: (Duration, usize) = (Duration::from_secs(2), 64);
@@ -52,6 +52,8 @@ pub fn measure(
         let mut subject = case.start(&house, PEAK.1, &[])?;
         let mut done = Vec::new();
         for _ in 0..rounds {
+            // What is left of the flood before ends first.
+            thread::sleep(PATIENCE);
             let most = (PEAK.0.as_secs_f64() * CODES_PER_SECOND) as u64;
             let (before, answered) = subject.drive(Until::Elapsed(PEAK.0), most, |server| server.cpu())?;
             let at_peak = micros(subject.server.cpu()? - before, answered);
