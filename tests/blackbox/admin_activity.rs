@@ -1,6 +1,6 @@
 //! What the admin API tells of a tenant's doings: usage, failures, plugins.
 
-use crate::scene::{Scene, Stores, TENANT, eventually};
+use crate::scene::{Scene, Stores, TENANT, eventually, tenant};
 use menlou_harness::gateway::library;
 use std::fs;
 
@@ -27,7 +27,7 @@ fn calls_are_counted_by_action_and_a_reload_keeps_the_count() {
     assert_eq!((of("openid"), of("login"), of("user")), ((2, 1), (1, 0), (3, 0)));
     let summary = admin.get("/tenants").ok()["tenants"][0].clone();
     assert_eq!((summary["calls"].as_u64(), summary["failures"].as_u64()), (Some(6), Some(1)));
-    scene.write_tenant(TENANT, &crate::scene::tenant(&scene.sim).replace("Manulife", "Renamed"));
+    scene.write_tenant(TENANT, &tenant(&scene.sim).replace("Manulife", "Renamed"));
     eventually("reloaded", || (admin.get("/tenants").ok()["tenants"][0]["title"] == "Renamed").then_some(()));
     assert_eq!(of("user"), (3, 0));
     for query in ["minutes=0", "minutes=361", "minutes=x"] {
@@ -92,4 +92,41 @@ fn plugins_are_told_with_what_became_of_new_files() {
             && own["refused"] == serde_json::json!([])
             && own["swaps"] == serde_json::json!([])
     );
+}
+
+/// How often the counter has counted calls of this tenant's action.
+fn counted(scene: &Scene, tenant: &str, action: &str) -> Option<usize> {
+    let line = format!("menlou_calls_total{{tenant=\"{tenant}\",action=\"{action}\"}} ");
+    let metrics = scene.admin("/metrics").unwrap().text();
+    metrics.lines().find_map(|told| told.strip_prefix(&line)?.parse().ok())
+}
+
+#[test]
+fn the_metrics_have_each_call_once_also_those_of_a_tenant_that_was_changed_or_removed() {
+    let scene = Scene::new(Stores::Embedded);
+    let file = tenant(&scene.sim);
+    let ask = |times: usize| (0..times).for_each(|_| drop(scene.gateway.client("passing").call("user", &[])));
+    let until = |status: u16| {
+        // Another action is asked: those of `user` are counted here.
+        let asked = || scene.gateway.client("passing").call("openid", &[]).status;
+        eventually("the change is taken up", || (asked() == status).then_some(()));
+    };
+    scene.write_tenant("passing", &file);
+    until(400);
+    assert_eq!(counted(&scene, "passing", "user"), None, "nobody called");
+    ask(3);
+    assert_eq!(counted(&scene, "passing", "user"), Some(3));
+    ask(2);
+    scene.write_tenant("passing", &file.replace("[actions.openid]", "[actions.openid]\nlimits.calls = '1/d'\n"));
+    until(429);
+    ask(2);
+    assert_eq!(counted(&scene, "passing", "user"), Some(7));
+    ask(4);
+    scene.remove_tenant("passing");
+    until(404);
+    assert_eq!(counted(&scene, "passing", "user"), Some(11), "what nobody had asked for before it went");
+    scene.write_tenant("passing", &file);
+    until(400);
+    ask(1);
+    assert_eq!(counted(&scene, "passing", "user"), Some(12));
 }

@@ -4,7 +4,10 @@ use super::{flight::Running, live::Action};
 use crate::{
     call::{Call, Reply},
     error::{Error, Result, words},
-    policy::{self, Caller, limits::Passage},
+    policy::{
+        self, Caller,
+        limits::{Limits, Passage},
+    },
     text::Text,
 };
 use http::Method;
@@ -19,7 +22,7 @@ impl Action {
 
     /// Who is calling, as far as the action needs to know, or why the call may not pass: the limits are asked too, where
     /// they are given.
-    pub async fn admit(&self, call: &Call, limits: Option<&mut Passage>) -> Result<Option<Caller>> {
+    pub async fn admit(&self, call: &Call, limits: Option<(&Limits, &mut Passage)>) -> Result<Option<Caller>> {
         let descriptor = self.descriptor();
         if !descriptor.methods.contains(&call.method) {
             let methods = descriptor.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");

@@ -113,9 +113,12 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
 }
 
 async fn metrics(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
-    let metrics = desk.metrics.clone();
     // With many tenants that takes a while, which no call is to wait for.
-    match spawn_blocking(move || metrics.render()).await {
+    let told = move || {
+        desk.roster.tell();
+        desk.metrics.render()
+    };
+    match spawn_blocking(told).await {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -11,7 +11,7 @@ use crate::{
     store::{Session, Stores, TokenHash, User},
 };
 use aws_lc_rs::digest;
-use limits::Passage;
+use limits::{Limits, Passage};
 use std::{net::IpAddr, sync::Arc};
 
 /// Who is served by an action.
@@ -47,7 +47,7 @@ pub async fn admit(
     tenant: &str,
     access: Access,
     stores: &Stores,
-    limits: Option<&mut Passage>,
+    limits: Option<(&Limits, &mut Passage)>,
 ) -> Result<Option<Caller>> {
     let token = match (access, &call.token) {
         (Access::Anyone, _) | (Access::Optional, None) => return Ok(None),
@@ -55,8 +55,8 @@ pub async fn admit(
         (_, Some(token)) => hash(token),
     };
     let session = stores.sessions.find(tenant, &token).await?.ok_or_else(|| Error::new(&words::SESSION_EXPIRED))?;
-    if let Some(limits) = limits {
-        limits.known(&session.openid).await?;
+    if let Some((limits, passage)) = limits {
+        passage.known(limits, &session.openid).await?;
     }
     let user = match access {
         Access::User => {

@@ -17,13 +17,12 @@ mod request_id;
 pub mod wire;
 
 use crate::{
-    action::Action,
     call::{Reply, Unread},
     config::server,
     error::{Error, Result, words},
     policy::{
         cors::Cors,
-        limits::{Passage, Room},
+        limits::{Passage, Quota, Room},
     },
     proxies::Proxies,
     tenant::{Roster, Switched, Tenant},
@@ -83,21 +82,20 @@ async fn walk(
         Ok(answer) => (answer, None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
-    if let Some(quota) = found.passage.as_ref().and_then(Passage::quota) {
+    if let Some(quota) = found.quota() {
         encode::quota(&mut answer, &quota);
     }
     if let Some(cors) = found.cors() {
         cors::mark(answer.headers_mut(), cors, origin);
     }
     let took = began.elapsed();
-    found.passage.iter().for_each(|passage| passage.took(took));
     found.count(error.as_ref(), took, &asked.id);
     if traffic.access_log {
         log(&found, asked, answer.status().as_u16(), error.as_ref(), took, remote);
     } else if let Some(error) = &error {
         log_cause(&found, asked, error);
     }
-    match found.passage.and_then(Passage::into_place) {
+    match found.passage.into_place() {
         Some(place) => answer.map(|body| body.holding(place)),
         None => answer,
     }
@@ -137,16 +135,21 @@ async fn serve_call(
         return Err(Error::new(&words::URI_TOO_LONG));
     }
     let address = Address::of(&head.uri)?;
-    let tenant = found.tenant(traffic.roster.find(&address.tenant))?;
-    if let Some(answer) = cors::preflight(asked, &head, tenant.cors.as_ref(), || methods(&tenant, &address.action))? {
+    let Found { tenant, place, passage } = found;
+    let tenant =
+        &**tenant.insert(traffic.roster.find(&address.tenant).ok_or_else(|| Error::new(&words::UNKNOWN_TENANT))?);
+    if let Some(answer) = cors::preflight(asked, &head, tenant.cors.as_deref(), || methods(tenant, &address.action))? {
         return Ok(answer);
     }
-    let (action, passage) = found.action(&tenant, &address.action)?;
+    let at = tenant.place_of(&address.action).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
+    let switched = tenant.action_at(*place.insert(at)).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
+    switched.fetch();
+    let action = switched.action.as_ref().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))?;
     let takes = action.descriptor().takes;
     if !takes.subpaths && !address.subpath.is_empty() {
         return Err(Error::new(&words::NOT_FOUND));
     }
-    passage.enter(remote).await?;
+    passage.enter(&switched.limits, remote).await?;
     let (limits, clients, mut input, mut arrival) = (&traffic.limits, &traffic.clients, Input::default(), None);
     let pace = Pace::new(clients.body_idle_timeout.get(), clients.min_rate.bytes());
     match takes.raw_query {
@@ -167,7 +170,7 @@ async fn serve_call(
     let (limit, names) = (limits.call_timeout.get(), (address.action, address.subpath.to_owned()));
     let call = decode::call(asked, head, names, input, remote, limit)?;
     let served = async {
-        let caller = action.admit(&call, Some(passage)).await?;
+        let caller = action.admit(&call, Some((&switched.limits, passage))).await?;
         action.serve(call, caller).await
     };
     Ok(match within(limit, arrival, served).await? {
@@ -214,39 +217,38 @@ async fn within(
 #[derive(Default)]
 struct Found {
     tenant: Option<Arc<Tenant>>,
-    switched: Option<Arc<Switched>>,
-    passage: Option<Passage>,
+    /// That of the action in the tenant.
+    place: Option<usize>,
+    passage: Passage,
 }
 
 impl Found {
-    fn tenant(&mut self, tenant: Option<Arc<Tenant>>) -> Result<Arc<Tenant>> {
-        self.tenant = tenant;
-        self.tenant.clone().ok_or_else(|| Error::new(&words::UNKNOWN_TENANT))
+    fn switched(&self) -> Option<&Switched> {
+        self.tenant.as_ref()?.action_at(self.place?)
     }
 
-    fn action(&mut self, tenant: &Tenant, name: &str) -> Result<(Arc<Action>, &mut Passage)> {
-        let switched = tenant.action(name).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
-        self.switched = Some(switched.clone());
-        let action = switched.action.clone().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))?;
-        Ok((action, self.passage.insert(Passage::new(switched.limits.clone()))))
+    fn quota(&self) -> Option<Quota<'_>> {
+        self.passage.quota(&self.switched()?.limits)
     }
 
     fn cors(&self) -> Option<&Cors> {
-        self.tenant.as_ref()?.cors.as_ref()
+        self.tenant.as_ref()?.cors.as_deref()
     }
 
     fn names(&self) -> (&str, &str) {
-        (self.tenant.as_ref().map_or("", |t| &t.name), self.switched.as_ref().map_or("", |s| &s.name))
+        (self.tenant.as_ref().map_or("", |t| &t.name), self.switched().map_or("", |s| &s.name))
     }
 
     fn count(&self, error: Option<&Error>, took: Duration, request_id: &str) {
-        if let (Some(tenant), Some(switched)) = (&self.tenant, &self.switched) {
-            switched.called(&tenant.name, error.is_some(), took);
+        let switched = self.switched();
+        if let Some(switched) = switched {
+            self.passage.took(&switched.limits, took);
+            switched.called(error.is_some(), took);
         }
         let Some(error) = error else { return };
         // Words of plugins' own are as many as their authors like: they count as one.
         let word = words::find(error.word()).map_or("other", |w| w.name);
-        match (&self.tenant, &self.switched) {
+        match (&self.tenant, switched) {
             (Some(tenant), Some(switched)) => switched.failed(&tenant.name, word),
             (tenant, _) => {
                 let tenant = tenant.as_ref().map_or(String::new(), |tenant| tenant.name.clone());
@@ -255,7 +257,7 @@ impl Found {
             }
         }
         if let Some(tenant) = &self.tenant {
-            tenant.activity.failed(self.switched.as_ref().map(|s| s.name.as_str()), error, request_id);
+            tenant.activity.failed(switched.map(|s| s.name.as_str()), error, request_id);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -53,12 +53,26 @@ pub struct Verified {
     pub good: bool,
 }
 
-/// The calls of one action.
-#[derive(Default)]
+/// The calls of one action. What every call counts in comes first, on one line of the processor's cache.
+#[repr(C, align(64))]
 pub struct Usage {
-    minutes: Mutex<VecDeque<Minute>>,
+    now: Now,
+    /// Calls that the metrics were not told of yet.
+    untold: AtomicU64,
     /// The tenant's sessions that were opened and not counted yet.
     opened: Arc<AtomicU32>,
+    /// The minutes before this one, the oldest first.
+    before: Mutex<VecDeque<Minute>>,
+}
+
+/// The minute in which there were calls last: calls count in it side by side.
+#[derive(Default)]
+struct Now {
+    minute: AtomicU32,
+    calls: AtomicU32,
+    failures: AtomicU32,
+    opened: AtomicU32,
+    slots: [AtomicU32; EDGES.len() + 1],
 }
 
 /// The calls of one minute.
@@ -95,7 +109,7 @@ pub struct Failure {
 impl Activity {
     /// The record of an action, from now on kept.
     pub fn of(&self, action: &str) -> Arc<Usage> {
-        let new = || Arc::new(Usage { minutes: Mutex::default(), opened: self.opened.clone() });
+        let new = || Arc::new(Usage::new(self.opened.clone()));
         locked(&self.usage).entry(action.to_owned()).or_insert_with(new).clone()
     }
 
@@ -112,7 +126,10 @@ impl Activity {
     /// The calls of each action within the last `minutes`, oldest minute first; minutes without calls are left out.
     pub fn usage(&self, minutes: u32) -> Vec<(String, Vec<Minute>)> {
         let since = this_minute().saturating_sub(minutes.min(MINUTES));
-        let of = |usage: &Usage| locked(&usage.minutes).iter().filter(|m| m.minute > since).copied().collect();
+        let of = |usage: &Usage| {
+            let before = locked(&usage.before);
+            before.iter().copied().chain(usage.now.read()).filter(|m| m.minute > since).collect()
+        };
         locked(&self.usage).iter().map(|(action, usage)| (action.clone(), of(usage))).collect()
     }
 
@@ -153,37 +170,90 @@ impl Activity {
 }
 
 impl Usage {
+    fn new(opened: Arc<AtomicU32>) -> Self {
+        Self { now: Now::default(), untold: AtomicU64::new(0), opened, before: Mutex::default() }
+    }
+
+    /// How many calls there were since it was asked last.
+    pub(super) fn take_untold(&self) -> u64 {
+        // Most are called seldom, and only read here.
+        match self.untold.load(Relaxed) {
+            0 => 0,
+            _ => self.untold.swap(0, Relaxed),
+        }
+    }
+
+    /// Reads a word of all that a call touches, for the processor to have it near; the number says nothing.
+    pub(super) fn near(&self) -> usize {
+        self.now.calls.load(Relaxed) as usize + Arc::strong_count(&self.opened)
+    }
+
     /// Counts a call.
     pub fn record(&self, failed: bool, took: Duration) {
-        let now = this_minute();
-        let mut minutes = locked(&self.minutes);
+        let minute = this_minute();
         // A clock that was set back counts on in the last minute.
-        if minutes.back().is_none_or(|last| last.minute < now) {
-            let over = |first: &Minute| first.minute + MINUTES <= now;
-            while minutes.front().is_some_and(over) {
-                minutes.pop_front();
-                REMEMBERED.fetch_sub(1, Relaxed);
-            }
-            if REMEMBERED.load(Relaxed) >= MOST && minutes.pop_front().is_some() {
-                REMEMBERED.fetch_sub(1, Relaxed);
-            }
-            minutes.push_back(Minute { minute: now, calls: 0, failures: 0, opened: 0, slots: [0; EDGES.len() + 1] });
-            REMEMBERED.fetch_add(1, Relaxed);
+        if self.now.minute.load(Relaxed) < minute {
+            self.begin(minute);
         }
-        if let Some(minute) = minutes.back_mut() {
-            minute.calls += 1;
-            minute.failures += u32::from(failed);
-            // Of calls side by side one may count the other's; the sum is right.
-            minute.opened += self.opened.swap(0, Relaxed);
-            minute.slots[EDGES.partition_point(|edge| *edge < took)] += 1;
+        self.now.calls.fetch_add(1, Relaxed);
+        self.untold.fetch_add(1, Relaxed);
+        if failed {
+            self.now.failures.fetch_add(1, Relaxed);
         }
+        // Of calls side by side one may count the other's; the sum is right.
+        if self.opened.load(Relaxed) > 0 {
+            self.now.opened.fetch_add(self.opened.swap(0, Relaxed), Relaxed);
+        }
+        self.now.slots[EDGES.partition_point(|edge| *edge < took)].fetch_add(1, Relaxed);
+    }
+
+    /// Begins a minute; what others count meanwhile counts in the one or the other.
+    fn begin(&self, minute: u32) {
+        let mut before = locked(&self.before);
+        if self.now.minute.load(Relaxed) >= minute {
+            return;
+        }
+        before.extend(self.now.take());
+        let over = |first: &Minute| first.minute + MINUTES <= minute;
+        while before.front().is_some_and(over) {
+            before.pop_front();
+            REMEMBERED.fetch_sub(1, Relaxed);
+        }
+        if REMEMBERED.load(Relaxed) >= MOST && before.pop_front().is_some() {
+            REMEMBERED.fetch_sub(1, Relaxed);
+        }
+        self.now.minute.store(minute, Relaxed);
+        REMEMBERED.fetch_add(1, Relaxed);
+    }
+}
+
+impl Now {
+    fn read(&self) -> Option<Minute> {
+        self.minute_of(|count| count.load(Relaxed))
+    }
+
+    fn take(&self) -> Option<Minute> {
+        self.minute_of(|count| count.swap(0, Relaxed))
+    }
+
+    fn minute_of(&self, read: impl Fn(&AtomicU32) -> u32) -> Option<Minute> {
+        let minute = self.minute.load(Relaxed);
+        let slots = self.slots.each_ref().map(&read);
+        let of = |minute| Minute {
+            minute,
+            calls: read(&self.calls),
+            failures: read(&self.failures),
+            opened: read(&self.opened),
+            slots,
+        };
+        (minute > 0).then(|| of(minute))
     }
 }
 
 impl Drop for Usage {
     fn drop(&mut self) {
-        let minutes = self.minutes.get_mut().unwrap_or_else(PoisonError::into_inner);
-        REMEMBERED.fetch_sub(minutes.len(), Relaxed);
+        let before = self.before.get_mut().unwrap_or_else(PoisonError::into_inner);
+        REMEMBERED.fetch_sub(before.len() + usize::from(*self.now.minute.get_mut() > 0), Relaxed);
     }
 }
 
@@ -250,9 +320,10 @@ mod tests {
 
     #[test]
     fn a_time_beyond_the_last_edge_counts_as_that() {
-        let usage = Usage::default();
+        let usage = Usage::new(Arc::default());
         usage.record(false, Duration::from_secs(60));
-        assert_eq!(locked(&usage.minutes)[0].within(0.5), EDGES[EDGES.len() - 1]);
+        let minute = usage.now.read().unwrap();
+        assert_eq!((minute.within(0.5), minute.calls), (EDGES[EDGES.len() - 1], 1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Takes changes of the tenants' folder up while running: a bad file keeps its tenant's last good version.
 
 use super::{
-    Blueprint, Roster, Standing, Swapper, Tenant, build, folder,
+    Blueprint, Durations, Roster, Standing, Swapper, Tenant, build, folder,
     watched::{Watched, identity},
 };
 use crate::{
@@ -45,6 +45,7 @@ pub struct Watcher {
     plugins: Swapper,
     services: Arc<Services>,
     limiter: Arc<Limiter>,
+    durations: Durations,
     roster: Arc<Roster>,
     files: BTreeMap<PathBuf, Seen>,
     /// Of these, those that are not there, and since when.
@@ -81,6 +82,7 @@ impl Watcher {
             plugins,
             services,
             limiter,
+            durations: Durations::default(),
             roster,
             files: BTreeMap::new(),
             missing: HashMap::new(),
@@ -256,7 +258,9 @@ impl Watcher {
     fn built(&self, blueprint: Blueprint) -> (String, Option<Arc<Tenant>>) {
         metrics::counter!("menlou_tenants_built_total").increment(1);
         let activity = self.roster.find(&blueprint.name).map(|before| before.activity.clone()).unwrap_or_default();
-        (blueprint.name.clone(), Some(Arc::new(Tenant::new(blueprint, &self.services, &self.limiter, activity))))
+        let name = blueprint.name.clone();
+        let tenant = Tenant::new(blueprint, &self.services, &self.limiter, &self.durations, activity);
+        (name, Some(Arc::new(tenant)))
     }
 
     /// Looks again at each change, until dropped.

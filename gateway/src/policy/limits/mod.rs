@@ -25,15 +25,18 @@ use std::{
     time::Duration,
 };
 
-/// The limits that hold for one action of a tenant.
+/// The limits that hold for one action of a tenant. What every call needs comes first: see [`Limits::near`].
+#[repr(C)]
 pub struct Limits {
-    tenant: String,
+    /// The tenant's calls under way.
+    of_tenant: Arc<UnderWay>,
+    /// The action's.
+    of_action: Arc<UnderWay>,
     limiter: Arc<Limiter>,
-    tally: Arc<Tally>,
-    /// The action's calls under way.
-    under_way: Arc<UnderWay>,
     /// How many of the tenant's and of the action's calls may be under way.
     most: (Option<usize>, Option<usize>),
+    tally: Arc<Tally>,
+    tenant: String,
     /// Calls beyond that, once there was one.
     shed: OnceLock<Counter>,
     /// Those that hold for whoever calls.
@@ -54,9 +57,9 @@ struct Limit {
     refused: OnceLock<Counter>,
 }
 
-/// One call on its way in.
+/// One call on its way in, past the limits of its action.
+#[derive(Default)]
 pub struct Passage {
-    limits: Arc<Limits>,
     place: Option<Place>,
     /// The limit that is nearest to its end.
     tightest: Option<(String, Level)>,
@@ -79,7 +82,7 @@ impl Limits {
         (of_tenant, of_action): (&tenant::Limits, &tenant::Limits),
         needs_session: bool,
         limiter: Arc<Limiter>,
-    ) -> Arc<Self> {
+    ) -> Self {
         let limit = |rate: Option<Rate>, prefix: &str, name: &str, each| {
             rate.map(|rate| Limit { name: format!("{prefix}{name}"), each, rate, refused: OnceLock::new() })
         };
@@ -93,17 +96,24 @@ impl Limits {
         let by_openid: Vec<Limit> = by_openid.filter(|_| needs_session).collect();
         let policy: Vec<String> = early.iter().chain(&by_openid).map(Limit::policy).collect();
         let tally = limiter.tally(tenant);
-        Arc::new(Self {
-            tenant: tenant.to_owned(),
+        Self {
             limiter,
-            under_way: tally.action(action),
+            of_tenant: tally.under_way.clone(),
+            of_action: tally.action(action),
             tally,
+            tenant: tenant.to_owned(),
             most: (of_tenant.concurrent, of_action.concurrent),
             shed: OnceLock::new(),
             early,
             by_openid,
             policy: policy.join(", "),
-        })
+        }
+    }
+
+    /// Reads a word of all that a call touches, for the processor to have it near; the number says nothing.
+    pub fn near(&self) -> usize {
+        let lengths = self.early.len() + self.by_openid.len() + self.most.0.unwrap_or(0);
+        Arc::strong_count(&self.of_tenant) + Arc::strong_count(&self.of_action) + lengths
     }
 }
 
@@ -115,17 +125,10 @@ impl Limit {
 }
 
 impl Passage {
-    /// A call to an action with these limits.
-    pub fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, place: None, tightest: None }
-    }
-
     /// Gives the call a place among those under way, and counts it against the limits that hold for whoever calls; an
     /// error where it is beyond one of them.
-    pub async fn enter(&mut self, address: IpAddr) -> Result<()> {
-        let limits = self.limits.clone();
-        let room = &limits.limiter.room;
-        match room.place(&limits.tally.under_way, &limits.under_way, limits.most) {
+    pub async fn enter(&mut self, limits: &Limits, address: IpAddr) -> Result<()> {
+        match limits.limiter.room.place(&limits.of_tenant, &limits.of_action, limits.most) {
             Ok(place) => self.place = Some(place),
             Err(Full::Pressure) => {
                 counter!("menlou_shed_total").increment(1);
@@ -143,13 +146,12 @@ impl Passage {
         }
         match limits.early.is_empty() {
             true => Ok(()),
-            false => self.take(&limits, &limits.early, &network(address).to_string()).await,
+            false => self.take(limits, &limits.early, &network(address).to_string()).await,
         }
     }
 
     /// Counts the call against the limits that hold for each openid, once it is known.
-    pub async fn known(&mut self, openid: &str) -> Result<()> {
-        let limits = self.limits.clone();
+    pub async fn known(&mut self, limits: &Limits, openid: &str) -> Result<()> {
         if limits.by_openid.is_empty() {
             return Ok(());
         }
@@ -160,7 +162,7 @@ impl Passage {
             let _ = write!(who, "{byte:02x}");
             who
         });
-        self.take(&limits, &limits.by_openid, &who).await
+        self.take(limits, &limits.by_openid, &who).await
     }
 
     async fn take(&mut self, limits: &Limits, taken: &[Limit], who: &str) -> Result<()> {
@@ -184,9 +186,9 @@ impl Passage {
     }
 
     /// The call took this long, until its answer began.
-    pub fn took(&self, time: Duration) {
+    pub fn took(&self, limits: &Limits, time: Duration) {
         if self.place.is_some() {
-            self.limits.under_way.took(time);
+            limits.of_action.took(time);
         }
     }
 
@@ -196,8 +198,8 @@ impl Passage {
     }
 
     /// How the limits stand; `None` where none holds, or none was asked yet.
-    pub fn quota(&self) -> Option<Quota<'_>> {
+    pub fn quota<'a>(&'a self, limits: &'a Limits) -> Option<Quota<'a>> {
         let (tightest, level) = self.tightest.as_ref()?;
-        Some(Quota { policy: &self.limits.policy, tightest, level: *level })
+        Some(Quota { policy: &limits.policy, tightest, level: *level })
     }
 }
