@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct House {
     pub library: Library,
-    pub scope: Arc<Scope>,
+    pub scope: Scope,
     pub sim: Simulator,
     _folder: TempDir,
 }
@@ -66,13 +66,13 @@ impl House {
             stores,
         };
         let scope = Scope {
-            opened: Arc::default(),
+            openings: Arc::new(()),
             tenant: "acme".into(),
             session_ttl: Duration::from_secs(3600),
             platform: Arc::new(Wechat::new(account, "acme", http, shared)),
             services: Arc::new(services),
         };
-        Self { library, scope: Arc::new(scope), sim, _folder: folder }
+        Self { library, scope: scope, sim, _folder: folder }
     }
 
     /// The house of the plugin that does everything wrong.

@@ -78,7 +78,7 @@ unsafe impl Send for Running {}
 
 impl Flight {
     /// The tenant's services.
-    pub fn scope(&self) -> Arc<Scope> {
+    pub fn scope(&self) -> Scope {
         self.action.scope.clone()
     }
 

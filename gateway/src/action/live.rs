@@ -24,7 +24,7 @@ pub struct Configured {
 /// An action as one tenant has it, serving.
 pub struct Action {
     configured: Configured,
-    pub(super) scope: Arc<Scope>,
+    pub(super) scope: Scope,
 }
 
 /// An action under the name by which clients call it.
@@ -77,7 +77,7 @@ impl Configured {
     }
 
     /// Puts it to work with the tenant's services. Inside the runtime: health checks of its upstreams begin.
-    pub fn serve(self, scope: Arc<Scope>) -> Action {
+    pub fn serve(self, scope: Scope) -> Action {
         self.upstreams.iter().for_each(|upstream| upstream.start(&scope.services.http));
         Action { configured: self, scope }
     }

@@ -28,5 +28,5 @@ pub use live::{Action, Configured, Named};
 pub use params::ParamsSchema;
 pub use plugin::Plugin;
 pub use refusal::Refusal;
-pub use services::{Scope, Services};
+pub use services::{Openings, Scope, Services};
 pub use setup::SettingsFaults;

@@ -5,10 +5,8 @@ use crate::{
     policy::attempts::Limits,
     store::Stores,
 };
-use std::{
-    sync::{Arc, atomic::AtomicU32},
-    time::Duration,
-};
+use smol_str::SmolStr;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// What all tenants share.
@@ -27,16 +25,28 @@ pub struct Services {
     pub hashing: Arc<Semaphore>,
 }
 
-/// One tenant's part.
+/// One tenant's part. Each of its actions has one of its own: what calls need lies together.
+#[derive(Clone)]
 pub struct Scope {
     /// The tenant's name.
-    pub tenant: String,
+    pub tenant: SmolStr,
     /// How long its sessions live.
     pub session_ttl: Duration,
     /// Its account at the platform.
     pub platform: Arc<dyn Platform>,
     /// What all tenants share.
     pub services: Arc<Services>,
-    /// Counts the sessions that are opened, for whoever takes the number away.
-    pub opened: Arc<AtomicU32>,
+    /// Who counts the sessions that the action opens.
+    pub openings: Arc<dyn Openings>,
+}
+
+/// Counts sessions.
+pub trait Openings: Send + Sync {
+    /// One was opened.
+    fn opened(&self);
+}
+
+/// Nobody counts.
+impl Openings for () {
+    fn opened(&self) {}
 }

@@ -1,7 +1,7 @@
 //! What a tenant's actions have been doing lately: calls by the minute and the latest failures, in bounded memory. A
 //! reload keeps it, a restart does not.
 
-use crate::error::Error;
+use crate::{action::Openings, error::Error};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -40,7 +40,6 @@ static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
 pub struct Activity {
     usage: Mutex<BTreeMap<String, Arc<Usage>>>,
     failures: Mutex<VecDeque<Failure>>,
-    opened: Arc<AtomicU32>,
     verified: Mutex<Option<Verified>>,
 }
 
@@ -54,13 +53,12 @@ pub struct Verified {
 }
 
 /// The calls of one action. What every call counts in comes first, on one line of the processor's cache.
+#[derive(Default)]
 #[repr(C, align(64))]
 pub struct Usage {
     now: Now,
     /// Calls that the metrics were not told of yet.
     untold: AtomicU64,
-    /// The tenant's sessions that were opened and not counted yet.
-    opened: Arc<AtomicU32>,
     /// The minutes before this one, the oldest first.
     before: Mutex<VecDeque<Minute>>,
 }
@@ -109,13 +107,7 @@ pub struct Failure {
 impl Activity {
     /// The record of an action, from now on kept.
     pub fn of(&self, action: &str) -> Arc<Usage> {
-        let new = || Arc::new(Usage::new(self.opened.clone()));
-        locked(&self.usage).entry(action.to_owned()).or_insert_with(new).clone()
-    }
-
-    /// Where opened sessions are counted.
-    pub fn opened(&self) -> Arc<AtomicU32> {
-        self.opened.clone()
+        locked(&self.usage).entry(action.to_owned()).or_default().clone()
     }
 
     /// Forgets all actions but these.
@@ -170,10 +162,6 @@ impl Activity {
 }
 
 impl Usage {
-    fn new(opened: Arc<AtomicU32>) -> Self {
-        Self { now: Now::default(), untold: AtomicU64::new(0), opened, before: Mutex::default() }
-    }
-
     /// How many calls there were since it was asked last.
     pub(super) fn take_untold(&self) -> u64 {
         // Most are called seldom, and only read here.
@@ -185,26 +173,26 @@ impl Usage {
 
     /// Reads a word of all that a call touches, for the processor to have it near; the number says nothing.
     pub(super) fn near(&self) -> usize {
-        self.now.calls.load(Relaxed) as usize + Arc::strong_count(&self.opened)
+        (u64::from(self.now.calls.load(Relaxed)) + self.untold.load(Relaxed)) as usize
     }
 
     /// Counts a call.
     pub fn record(&self, failed: bool, took: Duration) {
-        let minute = this_minute();
-        // A clock that was set back counts on in the last minute.
-        if self.now.minute.load(Relaxed) < minute {
-            self.begin(minute);
-        }
+        self.keep_up();
         self.now.calls.fetch_add(1, Relaxed);
         self.untold.fetch_add(1, Relaxed);
         if failed {
             self.now.failures.fetch_add(1, Relaxed);
         }
-        // Of calls side by side one may count the other's; the sum is right.
-        if self.opened.load(Relaxed) > 0 {
-            self.now.opened.fetch_add(self.opened.swap(0, Relaxed), Relaxed);
-        }
         self.now.slots[EDGES.partition_point(|edge| *edge < took)].fetch_add(1, Relaxed);
+    }
+
+    fn keep_up(&self) {
+        let minute = this_minute();
+        // A clock that was set back counts on in the last minute.
+        if self.now.minute.load(Relaxed) < minute {
+            self.begin(minute);
+        }
     }
 
     /// Begins a minute; what others count meanwhile counts in the one or the other.
@@ -224,6 +212,13 @@ impl Usage {
         }
         self.now.minute.store(minute, Relaxed);
         REMEMBERED.fetch_add(1, Relaxed);
+    }
+}
+
+impl Openings for Usage {
+    fn opened(&self) {
+        self.keep_up();
+        self.now.opened.fetch_add(1, Relaxed);
     }
 }
 
@@ -301,7 +296,7 @@ mod tests {
     fn calls_are_counted_by_the_minute_and_their_times_told() {
         let activity = Activity::default();
         let usage = activity.of("openid");
-        activity.opened().fetch_add(3, Relaxed);
+        (0..3).for_each(|_| usage.opened());
         for n in 0..100 {
             usage.record(n % 10 == 0, Duration::from_millis(if n < 90 { 8 } else { 80 }));
         }
@@ -320,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_time_beyond_the_last_edge_counts_as_that() {
-        let usage = Usage::new(Arc::default());
+        let usage = Usage::default();
         usage.record(false, Duration::from_secs(60));
         let minute = usage.now.read().unwrap();
         assert_eq!((minute.within(0.5), minute.calls), (EDGES[EDGES.len() - 1], 1));

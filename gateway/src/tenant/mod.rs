@@ -32,6 +32,7 @@ pub use hidden::{masked, reserved};
 pub use reload::Watcher;
 pub use roster::{Roster, Standing};
 pub use sealing::{rotate, seal};
+use smol_str::SmolStr;
 use std::sync::Arc;
 pub use swap::{Swap, Swapper, Swaps};
 pub use switched::{Durations, Switched};
@@ -76,15 +77,18 @@ impl Tenant {
             services.stores.shared.clone(),
         );
         let platform: Arc<dyn Platform> = Arc::new(wechat);
-        let (services, opened) = (services.clone(), activity.opened());
-        let scope = Arc::new(Scope { tenant: name.clone(), session_ttl, platform, services, opened });
+        let tenant = SmolStr::new(&name);
         let switch = |(action, configured): (String, Option<Configured>)| {
             let own = action_limits.remove(&action).unwrap_or_default();
             let needs_session = configured.as_ref().is_some_and(|c| c.access() != Access::Anyone);
             let limits = Limits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
             let usage = activity.of(&action);
-            let action_of = configured.map(|configured| Arc::new(configured.serve(scope.clone())));
-            Switched::new(&action, action_of, limits, usage, durations.of(&action))
+            let serving = configured.map(|configured| {
+                let (tenant, platform, services) = (tenant.clone(), platform.clone(), services.clone());
+                let scope = Scope { tenant, session_ttl, platform, services, openings: usage.clone() };
+                Arc::new(configured.serve(scope))
+            });
+            Switched::new(&action, serving, limits, usage, durations.of(&action))
         };
         let actions = actions.into_iter().map(switch).collect();
         Self { actions, cors: Cors::new(&cors).map(Box::new), name: name.clone(), title, activity: activity.clone() }

@@ -80,7 +80,7 @@ pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
     first.0.terminate();
     running.0.terminate();
     let counts = if plan.tools { Some(cost::counts(&house, &asked, &one, &many)?) } else { None };
-    cost::table(&mut text, &asked, &rows, counts.as_ref(), plan)?;
+    cost::table(&mut text, &asked, &rows, counts.as_deref(), plan)?;
     println!("{text}");
     if keep {
         let path = Path::new("tests/benches/runs").join(format!("{date}-{machine}-{tenants}-scale.md"));

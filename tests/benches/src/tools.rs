@@ -1,4 +1,4 @@
-//! What repeats on a busy machine too: system calls by strace, user instructions and allocations by valgrind's DHAT.
+//! What repeats on a busy machine too: system calls by strace, user instructions and allocations by valgrind.
 
 use crate::{
     Result,
@@ -12,7 +12,7 @@ use menlou_harness::process::Process;
 use serde::Deserialize;
 use std::{
     ffi::OsString,
-    fs,
+    fs, iter,
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -100,6 +100,36 @@ pub fn read(out: &Path) -> Result<Seen> {
     }
     let profile: Profile = serde_json::from_slice(&fs::read(out)?)?;
     Ok(Seen { instructions: profile.te, allocations: profile.pps.iter().map(|p| p.tbk).sum() })
+}
+
+/// The words in front of a gateway whose instructions callgrind counts from [`count_from_now`] on: those that it takes for
+/// its connections, not what it does besides.
+pub fn callgrind(out: &Path) -> Vec<OsString> {
+    let mut file = OsString::from("--callgrind-out-file=");
+    file.push(out);
+    let what = ["--tool=callgrind", "--instr-atstart=no", "--toggle-collect=menlou::server::accept::serve::*"];
+    iter::once("valgrind").chain(what).map(OsString::from).chain([file]).collect()
+}
+
+/// Has callgrind count.
+pub fn count_from_now(server: &Server) -> Result<()> {
+    callgrind_control(server, &["-i", "on"])
+}
+
+/// What callgrind has counted.
+pub fn counted(server: &Server, out: &Path) -> Result<u64> {
+    callgrind_control(server, &["-d"])?;
+    let profile = fs::read_to_string(out.with_extension("1"))?;
+    let totals = profile.lines().find_map(|line| line.strip_prefix("totals:")?.trim().parse().ok());
+    totals.filter(|counted| *counted > 0).ok_or_else(|| "callgrind saw nothing of what serves a connection".into())
+}
+
+fn callgrind_control(server: &Server, asked: &[&str]) -> Result<()> {
+    let mut control = Command::new("callgrind_control");
+    match control.args(asked).arg(server.id().to_string()).stdout(Stdio::null()).status()?.success() {
+        true => Ok(()),
+        false => Err("callgrind_control can't reach the server; leave it out with --no-tools".into()),
+    }
 }
 
 fn served(house: &House, case: Case, requests: u64) -> Result<Seen> {

@@ -52,7 +52,7 @@ pub(super) unsafe extern "C" fn test_identity(call: *mut menlou_call, openid: me
                 let person = Arc::new(Person { openid, unionid: None, session_key: None });
                 Ok(Done::Person { person, test: true })
             } else {
-                let (tenant, id) = (&flight.action.scope.tenant, &flight.call.id);
+                let (tenant, id) = (flight.action.scope.tenant.as_str(), &flight.call.id);
                 tracing::warn!(
                     tenant,
                     request_id = id,
@@ -121,7 +121,7 @@ pub(super) unsafe extern "C" fn http_send(
     }
 }
 
-fn send(scope: Arc<crate::action::Scope>, request: Request) -> Work {
+fn send(scope: crate::action::Scope, request: Request) -> Work {
     Box::pin(async move {
         match scope.services.http.send(request).await {
             Ok(answer) => Ok(Done::Http { status: answer.status, body: answer.body }),

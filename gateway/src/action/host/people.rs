@@ -150,7 +150,7 @@ pub(super) unsafe extern "C" fn update(
 }
 
 /// An operation that binds the caller's openid by `how`, and tells the account.
-fn bind<F>(flight: &Flight, how: impl FnOnce(Arc<Scope>, Identity) -> F) -> Option<Work>
+fn bind<F>(flight: &Flight, how: impl FnOnce(Scope, Identity) -> F) -> Option<Work>
 where
     F: Future<Output = Result<Option<Arc<User>>>> + Send + 'static,
 {

@@ -18,7 +18,7 @@ use http::Method;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 // SAFETY of all that is `unsafe` here: see the module's head.
 
@@ -114,7 +114,7 @@ async fn renew(scope: &Scope, caller: &Caller, key: &SecretString) -> Result<()>
 }
 
 /// An operation with the key of the caller's session; refused where that has none. `None` without a session.
-fn with_key<F>(flight: &Flight, how: impl FnOnce(Arc<Scope>, Caller, SecretString) -> F) -> Option<Work>
+fn with_key<F>(flight: &Flight, how: impl FnOnce(Scope, Caller, SecretString) -> F) -> Option<Work>
 where
     F: Future<Output = Result<Done>> + Send + 'static,
 {

@@ -12,10 +12,7 @@ use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use serde_json::json;
-use std::{
-    sync::atomic::Ordering::Relaxed,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op {
     // SAFETY: see the module's head, here and below.
@@ -39,7 +36,7 @@ pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str)
                     expires_at: now + scope.session_ttl.as_secs(),
                 };
                 scope.services.stores.sessions.open(&scope.tenant, &policy::hash(&token), session).await?;
-                scope.opened.fetch_add(1, Relaxed);
+                scope.openings.opened();
                 Ok(Done::Json(json!({ "token": token.expose(), "expires_in": scope.session_ttl.as_secs() })))
             }))
         })

@@ -168,7 +168,7 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
         session_ttl: Duration::from_secs(3600),
         platform: Arc::new(platform),
         services,
-        opened: Arc::default(),
+        openings: Arc::new(()),
     };
     let library = Library::load(plugins)?;
     if let Some(refused) = library.refused().first() {
@@ -176,5 +176,5 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
     }
     let (plugin, index) = library.find("empty", None).ok_or("there is no empty.so")?;
     let configured = Configured::new(plugin.clone(), index, ("bench", "empty"), &serde_json::json!({}));
-    Ok(Arc::new(configured.map_err(|faults| format!("{faults:?}"))?.serve(Arc::new(scope))))
+    Ok(Arc::new(configured.map_err(|faults| format!("{faults:?}"))?.serve(scope)))
 }

@@ -1,4 +1,4 @@
-//! What a request costs with one tenant and with many: processor time, instructions, allocations.
+//! What a request costs with one tenant and with many: processor time, instructions.
 
 use super::fleet::Fleet;
 use crate::{
@@ -16,10 +16,8 @@ use std::{
 
 /// Connections that ask, one request under way on each.
 const CONNECTIONS: usize = 64;
-/// How many requests valgrind sees, and twice as many; each run before has asked as many of other kinds as there are.
-const SEEN: u64 = 2000;
-/// To how many tenants they go at most: those must have been called before, and valgrind is slow.
-const TENANTS_SEEN: usize = 500;
+/// How many requests valgrind counts, when everybody was asked once.
+const SEEN: u64 = 10_000;
 
 /// How to measure.
 pub struct Plan {
@@ -27,7 +25,7 @@ pub struct Plan {
     pub rounds: usize,
     /// How long each kind is asked in each.
     pub each: Duration,
-    /// Whether to count instructions and allocations, too.
+    /// Whether to count instructions, too.
     pub tools: bool,
 }
 
@@ -39,14 +37,6 @@ struct Kind {
     /// Whether of the gateway with many tenants.
     of_many: bool,
     requests: Vec<Vec<u8>>,
-}
-
-/// What valgrind has counted.
-pub struct Counts {
-    /// For each kind, instructions and allocations.
-    each: Vec<(f64, f64)>,
-    /// What each tenant costs at the start.
-    start: (f64, f64),
 }
 
 /// The processor time of each kind in each round, in microseconds.
@@ -91,39 +81,29 @@ pub fn times(asked: &Asked, (one, many): (&Server, &Server), plan: &Plan) -> Res
     Ok(rows)
 }
 
-/// Counts instructions and allocations; no gateway runs.
-pub fn counts(house: &House, asked: &Asked, one: &Fleet, many: &Fleet) -> Result<Counts> {
-    let seen = |fleet: &Fleet, requests: &[Vec<u8>], n: u64| {
-        let out = house.folder().join("dhat.json");
-        let (server, _) = fleet.start(&tools::dhat(&out))?;
-        if n > 0 {
-            let mut load = Load::open(server.address, CONNECTIONS)?;
-            drive(&mut load, Until::Asked(requests.len() as u64), requests)?;
-            drive(&mut load, Until::Asked(n), requests)?;
-        }
-        server.terminate();
-        tools::read(&out)
-    };
-    let mut each = Vec::new();
-    for kind in &asked.0 {
+/// Counts instructions, of each kind; no gateway runs.
+pub fn counts(house: &House, asked: &Asked, one: &Fleet, many: &Fleet) -> Result<Vec<f64>> {
+    let out = house.folder().join("callgrind");
+    let count = |kind: &Kind| {
         eprintln!("counting: {}", kind.name);
-        let fleet = if kind.of_many { many } else { one };
-        let step = kind.requests.len().div_ceil(TENANTS_SEEN);
-        let requests: Vec<Vec<u8>> = kind.requests.iter().step_by(step).cloned().collect();
-        each.push(tools::per_request(SEEN, |n| seen(fleet, &requests, n))?);
-    }
-    let (small, large) = (seen(one, &[], 0)?, seen(many, &[], 0)?);
-    let of_each = |small: u64, large: u64| large.saturating_sub(small) as f64 / (many.tenants - one.tenants) as f64;
-    let start = (of_each(small.instructions, large.instructions), of_each(small.allocations, large.allocations));
-    Ok(Counts { each, start })
+        let (server, _) = if kind.of_many { many } else { one }.start(&tools::callgrind(&out))?;
+        let mut load = Load::open(server.address, CONNECTIONS)?;
+        drive(&mut load, Until::Asked(kind.requests.len() as u64), &kind.requests)?;
+        tools::count_from_now(&server)?;
+        let answered = drive(&mut load, Until::Asked(SEEN), &kind.requests)?;
+        let counted = tools::counted(&server, &out)?;
+        server.terminate();
+        Ok(counted as f64 / answered as f64)
+    };
+    asked.0.iter().map(count).collect()
 }
 
 /// Adds the table.
-pub fn table(text: &mut String, asked: &Asked, rows: &[Row], counts: Option<&Counts>, plan: &Plan) -> Result<()> {
+pub fn table(text: &mut String, asked: &Asked, rows: &[Row], counts: Option<&[f64]>, plan: &Plan) -> Result<()> {
     writeln!(
         text,
         "Requests: medians of {} rounds of {:.1} s, {CONNECTIONS} connections; against the same with one tenant in the \
-         same round.\n\n| | CPU µs | against one tenant | instructions | allocations |\n|---|---:|---:|---:|---:|",
+         same round.\n\n| | CPU µs | against one tenant | instructions |\n|---|---:|---:|---:|",
         plan.rounds,
         plan.each.as_secs_f64()
     )?;
@@ -135,23 +115,16 @@ pub fn table(text: &mut String, asked: &Asked, rows: &[Row], counts: Option<&Cou
         let ratios: Vec<f64> = row.iter().zip(&rows[base]).map(|(own, base)| own / base).collect();
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         let most = ratios.iter().copied().fold(0.0, f64::max);
-        let counted = counts.map(|counts| {
-            let ((own, blocks), (of_base, _)) = (counts.each[at], counts.each[base]);
-            (format!("{own:.0} ({:+.1} %)", 100.0 * (own / of_base - 1.0)), format!("{blocks:.1}"))
+        let instructions = counts.map_or("not measured".to_owned(), |counts| {
+            let (own, of_base) = (counts[at], counts[base]);
+            format!("{own:.0} ({:+.1} %)", 100.0 * (own / of_base - 1.0))
         });
-        let (instructions, allocations) = counted.unwrap_or_else(|| ("not measured".into(), "not measured".into()));
         writeln!(
             text,
-            "| {} | {:.1} | {:.2} ({least:.2}–{most:.2}) | {instructions} | {allocations} |",
+            "| {} | {:.1} | {:.2} ({least:.2}–{most:.2}) | {instructions} |",
             kind.name,
             median(row),
             median(&ratios),
-        )?;
-    }
-    if let Some(Counts { start: (instructions, allocations), .. }) = counts {
-        writeln!(
-            text,
-            "\nStarting takes {instructions:.0} instructions and {allocations:.0} allocations for each tenant."
         )?;
     }
     Ok(())

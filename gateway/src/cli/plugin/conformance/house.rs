@@ -29,7 +29,7 @@ const OPENID: &str = "an-openid";
 const LIFE: Duration = Duration::from_secs(3600);
 
 pub struct House {
-    pub scope: Arc<Scope>,
+    pub scope: Scope,
     /// Of the store; it goes with the house.
     _folder: tempfile::TempDir,
 }
@@ -55,9 +55,9 @@ impl House {
             session_ttl: LIFE,
             platform: Arc::new(Wechat::new(account, TENANT, http, shared)),
             services: Arc::new(services),
-            opened: Arc::default(),
+            openings: Arc::new(()),
         };
-        Ok(Self { scope: Arc::new(scope), _folder: folder })
+        Ok(Self { scope, _folder: folder })
     }
 
     /// Lets an action serve a call of someone who is logged in.
