@@ -35,7 +35,6 @@ impl Bounded {
         let is_last = call.number() >= self.traffic.clients.max_requests_per_connection;
         let is_http2 = request.version() == Version::HTTP_2;
         let Some(place) = self.traffic.room.enter() else {
-            metrics::counter!("menlou_shed_total").increment(1);
             return Ok(shed(&self.traffic, &asked, request));
         };
         // Boxed, as a kept connection has room for this future also while it is idle.

@@ -1,7 +1,10 @@
 //! What a tenant's actions have been doing lately: calls by the minute and the latest failures, in bounded memory. A
 //! reload keeps it, a restart does not.
 
-use crate::{action::Openings, error::Error};
+use crate::{
+    action::Openings,
+    error::{Error, words},
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -11,6 +14,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+/// A refusal for want of room that comes again within this time, in milliseconds, is not remembered: a flood of them would
+/// leave nothing else to see.
+const FLOOD_MS: u64 = 1000;
 /// For how many minutes calls are remembered.
 pub const MINUTES: u32 = 360;
 /// How many failures of a tenant are remembered.
@@ -125,20 +131,27 @@ impl Activity {
         locked(&self.usage).iter().map(|(action, usage)| (action.clone(), of(usage))).collect()
     }
 
-    /// Remembers a failure.
+    /// Remembers a failure. Of an action's refusals by load or limits, one of each kind a second will do.
     pub fn failed(&self, action: Option<&str>, error: &Error, request_id: &str) {
+        let now = now();
+        let is_one_of_many = [&words::OVERLOADED, &words::RATE_LIMITED].into_iter().any(|word| error.is(word));
+        let alike = |known: &&Failure| known.word == error.word() && known.action.as_deref() == action;
+        let mut failures = locked(&self.failures);
+        let mut lately = failures.iter().rev().take_while(|known| known.at + FLOOD_MS > now);
+        if is_one_of_many && lately.any(|known| alike(&known)) {
+            return;
+        }
         let told = |key: &str| error.data().and_then(|data| data.get(key));
         let plain =
             |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let failure = Failure {
-            at: now(),
+            at: now,
             action: action.map(str::to_owned),
             word: error.word().to_owned(),
             errcode: told("errcode").and_then(serde_json::Value::as_i64),
             rid: told("rid").and_then(serde_json::Value::as_str).filter(plain).map(str::to_owned),
             request_id: request_id.to_owned(),
         };
-        let mut failures = locked(&self.failures);
         if failures.len() >= FAILURES {
             failures.pop_front();
         }
@@ -289,7 +302,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::words;
     use serde_json::json;
 
     #[test]
@@ -319,6 +331,21 @@ mod tests {
         usage.record(false, Duration::from_secs(60));
         let minute = usage.now.read().unwrap();
         assert_eq!((minute.within(0.5), minute.calls), (EDGES[EDGES.len() - 1], 1));
+    }
+
+    #[test]
+    fn a_flood_of_refusals_leaves_the_other_failures_to_be_seen() {
+        let activity = Activity::default();
+        activity.failed(Some("openid"), &Error::new(&words::INVALID_CODE), "first");
+        for n in 0..10 * FAILURES {
+            let (word, action) =
+                if n % 2 == 0 { (&words::OVERLOADED, "openid") } else { (&words::RATE_LIMITED, "user") };
+            activity.failed(Some(action), &Error::new(word), &format!("r{n}"));
+        }
+        let told = activity.failures();
+        let of = |word: &str| told.iter().filter(|failure| failure.word == word).count();
+        assert!((1..=10).contains(&of("overloaded")) && (1..=10).contains(&of("rate_limited")), "{told:?}");
+        assert_eq!(of("invalid_code"), 1);
     }
 
     #[test]

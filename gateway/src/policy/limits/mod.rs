@@ -130,10 +130,7 @@ impl Passage {
     pub async fn enter(&mut self, limits: &Limits, address: IpAddr) -> Result<()> {
         match limits.limiter.room.place(&limits.of_tenant, &limits.of_action, limits.most) {
             Ok(place) => self.place = Some(place),
-            Err(Full::Pressure) => {
-                counter!("menlou_shed_total").increment(1);
-                return Err(Error::new(&words::OVERLOADED));
-            }
+            Err(Full::Pressure) => return Err(Error::new(&words::OVERLOADED)),
             Err(Full::Share) => {
                 let new = || counter!("menlou_tenant_shed_total", "tenant" => limits.tenant.clone());
                 limits.shed.get_or_init(new).increment(1);

@@ -1,6 +1,7 @@
 //! Room for calls: so many at once in all, for no tenant more than its share, and no more than can be kept up with.
 
 use super::pressure::Pressure;
+use metrics::{Counter, counter};
 use std::{
     sync::{
         Arc,
@@ -21,6 +22,8 @@ pub struct Room {
     places: Arc<Semaphore>,
     per_tenant: Option<usize>,
     pressure: Pressure,
+    /// Calls that got no place, whosever they were.
+    shed: Counter,
 }
 
 /// Calls under way: of a tenant, of an action. A place counts in it until it is dropped.
@@ -52,12 +55,17 @@ impl Room {
     /// many places as it leaves free: one busy tenant gets half, each of two a third, so there is always room for one
     /// more.
     pub fn new(places: usize, per_tenant: Option<usize>) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), per_tenant, pressure: Pressure::new() }
+        let shed = counter!("menlou_shed_total");
+        Self { places: Arc::new(Semaphore::new(places)), per_tenant, pressure: Pressure::new(), shed }
     }
 
     /// A place for a call of whomever; `None` where there is no room.
     pub fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+        let place = self.places.clone().try_acquire_owned().ok();
+        if place.is_none() {
+            self.shed.increment(1);
+        }
+        place
     }
 
     /// A place for a call of this tenant, which has entered; none where it is beyond the tenant's share of the room, or
@@ -79,7 +87,10 @@ impl Room {
         let within =
             tenants <= share && most.0.is_none_or(|most| tenants <= most) && most.1.is_none_or(|most| actions <= most);
         match within {
-            true if actions > CALM && of_action.takes_long() && self.pressure.is_high() => Err(Full::Pressure),
+            true if actions > CALM && of_action.takes_long() && self.pressure.is_high() => {
+                self.shed.increment(1);
+                Err(Full::Pressure)
+            }
             true => Ok(place),
             false => Err(Full::Share),
         }
