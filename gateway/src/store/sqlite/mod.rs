@@ -20,7 +20,7 @@ use sqlx::{
 };
 use std::{fs::OpenOptions, future::Future, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
-use writer::{Durability, Writer};
+use writer::{Durability, Writer, work};
 
 /// How long a caller waits for an answer at most.
 const DEADLINE: Duration = Duration::from_millis(900);
@@ -79,7 +79,12 @@ impl Sqlite {
 
     /// Whether the file can be written.
     async fn ping(&self) -> Result<()> {
-        self.writer.run(Durability::Process, |_| Box::pin(async { Ok(()) })).await
+        let locked = work(|connection| {
+            // Begins to write, as all that writes does.
+            let nothing = sqlx::query("DELETE FROM shared WHERE false").execute(connection);
+            Box::pin(async { nothing.await.map(|_| ()) })
+        });
+        self.writer.run(Durability::Process, locked).await
     }
 
     /// A read within the deadline.
@@ -94,5 +99,23 @@ fn failure(error: sqlx::Error) -> Failure {
         sqlx::Error::ColumnDecode { index, .. } => Failure::Corrupt(format!("column {index}")),
         sqlx::Error::PoolTimedOut => Failure::Away("no connection was free in time".into()),
         error => Failure::Refused(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{Connection, SqliteConnection};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_file_that_another_process_keeps_from_being_written_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("menlou.db");
+        let store = Sqlite::open(&path).await.unwrap();
+        store.ping().await.unwrap();
+        let options = SqliteConnectOptions::new().filename(&path);
+        let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        assert!(store.ping().await.is_err());
     }
 }
