@@ -45,6 +45,8 @@ pub struct Outcome {
     pub shed: Vec<u32>,
     /// How many were given up: no answer in time, or no client left to ask.
     pub given_up: u64,
+    /// How many were still waiting at the end.
+    pub waiting: u64,
 }
 
 impl Flood {
@@ -95,6 +97,7 @@ impl Flood {
                 self.read(event.data.u64() as usize, &mut outcome)?;
             }
         }
+        outcome.waiting = self.clients.iter().filter(|client| client.since.is_some()).count() as u64;
         Ok(outcome)
     }
 

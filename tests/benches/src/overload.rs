@@ -11,19 +11,24 @@ use crate::{
 };
 use std::{fmt::Write, fs, path::Path, thread, time::Duration};
 
-/// How long the peak is measured, with so many connections.
+/// How long the peak from a few connections is measured, and how many those are.
 const PEAK: (Duration, usize) = (Duration::from_secs(2), 64);
+/// The rates that are tried, as parts of that peak: from the first one on in such steps, each for so long.
+const RATES: (f64, f64, Duration) = (0.6, 0.05, Duration::from_secs(1));
+/// What the server bears is the rate at which this part is served in time.
+const BORNE: f64 = 0.99;
 /// How many codes a second of flood may need.
 const CODES_PER_SECOND: f64 = 40_000.0;
 
-/// One round: the peak, and then the flood, on the same server.
+/// One round: the peak, what the server bears from all clients, and then the flood.
 struct Round {
     peak: f64,
+    borne: f64,
     seconds: f64,
     outcome: Outcome,
-    /// The server's processor time for each call served, in microseconds: at the peak, and in the flood with all that
-    /// is shed and given up meanwhile.
-    cpu: (f64, f64),
+    /// The server's processor time, in microseconds: for each call served of what it bears and of the flood, and for each
+    /// that was shed, which is what it took beyond the first.
+    cpu: (f64, f64, f64),
 }
 
 /// Measures, prints a table, and keeps it where asked.
@@ -38,33 +43,33 @@ pub fn measure(
     let (date, machine) = (machine::date()?, machine::kind(house.cores.count));
     let mut text = format!(
         "# Overload: {date}, {machine}, menlou {}\n\n{clients} clients on connections of their own ask {times} times as often as \
-         the gateway answers at its peak (closed loop, {} connections, measured just before on the same server). Who has \
-         no answer after {} ms hangs up and comes again. Medians of {rounds} rounds of {seconds} s.\n\n\
-         | | peak /s | asked /s | served in time, of the peak | shed /s | given up /s | served p50 · p99 | shed p50 · p99 | CPU µs for each served: peak · flood | memory after |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+         the server bears: the highest rate, in steps of {:.0} % of the peak from {} connections, at which {:.0} % of what the same \
+         clients ask is served in time. Who has no answer after {} ms hangs up and comes again. Medians of {rounds} rounds of \
+         {seconds} s.\n\n\
+         | | peak /s | borne /s | asked /s | served in time, of what is borne | shed /s | given up /s | served p50 · p99 | shed p50 · p99 | CPU µs for each served: borne · flood | for each shed | memory after |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         env!("CARGO_PKG_VERSION"),
+        RATES.1 * 100.0,
         PEAK.1,
+        BORNE * 100.0,
         PATIENCE.as_millis(),
     );
-    let cases = [Case::Empty, Case::User, Case::Openid];
+    let cases = [Case::Bare, Case::Empty, Case::User, Case::Openid];
     for case in cases.into_iter().filter(|case| only.is_none_or(|only| case.name().contains(only))) {
         eprintln!("overload: {}", case.name());
         let mut subject = case.start(&house, PEAK.1, &[])?;
         let mut done = Vec::new();
         for _ in 0..rounds {
-            // What is left of the flood before ends first.
             thread::sleep(PATIENCE);
             let most = (PEAK.0.as_secs_f64() * CODES_PER_SECOND) as u64;
-            let (before, answered) = subject.drive(Until::Elapsed(PEAK.0), most, |server| server.cpu())?;
-            let at_peak = micros(subject.server.cpu()? - before, answered);
+            let ((), answered) = subject.drive(Until::Elapsed(PEAK.0), most, |_| Ok(()))?;
             let peak = answered as f64 / PEAK.0.as_secs_f64();
-            let (rate, time) = (peak * times, Duration::from_secs_f64(seconds));
-            let mut requests = requests(case, &subject, &house, (rate * seconds * 1.05) as usize);
-            let mut flood = Flood::open(subject.server.address, clients)?;
-            let before = subject.server.cpu()?;
-            let outcome = flood.run(rate, time, |request| requests(request))?;
-            let in_flood = micros(subject.server.cpu()? - before, outcome.served.len() as u64);
-            done.push(Round { peak, seconds, outcome, cpu: (at_peak, in_flood) });
+            let mut ask = |rate, time| asked(case, &subject, &house, clients, rate, time);
+            let (borne, at_rest) = borne(peak, &mut ask)?;
+            let (outcome, cpu) = ask(borne * times, Duration::from_secs_f64(seconds))?;
+            let served = outcome.served.len() as f64;
+            let each_shed = (cpu - served * at_rest).max(0.0) / outcome.shed.len() as f64;
+            done.push(Round { peak, borne, seconds, cpu: (at_rest, cpu / served, each_shed), outcome });
         }
         row(&mut text, case, &done, subject.server.resident()?)?;
         subject.end();
@@ -78,8 +83,41 @@ pub fn measure(
     Ok(())
 }
 
-fn micros(cpu: Duration, calls: u64) -> f64 {
-    cpu.as_secs_f64() * 1e6 / calls as f64
+/// The highest rate that the server bears, and its processor time for each call then.
+fn borne(peak: f64, mut ask: impl FnMut(f64, Duration) -> Result<(Outcome, f64)>) -> Result<(f64, f64)> {
+    let (mut found, mut failed) = (None, 0);
+    for step in 0.. {
+        let rate = peak * (RATES.0 + RATES.1 * f64::from(step));
+        let (outcome, cpu) = ask(rate, RATES.2)?;
+        let served = outcome.served.len() as f64;
+        // Once may be the machine's fault.
+        match served + outcome.waiting as f64 >= BORNE * outcome.due as f64 {
+            true => (found, failed) = (Some((served / RATES.2.as_secs_f64(), cpu / served)), 0),
+            false => failed += 1,
+        }
+        if failed == 2 {
+            break;
+        }
+    }
+    found.ok_or_else(|| format!("not even {:.0} % of the peak is borne", RATES.0 * 100.0).into())
+}
+
+/// What comes of this rate from so many clients, and the server's processor time, in microseconds.
+fn asked(
+    case: Case,
+    subject: &Subject<'_>,
+    house: &House,
+    clients: usize,
+    rate: f64,
+    time: Duration,
+) -> Result<(Outcome, f64)> {
+    // What is left of the time before ends first.
+    thread::sleep(PATIENCE);
+    let mut requests = requests(case, subject, house, (rate * time.as_secs_f64() * 1.05) as usize);
+    let mut flood = Flood::open(subject.server.address, clients)?;
+    let before = subject.server.cpu()?;
+    let outcome = flood.run(rate, time, |request| requests(request))?;
+    Ok((outcome, (subject.server.cpu()? - before).as_secs_f64() * 1e6))
 }
 
 /// What the clients ask: the codes are made before the flood begins.
@@ -114,19 +152,25 @@ fn row(text: &mut String, case: Case, done: &[Round], resident: usize) -> Result
         none if none.is_nan() => "–".to_owned(),
         half => format!("{half:.2} · {:.2} ms", at(times, 0.99)),
     };
+    let each_shed = match of(&|r| r.cpu.2) {
+        some if some.is_finite() => format!("{some:.0}"),
+        _ => "–".to_owned(),
+    };
     writeln!(
         text,
-        "| {} | {:.0} | {:.0} | {:.0} % | {:.0} | {:.0} | {} | {} | {:.0} · {:.0} | {} MiB |",
+        "| {} | {:.0} | {:.0} | {:.0} | {:.0} % | {:.0} | {:.0} | {} | {} | {:.1} · {:.1} | {} | {} MiB |",
         case.name(),
         of(&|r| r.peak),
+        of(&|r| r.borne),
         of(&|r| r.outcome.due as f64 / r.seconds),
-        of(&|r| 100.0 * r.outcome.served.len() as f64 / r.seconds / r.peak),
+        of(&|r| 100.0 * r.outcome.served.len() as f64 / r.seconds / r.borne),
         of(&|r| r.outcome.shed.len() as f64 / r.seconds),
         of(&|r| r.outcome.given_up as f64 / r.seconds),
         quantiles(&|o| &o.served),
         quantiles(&|o| &o.shed),
         of(&|r| r.cpu.0),
         of(&|r| r.cpu.1),
+        each_shed,
         resident >> 20,
     )?;
     Ok(())
