@@ -14,7 +14,7 @@ use std::{fmt::Write, fs, path::Path, thread, time::Duration};
 /// How long the peak from a few connections is measured, and how many those are.
 const PEAK: (Duration, usize) = (Duration::from_secs(2), 64);
 /// The rates that are tried, as parts of that peak: from the first one on in such steps, each for so long.
-const RATES: (f64, f64, Duration) = (0.6, 0.05, Duration::from_secs(1));
+const RATES: (f64, f64, Duration) = (0.4, 0.05, Duration::from_secs(1));
 /// What the server bears is the rate at which this part is served in time.
 const BORNE: f64 = 0.99;
 /// How many codes a second of flood may need.
