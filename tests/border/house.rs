@@ -72,7 +72,7 @@ impl House {
             platform: Arc::new(Wechat::new(account, "acme", http, shared)),
             services: Arc::new(services),
         };
-        Self { library, scope: scope, sim, _folder: folder }
+        Self { library, scope, sim, _folder: folder }
     }
 
     /// The house of the plugin that does everything wrong.

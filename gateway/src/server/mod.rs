@@ -135,14 +135,14 @@ async fn serve_call(
         return Err(Error::new(&words::URI_TOO_LONG));
     }
     let address = Address::of(&head.uri)?;
-    let Found { tenant, place, passage } = found;
+    let Found { tenant, action_at, passage } = found;
     let tenant =
         &**tenant.insert(traffic.roster.find(&address.tenant).ok_or_else(|| Error::new(&words::UNKNOWN_TENANT))?);
     if let Some(answer) = cors::preflight(asked, &head, tenant.cors.as_deref(), || methods(tenant, &address.action))? {
         return Ok(answer);
     }
-    let at = tenant.place_of(&address.action).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
-    let switched = tenant.action_at(*place.insert(at)).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
+    let (at, switched) = tenant.find(&address.action).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
+    *action_at = Some(at);
     switched.fetch();
     let action = switched.action.as_ref().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))?;
     let takes = action.descriptor().takes;
@@ -217,14 +217,14 @@ async fn within(
 #[derive(Default)]
 struct Found {
     tenant: Option<Arc<Tenant>>,
-    /// That of the action in the tenant.
-    place: Option<usize>,
+    /// Where in the tenant the action stands.
+    action_at: Option<usize>,
     passage: Passage,
 }
 
 impl Found {
     fn switched(&self) -> Option<&Switched> {
-        self.tenant.as_ref()?.action_at(self.place?)
+        self.tenant.as_ref()?.action_at(self.action_at?)
     }
 
     fn quota(&self) -> Option<Quota<'_>> {

@@ -101,17 +101,18 @@ impl Tenant {
 
     /// The action of this name, if it is switched on.
     pub fn action(&self, name: &str) -> Option<&Switched> {
-        self.actions.get(self.place_of(name)?)
+        self.find(name).map(|(_, switched)| switched)
     }
 
-    /// Where the action of this name stands, if it is switched on; in this tenant, not in the one after a reload.
-    pub fn place_of(&self, name: &str) -> Option<usize> {
-        self.actions.binary_search_by(|switched| switched.name.as_str().cmp(name)).ok()
+    /// The same, and where it stands; in this tenant, not in the one after a reload.
+    pub fn find(&self, name: &str) -> Option<(usize, &Switched)> {
+        let at = self.actions.binary_search_by(|switched| switched.name.as_str().cmp(name)).ok()?;
+        Some((at, self.action_at(at)?))
     }
 
-    /// The action in this place.
-    pub fn action_at(&self, place: usize) -> Option<&Switched> {
-        self.actions.get(place)
+    /// The action that stands there.
+    pub fn action_at(&self, at: usize) -> Option<&Switched> {
+        self.actions.get(at)
     }
 
     /// Tells the metrics of the calls that came since they were told last.
