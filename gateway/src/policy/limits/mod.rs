@@ -37,7 +37,7 @@ pub struct Limits {
     most: (Option<usize>, Option<usize>),
     tally: Arc<Tally>,
     tenant: String,
-    /// Calls beyond that, once there was one.
+    /// Calls beyond `most` or the tenant's share, once there was one.
     shed: OnceLock<Counter>,
     /// Those that hold for whoever calls.
     early: Vec<Limit>,

@@ -33,7 +33,6 @@ const RUSH: Duration = Duration::from_millis(250);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
     /// The death of this process: `synchronous = NORMAL`. For sessions and shared values; who loses one logs in again.
-    /// Work of one statement.
     Process,
     /// The fall of the machine: `synchronous = FULL`, the log is synced at each commit. For accounts and bindings.
     Machine,
@@ -207,13 +206,6 @@ async fn transact(
         let pragma = if machine { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
         sqlx::raw_sql(pragma).execute(&mut *connection).await?;
         *synced = wanted;
-    }
-    // What is a single statement is a transaction by itself: to begin and to end it would take twice as long again.
-    if !machine && batch.len() == 1 {
-        for job in batch.drain(..) {
-            answers.push((job.work)(connection).await);
-        }
-        return Ok(());
     }
     // Not by sqlx's transactions: SQLite ends one by itself when the disk is full, which sqlx would not notice, and
     // would begin none ever after.
