@@ -196,7 +196,7 @@ async fn without_the_store_no_code_is_spent() {
     let scene = Scene::new().await;
     let (exchanges, wechat) = (scene.exchanges(), scene.wechat());
     let code = scene.sim.code("alice");
-    let lock = scene.lock_store().await;
+    let lock = scene.lock_store();
     let error = exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect_err("a failure");
     assert!(error.is(&words::STORE_UNAVAILABLE), "{error}");
     assert_eq!(scene.sim.calls(SESSION), 0);

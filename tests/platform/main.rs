@@ -17,8 +17,8 @@ use menlou::platform::wechat::{Wechat, WechatAccount};
 use menlou::platform::{Person, Platform};
 use menlou::store::Sqlite;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
+use rusqlite::Connection;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -47,10 +47,9 @@ impl Scene {
     }
 
     /// Keeps everyone else from writing to the store, as long as what it gives is kept.
-    async fn lock_store(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(self.folder.path().join("menlou.db"));
-        let mut connection = options.connect().await.expect("a connection");
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.expect("the lock");
+    fn lock_store(&self) -> Connection {
+        let connection = Connection::open(self.folder.path().join("menlou.db")).expect("a connection");
+        connection.execute_batch("BEGIN IMMEDIATE").expect("the lock");
         connection
     }
 

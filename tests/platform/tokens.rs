@@ -164,7 +164,7 @@ async fn a_wrong_secret_is_the_tenants_misconfiguration_and_asked_for_once() {
 async fn a_store_that_does_not_serve_keeps_no_token_from_its_replica() {
     let scene = Scene::new().await;
     let wechat = scene.wechat();
-    let _lock = scene.lock_store().await;
+    let _lock = scene.lock_store();
     hundred(&scene, &wechat).await;
     assert_eq!(scene.sim.calls(TOKEN), 1);
 }

@@ -5,7 +5,7 @@ use crate::{
     users::{identity, new},
 };
 use menlou::store::{Admins, Error, Session, Sessions, Shared, Sqlite, TokenHash, Users};
-use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+use rusqlite::Connection;
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -20,14 +20,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-async fn rows(path: &Path, table: &str) -> i64 {
-    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-    let sql = match table {
-        "sessions" => "SELECT count(*) FROM sessions",
-        "shared" => "SELECT count(*) FROM shared",
-        _ => unreachable!(),
-    };
-    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+fn rows(path: &Path, table: &str) -> i64 {
+    let connection = Connection::open(path).unwrap();
+    connection.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0)).unwrap()
 }
 
 #[tokio::test]
@@ -74,8 +69,7 @@ async fn a_file_of_a_newer_release_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     drop(Sqlite::open(&path).await.unwrap());
-    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-    sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut connection).await.unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
     let error = Sqlite::open(&path).await.err().unwrap().to_string();
     assert!(error.contains("version 99"), "{error}");
 }
@@ -185,7 +179,7 @@ async fn expired_rows_are_swept_away() {
     sleep(Duration::from_millis(5)).await;
     let store = Sqlite::open(&path).await.unwrap();
     let start = Instant::now();
-    while (rows(&path, "sessions").await, rows(&path, "shared").await) != (1, 0) {
+    while (rows(&path, "sessions"), rows(&path, "shared")) != (1, 0) {
         assert!(start.elapsed() < Duration::from_secs(10));
         sleep(Duration::from_millis(10)).await;
     }
@@ -197,15 +191,15 @@ async fn a_file_locked_by_another_process_is_unavailable_within_a_second_and_ser
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
-    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let start = Instant::now();
     let refused = store.open("a", &token(1), session("person", 60)).await;
     assert!(matches!(refused, Err(Error::Unavailable(_) | Error::Down(_))), "{refused:?}");
     assert!(start.elapsed() < Duration::from_millis(1200), "{:?}", start.elapsed());
     // Reading goes on meanwhile.
     assert!(Sessions::find(&store, "a", &token(1)).await.unwrap().is_none());
-    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
     store.open("a", &token(2), session("person", 60)).await.unwrap();
 }
 
@@ -215,13 +209,13 @@ async fn an_unreadable_record_is_corrupt_and_not_shown() {
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
     store.open("a", &token(1), session("person", 60)).await.unwrap();
-    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let other = Connection::open(&path).unwrap();
     for record in [
         &b"{\"secret\""[..],
         b"",
         b"{\"v\":99,\"platform\":\"secret\",\"openid\":\"\",\"created_at\":0,\"expires_at\":0}",
     ] {
-        sqlx::query("UPDATE sessions SET record = ?").bind(record).execute(&mut other).await.unwrap();
+        other.execute("UPDATE sessions SET record = ?", (record,)).unwrap();
         match Sessions::find(&store, "a", &token(1)).await {
             Err(Error::Corrupt(text)) => assert!(!text.contains("secret"), "{text}"),
             other => panic!("{other:?}"),
@@ -233,15 +227,14 @@ async fn an_unreadable_record_is_corrupt_and_not_shown() {
 async fn sessions_of_a_file_from_before_are_counted_and_listed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
-    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
-    let mut old = options.connect().await.unwrap();
-    sqlx::raw_sql(include_str!("../../gateway/src/store/migrations/sqlite/1.sql")).execute(&mut old).await.unwrap();
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../../gateway/src/store/migrations/sqlite/1.sql")).unwrap();
     let record = r#"{"v":1,"platform":"wechat","openid":"person","created_at":1,"expires_at":4000000000}"#;
     for (token, record) in [([1; 32], record.as_bytes()), ([2; 32], b"no record".as_slice())] {
         let sql = "INSERT INTO sessions VALUES ('a', ?, ?, 4000000000000)";
-        sqlx::query(sql).bind(token.to_vec()).bind(record).execute(&mut old).await.unwrap();
+        old.execute(sql, (token, record)).unwrap();
     }
-    sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut old).await.unwrap();
+    old.execute_batch("PRAGMA user_version = 1").unwrap();
     drop(old);
     let store = Sqlite::open(&path).await.unwrap();
     assert_eq!(store.total("a").await.unwrap(), 2);
@@ -255,9 +248,9 @@ async fn the_database_itself_refuses_to_change_the_log_of_deeds() {
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
     store.write_down(&crate::admins::deed("tenant.remove", Some("acme"))).await.unwrap();
-    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let other = Connection::open(&path).unwrap();
     for sql in ["DELETE FROM audit", "UPDATE audit SET who = 'nobody'"] {
-        let refused = sqlx::query(sql).execute(&mut other).await.unwrap_err().to_string();
+        let refused = other.execute(sql, ()).unwrap_err().to_string();
         assert!(refused.contains("append-only"), "{refused}");
     }
     assert_eq!(store.deeds(None, None, 10).await.unwrap().len(), 1);

@@ -1,6 +1,6 @@
 //! Admins: the tokens by which they are known, and the log of what they did.
 
-use super::{Error, Result};
+use super::Result;
 use async_trait::async_trait;
 
 /// An admin's token, as far as it is stored. All times are Unix milliseconds.
@@ -78,48 +78,4 @@ pub trait Admins: Send + Sync {
     async fn write_down(&self, deed: &NewDeed) -> Result<()>;
     /// Deeds, the newest first: of one tenant or all, those before an id or all, `most` at most.
     async fn deeds(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>>;
-}
-
-/// A token as both databases keep it.
-#[derive(sqlx::FromRow)]
-pub(super) struct TokenRow {
-    id: String,
-    hash: Vec<u8>,
-    role: String,
-    label: String,
-    created_at: i64,
-    expires_at: Option<i64>,
-    used_at: Option<i64>,
-}
-
-impl TryFrom<TokenRow> for AdminToken {
-    type Error = Error;
-
-    fn try_from(row: TokenRow) -> Result<Self> {
-        let hash = row.hash.try_into().map_err(|_| Error::Corrupt("the hash of an admin's token".into()))?;
-        let TokenRow { id, role, label, created_at, expires_at, used_at, .. } = row;
-        Ok(Self { id, hash, role, label, created_at, expires_at, used_at })
-    }
-}
-
-/// A deed as both databases keep it.
-#[derive(sqlx::FromRow)]
-pub(super) struct DeedRow {
-    id: i64,
-    at: i64,
-    who: String,
-    role: String,
-    what: String,
-    tenant: Option<String>,
-    target: Option<String>,
-    before: Option<String>,
-    after: Option<String>,
-    failed: Option<String>,
-}
-
-impl From<DeedRow> for Deed {
-    fn from(row: DeedRow) -> Self {
-        let DeedRow { id, at, who, role, what, tenant, target, before, after, failed } = row;
-        Self { id, at, deed: NewDeed { who, role, what, tenant, target, before, after, failed } }
-    }
 }

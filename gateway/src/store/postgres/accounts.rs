@@ -1,11 +1,7 @@
 //! Accounts as those see them who look after them, in PostgreSQL.
 
 use super::{
-    super::{
-        Accounts, Amended, Profile, Result, Seek,
-        accounts::{Binding, Row},
-        cache::IdentityRef,
-    },
+    super::{Accounts, Amended, Bound, Profile, Result, Seek, cache::IdentityRef},
     CHANNEL, Notice, Postgres, plain,
 };
 use async_trait::async_trait;
@@ -133,4 +129,46 @@ async fn compare(
         Some(current) if version.is_some_and(|version| version != current) => Amended::Stale,
         Some(_) => Amended::Done,
     })
+}
+
+/// An account without its bindings.
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: i64,
+    name: String,
+    avatar_url: String,
+    account: Option<String>,
+    phone: Option<String>,
+    external_id: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+    version: i64,
+}
+
+/// An account's id and an openid's platform, openid, unionid and time of binding.
+type Binding = (i64, String, String, Option<String>, i64);
+
+impl Row {
+    /// The whole, with those of these bindings that are the account's.
+    fn with(self, bindings: &[Binding]) -> Profile {
+        let own = bindings.iter().filter(|(user, ..)| *user == self.id);
+        let bindings = own.map(|(_, platform, openid, unionid, created_at)| Bound {
+            platform: platform.clone(),
+            openid: openid.clone(),
+            unionid: unionid.clone(),
+            created_at: *created_at,
+        });
+        Profile {
+            bindings: bindings.collect(),
+            id: self.id,
+            name: self.name,
+            avatar_url: self.avatar_url,
+            account: self.account,
+            phone: self.phone,
+            external_id: self.external_id,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        }
+    }
 }

@@ -1,11 +1,7 @@
 //! Tokens of admins and the log of their deeds, in PostgreSQL.
 
 use super::{
-    super::{
-        AdminToken, Admins, Deed, NewDeed, Result,
-        admins::{DeedRow, TokenRow},
-        clock,
-    },
+    super::{AdminToken, Admins, Deed, Error, NewDeed, Result, clock},
     Postgres, plain,
 };
 use async_trait::async_trait;
@@ -64,5 +60,47 @@ impl Admins for Postgres {
         }
         let rows = self.ask(|pool| async move { query.fetch_all(&pool).await }).await?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct TokenRow {
+    id: String,
+    hash: Vec<u8>,
+    role: String,
+    label: String,
+    created_at: i64,
+    expires_at: Option<i64>,
+    used_at: Option<i64>,
+}
+
+impl TryFrom<TokenRow> for AdminToken {
+    type Error = Error;
+
+    fn try_from(row: TokenRow) -> Result<Self> {
+        let hash = row.hash.try_into().map_err(|_| Error::Corrupt("the hash of an admin's token".into()))?;
+        let TokenRow { id, role, label, created_at, expires_at, used_at, .. } = row;
+        Ok(Self { id, hash, role, label, created_at, expires_at, used_at })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct DeedRow {
+    id: i64,
+    at: i64,
+    who: String,
+    role: String,
+    what: String,
+    tenant: Option<String>,
+    target: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    failed: Option<String>,
+}
+
+impl From<DeedRow> for Deed {
+    fn from(row: DeedRow) -> Self {
+        let DeedRow { id, at, who, role, what, tenant, target, before, after, failed } = row;
+        Self { id, at, deed: NewDeed { who, role, what, tenant, target, before, after, failed } }
     }
 }

@@ -1,50 +1,47 @@
 //! Accounts as those see them who look after them, in the SQLite file.
 
 use super::{
-    super::{
-        Accounts, Amended, Profile, Result, Seek,
-        accounts::{Binding, Row},
-        cache::IdentityRef,
-        clock,
-    },
+    super::{Accounts, Amended, Bound, Profile, Result, Seek, cache::IdentityRef, clock},
     Sqlite,
-    writer::{Durability, work},
+    writer::Durability,
 };
 use async_trait::async_trait;
-use futures_util::FutureExt;
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
 use std::sync::Arc;
 
 #[async_trait]
 impl Accounts for Sqlite {
     async fn profiles(&self, tenant: &str, seek: Seek<'_>, most: u32) -> Result<Vec<Profile>> {
-        let (condition, values): (&str, Vec<&str>) = match &seek {
-            Seek::Id(_) => ("users.id = ?", Vec::new()),
+        let text = |text: &str| -> Value { Box::new(text.to_owned()) };
+        let (condition, sought): (&str, Vec<Value>) = match seek {
+            Seek::Id(id) => ("users.id = ?", vec![Box::new(id)]),
             Seek::Openid { platform, openid } => (
                 "users.id IN (SELECT user_id FROM bindings WHERE tenant = users.tenant AND platform = ? AND openid = ?)",
-                vec![platform, openid],
+                vec![text(platform), text(openid)],
             ),
-            Seek::Phone(phone) => ("phone = ?", vec![phone]),
-            Seek::Account(account) => ("account = ?", vec![account]),
-            Seek::External(id) => ("external_id = ?", vec![id]),
-            Seek::After(_) => ("users.id > ?", Vec::new()),
+            Seek::Phone(phone) => ("phone = ?", vec![text(phone)]),
+            Seek::Account(account) => ("account = ?", vec![text(account)]),
+            Seek::External(id) => ("external_id = ?", vec![text(id)]),
+            Seek::After(id) => ("users.id > ?", vec![Box::new(id)]),
         };
         // The conditions are ours, as they stand above.
-        let sql = AssertSqlSafe(format!(
+        let sql = format!(
             "SELECT id, name, avatar_url, account, phone, external_id, created_at, updated_at, version FROM users
             WHERE tenant = ? AND {condition} ORDER BY id LIMIT ?"
-        ));
-        let mut query = sqlx::query_as::<_, Row>(sql).bind(tenant);
-        query = match seek {
-            Seek::Id(id) | Seek::After(id) => query.bind(id),
-            _ => values.into_iter().fold(query, |query, value| query.bind(value)),
-        };
-        let rows = self.read(query.bind(most).fetch_all(&self.readers)).await?;
-        let ids = serde_json::Value::from(rows.iter().map(|row| row.id).collect::<Vec<_>>()).to_string();
-        let sql = "SELECT user_id, platform, openid, unionid, created_at FROM bindings
-            WHERE user_id IN (SELECT value FROM json_each(?)) ORDER BY created_at, openid";
-        let bindings = self.read(sqlx::query_as::<_, Binding>(sql).bind(ids).fetch_all(&self.readers)).await?;
-        Ok(rows.into_iter().map(|row| row.with(&bindings)).collect())
+        );
+        let mut values = vec![text(tenant)];
+        values.extend(sought);
+        values.push(Box::new(most));
+        let found = self.reader.run(move |connection| {
+            let mut query = connection.prepare_cached(&sql)?;
+            let profiles = query.query_map(params_from_iter(values), profile)?;
+            let with_bindings = profiles.map(|profile| {
+                let profile = profile?;
+                Ok(Profile { bindings: bindings(connection, profile.id)?, ..profile })
+            });
+            with_bindings.collect()
+        });
+        found.await
     }
 
     async fn amend(
@@ -57,39 +54,33 @@ impl Accounts for Sqlite {
     ) -> Result<Amended> {
         let (tenant, name, avatar_url) = (tenant.to_owned(), name.map(str::to_owned), avatar_url.map(str::to_owned));
         let users = Arc::clone(&self.users);
-        let work = work(move |connection| {
-            async move {
-                let outcome = compare(connection, &tenant, user, version).await?;
-                if outcome == Amended::Done {
-                    let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
-                        updated_at = ?, version = version + 1 WHERE id = ?";
-                    let query = sqlx::query(sql).bind(name).bind(avatar_url).bind(clock::millis());
-                    query.bind(user).execute(connection).await?;
-                }
-                Ok(outcome)
+        let work = move |connection: &Connection| {
+            let outcome = compare(connection, &tenant, user, version)?;
+            if outcome == Amended::Done {
+                let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
+                    updated_at = ?, version = version + 1 WHERE id = ?";
+                connection.prepare_cached(sql)?.execute((name, avatar_url, clock::millis(), user))?;
             }
-            .boxed()
-        });
+            Ok(outcome)
+        };
         self.writer.run_then(Durability::Machine, work, move |_| users.forget_user(user)).await
     }
 
     async fn erase(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<Amended> {
         let (tenant, owner) = (tenant.to_owned(), tenant.to_owned());
         let users = Arc::clone(&self.users);
-        let work = work(move |connection| {
-            async move {
-                let outcome = compare(connection, &tenant, user, version).await?;
-                if outcome != Amended::Done {
-                    return Ok((outcome, Vec::new()));
-                }
+        let work = move |connection: &Connection| {
+            let outcome = compare(connection, &tenant, user, version)?;
+            let mut bound = Vec::new();
+            if outcome == Amended::Done {
                 let sql = "DELETE FROM bindings WHERE user_id = ? RETURNING platform, openid";
-                let query = sqlx::query_as::<_, (String, String)>(sql).bind(user);
-                let bound = query.fetch_all(&mut *connection).await?;
-                sqlx::query("DELETE FROM users WHERE id = ?").bind(user).execute(connection).await?;
-                Ok((outcome, bound))
+                let mut query = connection.prepare_cached(sql)?;
+                let openids = query.query_map((user,), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                bound = openids.collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+                connection.prepare_cached("DELETE FROM users WHERE id = ?")?.execute((user,))?;
             }
-            .boxed()
-        });
+            Ok((outcome, bound))
+        };
         let forget = move |erased: Option<&(Amended, Vec<(String, String)>)>| {
             users.forget_user(user);
             for (platform, openid) in erased.into_iter().flat_map(|(_, bound)| bound) {
@@ -100,15 +91,40 @@ impl Accounts for Sqlite {
     }
 }
 
+/// What a query is given.
+type Value = Box<dyn ToSql + Send>;
+
+/// Without its bindings.
+fn profile(row: &Row<'_>) -> rusqlite::Result<Profile> {
+    Ok(Profile {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        avatar_url: row.get("avatar_url")?,
+        account: row.get("account")?,
+        phone: row.get("phone")?,
+        external_id: row.get("external_id")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+        version: row.get("version")?,
+        bindings: Vec::new(),
+    })
+}
+
+fn bindings(connection: &Connection, user: i64) -> rusqlite::Result<Vec<Bound>> {
+    let sql = "SELECT platform, openid, unionid, created_at FROM bindings WHERE user_id = ?
+        ORDER BY created_at, openid";
+    let mut query = connection.prepare_cached(sql)?;
+    let bound = |row: &Row<'_>| {
+        let (platform, openid, unionid) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Bound { platform, openid, unionid, created_at: row.get(3)? })
+    };
+    query.query_map((user,), bound)?.collect()
+}
+
 /// Whether the account is there, and of this version.
-async fn compare(
-    connection: &mut SqliteConnection,
-    tenant: &str,
-    user: i64,
-    version: Option<i64>,
-) -> sqlx::Result<Amended> {
-    let query = sqlx::query_scalar::<_, i64>("SELECT version FROM users WHERE tenant = ? AND id = ?");
-    Ok(match query.bind(tenant).bind(user).fetch_optional(connection).await? {
+fn compare(connection: &Connection, tenant: &str, user: i64, version: Option<i64>) -> rusqlite::Result<Amended> {
+    let mut query = connection.prepare_cached("SELECT version FROM users WHERE tenant = ? AND id = ?")?;
+    Ok(match query.query_row((tenant, user), |row| row.get::<_, i64>(0)).optional()? {
         None => Amended::Missing,
         Some(current) if version.is_some_and(|version| version != current) => Amended::Stale,
         Some(_) => Amended::Done,

@@ -1,94 +1,110 @@
 //! Tokens of admins and the log of their deeds, in the SQLite file.
 
 use super::{
-    super::{AdminToken, Admins, Deed, NewDeed, Result, admins::DeedRow, admins::TokenRow, clock},
+    super::{AdminToken, Admins, Deed, NewDeed, Result, clock},
     Sqlite,
-    writer::{Durability, work},
+    writer::Durability,
 };
 use async_trait::async_trait;
-use futures_util::FutureExt;
+use rusqlite::{OptionalExtension, Row};
 
 #[async_trait]
 impl Admins for Sqlite {
     async fn add_token(&self, token: &AdminToken) -> Result<()> {
-        let token = token.clone();
-        let work = work(move |connection| {
-            async move {
-                let sql = "INSERT INTO admin_tokens (id, hash, role, label, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)";
-                let query = sqlx::query(sql).bind(token.id).bind(token.hash.to_vec()).bind(token.role).bind(token.label);
-                query.bind(token.created_at).bind(token.expires_at).execute(connection).await?;
-                Ok(())
-            }
-            .boxed()
+        let AdminToken { id, hash, role, label, created_at, expires_at, .. } = token.clone();
+        let added = self.writer.run(Durability::Machine, move |connection| {
+            let sql =
+                "INSERT INTO admin_tokens (id, hash, role, label, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)";
+            let values = (id, hash, role, label, created_at, expires_at);
+            connection.prepare_cached(sql)?.execute(values).map(|_| ())
         });
-        self.writer.run(Durability::Machine, work).await
+        added.await
     }
 
     async fn token(&self, id: &str) -> Result<Option<AdminToken>> {
-        let query = sqlx::query_as::<_, TokenRow>("SELECT * FROM admin_tokens WHERE id = ?").bind(id);
-        self.read(query.fetch_optional(&self.readers)).await?.map(TryInto::try_into).transpose()
+        let id = id.to_owned();
+        let found = self.reader.run(move |connection| {
+            let mut query = connection.prepare_cached("SELECT * FROM admin_tokens WHERE id = ?")?;
+            query.query_row((id,), token).optional()
+        });
+        found.await
     }
 
     async fn tokens(&self) -> Result<Vec<AdminToken>> {
-        let query = sqlx::query_as::<_, TokenRow>("SELECT * FROM admin_tokens ORDER BY created_at, id");
-        self.read(query.fetch_all(&self.readers)).await?.into_iter().map(TryInto::try_into).collect()
+        let found = self.reader.run(|connection| {
+            let mut query = connection.prepare_cached("SELECT * FROM admin_tokens ORDER BY created_at, id")?;
+            query.query_map((), token)?.collect()
+        });
+        found.await
     }
 
     async fn revoke(&self, id: &str) -> Result<bool> {
         let id = id.to_owned();
-        let work = work(move |connection| {
-            async move {
-                let query = sqlx::query("DELETE FROM admin_tokens WHERE id = ?").bind(id);
-                Ok(query.execute(connection).await?.rows_affected() == 1)
-            }
-            .boxed()
+        let revoked = self.writer.run(Durability::Machine, move |connection| {
+            Ok(connection.prepare_cached("DELETE FROM admin_tokens WHERE id = ?")?.execute((id,))? == 1)
         });
-        self.writer.run(Durability::Machine, work).await
+        revoked.await
     }
 
     async fn used(&self, id: &str, at: i64) -> Result<()> {
         let id = id.to_owned();
-        let work = work(move |connection| {
-            async move {
-                let query = sqlx::query("UPDATE admin_tokens SET used_at = ? WHERE id = ?").bind(at).bind(id);
-                query.execute(connection).await?;
-                Ok(())
-            }
-            .boxed()
+        let used = self.writer.run(Durability::Process, move |connection| {
+            let sql = "UPDATE admin_tokens SET used_at = ? WHERE id = ?";
+            connection.prepare_cached(sql)?.execute((at, id)).map(|_| ())
         });
-        self.writer.run(Durability::Process, work).await
+        used.await
     }
 
     async fn write_down(&self, deed: &NewDeed) -> Result<()> {
-        let deed = deed.clone();
-        let work = work(move |connection| {
-            async move {
-                let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, failed)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-                let query = sqlx::query(sql).bind(clock::millis()).bind(deed.who).bind(deed.role).bind(deed.what);
-                let query = query.bind(deed.tenant).bind(deed.target).bind(deed.before).bind(deed.after);
-                query.bind(deed.failed).execute(connection).await?;
-                Ok(())
-            }
-            .boxed()
+        let NewDeed { who, role, what, tenant, target, before, after, failed } = deed.clone();
+        let written = self.writer.run(Durability::Machine, move |connection| {
+            let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, failed)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            let values = (clock::millis(), who, role, what, tenant, target, before, after, failed);
+            connection.prepare_cached(sql)?.execute(values).map(|_| ())
         });
-        self.writer.run(Durability::Machine, work).await
+        written.await
     }
 
     async fn deeds(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
         let before = before.unwrap_or(i64::MAX);
-        let rows = match tenant {
+        let tenant = tenant.map(str::to_owned);
+        let found = self.reader.run(move |connection| match tenant {
             Some(tenant) => {
                 let sql = "SELECT * FROM audit WHERE tenant = ? AND id < ? ORDER BY id DESC LIMIT ?";
-                let query = sqlx::query_as::<_, DeedRow>(sql).bind(tenant).bind(before).bind(most);
-                self.read(query.fetch_all(&self.readers)).await?
+                connection.prepare_cached(sql)?.query_map((tenant, before, most), deed)?.collect()
             }
             None => {
                 let sql = "SELECT * FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?";
-                let query = sqlx::query_as::<_, DeedRow>(sql).bind(before).bind(most);
-                self.read(query.fetch_all(&self.readers)).await?
+                connection.prepare_cached(sql)?.query_map((before, most), deed)?.collect()
             }
-        };
-        Ok(rows.into_iter().map(Into::into).collect())
+        });
+        found.await
     }
+}
+
+fn token(row: &Row<'_>) -> rusqlite::Result<AdminToken> {
+    Ok(AdminToken {
+        id: row.get("id")?,
+        hash: row.get("hash")?,
+        role: row.get("role")?,
+        label: row.get("label")?,
+        created_at: row.get("created_at")?,
+        expires_at: row.get("expires_at")?,
+        used_at: row.get("used_at")?,
+    })
+}
+
+fn deed(row: &Row<'_>) -> rusqlite::Result<Deed> {
+    let deed = NewDeed {
+        who: row.get("who")?,
+        role: row.get("role")?,
+        what: row.get("what")?,
+        tenant: row.get("tenant")?,
+        target: row.get("target")?,
+        before: row.get("before")?,
+        after: row.get("after")?,
+        failed: row.get("failed")?,
+    };
+    Ok(Deed { id: row.get("id")?, at: row.get("at")?, deed })
 }

@@ -2,6 +2,9 @@
 
 mod accounts;
 mod admins;
+mod batch;
+mod log;
+mod reader;
 mod schema;
 mod sessions;
 mod shared;
@@ -12,26 +15,24 @@ mod writer;
 use super::{
     Error, Result,
     cache::{SessionCache, UserCache},
-    guard::{Failure, Guard},
+    guard::Failure,
 };
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
-};
-use std::{fs::OpenOptions, future::Future, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use log::Log;
+use reader::Reader;
+use rusqlite::{Connection, OpenFlags};
+use schema::Fault;
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use tokio::task::{JoinSet, spawn_blocking};
 use writer::{Durability, Writer};
 
 /// How long a caller waits for an answer at most.
 const DEADLINE: Duration = Duration::from_millis(900);
 /// Connections that read. SQLite's readers wait for nobody; more than the machine has cores to spare is no gain.
-const READERS: u32 = 4;
+const READERS: usize = 4;
 
 /// An open SQLite file. Its tasks end when it is dropped.
 pub struct Sqlite {
-    readers: SqlitePool,
-    /// Of what is read; the writer has its own: a full disk can still be read.
-    reading: Guard,
+    reader: Reader,
     writer: Writer,
     sessions: Arc<SessionCache>,
     users: Arc<UserCache>,
@@ -52,24 +53,14 @@ impl Sqlite {
             .mode(0o600)
             .open(path)
             .map_err(|e| told(e.to_string()))?;
-        let options = SqliteConnectOptions::new().filename(path).foreign_keys(true);
-        let connection = schema::prepare(&options).await.map_err(|e| told(e.to_string()))?;
-        let writer = Writer::start(connection);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .min_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(DEADLINE)
-            .test_before_acquire(false)
-            .connect_with(options.read_only(true).busy_timeout(DEADLINE))
-            .await
-            .map_err(|e| told(e.to_string()))?;
+        let owned = path.to_owned();
+        let opened = spawn_blocking(move || connect(&owned)).await.map_err(|e| told(e.to_string()))?;
+        let (writer, log, readers) = opened.map_err(|e| told(e.to_string()))?;
+        let writer = Writer::start(writer, log);
         let mut sweeper = JoinSet::new();
         sweeper.spawn(sweep::run(writer.clone()));
         Ok(Self {
-            readers,
-            reading: Guard::new("SQLite", DEADLINE),
+            reader: Reader::start(readers),
             writer,
             sessions: Arc::new(SessionCache::new()),
             users: Arc::new(UserCache::new()),
@@ -79,20 +70,29 @@ impl Sqlite {
 
     /// Whether the file can be written.
     async fn ping(&self) -> Result<()> {
-        self.writer.run(Durability::Process, |_| Box::pin(async { Ok(()) })).await
-    }
-
-    /// A read within the deadline.
-    async fn read<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-        self.reading.ask(async { query.await.map_err(failure) }).await
+        self.writer.run(Durability::Process, |_| Ok(())).await
     }
 }
 
+/// The connection that writes, its log, and the connections that read.
+fn connect(path: &Path) -> std::result::Result<(Connection, Log, Vec<Connection>), Fault> {
+    let writer = schema::prepare(path)?;
+    let log = Log::new(&writer, schema::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, DEADLINE)?);
+    let readers = (0..READERS).map(|_| schema::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, DEADLINE));
+    Ok((writer, log, readers.collect::<rusqlite::Result<_>>()?))
+}
+
+/// A statement without values, which gives none.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute(()).map(|_| ())
+}
+
 /// An SQL error in our words. SQLite's texts name tables and columns, never values.
-fn failure(error: sqlx::Error) -> Failure {
+fn failure(error: rusqlite::Error) -> Failure {
     match error {
-        sqlx::Error::ColumnDecode { index, .. } => Failure::Corrupt(format!("column {index}")),
-        sqlx::Error::PoolTimedOut => Failure::Away("no connection was free in time".into()),
+        rusqlite::Error::FromSqlConversionFailure(column, ..)
+        | rusqlite::Error::InvalidColumnType(column, ..)
+        | rusqlite::Error::IntegralValueOutOfRange(column, _) => Failure::Corrupt(format!("column {column}")),
         error => Failure::Refused(error.to_string()),
     }
 }
@@ -100,7 +100,6 @@ fn failure(error: sqlx::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::{Connection, SqliteConnection};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_file_that_another_process_keeps_from_being_written_is_told() {
@@ -108,9 +107,8 @@ mod tests {
         let path = folder.path().join("menlou.db");
         let store = Sqlite::open(&path).await.unwrap();
         store.ping().await.unwrap();
-        let options = SqliteConnectOptions::new().filename(&path);
-        let mut other = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
         assert!(store.ping().await.is_err());
     }
 }

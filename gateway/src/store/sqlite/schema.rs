@@ -1,11 +1,12 @@
-//! Opens the connection that writes, and brings the tables up to date.
+//! Opens the connections to the file, and brings its tables up to date.
 
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
+use std::{
+    fmt,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
 };
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 /// One script per version; what has been released is never changed.
 const SCRIPTS: &[&str] = &[include_str!("../migrations/sqlite/1.sql"), include_str!("../migrations/sqlite/2.sql")];
@@ -15,56 +16,82 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BUSY: Duration = Duration::from_millis(500);
 
 /// Pages that the writer keeps, in KiB: tokens are random, so each new session is in a page of its own.
-const CACHE_KIB: u32 = 16 * 1024;
-/// How many pages the log has before they are brought into the file. A page that changes again meanwhile is brought once.
-const CHECKPOINT_PAGES: u32 = 4000;
+const CACHE_KIB: i64 = 16 * 1024;
+/// Statements that a connection keeps ready: as many as there are, and some more.
+const STATEMENTS: usize = 64;
 
-/// A connection to an up-to-date file in WAL mode.
-pub(super) async fn prepare(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+/// Why a file can't be used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sqlite(rusqlite::Error),
+    /// Its tables are of this version, which none of our scripts makes.
+    Newer(usize),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(error) => error.fmt(f),
+            Self::Newer(version) => {
+                let known = SCRIPTS.len();
+                write!(f, "its tables are of version {version}, of a newer Menlou; this one knows {known}")
+            }
+        }
+    }
+}
+
+/// The connection that writes, to an up-to-date file in WAL mode. Blocks, for ten seconds at most.
+pub(super) fn prepare(path: &Path) -> Result<Connection, Fault> {
     let start = Instant::now();
     loop {
-        match attempt(options).await {
+        match attempt(path) {
             // The change to WAL can be refused at once, without the busy time-out being waited for.
-            Err(sqlx::Error::Database(e)) if busy(e.code().as_deref()) && start.elapsed() < PATIENCE => {
-                sleep(Duration::from_millis(20)).await;
-            }
+            Err(Fault::Sqlite(e)) if is_busy(&e) && start.elapsed() < PATIENCE => sleep(Duration::from_millis(20)),
             outcome => return outcome,
         }
     }
 }
 
-async fn attempt(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
-    // sqlx sets the busy time-out through the C interface, before any pragma: the change to WAL needs it.
-    let options = options.clone().busy_timeout(PATIENCE).journal_mode(SqliteJournalMode::Wal);
-    let mut connection = options.synchronous(SqliteSynchronous::Full).connect().await?;
-    migrate(&mut connection).await?;
-    let pragmas = format!(
-        "PRAGMA busy_timeout = {}; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
-        BUSY.as_millis()
-    );
-    sqlx::raw_sql(AssertSqlSafe(pragmas)).execute(&mut connection).await?;
+/// A connection that waits this long for others at most.
+pub(super) fn open(path: &Path, flags: OpenFlags, busy: Duration) -> rusqlite::Result<Connection> {
+    // One thread at a time has it, which the types see to.
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(busy)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn attempt(path: &Path) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = open(path, flags, PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    migrate(&mut connection)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.busy_timeout(BUSY)?;
     Ok(connection)
 }
 
 /// Runs the scripts that are missing. The write lock, taken before the version is read, lets one process do it.
-async fn migrate(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
+fn migrate(connection: &mut Connection) -> Result<(), Fault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let done = usize::try_from(version).unwrap_or(usize::MAX);
-    if done > SCRIPTS.len() {
-        return Err(sqlx::Error::Configuration(
-            format!("its tables are of version {version}, of a newer Menlou; this one knows {}", SCRIPTS.len()).into(),
-        ));
+    let Some(missing) = SCRIPTS.get(done..) else { return Err(Fault::Newer(done)) };
+    for script in missing {
+        transaction.execute_batch(script)?;
     }
-    for script in &SCRIPTS[done..] {
-        sqlx::raw_sql(*script).execute(&mut *transaction).await?;
-    }
-    let version = AssertSqlSafe(format!("PRAGMA user_version = {}", SCRIPTS.len()));
-    sqlx::raw_sql(version).execute(&mut *transaction).await?;
-    transaction.commit().await
+    transaction.pragma_update(None, "user_version", SCRIPTS.len().to_string())?;
+    Ok(transaction.commit()?)
 }
 
-/// SQLITE_BUSY or SQLITE_LOCKED, in any of their extended forms.
-fn busy(code: Option<&str>) -> bool {
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }

@@ -1,13 +1,12 @@
 //! Sessions in the SQLite file.
 
 use super::{
-    super::{Error, MOST_LISTED, Result, Session, Sessions, TokenHash, clock, record},
+    super::{MOST_LISTED, Result, Session, Sessions, TokenHash, clock, record},
     Sqlite,
-    writer::{Durability, work},
+    writer::Durability,
 };
 use async_trait::async_trait;
-use futures_util::future::{BoxFuture, FutureExt};
-use sqlx::SqliteConnection;
+use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
 
 /// How many sessions are ended in one transaction where all are: others write too.
@@ -17,21 +16,17 @@ const PORTION: u32 = 500;
 impl Sessions for Sqlite {
     async fn open(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<()> {
         let bytes = record::encode(&session)?;
-        let end = i64::try_from(session.expires_at).unwrap_or(i64::MAX).saturating_mul(1000);
-        let (owner, hash) = (tenant.to_owned(), token.0.to_vec());
-        let work = work(move |connection| {
-            async move {
-                let sql = "INSERT INTO sessions (tenant, token, record, expires_at, platform, openid)
-                    VALUES (?, ?, ?, ?, ?, ?)
-                    ON CONFLICT DO UPDATE SET record = excluded.record, expires_at = excluded.expires_at,
-                        platform = excluded.platform, openid = excluded.openid";
-                let query = sqlx::query(sql).bind(owner).bind(hash).bind(bytes).bind(end);
-                query.bind(session.platform).bind(session.openid).execute(connection).await?;
-                Ok(())
-            }
-            .boxed()
+        let end = millis(session.expires_at);
+        let (owner, hash) = (tenant.to_owned(), token.0);
+        let opened = self.change(tenant, token, move |connection| {
+            let sql = "INSERT INTO sessions (tenant, token, record, expires_at, platform, openid)
+                VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT DO UPDATE SET record = excluded.record, expires_at = excluded.expires_at,
+                    platform = excluded.platform, openid = excluded.openid";
+            let values = (owner, hash, bytes, end, session.platform, session.openid);
+            connection.prepare_cached(sql)?.execute(values).map(|_| ())
         });
-        self.change(tenant, token, work).await
+        opened.await
     }
 
     async fn find(&self, tenant: &str, token: &TokenHash) -> Result<Option<Arc<Session>>> {
@@ -39,9 +34,13 @@ impl Sessions for Sqlite {
             return Ok(Some(session));
         }
         let ticket = self.sessions.ticket(tenant, token);
-        let sql = "SELECT record FROM sessions WHERE tenant = ? AND token = ? AND expires_at > ?";
-        let query = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(tenant).bind(&token.0[..]).bind(clock::millis());
-        let Some(bytes) = self.read(query.fetch_optional(&self.readers)).await? else { return Ok(None) };
+        let (owner, hash) = (tenant.to_owned(), token.0);
+        let found = self.reader.run(move |connection| {
+            let sql = "SELECT record FROM sessions WHERE tenant = ? AND token = ? AND expires_at > ?";
+            let mut query = connection.prepare_cached(sql)?;
+            query.query_row((owner, hash, clock::millis()), |row| row.get::<_, Vec<u8>>(0)).optional()
+        });
+        let Some(bytes) = found.await? else { return Ok(None) };
         let session = Arc::new(record::decode(&bytes)?);
         self.sessions.keep(ticket, tenant, token, &session);
         Ok(Some(session))
@@ -49,47 +48,48 @@ impl Sessions for Sqlite {
 
     async fn replace(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<bool> {
         let bytes = record::encode(&session)?;
-        let end = i64::try_from(session.expires_at).unwrap_or(i64::MAX).saturating_mul(1000);
-        let (owner, hash) = (tenant.to_owned(), token.0.to_vec());
-        let work = work(move |connection| {
-            async move {
-                let sql = "UPDATE sessions SET record = ?, expires_at = ?
-                    WHERE tenant = ? AND token = ? AND expires_at > ?";
-                let query = sqlx::query(sql).bind(bytes).bind(end).bind(owner).bind(hash).bind(clock::millis());
-                Ok(query.execute(connection).await?.rows_affected() == 1)
-            }
-            .boxed()
+        let end = millis(session.expires_at);
+        let (owner, hash) = (tenant.to_owned(), token.0);
+        let replaced = self.change(tenant, token, move |connection| {
+            let sql = "UPDATE sessions SET record = ?, expires_at = ?
+                WHERE tenant = ? AND token = ? AND expires_at > ?";
+            Ok(connection.prepare_cached(sql)?.execute((bytes, end, owner, hash, clock::millis()))? == 1)
         });
-        self.change(tenant, token, work).await
+        replaced.await
     }
 
     async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool> {
-        let (owner, hash) = (tenant.to_owned(), token.0.to_vec());
-        let work = work(move |connection| {
-            async move {
-                let sql = "DELETE FROM sessions WHERE tenant = ? AND token = ? RETURNING expires_at";
-                let query = sqlx::query_scalar::<_, i64>(sql).bind(owner).bind(hash);
-                Ok(query.fetch_optional(connection).await?.is_some_and(|end| end > clock::millis()))
-            }
-            .boxed()
+        let (owner, hash) = (tenant.to_owned(), token.0);
+        let ended = self.change(tenant, token, move |connection| {
+            let sql = "DELETE FROM sessions WHERE tenant = ? AND token = ? RETURNING expires_at";
+            let mut query = connection.prepare_cached(sql)?;
+            let end = query.query_row((owner, hash), |row| row.get::<_, i64>(0)).optional()?;
+            Ok(end.is_some_and(|end| end > clock::millis()))
         });
-        self.change(tenant, token, work).await
+        ended.await
     }
 
     async fn total(&self, tenant: &str) -> Result<u64> {
-        let sql = "SELECT count(*) FROM sessions WHERE tenant = ? AND expires_at > ?";
-        let query = sqlx::query_scalar::<_, i64>(sql).bind(tenant).bind(clock::millis());
-        Ok(self.read(query.fetch_one(&self.readers)).await?.unsigned_abs())
+        let owner = tenant.to_owned();
+        let total = self.reader.run(move |connection| {
+            let sql = "SELECT count(*) FROM sessions WHERE tenant = ? AND expires_at > ?";
+            connection.prepare_cached(sql)?.query_row((owner, clock::millis()), |row| row.get::<_, i64>(0))
+        });
+        Ok(total.await?.unsigned_abs())
     }
 
     async fn of(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>> {
-        let sql = "SELECT token, record FROM sessions
-            WHERE tenant = ? AND platform = ? AND openid = ? AND expires_at > ? ORDER BY expires_at DESC LIMIT ?";
-        let query = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(sql).bind(tenant).bind(platform).bind(openid);
-        let query = query.bind(clock::millis()).bind(MOST_LISTED);
+        let (owner, site, person) = (tenant.to_owned(), platform.to_owned(), openid.to_owned());
+        let rows = self.reader.run(move |connection| {
+            let sql = "SELECT token, record FROM sessions
+                WHERE tenant = ? AND platform = ? AND openid = ? AND expires_at > ? ORDER BY expires_at DESC LIMIT ?";
+            let mut query = connection.prepare_cached(sql)?;
+            let values = (owner, site, person, clock::millis(), MOST_LISTED);
+            let rows = query.query_map(values, |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        });
         let mut found = Vec::new();
-        for (token, bytes) in self.read(query.fetch_all(&self.readers)).await? {
-            let token: [u8; 32] = token.try_into().map_err(|_| Error::Corrupt("SQLite, a session's token".into()))?;
+        for (token, bytes) in rows.await? {
             found.push((TokenHash(token), Arc::new(record::decode(&bytes)?)));
         }
         found.sort_by_key(|(_, session)| std::cmp::Reverse(session.created_at));
@@ -100,14 +100,12 @@ impl Sessions for Sqlite {
         let mut ended = 0;
         loop {
             let owner = tenant.to_owned();
-            let work = work(move |connection| {
-                async move {
-                    let sql = "DELETE FROM sessions WHERE (tenant, token) IN
-                        (SELECT tenant, token FROM sessions WHERE tenant = ? LIMIT ?) RETURNING expires_at";
-                    sqlx::query_scalar::<_, i64>(sql).bind(owner).bind(PORTION).fetch_all(connection).await
-                }
-                .boxed()
-            });
+            let work = move |connection: &Connection| {
+                let sql = "DELETE FROM sessions WHERE (tenant, token) IN
+                    (SELECT tenant, token FROM sessions WHERE tenant = ? LIMIT ?) RETURNING expires_at";
+                let mut query = connection.prepare_cached(sql)?;
+                query.query_map((owner, PORTION), |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()
+            };
             let sessions = Arc::clone(&self.sessions);
             let ends = self.writer.run_then(Durability::Process, work, move |_| sessions.clear()).await?;
             ended += ends.iter().filter(|end| **end > clock::millis()).count() as u64;
@@ -123,10 +121,15 @@ impl Sqlite {
     async fn change<T, W>(&self, tenant: &str, token: &TokenHash, work: W) -> Result<T>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (sessions, tenant, token) = (Arc::clone(&self.sessions), tenant.to_owned(), *token);
         let forget = move |_: Option<&T>| sessions.forget(&tenant, &token);
         self.writer.run_then(Durability::Process, work, forget).await
     }
+}
+
+/// Unix milliseconds of a Unix second.
+fn millis(second: u64) -> i64 {
+    i64::try_from(second).unwrap_or(i64::MAX).saturating_mul(1000)
 }

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Rows per transaction.
-const FEW: i64 = 500;
+const FEW: u32 = 500;
 
 const STATEMENTS: [&str; 2] = [
     "DELETE FROM sessions WHERE (tenant, token) IN (SELECT tenant, token FROM sessions WHERE expires_at <= ? LIMIT ?)",
@@ -23,18 +23,15 @@ pub(super) async fn run(writer: Writer) {
     loop {
         ticks.tick().await;
         for statement in STATEMENTS {
-            while sweep(&writer, statement).await == FEW.unsigned_abs() {}
+            while sweep(&writer, statement).await == FEW as usize {}
         }
     }
 }
 
 /// How many rows went; none where the file can't be written now, which the writer has logged.
-async fn sweep(writer: &Writer, statement: &'static str) -> u64 {
+async fn sweep(writer: &Writer, statement: &'static str) -> usize {
     let swept = writer.run(Durability::Process, move |connection| {
-        Box::pin(async move {
-            let query = sqlx::query(statement).bind(clock::millis()).bind(FEW);
-            Ok(query.execute(connection).await?.rows_affected())
-        })
+        connection.prepare_cached(statement)?.execute((clock::millis(), FEW))
     });
     swept.await.unwrap_or(0)
 }

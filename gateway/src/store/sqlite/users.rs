@@ -3,26 +3,12 @@
 use super::{
     super::{Account, Credentials, Identity, Result, User, Users, cache::IdentityRef, clock},
     Sqlite,
-    writer::{Durability, work},
+    writer::Durability,
 };
 use async_trait::async_trait;
-use futures_util::FutureExt;
+use rusqlite::{Connection, OptionalExtension, Row};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{FromRow, SqliteConnection};
 use std::sync::Arc;
-
-#[derive(FromRow)]
-struct UserRow {
-    id: i64,
-    name: String,
-    avatar_url: String,
-}
-
-impl From<UserRow> for Arc<User> {
-    fn from(UserRow { id, name, avatar_url }: UserRow) -> Self {
-        Self::new(User { id, name, avatar_url })
-    }
-}
 
 #[async_trait]
 impl Users for Sqlite {
@@ -32,8 +18,11 @@ impl Users for Sqlite {
             return Ok(Some(user));
         }
         let ticket = self.users.ticket(&identity);
-        let query = sqlx::query_as::<_, UserRow>(BOUND).bind(tenant).bind(platform).bind(openid);
-        let user: Option<Arc<User>> = self.read(query.fetch_optional(&self.readers)).await?.map(Into::into);
+        let (owner, site, person) = (tenant.to_owned(), platform.to_owned(), openid.to_owned());
+        let found = self
+            .reader
+            .run(move |connection| connection.prepare_cached(BOUND)?.query_row((owner, site, person), user).optional());
+        let user = found.await?;
         if let Some(user) = &user {
             self.users.keep(ticket, &identity, user);
         }
@@ -50,7 +39,7 @@ impl Users for Sqlite {
                 users.forget_user(user.id);
             }
         };
-        let work = work(move |connection| binding.make(connection, wish).boxed());
+        let work = move |connection: &Connection| binding.make(connection, wish);
         self.writer.run_then(Durability::Machine, work, forget).await
     }
 
@@ -62,44 +51,44 @@ impl Users for Sqlite {
             let (tenant, platform, openid) = (&*binding.0, &*binding.1, &*binding.2);
             users.forget_binding(&IdentityRef { tenant, platform, openid });
         };
-        let work = work(move |connection| {
-            async move {
-                let sql = "DELETE FROM bindings WHERE tenant = ? AND platform = ? AND openid = ?";
-                let query = sqlx::query(sql).bind(owner).bind(site).bind(person);
-                Ok(query.execute(connection).await?.rows_affected() == 1)
-            }
-            .boxed()
-        });
+        let work = move |connection: &Connection| {
+            let sql = "DELETE FROM bindings WHERE tenant = ? AND platform = ? AND openid = ?";
+            Ok(connection.prepare_cached(sql)?.execute((owner, site, person))? == 1)
+        };
         self.writer.run_then(Durability::Machine, work, forget).await
     }
 
     async fn update(
         &self,
         tenant: &str,
-        user: i64,
+        id: i64,
         name: Option<&str>,
         avatar_url: Option<&str>,
     ) -> Result<Option<Arc<User>>> {
         let (tenant, name, avatar_url) = (tenant.to_owned(), name.map(str::to_owned), avatar_url.map(str::to_owned));
         let users = Arc::clone(&self.users);
-        let forget = move |_: Option<&Option<Arc<User>>>| users.forget_user(user);
-        let work = work(move |connection| {
-            async move {
-                let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
-                    updated_at = ?, version = version + 1 WHERE id = ? AND tenant = ? RETURNING id, name, avatar_url";
-                let query = sqlx::query_as::<_, UserRow>(sql).bind(name).bind(avatar_url).bind(clock::millis());
-                Ok(query.bind(user).bind(tenant).fetch_optional(connection).await?.map(Into::into))
-            }
-            .boxed()
-        });
+        let forget = move |_: Option<&Option<Arc<User>>>| users.forget_user(id);
+        let work = move |connection: &Connection| {
+            let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
+                updated_at = ?, version = version + 1 WHERE id = ? AND tenant = ? RETURNING id, name, avatar_url";
+            let mut query = connection.prepare_cached(sql)?;
+            query.query_row((name, avatar_url, clock::millis(), id, tenant), user).optional()
+        };
         self.writer.run_then(Durability::Machine, work, forget).await
     }
 
     async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<Credentials>> {
-        let sql = "SELECT id, password_hash FROM users WHERE tenant = ? AND account = ? AND password_hash IS NOT NULL";
-        let query = sqlx::query_as::<_, (i64, String)>(sql).bind(tenant).bind(account);
-        let row = self.read(query.fetch_optional(&self.readers)).await?;
-        Ok(row.map(|(user, hash)| Credentials { user, password_hash: SecretString::from(hash) }))
+        let (tenant, account) = (tenant.to_owned(), account.to_owned());
+        let found = self.reader.run(move |connection| {
+            let sql =
+                "SELECT id, password_hash FROM users WHERE tenant = ? AND account = ? AND password_hash IS NOT NULL";
+            let credentials = |row: &Row<'_>| {
+                let password_hash = SecretString::from(row.get::<_, String>(1)?);
+                Ok(Credentials { user: row.get(0)?, password_hash })
+            };
+            connection.prepare_cached(sql)?.query_row((tenant, account), credentials).optional()
+        });
+        found.await
     }
 
     async fn add(
@@ -113,14 +102,11 @@ impl Users for Sqlite {
         let (tenant, account, password_hash) = (tenant.to_owned(), account.to_owned(), password_hash.clone());
         let (name, avatar_url) = (name.to_owned(), avatar_url.to_owned());
         let added = self.writer.run(Durability::Machine, move |connection| {
-            Box::pin(async move {
-                let sql = "INSERT INTO users (tenant, account, password_hash, name, avatar_url, created_at, updated_at)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (tenant, account) DO NOTHING
-                    RETURNING id, name, avatar_url";
-                let query = sqlx::query_as::<_, UserRow>(sql).bind(tenant).bind(account);
-                let query = query.bind(password_hash.expose_secret()).bind(name).bind(avatar_url).bind(clock::millis());
-                Ok(query.fetch_optional(connection).await?.map(Into::into))
-            })
+            let sql = "INSERT INTO users (tenant, account, password_hash, name, avatar_url, created_at, updated_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (tenant, account) DO NOTHING
+                RETURNING id, name, avatar_url";
+            let values = (tenant, account, password_hash.expose_secret(), name, avatar_url, clock::millis());
+            connection.prepare_cached(sql)?.query_row(values, user).optional()
         });
         added.await
     }
@@ -132,6 +118,11 @@ impl Users for Sqlite {
 
 const BOUND: &str = "SELECT users.id, users.name, users.avatar_url FROM bindings JOIN users ON users.id = user_id
     WHERE bindings.tenant = ? AND platform = ? AND openid = ?";
+
+/// Of a row with id, name and picture.
+fn user(row: &Row<'_>) -> rusqlite::Result<Arc<User>> {
+    Ok(Arc::new(User { id: row.get(0)?, name: row.get(1)?, avatar_url: row.get(2)? }))
+}
 
 /// [`Account`], owned.
 enum Wish {
@@ -160,40 +151,40 @@ struct Binding {
 }
 
 impl Binding {
-    async fn make(self, connection: &mut SqliteConnection, wish: Wish) -> sqlx::Result<Option<Arc<User>>> {
+    fn make(self, connection: &Connection, wish: Wish) -> rusqlite::Result<Option<Arc<User>>> {
+        let Identity { platform, openid, unionid } = &self.identity;
         if matches!(wish, Wish::New { .. }) {
-            let query = sqlx::query_as::<_, UserRow>(BOUND).bind(&self.tenant);
-            let query = query.bind(&self.identity.platform).bind(&self.identity.openid);
-            if let Some(row) = query.fetch_optional(&mut *connection).await? {
-                return Ok(Some(row.into()));
+            let mut query = connection.prepare_cached(BOUND)?;
+            let bound = query.query_row((&self.tenant, platform, openid), user).optional()?;
+            if bound.is_some() {
+                return Ok(bound);
             }
         }
-        let Some(user) = self.account(connection, wish).await? else { return Ok(None) };
+        let Some(user) = self.account(connection, wish)? else { return Ok(None) };
         let sql = "INSERT INTO bindings (tenant, platform, openid, unionid, user_id, created_at)
             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
                 created_at = CASE WHEN user_id = excluded.user_id THEN created_at ELSE excluded.created_at END,
                 user_id = excluded.user_id, unionid = coalesce(excluded.unionid, unionid)";
-        let Identity { platform, openid, unionid } = self.identity;
-        let query = sqlx::query(sql).bind(self.tenant).bind(platform).bind(openid).bind(unionid);
-        query.bind(user.id).bind(clock::millis()).execute(connection).await?;
-        Ok(Some(user.into()))
+        let values = (&self.tenant, platform, openid, unionid, user.id, clock::millis());
+        connection.prepare_cached(sql)?.execute(values)?;
+        Ok(Some(user))
     }
 
     /// The account to bind to, made where it may be.
-    async fn account(&self, connection: &mut SqliteConnection, wish: Wish) -> sqlx::Result<Option<UserRow>> {
-        let now = clock::millis();
-        let query = match wish {
+    fn account(&self, connection: &Connection, wish: Wish) -> rusqlite::Result<Option<Arc<User>>> {
+        let (tenant, now) = (&self.tenant, clock::millis());
+        let account = match wish {
             Wish::New { name, avatar_url } => {
                 let sql = "INSERT INTO users (tenant, name, avatar_url, created_at, updated_at)
                     VALUES (?1, ?2, ?3, ?4, ?4) RETURNING id, name, avatar_url";
-                sqlx::query_as(sql).bind(&self.tenant).bind(name).bind(avatar_url).bind(now)
+                connection.prepare_cached(sql)?.query_row((tenant, name, avatar_url, now), user)
             }
             Wish::Phone(phone) => {
                 // The update changes nothing: it is there for the row to be returned.
                 let sql = "INSERT INTO users (tenant, phone, name, avatar_url, created_at, updated_at)
                     VALUES (?1, ?2, '', '', ?3, ?3) ON CONFLICT (tenant, phone) DO UPDATE SET phone = excluded.phone
                     RETURNING id, name, avatar_url";
-                sqlx::query_as(sql).bind(&self.tenant).bind(phone).bind(now)
+                connection.prepare_cached(sql)?.query_row((tenant, phone, now), user)
             }
             Wish::External { id, name, avatar_url } => {
                 let sql = "INSERT INTO users (tenant, external_id, name, avatar_url, created_at, updated_at)
@@ -201,13 +192,13 @@ impl Binding {
                     SET name = excluded.name, avatar_url = excluded.avatar_url, updated_at = excluded.updated_at,
                         version = users.version + 1
                     RETURNING id, name, avatar_url";
-                sqlx::query_as(sql).bind(&self.tenant).bind(id).bind(name).bind(avatar_url).bind(now)
+                connection.prepare_cached(sql)?.query_row((tenant, id, name, avatar_url, now), user)
             }
             Wish::Existing(id) => {
                 let sql = "SELECT id, name, avatar_url FROM users WHERE tenant = ? AND id = ?";
-                sqlx::query_as(sql).bind(&self.tenant).bind(id)
+                connection.prepare_cached(sql)?.query_row((tenant, id), user)
             }
         };
-        query.fetch_optional(connection).await
+        account.optional()
     }
 }

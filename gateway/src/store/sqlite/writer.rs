@@ -2,11 +2,13 @@
 
 use super::{
     super::guard::{Failure, Guard, Outcome},
-    DEADLINE, Error, Result, failure,
+    DEADLINE, Error, Result,
+    batch::gather,
+    execute, failure,
+    log::Log,
 };
-use futures_util::future::BoxFuture;
 use metrics::{Counter, counter};
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 use std::{
     sync::{
         Arc,
@@ -15,8 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
-    task::yield_now,
+    sync::{
+        mpsc::{self, Receiver},
+        oneshot,
+    },
+    task::spawn_blocking,
 };
 
 /// Jobs that may wait.
@@ -60,16 +65,17 @@ struct Job {
 }
 
 /// Does its part of the transaction, and says how to answer when the transaction is over.
-type Work = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Answer> + Send>;
+type Work = Box<dyn FnOnce(&Connection) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Outcome<()>) + Send>;
 
 impl Writer {
     /// Starts the writing task.
-    pub fn start(connection: SqliteConnection) -> Self {
+    pub fn start(connection: Connection, log: Log) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let turned_away = counter!("menlou_store_busy_total");
         let backlog = Arc::new(Backlog { start: Instant::now(), short_ms: AtomicU64::new(0), turned_away });
-        tokio::spawn(serve(connection, jobs, backlog.clone()));
+        let file = File { connection, synced: Durability::Machine, log };
+        tokio::spawn(serve(file, jobs, backlog.clone()));
         Self { queue, guard: Arc::new(Guard::new("SQLite", DEADLINE)), backlog }
     }
 
@@ -88,7 +94,7 @@ impl Writer {
     pub async fn run<T, W>(&self, durability: Durability, work: W) -> Result<T>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         self.run_then(durability, work, |_| ()).await
     }
@@ -98,23 +104,21 @@ impl Writer {
     pub async fn run_then<T, W, F>(&self, durability: Durability, work: W, then: F) -> Result<T>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         F: FnOnce(Option<&T>) + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let work: Work = Box::new(move |connection| {
-            Box::pin(async move {
-                if sender.is_closed() {
-                    return Box::new(|_| ()) as Answer;
-                }
-                let outcome = apart(connection, durability, work).await.map_err(failure);
-                Box::new(move |committed: Outcome<()>| {
-                    // Work's own failure tells more: it may be why there was nothing left to commit.
-                    let outcome = outcome.and_then(|value| committed.map(|()| value));
-                    then(outcome.as_ref().ok());
-                    // Nobody listens where the caller has gone.
-                    let _ = sender.send(outcome);
-                }) as Answer
+            if sender.is_closed() {
+                return Box::new(|_| ());
+            }
+            let outcome = apart(connection, durability, work).map_err(failure);
+            Box::new(move |committed| {
+                // Work's own failure tells more: it may be why there was nothing left to commit.
+                let outcome = outcome.and_then(|value| committed.map(|()| value));
+                then(outcome.as_ref().ok());
+                // Nobody listens where the caller has gone.
+                let _ = sender.send(outcome);
             })
         });
         let answered = async {
@@ -125,31 +129,23 @@ impl Writer {
     }
 }
 
-/// Names the type of a closure, which the compiler can't guess where it isn't an argument.
-pub(super) fn work<T, W>(work: W) -> W
-where
-    W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
-{
-    work
-}
-
 /// Users' work takes several statements: a savepoint of its own undoes them without the others in the transaction.
 /// Sessions' and shared values' work is a single statement, which SQLite undoes by itself.
-async fn apart<T, W>(connection: &mut SqliteConnection, durability: Durability, work: W) -> sqlx::Result<T>
+fn apart<T, W>(connection: &Connection, durability: Durability, work: W) -> rusqlite::Result<T>
 where
-    W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>,
+    W: FnOnce(&Connection) -> rusqlite::Result<T>,
 {
     if durability == Durability::Process {
-        return work(connection).await;
+        return work(connection);
     }
-    sqlx::query("SAVEPOINT work").execute(&mut *connection).await?;
-    let outcome = work(connection).await;
+    execute(connection, "SAVEPOINT work")?;
+    let outcome = work(connection);
     if outcome.is_err() {
         // Fails only where SQLite has rolled everything back already.
-        let _ = sqlx::query("ROLLBACK TO work").execute(&mut *connection).await;
+        let _ = execute(connection, "ROLLBACK TO work");
     }
-    let released = sqlx::query("RELEASE work").execute(connection).await;
-    outcome.and_then(|value| released.map(|_| value))
+    let released = execute(connection, "RELEASE work");
+    outcome.and_then(|value| released.map(|()| value))
 }
 
 impl Backlog {
@@ -166,59 +162,55 @@ impl Backlog {
     }
 }
 
-async fn serve(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, backlog: Arc<Backlog>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut synced = Durability::Machine;
+async fn serve(mut file: File, mut jobs: Receiver<Job>, backlog: Arc<Backlog>) {
     loop {
         let idle = jobs.is_empty();
-        if jobs.recv_many(&mut batch, BATCH).await == 0 {
-            return;
-        }
-        // Who is about to ask comes into the same transaction: most of what it costs is there once, however many they are.
-        yield_now().await;
-        while batch.len() < BATCH
-            && let Ok(job) = jobs.try_recv()
-        {
-            batch.push(job);
-        }
+        // Most of what a transaction costs is there once, however many are in it.
+        let Some(batch) = gather(&mut jobs, BATCH).await else { return };
         if idle || batch.len() < BATCH / 2 {
             backlog.is_short();
         }
         let mut answers = Vec::with_capacity(batch.len());
-        let outcome = transact(&mut connection, &mut synced, &mut batch, &mut answers).await;
-        // Jobs whose turn did not come are dropped here, which their callers see.
-        batch.clear();
+        let written = spawn_blocking(move || {
+            // Jobs whose turn does not come are dropped, which their callers see.
+            let committed = file.transact(batch, &mut answers);
+            (file, committed, answers)
+        });
+        let Ok((back, committed, answers)) = written.await else { return };
+        file = back;
         for answer in answers {
-            answer(outcome.as_ref().copied().map_err(|e| Failure::Refused(e.to_string())));
+            answer(committed.as_ref().copied().map_err(|e| Failure::Refused(e.to_string())));
         }
     }
 }
 
-async fn transact(
-    connection: &mut SqliteConnection,
-    synced: &mut Durability,
-    batch: &mut Vec<Job>,
-    answers: &mut Vec<Answer>,
-) -> sqlx::Result<()> {
-    let machine = batch.iter().any(|job| job.durability == Durability::Machine);
-    let wanted = if machine { Durability::Machine } else { Durability::Process };
-    if *synced != wanted {
-        let pragma = if machine { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
-        sqlx::raw_sql(pragma).execute(&mut *connection).await?;
-        *synced = wanted;
+/// The connection that writes.
+struct File {
+    connection: Connection,
+    /// What its commits outlive, as it is set.
+    synced: Durability,
+    log: Log,
+}
+
+impl File {
+    fn transact(&mut self, batch: Vec<Job>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
+        let machine = batch.iter().any(|job| job.durability == Durability::Machine);
+        let wanted = if machine { Durability::Machine } else { Durability::Process };
+        if self.synced != wanted {
+            self.connection.pragma_update(None, "synchronous", if machine { "FULL" } else { "NORMAL" })?;
+            self.synced = wanted;
+        }
+        // SQLite ends a transaction by itself when the disk is full: what follows then fails, or is of its own.
+        execute(&self.connection, "BEGIN IMMEDIATE")?;
+        answers.extend(batch.into_iter().map(|job| (job.work)(&self.connection)));
+        let committed = execute(&self.connection, "COMMIT");
+        self.log.keep_short(&self.connection);
+        if committed.is_err() {
+            // Fails only where there is nothing to roll back any more.
+            let _ = execute(&self.connection, "ROLLBACK");
+        }
+        committed
     }
-    // Not by sqlx's transactions: SQLite ends one by itself when the disk is full, which sqlx would not notice, and
-    // would begin none ever after.
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-    for job in batch.drain(..) {
-        answers.push((job.work)(connection).await);
-    }
-    let committed = sqlx::query("COMMIT").execute(&mut *connection).await;
-    if committed.is_err() {
-        // Fails only where there is nothing to roll back any more.
-        let _ = sqlx::query("ROLLBACK").execute(connection).await;
-    }
-    committed.map(|_| ())
 }
 
 /// The transaction could not begin, or did not reach this job.
@@ -230,19 +222,16 @@ fn gone() -> Failure {
 mod tests {
     use super::*;
     use crate::store::sqlite::schema;
-    use sqlx::{AssertSqlSafe, sqlite::SqliteConnectOptions};
 
-    async fn writer(folder: &tempfile::TempDir) -> Writer {
+    fn writer(folder: &tempfile::TempDir) -> Writer {
         let path = folder.path().join("menlou.db");
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
-        Writer::start(schema::prepare(&options).await.unwrap())
+        let connection = schema::prepare(&path).unwrap();
+        let log = Log::new(&connection, Connection::open(&path).unwrap());
+        Writer::start(connection, log)
     }
 
     async fn run(writer: &Writer, durability: Durability, sql: String) -> Result<()> {
-        let work = work(move |connection| {
-            Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ()) })
-        });
-        writer.run(durability, work).await
+        writer.run(durability, move |connection| connection.execute_batch(&sql)).await
     }
 
     fn put(key: usize, size: usize) -> String {
@@ -253,7 +242,7 @@ mod tests {
     async fn a_full_disk_is_unavailable_and_is_over_when_there_is_room() {
         for durability in [Durability::Process, Durability::Machine] {
             let folder = tempfile::tempdir().unwrap();
-            let writer = writer(&folder).await;
+            let writer = writer(&folder);
             run(&writer, durability, "PRAGMA max_page_count = 40".into()).await.unwrap();
             for key in 0..3 {
                 let refused = run(&writer, durability, put(key, 1_000_000)).await;
@@ -270,20 +259,18 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_rush_is_served_and_what_comes_while_too_much_waits_for_too_long_is_turned_away() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = writer(&folder).await;
+        let writer = writer(&folder);
         // Holds the writer up, as a slow disk would.
-        let slow = |time| {
-            work(move |_| {
-                Box::pin(async move {
-                    tokio::time::sleep(time).await;
-                    Ok(())
-                })
-            })
-        };
         let mut tasks = tokio::task::JoinSet::new();
-        for key in 0..2 * BATCH {
-            let (writer, hold) = (writer.clone(), slow(if key == 0 { 2 * RUSH } else { Duration::ZERO }));
-            tasks.spawn(async move { writer.run(Durability::Process, hold).await });
+        for key in 0..3 * BATCH {
+            let (writer, time) = (writer.clone(), if key == 0 { 2 * RUSH } else { Duration::ZERO });
+            tasks.spawn(async move {
+                let slow = move |_: &Connection| {
+                    std::thread::sleep(time);
+                    Ok(())
+                };
+                writer.run(Durability::Process, slow).await
+            });
         }
         while writer.queue.max_capacity() - writer.queue.capacity() <= BATCH {
             tokio::task::yield_now().await;
@@ -298,7 +285,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn work_that_fails_takes_nothing_of_the_others_with_it_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = writer(&folder).await;
+        let writer = writer(&folder);
         let mut tasks = tokio::task::JoinSet::new();
         for key in 0..60 {
             let writer = writer.clone();
@@ -312,11 +299,9 @@ mod tests {
             });
         }
         assert!(tasks.join_all().await.into_iter().all(|as_expected| as_expected));
-        let count = work(|connection| {
-            Box::pin(
-                async move { sqlx::query_scalar::<_, i64>("SELECT count(*) FROM shared").fetch_one(connection).await },
-            )
-        });
+        let count = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM shared", (), |row| row.get::<_, i64>(0))
+        };
         assert_eq!(writer.run(Durability::Process, count).await.unwrap(), 40);
     }
 }
