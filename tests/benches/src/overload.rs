@@ -20,7 +20,8 @@ const BORNE: f64 = 0.99;
 /// How many codes a second of flood may need.
 const CODES_PER_SECOND: f64 = 40_000.0;
 
-/// One round: the peak, what the server bears from all clients, and then the flood.
+/// One round: what the server bears from all clients, the flood, and the peak before and after, of which this is the mean: a
+/// store that has grown meanwhile takes longer.
 struct Round {
     peak: f64,
     borne: f64,
@@ -46,7 +47,7 @@ pub fn measure(
          the server bears: the highest rate, in steps of {:.0} % of the peak from {} connections, at which {:.0} % of what the same \
          clients ask is served in time. Who has no answer after {} ms hangs up and comes again. Medians of {rounds} rounds of \
          {seconds} s.\n\n\
-         | | peak /s | borne /s | asked /s | served in time, of what is borne | shed /s | given up /s | served p50 · p99 | shed p50 · p99 | CPU µs for each served: borne · flood | for each shed | memory after |\n\
+         | | peak /s | borne /s | asked /s | served in time, of what is borne · of the peak | shed /s | given up /s | served p50 · p99 | shed p50 · p99 | CPU µs for each served: borne · flood | for each shed | memory after |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         env!("CARGO_PKG_VERSION"),
         RATES.1 * 100.0,
@@ -61,12 +62,12 @@ pub fn measure(
         let mut done = Vec::new();
         for _ in 0..rounds {
             thread::sleep(PATIENCE);
-            let most = (PEAK.0.as_secs_f64() * CODES_PER_SECOND) as u64;
-            let ((), answered) = subject.drive(Until::Elapsed(PEAK.0), most, |_| Ok(()))?;
-            let peak = answered as f64 / PEAK.0.as_secs_f64();
+            let before = peak(&mut subject)?;
             let mut ask = |rate, time| asked(case, &subject, &house, clients, rate, time);
-            let (borne, at_rest) = borne(peak, &mut ask)?;
+            let (borne, at_rest) = borne(before, &mut ask)?;
             let (outcome, cpu) = ask(borne * times, Duration::from_secs_f64(seconds))?;
+            thread::sleep(PATIENCE);
+            let peak = f64::midpoint(before, peak(&mut subject)?);
             let served = outcome.served.len() as f64;
             let each_shed = (cpu - served * at_rest).max(0.0) / outcome.shed.len() as f64;
             done.push(Round { peak, borne, seconds, cpu: (at_rest, cpu / served, each_shed), outcome });
@@ -81,6 +82,13 @@ pub fn measure(
         println!("kept: {}", path.display());
     }
     Ok(())
+}
+
+/// The calls of a second that are answered to a few connections, each of which asks again when it has its answer.
+fn peak(subject: &mut Subject<'_>) -> Result<f64> {
+    let most = (PEAK.0.as_secs_f64() * CODES_PER_SECOND) as u64;
+    let ((), answered) = subject.drive(Until::Elapsed(PEAK.0), most, |_| Ok(()))?;
+    Ok(answered as f64 / PEAK.0.as_secs_f64())
 }
 
 /// The highest rate that the server bears, and its processor time for each call then.
@@ -158,12 +166,13 @@ fn row(text: &mut String, case: Case, done: &[Round], resident: usize) -> Result
     };
     writeln!(
         text,
-        "| {} | {:.0} | {:.0} | {:.0} | {:.0} % | {:.0} | {:.0} | {} | {} | {:.1} · {:.1} | {} | {} MiB |",
+        "| {} | {:.0} | {:.0} | {:.0} | {:.0} · {:.0} % | {:.0} | {:.0} | {} | {} | {:.1} · {:.1} | {} | {} MiB |",
         case.name(),
         of(&|r| r.peak),
         of(&|r| r.borne),
         of(&|r| r.outcome.due as f64 / r.seconds),
         of(&|r| 100.0 * r.outcome.served.len() as f64 / r.seconds / r.borne),
+        of(&|r| 100.0 * r.outcome.served.len() as f64 / r.seconds / r.peak),
         of(&|r| r.outcome.shed.len() as f64 / r.seconds),
         of(&|r| r.outcome.given_up as f64 / r.seconds),
         quantiles(&|o| &o.served),
