@@ -31,6 +31,11 @@ impl Pressure {
         Self { processors, high: AtomicBool::new(false), began: Mutex::new((Instant::now(), Duration::ZERO)) }
     }
 
+    /// How many processors this process may use.
+    pub fn processors(&self) -> f64 {
+        self.processors
+    }
+
     /// Whether the processors were busy with us a moment ago.
     pub fn is_high(&self) -> bool {
         // Somebody else is at it: what is known will do.

@@ -4,10 +4,10 @@ use super::pressure::Pressure;
 use metrics::{Counter, counter};
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -16,6 +16,10 @@ const CALM: usize = 256;
 /// Calls that usually take longer than this take long, until they take a quarter of it: where fewer are let in they take
 /// less, and are not to be let in all at once for that.
 const LONG: Duration = Duration::from_millis(50);
+/// Calls that take less of the processors than this are served: to refuse one takes a third of it.
+const DEAR: Duration = Duration::from_micros(50);
+/// Over so long it is measured what a call takes.
+const SPAN: Duration = Duration::from_millis(100);
 
 /// The room of the whole gateway.
 pub struct Room {
@@ -33,6 +37,22 @@ pub(super) struct UnderWay {
     /// How long they usually take, in microseconds: the later ones count for more.
     usual: AtomicU32,
     long: AtomicBool,
+    /// How many have been done.
+    done: AtomicU64,
+    worth: Mutex<Worth>,
+}
+
+/// What is known of how much of the processors a call takes.
+struct Worth {
+    dear: bool,
+    /// When it was found out, and how many had been done by then.
+    since: (Instant, u64),
+}
+
+impl Default for Worth {
+    fn default() -> Self {
+        Self { dear: false, since: (Instant::now(), 0) }
+    }
 }
 
 /// Why there is no place.
@@ -72,7 +92,8 @@ impl Room {
     /// beyond what its file says of itself (first) or of the action.
     ///
     /// And none where the gateway can't keep up: where the action's calls take long, many of them are under way, and the
-    /// processors are busy. Calls that wait for a slow platform are not meant by that, nor is a rush of short ones.
+    /// processors are busy. Calls that wait for a slow platform are not meant by that, nor is a rush of short ones, nor
+    /// those that are served nearly as fast as they are refused.
     pub(super) fn place(
         &self,
         of_tenant: &Arc<UnderWay>,
@@ -87,7 +108,11 @@ impl Room {
         let within =
             tenants <= share && most.0.is_none_or(|most| tenants <= most) && most.1.is_none_or(|most| actions <= most);
         match within {
-            true if actions > CALM && of_action.takes_long() && self.pressure.is_high() => {
+            true if actions > CALM
+                && of_action.takes_long()
+                && self.pressure.is_high()
+                && of_action.is_dear(self.pressure.processors()) =>
+            {
                 self.shed.increment(1);
                 Err(Full::Pressure)
             }
@@ -100,6 +125,7 @@ impl Room {
 impl UnderWay {
     /// One of them took this long.
     pub fn took(&self, time: Duration) {
+        self.done.fetch_add(1, Ordering::Relaxed);
         let time = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let usual = self.usual.load(Ordering::Relaxed);
         // Of several at once, one may not count: this is no sum.
@@ -109,6 +135,19 @@ impl UnderWay {
         if long && usual < LONG / 4 || !long && usual > LONG {
             self.long.store(!long, Ordering::Relaxed);
         }
+    }
+
+    /// Whether each takes much of the processors, if they have had nothing else to do lately.
+    fn is_dear(&self, processors: f64) -> bool {
+        let mut worth = self.worth.lock().unwrap_or_else(PoisonError::into_inner);
+        let (done, span) = (self.done.load(Ordering::Relaxed), worth.since.0.elapsed());
+        if span >= SPAN {
+            let each = span.as_secs_f64() * processors / done.saturating_sub(worth.since.1) as f64;
+            // What was begun long ago tells of another time.
+            worth.dear = span < 10 * SPAN && each > DEAR.as_secs_f64();
+            worth.since = (Instant::now(), done);
+        }
+        worth.dear
     }
 
     fn takes_long(&self) -> bool {
@@ -166,11 +205,15 @@ mod tests {
         assert!(place((Some(1), Some(1))).is_ok());
     }
 
-    /// How many calls of an action that takes this long get places where the processors are busy or aren't.
-    fn placed(takes: Duration, busy: bool) -> usize {
+    /// How many calls of an action that takes this long get places where the processors are busy or aren't, and so many
+    /// of it were done in the last span.
+    fn placed(takes: Duration, busy: bool, done: u64) -> usize {
         let room = Room { pressure: Pressure::fixed(busy), ..Room::new(10_000, None) };
         let (of_tenant, of_action) = (Arc::default(), Arc::<UnderWay>::default());
         (0..100).for_each(|_| of_action.took(takes));
+        let begun = Instant::now().checked_sub(SPAN).unwrap();
+        of_action.done.store(done, Ordering::Relaxed);
+        of_action.worth.lock().unwrap().since = (begun, 0);
         let places = (0..2 * CALM).map(|_| room.place(&of_tenant, &of_action, (None, None)));
         let places: Vec<_> = places.collect();
         assert!(places.iter().all(|place| !matches!(place, Err(Full::Share))));
@@ -180,6 +223,15 @@ mod tests {
     #[test]
     fn where_the_processors_are_busy_an_action_that_takes_long_gets_no_more_places_than_it_can_use() {
         let (long, short) = (2 * LONG, LONG / 2);
-        assert_eq!((placed(long, false), placed(short, true), placed(long, true)), (2 * CALM, 2 * CALM, CALM));
+        assert_eq!(
+            (placed(long, false, 10), placed(short, true, 10), placed(long, true, 10)),
+            (2 * CALM, 2 * CALM, CALM)
+        );
+    }
+
+    #[test]
+    fn where_the_processors_are_busy_calls_that_take_little_of_them_are_served_however_long_they_wait() {
+        // With so many done in a tenth of a second, each took 1 µs of one processor at most.
+        assert_eq!(placed(2 * LONG, true, 100_000), 2 * CALM);
     }
 }
