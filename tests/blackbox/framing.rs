@@ -288,6 +288,22 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
 }
 
 #[test]
+fn who_begins_with_something_that_is_no_http_is_let_go_without_an_answer() {
+    let scene = Scene::new(Stores::Embedded);
+    for foreign in ["INVALID CONNECTION PREFACE\r\n\r\n", "EHLO mail.example.com SIZE\r\n\r\n", "1 2 3\r\n\r\n"] {
+        for cut in [None, Some(foreign.len() / 2)] {
+            assert_eq!(printed(&answers(&scene, foreign.as_bytes(), cut)), "");
+        }
+        // Behind a request it is a bad one, whose answer the client is waiting for.
+        let second = format!("{POST}Host: a\r\n\r\n{foreign}");
+        let all = answers(&scene, second.as_bytes(), None);
+        assert_eq!(count(&all), 2, "{}", printed(&all));
+        assert!(String::from_utf8_lossy(&all).contains("bad_request"), "{}", printed(&all));
+    }
+    scene.client().send(&Request::post(scene.client().target("user"))).is(401, "login_required");
+}
+
+#[test]
 fn heads_and_targets_that_are_too_long_are_refused() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("clients.max_target", "\"1KiB\""));
     let long = format!("POST /srv/?f={} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "x".repeat(2000));

@@ -4,7 +4,8 @@
 //! are held to the letter here, where heads begin and end is told by the same bytes ([`framing`]), and hyper's own
 //! reading is left without a choice. In place of a bad head hyper is given a byte that begins no request: it first
 //! answers what came before, then refuses, and closes, so answers keep their order and nothing behind the bad head is
-//! ever read. A bad chunk ends the body with an error, and all reading with it.
+//! ever read. A bad chunk ends the body with an error, and all reading with it. Who begins with what is no HTTP, such as a
+//! wrong preface of HTTP/2, would not understand an answer either: the connection is closed.
 
 mod deadlines;
 mod frames;
@@ -99,7 +100,7 @@ impl<T> Wire<T> {
             Some(What::LongHead { first_line: true }) => &words::URI_TOO_LONG,
             Some(What::LongHead { first_line: false }) => &words::HEADERS_TOO_LARGE,
             Some(What::SlowHead) => &words::REQUEST_TIMEOUT,
-            Some(What::Head | What::Body) | None => word,
+            Some(What::Head | What::Foreign | What::Body) | None => word,
         })
     }
 
@@ -132,15 +133,21 @@ impl<T> Wire<T> {
     fn refuse(&mut self, what: What) {
         let why = match what {
             What::Head => "head",
+            What::Foreign => "not_http",
             What::LongHead { .. } => "long_head",
             What::SlowHead => "slow_head",
             What::Body => "body",
         };
         metrics::counter!("menlou_requests_refused_total", "why" => why).increment(1);
         self.odd = Some(what);
-        if what != What::Body {
+        if !self.ends_reading() {
             self.instead = NO_HEAD;
         }
+    }
+
+    /// Whether something came behind which nothing is read, and to which nothing is said.
+    fn ends_reading(&self) -> bool {
+        matches!(self.odd, Some(What::Body | What::Foreign))
     }
 
     /// Gives up a client that doesn't take what is written.
@@ -203,7 +210,7 @@ impl<T: AsyncRead + Reset + Unpin> AsyncRead for Wire<T> {
                 return Poll::Ready(Ok(()));
             }
         }
-        if this.odd == Some(What::Body) {
+        if this.ends_reading() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "what came is out of order")));
         }
         let (now, later) = this.instead.split_at(buf.remaining().min(this.instead.len()));

@@ -34,6 +34,8 @@ pub struct Odd {
 pub enum What {
     /// A head says something that is wrong, or that can be read in two ways.
     Head,
+    /// The connection begins with something that is no HTTP.
+    Foreign,
     /// A head is longer than it may be; its first line already, where that has no end.
     LongHead {
         /// Whether it is the first line.
@@ -153,7 +155,11 @@ impl Framing {
         }
         if whole {
             // Some clients send an empty line behind a body.
-            let body = head::check(head.strip_prefix(b"\r\n").unwrap_or(head)).ok_or(What::Head)?;
+            let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+            let body = head::check(head).ok_or_else(|| match self.heads {
+                0 if head::is_foreign(head) => What::Foreign,
+                _ => What::Head,
+            })?;
             self.heads += 1;
             self.go_to(match body {
                 Body::None | Body::Length(0) => At::Head,
