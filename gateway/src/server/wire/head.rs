@@ -36,13 +36,13 @@ pub fn check(head: &[u8]) -> Option<Body> {
     }
 }
 
-/// Whether the first line is of some other protocol: of the three words that a request's has, none is of HTTP. (Two words
-/// are what somebody types.)
+/// Whether this is of some other protocol: its first line has more words than the two that somebody types, and none of its
+/// words is of HTTP. (A proxy's preamble is followed by a request, whose client understands an answer.)
 pub fn is_foreign(head: &[u8]) -> bool {
-    let line = head.split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
+    let words = |text: &[u8]| text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
+    let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
     let is_http = |word: &[u8]| word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"http"));
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    words.clone().count() > 2 && !words.any(is_http)
+    words(first) > 2 && !head.split(u8::is_ascii_whitespace).any(is_http)
 }
 
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
