@@ -2,10 +2,12 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -117,10 +119,16 @@ fn children(id: u32) -> Vec<u32> {
     list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// A loopback port that is free now.
+/// A loopback port that is free now, another one each time: the kernel may well give the same to both sides of a gateway.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
-    listener.local_addr().expect("the port just bound").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
+        let port = listener.local_addr().expect("the port just bound").port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return port;
+        }
+    }
 }
 
 /// The loopback address of a port.
@@ -139,5 +147,16 @@ pub fn wait_until(what: &str, log: &Path, mut ready: impl FnMut() -> bool) {
             panic!("{what} did not start within {PATIENCE:?}:\n{}", fs::read_to_string(log).unwrap_or_default());
         }
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let given: BTreeSet<u16> = (0..2000).map(|_| free_port()).collect();
+        assert_eq!(given.len(), 2000);
     }
 }
