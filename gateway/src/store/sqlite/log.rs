@@ -1,4 +1,4 @@
-//! The log of the SQLite file, which is brought into the file beside the writer: he would stand still while the disk syncs.
+//! The log of the SQLite file: a thread beside the writer brings it into the file, or all would wait while the disk syncs.
 
 use rusqlite::{Connection, hooks::Wal};
 use std::{
@@ -17,8 +17,8 @@ thread_local! {
 }
 
 /// Sees to it that the log stays short. While a thread brings its pages into the file, the writer goes on and adds more;
-/// the log begins anew when none is left, so the last few are brought by the writer himself. Where that fails, as somebody
-/// reads from the log, it is tried again when some more have come.
+/// the log begins anew when none is left, so the writer itself brings the last few. Where that fails, as somebody reads
+/// from the log, it is tried again when some more have come.
 pub(super) struct Log {
     long: usize,
     beside: Arc<Mutex<Connection>>,
@@ -33,7 +33,7 @@ pub(super) struct Log {
 impl Log {
     /// Of the file that `writer` writes, and another connection to it.
     pub fn new(writer: &Connection, beside: Connection) -> Self {
-        // In place of SQLite's own hook, by which the writer brings all of it himself.
+        // In place of SQLite's own hook, by which the writer brings all of it.
         writer.wal_hook(Some(note));
         Self { long: LONG, beside: Arc::new(Mutex::new(beside)), pass: None, pages: 0, next: LONG }
     }
