@@ -19,7 +19,7 @@ const TENANT: &str = "bad";
 
 /// Compiles one of the C plugins of `tests/border` into `folder`, which makes it live if that is a gateway's.
 fn compile(source: &str, folder: &Path, name: &str, arguments: &[String]) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let draft = folder.join(format!(".{name}"));
     let built = Command::new("cc")
         .args(["-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-I"])

@@ -24,7 +24,7 @@ fn a_mini_program_s_client_library_walks_through_the_flow() {
 fn the_examples_of_the_readmes_work_as_they_stand() {
     let scene = Scene::new(Stores::Embedded);
     let gateway = format!("http://{}", scene.addr());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let walked = run(Command::new("node")
         .arg(root.join("tests/clients/readme.js"))
         .args([&gateway, scene.sim.base_url()])
@@ -35,7 +35,7 @@ fn the_examples_of_the_readmes_work_as_they_stand() {
 
 /// Puts the client under the build's own folder, with what it needs from npm; once per version of its lock file.
 fn install() -> PathBuf {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
     fs::create_dir_all(&folder).unwrap();
     let installed = folder.join("node_modules/.installed-from");

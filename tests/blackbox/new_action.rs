@@ -61,7 +61,7 @@ fn a_new_plugin_in_rust_builds_passes_its_own_tests_and_answers() {
     let folder = scaffold(&workshop, "my-points", "rust");
     let target = workshop.join("target");
     // The versions that are there: this test asks no registry.
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let cargo = |verb: &str| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args([verb, "--offline"]).current_dir(&folder).env("CARGO_TARGET_DIR", &target);

@@ -236,7 +236,7 @@ fn a_client_of_wx_request_compiles_against_the_types() {
 }
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Calls to WeChat whose fields the tenant fixed: whatever a client sends beside them is taken.

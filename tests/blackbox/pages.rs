@@ -17,7 +17,7 @@ secret = "not-asked-for"
 "#;
 
 fn readme(plugin: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(plugin).join("README.md")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins").join(plugin).join("README.md")
 }
 
 /// A folder with the first-party plugins, and their names.

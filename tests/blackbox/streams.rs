@@ -27,7 +27,7 @@ fn scene() -> (Gateway, Simulator) {
     );
     let setup = setup(&sim, None, None).tenant("shop", tenant).setting("server.call_timeout", "\"1s\"");
     let gateway = Gateway::start(setup);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-I"])
         .args([&root.join("plugins/abi"), &root.join("tests/blackbox/streams.c")])

@@ -25,8 +25,8 @@ impl Workshop {
 
     fn build(&self, name: &str, version: &str, defines: &[&str]) -> PathBuf {
         let out = self.folder.path().join(format!("{name}-{version}.so"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/blackbox/swap.c");
-        let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/abi");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/blackbox/swap.c");
+        let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/abi");
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-I"])
             .arg(header)

@@ -1,8 +1,8 @@
 //! `menlou tenant verify`: what the platform says of a tenant's credentials, in words, without disturbing the gateway.
 
 use crate::scene::{Scene, Stores, TENANT, setup, simulator, tenant};
-use menlou::platform::wechat::errcodes;
 use menlou_harness::{Home, Setup, process::free_port};
+use menlou_platform::wechat::errcodes;
 use menlou_simulator::{DEMO_SECRET, Failure};
 use serde_json::Value;
 use std::{io::Write, net::TcpListener, process::Output, thread};

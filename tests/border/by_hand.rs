@@ -4,7 +4,7 @@ use crate::{
     house::{House, call, failed},
     made::compiled,
 };
-use menlou::call::Reply;
+use menlou_call::Reply;
 use serde_json::json;
 
 async fn house() -> House {

@@ -1,7 +1,7 @@
 //! A file that is being copied into the folder while the folder is read.
 
 use crate::made::{built, refused};
-use menlou::action::{Library, Refusal};
+use menlou_action::{Library, Refusal};
 use std::{
     fs::File,
     io::Write,

@@ -2,7 +2,7 @@
 //! which says so loudly enough.
 
 use crate::made::{built, compiled, made_of, position, refusal};
-use menlou::action::{Refusal, look};
+use menlou_action::{Refusal, look};
 use object::{
     Endianness,
     elf::FileHeader64,

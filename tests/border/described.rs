@@ -1,7 +1,7 @@
 //! Plugins that say of themselves what can't be.
 
 use crate::made::{built, compiled, position, refusal};
-use menlou::action::Refusal;
+use menlou_action::Refusal;
 
 fn odd(defined: &[&str]) -> Option<Refusal> {
     refusal("odd.so", &compiled("odd.c", defined))

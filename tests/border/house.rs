@@ -1,20 +1,18 @@
 //! A gateway without its front: a library of plugins, one tenant's scope on real stores, the simulator as its platform.
 
 use crate::{logged, made};
-use menlou::{
-    action::{Action, Configured, Library, Scope, Services, SettingsFaults},
-    call::{Call, Params, Reply, Token},
-    error::Error,
-    platform::{
-        exchange::Exchanges,
-        http::Http,
-        wechat::{Wechat, WechatAccount},
-    },
-    policy::attempts::Limits,
-    store::{Settings, Stores},
-    text::Language,
+use menlou_action::{Action, Configured, Library, Scope, Services, SettingsFaults};
+use menlou_call::{Call, Params, Reply, Token};
+use menlou_error::Error;
+use menlou_error::text::Language;
+use menlou_platform::{
+    exchange::Exchanges,
+    http::Http,
+    wechat::{Wechat, WechatAccount},
 };
+use menlou_policy::attempts::Limits;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
+use menlou_store::{Settings, Stores};
 use serde_json::{Value, json};
 use std::{
     future::{Future, poll_fn},

@@ -1,10 +1,8 @@
 //! A folder of plugins: who is taken, who is refused, and that nobody is refused for another's fault.
 
 use crate::made::{self, built, compiled, folder, put, refused};
-use menlou::{
-    action::{Library, Refusal},
-    policy::Access,
-};
+use menlou_action::{Library, Refusal};
+use menlou_policy::Access;
 use std::process::Command;
 
 #[test]

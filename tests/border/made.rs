@@ -1,6 +1,6 @@
 //! Libraries to load: ours as cargo built them, and C sources as the machine's compiler makes them.
 
-use menlou::action::{Library, Refusal};
+use menlou_action::{Library, Refusal};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -24,7 +24,7 @@ pub fn compiled(source: &str, defined: &[&str]) -> Vec<u8> {
 
 /// What the compiler makes of `c/<source>` with these flags.
 pub fn made_of(source: &str, flags: &[&str]) -> Vec<u8> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("made");
     let made = Command::new("cc")

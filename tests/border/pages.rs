@@ -70,7 +70,7 @@ async fn the_example_of_both_pages_is_a_plugin_that_works() {
     assert_eq!(house.call("comment", json!({ "content": "x" })).await.unwrap_err().word(), "login_required");
 }
 
-async fn run_comment(house: &House, token: &str, content: String) -> menlou::error::Result<serde_json::Value> {
+async fn run_comment(house: &House, token: &str, content: String) -> menlou_error::Result<serde_json::Value> {
     run(&house.action("comment"), call_with(token, "comment", json!({ "content": content }))).await
 }
 

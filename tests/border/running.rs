@@ -4,7 +4,7 @@ use crate::{
     house::{House, call, failed, in_time, is_pending, run},
     logged,
 };
-use menlou::platform::wechat::BASE_URL;
+use menlou_platform::wechat::BASE_URL;
 use serde_json::json;
 use std::{pin::pin, time::Duration};
 
@@ -16,7 +16,7 @@ async fn a_call_goes_in_and_its_answer_comes_out() {
     assert_eq!(got.map_err(|e| e.word().to_owned()), Err("bad_parameter".into()), "beyond what a JSON integer holds");
     let got = house.call("echo", json!({ "n": "42", "text": "门楼\u{1f3ef}\n\"" })).await.unwrap();
     assert_eq!(got, json!({ "n": 42, "text": "门楼\u{1f3ef}\n\"" }));
-    let get = |method| menlou::call::Call { method, ..call("echo", json!({})) };
+    let get = |method| menlou_call::Call { method, ..call("echo", json!({})) };
     assert!(run(&house.action("echo"), get(http::Method::GET)).await.is_ok());
     let wrong = run(&house.action("echo"), get(http::Method::DELETE)).await.unwrap_err();
     assert_eq!(wrong.word(), "wrong_http_method");

@@ -1,7 +1,7 @@
 //! A call reaches what is its own, and nothing else.
 
 use crate::house::{House, call, call_with, data, refused, run};
-use menlou::call::Reply;
+use menlou_call::Reply;
 use serde_json::json;
 
 #[tokio::test]

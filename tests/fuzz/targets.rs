@@ -5,26 +5,24 @@ use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use menlou::{
-    action::{ParamsSchema, look},
-    call::{MAX_NAME, Params},
-    config::{
-        edit::{self, Change},
-        load::Document,
-        server::Server,
-        tenant::{TenantFile, is_name},
-    },
-    platform::{
-        http::Answer,
-        wechat::answer::{read, read_any},
-    },
-    server::{
-        decode::{self, Address},
-        wire::framing::Framing,
-    },
-    store::record,
-    text::Language,
+use menlou_action::{ParamsSchema, look};
+use menlou_call::{MAX_NAME, Params};
+use menlou_config::{
+    edit::{self, Change},
+    load::Document,
+    server::Server,
+    tenant::{TenantFile, is_name},
 };
+use menlou_error::text::Language;
+use menlou_platform::{
+    http::Answer,
+    wechat::answer::{read, read_any},
+};
+use menlou_server::{
+    decode::{self, Address},
+    wire::framing::Framing,
+};
+use menlou_store::record;
 use std::{
     cell::RefCell,
     convert::Infallible,

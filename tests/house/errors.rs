@@ -1,10 +1,8 @@
 //! `gateway/ERRORS.md` says what the tables say; `MENLOU_UPDATE_DOCS=1` writes it anew.
 
-use menlou::{
-    error::{Who, admin_words, words},
-    platform::wechat::errcodes,
-    text::Text,
-};
+use menlou_error::text::Text;
+use menlou_error::{Who, admin_words, words};
+use menlou_platform::wechat::errcodes;
 use std::{fmt::Write, fs};
 
 fn page() -> String {

@@ -1,10 +1,8 @@
 //! The operators' page, `docs/operations*.md`, lists every metric that the code emits.
 
 use super::{page, root, sources};
-use menlou::{
-    telemetry::meanings::ALL,
-    text::{Language, Text},
-};
+use menlou::telemetry::meanings::ALL;
+use menlou_error::text::{Language, Text};
 use std::{collections::BTreeSet, fmt::Write, fs};
 
 const PAGES: [(&str, Language); 2] = [("docs/operations.zh-CN.md", Language::Zh), ("docs/operations.md", Language::En)];
@@ -31,7 +29,7 @@ fn the_operators_pages_are_what_the_code_says() {
 #[test]
 fn every_metric_that_is_emitted_has_its_meaning_and_no_other_has() {
     let mut emitted = BTreeSet::new();
-    for path in sources(&root().join("gateway/src")) {
+    for path in sources(&root().join("gateway")) {
         let text = fs::read_to_string(&path).unwrap();
         for kind in ["counter!(", "gauge!(", "histogram!("] {
             let after = text.split(kind).skip(1).map(str::trim_start);

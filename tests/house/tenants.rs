@@ -2,14 +2,12 @@
 //! `MENLOU_UPDATE_DOCS=1` writes their tables anew.
 
 use super::page;
-use menlou::{
-    config::tenant,
-    error::Who,
-    platform::wechat::{
-        errcodes::{self, Explanation},
-        verify::Unreached,
-    },
-    text::{Language, Text},
+use menlou_config::tenant;
+use menlou_error::Who;
+use menlou_error::text::{Language, Text};
+use menlou_platform::wechat::{
+    errcodes::{self, Explanation},
+    verify::Unreached,
 };
 use serde_json::Value;
 use std::{fmt::Write, fs};

@@ -3,8 +3,8 @@
 use crate::peer::Peer;
 use crate::{Scene, TOKEN};
 use http::Method;
-use menlou::error::{Error, words};
-use menlou::platform::{Answered, Asked};
+use menlou_error::{Error, words};
+use menlou_platform::{Answered, Asked};
 use menlou_simulator::Failure;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};

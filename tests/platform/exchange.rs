@@ -3,9 +3,9 @@
 use crate::peer::{Peer, Step, ok};
 use crate::{PHONE, SESSION, Scene, session_key};
 use async_trait::async_trait;
-use menlou::error::{Result, words};
-use menlou::platform::exchange::Exchanges;
-use menlou::platform::{Answered, Asked, Person, Platform};
+use menlou_error::{Result, words};
+use menlou_platform::exchange::Exchanges;
+use menlou_platform::{Answered, Asked, Person, Platform};
 use menlou_simulator::Failure;
 use secrecy::SecretString;
 use serde_json::{Map, Value};

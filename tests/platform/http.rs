@@ -3,7 +3,7 @@
 use crate::peer::{Peer, Step, ok};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use menlou::platform::http::{Failure, Http, MAX_ANSWER, Request};
+use menlou_platform::http::{Failure, Http, MAX_ANSWER, Request};
 use std::time::{Duration, Instant};
 
 fn get(url: &str) -> Request {

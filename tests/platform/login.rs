@@ -2,7 +2,7 @@
 
 use crate::peer::{Peer, Step, ok};
 use crate::{SESSION, Scene, TOKEN, session_key};
-use menlou::error::words;
+use menlou_error::words;
 use menlou_simulator::Failure;
 use proptest::prelude::*;
 use serde_json::json;

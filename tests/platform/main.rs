@@ -12,11 +12,11 @@ mod rotation;
 mod secrets;
 mod tokens;
 
-use menlou::platform::http::Http;
-use menlou::platform::wechat::{Wechat, WechatAccount};
-use menlou::platform::{Person, Platform};
-use menlou::store::Sqlite;
+use menlou_platform::http::Http;
+use menlou_platform::wechat::{Wechat, WechatAccount};
+use menlou_platform::{Person, Platform};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
+use menlou_store::Sqlite;
 use rusqlite::Connection;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;

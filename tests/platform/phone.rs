@@ -2,7 +2,7 @@
 
 use crate::peer::{Peer, Step, ok};
 use crate::{PHONE, Scene};
-use menlou::error::words;
+use menlou_error::words;
 use menlou_simulator::{Failure, PhoneNumber};
 use serde_json::{Value, json};
 

@@ -1,13 +1,13 @@
 //! Replicas that share a Redis, each with a connection of its own.
 
 use crate::{PHONE, SESSION, TOKEN};
-use menlou::error::words;
-use menlou::platform::Platform;
-use menlou::platform::exchange::Exchanges;
-use menlou::platform::http::Http;
-use menlou::platform::wechat::{Wechat, WechatAccount};
-use menlou::store::Redis;
+use menlou_error::words;
+use menlou_platform::Platform;
+use menlou_platform::exchange::Exchanges;
+use menlou_platform::http::Http;
+use menlou_platform::wechat::{Wechat, WechatAccount};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
+use menlou_store::Redis;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;

@@ -1,7 +1,8 @@
 //! An AppSecret that is changed: `secret` and `previous_secret` side by side, whichever WeChat takes.
 
 use crate::{SESSION, Scene, TOKEN};
-use menlou::{error::words, platform::Platform};
+use menlou_error::words;
+use menlou_platform::Platform;
 use menlou_simulator::{DEMO_SECRET, Failure};
 use std::sync::Arc;
 

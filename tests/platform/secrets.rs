@@ -1,8 +1,8 @@
 //! Nothing secret in what the gateway says or logs.
 
 use crate::{PHONE, SESSION, Scene, TOKEN};
-use menlou::platform::exchange::Exchanges;
-use menlou::platform::wechat::WechatAccount;
+use menlou_platform::exchange::Exchanges;
+use menlou_platform::wechat::WechatAccount;
 use menlou_simulator::Failure;
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -2,8 +2,8 @@
 
 use crate::peer::{Peer, Step, ok};
 use crate::{PHONE, Scene, TOKEN};
-use menlou::error::words;
-use menlou::platform::Platform;
+use menlou_error::words;
+use menlou_platform::Platform;
 use menlou_simulator::Failure;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn hundred(scene: &Scene, wechat: &Arc<dyn Platform>) {
     }
 }
 
-async fn number(scene: &Scene, wechat: &Arc<dyn Platform>) -> menlou::error::Result<String> {
+async fn number(scene: &Scene, wechat: &Arc<dyn Platform>) -> menlou_error::Result<String> {
     wechat.phone_number(&scene.sim.phone_code("13800138000")).await
 }
 

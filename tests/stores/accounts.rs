@@ -1,7 +1,7 @@
 //! What every store promises of accounts to those who look after them.
 
 use crate::home::Home;
-use menlou::store::{Account, Amended, Identity, Profile, Seek};
+use menlou_store::{Account, Amended, Identity, Profile, Seek};
 use secrecy::SecretString;
 
 const MOST: u32 = 100;

@@ -1,7 +1,7 @@
 //! What every store promises of admins' tokens and deeds.
 
 use crate::home::Home;
-use menlou::store::{AdminToken, NewDeed};
+use menlou_store::{AdminToken, NewDeed};
 
 fn token(id: &str, created_at: i64) -> AdminToken {
     AdminToken {
@@ -50,7 +50,7 @@ pub async fn deeds_are_read_newest_first_page_by_page(home: &Home) {
         admins.write_down(&deed(&format!("a{n}"), Some("acme"))).await.unwrap();
         admins.write_down(&deed(&format!("b{n}"), None)).await.unwrap();
     }
-    let names = |deeds: &[menlou::store::Deed]| deeds.iter().map(|d| d.deed.what.clone()).collect::<Vec<_>>().join(" ");
+    let names = |deeds: &[menlou_store::Deed]| deeds.iter().map(|d| d.deed.what.clone()).collect::<Vec<_>>().join(" ");
     let all = admins.deeds(None, None, 100).await.unwrap();
     assert_eq!(names(&all), "b4 a4 b3 a3 b2 a2 b1 a1 b0 a0");
     assert_eq!(all[1].deed, deed("a4", Some("acme")));

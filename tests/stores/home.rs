@@ -1,7 +1,7 @@
 //! Opened stores, with what they stand on.
 
-use menlou::store::{Accounts, Admins, Postgres, Redis, Sessions, Settings, Shared, Stores, Users};
 use menlou_harness as harness;
+use menlou_store::{Accounts, Admins, Postgres, Redis, Sessions, Settings, Shared, Stores, Users};
 use secrecy::SecretString;
 use std::{any::Any, sync::Arc};
 

@@ -1,11 +1,9 @@
 //! Limits counted in Redis and in memory: the same algorithm, to the tick.
 
 use crate::home::in_redis;
-use menlou::{
-    config::rate::Rate,
-    store::limits::{Demand, Limiter, Memory},
-};
+use menlou_config::rate::Rate;
 use menlou_harness as harness;
+use menlou_store::limits::{Demand, Limiter, Memory};
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -61,7 +59,7 @@ async fn calls_raced_pass_no_more_often_and_what_is_kept_goes_by_itself() {
     let server = harness::Redis::start();
     let (one, other) = (in_redis(&server.url()).await, in_redis(&server.url()).await);
     let rate: Rate = "50/h".parse().unwrap();
-    let take = async |store: &menlou::store::Redis, rate: &Rate| {
+    let take = async |store: &menlou_store::Redis, rate: &Rate| {
         let demands =
             [Demand { limit: "calls", who: None, rate }, Demand { limit: "per_address", who: Some("a"), rate }];
         store.take("acme", &demands).await.unwrap().passes

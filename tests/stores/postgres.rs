@@ -5,8 +5,8 @@ use crate::{
     redis::within,
     users::{identity, new},
 };
-use menlou::store::{Account, Accounts, Admins, Amended, Error, Postgres, Users};
 use menlou_harness as harness;
+use menlou_store::{Account, Accounts, Admins, Amended, Error, Postgres, Users};
 use secrecy::SecretString;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use std::{future::Future, str::FromStr, sync::Arc, time::Duration};

@@ -4,8 +4,8 @@ use crate::{
     home::in_redis,
     sessions::{session, token},
 };
-use menlou::store::{Error, Redis, Sessions, Shared};
 use menlou_harness as harness;
+use menlou_store::{Error, Redis, Sessions, Shared};
 use secrecy::SecretString;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};

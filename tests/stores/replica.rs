@@ -5,8 +5,8 @@ use crate::{
     redis::within,
     users::{identity, new},
 };
-use menlou::store::{Account, Postgres, Users};
 use menlou_harness as harness;
+use menlou_store::{Account, Postgres, Users};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 

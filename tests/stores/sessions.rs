@@ -1,7 +1,7 @@
 //! What every store promises of sessions.
 
 use crate::home::Home;
-use menlou::store::{Session, TokenHash};
+use menlou_store::{Session, TokenHash};
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     sync::Arc,

@@ -4,7 +4,7 @@ use crate::{
     sessions::{now, session, token},
     users::{identity, new},
 };
-use menlou::store::{Admins, Error, Session, Sessions, Shared, Sqlite, TokenHash, Users};
+use menlou_store::{Admins, Error, Session, Sessions, Shared, Sqlite, TokenHash, Users};
 use rusqlite::Connection;
 use std::{
     fs,
@@ -228,7 +228,7 @@ async fn sessions_of_a_file_from_before_are_counted_and_listed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let old = Connection::open(&path).unwrap();
-    old.execute_batch(include_str!("../../gateway/src/store/migrations/sqlite/1.sql")).unwrap();
+    old.execute_batch(include_str!("../../gateway/store/migrations/sqlite/1.sql")).unwrap();
     let record = r#"{"v":1,"platform":"wechat","openid":"person","created_at":1,"expires_at":4000000000}"#;
     for (token, record) in [([1; 32], record.as_bytes()), ([2; 32], b"no record".as_slice())] {
         let sql = "INSERT INTO sessions VALUES ('a', ?, ?, 4000000000000)";

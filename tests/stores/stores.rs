@@ -1,7 +1,7 @@
 //! What the composed stores promise: each thing lives where the settings say.
 
-use menlou::store::{Error, Settings, Stores};
 use menlou_harness as harness;
+use menlou_store::{Error, Settings, Stores};
 use secrecy::SecretString;
 use tokio::time::{Duration, Instant};
 

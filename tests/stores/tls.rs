@@ -1,7 +1,7 @@
 //! By TLS, Redis and PostgreSQL are believed only with a certificate of a CA that was named.
 
-use menlou::store::{Error, Postgres, Redis, Settings, Shared, Stores, Users};
 use menlou_harness::{self as harness, Authority, process::free_port};
+use menlou_store::{Error, Postgres, Redis, Settings, Shared, Stores, Users};
 use secrecy::SecretString;
 use std::fs;
 

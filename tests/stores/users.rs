@@ -1,7 +1,7 @@
 //! What every store promises of accounts and bindings.
 
 use crate::home::Home;
-use menlou::store::{Account, Identity, User};
+use menlou_store::{Account, Identity, User};
 use secrecy::{ExposeSecret, SecretString};
 use std::{collections::HashSet, sync::Arc};
 use tokio::task::JoinSet;

@@ -1,10 +1,8 @@
 //! Servers that keep failing are left alone, and tried again.
 
 use crate::{OK, Upstream, get, options, piecewise, post, server::Server, server::nobody, text, until, upstream};
-use menlou::{
-    error::{Error, words},
-    upstream::{Forward, Options},
-};
+use menlou_error::{Error, words};
+use menlou_upstream::{Forward, Options};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::{
     sync::{

@@ -4,10 +4,8 @@ use crate::{OK, at, get, headers, never, piece, piecewise, post, request, server
 use bytes::Bytes;
 use http::Method;
 use hyper::body::Body;
-use menlou::{
-    error::{Error, words},
-    upstream::Forward,
-};
+use menlou_error::{Error, words};
+use menlou_upstream::Forward;
 
 #[tokio::test]
 async fn a_request_arrives_as_it_was_given_beneath_the_servers_base() {

@@ -1,10 +1,8 @@
 //! Health checks: who is taken out, who is taken in, and when they end.
 
 use crate::{OK, Upstream, get, options, server::Server, text, until, upstream};
-use menlou::{
-    error::words,
-    upstream::{Health, MIN_INTERVAL, Options},
-};
+use menlou_error::words;
+use menlou_upstream::{Health, MIN_INTERVAL, Options};
 use std::{
     sync::{
         Arc,

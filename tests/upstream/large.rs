@@ -5,7 +5,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame, SizeHint};
-use menlou::{call::Pieces, error::Error, upstream::Forward};
+use menlou_call::Pieces;
+use menlou_error::Error;
+use menlou_upstream::Forward;
 use std::{
     fs,
     pin::Pin,

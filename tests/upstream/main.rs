@@ -16,12 +16,10 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
-use menlou::{
-    call::Pieces,
-    error::Error,
-    platform::http::Http,
-    upstream::{Forward, Labels, Options},
-};
+use menlou_call::Pieces;
+use menlou_error::Error;
+use menlou_platform::http::Http;
+use menlou_upstream::{Forward, Labels, Options};
 use std::{future::Future, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -44,7 +42,7 @@ fn options(servers: &[&str]) -> Options {
 
 /// An upstream, with the client that it is asked by.
 struct Upstream {
-    upstream: menlou::upstream::Upstream,
+    upstream: menlou_upstream::Upstream,
     http: Http,
 }
 
@@ -59,7 +57,7 @@ impl Upstream {
 }
 
 fn upstream(options: Options) -> Upstream {
-    let upstream = menlou::upstream::Upstream::new(options).expect("options without fault");
+    let upstream = menlou_upstream::Upstream::new(options).expect("options without fault");
     Upstream { upstream, http: Http::new().expect("a client") }
 }
 

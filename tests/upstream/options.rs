@@ -1,7 +1,7 @@
 //! What a group of servers can't be made of.
 
 use crate::{options, upstream};
-use menlou::upstream::{Fault, Health, Options, Place, Upstream};
+use menlou_upstream::{Fault, Health, Options, Place, Upstream};
 use std::time::Duration;
 
 fn faults(options: Options) -> Vec<Fault> {

@@ -7,7 +7,8 @@ use crate::{
 };
 use bytes::Bytes;
 use http::Method;
-use menlou::{error::words, upstream::Forward};
+use menlou_error::words;
+use menlou_upstream::Forward;
 use std::time::{Duration, Instant};
 
 /// A server that reads requests and closes without an answer.

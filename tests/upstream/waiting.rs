@@ -2,7 +2,8 @@
 
 use crate::{OK, at, get, piece, piecewise, post, server::Server, text, whole};
 use bytes::Bytes;
-use menlou::{error::words, upstream::Forward};
+use menlou_error::words;
+use menlou_upstream::Forward;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 

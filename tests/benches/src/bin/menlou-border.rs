@@ -3,18 +3,16 @@
 use bytes::Bytes;
 use clap::Parser;
 use http::{HeaderMap, Method};
-use menlou::{
-    action::{Action, Configured, Library, Scope, Services},
-    call::{Call, Params, Reply},
-    platform::{
-        exchange::Exchanges,
-        http::Http,
-        wechat::{BASE_URL, Wechat, WechatAccount},
-    },
-    policy::attempts::Limits,
-    store::{Settings, Stores},
-    text::Language,
+use menlou_action::{Action, Configured, Library, Scope, Services};
+use menlou_call::{Call, Params, Reply};
+use menlou_error::text::Language;
+use menlou_platform::{
+    exchange::Exchanges,
+    http::Http,
+    wechat::{BASE_URL, Wechat, WechatAccount},
 };
+use menlou_policy::attempts::Limits;
+use menlou_store::{Settings, Stores};
 use std::{
     error::Error,
     future::Future,
@@ -111,7 +109,7 @@ fn go(action: &Arc<Action>, way: Way, calls: u64) -> Result<()> {
 }
 
 #[inline(never)]
-fn linked(call: Call) -> Pin<Box<dyn Future<Output = menlou::error::Result<Reply>> + Send>> {
+fn linked(call: Call) -> Pin<Box<dyn Future<Output = menlou_error::Result<Reply>> + Send>> {
     Box::pin(async move {
         black_box(&call);
         Ok(Reply::Data(Bytes::from_static(b"{}")))

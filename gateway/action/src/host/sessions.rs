@@ -1,0 +1,73 @@
+//! Sessions for plugins: opened for a person whom the call got, ended for the caller.
+
+use super::begin;
+use crate::operation::Done;
+use crate::raw::text;
+use ::menlou_call::Token;
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use menlou_abi::{menlou_call, menlou_op, menlou_str};
+use menlou_error::{Error, words};
+use menlou_store::Session;
+use serde_json::json;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op {
+    // SAFETY: see the module's head, here and below.
+    unsafe {
+        begin(call, |flight| {
+            let (person, test) = flight.person(text(openid)?)?;
+            flight.told_token.set(true);
+            let scope = flight.scope();
+            Some(Box::pin(async move {
+                let mut bits = [0; 32];
+                rand::fill(&mut bits).map_err(|_| Error::new(&words::INTERNAL_ERROR).because("no random bytes"))?;
+                let token = Token::new(&URL_SAFE_NO_PAD.encode(bits));
+                let now = now();
+                let session = Session {
+                    platform: scope.platform.name().to_owned(),
+                    openid: person.openid.clone(),
+                    unionid: person.unionid.clone(),
+                    session_key: person.session_key.clone(),
+                    test,
+                    created_at: now,
+                    expires_at: now + scope.session_ttl.as_secs(),
+                };
+                scope.services.stores.sessions.open(&scope.tenant, &menlou_policy::hash(&token), session).await?;
+                scope.openings.opened();
+                Ok(Done::Json(json!({ "token": token.expose(), "expires_in": scope.session_ttl.as_secs() })))
+            }))
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn current(call: *mut menlou_call) -> *mut menlou_op {
+    // SAFETY: see the module's head.
+    unsafe {
+        begin(call, |flight| {
+            let (caller, token) = (flight.caller.as_ref()?, flight.call.token.as_ref()?);
+            flight.told_token.set(true);
+            let left = caller.session.expires_at.saturating_sub(now());
+            let told = json!({ "token": token.expose(), "expires_in": left });
+            Some(Box::pin(std::future::ready(Ok(Done::Json(told)))))
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn end(call: *mut menlou_call) -> *mut menlou_op {
+    // SAFETY: see the module's head.
+    unsafe {
+        begin(call, |flight| {
+            let (scope, token) = (flight.scope(), flight.caller.as_ref()?.token);
+            Some(Box::pin(async move {
+                scope.services.stores.sessions.end(&scope.tenant, &token).await?;
+                Ok(Done::Nothing)
+            }))
+        })
+    }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}

@@ -1,0 +1,114 @@
+//! What a tenant's mini-program has been doing: calls by the minute, and why the latest of them failed.
+
+use super::{
+    caller::{Caller, Right},
+    desk::Desk,
+    time::Time,
+};
+use menlou_config::tenant::TenantName;
+use menlou_error::{Error, Result, words};
+use menlou_tenant::Tenant;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+
+/// The calls of one action.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Usage {
+    /// The action.
+    pub action: String,
+    /// All calls within the time.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Sessions that were opened.
+    pub sessions: u64,
+    /// By the minute, the oldest first; minutes without calls are left out.
+    pub minutes: Vec<Minute>,
+}
+
+/// The calls of one minute.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Minute {
+    /// When it began.
+    pub at: Time,
+    /// All calls.
+    pub calls: u32,
+    /// Those that failed.
+    pub failures: u32,
+    /// Sessions that were opened.
+    pub sessions: u32,
+    /// Half of them were answered within so many milliseconds, estimated.
+    pub p50_ms: f64,
+    /// 95 of 100 of them were.
+    pub p95_ms: f64,
+}
+
+/// A call that failed. Nothing in it says who called.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Failure {
+    /// When.
+    pub at: Time,
+    /// The action; null where the tenant has no such action.
+    pub action: Option<String>,
+    /// The error's word.
+    pub error: String,
+    /// The platform's error code.
+    pub errcode: Option<i64>,
+    /// The platform's id of its own request, for its support.
+    pub rid: Option<String>,
+    /// The id under which the gateway's log tells more.
+    pub request_id: String,
+}
+
+/// The calls of each action within the last `minutes` (360 at most), as this gateway counted them.
+///
+/// # Errors
+/// `forbidden`, `unknown_tenant`.
+pub fn usage(desk: &Desk, caller: &Caller, tenant: &TenantName, minutes: u32) -> Result<Vec<Usage>> {
+    let tenant = found(desk, caller, tenant)?;
+    let of = |(action, minutes): (String, Vec<menlou_tenant::Minute>)| Usage {
+        action,
+        calls: minutes.iter().map(|m| u64::from(m.calls)).sum(),
+        failures: minutes.iter().map(|m| u64::from(m.failures)).sum(),
+        sessions: minutes.iter().map(|m| u64::from(m.opened)).sum(),
+        minutes: minutes.iter().map(Minute::from).collect(),
+    };
+    Ok(tenant.activity.usage(minutes).into_iter().map(of).collect())
+}
+
+/// The latest failures, the newest first, as this gateway saw them; 100 are kept.
+///
+/// # Errors
+/// `forbidden`, `unknown_tenant`.
+pub fn failures(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<Vec<Failure>> {
+    let tenant = found(desk, caller, tenant)?;
+    let failure = |failure: menlou_tenant::Failure| Failure {
+        at: Time(i64::try_from(failure.at).unwrap_or(i64::MAX)),
+        action: failure.action,
+        error: failure.word,
+        errcode: failure.errcode,
+        rid: failure.rid,
+        request_id: failure.request_id,
+    };
+    Ok(tenant.activity.failures().into_iter().map(failure).collect())
+}
+
+fn found(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<Arc<Tenant>> {
+    caller.may(Right::See, tenant.as_str())?;
+    desk.roster.find(tenant.as_str()).ok_or_else(|| Error::new(&words::UNKNOWN_TENANT))
+}
+
+impl From<&menlou_tenant::Minute> for Minute {
+    fn from(minute: &menlou_tenant::Minute) -> Self {
+        let millis = |time: Duration| (time.as_secs_f64() * 10_000.0).round() / 10.0;
+        Self {
+            at: Time::of_seconds(u64::from(minute.minute) * 60),
+            calls: minute.calls,
+            failures: minute.failures,
+            sessions: minute.opened,
+            p50_ms: millis(minute.within(0.5)),
+            p95_ms: millis(minute.within(0.95)),
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! One function per route: reads the request, calls the room that does it, wraps what came of it.
+
+use super::{answer::Given, asked::Asked};
+use crate::Right;
+use crate::activity;
+use crate::audit;
+use crate::drafts;
+use crate::plugins;
+use crate::sessions;
+use crate::tenants::{self, Draft, Sought};
+use crate::users;
+use crate::verify;
+use menlou_config::edit::{self, Change};
+use menlou_error::text::Text;
+use menlou_error::{Error, Result, words};
+use menlou_store::Seek;
+use schemars::JsonSchema;
+use secrecy::zeroize::Zeroizing;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Which part of a list.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    /// Only those behind this name.
+    after: Option<String>,
+    /// How many at most: 1 to 1000; 100 if not given.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+}
+
+/// Which part of a log.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// Only those before this id.
+    before: Option<i64>,
+    /// How many at most: 1 to 200; 100 if not given.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<u32>,
+}
+
+/// Whose sessions: one of these.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Those of this user.
+    user: Option<i64>,
+    /// Those of this openid.
+    openid: Option<String>,
+    /// The openid's platform; wechat if not given.
+    platform: Option<String>,
+}
+
+/// Whose sessions: one of these.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PersonOrAll {
+    /// Those of this user.
+    user: Option<i64>,
+    /// Those of this openid.
+    openid: Option<String>,
+    /// The openid's platform; wechat if not given.
+    platform: Option<String>,
+    /// true: those of everybody.
+    all: Option<bool>,
+}
+
+/// Which users: all, page by page, or the one with one of these.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// The one that this openid is bound to.
+    openid: Option<String>,
+    /// The openid's platform; wechat if not given.
+    platform: Option<String>,
+    /// The one with this phone number, E.164; in a URL its + is written %2B.
+    phone: Option<String>,
+    /// The one with this account name.
+    account: Option<String>,
+    /// The one with this id at the tenant's own login service.
+    external_id: Option<String>,
+    /// All whose id is greater.
+    after: Option<i64>,
+    /// How many at most: 1 to 1000; 100 if not given.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+}
+
+/// For how long.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lately {
+    /// The last so many minutes: 1 to 360; 60 if not given.
+    #[schemars(range(min = 1, max = 360))]
+    minutes: Option<u32>,
+}
+
+/// What is to be changed in a tenant's file; the rest, comments and layout stay.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantChange {
+    /// Values by key as TOML writes it: {"session.ttl": "1d", "actions.user": {}}. A table is changed key by key; what it
+    /// does not name goes. "masked:" keeps what is there.
+    #[serde(default)]
+    set: BTreeMap<String, Value>,
+    /// Keys that go: ["actions.user"].
+    #[serde(default)]
+    unset: Vec<String>,
+    /// A new wechat.secret; the one before it is kept as wechat.previous_secret. It comes alone.
+    new_secret: Option<String>,
+}
+
+/// What is to be changed; what is not given stays.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// The name to show.
+    #[schemars(length(max = 64))]
+    name: Option<String>,
+    /// The picture to show.
+    #[schemars(length(max = 2048))]
+    avatar_url: Option<String>,
+}
+
+/// Whose token this is.
+#[derive(Serialize, JsonSchema)]
+pub struct Me {
+    /// The token's id.
+    id: String,
+    /// operator, viewer or tenant:NAME.
+    role: String,
+    /// Whose it is, or what for.
+    label: String,
+}
+
+/// The tenants, in the order of their names.
+#[derive(Serialize, JsonSchema)]
+pub struct Tenants {
+    tenants: Vec<tenants::Summary>,
+}
+
+/// How many sessions.
+#[derive(Serialize, JsonSchema)]
+pub struct Total {
+    total: u64,
+}
+
+/// How many sessions have ended.
+#[derive(Serialize, JsonSchema)]
+pub struct Ended {
+    ended: u64,
+}
+
+/// Sessions, the newest first.
+#[derive(Serialize, JsonSchema)]
+pub struct Sessions {
+    sessions: Vec<sessions::Session>,
+}
+
+/// Users, by ascending id.
+#[derive(Serialize, JsonSchema)]
+pub struct Users {
+    users: Vec<users::User>,
+}
+
+/// Calls by action.
+#[derive(Serialize, JsonSchema)]
+pub struct Usages {
+    actions: Vec<activity::Usage>,
+}
+
+/// Failures, the newest first.
+#[derive(Serialize, JsonSchema)]
+pub struct Failures {
+    failures: Vec<activity::Failure>,
+}
+
+/// Deeds, the newest first.
+#[derive(Serialize, JsonSchema)]
+pub struct Deeds {
+    deeds: Vec<audit::Deed>,
+}
+
+pub async fn me(asked: Asked) -> Result<Given> {
+    let caller = asked.caller;
+    Ok(Given::json(&Me { id: caller.id, role: caller.role.to_string(), label: caller.label }))
+}
+
+pub async fn list_tenants(asked: Asked) -> Result<Given> {
+    let Names { after, limit } = asked.query()?;
+    let most = page(limit, 1000)? as usize;
+    let sought = Sought { after: after.as_deref().unwrap_or_default(), ..Sought::default() };
+    let tenants = tenants::list(&asked.desk, &asked.caller, sought, most)?;
+    Ok(Given::json(&Tenants { tenants }))
+}
+
+pub async fn read_tenant(asked: Asked) -> Result<Given> {
+    let page = tenants::read(&asked.desk, &asked.caller, &asked.tenant()?).await?;
+    Ok(Given::json(&page).tagged(&page.revision))
+}
+
+pub async fn save_tenant(asked: Asked) -> Result<Given> {
+    let name = asked.tenant()?;
+    // Who may not is told so before anything else.
+    asked.caller.may(Right::Change, name.as_str())?;
+    let draft = Draft::Whole(asked.text()?);
+    let saved = tenants::save(&asked.desk, &asked.caller, &name, draft, asked.condition()?).await?;
+    let given = Given::json(&saved).tagged(&saved.revision);
+    Ok(if saved.created { given.created() } else { given })
+}
+
+pub async fn change_tenant(asked: Asked) -> Result<Given> {
+    let name = asked.tenant()?;
+    asked.caller.may(Right::Change, name.as_str())?;
+    let TenantChange { set, unset, new_secret } = asked.json()?;
+    let path = |key: &str| edit::path(key).map_err(|text| Error::new(&words::BAD_PARAMETER).saying(text));
+    let set = set.into_iter().map(|(key, value)| Ok(Change::Set(path(&key)?, value)));
+    let unset = unset.iter().map(|key| Ok(Change::Unset(path(key)?)));
+    let changes: Vec<_> = set.chain(unset).collect::<Result<_>>()?;
+    let draft = match new_secret {
+        None => Draft::Changes(changes),
+        Some(secret) if changes.is_empty() => Draft::Rotation(Zeroizing::new(secret)),
+        Some(_) => return Err(one_of()),
+    };
+    let saved = tenants::save(&asked.desk, &asked.caller, &name, draft, asked.condition()?).await?;
+    Ok(Given::json(&saved).tagged(&saved.revision))
+}
+
+pub async fn verify(asked: Asked) -> Result<Given> {
+    Ok(Given::json(&verify::verify(&asked.desk, &asked.caller, &asked.tenant()?).await?))
+}
+
+pub async fn remove_tenant(asked: Asked) -> Result<Given> {
+    let name = asked.tenant()?;
+    asked.caller.may(Right::Operate, name.as_str())?;
+    tenants::remove(&asked.desk, &asked.caller, &name, asked.condition()?).await?;
+    Ok(Given::nothing())
+}
+
+pub async fn check_tenant(asked: Asked) -> Result<Given> {
+    Ok(Given::json(&drafts::check(&asked.desk, &asked.caller, &asked.tenant()?, asked.text()?).await?))
+}
+
+pub async fn history(asked: Asked) -> Result<Given> {
+    let Before { before, limit } = asked.query()?;
+    let deeds = audit::of(&asked.desk, &asked.caller, &asked.tenant()?, before, page(limit, 200)?).await?;
+    Ok(Given::json(&Deeds { deeds }))
+}
+
+pub async fn audit_log(asked: Asked) -> Result<Given> {
+    let Before { before, limit } = asked.query()?;
+    Ok(Given::json(&Deeds { deeds: audit::all(&asked.desk, &asked.caller, before, page(limit, 200)?).await? }))
+}
+
+pub async fn list_plugins(asked: Asked) -> Result<Given> {
+    Ok(Given::json(&plugins::list(&asked.desk, &asked.caller)?))
+}
+
+pub async fn count_sessions(asked: Asked) -> Result<Given> {
+    let total = sessions::count(&asked.desk, &asked.caller, &asked.tenant()?).await?;
+    Ok(Given::json(&Total { total }))
+}
+
+pub async fn find_sessions(asked: Asked) -> Result<Given> {
+    let (tenant, Person { user, openid, platform }) = (asked.tenant()?, asked.query()?);
+    asked.caller.may(Right::Meet, tenant.as_str())?;
+    let sessions = sessions::find(&asked.desk, &asked.caller, &tenant, &whose(user, openid, platform)?).await?;
+    Ok(Given::json(&Sessions { sessions }))
+}
+
+pub async fn end_sessions(asked: Asked) -> Result<Given> {
+    let (tenant, PersonOrAll { user, openid, platform, all }) = (asked.tenant()?, asked.query()?);
+    asked.caller.may(Right::Change, tenant.as_str())?;
+    let ended = match all {
+        Some(true) if user.is_none() && openid.is_none() => {
+            sessions::end_all(&asked.desk, &asked.caller, &tenant).await?
+        }
+        Some(true) => return Err(one_of()),
+        _ => sessions::end_of(&asked.desk, &asked.caller, &tenant, &whose(user, openid, platform)?).await?,
+    };
+    Ok(Given::json(&Ended { ended }))
+}
+
+pub async fn end_session(asked: Asked) -> Result<Given> {
+    sessions::end(&asked.desk, &asked.caller, &asked.tenant()?, asked.part("session")).await?;
+    Ok(Given::nothing())
+}
+
+pub async fn find_users(asked: Asked) -> Result<Given> {
+    let (tenant, wanted) = (asked.tenant()?, asked.query::<Wanted>()?);
+    asked.caller.may(Right::Meet, tenant.as_str())?;
+    let platform = wanted.platform.as_deref().unwrap_or("wechat");
+    let mut seeks = [
+        wanted.openid.as_deref().map(|openid| Seek::Openid { platform, openid }),
+        wanted.phone.as_deref().map(Seek::Phone),
+        wanted.account.as_deref().map(Seek::Account),
+        wanted.external_id.as_deref().map(Seek::External),
+        wanted.after.map(Seek::After),
+    ]
+    .into_iter()
+    .flatten();
+    let (seek, more) = (seeks.next().unwrap_or(Seek::After(0)), seeks.next());
+    if more.is_some() {
+        return Err(one_of());
+    }
+    let users = users::find(&asked.desk, &asked.caller, &tenant, seek, page(wanted.limit, 1000)?).await?;
+    Ok(Given::json(&Users { users }))
+}
+
+pub async fn read_user(asked: Asked) -> Result<Given> {
+    let tenant = asked.tenant()?;
+    asked.caller.may(Right::Meet, tenant.as_str())?;
+    let user = users::read(&asked.desk, &asked.caller, &tenant, asked.user()?).await?;
+    Ok(Given::json(&user).tagged(user.version))
+}
+
+pub async fn update_user(asked: Asked) -> Result<Given> {
+    let tenant = asked.tenant()?;
+    asked.caller.may(Right::Change, tenant.as_str())?;
+    let UserChange { name, avatar_url } = asked.json()?;
+    let (id, version, change) = (asked.user()?, asked.user_version()?, users::Change { name, avatar_url });
+    let user = users::update(&asked.desk, &asked.caller, &tenant, id, version, change).await?;
+    Ok(Given::json(&user).tagged(user.version))
+}
+
+pub async fn forget_user(asked: Asked) -> Result<Given> {
+    let tenant = asked.tenant()?;
+    asked.caller.may(Right::Change, tenant.as_str())?;
+    users::forget(&asked.desk, &asked.caller, &tenant, asked.user()?, asked.user_version()?).await?;
+    Ok(Given::nothing())
+}
+
+pub async fn unbind(asked: Asked) -> Result<Given> {
+    let tenant = asked.tenant()?;
+    asked.caller.may(Right::Change, tenant.as_str())?;
+    let (id, platform, openid) = (asked.user()?, asked.part("platform"), asked.part("openid"));
+    users::unbind(&asked.desk, &asked.caller, &tenant, id, platform, openid).await?;
+    Ok(Given::nothing())
+}
+
+pub async fn failures(asked: Asked) -> Result<Given> {
+    let failures = activity::failures(&asked.desk, &asked.caller, &asked.tenant()?)?;
+    Ok(Given::json(&Failures { failures }))
+}
+
+pub async fn usage(asked: Asked) -> Result<Given> {
+    let (tenant, Lately { minutes }) = (asked.tenant()?, asked.query()?);
+    let minutes = minutes.unwrap_or(60);
+    if !(1..=menlou_tenant::MINUTES).contains(&minutes) {
+        return Err(out_of("minutes", menlou_tenant::MINUTES));
+    }
+    Ok(Given::json(&Usages { actions: activity::usage(&asked.desk, &asked.caller, &tenant, minutes)? }))
+}
+
+fn page(limit: Option<u32>, most: u32) -> Result<u32> {
+    let limit = limit.unwrap_or(100);
+    if (1..=most).contains(&limit) { Ok(limit) } else { Err(out_of("limit", most)) }
+}
+
+fn whose(user: Option<i64>, openid: Option<String>, platform: Option<String>) -> Result<sessions::Whose> {
+    match (user, openid) {
+        (Some(user), None) => Ok(sessions::Whose::User(user)),
+        (None, Some(openid)) => {
+            Ok(sessions::Whose::Openid { platform: platform.unwrap_or_else(|| "wechat".to_owned()), openid })
+        }
+        _ => Err(one_of()),
+    }
+}
+
+fn one_of() -> Error {
+    let text = Text::fixed(
+        "请指明一项，且只一项，见 /api/v1/openapi.json",
+        "name one thing, and one only; see /api/v1/openapi.json",
+    );
+    Error::new(&words::BAD_PARAMETER).saying(text)
+}
+
+fn out_of(name: &str, most: u32) -> Error {
+    let text = Text::new(format!("{name} 应在 1 至 {most} 之间"), format!("{name} must be from 1 to {most}"));
+    Error::new(&words::BAD_PARAMETER).saying(text)
+}

@@ -1,0 +1,127 @@
+//! The web console: pages made on the server, which do what the API does, by the same functions and for the same roles.
+//! Each works without JavaScript; htmx only saves the way to a whole new page.
+
+mod actions;
+mod answer;
+mod assets;
+mod fields;
+mod frame;
+mod kinds;
+mod new;
+mod overview;
+mod people;
+mod plot;
+mod plugins;
+mod records;
+mod settings;
+mod sign_in;
+mod sittings;
+mod tenant;
+mod visit;
+
+use super::desk::Desk;
+use answer::Answer;
+use axum::{
+    Router,
+    extract::{RawPathParams, Request, rejection::RawPathParamsRejection},
+    http::Method,
+    middleware::map_response,
+    response::{Redirect, Response},
+    routing::{MethodFilter, MethodRouter, get, on},
+};
+use menlou_error::{Error, Result, words};
+use sittings::Sittings;
+use std::{future::Future, sync::Arc};
+use visit::Visit;
+
+/// Where the console stands.
+const BASE: &str = "/console/";
+
+/// The parameters of a path, where it is one of text.
+type Params = std::result::Result<RawPathParams, RawPathParamsRejection>;
+
+/// What the pages share.
+struct Console {
+    desk: Arc<Desk>,
+    sittings: Sittings,
+    /// Whether browsers are spoken to by TLS.
+    secure: bool,
+}
+
+/// The pages.
+pub fn router(desk: Arc<Desk>, secure: bool) -> Router {
+    let console = &Arc::new(Console { desk, sittings: Sittings::new(), secure });
+    let of = |rest: &str| format!("/console/tenants/{{tenant}}{rest}");
+    Router::new()
+        .route("/console/", at(PAGE, console, overview::show))
+        .route("/console/sign-in", at(OPEN_PAGE, console, sign_in::show).merge(at(OPEN_FORM, console, sign_in::enter)))
+        .route("/console/sign-out", at(FORM, console, sign_in::leave))
+        .route("/console/language", at(OPEN_FORM, console, sign_in::speak))
+        .route("/console/plugins", at(PAGE, console, plugins::show))
+        .route("/console/audit", at(PAGE, console, records::audit))
+        .route("/console/new", at(PAGE, console, new::show).merge(at(FORM, console, new::make)))
+        .route("/console/new/check", at(FORM, console, new::check))
+        .route(&of(""), at(PAGE, console, tenant::show))
+        .route(&of("/verify"), at(FORM, console, tenant::verify))
+        .route(&of("/remove"), at(FORM, console, tenant::remove))
+        .route(&of("/settings"), at(PAGE, console, settings::show).merge(at(FORM, console, settings::save)))
+        .route(&of("/check"), at(FORM, console, settings::check))
+        .route(&of("/secret"), at(FORM, console, settings::change_secret))
+        .route(&of("/actions"), at(PAGE, console, actions::list))
+        .route(&of("/switch-on"), at(PAGE, console, actions::choose).merge(at(FORM, console, actions::switch_on)))
+        .route(&of("/actions/{action}"), at(PAGE, console, actions::show).merge(at(FORM, console, actions::save)))
+        .route(&of("/actions/{action}/off"), at(FORM, console, actions::switch_off))
+        .route(&of("/people"), at(PAGE, console, people::show))
+        .route(&of("/people/end"), at(FORM, console, people::end))
+        .route(&of("/people/forget"), at(FORM, console, people::forget))
+        .route(&of("/history"), at(PAGE, console, records::history))
+        .route("/console/assets/{file}", get(assets::file))
+        .route("/console/{*rest}", at(PAGE, console, nothing))
+        .route("/console", get(async || Redirect::to(BASE)))
+        .route("/", get(async || Redirect::to(BASE)))
+        .layer(map_response(assets::guard))
+}
+
+async fn nothing(_: Visit) -> Result<Answer> {
+    Err(Error::new(&words::NOT_FOUND))
+}
+
+/// By which method a handler is asked, and whether by those only who are signed in.
+type Door = (MethodFilter, bool);
+
+const PAGE: Door = (MethodFilter::GET, true);
+const FORM: Door = (MethodFilter::POST, true);
+const OPEN_PAGE: Door = (MethodFilter::GET, false);
+const OPEN_FORM: Door = (MethodFilter::POST, false);
+
+fn at<F, Fut>((method, members): Door, console: &Arc<Console>, handler: F) -> MethodRouter
+where
+    F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answer>> + Send + 'static,
+{
+    let console = console.clone();
+    on(method, move |params: Params, request: Request| serve(console, params, request, members, handler))
+}
+
+async fn serve<F, Fut>(console: Arc<Console>, params: Params, request: Request, members: bool, handler: F) -> Response
+where
+    F: Fn(Visit) -> Fut,
+    Fut: Future<Output = Result<Answer>> + Send + 'static,
+{
+    let changes = request.method() == Method::POST;
+    let (visit, frame) = match Visit::of(console, params, request, members).await {
+        Ok(visit) => (visit.0, visit.1),
+        Err(refused) => return *refused,
+    };
+    let handled = handler(visit);
+    // Whoever hangs up stops no change half-way.
+    let outcome = if changes {
+        tokio::spawn(handled).await.unwrap_or_else(|e| Err(Error::new(&words::INTERNAL_ERROR).because(e)))
+    } else {
+        handled.await
+    };
+    match outcome {
+        Ok(answer) => answer.response(),
+        Err(error) => answer::problem(&error, frame),
+    }
+}

@@ -1,0 +1,107 @@
+//! All tenants, and how each is doing.
+
+use super::{BASE, answer::Answer, frame::Frame, plot::Plot, visit::Visit};
+use crate::activity;
+use crate::plugins;
+use crate::tenants::{self, Sought};
+use askama::Template;
+use menlou_config::tenant::TenantName;
+use menlou_error::Result;
+
+/// How many tenants a page shows.
+const MOST: usize = 50;
+/// Of how many minutes, and in how many bars.
+const MINUTES: u32 = 360;
+const BARS: u32 = 36;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Page {
+    frame: Frame,
+    rows: Vec<Row>,
+    /// What was sought: a part of the name, and whether only tenants with faults are.
+    sought: String,
+    only_faulty: bool,
+    /// The name behind which this page begins; empty where it is the first.
+    after: String,
+    /// The name behind which the next page begins.
+    more: Option<String>,
+    serving: usize,
+    faulty: usize,
+    plugins: usize,
+    refused: usize,
+}
+
+struct Row {
+    tenant: tenants::Summary,
+    /// Whether it has pages: a file whose name is no tenant's has none.
+    named: bool,
+    plot: Plot,
+}
+
+/// `GET /console/`
+pub async fn show(visit: Visit) -> Result<Answer> {
+    if let Some(own) = visit.own() {
+        return Ok(Answer::to(format!("{BASE}tenants/{own}")));
+    }
+    let (desk, caller) = (visit.desk(), visit.caller()?);
+    let (text, after) = (visit.query.get("q").trim(), visit.query.get("after"));
+    let only_faulty = visit.query.get("faulty") == "1";
+    let mut found = tenants::list(desk, caller, Sought { after, text, faulty: only_faulty }, MOST + 1)?;
+    if let [only] = found.as_slice()
+        && only.name == text.to_lowercase()
+    {
+        return Ok(Answer::to(format!("{BASE}tenants/{}", only.name)));
+    }
+    let more = (found.len() > MOST).then(|| found[MOST - 1].name.clone());
+    found.truncate(MOST);
+    let mut rows = Vec::new();
+    for tenant in found {
+        let name = TenantName::parse(&tenant.name).ok();
+        // One that does not serve has none.
+        let usage = name.as_ref().and_then(|name| activity::usage(desk, caller, name, MINUTES).ok());
+        let plot = Plot::of(&usage.unwrap_or_default(), MINUTES, BARS);
+        rows.push(Row { plot, named: name.is_some(), tenant });
+    }
+    let loaded = plugins::list(desk, caller)?;
+    let page = Page {
+        rows,
+        sought: text.to_owned(),
+        only_faulty,
+        after: after.to_owned(),
+        more,
+        serving: desk.roster.len(),
+        faulty: desk.roster.faulty(),
+        plugins: loaded.plugins.len(),
+        refused: loaded.refused.len(),
+        frame: visit.frame,
+    };
+    Answer::page(&page)
+}
+
+impl Page {
+    /// The address of the page that begins behind this name.
+    fn at(&self, after: &str) -> String {
+        let pairs =
+            [("q", self.sought.as_str()), ("faulty", if self.only_faulty { "1" } else { "" }), ("after", after)];
+        let given = pairs.iter().filter(|(_, value)| !value.is_empty());
+        let query: Vec<String> = given.map(|(name, value)| format!("{name}={}", self.frame.url(value))).collect();
+        format!("{BASE}?{}", query.join("&"))
+    }
+}
+
+impl Row {
+    /// Whether more than half of the last hour's calls failed, where there were some.
+    fn fails(&self) -> bool {
+        self.tenant.calls >= 5 && self.tenant.failures * 2 > self.tenant.calls
+    }
+
+    /// A word for how it is: the name of a style, too.
+    fn health(&self) -> &'static str {
+        match (self.tenant.serving, self.tenant.faults, self.tenant.verified) {
+            (false, _, _) => "down",
+            (true, 0, Some(true) | None) if !self.fails() => "well",
+            (true, _, _) => "ill",
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! A tenant's settings: as a form and as the file's text side by side, what is wrong shown at its place.
+
+use super::{
+    BASE,
+    answer::Answer,
+    fields::{Form, Kind},
+    frame::Frame,
+    visit::Visit,
+};
+use crate::Right;
+use crate::drafts::{self, Flaw, Outline, Verdict};
+use crate::tenants::{self, Condition, Draft};
+use askama::Template;
+use menlou_config::{
+    edit::{self, Change},
+    secret::SecretRef,
+    tenant::{self, TenantName},
+};
+use menlou_error::{Error, Result, admin_words, words};
+use menlou_tenant::Revision;
+use secrecy::zeroize::Zeroizing;
+use serde_json::Value;
+
+/// What the form leaves to the text and to other pages.
+const LEFT: [&str; 3] = ["/actions", "/wechat/secret", "/wechat/previous_secret"];
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct Page {
+    frame: Frame,
+    form: Form,
+    editor: Editor,
+    revision: String,
+    /// Why nothing was saved.
+    why: Option<String>,
+    /// What stands in the file now, where somebody else was faster.
+    theirs: Option<String>,
+    /// Where the AppSecret comes from, and the one before it.
+    secret: Origin,
+    previous: Origin,
+}
+
+/// What comes of typing: parts of the page.
+#[derive(Template)]
+#[template(path = "check.html")]
+struct Checked {
+    frame: Frame,
+    form: Form,
+    editor: Editor,
+    /// Whether the form was filled in, so that the text follows; else the other way.
+    from_form: bool,
+    /// Whether the text can be read, so that the form can follow it.
+    readable: bool,
+}
+
+/// The text with what is wrong in each line.
+pub struct Editor {
+    pub text: String,
+    pub lines: Vec<Line>,
+    /// What is wrong, in the order of the text.
+    pub flaws: Vec<Flaw>,
+    /// What is wrong and yet lets the rest serve.
+    pub lesser: Vec<Flaw>,
+    /// Whether it was looked at for faults, and none was found.
+    pub good: bool,
+}
+
+/// A line of the text.
+pub struct Line {
+    pub text: String,
+    pub flaws: Vec<String>,
+}
+
+/// Where a secret comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// There is none.
+    None,
+    /// From the file itself.
+    Here,
+    /// From elsewhere.
+    Elsewhere(String),
+}
+
+/// `GET /console/tenants/{tenant}/settings`
+pub async fn show(mut visit: Visit) -> Result<Answer> {
+    let name = visit.tenant("settings")?;
+    let tenant = tenants::read(visit.desk(), visit.caller()?, &name).await?;
+    page(visit.frame, tenant, None)
+}
+
+/// `POST /console/tenants/{tenant}/check`: as somebody types; without scripts, a whole page.
+pub async fn check(mut visit: Visit) -> Result<Answer> {
+    let name = visit.tenant("settings")?;
+    let (desk, caller) = (visit.desk(), visit.caller()?);
+    caller.may(Right::Change, name.as_str())?;
+    let mut text = visit.form.lines("toml");
+    let from_form = visit.query.get("from") == "form";
+    if from_form || !visit.frame.part {
+        let outline = match visit.frame.part {
+            // Form and text go together: what differs was typed just now.
+            true => drafts::look(desk, caller, &name, text.clone()).await?.1,
+            false => tenants::read(desk, caller, &name).await?.outline,
+        };
+        if let Ok(changed) = filled_in(&visit, &outline, &text) {
+            text = changed;
+        }
+    }
+    let (verdict, outline) = drafts::look(desk, caller, &name, text.clone()).await?;
+    if !visit.frame.part {
+        let tenant = tenants::read(desk, caller, &name).await?;
+        return page(visit.frame, tenant, Some(Drafted { text, verdict, outline, why: None, theirs: false }));
+    }
+    let (mut form, readable) = (form(&outline, &visit.frame), !outline.settings.is_null());
+    form.place(&verdict.faults, &visit.frame);
+    let editor = Editor::of(&text, verdict, &visit.frame);
+    Answer::page(&Checked { form, editor, from_form, readable, frame: visit.frame })
+}
+
+/// `POST /console/tenants/{tenant}/settings`
+pub async fn save(mut visit: Visit) -> Result<Answer> {
+    let name = visit.tenant("settings")?;
+    let (desk, caller) = (visit.desk(), visit.caller()?);
+    caller.may(Right::Change, name.as_str())?;
+    let now = tenants::read(desk, caller, &name).await?;
+    let text = match filled_in(&visit, &now.outline, &visit.form.lines("toml")) {
+        Ok(text) => text,
+        // What is no TOML is told with its place.
+        Err(_) => visit.form.lines("toml"),
+    };
+    let seen = Condition::Is(Revision::told(visit.form.get("revision")));
+    let Err(error) = tenants::save(desk, caller, &name, Draft::Whole(text.clone()), seen).await else {
+        return Ok(Answer::to(format!("{BASE}tenants/{name}/settings?done=saved")));
+    };
+    if !is_theirs_to_mend(&error) {
+        return Err(error);
+    }
+    let (mut verdict, outline) = drafts::look(desk, caller, &name, text.clone()).await?;
+    let told = flaws(&error);
+    if !told.is_empty() {
+        verdict.faults = told;
+    }
+    let theirs = error.is(&admin_words::CHANGED_MEANWHILE);
+    let why = Some(error.text().get(visit.frame.language).to_owned());
+    Ok(page(visit.frame, now, Some(Drafted { text, verdict, outline, why, theirs }))?.failed(&error))
+}
+
+/// `POST /console/tenants/{tenant}/secret`
+pub async fn change_secret(mut visit: Visit) -> Result<Answer> {
+    let name = visit.tenant("settings")?;
+    let (desk, caller) = (visit.desk(), visit.caller()?);
+    caller.may(Right::Change, name.as_str())?;
+    let path = |key: &str| ["wechat".to_owned(), key.to_owned()].to_vec();
+    let secret = visit.form.get("secret").trim();
+    let draft = if visit.form.get("drop") == "previous" {
+        Draft::Changes(vec![Change::Unset(path("previous_secret"))])
+    } else if visit.form.get("keep") == "previous" {
+        Draft::Rotation(Zeroizing::new(secret.to_owned()))
+    } else {
+        Draft::Changes(vec![Change::Set(path("secret"), secret.into())])
+    };
+    let seen = Condition::Is(Revision::told(visit.form.get("revision")));
+    let Err(error) = tenants::save(desk, caller, &name, draft, seen).await else {
+        return Ok(Answer::to(format!("{BASE}tenants/{name}/settings?done=secret")));
+    };
+    if !is_theirs_to_mend(&error) {
+        return Err(error);
+    }
+    let tenant = tenants::read(desk, caller, &name).await?;
+    let verdict = Verdict { faults: flaws(&error), lesser: Vec::new() };
+    let why = Some(error.text().get(visit.frame.language).to_owned());
+    let (text, outline) = (Zeroizing::new(tenant.toml.clone().unwrap_or_default()), copy(&tenant.outline));
+    Ok(page(visit.frame, tenant, Some(Drafted { text, verdict, outline, why, theirs: false }))?.failed(&error))
+}
+
+/// What somebody would have the file be.
+struct Drafted {
+    text: Zeroizing<String>,
+    verdict: Verdict,
+    outline: Outline,
+    why: Option<String>,
+    theirs: bool,
+}
+
+fn page(frame: Frame, tenant: tenants::Page, drafted: Option<Drafted>) -> Result<Answer> {
+    let (secret, previous) = (Origin::of(&tenant.outline, "secret"), Origin::of(&tenant.outline, "previous_secret"));
+    let toml = tenant.toml.clone().unwrap_or_default();
+    let now = || {
+        let verdict = Verdict { faults: tenant.faults.clone(), lesser: Vec::new() };
+        let text = Zeroizing::new(toml.clone());
+        Drafted { text, verdict, outline: copy(&tenant.outline), why: None, theirs: false }
+    };
+    let Drafted { text, mut verdict, outline, why, theirs } = drafted.unwrap_or_else(now);
+    // What can't be read as TOML has no fields: those of the file as it is stand in their place.
+    let outline = if outline.settings.is_null() { copy(&tenant.outline) } else { outline };
+    let mut form = form(&outline, &frame);
+    form.place(&verdict.faults, &frame);
+    verdict.faults.sort_by_key(|flaw| flaw.line);
+    let editor = Editor::of(&text, verdict, &frame);
+    let theirs = theirs.then_some(toml);
+    Answer::page(&Page { frame, form, editor, revision: tenant.revision, why, theirs, secret, previous })
+}
+
+fn form(outline: &Outline, frame: &Frame) -> Form {
+    Form::of(&tenant::schema(), outline, &[], frame, &LEFT)
+}
+
+/// The text with what the form says otherwise than this outline.
+fn filled_in(visit: &Visit, outline: &Outline, text: &str) -> Result<Zeroizing<String>> {
+    let changes = form(outline, &visit.frame).changes(&visit.form);
+    let applied = edit::apply(text, &changes).map(Zeroizing::new);
+    applied.map_err(|text| Error::new(&words::BAD_PARAMETER).saying(text))
+}
+
+/// Whether the page shows it, with what was typed still there.
+pub fn is_theirs_to_mend(error: &Error) -> bool {
+    let words = [
+        &admin_words::TENANT_FAULTY,
+        &admin_words::SETTING_RESERVED,
+        &admin_words::CHANGED_MEANWHILE,
+        &admin_words::TENANT_EXISTS,
+        &admin_words::NOT_SAVED,
+        &words::BAD_PARAMETER,
+    ];
+    words.into_iter().any(|word| error.is(word))
+}
+
+/// The faults that an error tells.
+pub fn flaws(error: &Error) -> Vec<Flaw> {
+    let listed = error.data().and_then(|data| data.get("faults")).cloned();
+    listed.and_then(|faults| serde_json::from_value(faults).ok()).unwrap_or_default()
+}
+
+/// An outline's copy.
+pub fn copy(outline: &Outline) -> Outline {
+    let Outline { settings, defaults, secrets } = outline;
+    Outline { settings: settings.clone(), defaults: defaults.clone(), secrets: secrets.clone() }
+}
+
+/// The name of a tenant in a form.
+pub fn name_of(written: &str) -> Result<TenantName> {
+    TenantName::parse(written).map_err(|text| Error::new(&words::BAD_PARAMETER).saying(text))
+}
+
+impl Editor {
+    /// The text with what is wrong in it.
+    pub fn of(text: &str, verdict: Verdict, frame: &Frame) -> Self {
+        let Verdict { faults, lesser } = verdict;
+        let of = |line: usize| {
+            let here = faults.iter().chain(&lesser).filter(move |flaw| flaw.line == Some(line));
+            here.map(|flaw| flaw.text(frame.language).to_owned()).collect()
+        };
+        let lines = text.trim_start_matches('\u{feff}').split('\n').enumerate();
+        let lines = lines.map(|(at, text)| Line { text: text.to_owned(), flaws: of(at + 1) }).collect();
+        Self { text: text.to_owned(), lines, good: faults.is_empty(), flaws: faults, lesser }
+    }
+}
+
+impl Origin {
+    fn of(outline: &Outline, key: &str) -> Self {
+        match outline.settings.pointer(&format!("/wechat/{key}")).and_then(Value::as_str) {
+            None => Self::None,
+            Some(written) => match SecretRef::parse(written) {
+                Ok(reference) if reference.is_elsewhere() => Self::Elsewhere(written.to_owned()),
+                _ => Self::Here,
+            },
+        }
+    }
+}

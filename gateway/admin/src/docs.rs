@@ -1,0 +1,69 @@
+//! `/openapi.json` and, for reading it, Swagger UI at `/docs`; `?tenant=f` is for one tenant's actions.
+
+use super::{Desk, openapi};
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::{
+        StatusCode,
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    },
+    response::{Html, IntoResponse, Response},
+};
+use menlou_action::Named;
+use serde::Deserialize;
+use std::sync::Arc;
+use swagger_ui_redist::SwaggerUi;
+
+const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
+
+/// The page, and the script that fills it.
+const PAGE: &str = include_str!("docs/page.html");
+const SCRIPT: &str = include_str!("docs/show.js");
+/// Nothing from elsewhere, and nothing within another page. Swagger UI has styles and pictures in its markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Whose actions are asked for.
+#[derive(Deserialize)]
+pub struct Of {
+    tenant: Option<String>,
+}
+
+/// `/openapi.json`: 404 for a tenant that doesn't serve.
+pub async fn document(State(desk): State<Arc<Desk>>, Query(of): Query<Of>) -> Response {
+    let Some(name) = of.tenant else {
+        let library = desk.library.load();
+        let actions = library.actions().map(Named::of);
+        return Json(openapi::document(None, actions, desk.traffic)).into_response();
+    };
+    let Some(tenant) = desk.roster.find(&name) else {
+        return (StatusCode::NOT_FOUND, "no such tenant serves\n").into_response();
+    };
+    let actions = tenant.actions().filter_map(|switched| {
+        let action = switched.action.as_ref()?;
+        Some(Named { name: &switched.name, access: action.access(), descriptor: action.descriptor() })
+    });
+    Json(openapi::document(Some(&tenant.name), actions, desk.traffic)).into_response()
+}
+
+/// `/docs`
+pub async fn page() -> impl IntoResponse {
+    ([(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff")], Html(PAGE))
+}
+
+/// `/docs/…`: the page's script, and the files of Swagger UI, which are within the program.
+pub async fn file(Path(name): Path<String>) -> Response {
+    if name == "show.js" {
+        return ([(CONTENT_TYPE, SCRIPT_TYPE)], SCRIPT).into_response();
+    }
+    let Some((_, bytes)) = SwaggerUi::static_files().iter().find(|(file, _)| file.file_name() == name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let media_type = match name.rsplit_once('.') {
+        Some((_, "css")) => "text/css; charset=utf-8",
+        Some((_, "js")) => SCRIPT_TYPE,
+        _ => "image/png",
+    };
+    ([(CONTENT_TYPE, media_type)], *bytes).into_response()
+}

@@ -1,0 +1,127 @@
+//! The admin side, on a listener of its own: the console, the API, health, readiness, metrics, the actions' own description.
+//!
+//! Each room does one thing for a [`Caller`] and sees itself to whether they may; the API only reads requests and writes
+//! answers. Health, metrics and the actions' description take no token: probes and scrapers have none, and there is no
+//! secret and nothing of any person in them.
+
+pub mod activity;
+mod api;
+pub mod audit;
+mod caller;
+mod console;
+mod desk;
+mod docs;
+pub mod drafts;
+mod listener;
+pub mod openapi;
+pub mod plugins;
+pub mod sessions;
+pub mod tenants;
+pub mod time;
+pub mod tokens;
+pub mod typescript;
+pub mod users;
+pub mod verify;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+pub use caller::{Caller, Right, Role};
+pub use desk::Desk;
+use menlou_error::text::Language;
+use menlou_server::tls::Tls;
+use menlou_server::wire::Limits;
+use serde_json::{Value, json};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
+
+/// How long a store may take to answer the question whether it is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many faulty tenants readiness tells of; it says how many there are, and the console shows all.
+const FAULTY: usize = 100;
+
+/// Serves until dropped.
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits, desk: Arc<Desk>) {
+    let proxies = desk.proxies.clone();
+    let routes = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(docs::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file))
+        .with_state(desk.clone())
+        .merge(console::router(desk.clone(), tls.is_some()))
+        .merge(api::router(desk));
+    listener::serve(listener, tls, (limits, proxies), routes).await;
+}
+
+/// 200 where calls can be served, 503 where a store is away or the gateway stops. Platforms that are away, faulty tenants
+/// and refused plugins are told, and don't make the whole unready: the others serve, and so do sessions that are open.
+async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
+    let (sessions, users) =
+        tokio::join!(timeout(PATIENCE, desk.stores.shared.ping()), timeout(PATIENCE, desk.stores.users.ping()));
+    let stopping = desk.stopping.load(Ordering::Acquire);
+    let ready = !stopping && matches!((&sessions, &users), (Ok(Ok(())), Ok(Ok(()))));
+    let told = |outcome: Result<Result<(), menlou_store::Error>, _>| match outcome {
+        Ok(Ok(())) => "ok".to_owned(),
+        Ok(Err(e)) => e.to_string(),
+        Err(_) => "no answer".to_owned(),
+    };
+    let language = Language::of_operator();
+    let faulty = desk.roster.standing_after("", FAULTY, |_, standing, _| !standing.faults.is_empty());
+    let faulty: serde_json::Map<String, Value> = faulty
+        .into_iter()
+        .map(|(name, standing)| {
+            let faults: Vec<String> = standing.faults.iter().map(ToString::to_string).collect();
+            (name, json!({ "serving": standing.serving, "faults": faults }))
+        })
+        .collect();
+    let library = desk.library.load();
+    let loaded: Vec<Value> = library
+        .plugins()
+        .iter()
+        .map(|p| json!({ "name": p.name, "version": p.version, "generation": p.generation }))
+        .collect();
+    let refused: Vec<Value> = library
+        .refused()
+        .iter()
+        .map(|r| json!({ "file": r.path.file_name().map(|n| n.to_string_lossy()), "why": r.why.text().get(language) }))
+        .collect();
+    let platforms: serde_json::Map<String, Value> = desk
+        .http
+        .platforms()
+        .standing()
+        .into_iter()
+        .map(|(origin, fault)| (origin, fault.unwrap_or_else(|| "ok".to_owned()).into()))
+        .collect();
+    let body = json!({
+        "ready": ready,
+        "stopping": stopping,
+        "stores": { "sessions": told(sessions), "users": told(users) },
+        "platforms": platforms,
+        "tenants": { "serving": desk.roster.len(), "with_faults": desk.roster.faulty(), "faulty": faulty },
+        "plugins": { "loaded": loaded, "refused": refused },
+    });
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
+}
+
+async fn metrics(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
+    // With many tenants that takes a while, which no call is to wait for.
+    let told = move || {
+        desk.roster.tell();
+        desk.metrics.render()
+    };
+    match spawn_blocking(told).await {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

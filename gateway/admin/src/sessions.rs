@@ -1,0 +1,140 @@
+//! A tenant's sessions: counted, found and ended.
+
+use super::{
+    caller::{Caller, Right},
+    desk::{Desk, Intent},
+    time::Time,
+};
+use menlou_config::tenant::TenantName;
+use menlou_error::{Error, Result, admin_words};
+use menlou_store::{Seek, TokenHash};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Whose sessions are meant.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// Those of the openids that are bound to this user.
+    User(i64),
+    /// Those of this openid, logged in or not.
+    Openid {
+        /// `wechat`.
+        platform: String,
+        /// The openid.
+        openid: String,
+    },
+}
+
+/// A session, without its token and its key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Session {
+    /// The SHA-256 of its token: names it, and opens nothing.
+    pub id: String,
+    /// The platform: wechat.
+    pub platform: String,
+    /// The person's id in this mini-program.
+    pub openid: String,
+    /// Opened with a test openid instead of a code.
+    pub test: bool,
+    /// When it was opened.
+    pub created_at: Time,
+    /// When it ends.
+    pub expires_at: Time,
+}
+
+/// How many sessions a tenant has.
+///
+/// # Errors
+/// `forbidden`, `store_unavailable`.
+pub async fn count(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<u64> {
+    caller.may(Right::See, tenant.as_str())?;
+    Ok(desk.stores.sessions.total(tenant.as_str()).await?)
+}
+
+/// The sessions of a person, the newest first, 200 of an openid at most.
+///
+/// # Errors
+/// `forbidden`, `unknown_user`, `store_unavailable`.
+pub async fn find(desk: &Desk, caller: &Caller, tenant: &TenantName, whose: &Whose) -> Result<Vec<Session>> {
+    caller.may(Right::Meet, tenant.as_str())?;
+    let mut found = Vec::new();
+    for (platform, openid) in openids(desk, tenant, whose).await? {
+        let sessions = desk.stores.sessions.of(tenant.as_str(), &platform, &openid).await?;
+        found.extend(sessions.into_iter().map(|(token, session)| Session {
+            id: token.hex(),
+            platform: session.platform.clone(),
+            openid: session.openid.clone(),
+            test: session.test,
+            created_at: Time::of_seconds(session.created_at),
+            expires_at: Time::of_seconds(session.expires_at),
+        }));
+    }
+    Ok(found)
+}
+
+/// Ends one session.
+///
+/// # Errors
+/// `forbidden`, `unknown_session`, `store_unavailable`.
+pub async fn end(desk: &Desk, caller: &Caller, tenant: &TenantName, id: &str) -> Result<()> {
+    caller.may(Right::Change, tenant.as_str())?;
+    let unknown = || Error::new(&admin_words::UNKNOWN_SESSION);
+    let token = TokenHash::from_hex(id).ok_or_else(unknown)?;
+    let intent = Intent { what: "session.end", tenant: tenant.as_str(), ..Intent::default() };
+    let ending = async { desk.stores.sessions.end(tenant.as_str(), &token).await?.then_some(()).ok_or_else(unknown) };
+    desk.recorded(caller, intent, ending).await
+}
+
+/// Ends the sessions of a person; gives how many.
+///
+/// # Errors
+/// `forbidden`, `unknown_user`, `store_unavailable`: then some may have ended.
+pub async fn end_of(desk: &Desk, caller: &Caller, tenant: &TenantName, whose: &Whose) -> Result<u64> {
+    caller.may(Right::Change, tenant.as_str())?;
+    let openids = openids(desk, tenant, whose).await?;
+    let target = match whose {
+        Whose::User(id) => Some(id.to_string()),
+        Whose::Openid { .. } => None,
+    };
+    let intent = Intent { what: "session.end_of", tenant: tenant.as_str(), target, ..Intent::default() };
+    desk.recorded(caller, intent, end_openids(desk, tenant, &openids)).await
+}
+
+/// Ends all sessions of a tenant; gives how many.
+///
+/// # Errors
+/// `forbidden`, `store_unavailable`: then some may have ended.
+pub async fn end_all(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<u64> {
+    caller.may(Right::Change, tenant.as_str())?;
+    let intent = Intent { what: "session.end_all", tenant: tenant.as_str(), ..Intent::default() };
+    let ending = async { Ok(desk.stores.sessions.end_all(tenant.as_str()).await?) };
+    desk.recorded(caller, intent, ending).await
+}
+
+/// Ends the sessions of these openids.
+pub(super) async fn end_openids(desk: &Desk, tenant: &TenantName, openids: &[(String, String)]) -> Result<u64> {
+    let mut ended = 0;
+    for (platform, openid) in openids {
+        loop {
+            let sessions = desk.stores.sessions.of(tenant.as_str(), platform, openid).await?;
+            if sessions.is_empty() {
+                break;
+            }
+            for (token, _) in sessions {
+                ended += u64::from(desk.stores.sessions.end(tenant.as_str(), &token).await?);
+            }
+        }
+    }
+    Ok(ended)
+}
+
+async fn openids(desk: &Desk, tenant: &TenantName, whose: &Whose) -> Result<Vec<(String, String)>> {
+    match whose {
+        Whose::Openid { platform, openid } => Ok(vec![(platform.clone(), openid.clone())]),
+        Whose::User(id) => {
+            let profiles = desk.stores.accounts.profiles(tenant.as_str(), Seek::Id(*id), 1).await?;
+            let profile = profiles.into_iter().next().ok_or_else(|| Error::new(&admin_words::UNKNOWN_USER))?;
+            Ok(profile.bindings.into_iter().map(|bound| (bound.platform, bound.openid)).collect())
+        }
+    }
+}

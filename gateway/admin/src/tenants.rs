@@ -1,0 +1,330 @@
+//! Tenants as admins see and change them: their files, checked and saved whole or not at all.
+
+use super::{
+    caller::{Caller, Right},
+    desk::{Desk, Intent},
+    drafts::{Flaw, Outline, faulty, flaws, listed, whole},
+    time::Time,
+};
+use menlou_config::{
+    edit::{self, Change},
+    load::Document,
+    masked::{Comments, MASK},
+    tenant::TenantName,
+};
+use menlou_error::text::Language;
+use menlou_error::{Error, Result, admin_words, words};
+use menlou_tenant::{Files, Refused, Revision, masked, reserved, rotate, seal};
+use schemars::JsonSchema;
+use secrecy::zeroize::Zeroizing;
+use serde::Serialize;
+use std::sync::Arc;
+use tokio::task::spawn_blocking;
+
+/// How far back the numbers of [`Summary`] reach, minutes.
+const HOUR: u32 = 60;
+
+/// How a tenant is doing.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Summary {
+    /// The name: its file's without `.toml`, and the `f` of its requests.
+    pub name: String,
+    /// The name for people; null where no version serves.
+    pub title: Option<String>,
+    /// Whether some version of it serves.
+    pub serving: bool,
+    /// How many faults its file has.
+    pub faults: usize,
+    /// Calls within the last hour, counted by this gateway.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// When this gateway asked the platform last whether the credentials work; null if it has not.
+    pub verified_at: Option<Time>,
+    /// Whether they did.
+    pub verified: Option<bool>,
+}
+
+/// A tenant as it is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Page {
+    /// The name: its file's without `.toml`, and the `f` of its requests.
+    pub name: String,
+    /// The name for people; null where no version serves.
+    pub title: Option<String>,
+    /// Whether some version of it serves, which is not this one where there are faults.
+    pub serving: bool,
+    /// What is wrong with the file.
+    pub faults: Vec<Flaw>,
+    /// The names of its actions.
+    pub actions: Vec<String>,
+    /// The file, its secrets as "masked:"; null where it can't be read as TOML. A text that is saved keeps what it has as
+    /// "masked:".
+    pub toml: Option<String>,
+    /// What it says.
+    #[serde(flatten)]
+    pub outline: Outline,
+    /// The file's version, as in ETag.
+    pub revision: String,
+}
+
+/// A tenant that was saved.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Saved {
+    /// The file's new version, as in ETag.
+    pub revision: String,
+    /// What is wrong, and yet lets the rest serve.
+    pub faults: Vec<Flaw>,
+    /// Whether it is a new tenant.
+    #[serde(skip)]
+    pub created: bool,
+}
+
+/// What a tenant's file is to be.
+pub enum Draft {
+    /// This text.
+    Whole(Zeroizing<String>),
+    /// The file with these changes; comments and layout stay. New secrets are sealed where the operator has keys for it.
+    Changes(Vec<Change>),
+    /// The file with this AppSecret, the one before it being kept as `previous_secret`.
+    Rotation(Zeroizing<String>),
+}
+
+/// On what a change is based.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// There is no such tenant yet.
+    Absent,
+    /// The file is of this version.
+    Is(Revision),
+    /// Whatever version it is of.
+    Any,
+}
+
+/// Which tenants are listed.
+#[derive(Clone, Copy, Default)]
+pub struct Sought<'a> {
+    /// Those behind this name.
+    pub after: &'a str,
+    /// Those whose name, or name for people, has this in it; upper and lower case are the same.
+    pub text: &'a str,
+    /// Only those whose file has faults.
+    pub faulty: bool,
+}
+
+/// The tenants that are sought, as far as the caller may see them, `most` at most.
+///
+/// # Errors
+/// None that the caller could mend.
+pub fn list(desk: &Desk, caller: &Caller, sought: Sought<'_>, most: usize) -> Result<Vec<Summary>> {
+    let own = match &caller.role {
+        super::Role::Tenant(own) => Some(own.as_str()),
+        _ => {
+            caller.may_everywhere(Right::See)?;
+            None
+        }
+    };
+    let text = sought.text.to_lowercase();
+    let standing = desk.roster.standing_after(sought.after, most, |name, standing, tenant| {
+        own.is_none_or(|own| own == name)
+            && (!sought.faulty || !standing.faults.is_empty())
+            && (name.contains(&text) || tenant.is_some_and(|tenant| tenant.title.to_lowercase().contains(&text)))
+    });
+    Ok(standing.iter().map(|(name, standing)| summary(desk, name, standing)).collect())
+}
+
+/// How one tenant is doing; `None` where the gateway has not seen its file yet.
+///
+/// # Errors
+/// `forbidden`.
+pub fn summary_of(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Option<Summary>> {
+    caller.may(Right::See, name.as_str())?;
+    Ok(desk.roster.standing_of(name.as_str()).map(|standing| summary(desk, name.as_str(), &standing)))
+}
+
+fn summary(desk: &Desk, name: &str, standing: &menlou_tenant::Standing) -> Summary {
+    let tenant = desk.roster.find(name);
+    let minutes = tenant.iter().flat_map(|tenant| tenant.activity.usage(HOUR)).flat_map(|(_, minutes)| minutes);
+    let (calls, failures) = minutes.fold((0, 0), |(c, f), m| (c + u64::from(m.calls), f + u64::from(m.failures)));
+    let verified = tenant.as_ref().and_then(|tenant| tenant.activity.last_verified());
+    Summary {
+        name: name.to_owned(),
+        title: tenant.map(|tenant| tenant.title.clone()),
+        serving: standing.serving,
+        faults: standing.faults.len(),
+        calls,
+        failures,
+        verified_at: verified.map(|verified| Time(i64::try_from(verified.at).unwrap_or(i64::MAX))),
+        verified: verified.map(|verified| verified.good),
+    }
+}
+
+/// One tenant as its file is now.
+///
+/// # Errors
+/// `forbidden`, `unknown_tenant`, `not_saved` where the file can't be read.
+pub async fn read(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Page> {
+    caller.may(Right::See, name.as_str())?;
+    // What was a setting once may be a secret still.
+    let comments =
+        if caller.may(Right::Change, name.as_str()).is_ok() { Comments::Whole } else { Comments::WithoutValues };
+    let tenant = desk.roster.find(name.as_str());
+    let (title, serving) = (tenant.as_ref().map(|tenant| tenant.title.clone()), tenant.is_some());
+    blocking(desk, name, move |files, library, name| {
+        let bytes = bytes(&files.path(&name))?;
+        let path = files.path(&name);
+        let doc = Document::parse(path, &bytes);
+        let (actions, faults) = match std::str::from_utf8(&bytes).map(|text| files.check(&name, text)) {
+            Ok(Ok(blueprint)) => (blueprint.actions.into_keys().collect(), blueprint.faults),
+            Ok(Err(faults)) => (Vec::new(), faults),
+            Err(_) => (Vec::new(), doc.as_ref().err().cloned().unwrap_or_default()),
+        };
+        let doc = doc.ok();
+        let mut outline = doc.as_ref().map(|doc| Outline::of(doc, library)).unwrap_or_default();
+        let faults = flaws(&faults, doc.as_ref());
+        // What is no appid may be the secret, which slipped there.
+        const APPID: &str = "/wechat/appid";
+        let unfit = faults.iter().any(|flaw| flaw.pointer.as_deref() == Some(APPID));
+        if let Some(appid) = outline.settings.pointer_mut(APPID).filter(|_| unfit) {
+            *appid = MASK.into();
+        }
+        Ok(Page {
+            name: name.as_str().to_owned(),
+            title,
+            serving,
+            faults,
+            actions,
+            toml: doc.as_ref().map(|doc| masked(doc, library, comments)),
+            outline,
+            revision: Revision::of(&bytes).to_string(),
+        })
+    })
+    .await
+}
+
+/// Makes a tenant of a draft, or puts it in the place of its file.
+///
+/// # Errors
+/// `forbidden`, `setting_reserved`, `tenant_exists`, `unknown_tenant`, `changed_meanwhile`, `tenant_faulty`, `not_saved`.
+pub async fn save(
+    desk: &Desk,
+    caller: &Caller,
+    name: &TenantName,
+    draft: Draft,
+    condition: Condition,
+) -> Result<Saved> {
+    let creating = condition == Condition::Absent;
+    caller.may(if creating { Right::Operate } else { Right::Change }, name.as_str())?;
+    let own = caller.may(Right::Operate, name.as_str()).is_err();
+    let (wanted, keyring, reach) = (condition.clone(), desk.keyring.clone(), desk.tenant_hosts.clone());
+    let (text, found, before, after) = blocking(desk, name, move |files, library, name| {
+        let bytes = menlou_tenant::bytes(&files.path(&name))
+            .map_err(|text| refused(Refused::Unsaved(text)))?
+            .map(Zeroizing::new);
+        let found = bytes.as_ref().map(|bytes| Revision::of(bytes));
+        match (&wanted, &found) {
+            (Condition::Absent, Some(_)) => return Err(refused(Refused::Exists)),
+            (Condition::Is(_) | Condition::Any, None) => return Err(refused(Refused::Absent)),
+            (Condition::Is(seen), Some(found)) if seen != found => return Err(refused(Refused::Changed)),
+            _ => {}
+        }
+        let bytes = bytes.unwrap_or_default();
+        let before = found.is_some().then(|| Document::parse(files.path(&name), &bytes));
+        let text = match (draft, &before) {
+            (Draft::Whole(text), _) => text,
+            (_, Some(Err(faults))) => return Err(faulty(flaws(faults, None))),
+            (_, None) => return Err(refused(Refused::Absent)),
+            (draft, Some(Ok(doc))) => {
+                let senseless = |text| refused(Refused::Senseless(text));
+                let changes = match draft {
+                    Draft::Changes(changes) => seal(doc, changes, &name, library, &keyring),
+                    Draft::Rotation(secret) => rotate(doc, &secret, &name, &keyring),
+                    Draft::Whole(_) => Ok(Vec::new()),
+                };
+                // What could be parsed is UTF-8.
+                let text = std::str::from_utf8(&bytes).unwrap_or_default();
+                edit::apply(text, &changes.map_err(senseless)?).map(Zeroizing::new).map_err(senseless)?
+            }
+        };
+        let before = before.and_then(Result::ok);
+        let (text, doc) = whole(files, &name, &text, before.as_ref())
+            .map_err(|(faults, draft)| faulty(flaws(&faults, draft.as_ref())))?;
+        let reserved = if own { reserved(&doc, before.as_ref(), library, &reach) } else { Vec::new() };
+        if !reserved.is_empty() {
+            return Err(Error::new(&admin_words::SETTING_RESERVED).with_data(listed(flaws(&reserved, Some(&doc)))));
+        }
+        files.check(&name, &text).map_err(|faults| faulty(flaws(&faults, Some(&doc))))?;
+        let shown = |doc: &Document| masked(doc, library, Comments::WithoutValues);
+        Ok((text, found, before.as_ref().map(shown), shown(&doc)))
+    })
+    .await?;
+    let what = if creating { "tenant.create" } else { "tenant.replace" };
+    let intent = Intent { what, tenant: name.as_str(), target: None, before, after: Some(after) };
+    let saving = blocking(desk, name, move |files, _, name| {
+        // What was looked at above, or else somebody else was faster.
+        let saved = match found {
+            None => files.create(&name, &text),
+            Some(found) => files.replace(&name, &text, Some(&found)),
+        };
+        let saved = saved.map_err(refused)?;
+        let faults = flaws(&saved.faults, None);
+        Ok(Saved { revision: saved.revision.to_string(), faults, created: creating })
+    });
+    desk.recorded(caller, intent, saving).await
+}
+
+/// Takes a tenant's file away. What the stores hold of the tenant stays.
+///
+/// # Errors
+/// `forbidden`, `unknown_tenant`, `changed_meanwhile`, `not_saved`.
+pub async fn remove(desk: &Desk, caller: &Caller, name: &TenantName, condition: Condition) -> Result<()> {
+    caller.may(Right::Operate, name.as_str())?;
+    let (found, before) = blocking(desk, name, move |files, library, name| {
+        let bytes = bytes(&files.path(&name))?;
+        let found = Revision::of(&bytes);
+        match condition {
+            Condition::Absent => return Err(refused(Refused::Exists)),
+            Condition::Is(seen) if seen != found => return Err(refused(Refused::Changed)),
+            _ => {}
+        }
+        let doc = Document::parse(files.path(&name), &bytes).ok();
+        Ok((found, doc.map(|doc| masked(&doc, library, Comments::WithoutValues))))
+    })
+    .await?;
+    let intent = Intent { what: "tenant.remove", tenant: name.as_str(), before, ..Intent::default() };
+    let removing =
+        blocking(desk, name, move |files, _, name| files.remove(&name, Some(&found)).map(|_| ()).map_err(refused));
+    desk.recorded(caller, intent, removing).await
+}
+
+/// Files are read and saved, and plugins asked, where that may take a while.
+pub(super) async fn blocking<T: Send + 'static>(
+    desk: &Desk,
+    name: &TenantName,
+    work: impl FnOnce(&Files<'_>, &menlou_action::Library, TenantName) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (folder, library, keyring) = (desk.tenants.clone(), desk.library.load_full(), desk.keyring.clone());
+    let (library, name): (Arc<menlou_action::Library>, _) = (library, name.clone());
+    let done = spawn_blocking(move || work(&Files::new(&folder, &library, &keyring), &library, name)).await;
+    done.unwrap_or_else(|e| Err(Error::new(&words::INTERNAL_ERROR).because(e)))
+}
+
+fn bytes(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>> {
+    let bytes = menlou_tenant::bytes(path).map_err(|text| refused(Refused::Unsaved(text)))?;
+    bytes.map(Zeroizing::new).ok_or_else(|| refused(Refused::Absent))
+}
+
+pub(super) fn refused(refused: Refused) -> Error {
+    match refused {
+        Refused::Exists => Error::new(&admin_words::TENANT_EXISTS),
+        Refused::Absent => Error::new(&words::UNKNOWN_TENANT),
+        Refused::Changed => Error::new(&admin_words::CHANGED_MEANWHILE),
+        Refused::Faulty(faults) => faulty(flaws(&faults, None)),
+        Refused::Senseless(text) => Error::new(&words::BAD_PARAMETER).saying(text),
+        // The path is of use to operators, and no secret to others.
+        Refused::Unsaved(text) => {
+            let cause = text.get(Language::En).to_owned();
+            Error::new(&admin_words::NOT_SAVED).saying(text).because(cause)
+        }
+    }
+}

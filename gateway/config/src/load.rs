@@ -1,0 +1,409 @@
+//! A TOML text as JSON that knows where each of its values stands.
+
+use super::{
+    check, excerpt,
+    fault::{MOST, Place, Spot},
+    schema::escape,
+    wiped::Wiped,
+};
+pub use super::{fault::Fault, schema::Schema};
+use menlou_error::text::Text;
+use secrecy::zeroize::Zeroizing;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Number, Value};
+use serde_path_to_error::Segment;
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    io::Read,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use toml::de::{DeTable, DeValue};
+
+/// The largest file that is read, in bytes.
+pub const LARGEST: usize = 1024 * 1024;
+
+/// A parsed file. Its `Debug` shows the path only; text and values are wiped from memory when the last copy is dropped.
+#[derive(Clone)]
+pub struct Document {
+    source: Arc<Source>,
+    value: Wiped,
+}
+
+struct Source {
+    path: PathBuf,
+    text: Zeroizing<String>,
+    /// Where each line starts.
+    lines: Vec<usize>,
+    /// What stands where, in the shape of the value.
+    root: Node,
+    /// The spans of all values that are neither table nor list, sorted.
+    values: Vec<Range<usize>>,
+}
+
+#[derive(Default)]
+struct Node {
+    key: Option<Range<usize>>,
+    value: Range<usize>,
+    /// Neither table nor list.
+    scalar: bool,
+    table: BTreeMap<String, Node>,
+    list: Vec<Node>,
+}
+
+impl Document {
+    /// Parses a TOML file that has been read from `path`; the path is only named in faults.
+    ///
+    /// # Errors
+    /// All that keeps the text from being read: larger than [`LARGEST`], not UTF-8, not TOML, or a value that has no
+    /// place in a config (a date without quotes, an infinite number).
+    pub fn parse(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self, Vec<Fault>> {
+        let path = path.into();
+        if bytes.len() > LARGEST {
+            return Err(vec![Fault::in_file(path, Text::fixed("文件超过 1 MiB", "the file is larger than 1 MiB"))]);
+        }
+        // A byte order mark is no part of the text, nor of any column.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let (text, invalid) = match std::str::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(e) => (std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default(), Some(e.valid_up_to())),
+        };
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        let text = Zeroizing::new(text.to_owned());
+        let mut source = Source { path, text, lines, root: Node::default(), values: Vec::new() };
+        if let Some(at) = invalid {
+            return Err(vec![
+                source.broken(at..at, Text::fixed("从这里开始不是 UTF-8 编码", "the text is not UTF-8 from here on")),
+            ]);
+        }
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        if !errors.is_empty() {
+            return Err(source.syntax(&errors));
+        }
+        let mut unfit = Vec::new();
+        let mut root = Node::default();
+        let value = Wiped::from(table_of(table.get_ref(), &mut root, &mut unfit));
+        drop(table);
+        leaves(&root, &mut source.values);
+        source.values.sort_by_key(|s| s.start);
+        source.root = root;
+        unfit.truncate(MOST);
+        if unfit.is_empty() {
+            Ok(Self { source: Arc::new(source), value })
+        } else {
+            Err(unfit.into_iter().map(|(span, text)| source.fault(span, text, false)).collect())
+        }
+    }
+
+    /// Reads and parses a file.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], or the file can't be read.
+    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+        read(path).map_err(|text| vec![Fault::in_file(path, text)]).and_then(|bytes| Self::parse(path, &bytes))
+    }
+
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The folder that relative paths in the file start from.
+    pub fn folder(&self) -> &Path {
+        self.path().parent().unwrap_or(Path::new(""))
+    }
+
+    /// The value at an RFC 6901 pointer.
+    pub fn value(&self, pointer: &str) -> Option<&Value> {
+        self.value.pointer(pointer)
+    }
+
+    /// Every string in the order of the text: its pointer, itself, and where it stands in the file, quotes included
+    /// (counted after a byte order mark).
+    pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
+        let mut found = Vec::new();
+        strings(&self.source.root, &self.value, &mut String::new(), &mut found);
+        found.sort_by_key(|(_, _, span)| span.start);
+        found
+    }
+
+    /// The same document with another value, of which each part stands where it stood.
+    pub(super) fn with(&self, value: Value) -> Self {
+        Self { source: self.source.clone(), value: Wiped::from(value) }
+    }
+
+    /// Checks the value at `pointer`: every fault, in the order of the file, [`MOST`] at most. Nothing at `pointer`
+    /// counts as an empty table.
+    pub fn check(&self, pointer: &str, schema: &Schema) -> Vec<Fault> {
+        let empty = Value::Object(Map::new());
+        let value = self.value(pointer).unwrap_or(&empty);
+        let mut faults: Vec<Fault> = Vec::new();
+        for finding in check::findings(value, schema) {
+            let at = format!("{pointer}{}", finding.pointer);
+            let fault = if finding.key {
+                self.fault_at_key(&at, finding.text)
+            } else {
+                self.fault(&at, finding.text, finding.open)
+            };
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+        sort(&mut faults);
+        faults
+    }
+
+    /// The value as `T`, once it has been checked with the schema of `T`.
+    ///
+    /// # Errors
+    /// What the schema lets through and `T` does not, such as `1.0` for an integer.
+    pub(super) fn typed<T: DeserializeOwned>(&self, value: &Value) -> Result<T, Fault> {
+        serde_path_to_error::deserialize(value).map_err(|e| {
+            let pointer = e.path().iter().fold(String::new(), |pointer, segment| match segment {
+                Segment::Seq { index } => format!("{pointer}/{index}"),
+                Segment::Map { key } => format!("{pointer}/{}", escape(key)),
+                Segment::Enum { .. } | Segment::Unknown => pointer,
+            });
+            // The error's own words hold the value.
+            let text = Text::fixed("此处的值类型不对", "this value is of the wrong type");
+            self.fault_at(&pointer, text)
+        })
+    }
+
+    /// A fault of the value at `pointer` (of what is nearest above it, where there is none). The value is masked where
+    /// the line is shown.
+    pub fn fault_at(&self, pointer: &str, text: Text) -> Fault {
+        self.fault(pointer, text, false)
+    }
+
+    /// The same, for a value that is certainly no secret: it is shown.
+    pub fn fault_showing(&self, pointer: &str, text: Text) -> Fault {
+        self.fault(pointer, text, true)
+    }
+
+    /// A fault of the key at `pointer`.
+    pub fn fault_at_key(&self, pointer: &str, text: Text) -> Fault {
+        let node = self.source.find(pointer);
+        self.source.fault(node.key.clone().unwrap_or(node.value.clone()), text, false)
+    }
+
+    /// The text, without a byte order mark.
+    pub fn text(&self) -> &str {
+        &self.source.text
+    }
+
+    /// Where the values stand that are neither table nor list, in the order of the text.
+    pub(super) fn scalars(&self) -> &[Range<usize>] {
+        &self.source.values
+    }
+
+    /// The RFC 6901 pointer of what a fault of this document is about: the value that it stands at, or the nearest above.
+    pub fn pointer_of(&self, fault: &Fault) -> Option<String> {
+        let Place::Spot(spot) = &fault.place else { return None };
+        let (mut node, mut pointer) = (&self.source.root, String::new());
+        loop {
+            let listed = node.list.iter().enumerate().map(|(i, below)| (i.to_string(), below));
+            let below = node.table.iter().map(|(key, below)| (escape(key), below));
+            match below.chain(listed).find(|(_, below)| below.holds(spot.span.start)) {
+                Some((key, below)) => {
+                    pointer.push('/');
+                    pointer.push_str(&key);
+                    node = below;
+                }
+                None => return Some(pointer),
+            }
+        }
+    }
+
+    fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
+        self.source.fault(self.source.find(pointer).value.clone(), text, open)
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("path", &self.source.path).finish_non_exhaustive()
+    }
+}
+
+/// The bytes of a file, [`LARGEST`] and one more at most; `None` where there is no file.
+///
+/// # Errors
+/// The file can't be read.
+pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
+    let absent = std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    if absent { Ok(None) } else { read(path).map(|mut bytes| Some(std::mem::take(&mut *bytes))) }
+}
+
+/// At most one byte more than fits: that tells that there is too much, without reading all of it.
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
+    let unreadable = |e: std::io::Error| Text::new(format!("无法读取：{e}"), format!("can't be read: {e}"));
+    // Reading a pipe could wait for ever.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Text::fixed("不是普通文件", "is no regular file"));
+    }
+    // Room for all of it and the look beyond its end, so that nothing is moved and left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(LARGEST as u64) as usize + 32));
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// Puts faults in the order of the file.
+pub(super) fn sort(faults: &mut [Fault]) {
+    faults.sort_by_key(|f| match &f.place {
+        Place::Spot(spot) => spot.span.start,
+        _ => usize::MAX,
+    });
+}
+
+fn unescape(token: &str) -> Cow<'_, str> {
+    if token.contains('~') { token.replace("~1", "/").replace("~0", "~").into() } else { token.into() }
+}
+
+impl Node {
+    /// Whether this place is the key's, the value's or of something within: a table may stand in parts.
+    fn holds(&self, at: usize) -> bool {
+        let here = self.key.iter().chain([&self.value]).any(|span| span.contains(&at));
+        here || self.table.values().chain(&self.list).any(|below| below.holds(at))
+    }
+}
+
+impl Source {
+    fn find(&self, pointer: &str) -> &Node {
+        let mut node = &self.root;
+        for token in pointer.split('/').skip(1) {
+            let below = node.table.get(&*unescape(token)).or_else(|| node.list.get(token.parse::<usize>().ok()?));
+            match below {
+                Some(below) => node = below,
+                None => break,
+            }
+        }
+        node
+    }
+
+    fn fault(&self, span: Range<usize>, text: Text, open: bool) -> Fault {
+        self.place(span, text, |text, line, span| excerpt::parsed(text, line, span, &self.values, open))
+    }
+
+    fn broken(&self, span: Range<usize>, text: Text) -> Fault {
+        self.place(span, text, excerpt::broken)
+    }
+
+    fn place(
+        &self,
+        span: Range<usize>,
+        text: Text,
+        line: impl FnOnce(&str, Range<usize>, &Range<usize>) -> excerpt::Line,
+    ) -> Fault {
+        let (start, end) = (self.boundary(span.start), self.boundary(span.end));
+        let span = start..end.max(start);
+        let number = self.lines.partition_point(|l| *l <= span.start).max(1);
+        let from = self.lines.get(number - 1).copied().unwrap_or(0);
+        let to = self.lines.get(number).map_or(self.text.len(), |next| next - 1);
+        let column = self.text[from..span.start].chars().count() + 1;
+        let cut = line(&self.text, from..to, &span);
+        let file = self.path.clone();
+        let spot = Spot { file, line: number, column, span, source: cut.source, mark: cut.mark };
+        Fault { place: Place::Spot(Box::new(spot)), text }
+    }
+
+    /// The nearest place at or before `at` where a character starts.
+    fn boundary(&self, at: usize) -> usize {
+        self.text.floor_char_boundary(at.min(self.text.len()))
+    }
+
+    /// One fault a line: what follows an error on its own line is mostly its echo.
+    fn syntax(&self, errors: &[toml::de::Error]) -> Vec<Fault> {
+        let mut faults: Vec<Fault> = Vec::new();
+        for e in errors.iter().take(MOST) {
+            let text =
+                Text::new(format!("不是有效的 TOML：{}", e.message()), format!("not valid TOML: {}", e.message()));
+            faults.push(self.broken(e.span().unwrap_or(0..0), text));
+        }
+        sort(&mut faults);
+        faults.dedup_by_key(|f| f.position().map(|p| p.0));
+        faults
+    }
+}
+
+fn strings<'a>(node: &Node, value: &'a Value, pointer: &mut String, found: &mut Vec<(String, &'a str, Range<usize>)>) {
+    let length = pointer.len();
+    match value {
+        Value::String(text) => found.push((pointer.clone(), text, node.value.clone())),
+        Value::Object(fields) => {
+            for (key, below) in &node.table {
+                if let Some(value) = fields.get(key) {
+                    pointer.push('/');
+                    pointer.push_str(&escape(key));
+                    strings(below, value, pointer, found);
+                    pointer.truncate(length);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (at, (below, value)) in node.list.iter().zip(items).enumerate() {
+                pointer.push_str(&format!("/{at}"));
+                strings(below, value, pointer, found);
+                pointer.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn leaves(node: &Node, into: &mut Vec<Range<usize>>) {
+    if node.scalar {
+        into.push(node.value.clone());
+    }
+    for below in node.table.values().chain(&node.list) {
+        leaves(below, into);
+    }
+}
+
+type Unfit = Vec<(Range<usize>, Text)>;
+
+fn table_of(table: &DeTable<'_>, node: &mut Node, unfit: &mut Unfit) -> Value {
+    let mut map = Map::new();
+    for (key, value) in table {
+        let mut below = Node { key: Some(key.span()), value: value.span(), ..Node::default() };
+        map.insert(key.get_ref().to_string(), value_of(value.get_ref(), &mut below, unfit));
+        node.table.insert(key.get_ref().to_string(), below);
+    }
+    Value::Object(map)
+}
+
+fn value_of(value: &DeValue<'_>, node: &mut Node, unfit: &mut Unfit) -> Value {
+    node.scalar = !matches!(value, DeValue::Array(_) | DeValue::Table(_));
+    let mut refuse = |zh, en| {
+        unfit.push((node.value.clone(), Text::fixed(zh, en)));
+        Value::Null
+    };
+    match value {
+        DeValue::String(s) => Value::String(s.to_string()),
+        DeValue::Boolean(b) => Value::Bool(*b),
+        DeValue::Integer(i) => match i64::from_str_radix(i.as_str(), i.radix()) {
+            Ok(n) => Value::Number(n.into()),
+            Err(_) => refuse("整数超出 64 位范围", "the integer does not fit into 64 bits"),
+        },
+        DeValue::Float(f) => match f.as_str().parse().ok().and_then(Number::from_f64) {
+            Some(n) => Value::Number(n),
+            None => refuse("只能使用有限的数", "only finite numbers can be used"),
+        },
+        DeValue::Datetime(_) => refuse("日期和时间请写成带引号的字符串", "write dates and times as strings, in quotes"),
+        DeValue::Array(items) => {
+            let mut list = Vec::new();
+            for item in items.iter() {
+                let mut below = Node { value: item.span(), ..Node::default() };
+                list.push(value_of(item.get_ref(), &mut below, unfit));
+                node.list.push(below);
+            }
+            Value::Array(list)
+        }
+        DeValue::Table(table) => table_of(table, node, unfit),
+    }
+}

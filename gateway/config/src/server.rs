@@ -1,0 +1,419 @@
+//! The gateway's own config: `menlou.toml` and the environment.
+
+mod clients;
+mod log;
+mod proxies;
+mod secrets;
+mod store;
+mod tls;
+
+use super::{
+    duration::Span,
+    environment::{self, Overrides},
+    fault::{Fault, quoted},
+    hosts::Hosts,
+    keyring::Keyring,
+    load::{self, Document},
+    schema::{self, Schema},
+    size::Size,
+    wiped::Wiped,
+};
+pub use clients::Clients;
+pub use log::{Log, LogFormat, LogLevel};
+use menlou_error::text::Text;
+pub use proxies::{Proxies, ProxyHeader};
+use schemars::JsonSchema;
+pub use secrets::Secrets;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+pub use store::Store;
+pub use tls::{Certificate, Http2, Tls};
+
+/// The gateway's own config.
+/// 网关自身的配置。
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Menlou: the gateway's config 网关配置")]
+pub struct Config {
+    /// Where clients connect, and what they may ask for.
+    /// 客户端入口及其限制。
+    pub server: Server,
+    /// What a client may ask for, and how long it may take.
+    /// 对客户端的限制：能要求什么，可以用多久。
+    pub clients: Clients,
+    /// Proxies in front.
+    /// 前置代理。
+    pub proxies: Proxies,
+    /// TLS on the traffic port.
+    /// 业务端口的 TLS。
+    pub tls: Tls,
+    /// HTTP/2 on the traffic port.
+    /// 业务端口的 HTTP/2。
+    pub http2: Http2,
+    /// Health, readiness, metrics and the console. Never on the traffic port.
+    /// 健康检查、就绪检查、指标与控制台，不与业务端口混用。
+    pub admin: Admin,
+    /// The tenants' files.
+    /// 租户文件。
+    pub tenants: Tenants,
+    /// The actions' plugins.
+    /// 动作插件。
+    pub plugins: Plugins,
+    /// Where sessions, users and bindings live.
+    /// 会话、用户与绑定关系的存储。
+    pub store: Store,
+    /// The keys of sealed secrets.
+    /// 密封密钥。
+    pub secrets: Secrets,
+    /// How often passwords may be tried.
+    /// 密码尝试次数的限制。
+    pub passwords: Passwords,
+    /// What is for tests only.
+    /// 仅供测试。
+    pub testing: Testing,
+    /// What is logged, and how.
+    /// 日志。
+    pub log: Log,
+    /// The keys of sealed secrets.
+    #[serde(skip)]
+    pub keyring: Arc<Keyring>,
+    /// What had better be mended, though all works.
+    #[serde(skip)]
+    pub warnings: Vec<Fault>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// IP address and port that clients connect to.
+    /// 客户端连接的 IP 地址与端口。
+    #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
+    pub listen: SocketAddr,
+    /// The largest body of a request that is read: 1KiB to 64MiB.
+    /// 请求体的最大字节数：1KiB 至 64MiB。
+    pub max_body: Size,
+    /// How many header lines a request may have.
+    /// 请求头的最多行数。
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_headers: usize,
+    /// The largest head of a request: 8KiB to 1MiB.
+    /// 请求行与请求头合计的最大字节数：8KiB 至 1MiB。
+    pub max_header_bytes: Size,
+    /// How many connections are open at once; further ones wait.
+    /// 同时打开的连接数上限，超出的等待。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections: usize,
+    /// How many calls are served at once; further ones are answered with 503.
+    /// 同时处理的调用数上限，超出的以 503 答复。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_calls: usize,
+    /// How many calls of one tenant are served at once. When absent, as many as leave as many places free for the others: one busy tenant gets half of max_calls, each of two a third.
+    /// 每个租户同时处理的调用数上限。不填时，租户占用的不超过为其他租户留出的空位：一个繁忙租户至多占 max_calls 的一半，两个各占三分之一。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_calls_per_tenant: Option<usize>,
+    /// How long a request's head may take from its first byte on.
+    /// 请求头从第一个字节起的接收时限。
+    pub header_timeout: Span,
+    /// How long a body may take that is read before its action runs; see also [clients].
+    /// 动作运行前读取整个请求体的时限；另见 [clients]。
+    pub body_timeout: Span,
+    /// How long a call may take, from the last byte of its request to its answer.
+    /// 一次调用从收完请求到答复的时限。
+    pub call_timeout: Span,
+    /// When given, connections are still taken for so long once the gateway is told to stop, while /readyz says 503.
+    /// 填写后，收到停止信号时先让 /readyz 返回 503，并在此时间内继续接受连接。
+    pub drain_delay: Option<Span>,
+    /// How long calls in flight may take to end when the gateway stops.
+    /// 停止时等待处理中调用结束的时间。
+    pub drain_timeout: Span,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// IP address and port of /console/, /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Keep it off the
+    /// internet: other than a loopback address needs tls_cert and tls_key, or allow_plain_http.
+    /// /console/、/api/v1、/healthz、/readyz、/metrics、/openapi.json、/docs 的 IP 地址与端口，不要暴露到公网；非回环地址须配置
+    /// tls_cert 与 tls_key，或 allow_plain_http。
+    #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
+    pub listen: SocketAddr,
+    /// When given, the admin side speaks HTTPS: the file of its certificates (PEM, its own first). A new file is taken up.
+    /// 填写后管理端使用 HTTPS：证书链文件（PEM，自身证书在前），更新后自动加载。
+    #[schemars(extend("minLength" = 1))]
+    pub tls_cert: Option<PathBuf>,
+    /// The file of the certificate's private key (PEM).
+    /// 证书私钥文件（PEM）。
+    #[schemars(extend("minLength" = 1))]
+    pub tls_key: Option<PathBuf>,
+    /// Whether plain HTTP may be spoken on an address that others can reach: behind a proxy that speaks TLS, or in a
+    /// network of your own. Tokens travel readably.
+    /// 是否允许在他人可达的地址上使用明文 HTTP：仅限前有 TLS 代理或自有网络时；令牌会以明文传输。
+    pub allow_plain_http: bool,
+    /// Where tenants' own admins may have the gateway connect to (upstream, delegate_url): "api.example.com", all hosts
+    /// below one "*.example.com", a network "10.20.0.0/16"; other addresses are for operators to set. Any port counts.
+    /// 租户管理员自己可以让网关连接到哪里（upstream、delegate_url）：主机 "api.example.com"、其下所有主机 "*.example.com" 或网段
+    /// "10.20.0.0/16"，不限端口；其他地址只能由运维设置。
+    pub tenant_hosts: Vec<Hosts>,
+}
+
+/// `[tenants]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tenants {
+    /// The folder with one TOML file per tenant; it is watched while running.
+    /// 租户文件所在的文件夹（每个租户一个 TOML 文件），运行时自动加载改动。
+    #[schemars(extend("minLength" = 1))]
+    pub dir: PathBuf,
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plugins {
+    /// The folder with the plugins' libraries. When absent: the folder `plugins` beside the program.
+    /// 插件库所在的文件夹；不填时为程序旁的 plugins 文件夹。
+    #[schemars(extend("minLength" = 1))]
+    pub dir: Option<PathBuf>,
+}
+
+/// `[passwords]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Passwords {
+    /// How many attempts one account has within the window; a good one starts the count anew.
+    /// 每个账号在时间窗内的尝试次数，成功后重新计数。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub attempts_per_account: u64,
+    /// How many attempts one client address has within the window. Raise it where clients come through a proxy.
+    /// 每个客户端地址在时间窗内的尝试次数；客户端经代理接入时应调大。
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub attempts_per_address: u64,
+    /// The window: counting starts anew this long after the first attempt. 1s to 1d.
+    /// 时间窗：从第一次尝试算起，过后重新计数。1s 至 1d。
+    pub attempts_window: Span,
+}
+
+/// `[testing]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Testing {
+    /// Whether the openids that a tenant lists under test_openids log in without a code. Never in production.
+    /// 是否允许租户文件中 test_openids 列出的 openid 免 code 登录；生产环境切勿开启。
+    pub allow_test_openids: bool,
+}
+
+impl Config {
+    /// Reads the file, if any, and lets the environment override it: `MENLOU_SERVER__LISTEN` is `listen` under
+    /// `[server]`. Relative paths start from the file's folder, those from the environment from the working directory.
+    /// Secrets (`store.sessions`, `store.users`) are resolved: they are [`SecretRef::Literal`] afterwards.
+    ///
+    /// # Errors
+    /// Every fault of the file and of the variables.
+    pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Vec<Fault>> {
+        let env: BTreeMap<String, String> = env.collect();
+        let (doc, mut faults) = match path.map_or_else(|| Document::parse("", b""), Document::read) {
+            Ok(doc) => (doc, Vec::new()),
+            Err(faults) => (Document::parse("", b"")?, faults),
+        };
+        faults.extend(doc.check("", &SCHEMA));
+        let mut value = Wiped::from(doc.value("").cloned().unwrap_or_default());
+        let Overrides { variables, faults: of_variables } =
+            environment::apply(&mut value, &SCHEMA, env.clone().into_iter());
+        let merged = Merged { doc, value, variables };
+        faults.extend(merged.faults());
+        let lookup = |name: &str| env.get(name).cloned();
+        let keyring = merged.keyring(&lookup).map_err(|fault| faults.push(fault)).unwrap_or_default();
+        let mut address =
+            |pointer, schemes| merged.address(pointer, schemes, &lookup, &keyring).map_err(|f| faults.push(f)).ok();
+        let sessions = address("/store/sessions", store::REDIS);
+        let users = address("/store/users", store::POSTGRES);
+        let replica = address("/store/users_replica", store::POSTGRES);
+        load::sort(&mut faults);
+        faults.extend(of_variables);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut config: Self = merged.doc.typed(&merged.value).map_err(|fault| vec![fault])?;
+        config.tenants.dir = merged.folder("/tenants/dir").join(&config.tenants.dir);
+        config.admin.tls_cert = config.admin.tls_cert.map(|path| merged.folder("/admin/tls_cert").join(path));
+        config.admin.tls_key = config.admin.tls_key.map(|path| merged.folder("/admin/tls_key").join(path));
+        config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
+        config.tls.rebase(merged.doc.folder());
+        config.store.path = merged.folder("/store/path").join(&config.store.path);
+        config.store.ca = config.store.ca.map(|ca| merged.folder("/store/ca").join(ca));
+        config.store.sessions = sessions.flatten();
+        config.store.users = users.flatten();
+        config.store.users_replica = replica.flatten();
+        config.keyring = Arc::new(keyring);
+        config.warnings = merged.warnings();
+        Ok(config)
+    }
+}
+
+/// The pointers of the settings that can be sealed.
+pub fn secrets() -> Vec<String> {
+    let all = schema::secret_properties(SCHEMA.as_json()).into_iter();
+    all.filter(|pointer| !pointer.starts_with("/secrets/")).collect()
+}
+
+/// The JSON Schema of the config.
+pub fn schema() -> Value {
+    schema::of::<Config>("urn:menlou:schema:server")
+}
+
+#[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::compile(&schema()).expect("the config's schema"));
+
+fn address_expected() -> Value {
+    serde_json::json!({
+        "zh": "IP 地址与端口，例如 \"127.0.0.1:8080\" 或 \"[::]:8080\"",
+        "en": "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+    })
+}
+
+/// The file's settings under the environment's.
+struct Merged {
+    doc: Document,
+    value: Wiped,
+    variables: BTreeMap<String, String>,
+}
+
+impl Merged {
+    fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
+        match self.variables.get(pointer) {
+            Some(variable) => Fault::in_variable(variable, text),
+            None if open => self.doc.fault_showing(pointer, text),
+            None => self.doc.fault_at(pointer, text),
+        }
+    }
+
+    /// Where a relative path in the setting starts from.
+    fn folder(&self, pointer: &str) -> &Path {
+        if self.variables.contains_key(pointer) { Path::new("") } else { self.doc.folder() }
+    }
+
+    /// What no schema can say. It reads the raw values, so that a fault elsewhere hides none of these.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let text = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str);
+        let of_server = [
+            ("/server/max_body", Size::kib(1), Size::mib(64)),
+            // hyper does not accept less.
+            ("/server/max_header_bytes", Size::kib(8), Size::mib(1)),
+        ];
+        for (pointer, least, most) in of_server.into_iter().chain(Clients::SIZES) {
+            let size: Option<Size> = text(pointer).and_then(|t| t.parse().ok());
+            if size.is_some_and(|s| s < least || s > most) {
+                let name = quoted(pointer.rsplit('/').next().unwrap_or_default());
+                let text = Text::new(
+                    format!("{name} 应在 {least} 至 {most} 之间"),
+                    format!("{name} must be from {least} to {most}"),
+                );
+                faults.push(self.fault(pointer, text, true));
+            }
+        }
+        let window = text("/passwords/attempts_window").and_then(|t| t.parse::<Span>().ok());
+        if window.is_some_and(|w| !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&w)) {
+            let text = Text::fixed("`attempts_window` 应在 1s 至 1d 之间", "`attempts_window` must be from 1s to 1d");
+            faults.push(self.fault("/passwords/attempts_window", text, true));
+        }
+        if text("/store/users_replica").is_some() && text("/store/users").is_none() {
+            let text = Text::fixed(
+                "`users_replica` 须与 `users` 同时填写：它是 `users` 的只读副本",
+                "`users_replica` needs `users`, whose read-only replica it is",
+            );
+            faults.push(self.fault("/store/users_replica", text, false));
+        }
+        let listen = |pointer: &str, default: SocketAddr| match self.value.pointer(pointer) {
+            Some(value) => value.as_str().and_then(|t| t.parse().ok()),
+            None => Some(default),
+        };
+        let traffic: Option<SocketAddr> = listen("/server/listen", Server::default().listen);
+        let admin = listen("/admin/listen", Admin::default().listen);
+        if traffic.is_some_and(|t| t.port() != 0) && traffic == admin {
+            let text = Text::fixed(
+                "[admin] 与 [server] 的 listen 不能相同",
+                "[admin] and [server] can't listen on the same address",
+            );
+            // Where only a variable was set, no file can be shown.
+            let of_variable = self.variables.contains_key("/server/listen");
+            let pointer = if of_variable { "/server/listen" } else { "/admin/listen" };
+            faults.push(self.fault(pointer, text, true));
+        }
+        faults.extend(self.faults_of_admin(admin));
+        faults
+    }
+
+    /// Who may listen in on the admin side.
+    fn faults_of_admin(&self, listen: Option<SocketAddr>) -> Option<Fault> {
+        let has = |pointer: &str| self.value.pointer(pointer).is_some();
+        let (cert, key) = (has("/admin/tls_cert"), has("/admin/tls_key"));
+        if cert != key {
+            let text = Text::fixed("`tls_cert` 与 `tls_key` 须一起填写", "`tls_cert` and `tls_key` belong together");
+            return Some(self.fault(if cert { "/admin/tls_cert" } else { "/admin/tls_key" }, text, true));
+        }
+        let allowed = self.value.pointer("/admin/allow_plain_http") == Some(&Value::Bool(true));
+        let listen = listen.filter(|listen| !listen.ip().is_loopback() && !cert && !allowed)?;
+        let text = Text::new(
+            format!(
+                "管理端不在非回环地址 {listen} 上使用明文 HTTP：请填写 tls_cert 与 tls_key，或确知无人窃听时设 allow_plain_http = true"
+            ),
+            format!(
+                "the admin side does not speak plain HTTP on {listen}, which is no loopback address: give tls_cert and tls_key, or allow_plain_http = true where nobody can listen in"
+            ),
+        );
+        Some(self.fault("/admin/listen", text, true))
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            max_body: Size::mib(1),
+            max_headers: 100,
+            max_header_bytes: Size::kib(16),
+            max_connections: 10_000,
+            max_calls: 4096,
+            max_calls_per_tenant: None,
+            header_timeout: Span::secs(20),
+            body_timeout: Span::secs(15),
+            call_timeout: Span::secs(10),
+            drain_delay: None,
+            drain_timeout: Span::secs(30),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8081).into(),
+            tls_cert: None,
+            tls_key: None,
+            allow_plain_http: false,
+            tenant_hosts: Vec::new(),
+        }
+    }
+}
+
+impl Default for Tenants {
+    fn default() -> Self {
+        Self { dir: "tenants".into() }
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { attempts_per_account: 10, attempts_per_address: 200, attempts_window: Span::secs(15 * 60) }
+    }
+}

@@ -1,0 +1,221 @@
+//! Where secrets come from: the environment, files, sealed values; and which files those were.
+
+use super::{
+    keyring::Keyring,
+    seal::Field,
+    secret::{LARGEST, SecretRef},
+    stamp::Stamp,
+};
+use menlou_error::text::Text;
+use secrecy::{SecretString, zeroize::Zeroizing};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// Looks a variable up: [`process_env`], or a test's own.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The variable in which systemd names the folder of a service's credentials (systemd.exec(5), `LoadCredential=`).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The process's environment.
+pub fn process_env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What the secrets of one file are resolved with. It keeps account of the files that it reads.
+pub struct Sources<'a> {
+    base: &'a Path,
+    env: Env<'a>,
+    keyring: &'a Keyring,
+    tenant: Option<&'a str>,
+    files: RefCell<Files>,
+}
+
+/// Files that secrets came from, each as it was just before it was read.
+pub type Files = BTreeMap<PathBuf, Stamp>;
+
+impl<'a> Sources<'a> {
+    /// Relative paths start from `base`; without a `tenant` the secrets are those of the gateway's own config.
+    pub fn new(base: &'a Path, env: Env<'a>, keyring: &'a Keyring, tenant: Option<&'a str>) -> Self {
+        Self { base, env, keyring, tenant, files: RefCell::default() }
+    }
+
+    /// The secret that stands at `pointer`. A file's trailing line break is no part of it.
+    ///
+    /// # Errors
+    /// What is missing, empty (blank, too), unreadable or sealed for another place: the variable or the path, never the
+    /// value.
+    pub fn resolve(&self, reference: &SecretRef, pointer: &str) -> Result<SecretString, Text> {
+        match reference {
+            SecretRef::Literal(secret) => Ok(secret.clone()),
+            SecretRef::Env(name) => self.variable(name).map(SecretString::from),
+            SecretRef::File(path) => self.file(self.base.join(path)),
+            SecretRef::Credential(name) => self.file(self.credential(name)?),
+            SecretRef::Sealed(sealed) => {
+                if let Some(path) = self.keyring.file() {
+                    self.note(path);
+                }
+                self.keyring.keys()?.open(sealed, Field { tenant: self.tenant, pointer })
+            }
+        }
+    }
+
+    /// The files that were read, or would have been.
+    pub fn into_files(self) -> Files {
+        self.files.into_inner()
+    }
+
+    /// The path of a file that systemd hands over.
+    pub(super) fn credential(&self, name: &str) -> Result<PathBuf, Text> {
+        Ok(PathBuf::from(self.variable(CREDENTIALS)?).join(name))
+    }
+
+    fn variable(&self, name: &str) -> Result<String, Text> {
+        match (self.env)(name) {
+            Some(value) if value.trim().is_empty() => {
+                Err(Text::new(format!("环境变量 {name} 为空"), format!("the environment variable {name} is empty")))
+            }
+            Some(value) => Ok(value),
+            None => {
+                Err(Text::new(format!("环境变量 {name} 未设置"), format!("the environment variable {name} is not set")))
+            }
+        }
+    }
+
+    fn file(&self, path: PathBuf) -> Result<SecretString, Text> {
+        self.note(&path);
+        read(&path)
+    }
+
+    /// Before it is read, so that what is written meanwhile counts as a change.
+    fn note(&self, path: &Path) {
+        self.files.borrow_mut().insert(path.to_owned(), Stamp::of(path));
+    }
+}
+
+/// Reads a secret's file.
+pub(super) fn read(path: &Path) -> Result<SecretString, Text> {
+    let shown = path.display();
+    let unreadable = |e: std::io::Error| {
+        Text::new(format!("无法读取密钥文件 {shown}：{e}"), format!("the secret's file {shown} can't be read: {e}"))
+    };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    // Reading a pipe could wait for ever.
+    if !metadata.is_file() {
+        return Err(Text::new(
+            format!("密钥文件 {shown} 不是普通文件"),
+            format!("the secret's file {shown} is a folder or no regular file"),
+        ));
+    }
+    // Room for all of it and the look beyond its end, so that nothing is moved and left behind.
+    let room = metadata.len().min(LARGEST) as usize + 32;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Text::new(
+            format!("密钥文件 {shown} 超过 64 KiB"),
+            format!("the secret's file {shown} is larger than 64 KiB"),
+        ));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        Text::new(format!("密钥文件 {shown} 不是 UTF-8"), format!("the secret's file {shown} is not UTF-8"))
+    })?;
+    let secret = text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
+    if secret.trim().is_empty() {
+        return Err(Text::new(format!("密钥文件 {shown} 为空"), format!("the secret's file {shown} is empty")));
+    }
+    Ok(secret.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::Keys;
+    use secrecy::ExposeSecret;
+
+    fn resolve(written: &str, base: &Path) -> Result<String, String> {
+        let env = |name: &str| match name {
+            "SET" => Some("hunter2".into()),
+            "BLANK" => Some("  ".into()),
+            CREDENTIALS => Some(base.join("credentials").display().to_string()),
+            _ => None,
+        };
+        let reference = SecretRef::parse(written).map_err(|t| t.en.into_owned())?;
+        let keyring = Keyring::default();
+        let sources = Sources::new(base, &env, &keyring, Some("acme"));
+        let secret = sources.resolve(&reference, "/wechat/secret");
+        secret.map(|s| s.expose_secret().to_owned()).map_err(|t| t.en.into_owned())
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_variable_a_file_a_credential_or_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("s"), "of a file \r\n").unwrap();
+        std::fs::create_dir(folder.path().join("credentials")).unwrap();
+        std::fs::write(folder.path().join("credentials/wechat"), "of systemd\n").unwrap();
+        assert_eq!(resolve("env:SET", folder.path()).unwrap(), "hunter2");
+        assert_eq!(resolve("file:s", folder.path()).unwrap(), "of a file ");
+        assert_eq!(
+            resolve(&format!("file:{}", folder.path().join("s").display()), Path::new("/")).unwrap(),
+            "of a file "
+        );
+        for written in ["file:$CREDENTIALS_DIRECTORY/wechat", "file:${CREDENTIALS_DIRECTORY}/wechat"] {
+            assert_eq!(resolve(written, folder.path()).unwrap(), "of systemd");
+        }
+        for literal in ["0123456789abcdef", "p@ss w0rd", "redis://:pw@127.0.0.1:6379/0", "postgres://u:p@h/db"] {
+            assert_eq!(resolve(literal, folder.path()).unwrap(), literal);
+        }
+    }
+
+    #[test]
+    fn an_unresolved_or_empty_secret_is_an_error_that_names_its_place_only() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("empty"), "\n").unwrap();
+        std::fs::write(folder.path().join("binary"), [0xff, 0xfe]).unwrap();
+        std::fs::write(folder.path().join("large"), vec![b'x'; 70_000]).unwrap();
+        for (written, says) in [
+            ("env:MISSING", "MISSING is not set"),
+            ("env:BLANK", "BLANK is empty"),
+            ("file:none", "none can't be read"),
+            ("file:$CREDENTIALS_DIRECTORY/none", "credentials/none can't be read"),
+            ("file:.", "is a folder or no regular file"),
+            ("file:/dev/zero", "is a folder or no regular file"),
+            ("file:empty", "is empty"),
+            ("file:binary", "is not UTF-8"),
+            ("file:large", "is larger than 64 KiB"),
+            (
+                "sealed:v1:00112233:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                "no keys for sealed secrets are configured",
+            ),
+        ] {
+            let error = resolve(written, folder.path()).unwrap_err();
+            assert!(error.contains(says), "{written}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_secret_is_opened_in_the_tenants_own_field_and_the_files_are_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        std::fs::write(&path, Keys::generate().unwrap().expose_secret()).unwrap();
+        std::fs::write(folder.path().join("s"), "of a file").unwrap();
+        let keyring = Keyring::of_file(path.clone());
+        let field = Field { tenant: Some("acme"), pointer: "/wechat/secret" };
+        let sealed = keyring.keys().unwrap().seal(&"hunter2".into(), field).unwrap().to_string();
+        let reference = SecretRef::parse(&sealed).unwrap();
+        let env = |_: &str| None;
+        let sources = Sources::new(folder.path(), &env, &keyring, Some("acme"));
+        assert_eq!(sources.resolve(&reference, "/wechat/secret").unwrap().expose_secret(), "hunter2");
+        assert!(sources.resolve(&reference, "/wechat/previous_secret").is_err());
+        sources.resolve(&SecretRef::parse("file:s").unwrap(), "/x").unwrap();
+        let files: Vec<PathBuf> = sources.into_files().into_keys().collect();
+        assert_eq!(files, [path, folder.path().join("s")]);
+        let elsewhere = Sources::new(folder.path(), &env, &keyring, None);
+        assert!(elsewhere.resolve(&reference, "/wechat/secret").is_err());
+    }
+}

@@ -1,0 +1,23 @@
+//! What holds for configs as a whole: how faults read, the files that come with the gateway, and any input at all.
+
+mod any_input;
+mod files;
+mod goldens;
+mod plugin_settings;
+mod variables;
+
+use super::{fault::Fault, load::Document, tenant::TenantFile};
+use menlou_error::text::Language;
+
+/// All faults of a tenant's file, rendered.
+fn tenant_faults(text: &str, language: Language) -> String {
+    let faults = match Document::parse("tenants/x.toml", text.as_bytes()) {
+        Ok(doc) => TenantFile::read(&doc).err().unwrap_or_default(),
+        Err(faults) => faults,
+    };
+    render(&faults, language)
+}
+
+fn render(faults: &[Fault], language: Language) -> String {
+    faults.iter().map(|f| f.render(language, false)).collect::<Vec<_>>().join("\n\n")
+}

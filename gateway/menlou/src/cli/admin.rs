@@ -1,0 +1,142 @@
+//! `menlou admin token new|list|revoke`: who may use the admin side.
+
+use super::{fail, runtime, say, show};
+use crate::gateway::store_settings;
+use menlou_admin::{Role, time::Time, tokens};
+use menlou_config::{duration::Span, fault::Fault, server::Config};
+use menlou_error::text::{Language, Text};
+use menlou_store::{AdminToken, Stores};
+use secrecy::ExposeSecret;
+use std::{process::ExitCode, time::Duration};
+
+/// What `admin` takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// 管理令牌。Tokens of admins.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(clap::Subcommand)]
+enum TokenCommand {
+    /// 新建令牌；只显示这一次。Make a token; it is shown this once.
+    New(New),
+    /// 列出令牌。List the tokens.
+    List {
+        /// 以 JSON 输出。As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// 吊销令牌，立即生效。Revoke a token, at once.
+    Revoke {
+        /// 令牌的 ID（mla_ 之后的 12 位）。The token's id: the 12 digits behind mla_.
+        id: String,
+    },
+}
+
+#[derive(clap::Args)]
+struct New {
+    /// 角色：operator、viewer 或 tenant:租户名。The role: operator, viewer or tenant:NAME.
+    #[arg(long, value_parser = |role: &str| Role::parse(role).map_err(|text| text.get(Language::of_operator()).to_owned()))]
+    role: Role,
+    /// 有效期，如 90d、12h；never 为不过期。How long it is good, such as 90d or 12h; never for ever.
+    #[arg(long, default_value = "90d", value_parser = life)]
+    expires: Life,
+    /// 说明：谁用、做什么。Whose it is, or what for.
+    #[arg(long, default_value = "")]
+    label: String,
+}
+
+#[derive(Clone, Copy)]
+struct Life(Option<Duration>);
+
+fn life(written: &str) -> Result<Life, &'static str> {
+    if written == "never" { Ok(Life(None)) } else { written.parse().map(|span: Span| Life(Some(span.get()))) }
+}
+
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: Arguments) -> ExitCode {
+    let Command::Token(command) = arguments.command;
+    let config = match config() {
+        Ok(config) => config,
+        Err(faults) => {
+            show(&faults);
+            return ExitCode::FAILURE;
+        }
+    };
+    match act(&config, command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => fail(&text),
+    }
+}
+
+fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
+    runtime()?.block_on(async {
+        let unavailable = |e: menlou_store::Error| Text::new(format!("存储不可用：{e}"), e.to_string());
+        let stores = Stores::open(&store_settings(config)).await.map_err(unavailable)?;
+        let admins = &*stores.admins;
+        let by = format!("command line, uid {}", rustix::process::getuid().as_raw());
+        match command {
+            TokenCommand::New(New { role, expires, label }) => {
+                let (token, whole) = tokens::make(admins, &by, &role, &label, expires.0).await?;
+                // The token alone on standard output, for scripts.
+                println!("{}", whole.expose_secret());
+                told(&token);
+                if let Role::Tenant(name) = &role
+                    && !config.tenants.dir.join(format!("{name}.toml")).exists()
+                {
+                    match Language::of_operator() {
+                        Language::Zh => eprintln!("注意：还没有租户 {name}。"),
+                        Language::En => eprintln!("Note: there is no tenant {name} yet."),
+                    }
+                }
+            }
+            TokenCommand::List { json } => list(&admins.tokens().await.map_err(unavailable)?, json),
+            TokenCommand::Revoke { id } => {
+                if !tokens::revoke(admins, &by, &id).await? {
+                    return Err(Text::new(format!("没有令牌 {id}"), format!("there is no token {id}")));
+                }
+                say(format!("已吊销 {id}"), format!("{id} is revoked"));
+            }
+        }
+        Ok(())
+    })
+}
+
+fn told(token: &AdminToken) {
+    let (id, role) = (&token.id, &token.role);
+    match (Language::of_operator(), token.expires_at.map(Time)) {
+        (Language::Zh, Some(end)) => eprintln!("令牌 {id}（{role}）有效至 {end}；它只显示这一次。"),
+        (Language::Zh, None) => eprintln!("令牌 {id}（{role}）不过期；它只显示这一次。"),
+        (Language::En, Some(end)) => eprintln!("The token {id} ({role}) is good until {end}; it is shown this once."),
+        (Language::En, None) => eprintln!("The token {id} ({role}) never expires; it is shown this once."),
+    }
+}
+
+fn list(tokens: &[AdminToken], json: bool) {
+    let time = |time: Option<i64>| time.map(Time);
+    if json {
+        let all: Vec<_> = tokens
+            .iter()
+            .map(|t| {
+                serde_json::json!({
+                    "id": t.id, "role": t.role, "label": t.label, "created": Time(t.created_at),
+                    "expires": time(t.expires_at), "used": time(t.used_at),
+                })
+            })
+            .collect();
+        println!("{}", serde_json::Value::Array(all));
+        return;
+    }
+    let shown = |at: Option<i64>| time(at).map_or_else(|| "-".to_owned(), |time| time.to_string());
+    println!("{:12}  {:24}  {:20}  {:20}  {:20}  LABEL", "ID", "ROLE", "CREATED", "EXPIRES", "LAST USED");
+    for t in tokens {
+        let (created, expires, used) = (shown(Some(t.created_at)), shown(t.expires_at), shown(t.used_at));
+        println!("{:12}  {:24}  {created:20}  {expires:20}  {used:20}  {}", t.id, t.role, t.label);
+    }
+}

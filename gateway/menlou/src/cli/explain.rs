@@ -1,0 +1,64 @@
+//! `menlou explain WORD|ERRCODE`: what an error means, who has to act, what to do.
+
+use super::fail;
+use menlou_config::fault::nearest;
+use menlou_error::text::Text;
+use menlou_error::{Who, admin_words, words};
+use menlou_platform::wechat::errcodes;
+use std::process::ExitCode;
+
+/// What `explain` takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// 错误词（如 code_used）或平台错误码（如 40029）；不给则列出全部。A word such as code_used, or an errcode such as
+    /// 40029; without one, all are listed.
+    #[arg(allow_hyphen_values = true)]
+    what: Option<String>,
+}
+
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let Some(what) = arguments.what.as_deref().map(str::trim) else {
+        list();
+        return ExitCode::SUCCESS;
+    };
+    if let Some(word) = words::find(what).or_else(|| admin_words::find(what)) {
+        println!("{} (HTTP {})", word.name, word.status);
+        explain(&word.text, word.who, &word.remedy, None);
+        return ExitCode::SUCCESS;
+    }
+    if let Ok(code) = what.parse::<i64>() {
+        let Some(errcode) = errcodes::find(code) else {
+            return fail(&Text::new(
+                format!("没有记录微信错误码 {code}：回答中为 platform_error，请查微信文档，并附上 rid 询问平台支持"),
+                format!(
+                    "WeChat's errcode {code} is not known here: it is answered as platform_error; see WeChat's documentation, and give the rid to its support"
+                ),
+            ));
+        };
+        println!("{} → {} (HTTP {})", errcode.code, errcode.word.name, errcode.word.status);
+        explain(&errcode.meaning, errcode.who, &errcode.remedy, errcode.place.as_ref());
+        return ExitCode::SUCCESS;
+    }
+    let near = nearest(what, words::ALL.iter().chain(admin_words::ALL).map(|w| w.name));
+    let (zh, en) = near.map(|n| (format!("；是否想问 {n}？"), format!("; did you mean {n}?"))).unwrap_or_default();
+    fail(&Text::new(format!("没有错误词 {what}{zh}"), format!("there is no error word {what}{en}")))
+}
+
+/// Both languages: whoever asks may be asked by somebody else.
+fn explain(meaning: &Text, who: Who, remedy: &Text, place: Option<&Text>) {
+    let who = who.text();
+    let (at_zh, at_en) =
+        place.map(|p| (format!("\n在哪里：{}", p.zh), format!("\nWhere: {}", p.en))).unwrap_or_default();
+    println!("\n{}\n谁来处理：{}\n怎么办：{}{at_zh}", meaning.zh, who.zh, remedy.zh);
+    println!("\n{}\nWho has to act: {}\nWhat to do: {}{at_en}", meaning.en, who.en, remedy.en);
+}
+
+fn list() {
+    for word in words::ALL.iter().chain(admin_words::ALL) {
+        println!("{:26} {} {} {}", word.name, word.status, word.text.zh, word.text.en);
+    }
+    println!();
+    for errcode in errcodes::ALL {
+        println!("{:26} {} {} {}", errcode.code, errcode.word.name, errcode.meaning.zh, errcode.meaning.en);
+    }
+}

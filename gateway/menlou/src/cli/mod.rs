@@ -1,0 +1,130 @@
+//! The command line: each command in a room of its own.
+
+mod admin;
+mod described;
+mod explain;
+mod plugin;
+mod run;
+mod schema;
+mod secret;
+mod tenant;
+mod user;
+mod validate;
+
+use clap::{Parser, Subcommand};
+use menlou_config::{fault::Fault, server::Config};
+use menlou_error::text::{Language, Text};
+use std::{
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// 门楼：面向小程序的多租户插件式 API 网关。
+/// Menlou, the gatehouse: a plugin-based, multi-tenant API gateway for mini-programs.
+#[derive(Parser)]
+#[command(name = "menlou", version, verbatim_doc_comment)]
+struct CommandLine {
+    /// 配置文件，缺省为 ./menlou.toml（若存在）。The config file; ./menlou.toml where that exists.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// 启动网关。Run the gateway.
+    Run,
+    /// 检查配置、租户与插件，不启动；有误则退出码为 1。Check config, tenants and plugins without starting; exit 1 on any fault.
+    Validate(validate::Arguments),
+    /// 解释错误词或平台错误码。Explain an error word or a platform's errcode.
+    Explain(explain::Arguments),
+    /// 打印 JSON Schema（供编辑器使用）。Print a JSON Schema, for editors.
+    Schema(schema::Arguments),
+    /// 新建、开发、检查、列出、测试插件。Make, develop, check, list and test plugins.
+    Plugin(plugin::Arguments),
+    /// 密封密钥：生成密钥、密封、更换。Sealed secrets: make keys, seal, change keys.
+    Secret(secret::Arguments),
+    /// 打印动作的 OpenAPI 3.1 文档。Print the actions' OpenAPI 3.1 document.
+    Openapi(described::Arguments),
+    /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
+    Types(described::Arguments),
+    /// 新建、列出、显示、修改、删除、验证租户。Make, list, show, change, remove and verify tenants.
+    Tenant(tenant::Arguments),
+    /// 管理账号。Manage accounts.
+    User(user::Arguments),
+    /// 管理端的令牌。Who may use the admin side.
+    Admin(admin::Arguments),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let file = config_file(line.config.as_deref());
+    let config = || load(file);
+    match line.command {
+        Command::Run => run::run(config),
+        Command::Validate(arguments) => validate::run(config, &arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Plugin(arguments) => plugin::run(config, file, &arguments),
+        Command::Secret(arguments) => secret::run(config, file, &arguments),
+        Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
+        Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
+        Command::Tenant(arguments) => tenant::run(config, file.is_some(), arguments),
+        Command::User(arguments) => user::run(config, arguments),
+        Command::Admin(arguments) => admin::run(config, arguments),
+    }
+}
+
+/// The config file that holds: the one that was named, else the usual one where there is one.
+fn config_file(named: Option<&Path>) -> Option<&Path> {
+    let usual = Path::new("menlou.toml");
+    named.or_else(|| usual.exists().then_some(usual))
+}
+
+fn load(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
+    // Variables that are no Unicode are not ours.
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(file, env)
+}
+
+/// Shows faults on standard error.
+fn show(faults: &[Fault]) {
+    let color = io::stderr().is_terminal();
+    for fault in faults {
+        eprintln!("{}\n", fault.render(Language::of_operator(), color));
+    }
+}
+
+/// Shows on standard error what had better be mended, though all works.
+fn warn(warnings: &[Fault]) {
+    let color = io::stderr().is_terminal();
+    for warning in warnings {
+        eprintln!("{}\n", warning.render_warning(Language::of_operator(), color));
+    }
+}
+
+/// Says why a command failed, on standard error.
+fn fail(text: &Text) -> ExitCode {
+    let language = Language::of_operator();
+    let word = Text::fixed("错误", "error");
+    eprintln!("{}: {}", word.get(language), text.get(language));
+    ExitCode::FAILURE
+}
+
+/// Says one of two sentences, in the operator's language, on standard output.
+fn say(zh: impl AsRef<str>, en: impl AsRef<str>) {
+    match Language::of_operator() {
+        Language::Zh => println!("{}", zh.as_ref()),
+        Language::En => println!("{}", en.as_ref()),
+    }
+}
+
+/// A runtime for a command.
+fn runtime() -> Result<tokio::runtime::Runtime, Text> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|e| Text::new(format!("无法启动运行时：{e}"), format!("the runtime can't be started: {e}")))
+}

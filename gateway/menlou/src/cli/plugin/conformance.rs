@@ -1,0 +1,101 @@
+//! `menlou plugin test`: does a plugin keep the border's rules; asked in a process of its own, which it may take down.
+
+mod house;
+mod kit;
+
+use super::{
+    super::{fail, runtime, show},
+    look::refused,
+};
+use menlou_action::Plugin;
+use menlou_config::load::Document;
+use menlou_error::text::{Language, Text};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, ExitStatus},
+    sync::Arc,
+};
+
+/// What `plugin test` takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// 插件文件（.so）。The plugin's file (.so).
+    file: PathBuf,
+    /// 租户文件，用其中各动作的设置；不给则由 Schema 推得。A tenant's file, for the settings of the actions; without one
+    /// they are made up from the schema.
+    #[arg(long, value_name = "FILE")]
+    tenant: Option<PathBuf>,
+    /// In this process: how the command calls itself.
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+/// How the inner process says that all is well. Not 0: a plugin that ends the process could say that too.
+const PASSED: u8 = 77;
+
+pub fn run(arguments: &Arguments) -> ExitCode {
+    if arguments.inside {
+        return inside(arguments);
+    }
+    match apart(arguments) {
+        Ok(status) if status.code() == Some(PASSED.into()) => {
+            println!("{}", Text::fixed("通过", "passed").get(Language::of_operator()));
+            ExitCode::SUCCESS
+        }
+        Ok(status) if status.code() == Some(1) => ExitCode::FAILURE,
+        Ok(status) => {
+            println!();
+            fail(&Text::new(
+                format!("插件使整个进程结束（{status}）：见上面最后一步"),
+                format!("the plugin ended the whole process ({status}): see the last step above"),
+            ))
+        }
+        Err(e) => fail(&Text::new(format!("无法启动测试进程：{e}"), format!("the test can't be started: {e}"))),
+    }
+}
+
+fn apart(arguments: &Arguments) -> io::Result<ExitStatus> {
+    // A process that is taken down leaves its files: they go with this folder.
+    let folder = tempfile::Builder::new().prefix("menlou-test-").tempdir()?;
+    let mut command = Command::new(env::current_exe()?);
+    command.env("TMPDIR", folder.path()).args(["plugin", "test", "--inside"]);
+    if let Some(tenant) = &arguments.tenant {
+        command.arg("--tenant").arg(tenant);
+    }
+    command.arg("--").arg(&arguments.file).status()
+}
+
+fn inside(arguments: &Arguments) -> ExitCode {
+    let tenant = match arguments.tenant.as_deref().map(read).transpose() {
+        Ok(tenant) => tenant,
+        Err(code) => return code,
+    };
+    let plugin = match Plugin::open(&arguments.file) {
+        Ok(plugin) => Arc::new(plugin),
+        Err(why) => return fail(&refused(&arguments.file, &why)),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(text) => return fail(&text),
+    };
+    let outcome = runtime.block_on(kit::all(&plugin, tenant.as_ref()));
+    // A plugin that never returns keeps its thread.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(0) => ExitCode::from(PASSED),
+        Ok(failed) => fail(&Text::new(format!("{failed} 项未通过"), format!("{failed} failed"))),
+        Err(text) => fail(&text),
+    }
+}
+
+fn read(file: &Path) -> Result<Document, ExitCode> {
+    let bytes = fs::read(file).map_err(|e| {
+        let file = file.display();
+        fail(&Text::new(format!("无法读取 {file}：{e}"), format!("{file} can't be read: {e}")))
+    })?;
+    Document::parse(file, &bytes).map_err(|faults| {
+        show(&faults);
+        ExitCode::FAILURE
+    })
+}

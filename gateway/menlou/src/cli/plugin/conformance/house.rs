@@ -1,0 +1,122 @@
+//! A gateway without its front, for a plugin that is tested: a store of its own, a caller who is logged in, and a
+//! platform that nobody answers for.
+
+use crate::gateway;
+use http_body_util::{BodyExt, Empty};
+use menlou_action::{Action, Scope, Services};
+use menlou_call::{Call, Params, Pieces, Reply, Token, Unread};
+use menlou_config::server::Config;
+use menlou_error::text::{Language, Text};
+use menlou_error::{Error, Result, words};
+use menlou_platform::wechat::{Wechat, WechatAccount};
+use menlou_store::{Account, Identity, Session};
+use serde_json::Value;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// How long a call may take, as the gateway has it unless told otherwise.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+const TENANT: &str = "test";
+const TOKEN: &str = "a-session-token";
+const OPENID: &str = "an-openid";
+const LIFE: Duration = Duration::from_secs(3600);
+
+pub struct House {
+    pub scope: Scope,
+    /// Of the store; it goes with the house.
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    pub async fn new() -> std::result::Result<Self, Text> {
+        let unavailable =
+            |e: std::io::Error| Text::new(format!("没有临时文件夹：{e}"), format!("no place for files: {e}"));
+        let folder = tempfile::Builder::new().prefix("menlou-test-").tempdir().map_err(unavailable)?;
+        let mut config = Config::load(None, std::iter::empty()).map_err(|_| words::INTERNAL_ERROR.text.clone())?;
+        config.store.path = folder.path().join("menlou.db");
+        let services: Services = gateway::services(&config).await?;
+        // Port 9 discards: connections are refused at once.
+        let account = WechatAccount {
+            appid: "wx0000000000000000".into(),
+            secret: "none".into(),
+            previous_secret: None,
+            base_url: "http://127.0.0.1:9".into(),
+        };
+        let (http, shared) = (services.http.clone(), services.stores.shared.clone());
+        let scope = Scope {
+            tenant: TENANT.into(),
+            session_ttl: LIFE,
+            platform: Arc::new(Wechat::new(account, TENANT, http, shared)),
+            services: Arc::new(services),
+            openings: Arc::new(()),
+        };
+        Ok(Self { scope, _folder: folder })
+    }
+
+    /// Lets an action serve a call of someone who is logged in.
+    pub async fn call(&self, action: &Arc<Action>, params: Value) -> Result<Reply> {
+        self.log_in().await?;
+        let served = action.run(call(action, params));
+        tokio::time::timeout(CALL_TIMEOUT, served)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(&words::PLUGIN_FAILED).because("no answer within 10 s")))
+    }
+
+    /// What an action did with it may have ended the session, or taken the binding away.
+    pub async fn log_in(&self) -> Result<()> {
+        let (stores, token) = (&self.scope.services.stores, menlou_policy::hash(&Token::new(TOKEN)));
+        if stores.sessions.find(TENANT, &token).await?.is_none() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let session = Session {
+                platform: "wechat".into(),
+                openid: OPENID.into(),
+                unionid: None,
+                session_key: None,
+                test: false,
+                created_at: now,
+                expires_at: now + LIFE.as_secs(),
+            };
+            stores.sessions.open(TENANT, &token, session).await?;
+        }
+        if stores.users.find(TENANT, "wechat", OPENID).await?.is_none() {
+            let identity = Identity { platform: "wechat".into(), openid: OPENID.into(), unionid: None };
+            stores.users.bind(TENANT, &identity, Account::New { name: "Ann", avatar_url: "" }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A call as the decoder would give it.
+pub fn call(action: &Action, params: Value) -> Call {
+    let mut given = Params::new();
+    if let Value::Object(params) = params {
+        *given.as_map_mut() = params;
+    }
+    let deadline = SystemTime::now() + CALL_TIMEOUT;
+    let descriptor = action.descriptor();
+    Call {
+        id: "a-request".into(),
+        method: descriptor.methods.first().cloned().unwrap_or(http::Method::POST),
+        path: "/srv/".into(),
+        subpath: String::new(),
+        query: String::new(),
+        action: descriptor.name.clone(),
+        language: Language::Zh,
+        remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        deadline_unix_ms: deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+        token: Some(Token::new(TOKEN)),
+        params: given,
+        headers: http::HeaderMap::new(),
+        body: bytes::Bytes::new(),
+        unread: descriptor.takes.raw_body.then(|| Unread::new(nothing())),
+        pause: CALL_TIMEOUT,
+    }
+}
+
+fn nothing() -> Pieces {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}

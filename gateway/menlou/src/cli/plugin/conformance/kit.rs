@@ -1,0 +1,342 @@
+//! The questions that a plugin is asked, action by action; each is named before it is asked.
+
+use super::{
+    super::{super::show, samples},
+    house::{CALL_TIMEOUT, House, call},
+};
+use menlou_action::{Action, Configured, Descriptor, Plugin};
+use menlou_call::Reply;
+use menlou_config::{
+    fault::Fault,
+    keyring::Keyring,
+    load::Document,
+    schema::Schema,
+    settings,
+    sources::{self, Sources},
+    tenant::{self, TenantName},
+    wiped::Wiped,
+};
+use menlou_error::text::{Language, Text};
+use menlou_error::{Error, Result, words};
+use serde_json::Value;
+use std::{
+    fs,
+    future::{Future, poll_fn},
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+/// What a check found: nothing, something to know, or a failure.
+type Found = std::result::Result<Option<Text>, Text>;
+
+/// How long calls are made for each measurement.
+const ROUND: Duration = Duration::from_millis(700);
+/// Callers side by side.
+const CALLERS: usize = 32;
+/// Settings are made and dropped so many times.
+const TENANTS: usize = 20_000;
+/// Growth below this, in bytes, says nothing: stores and allocators keep some.
+const NOISE: u64 = 4 << 20;
+/// More growth than this per call or tenant, in bytes, is a leak.
+const LEAK: u64 = 64;
+
+/// Asks everything; gives how many checks failed.
+pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result::Result<usize, Text> {
+    let house = Arc::new(House::new().await?);
+    let mut failed = 0;
+    for index in 0..plugin.actions.len() {
+        let descriptor = &plugin.actions[index];
+        println!("a={}", descriptor.name);
+        let mut tell = |found: Found| -> bool {
+            let language = Language::of_operator();
+            match &found {
+                Ok(None) => println!("ok"),
+                Ok(Some(note)) => println!("ok; {}", note.get(language)),
+                Err(why) => println!("{}: {}", Text::fixed("失败", "FAILED").get(language), why.get(language)),
+            }
+            failed += usize::from(found.is_err());
+            found.is_ok()
+        };
+        ask("自我描述", "describes itself");
+        tell(described(descriptor));
+
+        ask("设置", "takes settings");
+        let settings = match tenant.and_then(|file| given(file, plugin.name, descriptor)) {
+            Some(Ok(given)) => given,
+            Some(Err(faults)) => {
+                println!();
+                show(&faults);
+                failed += 1;
+                continue;
+            }
+            None => samples::fitting(descriptor.settings.as_json()).into(),
+        };
+        let configure = || Configured::new(plugin.clone(), index, (&house.scope.tenant, &descriptor.name), &settings);
+        let action = match configured(descriptor, &settings, configure) {
+            Ok(configured) => Arc::new(configured.serve(house.scope.clone())),
+            Err(why) => {
+                tell(Err(why));
+                continue;
+            }
+        };
+        tell(Ok(None));
+
+        ask("各种参数", "odd parameters");
+        // What never answers would keep each of the further checks waiting.
+        if !tell(parameters(&house, &action).await?) {
+            continue;
+        }
+        // Counted before many calls crowd the machine, where anyone may be kept from going on.
+        let blocked = descriptor.conduct.blocked.count();
+        ask("中途取消", "cancelled in the middle");
+        tell(cancelled(&house, &action).await);
+        ask("大量并发调用", "many calls side by side");
+        tell(
+            side_by_side(&house, &action)
+                .await
+                .map(|calls| Some(Text::new(format!("{calls} 次"), format!("{calls} calls")))),
+        );
+        ask("反复调用，内存不增长", "again and again, without growth");
+        tell(growth(&house, &action, || drop(configure())).await);
+        ask("遵守接口规则", "keeps the border's rules");
+        tell(rules(descriptor, blocked));
+    }
+    Ok(failed)
+}
+
+/// Names a check before it runs: where the plugin takes the process down, it is the last word.
+fn ask(zh: &'static str, en: &'static str) {
+    print!("  {} … ", Text::fixed(zh, en).get(Language::of_operator()));
+    let _ = io::stdout().flush();
+}
+
+fn described(descriptor: &Descriptor) -> Found {
+    let mut lacking = Vec::new();
+    if descriptor.title.zh.is_empty() || descriptor.title.en.is_empty() {
+        lacking.push("title".to_owned());
+    }
+    for (what, schema) in [
+        ("params", descriptor.params.as_json()),
+        ("data", &descriptor.data),
+        ("settings", descriptor.settings.as_json()),
+    ] {
+        if schema.get("type").is_some_and(|t| t != "object") {
+            return Err(Text::new(
+                format!("{what}_schema 应描述一个对象"),
+                format!("{what}_schema must be that of an object"),
+            ));
+        }
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let plain = properties.into_iter().flatten().filter(|(_, p)| p.get("description").is_none());
+        lacking.extend(plain.map(|(name, _)| format!("{what}.{name}")));
+    }
+    if lacking.is_empty() {
+        return Ok(None);
+    }
+    let lacking = lacking.join(", ");
+    Ok(Some(Text::new(format!("没有说明：{lacking}"), format!("without a description: {lacking}"))))
+}
+
+/// The settings of an action in a tenant's file, its secrets resolved, if it has such a table.
+fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::result::Result<Wiped, Vec<Fault>>> {
+    let tables = file.value("/actions").and_then(Value::as_object)?;
+    let (name, _) = tables.iter().find(|(name, table)| match table.get("plugin").and_then(Value::as_str) {
+        Some(named) => named == plugin || named == descriptor.name,
+        None => **name == descriptor.name,
+    })?;
+    let (pointer, own) = tenant::settings(file, name);
+    let faults = own.check(&pointer, &descriptor.settings);
+    if !faults.is_empty() {
+        return Some(Err(faults));
+    }
+    let (keyring, name) = (Keyring::default(), TenantName::of_file(file.path()).and_then(Result::ok));
+    let name = name.as_ref().map(TenantName::as_str);
+    let sources = Sources::new(file.folder(), &sources::process_env, &keyring, name);
+    Some(settings::resolve(&own, &pointer, &descriptor.settings, &sources))
+}
+
+fn configured(
+    descriptor: &Descriptor,
+    settings: &Value,
+    configure: impl FnOnce() -> std::result::Result<Configured, Vec<(String, String, String)>>,
+) -> std::result::Result<Configured, Text> {
+    if !descriptor.settings.fits(settings) {
+        return Err(Text::fixed(
+            "设置不合 Schema，或无法由 Schema 推得：请用 --tenant 指定租户文件",
+            "the settings don't fit the schema, or can't be made up from it: name a tenant's file with --tenant",
+        ));
+    }
+    configure().map_err(|faults| {
+        let told = |pick: fn(&(String, String, String)) -> &str| {
+            faults.iter().map(|f| format!("{} {}", f.0, pick(f))).collect::<Vec<_>>().join("; ")
+        };
+        Text::new(
+            format!("插件拒绝：{}（可用 --tenant 指定租户文件）", told(|f| &f.1)),
+            format!("the plugin refuses: {} (a tenant's file can be named with --tenant)", told(|f| &f.2)),
+        )
+    })
+}
+
+/// # Errors
+/// Where a call never returns: it keeps its thread, so nothing that is measured from then on means anything.
+async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Result<Found, Text> {
+    let descriptor = action.descriptor();
+    let answer = Schema::compile(&descriptor.data).map_err(|e| Text::new(e.clone(), e))?;
+    let mut answered = 0;
+    for params in samples::odd(descriptor.params.as_json()) {
+        let told: String = params.to_string().chars().take(100).collect();
+        let of_these = |why: Text| Text::new(format!("{}：{told}", why.zh), format!("{}: {told}", why.en));
+        let (house, action) = (house.clone(), action.clone());
+        let served = tokio::spawn(async move { house.call(&action, params).await });
+        let served = tokio::time::timeout(CALL_TIMEOUT + ROUND, served).await;
+        let Ok(Ok(served)) = served else {
+            println!();
+            let (zh, en) = ("调用不返回，插件阻塞了线程", "a call never returns, the plugin blocks its thread");
+            return Err(of_these(Text::fixed(zh, en)));
+        };
+        if let Ok(reply) = &served {
+            answered += 1;
+            if let Reply::File { content_type, .. } | Reply::Written { content_type, .. } = reply
+                && let Ok(file) = content_type.to_str()
+                && !descriptor.files.iter().any(|range| is_within(file, range))
+            {
+                let (zh, en) = (
+                    "以 data_schema 的 x-file 未列出的文件作答",
+                    "answers with a file that x-file in its data_schema does not list",
+                );
+                return Ok(Err(of_these(Text::new(format!("{zh}（{file}）"), format!("{en} ({file})")))));
+            }
+            if let Reply::Data(data) | Reply::Secret(data) = reply
+                && !serde_json::from_slice(data).is_ok_and(|data| answer.fits(&data))
+            {
+                let why = Text::fixed("回答不合 data_schema", "the answer doesn't fit data_schema");
+                return Ok(Err(of_these(why)));
+            }
+        }
+        if let Err(why) = good(served.map(drop)) {
+            return Ok(Err(of_these(why)));
+        }
+    }
+    if answered > 0 {
+        return Ok(Ok(None));
+    }
+    Ok(Ok(Some(Text::fixed("没有一次调用成功", "none of these calls succeeded"))))
+}
+
+/// Whether a media type is of a range such as `image/*`.
+fn is_within(media_type: &str, range: &str) -> bool {
+    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    range == "*/*" || range == bare || range.strip_suffix('*').is_some_and(|kind| bare.starts_with(kind))
+}
+
+/// Each call is given up after its first poll, its second, and so on.
+async fn cancelled(house: &Arc<House>, action: &Arc<Action>) -> Found {
+    let good = samples::fitting(action.descriptor().params.as_json());
+    for polls in 1..=100_u32 {
+        house.log_in().await.map_err(unexpected)?;
+        let mut served = Box::pin(action.run(call(action, good.clone())));
+        for _ in 0..polls {
+            if poll_fn(|context| Poll::Ready(served.as_mut().poll(context).is_ready())).await {
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(50)).await;
+        }
+    }
+    Ok(None)
+}
+
+/// Calls of many callers at once; gives how many were made.
+async fn side_by_side(house: &Arc<House>, action: &Arc<Action>) -> std::result::Result<u64, Text> {
+    let made = Arc::new(AtomicU64::new(0));
+    let params = samples::fitting(action.descriptor().params.as_json());
+    let end = Instant::now() + ROUND;
+    let callers = (0..CALLERS).map(|_| {
+        let (house, action, made, params) = (house.clone(), action.clone(), made.clone(), params.clone());
+        tokio::spawn(async move {
+            while Instant::now() < end {
+                good(house.call(&action, params.clone()).await.map(drop))?;
+                made.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.map_err(|e| Text::new(e.to_string(), e.to_string()))??;
+    }
+    Ok(made.load(Ordering::Relaxed))
+}
+
+async fn growth(house: &Arc<House>, action: &Arc<Action>, configure: impl Fn()) -> Found {
+    side_by_side(house, action).await?;
+    let before = resident();
+    let calls = side_by_side(house, action).await? + side_by_side(house, action).await?;
+    within("调用", "call", before, calls)?;
+    (0..TENANTS / 10).for_each(|_| configure());
+    let before = resident();
+    (0..TENANTS).for_each(|_| configure());
+    within("租户", "tenant", before, TENANTS as u64)?;
+    Ok(None)
+}
+
+/// What the gateway saw meanwhile: nothing that failed a call, but would be told in its log.
+fn rules(descriptor: &Descriptor, blocked: u64) -> Found {
+    let (left, again) = (descriptor.conduct.left_behind.count(), descriptor.conduct.answered_again.count());
+    let found = [
+        // Once is the machine's.
+        (blocked > 1).then(|| {
+            Text::new(
+                format!("阻塞线程 100 毫秒以上 {blocked} 次：请发起操作后返回 MENLOU_PENDING"),
+                format!(
+                    "its thread was kept for 100 ms or more, {blocked} times: start an operation, return MENLOU_PENDING"
+                ),
+            )
+        }),
+        (left > 0).then(|| {
+            Text::new(
+                format!("{left} 次调用结束时有操作未 op_drop"),
+                format!("{left} calls ended with operations that had no op_drop"),
+            )
+        }),
+        (again > 0)
+            .then(|| Text::new(format!("{again} 次调用被答复两次"), format!("{again} calls were answered twice"))),
+    ];
+    let found: Vec<Text> = found.into_iter().flatten().collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let told = |pick: fn(&Text) -> &str, by: &str| found.iter().map(pick).collect::<Vec<_>>().join(by);
+    Err(Text::new(told(|t| &t.zh, "；"), told(|t| &t.en, "; ")))
+}
+
+fn within(zh: &str, en: &str, before: u64, count: u64) -> std::result::Result<(), Text> {
+    let grown = resident().saturating_sub(before);
+    let each = grown / count.max(1);
+    if grown < NOISE || each < LEAK {
+        return Ok(());
+    }
+    Err(Text::new(format!("每个{zh}增长约 {each} 字节"), format!("about {each} bytes more per {en}")))
+}
+
+/// How much memory this process has, in bytes (`proc_pid_statm(5)`); pages have 4 KiB.
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
+}
+
+/// A refusal by a word is an answer; a plugin that failed is not.
+fn good(served: Result<()>) -> std::result::Result<(), Text> {
+    match served {
+        Err(e) if e.is(&words::PLUGIN_FAILED) => Err(unexpected(e)),
+        _ => Ok(()),
+    }
+}
+
+fn unexpected(e: Error) -> Text {
+    let cause = e.cause().map_or_else(|| e.word().to_owned(), ToString::to_string);
+    Text::new(cause.clone(), cause)
+}

@@ -1,0 +1,89 @@
+//! What an author of plugins finds in an empty place: a first tenant, and a gateway while they work.
+
+use crate::cli::say;
+use menlou_action::Plugin;
+use menlou_config::tenant::TenantName;
+use menlou_error::text::Text;
+use menlou_tenant::Facts;
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs, io,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+/// What stands for the AppID and the AppSecret of a mini-program that there is not yet.
+const APPID: &str = "wx0123456789abcdef";
+const SECRET: &str = "not-needed-until-people-log-in";
+
+/// Makes the tenant with the plugin's actions, if it is the folder's first.
+pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), Text> {
+    let path = folder.join(format!("{name}.toml"));
+    if path.exists() {
+        return Ok(());
+    }
+    let others = match fs::exists(folder) {
+        Ok(false) => Vec::new(),
+        _ => menlou_tenant::names(folder).map_err(|fault| fault.text)?.0,
+    };
+    if !others.is_empty() {
+        let others = others.iter().map(TenantName::as_str).collect::<Vec<_>>().join(", ");
+        return Err(Text::new(
+            format!("没有租户 {name}：用 --tenant 指定 {others} 之一，或用 menlou tenant new {name} 新建"),
+            format!(
+                "there is no tenant {name}: name one of {others} by --tenant, or make it by menlou tenant new {name}"
+            ),
+        ));
+    }
+    let facts = Facts {
+        tenant: name.as_str(),
+        name: name.as_str(),
+        appid: APPID,
+        secret: SECRET,
+        base_url: None,
+        actions: plugin.actions.iter().collect(),
+    };
+    let made = fs::create_dir_all(folder).and_then(|()| fs::write(&path, menlou_tenant::new_file(&facts)));
+    let path = path.display();
+    made.map_err(|e| Text::new(format!("无法写入 {path}：{e}"), format!("{path} can't be written: {e}")))?;
+    say(
+        format!("还没有租户，新建 {path}，已开启这些动作"),
+        format!("there is no tenant yet: {path} is made, with these actions switched on"),
+    );
+    Ok(())
+}
+
+/// A gateway that runs as long as this is kept.
+pub struct Gateway(Child);
+
+impl Gateway {
+    /// Starts `menlou run` with the same config; its log goes to the terminal.
+    pub fn start(config: Option<&Path>) -> Result<Self, Text> {
+        let start = || -> io::Result<Child> {
+            let mut run = Command::new(std::env::current_exe()?);
+            run.arg("run").stdin(Stdio::null());
+            if let Some(config) = config {
+                run.arg("--config").arg(config);
+            }
+            run.spawn()
+        };
+        start()
+            .map(Self)
+            .map_err(|e| Text::new(format!("无法启动网关：{e}"), format!("no gateway can be started: {e}")))
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().ok().flatten()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.ended().is_none() {
+            // It fails where it has just ended, and nothing is left to do.
+            let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+            let _ = self.0.wait();
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `menlou plugin check` and `menlou plugin list`: what plugins are, or why they are refused.
+
+use super::{
+    super::{fail, show},
+    describe::describe,
+};
+use crate::gateway::open_library;
+use menlou_action::{Plugin, Refusal};
+use menlou_config::{fault::Fault, server::Config};
+use menlou_error::text::{Language, Text};
+use std::{path::Path, process::ExitCode};
+
+pub fn check(file: &Path) -> ExitCode {
+    match Plugin::open(file) {
+        Ok(plugin) => {
+            print!("{}", describe(&plugin, Language::of_operator()));
+            ExitCode::SUCCESS
+        }
+        Err(why) => fail(&refused(file, &why)),
+    }
+}
+
+pub fn list(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
+    let config = match config() {
+        Ok(config) => config,
+        Err(faults) => {
+            show(&faults);
+            return ExitCode::FAILURE;
+        }
+    };
+    let library = match open_library(&config) {
+        Ok(library) => library,
+        Err(text) => return fail(&text),
+    };
+    for plugin in library.plugins() {
+        let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
+        println!("{} {}: {actions}", plugin.name, plugin.version);
+    }
+    let mut code = ExitCode::SUCCESS;
+    for file in library.refused() {
+        code = fail(&refused(&file.path, &file.why));
+    }
+    code
+}
+
+/// The sentence of a refusal.
+pub fn refused(file: &Path, why: &Refusal) -> Text {
+    let (file, why) = (file.display(), why.text());
+    Text::new(format!("{file}：{}", why.zh), format!("{file}: {}", why.en))
+}

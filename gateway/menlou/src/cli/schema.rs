@@ -1,0 +1,28 @@
+//! `menlou schema tenant|server`: the JSON Schemas of our files, for editors.
+
+use menlou_config::{server, tenant};
+use std::process::ExitCode;
+
+/// What `schema` takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[arg(value_enum)]
+    of: Of,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Of {
+    /// 租户文件。A tenant's file.
+    Tenant,
+    /// 网关配置。The gateway's config.
+    Server,
+}
+
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let schema = match arguments.of {
+        Of::Tenant => tenant::schema(),
+        Of::Server => server::schema(),
+    };
+    println!("{schema:#}");
+    ExitCode::SUCCESS
+}

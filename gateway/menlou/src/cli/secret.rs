@@ -1,0 +1,223 @@
+//! `menlou secret key|seal|rotate`: secrets that can stand in a file, and the keys that open them.
+
+mod rotate;
+
+use super::{fail, say, show};
+use menlou_config::{
+    edit,
+    fault::Fault,
+    keyring::Keyring,
+    save::{self, Unsaved},
+    schema,
+    seal::{Field, Keys},
+    secret::LARGEST,
+    server::{self, Config},
+    tenant::{self, TenantName},
+};
+use menlou_error::text::Text;
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, IsTerminal, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// What `secret` takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// 生成密封密钥文件（权限 0600，不覆盖已有文件）。Make a file with a key (mode 0600, never over a file that is there).
+    Key {
+        /// 文件，缺省为 [secrets] keys 所指的文件；- 为标准输出。The file; the one of [secrets] keys if not given; - is standard
+        /// output.
+        file: Option<PathBuf>,
+        /// 在已有文件的最前面加入新密钥，之后用它密封。Put a new key before those in the file: it seals from then on.
+        #[arg(long)]
+        add: bool,
+    },
+    /// 密封一个密钥并打印；密钥从提示或标准输入读取。Seal a secret, read from a prompt or standard input, and print it.
+    Seal {
+        /// 租户；不给则用于网关自身的配置。The tenant; without it, for the gateway's own config.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// 字段，如 wechat.secret；密封值只在此处有效。The field, such as wechat.secret: what is sealed opens only there.
+        #[arg(long)]
+        field: String,
+    },
+    /// 用第一把密钥重新密封所有租户文件与网关配置中的密封值。Seal anew what is sealed in all tenants' files and the gateway's
+    /// config, under the first key.
+    Rotate {
+        /// 只说明会做什么。Only tell what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// `file` is the config's.
+pub fn run(
+    config: impl FnOnce() -> Result<Config, Vec<Fault>>,
+    file: Option<&Path>,
+    arguments: &Arguments,
+) -> ExitCode {
+    let outcome = match &arguments.command {
+        Command::Key { file: Some(path), add } => make(path, *add),
+        Command::Key { file: None, add } => with(config, |config| match config.keyring.file() {
+            Some(path) => make(path, *add),
+            None => Err(Text::fixed(
+                "请写明文件：menlou secret key seal.keys（或先在 [secrets] keys 中配置）",
+                "name a file: menlou secret key seal.keys (or configure one under [secrets] keys)",
+            )),
+        }),
+        Command::Seal { tenant, field } => with(config, |config| seal(&config.keyring, tenant.as_deref(), field)),
+        Command::Rotate { dry_run } => with(config, |config| rotate::run(config, file, *dry_run)),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(text) => fail(&text),
+    }
+}
+
+fn with(
+    config: impl FnOnce() -> Result<Config, Vec<Fault>>,
+    run: impl FnOnce(&Config) -> Result<ExitCode, Text>,
+) -> Result<ExitCode, Text> {
+    config().map_or_else(
+        |faults| {
+            show(&faults);
+            Ok(ExitCode::FAILURE)
+        },
+        |config| run(&config),
+    )
+}
+
+fn make(path: &Path, add: bool) -> Result<ExitCode, Text> {
+    let key = Keys::generate()?;
+    if path == Path::new("-") {
+        println!("{}", key.expose_secret());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let shown = path.display();
+    let there = path.symlink_metadata().is_ok();
+    if there && !add {
+        return Err(Text::new(
+            format!("{shown} 已存在，未改动；要更换密钥，请用 --add 在其中加入新密钥"),
+            format!("{shown} exists and was left as it is; to change keys, put a new one into it with --add"),
+        ));
+    }
+    let id = Keys::parse(&key)?.ids().next().unwrap_or_default().to_owned();
+    if there {
+        prepend(path, &key, &id)?;
+        say(
+            format!("已在 {shown} 最前面加入密钥 {id}；接着运行 menlou secret rotate，完成后即可删去旧密钥"),
+            format!(
+                "the key {id} stands first in {shown} now; go on with menlou secret rotate, after which the old keys can be removed"
+            ),
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    create(path, &key, &id)
+        .map_err(|e| Text::new(format!("无法写入 {shown}：{e}"), format!("{shown} can't be written: {e}")))?;
+    let absolute = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let setting = format!("\n\n    [secrets]\n    keys = \"file:{}\"\n", absolute.display());
+    say(
+        format!("已生成密钥 {id}：{shown}。丢失它，密封值就无法解开：请另存一份。在网关配置中写明：{setting}"),
+        format!(
+            "made {shown} with the key {id}. Without it nothing sealed can be opened: keep a copy elsewhere. The gateway's config needs:{setting}"
+        ),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(key: &SecretString, id: &str) -> Zeroizing<String> {
+    Zeroizing::new(format!("{}  # {id}\n", key.expose_secret()))
+}
+
+fn create(path: &Path, key: &SecretString, id: &str) -> io::Result<()> {
+    const HEAD: &str = "# Menlou 的密封密钥：第一把用于密封，全部可用于解封。\n# Menlou's keys of sealed secrets: the first seals, all open.\n";
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = file.write_all(HEAD.as_bytes()).and_then(|()| file.write_all(line(key, id).as_bytes()));
+    written.and_then(|()| file.sync_all()).inspect_err(|_| {
+        // Half a key is none.
+        let _ = fs::remove_file(path);
+    })
+}
+
+fn prepend(path: &Path, key: &SecretString, id: &str) -> Result<(), Text> {
+    // Also that what is there are keys.
+    Keyring::of_file(path.to_owned()).keys()?;
+    let shown = path.display();
+    let before = fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|e| Text::new(format!("无法读取 {shown}：{e}"), format!("{shown} can't be read: {e}")))?;
+    let text = Zeroizing::new([line(key, id).as_str(), &before].concat());
+    save::write_atomically(path, text.as_bytes()).map_err(|unsaved| match unsaved {
+        Unsaved::Refused(text) => text,
+        Unsaved::Exists => Text::fixed("文件已存在", "the file exists"),
+    })
+}
+
+fn seal(keyring: &Keyring, tenant: Option<&str>, field: &str) -> Result<ExitCode, Text> {
+    let tenant = tenant.map(TenantName::parse).transpose()?;
+    let pointer: String = edit::path(field)?.iter().map(|key| format!("/{}", schema::escape(key))).collect();
+    can_hold_a_secret(tenant.is_some(), field, &pointer)?;
+    let keys = keyring.keys()?;
+    let field = Field { tenant: tenant.as_ref().map(TenantName::as_str), pointer: &pointer };
+    println!("{}", keys.seal(&read_secret()?, field)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A slip of the pen would be found only where the sealed secret is used.
+fn can_hold_a_secret(of_tenant: bool, field: &str, pointer: &str) -> Result<(), Text> {
+    let known = if of_tenant { tenant::secrets() } else { server::secrets() };
+    let of_plugin = of_tenant && pointer.strip_prefix("/actions/").is_some_and(|rest| rest.contains('/'));
+    if of_plugin || known.iter().any(|known| known == pointer) {
+        return Ok(());
+    }
+    let mut names: Vec<String> = known.iter().map(|pointer| Field { tenant: None, pointer }.name()).collect();
+    if of_tenant {
+        names.push("actions.NAME.KEY".into());
+    }
+    let names = names.join(", ");
+    Err(Text::new(
+        format!(
+            "{field} 处不能放密钥；可用的字段：{names}{}",
+            if of_tenant { "" } else { "（租户的字段请加 --tenant）" }
+        ),
+        format!(
+            "no secret can stand at {field}; these fields hold secrets: {names}{}",
+            if of_tenant { "" } else { " (for those of a tenant, add --tenant)" }
+        ),
+    ))
+}
+
+/// From a prompt without echo, or all of standard input but its last line break.
+fn read_secret() -> Result<SecretString, Text> {
+    let unreadable = |e: io::Error| Text::new(format!("无法读取密钥：{e}"), format!("the secret can't be read: {e}"));
+    if io::stdin().is_terminal() {
+        let secret = rpassword::prompt_password("密钥 Secret: ").map(SecretString::from).map_err(unreadable)?;
+        return checked(secret.expose_secret());
+    }
+    // Room for all of it, so that nothing is moved and left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST as usize + 32));
+    io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Text::fixed("密钥超过 64 KiB", "the secret is larger than 64 KiB"));
+    }
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Text::fixed("密钥不是 UTF-8 编码", "the secret is not UTF-8"))?;
+    checked(text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
+}
+
+fn checked(secret: &str) -> Result<SecretString, Text> {
+    if secret.trim().is_empty() {
+        return Err(Text::fixed("密钥为空", "the secret is empty"));
+    }
+    Ok(secret.into())
+}

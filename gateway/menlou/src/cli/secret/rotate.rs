@@ -1,0 +1,117 @@
+//! `menlou secret rotate`: what is sealed in all files, sealed anew under the first key.
+
+use super::super::{fail, say, show};
+use menlou_config::{
+    load::{self, Document},
+    reseal::reseal,
+    save::{self, Unsaved},
+    seal::Keys,
+    server::Config,
+};
+use menlou_error::text::Text;
+use menlou_tenant::Refused;
+use secrecy::zeroize::Zeroizing;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// What was done, over all files.
+#[derive(Default)]
+struct Done {
+    anew: usize,
+    files: usize,
+    current: usize,
+    wrong: usize,
+}
+
+/// `file` is the config's, where there is one.
+pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCode, Text> {
+    let keys = config.keyring.keys()?;
+    let mut done = Done::default();
+    // Held to the end, so that nobody saves a tenant's file meanwhile.
+    let _locked = menlou_tenant::lock(&config.tenants.dir).map_err(|refused| match refused {
+        Refused::Unsaved(text) => text,
+        _ => Text::fixed("租户文件夹被占用", "the tenants' folder is in use"),
+    })?;
+    for (path, tenant) in files(config, file, &mut done)? {
+        match one(&path, tenant.as_deref(), &keys, dry_run, &mut done) {
+            Ok(()) => {}
+            Err(text) => {
+                let shown = path.display();
+                let _ = fail(&Text::new(format!("{shown}：{}", text.zh), format!("{shown}: {}", text.en)));
+                done.wrong += 1;
+            }
+        }
+    }
+    summary(&done, &keys, dry_run);
+    Ok(if done.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The config's file and the tenants', each with its tenant's name.
+fn files(config: &Config, file: Option<&Path>, done: &mut Done) -> Result<Vec<(PathBuf, Option<String>)>, Text> {
+    let (names, faults) = menlou_tenant::names(&config.tenants.dir).map_err(|fault| fault.text)?;
+    show(&faults);
+    done.wrong += faults.len();
+    let own = file.map(|file| (file.to_owned(), None));
+    let tenants =
+        names.into_iter().map(|name| (config.tenants.dir.join(format!("{name}.toml")), Some(name.as_str().to_owned())));
+    Ok(own.into_iter().chain(tenants).collect())
+}
+
+fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut Done) -> Result<(), Text> {
+    let gone = Text::fixed("文件已被删除", "the file is gone");
+    let read = || load::bytes(path).and_then(|bytes| bytes.map(Zeroizing::new).ok_or_else(|| gone.clone()));
+    let bytes = read()?;
+    let doc = match Document::parse(path, &bytes) {
+        Ok(doc) => doc,
+        Err(faults) => {
+            show(&faults);
+            done.wrong += faults.len();
+            return Ok(());
+        }
+    };
+    let resealed = reseal(&doc, &bytes, tenant, keys)?;
+    show(&resealed.faults);
+    done.wrong += resealed.faults.len();
+    done.current += resealed.current;
+    if resealed.fields.is_empty() {
+        return Ok(());
+    }
+    if !dry_run {
+        // Editors know no lock.
+        if *read()? != *bytes {
+            return Err(Text::fixed(
+                "文件刚被别人改动，未写入：请再运行一次",
+                "the file was changed by someone else just now, and was left as it is: run this again",
+            ));
+        }
+        save::write_atomically(path, &resealed.bytes).map_err(|unsaved| match unsaved {
+            Unsaved::Refused(text) => text,
+            Unsaved::Exists => Text::fixed("文件已存在", "the file exists"),
+        })?;
+    }
+    let (shown, new) = (path.display(), keys.ids().next().unwrap_or_default());
+    for (field, old) in &resealed.fields {
+        println!("{shown}: {field}: {old} → {new}");
+    }
+    done.anew += resealed.fields.len();
+    done.files += 1;
+    Ok(())
+}
+
+fn summary(done: &Done, keys: &Keys, dry_run: bool) {
+    let Done { anew, files, current, wrong } = done;
+    let (zh, en) = if dry_run { ("将重新密封", "to be sealed anew") } else { ("已重新密封", "sealed anew") };
+    say(
+        format!("{zh}：{anew}（文件数：{files}）；已使用第一把密钥：{current}；问题：{wrong}"),
+        format!("{en}: {anew} (files: {files}); under the first key already: {current}; faults: {wrong}"),
+    );
+    let old = keys.ids().skip(1).collect::<Vec<_>>().join(", ");
+    if *wrong == 0 && !dry_run && !old.is_empty() {
+        say(
+            format!("这些文件已不再使用旧密钥 {old}，可将其从密钥文件中删去"),
+            format!("these files need the old keys no more, and they can be removed: {old}"),
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! Questions on a terminal: asked on standard error, answered on standard input.
+
+use super::Failure;
+use menlou_error::text::{Language, Text};
+use secrecy::SecretString;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+/// The longest answer, in bytes.
+const LONGEST: u64 = 4096;
+
+/// Whether there is somebody to ask.
+pub fn somebody() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// An answer in one line; `default` where it is empty.
+pub fn line(question: &Text, default: Option<&str>) -> Result<String, Failure> {
+    loop {
+        let shown = default.map(|d| format!(" [{d}]")).unwrap_or_default();
+        eprint!("{}{shown}: ", question.get(Language::of_operator()));
+        let _ = io::stderr().flush();
+        let mut line = String::new();
+        let read = io::stdin().lock().take(LONGEST).read_line(&mut line).map_err(unreadable)?;
+        if read == 0 {
+            eprintln!();
+            return Err(broken_off());
+        }
+        match (line.trim(), default) {
+            ("", Some(default)) => return Ok(default.to_owned()),
+            ("", None) => {}
+            (answer, _) => return Ok(answer.to_owned()),
+        }
+    }
+}
+
+/// As [`line`], asked again until it fits.
+pub fn fitting<T>(question: &Text, default: Option<&str>, fit: impl Fn(&str) -> Result<T, Text>) -> Result<T, Failure> {
+    loop {
+        match fit(&line(question, default)?) {
+            Ok(value) => return Ok(value),
+            Err(text) => eprintln!("  {}", text.get(Language::of_operator())),
+        }
+    }
+}
+
+/// A secret: from a prompt without echo, or the first line of standard input.
+pub fn secret(question: &Text) -> Result<SecretString, Failure> {
+    let written = if somebody() {
+        let question = format!("{}: ", question.get(Language::of_operator()));
+        rpassword::prompt_password(question).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => broken_off(),
+            _ => unreadable(e),
+        })?
+    } else {
+        let mut line = String::new();
+        io::stdin().lock().take(LONGEST + 1).read_line(&mut line).map_err(unreadable)?;
+        line
+    };
+    if written.len() as u64 > LONGEST {
+        return Err(Failure::usage(Text::new(
+            format!("密钥超过 {LONGEST} 字节"),
+            format!("the secret has more than {LONGEST} bytes"),
+        )));
+    }
+    Ok(SecretString::from(written.trim()))
+}
+
+fn unreadable(e: io::Error) -> Failure {
+    let text = Text::new(format!("无法读取输入：{e}"), format!("the input can't be read: {e}"));
+    Failure::new("unreadable_input", text)
+}
+
+fn broken_off() -> Failure {
+    Failure::new("broken_off", Text::fixed("已中止，未改动任何内容", "broken off; nothing was changed"))
+}

@@ -1,0 +1,171 @@
+//! `menlou tenant edit`: in an editor, or value by value for scripts.
+
+use super::{Done, Failure, Office, ask, named, refused, secrets};
+use crate::cli::{say, show};
+use menlou_config::{
+    edit::{self, Change},
+    tenant::TenantName,
+};
+use menlou_error::text::Text;
+use menlou_tenant::{Refused, Saved, Stored};
+use serde_json::json;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+};
+
+/// What `tenant edit` takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// 租户名。The tenant's name.
+    name: String,
+    /// 设置一个值，如 session.ttl=1d；可重复。Set a value, such as session.ttl=1d; repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// 去掉一个值或表，如 actions.user；可重复。Take a value or table away, such as actions.user; repeatable.
+    #[arg(long, value_name = "KEY")]
+    unset: Vec<String>,
+    /// 设置一个密钥，如 wechat.secret，从提示或标准输入读取。Set a secret, such as wechat.secret, read from a prompt or
+    /// standard input.
+    #[arg(long, value_name = "KEY")]
+    set_secret: Option<String>,
+}
+
+pub fn run(office: &Office<'_>, arguments: Arguments) -> Result<Done, Failure> {
+    let name = named(&arguments.name)?;
+    let stored = office.files().read(&name).map_err(|r| refused(&name, r))?;
+    let mut changes = settings(&arguments.set)?;
+    for key in &arguments.unset {
+        changes.push(Change::Unset(edit::path(key).map_err(Failure::usage)?));
+    }
+    secrets::none_of(&changes, &stored.text, office)?;
+    if let Some(key) = &arguments.set_secret {
+        let path = edit::path(key).map_err(Failure::usage)?;
+        let question = Text::new(format!("{key}（不显示）"), format!("{key} (not shown)"));
+        let secret = secrets::ask(office, &name, &path, &question)?;
+        changes.push(Change::Set(path, json!(secret)));
+    }
+    let saved = match changes.as_slice() {
+        [] => in_editor(office, &name, &stored)?,
+        changes => Some(office.files().edit(&name, changes, None).map_err(|r| refused(&name, r))?),
+    };
+    Ok(told(office, &name, saved))
+}
+
+/// The changes that `--set KEY=VALUE` asks for.
+pub fn settings(written: &[String]) -> Result<Vec<Change>, Failure> {
+    let change = |setting: &String| {
+        let (key, value) = setting.split_once('=').ok_or_else(|| {
+            Failure::usage(Text::fixed(
+                "--set 应为 键=值，如 session.ttl=1d",
+                "--set takes KEY=VALUE, such as session.ttl=1d",
+            ))
+        })?;
+        Ok(Change::Set(edit::path(key.trim()).map_err(Failure::usage)?, edit::value(value)))
+    };
+    written.iter().map(change).collect()
+}
+
+fn told(office: &Office<'_>, name: &TenantName, saved: Option<Saved>) -> Done {
+    let Some(saved) = saved else {
+        if !office.json {
+            say("没有改动", "nothing was changed");
+        }
+        return Done { json: json!({ "tenant": name.as_str(), "changed": false, "faults": [] }), ok: true };
+    };
+    if !office.json {
+        say(
+            format!("已保存租户 {name}，网关随即生效"),
+            format!("the tenant {name} is saved; the gateway takes it up by itself"),
+        );
+        show(&saved.faults);
+    }
+    let changed = saved.before.as_ref() != Some(&saved.after);
+    let json = json!({ "tenant": name.as_str(), "changed": changed, "revision": saved.revision.to_string(), "faults": saved.faults });
+    Done { json, ok: saved.faults.is_empty() }
+}
+
+/// Opens the editor on a copy until what comes out of it can be saved, or is dropped; `None` where it is as before.
+fn in_editor(office: &Office<'_>, name: &TenantName, stored: &Stored) -> Result<Option<Saved>, Failure> {
+    if office.json || !ask::somebody() {
+        return Err(Failure::usage(Text::fixed(
+            "不在终端上，无法打开编辑器：用 --set、--unset 或 --set-secret",
+            "there is no terminal for an editor: use --set, --unset or --set-secret",
+        )));
+    }
+    let cannot = |e: std::io::Error| {
+        Failure::new("no_draft", Text::new(format!("无法写草稿：{e}"), format!("the draft can't be written: {e}")))
+    };
+    // For the owner alone: a secret may stand in it.
+    let folder = tempfile::Builder::new()
+        .prefix("menlou-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .map_err(cannot)?;
+    let draft = folder.path().join(format!("{name}.toml"));
+    fs::write(&draft, &stored.text).map_err(cannot)?;
+    if let Err(faults) = &stored.checked {
+        show(faults);
+    }
+    loop {
+        open(&draft)?;
+        let bytes = fs::read(&draft).map_err(cannot)?;
+        if bytes == stored.text.as_bytes() {
+            return Ok(None);
+        }
+        let outcome = match String::from_utf8(bytes) {
+            Ok(text) => office.files().replace(name, &text, Some(&stored.revision)),
+            Err(_) => Err(Refused::Senseless(Text::fixed("草稿不是 UTF-8", "the draft is not UTF-8"))),
+        };
+        match outcome {
+            Ok(saved) => return Ok(Some(saved)),
+            // What was written is not lost where it can't be saved.
+            Err(why @ (Refused::Changed | Refused::Absent | Refused::Unsaved(_))) => {
+                let kept = folder.keep().join(format!("{name}.toml"));
+                let kept = kept.display();
+                say(format!("你的改动留在 {kept}"), format!("your changes are kept in {kept}"));
+                return Err(refused(name, why));
+            }
+            Err(Refused::Faulty(faults)) => show(&faults),
+            Err(why) => {
+                let _ = crate::cli::fail(&refused(name, why).text);
+            }
+        }
+        let question = Text::fixed(
+            "有误，未保存。e 再次编辑，d 放弃改动",
+            "it is faulty and was not saved. e: edit again, d: drop the changes",
+        );
+        let again = ask::fitting(&question, Some("e"), |answer| match answer {
+            "e" | "E" => Ok(true),
+            "d" | "D" => Ok(false),
+            _ => Err(Text::fixed("e 或 d", "e or d")),
+        })?;
+        if !again {
+            return Ok(None);
+        }
+    }
+}
+
+/// `$VISUAL`, else `$EDITOR`, else `vi`; any of them may bring arguments.
+fn open(draft: &Path) -> Result<(), Failure> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".to_owned());
+    let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(draft).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(editor_failed(&editor, &status.to_string())),
+        Err(e) => Err(editor_failed(&editor, &e.to_string())),
+    }
+}
+
+fn editor_failed(editor: &str, why: &str) -> Failure {
+    Failure::new(
+        "editor_failed",
+        Text::new(
+            format!("编辑器 {editor} 未正常结束（{why}），未保存；用 VISUAL 或 EDITOR 指定编辑器"),
+            format!("the editor {editor} did not end well ({why}); nothing was saved. VISUAL or EDITOR names another"),
+        ),
+    )
+}

@@ -1,0 +1,96 @@
+//! `menlou tenant list`
+
+use super::{Done, Failure, Office, out, refused};
+use crate::cli::{say, show};
+use menlou_config::{fault::Fault, load::Document};
+use menlou_error::text::{Language, Text};
+use menlou_tenant::Refused;
+use serde_json::{Value, json};
+
+struct Row {
+    tenant: String,
+    name: String,
+    appid: String,
+    actions: String,
+    faults: Vec<Fault>,
+}
+
+pub fn run(office: &Office<'_>) -> Result<Done, Failure> {
+    let (names, misnamed) = office.files().names().map_err(|fault| Failure::new("unreadable", fault.text))?;
+    let files = office.files();
+    let rows: Vec<Row> = names
+        .iter()
+        .map(|name| {
+            let (doc, faults) = match files.read(name) {
+                Ok(stored) => {
+                    let faults = stored.checked.map_or_else(|faults| faults, |blueprint| blueprint.faults);
+                    (Document::parse(files.path(name), stored.text.as_bytes()).ok(), faults)
+                }
+                Err(Refused::Faulty(faults)) => (None, faults),
+                Err(why) => (None, vec![Fault::in_file(files.path(name), refused(name, why).text)]),
+            };
+            let text = |pointer: &str| {
+                let value = doc.as_ref().and_then(|doc| doc.value(pointer)?.as_str());
+                // A slip may have put anything there.
+                value.map_or_else(String::new, |v| v.chars().filter(|c| !c.is_control()).take(64).collect())
+            };
+            let actions = doc.as_ref().and_then(|doc| doc.value("/actions")?.as_object());
+            let actions = actions.map(|a| a.keys().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
+            let appid = text("/wechat/appid");
+            Row { tenant: name.to_string(), name: text("/name"), appid, actions, faults }
+        })
+        .collect();
+    let faults = misnamed.len() + rows.iter().map(|row| row.faults.len()).sum::<usize>();
+    if !office.json {
+        table(office, &rows);
+        show(&misnamed);
+        if rows.iter().any(|row| !row.faults.is_empty()) {
+            say("用 menlou tenant show NAME 查看问题", "menlou tenant show NAME tells the faults");
+        }
+    }
+    let tenants: Vec<Value> = rows
+        .into_iter()
+        .map(|row| {
+            let actions: Vec<&str> = row.actions.split(", ").filter(|a| !a.is_empty()).collect();
+            json!({ "tenant": row.tenant, "name": row.name, "appid": row.appid, "actions": actions, "faults": row.faults })
+        })
+        .collect();
+    Ok(Done { json: json!({ "tenants": tenants, "misnamed": misnamed }), ok: faults == 0 })
+}
+
+fn table(office: &Office<'_>, rows: &[Row]) {
+    let language = Language::of_operator();
+    if rows.is_empty() {
+        let folder = office.config.tenants.dir.display();
+        say(
+            format!("{folder} 中还没有租户：用 menlou tenant new NAME 新建"),
+            format!("there are no tenants in {folder} yet: make one with menlou tenant new NAME"),
+        );
+        return;
+    }
+    let head = [
+        Text::fixed("租户", "TENANT"),
+        Text::fixed("名称", "NAME"),
+        Text::fixed("AppID", "APPID"),
+        Text::fixed("动作", "ACTIONS"),
+        Text::fixed("问题", "FAULTS"),
+    ]
+    .map(|text| text.get(language).to_owned());
+    let none = Text::fixed("无", "none");
+    let mut lines = vec![head];
+    for row in rows {
+        let faults = if row.faults.is_empty() { none.get(language).to_owned() } else { row.faults.len().to_string() };
+        lines.push([row.tenant.clone(), row.name.clone(), row.appid.clone(), row.actions.clone(), faults]);
+    }
+    let width = |column: usize| lines.iter().map(|line| columns(&line[column])).max().unwrap_or(0);
+    let widths: [usize; 5] = std::array::from_fn(width);
+    for line in &lines {
+        let padded = line.iter().zip(widths).map(|(cell, width)| cell.clone() + &" ".repeat(width - columns(cell)));
+        out(&format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end()));
+    }
+}
+
+/// How many columns of a terminal a text takes: Chinese characters take two.
+fn columns(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
+}

@@ -1,0 +1,249 @@
+//! `menlou tenant new`
+
+use super::{Done, Failure, Office, ask, named, refused, secrets, verify::verify};
+use crate::cli::{say, show};
+use menlou_action::Descriptor;
+use menlou_config::{
+    edit,
+    schema::Schema,
+    tenant::{self, TenantName},
+};
+use menlou_error::text::{Language, Text};
+use menlou_tenant::{Facts, Refused, new_file};
+use serde_json::{Value, json};
+
+/// What `tenant new` takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// 租户名，即请求中的 f。The tenant's name, which is the f of its requests.
+    tenant: String,
+    /// 显示名称，缺省与租户名相同。The name for people; the tenant's if not given.
+    #[arg(long)]
+    name: Option<String>,
+    /// 小程序的 AppID。The mini-program's AppID.
+    #[arg(long)]
+    appid: Option<String>,
+    /// AppSecret 在哪里：env:变量名 或 file:路径。Where the AppSecret is: env:NAME or file:PATH.
+    #[arg(long, value_name = "REFERENCE", conflicts_with = "secret_stdin")]
+    secret: Option<String>,
+    /// 从标准输入读取 AppSecret。Read the AppSecret from standard input.
+    #[arg(long)]
+    secret_stdin: bool,
+    /// 开启的动作，以逗号分隔，缺省为 openid,login,user,logout。The actions to switch on.
+    #[arg(long, value_delimiter = ',')]
+    actions: Option<Vec<String>>,
+    /// 平台接口地址，仅测试时需要。The platform's address, for tests only.
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// 其他设置，如 session.ttl=1d；可重复。Any other setting, such as session.ttl=1d; repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// 不询问平台。Don't ask the platform.
+    #[arg(long)]
+    offline: bool,
+}
+
+/// What is switched on unless told otherwise, where there is a plugin for it.
+const ACTIONS: [&str; 4] = ["openid", "login", "user", "logout"];
+
+pub fn run(office: &Office<'_>, arguments: Arguments) -> Result<Done, Failure> {
+    let tenant = named(&arguments.tenant)?;
+    let files = office.files();
+    ready(office, &tenant)?;
+    let text = text(office, &tenant, &arguments)?;
+    let saved = files.create(&tenant, &text).map_err(|r| refused(&tenant, r))?;
+    let path = files.path(&tenant);
+    if !office.json {
+        say(format!("已写入 {}", path.display()), format!("{} is written", path.display()));
+        show(&saved.faults);
+    }
+    let (verified, findings) = match arguments.offline {
+        true => (true, Value::Null),
+        false => verify(office, &tenant, &saved.after)?,
+    };
+    let actions =
+        files.check(&tenant, &saved.after).map(|b| b.actions.into_keys().collect::<Vec<_>>()).unwrap_or_default();
+    let call = Call::new(office, &tenant, &actions);
+    if !office.json {
+        if !verified {
+            say(
+                format!(
+                    "文件已保存。换 AppSecret：menlou tenant edit {tenant} --set-secret wechat.secret\n改其他设置：menlou tenant edit {tenant}\n再次验证：menlou tenant verify {tenant}"
+                ),
+                format!(
+                    "the file is saved. Another AppSecret: menlou tenant edit {tenant} --set-secret wechat.secret\nanything else in it: menlou tenant edit {tenant}\nthen ask again: menlou tenant verify {tenant}"
+                ),
+            );
+        }
+        call.tell();
+    }
+    Ok(Done {
+        ok: verified && saved.faults.is_empty(),
+        json: json!({
+            "tenant": tenant.as_str(),
+            "file": path,
+            "revision": saved.revision.to_string(),
+            "faults": saved.faults,
+            "findings": findings,
+            "try": { "curl": call.curl, "wx": call.wx },
+        }),
+    })
+}
+
+/// That a file can be made: told before anything is asked.
+fn ready(office: &Office<'_>, tenant: &TenantName) -> Result<(), Failure> {
+    let folder = &office.config.tenants.dir;
+    if !office.configured {
+        let text = Text::new(
+            format!(
+                "这里没有网关配置（menlou.toml），也没有用 --config 指定：使用缺省设置，租户文件夹为 {}",
+                folder.display()
+            ),
+            format!(
+                "there is no gateway's config here (menlou.toml), nor is one named by --config: defaults hold, and tenants are in {}",
+                folder.display()
+            ),
+        );
+        eprintln!("{}", text.get(Language::of_operator()));
+    }
+    if !folder.is_dir() {
+        let folder = folder.display();
+        return Err(Failure::new(
+            "no_folder",
+            Text::new(
+                format!("租户文件夹 {folder} 不存在：新建它，或用 --config 指定网关的配置"),
+                format!(
+                    "the tenants' folder {folder} does not exist: make it, or name the gateway's config with --config"
+                ),
+            ),
+        ));
+    }
+    match office.files().path(tenant).symlink_metadata() {
+        Ok(_) => Err(refused(tenant, Refused::Exists)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn text(office: &Office<'_>, tenant: &TenantName, arguments: &Arguments) -> Result<String, Failure> {
+    let asking = !office.json && !arguments.secret_stdin && ask::somebody();
+    let needed = |flag: &str| {
+        Failure::usage(Text::new(
+            format!("不在终端上，无法提问：请给出 {flag}"),
+            format!("there is no terminal to ask on: give {flag}"),
+        ))
+    };
+    let name = match &arguments.name {
+        Some(name) => name.clone(),
+        None if asking => {
+            ask::fitting(&Text::fixed("显示名称", "name for people"), Some(tenant.as_str()), fits("/properties/name"))?
+        }
+        None => tenant.as_str().to_owned(),
+    };
+    let appid = match &arguments.appid {
+        Some(appid) => appid.clone(),
+        None if asking => ask::fitting(&Text::fixed("小程序的 AppID", "AppID"), None, fits(APPID))?,
+        None => return Err(needed("--appid")),
+    };
+    let question = Text::fixed(
+        "AppSecret（不显示；也可写 env:变量名 或 file:路径）",
+        "AppSecret (not shown; or env:NAME, file:PATH)",
+    );
+    let secret = match &arguments.secret {
+        Some(reference) => secrets::reference(reference)?,
+        None if asking || arguments.secret_stdin => {
+            secrets::ask(office, tenant, &SECRET.map(str::to_owned), &question)?
+        }
+        None => return Err(needed("--secret-stdin")),
+    };
+    let usual: Vec<&str> = ACTIONS.into_iter().filter(|a| office.library.find(a, None).is_some()).collect();
+    let actions = match &arguments.actions {
+        Some(names) => descriptors(office, names.iter().map(String::as_str)).map_err(Failure::usage)?,
+        None if asking => {
+            ask::fitting(&Text::fixed("开启的动作", "actions to switch on"), Some(&usual.join(",")), |line| {
+                descriptors(office, line.split(','))
+            })?
+        }
+        None => descriptors(office, usual.into_iter()).map_err(Failure::usage)?,
+    };
+    let base_url = arguments.base_url.as_deref();
+    let facts = Facts { tenant: tenant.as_str(), name: &name, appid: &appid, secret: &secret, base_url, actions };
+    let text = new_file(&facts);
+    let changes = super::edit::settings(&arguments.set)?;
+    secrets::none_of(&changes, &text, office)?;
+    edit::apply(&text, &changes).map_err(Failure::usage)
+}
+
+const APPID: &str = "/properties/wechat/properties/appid";
+const SECRET: [&str; 2] = ["wechat", "secret"];
+
+/// Whether an answer is what the schema of a tenant's file has at this place.
+fn fits(place: &'static str) -> impl Fn(&str) -> Result<String, Text> {
+    move |answer| {
+        let schema = tenant::schema();
+        let schema = schema.pointer(place).cloned().unwrap_or_default();
+        let fits = Schema::compile(&schema).is_ok_and(|s| s.fits(&json!(answer)));
+        let expected = |language| schema.pointer(&format!("/x-expected/{language}"))?.as_str();
+        match (fits, expected("zh"), expected("en")) {
+            (false, Some(zh), Some(en)) => Err(Text::new(format!("应为：{zh}"), format!("it must be {en}"))),
+            (false, ..) => Err(Text::fixed("不合要求", "that does not do")),
+            (true, ..) => Ok(answer.to_owned()),
+        }
+    }
+}
+
+fn descriptors<'a, 'n>(office: &Office<'a>, names: impl Iterator<Item = &'n str>) -> Result<Vec<&'a Descriptor>, Text> {
+    let mut found: Vec<&Descriptor> = Vec::new();
+    for name in names.map(str::trim).filter(|name| !name.is_empty()) {
+        let Some((plugin, index)) = office.library.find(name, None) else {
+            let near =
+                office.library.nearest(name).map(|n| (format!("；是否想写 {n}？"), format!("; did you mean {n}?")));
+            let (zh, en) = near.unwrap_or_default();
+            return Err(Text::new(
+                format!("没有插件提供动作 {name}{zh}"),
+                format!("no plugin offers the action {name}{en}"),
+            ));
+        };
+        let action = &plugin.actions[index];
+        if found.iter().all(|known| known.name != action.name) {
+            found.push(action);
+        }
+    }
+    Ok(found)
+}
+
+/// The request to try.
+struct Call {
+    curl: String,
+    wx: String,
+}
+
+impl Call {
+    fn new(office: &Office<'_>, tenant: &TenantName, actions: &[String]) -> Self {
+        let mut listen = office.config.server.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let openid = actions.is_empty() || actions.iter().any(|a| a == "openid");
+        let action = if openid { "openid" } else { actions.first().map_or("openid", String::as_str) };
+        let path = format!("/srv/?f={tenant}&a={action}");
+        let code = if openid { " --data-urlencode 'code=CODE'" } else { "" };
+        let (open, body, close) =
+            if openid { ("wx.login({ success: ({ code }) => ", ", data: { code }", " })") } else { ("", "", "") };
+        Self {
+            curl: format!("curl -X POST 'http://{listen}{path}'{code}"),
+            wx: format!(
+                "{open}wx.request({{\n  url: 'https://api.example.com{path}', method: 'POST'{body},\n  success: ({{ data }}) => console.log(data),\n}}){close}"
+            ),
+        }
+    }
+
+    fn tell(&self) {
+        say("\n试一试（CODE 为 wx.login 得到的 code）：", "\nTo try (CODE is what wx.login gave):");
+        println!("  {}", self.curl);
+        say(
+            "\n小程序中（把 api.example.com 换成网关的域名，并加入小程序后台的 request 合法域名）：",
+            "\nIn the mini-program (put your gateway's domain for api.example.com, and add it to the request domains, request 合法域名, in the console):",
+        );
+        println!("  {}", self.wx.replace('\n', "\n  "));
+    }
+}

@@ -1,0 +1,117 @@
+//! `menlou tenant show`: a tenant's settings as they hold, and the faults of its file.
+
+use super::{Done, Failure, Office, named, out, refused};
+use crate::cli::show as show_faults;
+use menlou_config::{edit::toml_value, load::Document, schema::escape};
+use menlou_error::text::{Language, Text};
+use menlou_tenant::{View, secrets, view};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
+    let name = named(name)?;
+    let files = office.files();
+    let stored = files.read(&name).map_err(|r| refused(&name, r))?;
+    let faults = stored.checked.map_or_else(|faults| faults, |blueprint| blueprint.faults);
+    // Where it can't be parsed, the faults say why.
+    let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
+    let view = doc.as_ref().map(|doc| (view(doc, office.library), sources(doc, office)));
+    if !office.json {
+        let page = view.as_ref().map(|(view, sources)| page(view, sources)).unwrap_or_default();
+        out(&format!("# {}\n{page}", files.path(&name).display()));
+        show_faults(&faults);
+    }
+    let (settings, defaults, secrets) = match &view {
+        Some((view, sources)) => (view.settings.clone(), json!(view.defaults), json!(sources)),
+        None => (Value::Null, json!([]), json!({})),
+    };
+    let ok = faults.is_empty();
+    let json = json!({
+        "tenant": name.as_str(),
+        "file": files.path(&name),
+        "revision": stored.revision.to_string(),
+        "settings": settings,
+        "defaults": defaults,
+        "secrets": secrets,
+        "faults": faults,
+    });
+    Ok(Done { json, ok })
+}
+
+/// Where each secret comes from. Whether it can be had is told by the faults.
+fn sources(doc: &Document, office: &Office<'_>) -> BTreeMap<String, &'static str> {
+    let source = |pointer: String| {
+        let written = doc.value(&pointer)?.as_str()?;
+        let kind = ["env", "file", "sealed"].into_iter().find(|kind| written.starts_with(&format!("{kind}:")));
+        Some((pointer, kind.unwrap_or("literal")))
+    };
+    secrets(doc, office.library).into_iter().filter_map(source).collect()
+}
+
+fn origin(kind: &str) -> Text {
+    match kind {
+        "env" => Text::fixed("来自环境变量", "from the environment"),
+        "file" => Text::fixed("来自文件", "from a file"),
+        "sealed" => Text::fixed("已密封", "sealed"),
+        _ => Text::fixed("直接写在此文件中", "stands in this file"),
+    }
+}
+
+/// The settings as TOML, with a remark where a default or a secret stands.
+fn page(view: &View, sources: &BTreeMap<String, &'static str>) -> String {
+    let mut page = Page { text: String::new(), view, sources, language: Language::of_operator() };
+    if let Value::Object(settings) = &view.settings {
+        page.table(settings, &[], false);
+    }
+    page.text.push('\n');
+    page.text
+}
+
+struct Page<'a> {
+    text: String,
+    view: &'a View,
+    sources: &'a BTreeMap<String, &'static str>,
+    language: Language,
+}
+
+impl Page<'_> {
+    fn table(&mut self, table: &Map<String, Value>, path: &[&str], default: bool) {
+        let (mut tables, values): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| value.is_object());
+        // As people write it: the actions last.
+        tables.sort_by_key(|(name, _)| ["wechat", "session"].iter().position(|known| known == name).unwrap_or(2));
+        if !path.is_empty() && (!values.is_empty() || tables.is_empty()) {
+            let key = path.iter().map(|part| key(part)).collect::<Vec<_>>().join(".");
+            self.text.push_str(&format!("\n[{key}]\n"));
+        }
+        for (name, value) in values {
+            let at = pointer(path, name);
+            // What is no TOML can't come out of a TOML file.
+            let written = toml_value(value).map(|v| v.to_string()).unwrap_or_default();
+            let remark = match self.sources.get(&at) {
+                Some(kind) => origin(kind),
+                None if default || self.view.defaults.contains(&at) => Text::fixed("缺省值", "the default"),
+                None => Text::fixed("", ""),
+            };
+            let remark = match remark.get(self.language) {
+                "" => String::new(),
+                remark => format!("  # {remark}"),
+            };
+            self.text.push_str(&format!("{} = {}{remark}\n", key(name), written.trim()));
+        }
+        for (name, value) in tables {
+            let at = pointer(path, name);
+            let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
+            if let Value::Object(below) = value {
+                self.table(below, &path, default || self.view.defaults.contains(&at));
+            }
+        }
+    }
+}
+
+fn pointer(path: &[&str], name: &str) -> String {
+    path.iter().chain([&name]).map(|part| format!("/{}", escape(part))).collect()
+}
+
+fn key(name: &str) -> String {
+    toml_edit::Key::new(name).display_repr().into_owned()
+}

@@ -1,0 +1,141 @@
+//! `menlou tenant verify`: the platform's word on a tenant's credentials, for people.
+
+use super::{Done, Failure, Office, named, refused};
+use crate::cli::{runtime, say};
+use menlou_config::{load::Document, tenant::TenantName};
+use menlou_error::text::{Language, Text};
+use menlou_platform::{
+    http::Http,
+    wechat::verify::{Finding, Trouble},
+};
+use menlou_tenant::logs_in_by_phone;
+use serde_json::{Value, json};
+use std::{
+    cell::Cell,
+    io::{self, IsTerminal, Write},
+};
+
+pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
+    let name = named(name)?;
+    let stored = office.files().read(&name).map_err(|r| refused(&name, r))?;
+    let (ok, findings) = verify(office, &name, &stored.text)?;
+    Ok(Done { json: json!({ "tenant": name.as_str(), "findings": findings }), ok })
+}
+
+/// Asks the platform, tells people what it says as it comes, and gives the same for scripts.
+pub fn verify(office: &Office<'_>, name: &TenantName, text: &str) -> Result<(bool, Value), Failure> {
+    let files = office.files();
+    let checked = files.check(name, text).and_then(|blueprint| {
+        Document::parse(files.path(name), text.as_bytes()).map(|doc| (blueprint, logs_in_by_phone(&doc)))
+    });
+    let (blueprint, phone) = checked.map_err(|faults| Failure {
+        word: "faulty",
+        text: Text::new(
+            format!("租户 {name} 的文件有误，改正后再验证"),
+            format!("the file of the tenant {name} is faulty: mend it first"),
+        ),
+        faults,
+    })?;
+    let cannot = |e: String| {
+        Failure::new("internal", Text::new(format!("无法询问平台：{e}"), format!("the platform can't be asked: {e}")))
+    };
+    let http = Http::new().map_err(|e| cannot(e.to_string()))?;
+    let runtime = runtime().map_err(|text| Failure::new("internal", text))?;
+    let account = &blueprint.account;
+    let progress = Progress::start(&account.base_url);
+    let told = Cell::new(None);
+    let findings = runtime.block_on(menlou_tenant::verify(account, phone, http, |finding| {
+        progress.clear();
+        if !office.json {
+            let trouble = finding.trouble.as_ref();
+            // The same trouble again needs no more than its name.
+            let again = trouble.is_some_and(|t| t.errcode.is_some() && told.get() == t.errcode);
+            told.set(trouble.and_then(|t| t.errcode));
+            tell(finding, again);
+        }
+        progress.show();
+    }));
+    progress.clear();
+    let ok = findings.iter().all(|finding| finding.trouble.is_none());
+    if !office.json && ok {
+        say(format!("租户 {name} 的凭据可用"), format!("the credentials of the tenant {name} work"));
+    }
+    Ok((ok, findings.iter().map(json).collect()))
+}
+
+fn tell(finding: &Finding, again: bool) {
+    let language = Language::of_operator();
+    let step = finding.step.text();
+    let step = step.get(language);
+    let Some(Trouble { errcode, rid, explanation, note, cause, .. }) = &finding.trouble else {
+        println!("✓ {step}");
+        return;
+    };
+    let what = explanation.what.get(language);
+    let ids = [errcode.map(|code| format!("errcode {code}")), rid.as_ref().map(|rid| format!("rid {rid}"))];
+    let ids = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let ids = if ids.is_empty() { ids } else { format!(" ({ids})") };
+    println!("✗ {step}: {what}{ids}");
+    if again {
+        return;
+    }
+    let who = explanation.who.text();
+    let mut rows = vec![
+        (Text::fixed("谁来处理", "who has to act"), who),
+        (Text::fixed("怎么办", "what to do"), explanation.remedy.clone()),
+    ];
+    rows.extend(explanation.place.clone().map(|place| (Text::fixed("在哪里", "where"), place)));
+    rows.extend(note.clone().map(|note| (Text::fixed("注意", "note"), note)));
+    rows.push((Text::fixed("原因", "cause"), Text::new(cause.clone(), cause.clone())));
+    for (label, text) in rows.iter().filter(|(_, text)| !text.zh.is_empty()) {
+        let colon = Text::fixed("：", ": ");
+        println!("    {}{}{}", label.get(language), colon.get(language), text.get(language));
+    }
+}
+
+fn json(finding: &Finding) -> Value {
+    let both = |text: &Text| json!({ "zh": text.zh, "en": text.en });
+    let trouble = finding.trouble.as_ref().map(|t| {
+        json!({
+            "errcode": t.errcode,
+            "rid": t.rid,
+            "address": t.address,
+            "what": both(&t.explanation.what),
+            "who": both(&t.explanation.who.text()),
+            "remedy": both(&t.explanation.remedy),
+            "place": t.explanation.place.as_ref().map(both),
+            "note": t.note.as_ref().map(both),
+            "cause": t.cause,
+        })
+    });
+    json!({ "step": finding.step.name(), "ok": finding.trouble.is_none(), "trouble": trouble })
+}
+
+/// One line on a terminal that says what is waited for, and goes again.
+struct Progress {
+    line: Option<String>,
+}
+
+impl Progress {
+    fn start(base_url: &str) -> Self {
+        let text = Text::new(format!("正在询问 {base_url} …"), format!("asking {base_url} …"));
+        let line = io::stderr().is_terminal().then(|| text.get(Language::of_operator()).to_owned());
+        let progress = Self { line };
+        progress.show();
+        progress
+    }
+
+    fn show(&self) {
+        if let Some(line) = &self.line {
+            eprint!("{line}");
+            let _ = io::stderr().flush();
+        }
+    }
+
+    fn clear(&self) {
+        if self.line.is_some() {
+            eprint!("\r\x1b[K");
+            let _ = io::stderr().flush();
+        }
+    }
+}

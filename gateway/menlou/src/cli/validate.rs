@@ -1,0 +1,129 @@
+//! `menlou validate`: everything that `run` would check, without starting.
+
+use super::{fail, runtime, say, show, warn};
+use crate::gateway::{load_admin_certificate, load_certificates, open_library, store_settings};
+use menlou_config::{fault::Fault, server::Config};
+use menlou_error::text::{Language, Text};
+use menlou_store::Stores;
+use std::{process::ExitCode, time::Duration};
+use tokio::time::timeout;
+
+/// How long a store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What `validate` takes.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// 不接触存储。Leave the stores alone.
+    #[arg(long)]
+    offline: bool,
+}
+
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Arguments) -> ExitCode {
+    let config = match config() {
+        Ok(config) => config,
+        Err(faults) => {
+            show(&faults);
+            return summary(faults.len());
+        }
+    };
+    let mut wrong = 0;
+    let mut tell = |text: &Text| {
+        wrong += 1;
+        let _ = fail(text);
+    };
+    if let Some(text) = config.keyring.is_set().then(|| config.keyring.keys().err()).flatten() {
+        tell(&Text::new(format!("[secrets] keys：{}", text.zh), format!("[secrets] keys: {}", text.en)));
+    }
+    for loaded in [load_certificates(&config), load_admin_certificate(&config)] {
+        if let Err(text) = loaded {
+            tell(&text);
+        }
+    }
+    let mut warnings = config.warnings.clone();
+    if let Some((file, text)) = config.keyring.file().zip(config.keyring.warning()) {
+        warnings.push(Fault::in_file(file, text));
+    }
+    match open_library(&config) {
+        Ok(library) => {
+            for refused in library.refused() {
+                let (file, why) = (refused.path.display(), refused.why.text());
+                tell(&Text::new(format!("插件 {file}：{}", why.zh), format!("plugin {file}: {}", why.en)));
+            }
+            for plugin in library.plugins() {
+                let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
+                let (name, version) = (plugin.name, &plugin.version);
+                say(format!("插件 {name} {version}：{actions}"), format!("plugin {name} {version}: {actions}"));
+            }
+            for (name, checked) in menlou_tenant::check_folder(&config.tenants.dir, &library, &config.keyring) {
+                let (faults, served) = match checked {
+                    Ok(blueprint) => {
+                        warnings.extend(blueprint.warnings);
+                        (blueprint.faults, blueprint.actions.into_keys().collect::<Vec<_>>())
+                    }
+                    Err(faults) => (faults, Vec::new()),
+                };
+                if faults.is_empty() {
+                    let name = name.map(|n| n.as_str().to_owned()).unwrap_or_default();
+                    let actions = served.join(", ");
+                    say(format!("租户 {name}：{actions}"), format!("tenant {name}: {actions}"));
+                }
+                show(&faults);
+                wrong += faults.len();
+            }
+        }
+        Err(text) => tell(&text),
+    }
+    if !arguments.offline {
+        match stores(&config) {
+            Ok(()) => say("存储可用", "the stores answer"),
+            Err(texts) => {
+                wrong += texts.len();
+                for text in &texts {
+                    let _ = fail(text);
+                }
+            }
+        }
+    }
+    warn(&warnings);
+    summary(wrong)
+}
+
+fn stores(config: &Config) -> Result<(), Vec<Text>> {
+    let unavailable = |zh: &str, en: &str, why: String| Text::new(format!("{zh}不可用：{why}"), format!("{en}: {why}"));
+    let runtime = runtime().map_err(|text| vec![text])?;
+    runtime.block_on(async {
+        let opened = Stores::open(&store_settings(config)).await;
+        let stores = opened.map_err(|e| vec![unavailable("存储", "the store", e.to_string())])?;
+        let (sessions, users) =
+            tokio::join!(timeout(PATIENCE, stores.shared.ping()), timeout(PATIENCE, stores.users.ping()));
+        let mut wrong = Vec::new();
+        for (zh, en, outcome) in
+            [("会话存储", "the store of sessions", sessions), ("用户存储", "the store of users", users)]
+        {
+            match outcome {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => wrong.push(unavailable(zh, en, e.to_string())),
+                Err(_) => wrong.push(unavailable(zh, en, "no answer".into())),
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    })
+}
+
+fn summary(wrong: usize) -> ExitCode {
+    match wrong {
+        0 => {
+            say("没有问题", "no faults");
+            ExitCode::SUCCESS
+        }
+        n => {
+            match Language::of_operator() {
+                Language::Zh => eprintln!("共 {n} 处问题"),
+                Language::En if n == 1 => eprintln!("1 fault"),
+                Language::En => eprintln!("{n} faults"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Menlou as a library: the command line, and the gateway that is composed from the crates beside this one.
+//!
+//! `gateway/ARCHITECTURE.md` shows the crates, the direction of their imports and the life of a request.
+
+pub mod cli;
+pub mod gateway;
+pub mod telemetry;

@@ -1,0 +1,42 @@
+//! The circuits of the platforms: one for each place, whichever tenants have their accounts there.
+
+use super::http::Url;
+use menlou_circuit::{Breaker, Limits};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+/// So many calls in a row that a platform leaves unanswered open its circuit: then it is tried by one call at a time,
+/// at most once in `break_for`.
+const LIMITS: Limits = Limits { break_after: 5, break_for: Duration::from_secs(1) };
+
+/// Circuits by the origin of a platform's base URL. They live as long as somebody has them.
+///
+/// The gauge of each is `menlou_platform_away{server}`: 1 while its calls are answered without asking it.
+#[derive(Default)]
+pub struct Circuits(Mutex<BTreeMap<String, Weak<Breaker>>>);
+
+impl Circuits {
+    /// The circuit of this platform.
+    pub fn of(&self, base_url: &str) -> Arc<Breaker> {
+        // What is no URL is refused with the tenant's file; the origin holds no credentials.
+        let origin = Url::parse(base_url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, circuit| circuit.strong_count() > 0);
+        if let Some(circuit) = all.get(&origin).and_then(Weak::upgrade) {
+            return circuit;
+        }
+        let gauge = metrics::gauge!("menlou_platform_away", "server" => origin.clone());
+        let circuit = Arc::new(Breaker::new(origin.clone(), LIMITS, gauge));
+        all.insert(origin, Arc::downgrade(&circuit));
+        circuit
+    }
+
+    /// Each platform that is in use, and why it is away where it is.
+    pub fn standing(&self) -> Vec<(String, Option<String>)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(|(origin, circuit)| Some((origin.clone(), circuit.upgrade()?.fault()))).collect()
+    }
+}

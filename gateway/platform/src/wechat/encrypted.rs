@@ -1,0 +1,116 @@
+//! WeChat's `encryptedData`: opened with the person's session_key, and held to its watermark.
+
+use crate::clock::unix_millis;
+use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
+use aws_lc_rs::iv::FixedLength;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use menlou_error::text::Text;
+use menlou_error::{Error, Result, words};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// How far WeChat's clock may be ahead of ours.
+const SKEW: Duration = Duration::from_secs(300);
+
+/// Decrypts with AES-128-CBC and PKCS#7, and checks that the watermark is of this AppID and at most `max_age` old.
+///
+/// Whatever is wrong with key, data or padding is answered alike.
+pub(super) fn open(
+    session_key: &SecretString,
+    data: &str,
+    iv: &str,
+    appid: &str,
+    max_age: Duration,
+) -> Result<Map<String, Value>> {
+    let plain = decrypt(session_key, data, iv).ok_or_else(|| Error::new(&words::DECRYPT_FAILED))?;
+    let watermark = plain.get("watermark").and_then(Value::as_object);
+    let of = watermark.and_then(|w| w.get("appid")).and_then(Value::as_str);
+    if of != Some(appid) {
+        let text = Text::fixed("加密数据属于另一个小程序", "The encrypted data is of another mini-program.");
+        return Err(Error::new(&words::DECRYPT_FAILED).saying(text));
+    }
+    let made = watermark.and_then(|w| w.get("timestamp")).and_then(Value::as_u64).map(Duration::from_secs);
+    let now = Duration::from_millis(unix_millis());
+    match made {
+        Some(made) if now.saturating_sub(made) <= max_age && made.saturating_sub(now) <= SKEW => Ok(plain),
+        _ => {
+            let text = Text::fixed("加密数据已过期，请重新获取", "The encrypted data is too old: get it anew.");
+            Err(Error::new(&words::DECRYPT_FAILED).saying(text))
+        }
+    }
+}
+
+fn decrypt(session_key: &SecretString, data: &str, iv: &str) -> Option<Map<String, Value>> {
+    let key = STANDARD.decode(session_key.expose_secret()).ok()?;
+    let iv: [u8; 16] = STANDARD.decode(iv).ok()?.try_into().ok()?;
+    let mut data = STANDARD.decode(data).ok()?;
+    let key = PaddedBlockDecryptingKey::cbc_pkcs7(UnboundCipherKey::new(&AES_128, &key).ok()?).ok()?;
+    let plain = key.decrypt(&mut data, DecryptionContext::Iv128(FixedLength::from(iv))).ok()?;
+    serde_json::from_slice(plain).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    // The sample of WeChat's documentation ("signature and decryption of open data").
+    const APPID: &str = "wx4f4bc4dec97d474b";
+    const KEY: &str = "tiihtNczf5v6AKRyjwEUhQ==";
+    const IV: &str = "r7BXXKkLb8qrSNn05n0qiA==";
+    const DATA: &str = "CiyLU1Aw2KjvrjMdj8YKliAjtP4gsMZMQmRzooG2xrDcvSnxIMXFufNstNGTyaGS9uT5geRa0W4oTOb1WT7fJlAC+oNPdbB+\
+        3hVbJSRgv+4lGOETKUQz6OYStslQ142dNCuabNPGBzlooOmB231qMM85d2/fV6ChevvXvQP8Hkue1poOFtnEtpyxVLW1zAo6/1Xx1COxFvrc\
+        2d7UL/lmHInNlxuacJXwu0fjpXfz/YqYzBIBzD6WUfTIF9GRHpOn/Hz7saL8xz+W//FRAUid1OksQaQx4CMs8LOddcQhULW4ucetDf96JcR3\
+        g0gfRK4PC7E/r7Z6xNrXd2UIeorGj5Ef7b1pJAYB6Y5anaHqZ9J6nKEBvB4DnNLIVWSgARns/8wR2SiRS7MNACwTyrGvt9ts8p12PKFdlqYT\
+        opNHR1Vf7XjfhQlVsAJdNiKdYmYVoKlaRv85IfVunYzO0IKXsyl7JCUjCpoG20f0a04COwfneQAGGwd5oa+T8yO5hzuyDb/XcxxmK01EpqOy\
+        uxINew==";
+    /// Long enough for a sample of 2016.
+    const AGES: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
+
+    fn opened(key: &str, data: &str, iv: &str, appid: &str, max_age: Duration) -> Result<Map<String, Value>> {
+        open(&SecretString::from(key), data, iv, appid, max_age)
+    }
+
+    #[test]
+    fn the_published_sample_opens() {
+        let plain = opened(KEY, DATA, IV, APPID, AGES).expect("it opens");
+        assert_eq!(plain["openId"], "oGZUI0egBJY1zhBYw2KhdUfwVJJE");
+        assert_eq!(plain["unionId"], "ocMvos6NjeKLIBqg5Mr9QjxrP1FA");
+        assert_eq!(plain["watermark"]["timestamp"], 1_477_314_187);
+    }
+
+    #[test]
+    fn another_apps_data_and_old_data_are_refused() {
+        let of_another = opened(KEY, DATA, IV, "wx00000000000000ff", AGES).expect_err("refused");
+        assert!(of_another.is(&words::DECRYPT_FAILED) && of_another.text().en.contains("another mini-program"));
+        let old = opened(KEY, DATA, IV, APPID, Duration::from_secs(3600)).expect_err("refused");
+        assert!(old.is(&words::DECRYPT_FAILED) && old.text().en.contains("too old"));
+    }
+
+    #[test]
+    fn a_wrong_key_iv_or_text_is_refused_alike() {
+        let cut = &DATA[..DATA.len() - 24];
+        for (key, data, iv) in [
+            ("nzoqhc3OnwHzeTxJs+inbQ==", DATA, IV),
+            ("", DATA, IV),
+            ("not base64", DATA, IV),
+            (KEY, cut, IV),
+            (KEY, "", IV),
+            (KEY, "AAAA", IV),
+            (KEY, DATA, "AAAA"),
+            (KEY, DATA, "AAAAAAAAAAAAAAAAAAAAAA=="),
+        ] {
+            let error = opened(key, data, iv, APPID, AGES).expect_err("refused");
+            assert!(error.is(&words::DECRYPT_FAILED), "{error}");
+            assert_eq!(error.text().en, words::DECRYPT_FAILED.text.en);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_sent_makes_it_panic(data: Vec<u8>, iv: [u8; 16]) {
+            prop_assert!(opened(KEY, &STANDARD.encode(data), &STANDARD.encode(iv), APPID, AGES).is_err());
+        }
+    }
+}

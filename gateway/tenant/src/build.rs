@@ -1,0 +1,228 @@
+//! From a tenant's file to a tenant that can serve: everything is checked, and nothing is started.
+
+use super::folder;
+use menlou_action::{Configured, Library, Named};
+use menlou_config::{
+    fault::Fault,
+    keyring::Keyring,
+    load::Document,
+    secret::SecretRef,
+    settings,
+    sources::{self, Files, Sources},
+    tenant::{self, Cors, Limits, TenantFile, TenantName},
+};
+use menlou_error::text::Text;
+use menlou_policy::Access;
+use secrecy::SecretString;
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+/// A tenant that was checked whole; [`Tenant::new`](super::Tenant::new) puts it to work.
+pub struct Blueprint {
+    /// The `f` of its requests.
+    pub name: String,
+    /// Its name for people.
+    pub title: String,
+    /// Its account at the platform.
+    pub account: Account,
+    /// How long its sessions live.
+    pub session_ttl: Duration,
+    /// Its actions; `None` where the plugin is missing or broken.
+    pub actions: BTreeMap<String, Option<Configured>>,
+    /// Which web pages may call.
+    pub cors: Cors,
+    /// How much it may take.
+    pub limits: Limits,
+    /// How much each action may take.
+    pub action_limits: BTreeMap<String, Limits>,
+    /// What is wrong, and yet lets the rest serve.
+    pub faults: Vec<Fault>,
+    /// What had better be mended, though all works: secrets that stand in the file themselves.
+    pub warnings: Vec<Fault>,
+    /// The files that its secrets came from.
+    pub sources: Files,
+}
+
+/// A tenant's account at WeChat.
+pub struct Account {
+    /// The AppID.
+    pub appid: String,
+    /// The AppSecret, resolved.
+    pub secret: SecretString,
+    /// The one before it, resolved.
+    pub previous_secret: Option<SecretString>,
+    /// Where the platform is.
+    pub base_url: String,
+}
+
+/// Checks a tenant's file: its own keys, its secrets, and each action's settings against the plugin's schema and by the
+/// plugin itself.
+///
+/// # Errors
+/// Every fault. Such a tenant must not serve as the file says.
+pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Keyring) -> Result<Blueprint, Vec<Fault>> {
+    let (file, mut faults) = match TenantFile::read(doc) {
+        Ok(file) => (Some(file), Vec::new()),
+        Err(faults) => (None, faults),
+    };
+    // From the document rather than the file, here and below, so that faults elsewhere hide none.
+    let sources = Sources::new(doc.folder(), &sources::process_env, keyring, Some(name.as_str()));
+    let mut secret = |pointer: &str| {
+        let reference = SecretRef::parse(doc.value(pointer)?.as_str()?).ok()?;
+        sources.resolve(&reference, pointer).map_err(|text| faults.push(doc.fault_at(pointer, text))).ok()
+    };
+    let (secret, previous_secret) = (secret("/wechat/secret"), secret("/wechat/previous_secret"));
+    let account = file.as_ref().and_then(|file| file.wechat.as_ref()).zip(secret).map(|(wechat, secret)| Account {
+        appid: wechat.appid.clone(),
+        secret,
+        previous_secret,
+        base_url: wechat.base_url.clone(),
+    });
+    let (mut actions, mut lesser) = (BTreeMap::new(), Vec::new());
+    let mut warnings: Vec<Fault> =
+        ["/wechat/secret", "/wechat/previous_secret"].iter().filter_map(|at| settings::literal(doc, at)).collect();
+    for (action, plugin) in tables(doc) {
+        let (pointer, own) = tenant::settings(doc, action);
+        let Some((found, index)) = library.find(action, plugin) else {
+            lesser.push(missing(doc, &pointer, plugin, action, library));
+            actions.insert(action.clone(), None);
+            continue;
+        };
+        let schema = &found.actions[index].settings;
+        let mut wrong = own.check(&pointer, schema);
+        if wrong.is_empty() {
+            warnings.extend(settings::literals(&own, &pointer, schema));
+            match settings::resolve(&own, &pointer, schema, &sources) {
+                Ok(settings) => match Configured::new(found.clone(), index, (name.as_str(), action), &settings) {
+                    Ok(configured) => {
+                        warnings.extend(of_nobody(doc, &pointer, &configured));
+                        actions.insert(action.clone(), Some(configured));
+                    }
+                    Err(told) => wrong.extend(
+                        told.into_iter().map(|(at, zh, en)| own.fault_at(&format!("{pointer}{at}"), Text::new(zh, en))),
+                    ),
+                },
+                Err(unresolved) => wrong.extend(unresolved),
+            }
+        }
+        faults.extend(wrong);
+    }
+    match (file, account) {
+        (Some(file), Some(account)) if faults.is_empty() => Ok(Blueprint {
+            name: name.as_str().to_owned(),
+            title: file.name,
+            account,
+            session_ttl: file.session.ttl.get(),
+            cors: file.cors,
+            limits: file.limits,
+            action_limits: file.actions.into_iter().map(|(name, action)| (name, action.limits)).collect(),
+            actions,
+            faults: lesser,
+            warnings,
+            sources: sources.into_files(),
+        }),
+        _ => {
+            faults.extend(lesser);
+            faults.sort_by_key(Fault::position);
+            Err(faults)
+        }
+    }
+}
+
+/// A warning where an action has a limit by openid, and serves calls that have none.
+fn of_nobody(doc: &Document, pointer: &str, action: &Configured) -> Option<Fault> {
+    let pointer = format!("{pointer}/limits/per_openid");
+    doc.value(&pointer)?;
+    let text = match action.access() {
+        Access::Anyone => Text::fixed(
+            "该动作不需要会话，`per_openid` 不起作用：请用 per_address 或 calls",
+            "the action needs no session, so `per_openid` limits nobody: use per_address or calls",
+        ),
+        Access::Optional => Text::fixed(
+            "该动作不要求会话，`per_openid` 限制不了不带令牌的调用：请同时用 per_address 或 calls",
+            "the action serves calls without a session too, which `per_openid` doesn't limit: use per_address or calls as well",
+        ),
+        Access::Session | Access::User => return None,
+    };
+    Some(doc.fault_at(&pointer, text))
+}
+
+/// The actions that a tenant's file switches on, and what is wrong with the rest.
+/// Secrets and settings are left alone.
+pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<Named<'a>>, Vec<Fault>) {
+    let (mut actions, mut faults) = (Vec::new(), Vec::new());
+    for (action, plugin) in tables(doc) {
+        match library.find(action, plugin) {
+            Some((found, index)) => {
+                let table = doc.value(&tenant::settings(doc, action).0).unwrap_or_default();
+                actions.push(Named::with(action, &found.actions[index], table));
+            }
+            None => faults.push(missing(doc, &tenant::settings(doc, action).0, plugin, action, library)),
+        }
+    }
+    (actions, faults)
+}
+
+/// The names of `[actions.…]`, each with its `plugin`.
+pub(super) fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&str>)> {
+    let tables = doc.value("/actions").and_then(serde_json::Value::as_object);
+    let named = tables.into_iter().flatten().filter(|(action, table)| tenant::is_name(action) && table.is_object());
+    named.map(|(action, table)| (action, table.get("plugin").and_then(serde_json::Value::as_str)))
+}
+
+/// What a file came to; without a name where the file's is no tenant's.
+pub type Checked = (Option<TenantName>, Result<Blueprint, Vec<Fault>>);
+
+/// Checks every tenant of a folder.
+pub fn check_folder(folder: &Path, library: &Library, keyring: &Keyring) -> Vec<Checked> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) => return vec![(None, Err(vec![unreadable(folder, &e)]))],
+    };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .filter_map(|path| match folder::name(&path)? {
+            Ok(name) => {
+                let checked = folder::read(&path).and_then(|doc| check(&name, &doc, library, keyring));
+                Some((Some(name), checked))
+            }
+            Err(fault) => Some((None, Err(vec![fault]))),
+        })
+        .collect()
+}
+
+/// The fault of a folder that can't be listed.
+pub(super) fn unreadable(folder: &Path, e: &std::io::Error) -> Fault {
+    Fault::in_file(
+        folder,
+        Text::new(format!("无法读取租户文件夹：{e}"), format!("the tenants' folder can't be read: {e}")),
+    )
+}
+
+fn missing(doc: &Document, pointer: &str, plugin: Option<&str>, action: &str, library: &Library) -> Fault {
+    let wanted = plugin.unwrap_or(action);
+    let refused = library.refused().iter().find(|r| r.path.file_stem().is_some_and(|stem| stem == wanted));
+    let text = match (refused, library.nearest(wanted)) {
+        (Some(refused), _) => {
+            let why = refused.why.text();
+            let file = refused.path.display();
+            Text::new(
+                format!("动作 {action} 暂不可用：插件 {file} 未能加载：{}", why.zh),
+                format!("the action {action} is unavailable: the plugin {file} was refused: {}", why.en),
+            )
+        }
+        (None, Some(near)) => Text::new(
+            format!("动作 {action} 暂不可用：没有插件提供 {wanted}；是否想写 {near}？"),
+            format!("the action {action} is unavailable: no plugin offers {wanted}; did you mean {near}?"),
+        ),
+        (None, None) => Text::new(
+            format!("动作 {action} 暂不可用：没有插件提供 {wanted}"),
+            format!("the action {action} is unavailable: no plugin offers {wanted}"),
+        ),
+    };
+    match plugin {
+        Some(_) => doc.fault_showing(&format!("{pointer}/plugin"), text),
+        None => doc.fault_at_key(pointer, text),
+    }
+}

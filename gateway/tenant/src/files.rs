@@ -1,0 +1,377 @@
+//! The folder of tenants' files as those who manage it see it: list, read, create, change and remove, each whole or not
+//! at all, and never over a change that they have not seen.
+
+use super::{Blueprint, build};
+use aws_lc_rs::digest::{SHA256, digest};
+use menlou_action::Library;
+use menlou_config::{
+    edit::{self, Change},
+    fault::Fault,
+    keyring::Keyring,
+    load::{self, Document},
+    save::{self, Unsaved},
+    tenant::TenantName,
+};
+use menlou_error::text::Text;
+use std::{
+    fmt::{self, Write},
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long a change waits for another that is being saved.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(20);
+
+/// The tenants' files and the plugins that they are checked with. All methods block for as long as a disk does, and no
+/// change longer than some seconds.
+///
+/// Changes from here wait for each other, also those of other processes, by a lock on the folder. Editors know no lock:
+/// a file that one of them saves while a change is being checked is seen just before the change is saved, and wins.
+pub struct Files<'a> {
+    folder: &'a Path,
+    library: &'a Library,
+    keyring: &'a Keyring,
+}
+
+/// A file's content, told by its SHA-256 in hex: fit for an `ETag`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision(String);
+
+/// A file as it is. It has no `Debug`: the text may hold secrets.
+pub struct Stored {
+    /// The text as it stands on the disk.
+    pub text: String,
+    /// What it came to: the faults, or what would serve.
+    pub checked: Result<Blueprint, Vec<Fault>>,
+    /// Which content this is.
+    pub revision: Revision,
+}
+
+/// What a change came to. It has no `Debug`: the texts may hold secrets.
+pub struct Saved {
+    /// The text before, `None` of a new file; what is not UTF-8 in it is replaced.
+    pub before: Option<String>,
+    /// The text that stands on the disk now.
+    pub after: String,
+    /// Which content that is.
+    pub revision: Revision,
+    /// What is wrong and yet lets the rest serve, such as an action whose plugin is missing.
+    pub faults: Vec<Fault>,
+}
+
+/// Why nothing was changed.
+#[derive(Debug)]
+pub enum Refused {
+    /// There is such a tenant already.
+    Exists,
+    /// There is no such tenant.
+    Absent,
+    /// The file is not as the caller has seen it: read it again.
+    Changed,
+    /// The content would be faulty: each fault, at its place in the text as it was offered.
+    Faulty(Vec<Fault>),
+    /// The change itself makes no sense.
+    Senseless(Text),
+    /// The system refuses to read or save.
+    Unsaved(Text),
+}
+
+impl<'a> Files<'a> {
+    /// The files of a folder, to be checked with these plugins and keys of sealed secrets.
+    pub fn new(folder: &'a Path, library: &'a Library, keyring: &'a Keyring) -> Self {
+        Self { folder, library, keyring }
+    }
+
+    /// Where the file of a tenant is, or would be.
+    pub fn path(&self, name: &TenantName) -> PathBuf {
+        self.folder.join(format!("{name}.toml"))
+    }
+
+    /// The tenants that have a file, sorted, and the faults of `.toml` files whose name is no tenant's.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub fn names(&self) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
+        names(self.folder)
+    }
+
+    /// A tenant's file as it is, faulty or not.
+    ///
+    /// # Errors
+    /// [`Refused::Absent`], [`Refused::Unsaved`] where it can't be read, [`Refused::Faulty`] where it is no text (not
+    /// UTF-8, larger than 1 MiB).
+    pub fn read(&self, name: &TenantName) -> Result<Stored, Refused> {
+        let bytes = self.bytes(name)?;
+        let text = self.text(name, &bytes)?.to_owned();
+        Ok(Stored { checked: self.check(name, &text), text, revision: Revision::of(&bytes) })
+    }
+
+    /// Makes a tenant of this text.
+    ///
+    /// # Errors
+    /// [`Refused::Exists`], [`Refused::Faulty`], [`Refused::Unsaved`].
+    pub fn create(&self, name: &TenantName, text: &str) -> Result<Saved, Refused> {
+        let _locked = lock(self.folder)?;
+        if self.path(name).symlink_metadata().is_ok() {
+            return Err(Refused::Exists);
+        }
+        let blueprint = self.check(name, text).map_err(Refused::Faulty)?;
+        save::create(&self.path(name), text.as_bytes()).map_err(Refused::from)?;
+        Ok(Saved::new(None, text.to_owned(), blueprint))
+    }
+
+    /// Puts this text in the place of a tenant's whole file. With `seen`, only if the file is still that.
+    ///
+    /// # Errors
+    /// All but [`Refused::Exists`].
+    pub fn replace(&self, name: &TenantName, text: &str, seen: Option<&Revision>) -> Result<Saved, Refused> {
+        self.change(name, seen, |_| Ok(text.to_owned()))
+    }
+
+    /// Changes values of a tenant's file; comments and layout stay. With `seen`, only if the file is still that.
+    ///
+    /// # Errors
+    /// All but [`Refused::Exists`].
+    pub fn edit(&self, name: &TenantName, changes: &[Change], seen: Option<&Revision>) -> Result<Saved, Refused> {
+        self.change(name, seen, |before| edit::apply(self.text(name, before)?, changes).map_err(Refused::Senseless))
+    }
+
+    /// Takes a tenant's file away, and gives what stood in it; it need not have been faultless. What the stores hold of
+    /// the tenant stays. With `seen`, only if the file is still that.
+    ///
+    /// # Errors
+    /// [`Refused::Absent`], [`Refused::Changed`], [`Refused::Unsaved`].
+    pub fn remove(&self, name: &TenantName, seen: Option<&Revision>) -> Result<Vec<u8>, Refused> {
+        let _locked = lock(self.folder)?;
+        let bytes = self.bytes(name)?;
+        unchanged(&bytes, seen)?;
+        save::remove(&self.path(name)).map_err(Refused::from)?;
+        Ok(bytes)
+    }
+
+    /// Checks a text as the file of this tenant, as `menlou validate` does.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn check(&self, name: &TenantName, text: &str) -> Result<Blueprint, Vec<Fault>> {
+        let doc = Document::parse(self.path(name), text.as_bytes())?;
+        build::check(name, &doc, self.library, self.keyring)
+    }
+
+    fn change(
+        &self,
+        name: &TenantName,
+        seen: Option<&Revision>,
+        make: impl FnOnce(&[u8]) -> Result<String, Refused>,
+    ) -> Result<Saved, Refused> {
+        let _locked = lock(self.folder)?;
+        let bytes = self.bytes(name)?;
+        let found = Revision::of(&bytes);
+        unchanged(&bytes, seen)?;
+        let after = make(&bytes)?;
+        let blueprint = self.check(name, &after).map_err(Refused::Faulty)?;
+        unchanged(&self.bytes(name)?, Some(&found))?;
+        save::write_atomically(&self.path(name), after.as_bytes()).map_err(Refused::from)?;
+        Ok(Saved::new(Some(String::from_utf8_lossy(&bytes).into_owned()), after, blueprint))
+    }
+
+    fn text<'b>(&self, name: &TenantName, bytes: &'b [u8]) -> Result<&'b str, Refused> {
+        let faulty = || Refused::Faulty(Document::parse(self.path(name), bytes).err().unwrap_or_default());
+        if bytes.len() > load::LARGEST {
+            return Err(faulty());
+        }
+        std::str::from_utf8(bytes).map_err(|_| faulty())
+    }
+
+    fn bytes(&self, name: &TenantName) -> Result<Vec<u8>, Refused> {
+        super::folder::bytes(&self.path(name)).map_err(Refused::Unsaved)?.ok_or(Refused::Absent)
+    }
+}
+
+/// As [`Files::names`].
+///
+/// # Errors
+/// As there.
+pub fn names(folder: &Path) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
+    let unreadable = |e: io::Error| build::unreadable(folder, &e);
+    let (mut names, mut faults) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        match super::folder::name(&entry.map_err(unreadable)?.path()) {
+            Some(Ok(name)) => names.push(name),
+            Some(Err(fault)) => faults.push(fault),
+            None => {}
+        }
+    }
+    names.sort();
+    Ok((names, faults))
+}
+
+/// The lock of a folder of tenants, which those who change its files wait for. It is held until dropped; the system takes
+/// it back from whoever dies.
+///
+/// # Errors
+/// [`Refused::Unsaved`]: the folder can't be opened, or another holds the lock for long.
+pub fn lock(folder: &Path) -> Result<File, Refused> {
+    let unlocked = |e: io::Error| {
+        let folder = folder.display();
+        Refused::Unsaved(Text::new(
+            format!("无法打开租户文件夹 {folder}：{e}"),
+            format!("the tenants' folder {folder} can't be opened: {e}"),
+        ))
+    };
+    let folder = File::open(folder).map_err(unlocked)?;
+    let start = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            // Some network file systems have no locks; then the revisions alone must do.
+            Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => return Ok(folder),
+            Err(TryLockError::Error(e)) => return Err(unlocked(e)),
+            Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => sleep(RETRY),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Refused::Unsaved(Text::fixed(
+                    "另一处正在保存租户文件，请稍后再试",
+                    "another change of the tenants is being saved; try again in a moment",
+                )));
+            }
+        }
+    }
+}
+
+fn unchanged(bytes: &[u8], seen: Option<&Revision>) -> Result<(), Refused> {
+    if seen.is_none_or(|seen| Revision::of(bytes) == *seen) { Ok(()) } else { Err(Refused::Changed) }
+}
+
+impl Revision {
+    /// The revision of a content.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(digest(&SHA256, bytes).as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String can't fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        }))
+    }
+
+    /// The revision that somebody has been told; anything else equals none.
+    pub fn told(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Saved {
+    fn new(before: Option<String>, after: String, blueprint: Blueprint) -> Self {
+        Self { before, revision: Revision::of(after.as_bytes()), after, faults: blueprint.faults }
+    }
+}
+
+impl From<Unsaved> for Refused {
+    fn from(unsaved: Unsaved) -> Self {
+        match unsaved {
+            Unsaved::Exists => Self::Exists,
+            Unsaved::Refused(text) => Self::Unsaved(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const FILE: &str = "name = \"Acme\" # theirs\n[wechat]\nappid = \"wx4f4bc4dec97d474b\"\nsecret = \"demo-secret\"\n";
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        library: Library,
+        keyring: Keyring,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            Self { library: Library::load(folder.path()).unwrap(), keyring: Keyring::default(), folder }
+        }
+
+        fn files(&self) -> Files<'_> {
+            Files::new(self.folder.path(), &self.library, &self.keyring)
+        }
+    }
+
+    fn acme() -> TenantName {
+        TenantName::parse("acme").unwrap()
+    }
+
+    fn rename(to: &str) -> [Change; 1] {
+        [Change::Set(vec!["name".into()], json!(to))]
+    }
+
+    #[test]
+    fn a_tenant_is_created_once_changed_where_it_is_still_as_seen_and_removed() {
+        let scene = Scene::new();
+        let files = scene.files();
+        assert!(matches!(files.read(&acme()), Err(Refused::Absent)));
+        assert!(matches!(files.edit(&acme(), &rename("B"), None), Err(Refused::Absent)));
+        let first = files.create(&acme(), FILE).ok().unwrap().revision;
+        assert!(matches!(files.create(&acme(), FILE), Err(Refused::Exists)));
+        assert_eq!(files.names().unwrap().0, [acme()]);
+
+        let saved = files.edit(&acme(), &rename("Beta"), Some(&first)).ok().unwrap();
+        assert_eq!((saved.before.as_deref(), &saved.after), (Some(FILE), &FILE.replace("Acme", "Beta")));
+        assert!(files.read(&acme()).ok().unwrap().revision == saved.revision && saved.revision != first);
+        for outcome in [
+            files.edit(&acme(), &rename("Gamma"), Some(&first)).map(|_| ()),
+            files.replace(&acme(), FILE, Some(&Revision::told("nonsense"))).map(|_| ()),
+            files.remove(&acme(), Some(&first)).map(|_| ()),
+        ] {
+            assert!(matches!(outcome, Err(Refused::Changed)));
+        }
+        assert_eq!(files.remove(&acme(), Some(&saved.revision)).unwrap(), saved.after.as_bytes());
+        assert!(matches!(files.remove(&acme(), None), Err(Refused::Absent)));
+    }
+
+    #[test]
+    fn what_is_faulty_is_not_saved_and_every_fault_is_told() {
+        let scene = Scene::new();
+        let files = scene.files();
+        let faulty = FILE.replace("appid", "apqid").replace("name", "nmae");
+        let Err(Refused::Faulty(faults)) = files.create(&acme(), &faulty) else { panic!("it was saved") };
+        assert!(faults.len() >= 3 && faults[0].position() == Some((1, 1)), "{faults:?}");
+        assert!(matches!(files.read(&acme()), Err(Refused::Absent)));
+        assert!(files.create(&acme(), FILE).is_ok());
+        let unset = [Change::Unset(vec!["wechat".into(), "secret".into()])];
+        assert!(matches!(files.edit(&acme(), &unset, None), Err(Refused::Faulty(_))));
+        assert_eq!(files.read(&acme()).ok().unwrap().text, FILE);
+        fs::write(files.path(&acme()), b"\xff").unwrap();
+        assert!(matches!(files.read(&acme()), Err(Refused::Faulty(_))));
+        assert!(matches!(files.edit(&acme(), &rename("B"), None), Err(Refused::Faulty(_))));
+        assert!(files.replace(&acme(), FILE, None).is_ok(), "a whole new text mends it");
+    }
+
+    #[test]
+    fn of_changes_raced_with_one_revision_one_wins_and_without_none_is_lost() {
+        let scene = Scene::new();
+        let seen = scene.files().create(&acme(), FILE).ok().unwrap().revision;
+        let race = |change: &(dyn Fn(usize) -> bool + Sync)| {
+            std::thread::scope(|scope| {
+                let raced: Vec<_> = (0..8).map(|i| scope.spawn(move || change(i))).collect();
+                raced.into_iter().map(|t| t.join().unwrap()).filter(|won| *won).count()
+            })
+        };
+        let won = race(&|i| scene.files().edit(&acme(), &rename(&format!("of {i}")), Some(&seen)).is_ok());
+        assert_eq!(won, 1);
+        let tables = |i: usize| [Change::Set(vec!["actions".into(), format!("a{i}")], json!({}))];
+        assert_eq!(race(&|i| scene.files().edit(&acme(), &tables(i), None).is_ok()), 8);
+        let text = scene.files().read(&acme()).ok().unwrap().text;
+        assert!((0..8).all(|i| text.contains(&format!("[actions.a{i}]"))), "{text}");
+    }
+}

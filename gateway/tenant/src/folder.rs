@@ -1,0 +1,73 @@
+//! The folder of tenants' files: which names and links in it are taken, and how a file is read.
+
+use menlou_config::{
+    fault::Fault,
+    load::{self, Document},
+    tenant::TenantName,
+};
+use menlou_error::text::Text;
+use std::{fs, path::Path};
+
+/// The tenant that a file is of: `None` where it is none's, as [`TenantName::of_file`] says.
+///
+/// # Errors
+/// A file whose name is no tenant's; where it differs from one that is by upper case only, which one.
+pub fn name(path: &Path) -> Option<Result<TenantName, Fault>> {
+    let name = TenantName::of_file(path)?;
+    Some(name.map_err(|fault| {
+        let right = path.file_name().map(|file| file.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let right = path.with_file_name(right);
+        if !matches!(TenantName::of_file(&right), Some(Ok(_))) {
+            return fault;
+        }
+        let shown = right.display();
+        Fault::in_file(
+            path,
+            if right.exists() {
+                Text::new(
+                    format!("租户名只能用小写字母；{shown} 已存在，只有它生效：请合并两者并删除此文件"),
+                    format!("a tenant's name is in lower case; {shown} is there too, and only that one counts: merge the two and remove this one"),
+                )
+            } else {
+                Text::new(
+                    format!("租户名只能用小写字母：请改名为 {shown}"),
+                    format!("a tenant's name is in lower case: rename it to {shown}"),
+                )
+            },
+        )
+    }))
+}
+
+/// Reads a tenant's file. A link is followed within the folder only, as where a config map is mounted: what it leads to
+/// elsewhere is not what whoever may write into the folder was given.
+///
+/// # Errors
+/// As [`Document::read`], or the file is a link that leads out of the folder.
+pub fn read(path: &Path) -> Result<Document, Vec<Fault>> {
+    within(path).map_err(|text| vec![Fault::in_file(path, text)])?;
+    Document::read(path)
+}
+
+/// As [`load::bytes`], of a tenant's file; links are followed as by [`read`].
+///
+/// # Errors
+/// As there, or the file is a link that leads out of the folder.
+pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
+    within(path)?;
+    load::bytes(path)
+}
+
+fn within(path: &Path) -> Result<(), Text> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_symlink()
+        && let (Ok(folder), Ok(target)) = (fs::canonicalize(folder), fs::canonicalize(path))
+        && !target.starts_with(&folder)
+    {
+        let target = target.display();
+        return Err(Text::new(
+            format!("这是指向租户文件夹之外（{target}）的链接：租户文件须在文件夹之内"),
+            format!("this is a link out of the tenants' folder, to {target}: tenants' files must be within the folder"),
+        ));
+    }
+    Ok(())
+}

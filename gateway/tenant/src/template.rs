@@ -1,0 +1,127 @@
+//! A new tenant's file: each setting with a comment in both languages, what is left at its default commented out.
+
+use menlou_action::Descriptor;
+use menlou_config::schema::is_secret;
+use serde_json::{Value, json};
+
+/// What a new file says.
+pub struct Facts<'a> {
+    /// The tenant's name.
+    pub tenant: &'a str,
+    /// The name for people.
+    pub name: &'a str,
+    /// The AppID.
+    pub appid: &'a str,
+    /// The AppSecret, or where it is.
+    pub secret: &'a str,
+    /// Where the platform is, if not where it usually is.
+    pub base_url: Option<&'a str>,
+    /// The actions that are switched on.
+    pub actions: Vec<&'a Descriptor>,
+}
+
+/// What an action's setting is where its plugin asks for it and the tenant's admin has said nothing.
+const USUAL: &[(&str, &str, &[&str])] = &[("login", "methods", &["phone", "password", "profile"])];
+
+/// The file's text.
+pub fn file(facts: &Facts<'_>) -> String {
+    let Facts { tenant, name, appid, secret, base_url, actions } = facts;
+    let mut text = format!(
+        "# 租户 {tenant}：文件名（不含 .toml）即请求中的 f；保存后网关自动生效。检查：menlou tenant verify {tenant}\n\
+         # The tenant {tenant}: the file's name without .toml is the f of its requests. Changes are taken up by themselves.\n\
+         # Check with: menlou tenant verify {tenant}\n\n\
+         # 显示名称。\n\
+         # The name for people.\n\
+         name = {}\n\n\
+         [wechat]\n\
+         # 小程序后台 mp.weixin.qq.com“开发管理 → 开发设置”中的 AppID 与 AppSecret。\n\
+         # AppID and AppSecret, from mp.weixin.qq.com (开发管理 → 开发设置).\n\
+         appid = {}\n\
+         # \"env:变量名\"、\"file:路径\"、\"sealed:…\"（menlou secret seal 生成），或密钥本身；不会出现在日志中。\n\
+         # \"env:NAME\", \"file:PATH\", \"sealed:…\" (menlou secret seal), or the secret itself. It is never logged.\n\
+         secret = {}\n",
+        quoted(name),
+        quoted(appid),
+        quoted(secret),
+    );
+    if let Some(base_url) = base_url {
+        text.push_str(&format!(
+            "# 平台接口地址，仅测试时需要；接入真实微信时删掉此行。\n\
+             # The platform's address, for tests only. Leave this line out for the real WeChat.\n\
+             base_url = {}\n",
+            quoted(base_url)
+        ));
+    }
+    text.push_str(
+        "\n[session]\n\
+         # 登录会话的有效期：1m 至 30d。\n\
+         # How long people stay logged in: 1m to 30d.\n\
+         ttl = \"7d\"\n\n\
+         [limits]\n\
+         # 调用频率上限，超出的以 429 答复；单位 s、m、h、d，可加突发量：\"10/s burst 50\"。单个动作的上限写在 [actions.名称.limits]。\n\
+         # How often callers may come; further calls are answered with 429. Per s, m, h or d, with a burst if need be:\n\
+         # \"10/s burst 50\". Those of one action stand in [actions.NAME.limits].\n\
+         #calls = \"1000/s\"\n\
+         #per_address = \"50/s\"\n\
+         #per_openid = \"10/s\"\n\
+         # 同时处理的调用数上限，超出的以 503 答复。\n\
+         # How many calls are served at once; further ones are answered with 503.\n\
+         #concurrent = 200\n\n\
+         [cors]\n\
+         # 允许调用的网页（H5）来源；小程序不需要。\n\
+         # The origins of web pages (H5) that may call; mini-programs need none.\n\
+         #origins = [\"https://h5.example.com\"]\n\n\
+         # 每个 [actions.名称] 表开启一个 a=名称。\n\
+         # Each table [actions.NAME] switches on a=NAME.\n",
+    );
+    for action in actions {
+        text.push_str(&format!("\n# {} · {}\n[actions.{}]\n", action.title.zh, action.title.en, action.name));
+        settings(&mut text, action);
+    }
+    text
+}
+
+fn settings(text: &mut String, action: &Descriptor) {
+    let schema = action.settings.as_json();
+    let required = schema.get("required").and_then(Value::as_array);
+    let needed = |key: &str| required.is_some_and(|r| r.iter().any(|name| name == key));
+    let mut properties: Vec<_> = schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
+    properties.sort_by_key(|(key, _)| !needed(key));
+    for (key, property) in properties {
+        let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
+        if !about.is_empty() {
+            text.push_str(&format!("# {about}\n"));
+        }
+        let usual = USUAL.iter().find(|(a, k, _)| *a == action.name && k == key).map(|(_, _, value)| json!(value));
+        let default = property.get("default").filter(|d| !d.is_null()).cloned();
+        match (usual, default) {
+            (Some(value), _) if needed(key) => text.push_str(&line(key, &value)),
+            (_, Some(value)) => text.push_str(&format!("#{}", line(key, &value))),
+            _ => text.push_str(&format!("#{}", line(key, &example(property)))),
+        }
+    }
+}
+
+/// Something of the right type, where there is no default to show.
+fn example(property: &Value) -> Value {
+    let kind = property.get("type").map(|t| t.as_array().and_then(|types| types.first()).unwrap_or(t));
+    match kind.and_then(Value::as_str) {
+        _ if is_secret(property) => json!("env:NAME"),
+        Some("integer" | "number") => json!(0),
+        Some("boolean") => json!(false),
+        Some("array") => json!([]),
+        Some("object") => json!({}),
+        _ => json!("…"),
+    }
+}
+
+fn line(key: &str, value: &Value) -> String {
+    // Numbers that don't fit TOML are the only ones without a form; no default is one.
+    let value = menlou_config::edit::toml_value(value).map(|v| v.to_string()).unwrap_or_default();
+    format!("{} = {}\n", toml_edit::Key::new(key).display_repr(), value.trim())
+}
+
+fn quoted(text: &str) -> String {
+    toml_edit::Value::from(text).to_string()
+}

@@ -1,0 +1,184 @@
+//! A tenant's file as it may be shown: secrets masked, defaults filled in.
+
+use super::build;
+use menlou_action::Library;
+use menlou_config::{
+    load::Document,
+    schema::{Schema, escape},
+    tenant::{self, OWN_KEYS},
+};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// What stands in the place of a value that is not shown.
+pub const MASK: &str = "***";
+
+/// A tenant's settings as they hold. What the file's schema or a plugin's does not know is masked: a misspelt `secret` is
+/// one still.
+pub struct View {
+    /// The settings. A secret is shown as `env:NAME` or `file:PATH`, any other as [`MASK`].
+    pub settings: Value,
+    /// Where in them a default stands, as RFC 6901 pointers.
+    pub defaults: BTreeSet<String>,
+    /// Where in them a secret stands.
+    pub secrets: BTreeSet<String>,
+}
+
+/// How a file that can be parsed may be shown, faulty or not.
+pub fn view(doc: &Document, library: &Library) -> View {
+    let mut view = View { settings: json!({}), defaults: BTreeSet::new(), secrets: secrets(doc, library) };
+    let schema = tenant::schema();
+    let written = doc.value("").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut settings = view.table(&schema, &written, "");
+    let own = &schema["properties"]["actions"]["additionalProperties"]["properties"];
+    let mut actions = Map::new();
+    for (action, table) in written.get("actions").and_then(Value::as_object).into_iter().flatten() {
+        let pointer = format!("/actions/{}", escape(action));
+        let plugin = table.get("plugin").and_then(Value::as_str);
+        let Some(table) = table.as_object() else {
+            actions.insert(action.clone(), json!(MASK));
+            continue;
+        };
+        let of_plugin = |(key, _): &(&String, &Value)| !OWN_KEYS.contains(&key.as_str());
+        let settings = table.iter().filter(of_plugin).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut shown = match library.find(action, plugin) {
+            Some((found, index)) => view.table(found.actions[index].settings.as_json(), &settings, &pointer),
+            None => view.table(&json!({}), &settings, &pointer),
+        };
+        for (key, value) in OWN_KEYS.iter().filter_map(|key| table.get_key_value(*key)) {
+            let at = format!("{pointer}/{}", escape(key));
+            shown.insert(key.clone(), view.value(own.get(key), value, &at));
+        }
+        actions.insert(action.clone(), Value::Object(shown));
+    }
+    if written.contains_key("actions") {
+        settings.insert("actions".into(), Value::Object(actions));
+    }
+    view.settings = Value::Object(settings);
+    view
+}
+
+/// Where secrets stand in a tenant's file, as RFC 6901 pointers: by its own schema and by those of its plugins.
+pub fn secrets(doc: &Document, library: &Library) -> BTreeSet<String> {
+    let mut found = doc.value("").map(tenant::secrets_in).unwrap_or_default();
+    found.extend(marked(doc, library, Schema::secrets));
+    found
+}
+
+/// Where addresses stand that a plugin has the gateway connect to, by the plugins' schemas.
+pub fn addresses(doc: &Document, library: &Library) -> BTreeSet<String> {
+    marked(doc, library, Schema::addresses)
+}
+
+fn marked(doc: &Document, library: &Library, marks: fn(&Schema, &Value) -> BTreeSet<String>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (action, plugin) in build::tables(doc) {
+        let (pointer, own) = tenant::settings(doc, action);
+        if let (Some((plugin, index)), Some(table)) = (library.find(action, plugin), own.value(&pointer)) {
+            let below = marks(&plugin.actions[index].settings, table);
+            found.extend(below.into_iter().map(|at| format!("{pointer}{at}")));
+        }
+    }
+    found
+}
+
+impl View {
+    fn table(&mut self, schema: &Value, written: &Map<String, Value>, pointer: &str) -> Map<String, Value> {
+        let empty = Map::new();
+        let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+        let mut shown = Map::new();
+        for (key, value) in written {
+            let at = format!("{pointer}/{}", escape(key));
+            shown.insert(key.clone(), self.value(known.get(key), value, &at));
+        }
+        for (key, property) in known {
+            let at = format!("{pointer}/{}", escape(key));
+            // An empty table says nothing.
+            let default =
+                property.get("default").filter(|d| !shown.contains_key(key) && **d != json!({}) && !d.is_null());
+            if let Some(default) = default {
+                shown.insert(key.clone(), default.clone());
+                self.defaults.insert(at);
+            }
+        }
+        shown
+    }
+
+    fn value(&mut self, schema: Option<&Value>, value: &Value, at: &str) -> Value {
+        let secret = self.secrets.iter().any(|s| s == at);
+        match (schema, value) {
+            (_, Value::String(written)) if secret => json!(origin(written)),
+            (Some(schema), Value::Object(table)) if !secret && schema.get("properties").is_some() => {
+                Value::Object(self.table(schema, table, at))
+            }
+            // What stands in the place of a table may be a secret out of it.
+            (Some(schema), value)
+                if schema.get("properties").is_none()
+                    && !self.secrets.iter().any(|s| s.starts_with(at))
+                    && !has_password(value) =>
+            {
+                value.clone()
+            }
+            _ => json!(MASK),
+        }
+    }
+}
+
+/// A secret as it may be shown: where it comes from, or nothing but that it is there.
+fn origin(written: &str) -> String {
+    match written.split_once(':') {
+        Some(("env" | "file", _)) => written.to_owned(),
+        Some(("sealed", _)) => format!("sealed:{MASK}"),
+        _ => MASK.to_owned(),
+    }
+}
+
+/// Addresses may hold one.
+fn has_password(value: &Value) -> bool {
+    match value {
+        Value::String(s) => s.contains("://") && s.contains('@'),
+        Value::Array(items) => items.iter().any(has_password),
+        Value::Object(table) => table.values().any(has_password),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn viewed(text: &str) -> View {
+        let folder = tempfile::tempdir().unwrap();
+        let library = Library::load(folder.path()).unwrap();
+        view(&Document::parse("acme.toml", text.as_bytes()).unwrap(), &library)
+    }
+
+    #[test]
+    fn defaults_are_filled_in_and_told() {
+        let view = viewed("name = \"A\"\n[wechat]\nappid = \"wx1\"\nsecret = \"env:S\"\n");
+        assert_eq!(view.settings["wechat"]["secret"], "env:S");
+        assert_eq!(view.settings["wechat"]["base_url"], "https://api.weixin.qq.com");
+        assert_eq!(view.settings["session"]["ttl"], "7d");
+        assert_eq!(view.defaults.iter().collect::<Vec<_>>(), ["/session", "/wechat/base_url"]);
+    }
+
+    #[test]
+    fn nothing_that_may_be_a_secret_is_shown() {
+        for text in [
+            "[wechat]\nsecret = \"hunter2\"",
+            "[wechat]\nsceret = \"hunter2\"",
+            "[wechat]\nsecret = [\"hunter2\"]",
+            "[wechat]\nsecret = { x = \"hunter2\" }",
+            "[wechat]\nsecret = \"sealed:hunter2\"",
+            "[wechat]\nbase_url = \"http://u:hunter2@h\"",
+            "wechat = \"hunter2\"",
+            "[wehcat]\nsecret = \"hunter2\"",
+            "actions = \"hunter2\"",
+            "[actions]\nlogin = \"hunter2\"",
+            "[actions.unknown]\nkey = \"hunter2\"",
+        ] {
+            let view = viewed(text);
+            assert!(!view.settings.to_string().contains("hunter2"), "{text}: {}", view.settings);
+        }
+    }
+}

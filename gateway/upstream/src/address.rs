@@ -1,0 +1,163 @@
+//! Where a server is: its URL, checked once, and the URL of each call.
+
+use menlou_error::text::Text;
+use menlou_platform::http::Url;
+
+/// A server's base URL.
+pub(super) struct Address {
+    /// `scheme://host[:port]`: how logs and metrics call it.
+    pub origin: String,
+    /// The URL without the slash at its end.
+    pub base: String,
+}
+
+/// A path and query, as they stand behind a server's base URL.
+pub(super) struct Target(String);
+
+/// The largest path and query, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+impl Address {
+    /// Takes `http://` or `https://`, a host, maybe a port, maybe a base path. What is wrong is told without the URL.
+    pub fn new(written: &str) -> Result<Self, Text> {
+        let url =
+            Url::parse(written).map_err(|e| Text::new(format!("不是有效的 URL：{e}"), format!("is no URL: {e}")))?;
+        let fault = |zh, en| Err(Text::fixed(zh, en));
+        if !matches!(url.scheme(), "http" | "https") {
+            return fault("须以 http:// 或 https:// 开头", "must begin with http:// or https://");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return fault(
+                "不可含用户名或密码；需要凭证时请用请求头",
+                "must not hold a user name or password; credentials go into a header",
+            );
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return fault("不可含 ? 或 #：只写到路径为止", "must hold no ? and no #: it ends with a path");
+        }
+        if !stands_as(written, url.path()) {
+            return fault(
+                "路径须写成 URL 的规范形式：特殊字符与中文用百分号编码，不含 . 或 .. 段",
+                "must have its path as URLs write it: percent-encoded, without segments . or ..",
+            );
+        }
+        let origin = url.origin().ascii_serialization();
+        Ok(Self { base: format!("{origin}{}", url.path().trim_end_matches('/')), origin })
+    }
+
+    /// The URL of what is beneath the base.
+    pub fn at(&self, target: &Target) -> String {
+        format!("{}{}", self.base, target.0)
+    }
+}
+
+impl Target {
+    /// Takes what starts with `/`, or has no path, for the base itself. `None` where it could lead out of the base, or
+    /// would not arrive as it is: who signs it must be able to rely on that.
+    pub fn new(path_and_query: String) -> Option<Self> {
+        let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
+        let stays = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'"' | b'<' | b'>');
+        let goes = path.bytes().all(|b| stays(b) && !matches!(b, b'`' | b'{' | b'}' | b'^'))
+            && query.bytes().all(|b| stays(b) && b != b'\'')
+            && (path.is_empty() || path.starts_with('/'))
+            && !path.split('/').any(is_dots);
+        (goes && path_and_query.len() <= LONGEST).then_some(Self(path_and_query))
+    }
+}
+
+/// Whether a URL's path is what was written. What has no path has `/`.
+fn stands_as(written: &str, path: &str) -> bool {
+    let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
+    rest.find('/').is_none_or(|at| &rest[at..] == path)
+}
+
+/// Whether a segment is `.` or `..`, which URLs resolve, also where it is written with `%2e`.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What reqwest makes of a path beneath a base.
+    fn sent(base: &str, path: &str) -> Option<Url> {
+        let target = Target::new(path.to_owned())?;
+        Some(Url::parse(&Address::new(base).unwrap().at(&target)).unwrap())
+    }
+
+    const BASE: &str = "http://127.0.0.1:9/api/";
+
+    #[test]
+    fn a_path_goes_beneath_the_base_as_it_was_written() {
+        for path in ["/", "/a//b/", "/a/..b/%2F..%2F?x=../y&z=%2e%2e", "/a?", "/%E4%BA%BA;v=1?q=a+b%20c"] {
+            assert_eq!(sent(BASE, path).unwrap().as_str(), format!("http://127.0.0.1:9/api{path}"));
+        }
+        for path in ["", "?x=/../y"] {
+            assert_eq!(sent(BASE, path).unwrap().as_str(), format!("http://127.0.0.1:9/api{path}"));
+        }
+        assert_eq!(sent("http://h", "//evil/x").unwrap().as_str(), "http://h//evil/x");
+    }
+
+    #[test]
+    fn what_could_lead_elsewhere_is_refused() {
+        let long = format!("/{}", "x".repeat(LONGEST));
+        let paths = [
+            "x",
+            "@evil/",
+            "/..",
+            "/a/../b",
+            "/./a",
+            "/%2e%2E/a",
+            "/.%2e",
+            "/a\\..\\b",
+            "/a b",
+            "/.\t./a",
+            "/a#b",
+            "/a\"b",
+            "/a{b}",
+            "/人",
+            "/a?it's",
+            "/a?<b>",
+            long.as_str(),
+        ];
+        for path in paths {
+            assert!(sent(BASE, path).is_none(), "{path:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leads_out_of_the_base(path in "/?([ -~\t]|[./%2e?]|%2e|%2F|\\PC){0,12}") {
+            if let Some(url) = sent(BASE, &path) {
+                prop_assert_eq!(url.host_str(), Some("127.0.0.1"));
+                prop_assert_eq!(url.as_str(), format!("http://127.0.0.1:9/api{path}"), "it goes as it was written");
+                prop_assert_eq!(url.port(), Some(9));
+                prop_assert!(url.path() == "/api" || url.path().starts_with("/api/"), "{}", url);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_server_is_told_without_its_url() {
+        for url in [
+            "",
+            "hunter2",
+            "ftp://hunter2/",
+            "http://",
+            "http://u:hunter2@h/",
+            "http://hunter2@h/",
+            "http://h/?hunter2",
+            "http://h/#hunter2",
+            "unix:/hunter2",
+            "http://h/a b/hunter2",
+            "http://h/a/../hunter2",
+        ] {
+            let fault = Address::new(url).map(|a| a.base).unwrap_err();
+            assert!(!fault.en.contains("hunter2") && !fault.zh.contains("hunter2"), "{url}: {fault:?}");
+        }
+        let address = Address::new("HTTPS://Example.com:443/a/b//").unwrap();
+        assert_eq!((&*address.origin, &*address.base), ("https://example.com", "https://example.com/a/b"));
+    }
+}

@@ -1,0 +1,328 @@
+//! A tenant's own back end: a group of servers, to which calls are forwarded with their bodies as they come.
+//!
+//! Nothing of a body is kept: a piece is read when the other side has taken the one before. Protocol upgrades (WebSocket)
+//! are not forwarded, nor are trailers or interim answers (1xx).
+
+mod address;
+mod answer;
+mod checks;
+mod group;
+mod hops;
+mod meters;
+mod sending;
+
+use address::{Address, Target};
+use answer::Answer;
+use group::{Group, Turn};
+pub use hops::end_to_end;
+use http::{
+    HeaderMap, HeaderValue, Method, Response,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use menlou_call::Pieces;
+use menlou_circuit::Limits;
+use menlou_error::text::Text;
+use menlou_error::{Error, Result, words};
+use menlou_platform::http::{Failure, Http, Incoming};
+use meters::Outcome;
+use sending::Sending;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
+
+/// The shortest time between two health checks of a server.
+pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Which servers, and when they are asked. It has no `Debug`: what was configured may hold a password where none may be.
+pub struct Options {
+    /// Whose they are.
+    pub labels: Labels,
+    /// Their base URLs: `http://10.0.0.5:8080/api`.
+    pub servers: Vec<String>,
+    /// So many failures in a row open a server's circuit; 0: none do. Failures are broken connections, time-outs, and
+    /// answers of 502, 503 and 504.
+    pub break_after: u32,
+    /// How long an open circuit keeps calls away; then one at a time tries the server, until one succeeds.
+    pub break_for: Duration,
+    /// How the servers are asked whether they are well, if they are.
+    pub health: Option<Health>,
+}
+
+/// The names under which logs and metrics know a group.
+#[derive(Clone, Debug)]
+pub struct Labels {
+    /// The tenant.
+    pub tenant: String,
+    /// The action, by its name in the tenant's file.
+    pub action: String,
+}
+
+/// How servers are asked whether they are well.
+pub struct Health {
+    /// What is asked for by GET, beneath each server's base URL: `/healthz`. 2xx and 3xx are well.
+    pub path: String,
+    /// How often, [`MIN_INTERVAL`] at least. An answer has to come within it, and within 2 s.
+    pub interval: Duration,
+}
+
+/// What can't be in [`Options`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// What is wrong, to be read behind the name of the place. It does not repeat what was configured there.
+    pub text: Text,
+}
+
+/// A place in [`Options`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `servers` as a whole.
+    Servers,
+    /// The server at this index.
+    Server(usize),
+    /// `health.path`.
+    HealthPath,
+    /// `health.interval`.
+    HealthInterval,
+}
+
+/// What is forwarded. It has no `Debug`: path, headers and body may hold secrets.
+pub struct Forward {
+    /// Any but `CONNECT`.
+    pub method: Method,
+    /// What follows the server's base URL: it starts with `/`, or has no path.
+    pub path_and_query: String,
+    /// What is to go. Framing, `Host`, `Expect` and what is for one connection only are taken out here; call
+    /// [`end_to_end`] on a client's headers before others are put among them.
+    pub headers: HeaderMap,
+    /// The body. One of known size goes with a `Content-Length`, others in chunks. Where the client breaks off, it ends in
+    /// the error that says so.
+    pub body: Pieces,
+    /// The longest that the server may keep us waiting: to take the next piece of the body, to answer once it has the
+    /// last one, to send the next piece of the answer. Time that the client takes doesn't count. Attempts share it.
+    pub timeout: Duration,
+    /// How many more attempts may be made: by any method where nothing of the request left, by an idempotent one where
+    /// the connection broke before an answer and before a piece of the body was sent.
+    pub retries: u32,
+}
+
+/// A tenant's action's group of servers.
+pub struct Upstream {
+    group: Arc<Group>,
+    health: Option<Checks>,
+    checking: Mutex<JoinSet<()>>,
+}
+
+struct Checks {
+    interval: Duration,
+    /// For each server, what is asked for.
+    urls: Vec<String>,
+}
+
+impl Upstream {
+    /// The group. It starts nothing.
+    ///
+    /// # Errors
+    /// All that is wrong with the options.
+    pub fn new(options: Options) -> Result<Self, Vec<Fault>> {
+        let Options { labels, servers, break_after, break_for, health } = options;
+        let mut faults = Vec::new();
+        let addresses = addresses(&servers, &mut faults);
+        let health = health.map(|health| {
+            if health.interval < MIN_INTERVAL {
+                let text = Text::fixed("不可短于 100ms", "must be 100ms at least");
+                faults.push(Fault { place: Place::HealthInterval, text });
+            }
+            let target = Target::new(health.path);
+            if target.is_none() {
+                let text = Text::fixed(
+                    "须以 / 开头，且不含空格、#、反斜杠、. 或 .. 段",
+                    "must begin with / and hold no space, #, backslash, nor . or .. as a segment",
+                );
+                faults.push(Fault { place: Place::HealthPath, text });
+            }
+            let urls = target.iter().flat_map(|target| addresses.iter().map(|a| a.at(target))).collect();
+            Checks { interval: health.interval, urls }
+        });
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let limits = Limits { break_after, break_for };
+        let checked_every = health.as_ref().map_or(Duration::ZERO, |h| h.interval);
+        let group = Group::new(labels, addresses, limits, checked_every);
+        Ok(Self { group, health, checking: Mutex::default() })
+    }
+
+    /// Begins the health checks, if there are any; they end when this is dropped. A second call does nothing. It needs
+    /// a tokio runtime around it.
+    pub fn start(&self, http: &Http) {
+        let Some(health) = &self.health else { return };
+        let mut checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
+        if checking.is_empty() {
+            for (server, url) in health.urls.iter().enumerate() {
+                let (group, http) = (Arc::clone(&self.group), http.clone());
+                checking.spawn(checks::watch(group, server, url.clone(), health.interval, http));
+            }
+        }
+    }
+
+    /// Sends a request to the server with the fewest calls in flight, and gives the answer's head with its body still to
+    /// come: its headers without what is for one connection only. Dropping the future or the body ends the request.
+    ///
+    /// The body of the answer ends in an error where the server broke off or paused for too long; that has been logged.
+    ///
+    /// # Errors
+    /// `upstream_unreachable`, `upstream_error`, `upstream_timeout`, `upstream_unavailable`; `bad_request` where the path
+    /// can't go; or that of the client's own body.
+    pub async fn forward(&self, http: &Http, request: Forward) -> Result<Response<Pieces>> {
+        let Forward { method, path_and_query, mut headers, body, timeout, retries } = request;
+        if method == Method::CONNECT {
+            return Err(Error::new(&words::BAD_REQUEST).because("CONNECT is not forwarded"));
+        }
+        let target = Target::new(path_and_query)
+            .ok_or_else(|| Error::new(&words::BAD_REQUEST).because("the path can't be put beneath the server's"))?;
+        hops::of_request(&mut headers);
+        frame(&mut headers, &method, &body);
+        let sending = Sending::new(body, timeout);
+        let mut tried = Vec::new();
+        let mut failed = None;
+        loop {
+            let turn = match self.group.enter(&tried) {
+                Ok(turn) => turn,
+                Err(wait) => {
+                    let unavailable = || Error::new(&words::UPSTREAM_UNAVAILABLE).retry_after(wait);
+                    return Err(failed.unwrap_or_else(|| unavailable().because("no server may be asked at the moment")));
+                }
+            };
+            tried.push(turn.server);
+            let url = self.group.servers[turn.server].address.at(&target);
+            match self.attempt(http, turn, &method, &url, headers.clone(), &sending).await {
+                Ok((head, turn)) => return Ok(answer(head, turn, sending)),
+                Err(Failed { error, repeatable }) => {
+                    let again = match repeatable {
+                        Repeatable::Never => false,
+                        Repeatable::Idempotent => method.is_idempotent() && !sending.begun(),
+                        Repeatable::Always => true,
+                    };
+                    if !again || tried.len() as u64 > u64::from(retries) {
+                        return Err(error);
+                    }
+                    tracing::debug!(cause = error.cause(), "a request is sent to an upstream once more");
+                    failed = Some(error);
+                }
+            }
+        }
+    }
+
+    /// Asks one server, until its answer's head.
+    async fn attempt(
+        &self,
+        http: &Http,
+        mut turn: Turn,
+        method: &Method,
+        url: &str,
+        headers: HeaderMap,
+        sending: &Sending,
+    ) -> Result<(Response<Incoming>, Turn), Failed> {
+        let begun = Instant::now();
+        let answered = http.stream(method.clone(), url, headers, sending.attempt());
+        let outcome = tokio::select! {
+            biased;
+            outcome = answered => outcome,
+            () = sending.overdue() => {
+                let cause = format!("{}: it kept us waiting for {:?}", turn.origin(), sending.patience());
+                turn.end(Outcome::Timeout);
+                let error = Error::new(&words::UPSTREAM_TIMEOUT).because(cause);
+                return Err(Failed { error, repeatable: Repeatable::Never });
+            }
+        };
+        let failure = match outcome {
+            Ok(head) if !head.status().is_informational() => {
+                turn.answered(head.status(), begun.elapsed());
+                return Ok((head, turn));
+            }
+            Ok(head) => Failure::Unusable(format!("it answers {}, unasked", head.status())),
+            Err(failure) => failure,
+        };
+        if let Some(error) = sending.fault() {
+            turn.end(Outcome::ClientFault);
+            return Err(Failed { error, repeatable: Repeatable::Never });
+        }
+        let (word, outcome, repeatable) = match failure {
+            Failure::NotSent(_) => (&words::UPSTREAM_UNREACHABLE, Outcome::Unreachable, Repeatable::Always),
+            Failure::Unanswered(_) => (&words::UPSTREAM_UNREACHABLE, Outcome::Broken, Repeatable::Idempotent),
+            Failure::Unusable(_) => (&words::UPSTREAM_ERROR, Outcome::Unusable, Repeatable::Never),
+        };
+        let error = Error::new(word).because(format!("{}: {failure}", turn.origin()));
+        turn.end(outcome);
+        Err(Failed { error, repeatable })
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.group.servers.iter().map(|s| &s.address.origin)).finish()
+    }
+}
+
+/// Why an attempt brought no answer.
+struct Failed {
+    error: Error,
+    repeatable: Repeatable,
+}
+
+/// Which requests may be sent again.
+enum Repeatable {
+    Never,
+    Idempotent,
+    Always,
+}
+
+fn addresses(servers: &[String], faults: &mut Vec<Fault>) -> Vec<Address> {
+    if servers.is_empty() {
+        let text = Text::fixed("至少要有一个地址", "must have one address at least");
+        faults.push(Fault { place: Place::Servers, text });
+    }
+    let mut addresses: Vec<Address> = Vec::with_capacity(servers.len());
+    for (i, server) in servers.iter().enumerate() {
+        match Address::new(server) {
+            Ok(address) if addresses.iter().all(|other| other.base != address.base) => addresses.push(address),
+            Ok(_) => {
+                let text = Text::fixed("与前面的某个地址重复", "stands there twice");
+                faults.push(Fault { place: Place::Server(i), text });
+            }
+            Err(text) => faults.push(Fault { place: Place::Server(i), text }),
+        }
+    }
+    addresses
+}
+
+/// Says how long the body is, or that it comes in chunks. Left to itself hyper takes a GET's body of unknown length for
+/// none, and says nothing where there is none.
+fn frame(headers: &mut HeaderMap, method: &Method, body: &Pieces) {
+    match body.size_hint().exact() {
+        Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {}
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        None => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+}
+
+/// What goes on to the client.
+fn answer(head: Response<Incoming>, turn: Turn, sending: Sending) -> Response<Pieces> {
+    let (mut head, incoming) = head.into_parts();
+    hops::of_answer(&mut head.headers);
+    let mut answer = Response::new(Answer::new(incoming, turn, sending).boxed_unsync());
+    *answer.status_mut() = head.status;
+    *answer.headers_mut() = head.headers;
+    answer
+}

@@ -1,0 +1,183 @@
+//! A request's body on its way: handed on piece by piece, taken back where an attempt failed before the first, and timed
+//! only while it is the server that keeps us waiting.
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use menlou_call::Pieces;
+use menlou_error::Error;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until};
+
+/// The owner of a body on its way. Once it is dropped, nothing more is sent.
+pub(super) struct Sending {
+    state: Arc<Mutex<State>>,
+    patience: Duration,
+}
+
+/// What an attempt sends: the body, as long as that attempt is the latest.
+pub(super) struct Outgoing {
+    state: Arc<Mutex<State>>,
+    attempt: u32,
+}
+
+struct State {
+    body: Option<Pieces>,
+    attempt: u32,
+    begun: bool,
+    ended: bool,
+    /// Whether the next piece is the client's to give.
+    awaiting_client: bool,
+    /// When the server got its latest piece; before the first, when the call began.
+    moved: Instant,
+    fault: Option<Error>,
+    /// Of the connection that waits for a piece.
+    waker: Option<Waker>,
+}
+
+impl Sending {
+    /// Begins; the server may keep us waiting for `patience` at a time.
+    pub fn new(body: Pieces, patience: Duration) -> Self {
+        let state = State {
+            body: Some(body),
+            attempt: 0,
+            begun: false,
+            ended: false,
+            awaiting_client: false,
+            moved: Instant::now(),
+            fault: None,
+            waker: None,
+        };
+        Self { state: Arc::new(Mutex::new(state)), patience }
+    }
+
+    /// The body for one more attempt. Those before get nothing more.
+    pub fn attempt(&self) -> Outgoing {
+        let mut state = lock(&self.state);
+        state.attempt += 1;
+        Outgoing { state: Arc::clone(&self.state), attempt: state.attempt }
+    }
+
+    /// Whether a piece of it has been given away.
+    pub fn begun(&self) -> bool {
+        lock(&self.state).begun
+    }
+
+    /// What the body itself failed with: the client's fault, not the server's.
+    pub fn fault(&self) -> Option<Error> {
+        lock(&self.state).fault.clone()
+    }
+
+    /// When the server will have kept us waiting too long, if nothing moves until then; the answer moved at `answered`.
+    pub fn due(&self, answered: Option<Instant>) -> Instant {
+        let state = lock(&self.state);
+        let moved = if state.awaiting_client { Instant::now() } else { state.moved };
+        answered.map_or(moved, |answered| moved.max(answered)) + self.patience
+    }
+
+    /// How long the server may keep us waiting.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Comes when the server has kept us waiting too long.
+    pub async fn overdue(&self) {
+        loop {
+            let due = self.due(None);
+            if due <= Instant::now() {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let (body, waker) = {
+            let mut state = lock(&self.state);
+            (state.body.take(), state.waker.take())
+        };
+        drop(body);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let state = &mut *lock(&self.state);
+        let Some(body) = state.body.as_mut().filter(|_| state.attempt == self.attempt) else {
+            return Poll::Ready(Some(Err("the call is over".into())));
+        };
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(body).poll_frame(cx);
+        state.awaiting_client = polled.is_pending();
+        state.waker = polled.is_pending().then(|| cx.waker().clone());
+        let frame = ready!(polled);
+        state.moved = Instant::now();
+        state.ended = !matches!(&frame, Some(Ok(frame)) if frame.is_data());
+        Poll::Ready(match frame {
+            // Trailers end the body, and go no further.
+            Some(Ok(frame)) => frame.into_data().ok().map(|data| {
+                state.begun = true;
+                Ok(Frame::data(data))
+            }),
+            Some(Err(e)) => {
+                state.fault = Some(e.clone());
+                Some(Err(e.into()))
+            }
+            None => None,
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        lock(&self.state).body.as_ref().map(Body::size_hint).unwrap_or_default()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        lock(&self.state).body.as_ref().is_some_and(Body::is_end_stream)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt, Full};
+
+    fn sending() -> Sending {
+        Sending::new(Full::from("hello").map_err(|never| match never {}).boxed_unsync(), Duration::from_secs(1))
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_was_given_up_gets_nothing_of_what_the_next_one_sends() {
+        let sending = sending();
+        let (given_up, latest) = (sending.attempt(), sending.attempt());
+        assert!(given_up.collect().await.is_err());
+        assert!(!sending.begun());
+        assert_eq!(latest.collect().await.unwrap().to_bytes(), "hello");
+        assert!(sending.begun());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_once_the_call_is_over() {
+        let sending = sending();
+        let attempt = sending.attempt();
+        drop(sending);
+        assert!(attempt.collect().await.is_err());
+    }
+}
