@@ -1,10 +1,10 @@
-//! Each promise of `SECURITY.md` is held by tests that exist.
+//! Every promise of `SECURITY.md` names tests that exist.
 
 use super::{root, sources};
 use std::fs;
 
 #[test]
-fn the_tests_that_hold_what_security_promises_exist() {
+fn every_promise_of_security_md_names_tests_that_exist() {
     let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
     let (_, promised) = page.split_once("## What is promised").unwrap();
     let (promised, _) = promised.split_once("## What is not promised").unwrap();

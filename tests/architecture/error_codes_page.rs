@@ -1,4 +1,4 @@
-//! `gateway/ERRORS.md` says what the tables say; `MENLOU_UPDATE_DOCS=1` writes it anew.
+//! `gateway/ERRORS.md` lists the error codes of the code; `MENLOU_UPDATE_DOCS=1` rewrites it.
 
 use menlou_error::text::Text;
 use menlou_error::{Who, admin_words, words};
@@ -47,13 +47,13 @@ fn row(page: &mut String, name: &str, second: &str, meaning: &Text, who: Who, re
 }
 
 #[test]
-fn the_page_of_errors_is_what_the_tables_say() {
-    let kept = super::root().join("gateway/ERRORS.md");
+fn the_page_of_error_codes_is_up_to_date() {
+    let file = super::root().join("gateway/ERRORS.md");
     if std::env::var_os("MENLOU_UPDATE_DOCS").is_some() {
-        fs::write(&kept, page()).unwrap();
+        fs::write(&file, page()).unwrap();
     }
     assert!(
-        fs::read_to_string(kept).is_ok_and(|text| text == page()),
-        "gateway/ERRORS.md is not what the tables say: run MENLOU_UPDATE_DOCS=1 cargo test -p menlou --test house"
+        fs::read_to_string(file).is_ok_and(|text| text == page()),
+        "gateway/ERRORS.md is out of date: run MENLOU_UPDATE_DOCS=1 cargo test -p menlou --test architecture"
     );
 }

@@ -1,7 +1,7 @@
-//! The pages for tenant admins, `docs/tenants*.md`, list every setting and explain every failure as the code does;
-//! `MENLOU_UPDATE_DOCS=1` writes their tables anew.
+//! `docs/tenants*.md` lists every setting and explains every failure as the code does;
+//! `MENLOU_UPDATE_DOCS=1` rewrites the tables.
 
-use super::page;
+use super::generated_docs;
 use menlou_config::tenant;
 use menlou_error::Who;
 use menlou_error::text::{Language, Text};
@@ -14,7 +14,7 @@ use std::{fmt::Write, fs};
 
 const PAGES: [(&str, Language); 2] = [("docs/tenants.zh-CN.md", Language::Zh), ("docs/tenants.md", Language::En)];
 
-/// The settings that the gateway itself knows; those of actions are in their plugins' pages.
+/// The settings of the gateway itself; settings of actions are described in the pages of their plugins.
 fn settings(language: Language) -> String {
     let head = Text::fixed("| 设置 | 含义 | 缺省值 |", "| setting | meaning | default |");
     let mut table = format!("{}\n|---|---|---|\n", head.get(language));
@@ -36,7 +36,7 @@ fn rows(schema: &Value, above: &str, language: Language, table: &mut String) {
         let about: Vec<&str> = description.lines().filter(|line| chinese(line) == (language == Language::Zh)).collect();
         assert!(!about.is_empty(), "{name} is not described in {language:?}");
         let needed = required.is_some_and(|r| r.iter().any(|r| r == key));
-        // The default of a table stands with the table.
+        // The default of a nested table is part of the default of the table around it.
         let default = property.get("default").or_else(|| schema["default"].get(key)).filter(|d| !d.is_object());
         let default = match default {
             Some(default) => format!("`{default}`"),
@@ -49,7 +49,7 @@ fn rows(schema: &Value, above: &str, language: Language, table: &mut String) {
     }
 }
 
-/// Each failure that `menlou tenant verify` may find, and that a tenant's admin or the operator mends.
+/// Each failure that `menlou tenant verify` reports and that a tenant admin or the operator can fix.
 fn failures(language: Language) -> String {
     let head = Text::fixed(
         "| errcode | 含义 | 谁来处理 | 怎么办 | 在哪里 |",
@@ -74,21 +74,21 @@ fn row(code: &str, explanation: &Explanation, language: Language, table: &mut St
 }
 
 #[test]
-fn the_pages_for_tenant_admins_are_what_the_code_says() {
+fn the_pages_for_tenant_admins_list_the_settings_and_failures_of_the_code() {
     for (path, language) in PAGES {
-        page::holds(path, &[("settings", settings(language)), ("failures", failures(language))]);
+        generated_docs::assert_up_to_date(path, &[("settings", settings(language)), ("failures", failures(language))]);
     }
 }
 
 #[test]
-fn links_of_the_pages_for_tenant_admins_lead_somewhere() {
+fn every_link_of_the_pages_for_tenant_admins_has_a_target() {
     for (path, _) in PAGES {
         let page = fs::read_to_string(super::root().join(path)).unwrap();
         for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = link.split('#').next().unwrap_or_default();
-            let there =
+            let exists =
                 target.is_empty() || target.starts_with("http") || super::root().join("docs").join(target).exists();
-            assert!(there, "{path}: {link}");
+            assert!(exists, "{path}: {link}");
         }
     }
 }

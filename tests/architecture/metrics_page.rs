@@ -1,6 +1,6 @@
-//! The operators' page, `docs/operations*.md`, lists every metric that the code emits.
+//! `docs/operations*.md` lists every metric that the code emits.
 
-use super::{page, root, sources};
+use super::{generated_docs, root, sources};
 use menlou::telemetry::meanings::ALL;
 use menlou_error::text::{Language, Text};
 use std::{collections::BTreeSet, fmt::Write, fs};
@@ -20,14 +20,14 @@ fn metrics(language: Language) -> String {
 }
 
 #[test]
-fn the_operators_pages_are_what_the_code_says() {
+fn the_pages_for_operators_list_the_metrics_of_the_code() {
     for (path, language) in PAGES {
-        page::holds(path, &[("metrics", metrics(language))]);
+        generated_docs::assert_up_to_date(path, &[("metrics", metrics(language))]);
     }
 }
 
 #[test]
-fn every_metric_that_is_emitted_has_its_meaning_and_no_other_has() {
+fn the_metric_catalog_lists_exactly_the_metrics_that_are_emitted() {
     let mut emitted = BTreeSet::new();
     for path in sources(&root().join("gateway")) {
         let text = fs::read_to_string(&path).unwrap();
@@ -37,7 +37,7 @@ fn every_metric_that_is_emitted_has_its_meaning_and_no_other_has() {
             emitted.extend(names.filter(|name| name.starts_with("menlou_")).map(str::to_owned));
         }
     }
-    let told: BTreeSet<String> = ALL.iter().map(|metric| metric.name.to_owned()).collect();
-    assert_eq!(emitted, told);
+    let catalog: BTreeSet<String> = ALL.iter().map(|metric| metric.name.to_owned()).collect();
+    assert_eq!(emitted, catalog);
     assert!(ALL.is_sorted_by(|a, b| a.name < b.name), "sorted by name");
 }
