@@ -47,7 +47,7 @@ fn people() -> People {
     let client = scene.session("Ann");
     let code = scene.sim.phone_code("13800138000");
     let user = client.call("login", &[("method", "phone"), ("phone_code", &code)]).user_id().unwrap();
-    scene.client().call("openid", &[("code", "no such code")]).is(200, "invalid_code");
+    scene.client().call("openid", &[("code", "no such code")]).assert_error(200, "invalid_code");
     let operator = scene.admin_as("operator");
     let found = operator.get(&format!("/tenants/{TENANT}/users/{user}"));
     let openid = found.ok()["bindings"][0]["openid"].as_str().unwrap().to_owned();
@@ -99,14 +99,18 @@ fn every_route_serves_the_roles_that_the_document_names_and_no_other() {
             assert!(!operation.roles.contains(&"viewer".to_owned()), "{shown} changes something");
         }
         for of in [TENANT, NEIGHBOUR] {
-            people.scene.nobody().send(&people.request(&operation, of, true)).is(401, "admin_token_required");
+            people
+                .scene
+                .anonymous_admin()
+                .send(&people.request(&operation, of, true))
+                .assert_error(401, "admin_token_required");
             for (role, admin) in &roles {
                 let named = operation.roles.iter().any(|named| named == role.split(':').next().unwrap());
                 let others = *role == OWN && of != TENANT && operation.path.contains("{tenant}");
                 // Whoever may not tries in earnest; whoever may, without saying on which version it is based.
                 let said = admin.send(&people.request(&operation, of, !named || others));
                 if named && !others {
-                    assert!(![401, 403].contains(&said.status), "{shown} of {of} as {role}: {}", said.answer.text());
+                    assert!(![401, 403].contains(&said.status), "{shown} of {of} as {role}: {}", said.response.text());
                 } else {
                     assert_eq!(
                         (said.status, said.body["error"].as_str()),
@@ -149,7 +153,7 @@ fn no_role_reads_a_secret_a_viewer_nothing_of_a_person_and_a_tenant_nothing_of_a
         let admin = people.scene.admin_as(role);
         for operation in operations(&people.scene).iter().filter(|operation| operation.method == "GET") {
             for of in [TENANT, NEIGHBOUR] {
-                let text = admin.send(&people.request(operation, of, false)).answer.text();
+                let text = admin.send(&people.request(operation, of, false)).response.text();
                 let told = format!("{} of {of} as {role}: {text}", operation.path);
                 let mut hidden = vec!["demo-secret", "neighbours-own-secret", "password_hash", "mla_"];
                 match role {
@@ -179,7 +183,7 @@ fn a_token_is_good_until_it_is_revoked_or_expires() {
     assert!(listed.contains(&id) && listed.contains("operator") && listed.contains("a test"), "{listed}");
     assert!(!listed.contains(&admin.token()["mla_000000000000_".len()..]), "no secret is listed");
     assert!(scene.command(&["admin", "token", "revoke", &id]).status.success());
-    admin.get("/me").is(401, "admin_token_invalid");
+    admin.get("/me").assert_error(401, "admin_token_invalid");
     assert!(!scene.command(&["admin", "token", "revoke", &id]).status.success(), "there is none any more");
     eventually("the short token is over", || (short.get("/me").status == 401).then_some(()));
     let operator = scene.admin_as("operator");
@@ -213,18 +217,18 @@ fn bad_tokens_are_refused_and_who_tries_many_has_to_wait() {
     let other = format!("{start}_{}", secret.chars().rev().collect::<String>());
     let long = format!("{start}_{}", "x".repeat(5000));
     for bad in ["mla_", "nonsense", "mla_000000000000_x", &other, &long, start, &good.token().to_uppercase()] {
-        scene.admin_with(bad).get("/me").is(401, "admin_token_invalid");
+        scene.admin_with(bad).get("/me").assert_error(401, "admin_token_invalid");
     }
     let basic = Request::new("GET", "/api/v1/me").header("Authorization", "Basic bWxhXzA6eA==");
-    scene.nobody().send(&basic).is(401, "admin_token_required");
+    scene.anonymous_admin().send(&basic).assert_error(401, "admin_token_required");
     good.get("/me").ok();
     let bad: Admin = scene.admin_with(&other);
     let refused = (0..40).map(|_| bad.get("/me")).find(|said| said.status == 429).expect("a limit");
-    refused.is(429, "too_many_attempts");
-    assert!(refused.answer.header("retry-after").is_some_and(|wait| wait.parse::<u64>().is_ok_and(|s| s > 0)));
+    refused.assert_error(429, "too_many_attempts");
+    assert!(refused.response.header("retry-after").is_some_and(|wait| wait.parse::<u64>().is_ok_and(|s| s > 0)));
     good.get("/me").ok();
-    bad.get("/me").is(429, "too_many_attempts");
-    scene.admin_with("nonsense").get("/me").is(429, "too_many_attempts");
+    bad.get("/me").assert_error(429, "too_many_attempts");
+    scene.admin_with("nonsense").get("/me").assert_error(429, "too_many_attempts");
     assert_eq!(scene.admin("/healthz").unwrap().status, 200, "probes go on");
 }
 
@@ -233,7 +237,7 @@ fn bad_tokens_are_counted_for_the_client_and_not_for_its_proxy() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("proxies.trusted", "[\"127.0.0.1\"]"));
     let from = |address: &str| {
         let request = Request::new("GET", "/api/v1/me").header("X-Forwarded-For", address);
-        scene.nobody().send(&request.header("Authorization", "Bearer mla_000000000000_x")).status
+        scene.anonymous_admin().send(&request.header("Authorization", "Bearer mla_000000000000_x")).status
     };
     (0..40).find(|_| from("198.51.100.7") == 429).expect("a limit");
     assert_eq!((from("198.51.100.7"), from("198.51.100.8")), (429, 401));
@@ -246,5 +250,5 @@ fn no_store_no_entry() {
     admin.get("/me").ok();
     scene.postgres.as_mut().unwrap().kill();
     eventually("the store's absence is noticed", || (admin.get("/me").status == 503).then_some(()));
-    admin.get("/me").is(503, "store_unavailable");
+    admin.get("/me").assert_error(503, "store_unavailable");
 }

@@ -1,7 +1,7 @@
 //! What the admin API tells of a tenant's doings: usage, failures, plugins.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, tenant};
-use menlou_harness::gateway::library;
+use menlou_harness::gateway::plugin_library;
 use std::fs;
 
 #[test]
@@ -12,7 +12,7 @@ fn calls_are_counted_by_action_and_a_reload_keeps_the_count() {
     for _ in 0..3 {
         ann.call("user", &[]).ok();
     }
-    scene.client().call("openid", &[("code", "no such code")]).is(200, "invalid_code");
+    scene.client().call("openid", &[("code", "no such code")]).assert_error(200, "invalid_code");
     let of = |action: &str| {
         let said = admin.get(&format!("/tenants/{TENANT}/usage"));
         let usage = said.ok()["actions"].as_array().unwrap().iter().find(|u| u["action"] == action).unwrap().clone();
@@ -31,9 +31,9 @@ fn calls_are_counted_by_action_and_a_reload_keeps_the_count() {
     eventually("reloaded", || (admin.get("/tenants").ok()["tenants"][0]["title"] == "Renamed").then_some(()));
     assert_eq!(of("user"), (3, 0));
     for query in ["minutes=0", "minutes=361", "minutes=x"] {
-        admin.get(&format!("/tenants/{TENANT}/usage?{query}")).is(400, "bad_parameter");
+        admin.get(&format!("/tenants/{TENANT}/usage?{query}")).assert_error(400, "bad_parameter");
     }
-    admin.get("/tenants/nobody/usage").is(404, "unknown_tenant");
+    admin.get("/tenants/nobody/usage").assert_error(404, "unknown_tenant");
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn a_failure_is_told_with_what_the_platform_said_and_nothing_of_who_called() {
     let failures = || admin.get(&format!("/tenants/{TENANT}/failures")).ok()["failures"].as_array().unwrap().clone();
     assert!(failures().is_empty());
     let answered = scene.client().call("openid", &[("code", "a-code-that-nobody-gave")]);
-    answered.is(200, "invalid_code");
-    scene.client().call("none", &[]).is(404, "unknown_action");
+    answered.assert_error(200, "invalid_code");
+    scene.client().call("none", &[]).assert_error(404, "unknown_action");
     scene.authorize("Ann").ok();
     let told = failures();
     assert_eq!(told.len(), 2);
@@ -54,7 +54,7 @@ fn a_failure_is_told_with_what_the_platform_said_and_nothing_of_who_called() {
     assert_eq!(failure["errcode"], answered.data["errcode"]);
     assert_eq!(failure["rid"], answered.data["rid"]);
     assert!(failure["errcode"].is_i64() && failure["rid"].is_string(), "{failure}");
-    assert_eq!(failure["request_id"].as_str(), answered.answer.header("x-request-id"));
+    assert_eq!(failure["request_id"].as_str(), answered.response.header("x-request-id"));
     assert!(!failure.to_string().contains("a-code-that-nobody-gave"));
     for n in 0..120 {
         scene.client().call(&format!("none{n}"), &[]);
@@ -73,7 +73,7 @@ fn plugins_are_told_with_what_became_of_new_files() {
     assert!(openid["name"] == "openid" && openid["settings"]["properties"].is_object(), "{openid}");
     assert_eq!(told.body["swaps"], serde_json::json!([]));
     // Copied, not linked: the test writes to it.
-    fs::copy(library("rogue"), scene.plugins().join("rogue.so")).unwrap();
+    fs::copy(plugin_library("rogue"), scene.plugins().join("rogue.so")).unwrap();
     fs::write(scene.plugins().join("bad.so"), "no library").unwrap();
     let told = eventually("both are looked at", || {
         let told = admin.get("/plugins").ok().clone();

@@ -2,7 +2,7 @@
 
 use crate::scene::eventually;
 use menlou_harness::{
-    Gateway, Home, Setup,
+    Gateway, GatewayFolder, Setup,
     gateway::binary,
     http::{self, Request},
     process::{Process, free_port, loopback},
@@ -16,8 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-fn home(settings: &[(&str, &str)]) -> Home {
-    Home::new(settings.iter().fold(Setup::default(), |setup, (name, value)| setup.setting(name, *value)))
+fn home(settings: &[(&str, &str)]) -> GatewayFolder {
+    GatewayFolder::new(settings.iter().fold(Setup::default(), |setup, (name, value)| setup.setting(name, *value)))
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn who_is_silent_slow_idle_or_does_not_read_is_let_go_here_too() {
     let line = "menlou_clients_let_go_total{why=\"slow_reader\"} 1";
     eventually("who doesn't read is let go", || gateway.admin("/metrics").ok()?.text().contains(line).then_some(()));
     // What could be read in two ways is refused here as well.
-    let odd = http::speak(gateway.admin_addr(), health.replace("Host: a", "Host: a\r\nHost: b").as_bytes()).unwrap();
+    let odd = http::send_raw(gateway.admin_addr(), health.replace("Host: a", "Host: a\r\nHost: b").as_bytes()).unwrap();
     assert_eq!((odd.status, odd.text().contains("bad_request")), (400, true), "{}", odd.text());
 }
 

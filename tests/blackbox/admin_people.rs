@@ -39,10 +39,10 @@ pub fn a_person_s_sessions_are_counted_found_and_ended_one_by_one_and_together(s
     admin.delete(&format!("/tenants/{TENANT}/sessions/{}", found[1]["id"].as_str().unwrap())).ok();
     eventually("one has ended", || (alive() == 2).then_some(()));
     for id in [found[1]["id"].as_str().unwrap(), &"0".repeat(64), "x", &"Z".repeat(64)] {
-        admin.delete(&format!("/tenants/{TENANT}/sessions/{id}")).is(404, "unknown_session");
+        admin.delete(&format!("/tenants/{TENANT}/sessions/{id}")).assert_error(404, "unknown_session");
     }
     for query in ["", "?", "?all=false", "?user=1&openid=x", "?all=true&user=1", "?user=x"] {
-        admin.delete(&format!("/tenants/{TENANT}/sessions{query}")).is(400, "bad_parameter");
+        admin.delete(&format!("/tenants/{TENANT}/sessions{query}")).assert_error(400, "bad_parameter");
     }
     let ended = admin.delete(&format!("/tenants/{TENANT}/sessions?user={user}"));
     assert_eq!(ended.ok()["ended"], 2);
@@ -51,7 +51,7 @@ pub fn a_person_s_sessions_are_counted_found_and_ended_one_by_one_and_together(s
     assert_eq!(admin.delete(&format!("/tenants/{TENANT}/sessions?all=true")).ok()["ended"], 1);
     eventually("his has ended", || (bob.call("user", &[]).error.as_deref() == Some("session_expired")).then_some(()));
     assert_eq!((total(&admin, TENANT), total(&scene.admin_as("viewer"), NEIGHBOUR)), (0, 1));
-    admin.delete(&format!("/tenants/{TENANT}/sessions?user=9999")).is(404, "unknown_user");
+    admin.delete(&format!("/tenants/{TENANT}/sessions?user=9999")).assert_error(404, "unknown_user");
 }
 
 pub fn a_user_is_found_changed_and_unbound(stores: Stores) {
@@ -69,9 +69,9 @@ pub fn a_user_is_found_changed_and_unbound(stores: Stores) {
     for query in ["openid=nobody", "phone=%2B8613800138000", "external_id=x", "account=Ann"] {
         assert!(users(&admin, query).is_empty(), "{query}");
     }
-    admin.get(&format!("/tenants/{TENANT}/users?openid=x&phone=y")).is(400, "bad_parameter");
-    admin.get(&format!("/tenants/{NEIGHBOUR}/users/{id}")).is(404, "unknown_user");
-    admin.get(&format!("/tenants/{TENANT}/users/x")).is(404, "unknown_user");
+    admin.get(&format!("/tenants/{TENANT}/users?openid=x&phone=y")).assert_error(400, "bad_parameter");
+    admin.get(&format!("/tenants/{NEIGHBOUR}/users/{id}")).assert_error(404, "unknown_user");
+    admin.get(&format!("/tenants/{TENANT}/users/x")).assert_error(404, "unknown_user");
 
     let path = format!("/api/v1/tenants/{TENANT}/users/{id}");
     let read = admin.get(&format!("/tenants/{TENANT}/users/{id}"));
@@ -81,20 +81,20 @@ pub fn a_user_is_found_changed_and_unbound(stores: Stores) {
         admin.send(&condition.map_or(request.clone(), |tag| request.header("If-Match", tag)))
     };
     let seen = read.etag.as_deref();
-    patch(None, json!({ "name": "x" })).is(428, "precondition_required");
-    patch(seen, json!({ "name": "x".repeat(65) })).is(400, "bad_parameter");
-    patch(seen, json!({ "name": "x", "phone": "+1" })).is(400, "bad_parameter");
-    patch(seen, json!([null, null])).is(400, "bad_parameter");
+    patch(None, json!({ "name": "x" })).assert_error(428, "precondition_required");
+    patch(seen, json!({ "name": "x".repeat(65) })).assert_error(400, "bad_parameter");
+    patch(seen, json!({ "name": "x", "phone": "+1" })).assert_error(400, "bad_parameter");
+    patch(seen, json!([null, null])).assert_error(400, "bad_parameter");
     let changed = patch(seen, json!({ "name": "Anna 门楼" }));
     assert_eq!((changed.ok()["name"].as_str(), changed.etag == read.etag), (Some("Anna 门楼"), false));
-    patch(seen, json!({ "name": "over it" })).is(412, "changed_meanwhile");
+    patch(seen, json!({ "name": "over it" })).assert_error(412, "changed_meanwhile");
     eventually("the person sees it", || (client.call("user", &[]).ok()["user"]["name"] == "Anna 门楼").then_some(()));
     // What the person changes counts too.
     client.call("user", &[("name", "Own")]).ok();
-    patch(changed.etag.as_deref(), json!({ "name": "over it" })).is(412, "changed_meanwhile");
+    patch(changed.etag.as_deref(), json!({ "name": "over it" })).assert_error(412, "changed_meanwhile");
 
     let binding = format!("/tenants/{TENANT}/users/{id}/bindings/wechat");
-    admin.delete(&format!("{binding}/nobody")).is(404, "unknown_binding");
+    admin.delete(&format!("{binding}/nobody")).assert_error(404, "unknown_binding");
     admin.delete(&format!("{binding}/{openid}")).ok();
     eventually("she is logged out", || {
         (client.call("user", &[]).error.as_deref() == Some("login_required")).then_some(())
@@ -109,16 +109,16 @@ pub fn a_person_is_forgotten_with_account_bindings_and_sessions(stores: Stores) 
     let id = ann.call("user", &[]).user_id().unwrap();
     let path = format!("/tenants/{TENANT}/users/{id}");
     let seen = admin.get(&path).etag.unwrap();
-    admin.delete(&path).is(428, "precondition_required");
+    admin.delete(&path).assert_error(428, "precondition_required");
     let forget = |tag: &str| admin.send(&Request::new("DELETE", format!("/api/v1{path}")).header("If-Match", tag));
-    forget("\"77\"").is(412, "changed_meanwhile");
+    forget("\"77\"").assert_error(412, "changed_meanwhile");
     assert!(ann.call("user", &[]).error.is_none(), "nothing was done");
     forget(&seen).ok();
     eventually("her session is over", || {
         (ann.call("user", &[]).error.as_deref() == Some("session_expired")).then_some(())
     });
-    admin.get(&path).is(404, "unknown_user");
-    forget("*").is(404, "unknown_user");
+    admin.get(&path).assert_error(404, "unknown_user");
+    forget("*").assert_error(404, "unknown_user");
     assert!(users(&admin, &format!("openid={}", scene.sim.openid("Ann"))).is_empty());
     assert!(scene.authorize("Ann").ok()["user"].is_null(), "a stranger again");
     assert_eq!(bob.call("user", &[]).ok()["user"]["name"], "Bob");

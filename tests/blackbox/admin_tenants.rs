@@ -26,7 +26,7 @@ fn a_tenant_is_made_serves_is_changed_and_removed() {
     eventually("the new tenant serves", || {
         client.call("openid", &[("code", &scene.sim.code("Ann"))]).error.is_none().then_some(())
     });
-    admin.put("acme", &text, NEW).is(412, "tenant_exists");
+    admin.put("acme", &text, NEW).assert_error(412, "tenant_exists");
 
     let read = admin.get("/tenants/acme");
     assert_eq!((read.etag.as_ref(), read.ok()["title"].as_str()), (made.etag.as_ref(), Some("Manulife")));
@@ -45,7 +45,7 @@ fn a_tenant_is_made_serves_is_changed_and_removed() {
 
     admin.send(&Request::new("DELETE", "/api/v1/tenants/acme").header("If-Match", saved.etag.as_deref().unwrap())).ok();
     eventually("it is gone", || (client.call("openid", &[("code", "x")]).status == 404).then_some(()));
-    admin.get("/tenants/acme").is(404, "unknown_tenant");
+    admin.get("/tenants/acme").assert_error(404, "unknown_tenant");
     let names: Vec<_> =
         admin.get("/tenants").ok()["tenants"].as_array().unwrap().iter().map(|t| t["name"].clone()).collect();
     assert_eq!(names, [TENANT, NEIGHBOUR]);
@@ -88,18 +88,18 @@ fn settings_are_changed_one_by_one_and_the_rest_stays() {
         after.contains("ttl = \"2h\"") && after.contains("\"demo-secret\"") && !after.contains("logout"),
         "{after}"
     );
-    patch(&seen, change).is(412, "changed_meanwhile");
+    patch(&seen, change).assert_error(412, "changed_meanwhile");
     let seen = changed.etag.unwrap();
-    patch(&seen, json!({ "set": { "session.ttl": "soon" } })).is(422, "tenant_faulty");
-    patch(&seen, json!({ "set": { "wechat.secret": "env:HOME" } })).is(403, "setting_reserved");
+    patch(&seen, json!({ "set": { "session.ttl": "soon" } })).assert_error(422, "tenant_faulty");
+    patch(&seen, json!({ "set": { "wechat.secret": "env:HOME" } })).assert_error(403, "setting_reserved");
     for senseless in
         [json!({ "set": { "a b": 1 } }), json!({ "set": { "name.x": 1 } }), json!({ "sett": {} }), json!([1])]
     {
-        patch(&seen, senseless).is(400, "bad_parameter");
+        patch(&seen, senseless).assert_error(400, "bad_parameter");
     }
     assert_eq!(file(&scene, TENANT), after);
     let delete = Request::new("DELETE", &path).header("If-None-Match", "*");
-    scene.admin_as("operator").send(&delete).is(412, "tenant_exists");
+    scene.admin_as("operator").send(&delete).assert_error(412, "tenant_exists");
 }
 
 #[test]
@@ -122,7 +122,10 @@ fn the_platform_s_word_on_the_credentials_is_told_and_remembered() {
         "{bad}"
     );
     eventually("it is remembered", || (summary()["verified"] == false).then_some(()));
-    scene.admin_as("operator").send(&Request::post("/api/v1/tenants/nobody/verify")).is(404, "unknown_tenant");
+    scene
+        .admin_as("operator")
+        .send(&Request::post("/api/v1/tenants/nobody/verify"))
+        .assert_error(404, "unknown_tenant");
 }
 
 #[test]
@@ -133,22 +136,22 @@ fn a_change_of_what_was_not_seen_is_refused() {
     let text = |name: &str| tenant(&scene.sim).replace("\"Manulife\"", &format!("\"{name}\""));
     let path = format!("/api/v1/tenants/{TENANT}");
     let toml = |request: Request| admin.send(&request.body("application/toml", text("x")));
-    toml(Request::new("PUT", &path)).is(428, "precondition_required");
-    admin.delete(&format!("/tenants/{TENANT}")).is(428, "precondition_required");
+    toml(Request::new("PUT", &path)).assert_error(428, "precondition_required");
+    admin.delete(&format!("/tenants/{TENANT}")).assert_error(428, "precondition_required");
     for tag in ["\"0\"", "nonsense", "W/\"0\"", &format!("W/{seen}"), seen.trim_matches('"'), "\"\""] {
-        toml(Request::new("PUT", &path).header("If-Match", tag)).is(412, "changed_meanwhile");
-        admin.send(&Request::new("DELETE", &path).header("If-Match", tag)).is(412, "changed_meanwhile");
+        toml(Request::new("PUT", &path).header("If-Match", tag)).assert_error(412, "changed_meanwhile");
+        admin.send(&Request::new("DELETE", &path).header("If-Match", tag)).assert_error(412, "changed_meanwhile");
     }
     // Whoever edits the file itself counts too.
     scene.write_tenant(TENANT, &text("By hand"));
-    admin.put(TENANT, &text("Over it"), ("If-Match", &seen)).is(412, "changed_meanwhile");
+    admin.put(TENANT, &text("Over it"), ("If-Match", &seen)).assert_error(412, "changed_meanwhile");
     assert!(file(&scene, TENANT).contains("By hand"));
     let seen = admin.get(&format!("/tenants/{TENANT}")).etag.unwrap();
     let raced = side_by_side(6, |n| admin.put(TENANT, &text(&format!("Racer {n}")), ("If-Match", &seen)).status);
     assert_eq!(raced.iter().filter(|status| **status == 200).count(), 1, "{raced:?}");
     assert!(raced.iter().all(|status| [200, 412].contains(status)), "{raced:?}");
     admin.put(TENANT, &text("Whatever"), ANY).ok();
-    admin.put("nobody", &text("x"), ANY).is(404, "unknown_tenant");
+    admin.put("nobody", &text("x"), ANY).assert_error(404, "unknown_tenant");
 }
 
 #[test]
@@ -158,7 +161,7 @@ fn what_is_faulty_is_told_at_its_place_and_not_saved() {
     let before = file(&scene, TENANT);
     let faulty = before.replace("appid", "apqid").replace("[actions.user]", "[actions.user]\nnone = 1");
     let refused = admin.put(TENANT, &faulty, ANY);
-    refused.is(422, "tenant_faulty");
+    refused.assert_error(422, "tenant_faulty");
     let faults = refused.body["data"]["faults"].as_array().unwrap();
     assert!(faults.iter().any(|f| f["line"] == 4 && f["en"].as_str().unwrap().contains("`apqid`")), "{faults:?}");
     assert!(faults.iter().any(|f| f["zh"].as_str().unwrap().contains("none")), "{faults:?}");
@@ -181,7 +184,7 @@ fn what_is_faulty_is_told_at_its_place_and_not_saved() {
             .then_some(())
     });
     // Its references and its address can't be told any more, so that mending it is an operator's.
-    admin.put(TENANT, &before, ANY).is(403, "setting_reserved");
+    admin.put(TENANT, &before, ANY).assert_error(403, "setting_reserved");
     scene.admin_as("operator").put(TENANT, &before, ANY).ok();
     assert_eq!(file(&scene, TENANT), before);
 }
@@ -196,7 +199,7 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
     let elsewhere = before.replace(scene.sim.base_url(), "http://127.0.0.1:9/");
     for text in [&reference, &elsewhere] {
         let refused = own.put(TENANT, text, ANY);
-        refused.is(403, "setting_reserved");
+        refused.assert_error(403, "setting_reserved");
         assert!(refused.body["data"]["faults"][0]["line"].is_u64(), "{}", refused.body);
     }
     assert_eq!(file(&scene, TENANT), before);
@@ -213,7 +216,7 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
         asking(&inner),
     ] {
         let refused = own.put(TENANT, &text, ANY);
-        refused.is(403, "setting_reserved");
+        refused.assert_error(403, "setting_reserved");
         assert!(
             refused.body["data"]["faults"][0]["pointer"].as_str().unwrap().starts_with("/actions/"),
             "{}",
@@ -222,7 +225,7 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
     }
     let request = Request::new("PATCH", format!("/api/v1/tenants/{TENANT}")).header("If-Match", "*");
     let change = json!({ "set": { "actions.orders": { "plugin": "proxy", "login": "none", "upstream": inner } } });
-    own.send(&request.json(&change)).is(403, "setting_reserved");
+    own.send(&request.json(&change)).assert_error(403, "setting_reserved");
     assert_eq!(file(&scene, TENANT), before);
     // What an operator has set may stay, beside other changes.
     let set = proxy(&format!("[\"{inner}\", \"http://127.0.0.1:9\"]"));
@@ -230,14 +233,14 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
     own.put(TENANT, &set.replace("login = \"none\"", "login = \"none\"\nretries = 2"), ANY).ok();
     own.put(TENANT, &proxy("\"http://127.0.0.1:9\""), ANY).ok();
     own.put(TENANT, &before, ANY).ok();
-    own.put(TENANT, &set, ANY).is(403, "setting_reserved");
+    own.put(TENANT, &set, ANY).assert_error(403, "setting_reserved");
     operator.put(TENANT, &reference, ANY).ok();
     // What an operator has set may stay, and is no secret; another secret may take its place.
     let shown = own.get(&format!("/tenants/{TENANT}")).ok()["toml"].as_str().unwrap().to_owned();
     assert!(shown.contains("\"file:secret\""), "{shown}");
     own.put(TENANT, &shown.replace("\"Manulife\"", "\"Renamed\""), ANY).ok();
     own.put(TENANT, &before, ANY).ok();
-    own.put("another", &before, NEW).is(403, "forbidden");
+    own.put("another", &before, NEW).assert_error(403, "forbidden");
 }
 
 #[test]
@@ -248,7 +251,7 @@ fn every_change_stands_in_the_log_with_its_secrets_masked() {
     own.put(TENANT, &text, ANY).ok();
     operator.put(TENANT, &text.replace("\"demo-secret\"", "\"another-secret\""), ANY).ok();
     operator.put(NEIGHBOUR, &text, ANY).ok();
-    own.put(TENANT, &text.replace("\"Manulife\"", "1"), ANY).is(422, "tenant_faulty");
+    own.put(TENANT, &text.replace("\"Manulife\"", "1"), ANY).assert_error(422, "tenant_faulty");
     operator.send(&Request::new("DELETE", format!("/api/v1/tenants/{TENANT}")).header("If-Match", "*")).ok();
     let history = own.get(&format!("/tenants/{TENANT}/history")).ok()["deeds"].clone();
     let deeds = history.as_array().unwrap();
@@ -273,21 +276,21 @@ fn what_is_no_tenant_and_no_text_is_refused() {
     let text = tenant(&scene.sim);
     for name in ["..", "%2e%2e", "..%2fx", "A", "a%20b", "-a", "a.toml", "%E4%BF%9D", &"a".repeat(300), "%00", "%ff"] {
         let said = admin.put(name, &text, NEW);
-        assert!([400, 404].contains(&said.status), "{name}: {}", said.answer.text());
+        assert!([400, 404].contains(&said.status), "{name}: {}", said.response.text());
     }
     let put = |content_type: &str, body: Vec<u8>| {
         admin.send(&Request::new("PUT", "/api/v1/tenants/acme").header("If-None-Match", "*").body(content_type, body))
     };
-    put("application/json", b"{}".to_vec()).is(415, "unsupported_media_type");
-    put("application/toml", vec![b'x'; 300 * 1024]).is(413, "body_too_large");
-    put("application/toml", b"name = \"\xff\"".to_vec()).is(400, "bad_parameter");
-    put("application/toml", b"name = \"a\0\"".to_vec()).is(422, "tenant_faulty");
-    admin.get("/tenants?limit=0").is(400, "bad_parameter");
-    admin.get("/tenants?none=1").is(400, "bad_parameter");
-    admin.get("/none").is(404, "not_found");
+    put("application/json", b"{}".to_vec()).assert_error(415, "unsupported_media_type");
+    put("application/toml", vec![b'x'; 300 * 1024]).assert_error(413, "body_too_large");
+    put("application/toml", b"name = \"\xff\"".to_vec()).assert_error(400, "bad_parameter");
+    put("application/toml", b"name = \"a\0\"".to_vec()).assert_error(422, "tenant_faulty");
+    admin.get("/tenants?limit=0").assert_error(400, "bad_parameter");
+    admin.get("/tenants?none=1").assert_error(400, "bad_parameter");
+    admin.get("/none").assert_error(404, "not_found");
     let other = admin.send(&Request::post("/api/v1/tenants"));
-    other.is(405, "wrong_http_method");
-    assert_eq!(other.answer.header("allow"), Some("GET"));
+    other.assert_error(405, "wrong_http_method");
+    assert_eq!(other.response.header("allow"), Some("GET"));
     assert!(fs::read_dir(scene.tenants()).unwrap().count() == 2, "nothing was saved");
 }
 
@@ -300,7 +303,7 @@ fn a_file_that_can_not_be_saved_is_told_with_the_reason_and_the_log_says_so() {
     fs::rename(&own, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &own).unwrap();
     let refused = admin.put(TENANT, &tenant(&scene.sim).replace("Manulife", "New"), ANY);
-    refused.is(503, "not_saved");
+    refused.assert_error(503, "not_saved");
     assert!(refused.body["msg"].as_str().unwrap().contains("链接"), "{}", refused.body);
     let deeds = admin.get(&format!("/tenants/{TENANT}/history")).ok()["deeds"].clone();
     assert_eq!((deeds[0]["failed"].as_str(), deeds[1]["failed"].as_str()), (Some("not_saved"), None));
@@ -352,8 +355,8 @@ fn a_new_appsecret_stands_beside_the_one_before_it_and_both_are_sealed_where_the
         }
         patch(json!({ "set": { "wechat.secret": "third-new-secret" }, "unset": ["wechat.previous_secret"] })).ok();
         assert_eq!(file(&scene, TENANT).contains("third-new-secret"), !sealed);
-        patch(json!({ "new_secret": "env:HOME" })).is(403, "setting_reserved");
-        patch(json!({ "new_secret": "x", "set": { "name": "y" } })).is(400, "bad_parameter");
+        patch(json!({ "new_secret": "env:HOME" })).assert_error(403, "setting_reserved");
+        patch(json!({ "new_secret": "x", "set": { "name": "y" } })).assert_error(400, "bad_parameter");
         let log = admin.get(&format!("/tenants/{TENANT}/history")).ok().to_string();
         assert!(!log.contains("new-secret"), "{log}");
         let read = admin.get(&format!("/tenants/{TENANT}"));
@@ -368,7 +371,7 @@ fn a_secret_that_slipped_into_the_place_of_the_appid_is_not_shown() {
     for role in ["viewer", "operator"] {
         let read = scene.admin_as(role).get(&format!("/tenants/{TENANT}"));
         assert!(read.ok()["faults"][0]["pointer"] == "/wechat/appid", "{}", read.body);
-        assert!(!read.answer.text().contains("slipped-in"), "{role}: {}", read.body);
+        assert!(!read.response.text().contains("slipped-in"), "{role}: {}", read.body);
         let mut browser = scene.console_as(role);
         browser.get(&format!("/console/tenants/{TENANT}/settings"));
         assert!(browser.page.contains("masked:") && !browser.page.contains("slipped-in"), "{role}: {}", browser.page);

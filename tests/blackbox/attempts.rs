@@ -13,11 +13,11 @@ fn an_account_has_a_limited_number_of_attempts_whoever_tries() {
     scene.add_user(TENANT, "ann", "Ann", "annes-password");
     scene.add_user(TENANT, "bob", "Bob", "bobs-password");
     for at in 0..3 {
-        login(&scene.session(&format!("guesser {at}")), "ann", "a-wrong-guess").is(200, "bad_credentials");
+        login(&scene.session(&format!("guesser {at}")), "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
     }
     let refused = login(&scene.session("ann"), "ann", "annes-password");
-    refused.is(429, "too_many_attempts");
-    let wait: u64 = refused.answer.header("retry-after").and_then(|w| w.parse().ok()).expect("Retry-After");
+    refused.assert_error(429, "too_many_attempts");
+    let wait: u64 = refused.response.header("retry-after").and_then(|w| w.parse().ok()).expect("Retry-After");
     assert!((1..=900).contains(&wait), "{wait}");
     login(&scene.session("bob"), "bob", "bobs-password").ok();
 }
@@ -28,8 +28,8 @@ fn a_good_attempt_starts_the_account_s_count_anew() {
     scene.add_user(TENANT, "ann", "Ann", "annes-password");
     let client = scene.session("ann");
     for _ in 0..3 {
-        login(&client, "ann", "a-wrong-guess").is(200, "bad_credentials");
-        login(&client, "ann", "a-wrong-guess").is(200, "bad_credentials");
+        login(&client, "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
+        login(&client, "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
         login(&client, "ann", "annes-password").ok();
     }
 }
@@ -47,9 +47,9 @@ fn an_address_has_a_limited_number_of_attempts_whatever_the_account() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_address", "3"));
     let client = scene.session("guesser");
     for account in ["ann", "bob", "carl"] {
-        login(&client, account, "a-wrong-guess").is(200, "bad_credentials");
+        login(&client, account, "a-wrong-guess").assert_error(200, "bad_credentials");
     }
-    login(&client, "dora", "a-wrong-guess").is(429, "too_many_attempts");
+    login(&client, "dora", "a-wrong-guess").assert_error(429, "too_many_attempts");
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn the_count_outlives_a_restart() {
     let mut scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "2"));
     let client = scene.session("guesser");
     for _ in 0..2 {
-        login(&client, "ann", "a-wrong-guess").is(200, "bad_credentials");
+        login(&client, "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
     }
     scene.gateway.restart();
-    login(&client, "ann", "a-wrong-guess").is(429, "too_many_attempts");
+    login(&client, "ann", "a-wrong-guess").assert_error(429, "too_many_attempts");
 }
 
 #[test]
@@ -71,10 +71,10 @@ fn replicas_count_together() {
     let authorized = scene.authorize("guesser");
     let token = authorized.token().unwrap();
     for gateway in [&scene.gateway, &other] {
-        login(&gateway.client(TENANT).with(token), "ann", "a-wrong-guess").is(200, "bad_credentials");
+        login(&gateway.client(TENANT).with(token), "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
     }
     for gateway in [&scene.gateway, &other] {
-        login(&gateway.client(TENANT).with(token), "ann", "a-wrong-guess").is(429, "too_many_attempts");
+        login(&gateway.client(TENANT).with(token), "ann", "a-wrong-guess").assert_error(429, "too_many_attempts");
     }
 }
 
@@ -85,6 +85,6 @@ fn no_password_is_tried_while_the_counts_are_away() {
     let client = scene.session("ann");
     scene.redis.as_mut().unwrap().kill();
     for _ in 0..3 {
-        login(&client, "ann", "annes-password").is(503, "store_unavailable");
+        login(&client, "ann", "annes-password").assert_error(503, "store_unavailable");
     }
 }

@@ -41,8 +41,8 @@ fn values_that_are_too_long_or_of_the_wrong_type_are_refused_by_name() {
             ("login", vec![("method", "profile"), ("name", "x"), ("avatar_url", &longer)], "avatar_url"),
             ("logout", vec![("unbind", "perhaps")], "unbind"),
         ] {
-            let answer = session.speaking("en").call(action, &fields);
-            answer.is(400, "bad_parameter");
+            let answer = session.with_language("en").call(action, &fields);
+            answer.assert_error(400, "bad_parameter");
             assert!(answer.msg.contains(parameter), "{action} {parameter}: {}", answer.msg);
             assert!(!answer.msg.contains("xxxxxxxx"), "the value is not repeated: {}", answer.msg);
         }
@@ -52,12 +52,12 @@ fn values_that_are_too_long_or_of_the_wrong_type_are_refused_by_name() {
             (json!({ "code": { "a": 1 } }), "code"),
             (json!({ "code": true }), "code"),
         ] {
-            let answer = session.speaking("en").send(&Request::post(session.target("openid")).json(&body));
-            answer.is(400, "bad_parameter");
+            let answer = session.with_language("en").send(&Request::post(session.target("openid")).json(&body));
+            answer.assert_error(400, "bad_parameter");
             assert!(answer.msg.contains(parameter), "{}", answer.msg);
         }
         for body in [json!({ "code": null }), json!({ "code": "" }), json!({})] {
-            session.send(&Request::post(session.target("openid")).json(&body)).is(400, "missing_parameter");
+            session.send(&Request::post(session.target("openid")).json(&body)).assert_error(400, "missing_parameter");
         }
         let nested = Request::post(session.target("openid")).body("application/json", format!("{{\"code\":{deep}}}"));
         assert_eq!(session.send(&nested).status, 400);
@@ -136,7 +136,7 @@ fn a_body_that_is_not_what_it_says_is_refused() {
             assert_eq!(got, (status, Some(word)), "{kind}: {:.40}: {}", body, answer.msg);
         }
         let large = format!("{{\"code\":\"{}\"}}", "x".repeat(1024 * 1024));
-        client.send(&Request::post(&target).body("application/json", large)).is(413, "body_too_large");
+        client.send(&Request::post(&target).body("application/json", large)).assert_error(413, "body_too_large");
     });
 }
 
@@ -169,7 +169,7 @@ fn names_of_tenants_and_actions_reach_no_file_and_no_memory() {
             for (f, a) in [(name, "openid"), (TENANT, name)] {
                 let answer = client.send(&Request::post(format!("/srv/?{}", encode(&[("f", f), ("a", a)]))));
                 assert!([400, 404, 414].contains(&answer.status), "f={f:.20?} a={a:.20?}: {answer:?}");
-                assert!(answer.answer.header("x-injected").is_none());
+                assert!(answer.response.header("x-injected").is_none());
                 assert!(!answer.msg.contains("xxxxxxxx"), "{}", answer.msg);
             }
         }
@@ -261,7 +261,7 @@ fn what_is_no_proper_http_gets_an_envelope_too_and_the_connection_is_closed() {
             let _ = stream.write_all(format!("{bytes}POST /srv/ HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
             let answer = http::read(&mut stream).unwrap_or_else(|e| panic!("{what}: {e}"));
             assert!([400, 431, 414].contains(&answer.status), "{what}: {answer:?}");
-            Envelope::of(answer);
+            Envelope::parse(answer);
             assert!(http::read(&mut stream).is_err(), "{what}: the connection is closed");
         }
     });
@@ -278,10 +278,10 @@ fn a_flood_of_bad_requests_leaves_nothing_behind() {
     let flood = |from: usize, to: usize| {
         for at in from..to {
             let name = format!("name-{at}");
-            scene.gateway.client(&name).call("openid", &[("code", "made-up-code")]).is(404, "unknown_tenant");
-            scene.client().call(&name, &[("code", "made-up-code")]).is(404, "unknown_action");
-            scene.client().with(&format!("made-up-token-{at}")).call("user", &[]).is(401, "session_expired");
-            scene.client().call("openid", &[("code", &"x".repeat(3000))]).is(400, "bad_parameter");
+            scene.gateway.client(&name).call("openid", &[("code", "made-up-code")]).assert_error(404, "unknown_tenant");
+            scene.client().call(&name, &[("code", "made-up-code")]).assert_error(404, "unknown_action");
+            scene.client().with(&format!("made-up-token-{at}")).call("user", &[]).assert_error(401, "session_expired");
+            scene.client().call("openid", &[("code", &"x".repeat(3000))]).assert_error(400, "bad_parameter");
         }
     };
     flood(0, 1);

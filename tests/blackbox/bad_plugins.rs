@@ -2,7 +2,7 @@
 //! log says whose fault it was, and everyone else is served. What is no plugin is refused, at the start and while running.
 
 use crate::scene::{eventually, side_by_side, simulator};
-use menlou_harness::{Client, Envelope, Gateway, Setup, gateway::library};
+use menlou_harness::{Client, Envelope, Gateway, Setup, gateway::plugin_library};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use std::{
     fmt::Write as _,
@@ -66,14 +66,14 @@ fn scene(change: impl FnOnce(Setup) -> Setup) -> (Gateway, Client) {
     let setup = Setup::default().tenant(TENANT, tenant(&sim, &actions));
     let mut gateway = Gateway::start(change(setup));
     compile("rude.c", &gateway.plugins(), "rude", &[]);
-    fs::copy(library("rogue"), gateway.plugins().join("rogue.so")).unwrap();
+    fs::copy(plugin_library("rogue"), gateway.plugins().join("rogue.so")).unwrap();
     gateway.restart();
     let client = gateway.client(TENANT);
     (gateway, client)
 }
 
 fn request_id(answer: &Envelope) -> String {
-    answer.answer.header("x-request-id").expect("an id").to_owned()
+    answer.response.header("x-request-id").expect("an id").to_owned()
 }
 
 /// The lines of the log that have all of this.
@@ -99,14 +99,14 @@ fn a_call_that_never_answers_ends_at_its_deadline_and_others_go_on() {
             eventually("all eight are under way", || (count() == 8).then_some(()));
             client.call("echo", &[]).ok();
             for (began, answer, ended) in hanging.join().unwrap() {
-                answer.is(504, "call_timeout");
+                answer.assert_error(504, "call_timeout");
                 assert_eq!(answer.msg, "处理超时");
                 assert!(ended - began >= Duration::from_secs(2), "{:?}", ended - began);
                 assert_eq!(lines(&gateway, &[&request_id(&answer), "call_timeout", action]).len(), 1);
             }
         });
         assert_eq!(count(), 0, "{action}: each was dropped");
-        assert_eq!(client.speaking("en").call(action, &fields).msg, "The call took too long.");
+        assert_eq!(client.with_language("en").call(action, &fields).msg, "The call took too long.");
     }
 }
 
@@ -128,8 +128,8 @@ fn a_call_that_fails_is_told_to_the_caller_in_both_languages_and_with_its_cause_
         ("bad_word", vec![("text", "Not A Word")], "its word is not 1 to 64"),
     ] {
         for (language, said) in [("zh", "该动作执行失败"), ("en", "This action failed.")] {
-            let answer = client.speaking(language).call(action, &fields);
-            answer.is(500, "plugin_failed");
+            let answer = client.with_language(language).call(action, &fields);
+            answer.assert_error(500, "plugin_failed");
             assert_eq!(answer.msg, said, "{action}");
             let told = lines(&gateway, &[&request_id(&answer), cause, &format!("action=\"{action}\"")]);
             assert_eq!(told.len(), 1, "{action} {fields:?}: {cause}");
@@ -217,7 +217,7 @@ fn an_operation_that_a_plugin_leaves_behind_holds_no_connection() {
         thread::scope(|scope| {
             let called = scope.spawn(|| client.call(action, &fields));
             let (mut stream, _) = listener.accept().unwrap();
-            called.join().unwrap().is(504, "call_timeout");
+            called.join().unwrap().assert_error(504, "call_timeout");
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             assert!(stream.read_to_end(&mut Vec::new()).is_ok(), "{action}: the connection outlives the call");
         });
@@ -295,7 +295,7 @@ fn what_is_no_plugin_is_refused_at_the_start_with_the_reason_and_the_others_serv
     assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
     let client = gateway.client(TENANT);
     assert_eq!(client.call("odd", &[]).ok()["n"], 1);
-    client.call("odd-two", &[]).is(503, "plugin_unavailable");
+    client.call("odd-two", &[]).assert_error(503, "plugin_unavailable");
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_plugin_in_rust_that_describes_itself_wrongly_is_refused_and_the_others_serv
         let setup = Setup::default().env("ROGUE_SAYS", says).tenant(TENANT, tenant(&sim, &["odd", "echo"]));
         let mut gateway = Gateway::start(setup);
         compile("odd.c", &gateway.plugins(), "odd", &[]);
-        fs::copy(library("rogue"), gateway.plugins().join("rogue.so")).unwrap();
+        fs::copy(plugin_library("rogue"), gateway.plugins().join("rogue.so")).unwrap();
         gateway.restart();
         let refused = gateway.readiness().1["plugins"]["refused"].clone();
         assert!(
@@ -319,7 +319,7 @@ fn a_plugin_in_rust_that_describes_itself_wrongly_is_refused_and_the_others_serv
         );
         let client = gateway.client(TENANT);
         assert_eq!(client.call("odd", &[]).ok()["n"], 1);
-        client.call("echo", &[]).is(503, "plugin_unavailable");
+        client.call("echo", &[]).assert_error(503, "plugin_unavailable");
     }
 }
 

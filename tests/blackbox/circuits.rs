@@ -29,15 +29,15 @@ fn a_platform_that_keeps_failing_is_left_alone_and_tried_by_one_call_at_a_time()
     let origin = scene.sim.base_url().to_owned();
     scene.sim.fail(EXCHANGE, Failure::drop_connection(), 1000);
     for _ in 0..5 {
-        scene.authorize("bob").is(502, "platform_unreachable");
+        scene.authorize("bob").assert_error(502, "platform_unreachable");
     }
     let asked = scene.sim.calls(EXCHANGE);
     let begun = Instant::now();
     let codes: Vec<String> = (0..20).map(|_| scene.sim.code("bob")).collect();
     for code in &codes {
         let refused = scene.client().call("openid", &[("code", code)]);
-        refused.is(502, "platform_unreachable");
-        assert_eq!(refused.answer.header("retry-after"), Some("1"), "{refused:?}");
+        refused.assert_error(502, "platform_unreachable");
+        assert_eq!(refused.response.header("retry-after"), Some("1"), "{refused:?}");
     }
     let tried = scene.sim.calls(EXCHANGE) - asked;
     assert!(tried <= begun.elapsed().as_secs() + 1, "{tried} of 20 reached the platform");
@@ -116,8 +116,8 @@ fn an_outage_of_a_store_is_told_once_however_many_calls_fail() {
     eventually("the outage is noticed", || (person.call("user", &[]).status == 503).then_some(()));
     crate::scene::side_by_side(4, |_| {
         for _ in 0..50 {
-            scene.authorize("bob").is(503, "store_unavailable");
-            person.call("user", &[]).is(503, "store_unavailable");
+            scene.authorize("bob").assert_error(503, "store_unavailable");
+            person.call("user", &[]).assert_error(503, "store_unavailable");
         }
     });
     eventually("both are known", || {

@@ -1,7 +1,7 @@
 //! The command line: exit codes, texts in both languages, and that each command does what it says.
 
 use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually, setup, simulator, tenant};
-use menlou_harness::{Gateway, Home, Redis, Setup, process::free_port};
+use menlou_harness::{Gateway, GatewayFolder, Redis, Setup, process::free_port};
 use serde_json::Value;
 use std::{
     fs,
@@ -23,7 +23,7 @@ fn repository() -> PathBuf {
 
 #[test]
 fn validate_tells_what_is_there_and_succeeds_where_all_is_well() {
-    let home = Home::new(setup(&simulator(), None, None));
+    let home = GatewayFolder::new(setup(&simulator(), None, None));
     let output = home.command(&["validate"], b"");
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
     for told in ["manulife", "neighbour", "openid", "login", "logout", "user"] {
@@ -43,7 +43,7 @@ fn validate_lists_every_fault_of_every_file_in_the_operators_language() {
         .tenant("broken", "name = \"unclosed\n[wechat")
         .tenant("Not A Name", tenant(&sim));
     for (language, words) in [("en", ["error", "did you mean openid?"]), ("zh", ["错误", "是否想写 openid？"])] {
-        let home = Home::new(setup.clone().env("MENLOU_LANG", language));
+        let home = GatewayFolder::new(setup.clone().env("MENLOU_LANG", language));
         let output = home.command(&["validate", "--offline"], b"");
         assert_eq!(output.status.code(), Some(1));
         let text = err(&output);
@@ -62,14 +62,14 @@ fn validate_offline_touches_no_store() {
     let setup = setup(&sim, None, None)
         .setting("store.sessions", format!("\"redis://127.0.0.1:{}/0\"", nobody()))
         .setting("store.users", format!("\"postgres://menlou@127.0.0.1:{}/postgres\"", nobody()));
-    let home = Home::new(setup.clone());
+    let home = GatewayFolder::new(setup.clone());
     assert_eq!(home.command(&["validate", "--offline"], b"").status.code(), Some(0));
     assert!(!home.path().join("menlou.db").exists());
     let online = home.command(&["validate"], b"");
     assert_eq!(online.status.code(), Some(1), "{}", err(&online));
     assert!(err(&online).contains("Redis") && err(&online).contains("PostgreSQL"), "{}", err(&online));
 
-    let home = Home::new(crate::scene::setup(&sim, None, None));
+    let home = GatewayFolder::new(crate::scene::setup(&sim, None, None));
     assert_eq!(home.command(&["validate", "--offline"], b"").status.code(), Some(0));
     assert!(!home.path().join("menlou.db").exists(), "not even the embedded one");
 }
@@ -80,8 +80,8 @@ fn a_store_s_password_is_in_no_message() {
     redis.ask(&["CONFIG", "SET", "requirepass", "another-password"]);
     let url = redis.url().replace("redis://", "redis://:a-secret-password@");
     let sim = simulator();
-    let output =
-        Home::new(setup(&sim, None, None).setting("store.sessions", format!("{url:?}"))).command(&["validate"], b"");
+    let output = GatewayFolder::new(setup(&sim, None, None).setting("store.sessions", format!("{url:?}")))
+        .command(&["validate"], b"");
     assert_eq!(output.status.code(), Some(1), "Redis refuses it");
     assert!(!(out(&output) + &err(&output)).contains("a-secret-password"));
 }
@@ -92,7 +92,7 @@ fn a_faulty_config_is_shown_whole_and_nothing_starts() {
         .setting("server.max_bdoy", "\"1MiB\"")
         .setting("server.max_calls", "0")
         .setting("log.level", "\"loud\"");
-    let home = Home::new(setup.env("MENLOU_SERVER__LISTEN", "nowhere"));
+    let home = GatewayFolder::new(setup.env("MENLOU_SERVER__LISTEN", "nowhere"));
     for command in [&["run"][..], &["validate", "--offline"], &["user", "add", "--tenant", "t", "--account", "a"]] {
         let output = home.command(command, b"some-password");
         assert_eq!(output.status.code(), Some(1), "{command:?}");
@@ -107,15 +107,15 @@ fn a_faulty_config_is_shown_whole_and_nothing_starts() {
 fn a_port_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let output =
-        Home::new(setup(&simulator(), None, None).env("MENLOU_SERVER__LISTEN", &listen)).command(&["run"], b"");
+    let output = GatewayFolder::new(setup(&simulator(), None, None).env("MENLOU_SERVER__LISTEN", &listen))
+        .command(&["run"], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains(&listen), "{}", err(&output));
 }
 
 #[test]
 fn explain_says_who_has_to_act_and_what_to_do_in_both_languages() {
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     for what in ["code_used", "store_unavailable", "40163", "-1", "45009"] {
         let output = home.command(&["explain", what], b"");
         assert_eq!(output.status.code(), Some(0), "{what}: {}", err(&output));
@@ -128,7 +128,7 @@ fn explain_says_who_has_to_act_and_what_to_do_in_both_languages() {
     assert!(out(&all).contains("unknown_tenant") && out(&all).contains("40029"));
 
     for (language, near) in [("en", "did you mean code_used?"), ("zh", "是否想问 code_used？")] {
-        let home = Home::new(Setup::default().env("MENLOU_LANG", language));
+        let home = GatewayFolder::new(Setup::default().env("MENLOU_LANG", language));
         let output = home.command(&["explain", "code_sued"], b"");
         assert_eq!(output.status.code(), Some(1));
         assert!(err(&output).contains(near), "{}", err(&output));
@@ -138,7 +138,7 @@ fn explain_says_who_has_to_act_and_what_to_do_in_both_languages() {
 
 #[test]
 fn every_word_that_clients_may_get_can_be_explained() {
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     for word in menlou_error::words::ALL {
         assert_eq!(home.command(&["explain", word.name], b"").status.code(), Some(0), "{}", word.name);
     }
@@ -146,7 +146,7 @@ fn every_word_that_clients_may_get_can_be_explained() {
 
 #[test]
 fn the_schemas_take_the_files_that_come_with_the_gateway() {
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     let schema = |of: &str| -> jsonschema::Validator {
         let output = home.command(&["schema", of], b"");
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
@@ -181,7 +181,7 @@ fn the_tenants_that_come_with_the_gateway_are_faultless() {
             setup = setup.tenant(&name, fs::read_to_string(&path).unwrap());
         }
     }
-    let output = Home::new(setup).command(&["validate", "--offline"], b"");
+    let output = GatewayFolder::new(setup).command(&["validate", "--offline"], b"");
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
 }
 
@@ -196,7 +196,7 @@ fn every_setting_of_the_config_that_comes_with_the_gateway_is_its_default() {
     // There is no certificate to be loaded.
     let lines = shipped.lines().filter(|line| !line.starts_with("#tls_"));
     let all: String = lines.map(|line| setting(line) + "\n").collect();
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     fs::write(home.config(), all).unwrap();
     // The only file that it names and does not come with the gateway.
     assert!(home.command(&["secret", "key"], b"").status.success());
@@ -208,7 +208,7 @@ fn every_setting_of_the_config_that_comes_with_the_gateway_is_its_default() {
 fn user_add_takes_a_password_from_standard_input() {
     let scene = Scene::new(Stores::Embedded);
     let add = |account: &str, input: &str| {
-        scene.command_given(
+        scene.command_with_input(
             &["user", "add", "--tenant", TENANT, "--account", account, "--avatar-url", "https://x/a.png"],
             input,
         )
@@ -233,7 +233,7 @@ fn user_add_takes_a_password_from_standard_input() {
         assert_eq!(output.status.code(), Some(1), "{account:.10} {input:.10}");
         assert!(err(&output).contains(told), "{told}: {}", err(&output));
     }
-    let output = scene.command_given(&["user", "add", "--tenant", "nobody", "--account", "ann"], "some-password");
+    let output = scene.command_with_input(&["user", "add", "--tenant", "nobody", "--account", "ann"], "some-password");
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("nobody"), "{}", err(&output));
 }
@@ -248,14 +248,14 @@ fn the_environment_overrides_the_file() {
         .setting("testing.allow_test_openids", "true")
         .env("MENLOU_TESTING__ALLOW_TEST_OPENIDS", "false");
     let gateway = Gateway::start(overridden);
-    gateway.client(TENANT).call("openid", &request).is(200, "test_openid_refused");
+    gateway.client(TENANT).call("openid", &request).assert_error(200, "test_openid_refused");
 }
 
 #[test]
 fn the_log_is_json_where_machines_read_it() {
     let sim = simulator();
     let gateway = Gateway::start(setup(&sim, None, None).setting("log.format", "\"json\""));
-    gateway.client(TENANT).call("openid", &[("code", "made-up-code")]).is(200, "invalid_code");
+    gateway.client(TENANT).call("openid", &[("code", "made-up-code")]).assert_error(200, "invalid_code");
     gateway.write_tenant(TENANT, "name = 7");
     let log = eventually("the fault is logged", || Some(gateway.log()).filter(|log| log.contains("manulife.toml:1")));
     let lines: Vec<Value> =

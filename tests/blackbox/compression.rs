@@ -4,11 +4,11 @@ use crate::scene::{Scene, Stores, TENANT};
 use flate2::read::GzDecoder;
 use menlou_harness::{
     Upstream,
-    http::{Answer, Request},
+    http::{Request, Response},
 };
 use std::io::Read;
 
-fn send(scene: &Scene, action: &str, token: Option<&str>, fields: &[(&str, &str)], encodings: &str) -> Answer {
+fn send(scene: &Scene, action: &str, token: Option<&str>, fields: &[(&str, &str)], encodings: &str) -> Response {
     let mut request = Request::post(format!("/srv/{TENANT}/{action}")).form(fields);
     if let Some(token) = token {
         scene.secrets().add(token);
@@ -20,7 +20,7 @@ fn send(scene: &Scene, action: &str, token: Option<&str>, fields: &[(&str, &str)
     request.send(scene.gateway.addr()).expect("an answer")
 }
 
-fn unpacked(answer: &Answer) -> String {
+fn unpacked(answer: &Response) -> String {
     let mut text = String::new();
     GzDecoder::new(&answer.body[..]).read_to_string(&mut text).expect("gzip");
     text

@@ -227,7 +227,7 @@ fn pages_speak_the_language_that_is_preferred_or_was_chosen() {
 fn a_failure_is_counted_and_explained_and_the_credentials_are_verified() {
     let scene = Scene::new(Stores::Embedded);
     scene.authorize("Ann").ok();
-    scene.client().call("openid", &[("code", "no such code")]).is(200, "invalid_code");
+    scene.client().call("openid", &[("code", "no such code")]).assert_error(200, "invalid_code");
     let mut browser = scene.console_as(OWN);
     let path = format!("/console/tenants/{TENANT}");
     eventually("both calls are counted", || {

@@ -273,7 +273,7 @@ fn people_are_found_their_sessions_ended_and_they_are_forgotten() {
     assert!(session.len() == 64 && !openid.is_empty(), "{}", browser.page);
     let ended = browser.submit(&of("/people/end"), &[("session", &session), ("by", "id"), ("of", &user)]);
     assert_eq!(ended.header("location"), Some(of(&format!("/people?by=id&of={user}&done=ended")).as_str()));
-    client.call("user", &[]).is(401, "session_expired");
+    client.call("user", &[]).assert_error(401, "session_expired");
     let again = scene.session("Ann");
     again.call("user", &[]).ok();
     browser.get(&of(&format!("/people?by=openid&of={openid}")));
@@ -284,7 +284,7 @@ fn people_are_found_their_sessions_ended_and_they_are_forgotten() {
     browser.get(&of(&format!("/people?by=id&of={user}")));
     let sure = [("user", user.as_str()), ("version", &version), ("sure", "1")];
     assert_eq!(browser.submit(&of("/people/forget"), &sure).status, 303, "{}", browser.page);
-    again.call("user", &[]).is(401, "session_expired");
+    again.call("user", &[]).assert_error(401, "session_expired");
     browser.get(&of(&format!("/people?by=id&of={user}")));
     assert!(browser.page.contains("Nobody was found"), "{}", browser.page);
     browser.get(&of("/people?by=id&of=x"));
@@ -295,5 +295,5 @@ fn people_are_found_their_sessions_ended_and_they_are_forgotten() {
     assert_eq!(browser.submit(&of("/people/end"), &[("all", "x")]).status, 400);
     browser.get(&of("/people"));
     assert_eq!(browser.submit(&of("/people/end"), &[("all", TENANT)]).status, 303);
-    bob.call("user", &[]).is(401, "session_expired");
+    bob.call("user", &[]).assert_error(401, "session_expired");
 }

@@ -42,11 +42,11 @@ fn the_documented_request_works_as_it_stands() {
 #[test]
 fn a_test_openid_is_refused_unless_gateway_and_tenant_both_allow_it() {
     let scene = scene();
-    scene.client().send(&Request::post(DOCUMENTED)).is(200, "test_openid_refused");
+    scene.client().send(&Request::post(DOCUMENTED)).assert_error(200, "test_openid_refused");
     assert!(scene.log().contains("test openid"), "a warning is logged");
 
     let scene = with_test_openids();
-    scene.client().call("openid", &[("openid", "oSomebodyElse")]).is(200, "test_openid_refused");
+    scene.client().call("openid", &[("openid", "oSomebodyElse")]).assert_error(200, "test_openid_refused");
     assert!(scene.log().contains("test openid"), "a warning is logged");
     let code = scene.sim.code("ann");
     let both = scene.client().call("openid", &[("openid", TEST_OPENID), ("code", &code)]);
@@ -64,7 +64,7 @@ fn an_empty_openid_counts_as_absent() {
     scene
         .client()
         .send(&Request::post(format!("/srv/?f={TENANT}&a=openid&openid=&code=")))
-        .is(400, "missing_parameter");
+        .assert_error(400, "missing_parameter");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_connection_serves_one_request_after_another() {
     let mut stream = http::connect(scene.addr()).unwrap();
     for (request, status) in [(length, 200), (chunked, 200), (waiting, 400), (elsewhere, 404)] {
         stream.write_all(request.as_bytes()).unwrap();
-        assert_eq!(Envelope::of(http::read(&mut stream).unwrap()).status, status, "{request}");
+        assert_eq!(Envelope::parse(http::read(&mut stream).unwrap()).status, status, "{request}");
     }
 }
 
@@ -129,11 +129,14 @@ fn the_body_wins_over_the_query() {
     scene.client().send(&Request::post(&target).form(&[("code", &scene.sim.code("ann"))])).ok();
     scene.client().send(&Request::post(&target).json(&json!({ "code": scene.sim.code("ann") }))).ok();
     // Also where it is empty there: then there is none.
-    scene.client().send(&Request::post(&target).form(&[("code", "")])).is(400, "missing_parameter");
+    scene.client().send(&Request::post(&target).form(&[("code", "")])).assert_error(400, "missing_parameter");
     // Tenant and action come from the URL only.
     let elsewhere = json!({ "f": "nowhere", "a": "nothing", "code": scene.sim.code("ann") });
     scene.client().send(&Request::post(scene.client().target("openid")).json(&elsewhere)).ok();
-    scene.client().send(&Request::post("/srv/").form(&[("f", TENANT), ("a", "user")])).is(400, "missing_parameter");
+    scene
+        .client()
+        .send(&Request::post("/srv/").form(&[("f", TENANT), ("a", "user")]))
+        .assert_error(400, "missing_parameter");
 }
 
 #[test]
@@ -179,7 +182,7 @@ fn what_the_gateway_cannot_serve_has_its_status_and_word() {
         assert_eq!((answer.status, answer.error.as_deref()), (status, Some(word)), "{request:?}: {}", answer.msg);
     }
     let refused = client.send(&Request::new("GET", &target));
-    assert!(refused.answer.header("allow").is_some_and(|allow| allow.contains("POST")), "405 tells what is allowed");
+    assert!(refused.response.header("allow").is_some_and(|allow| allow.contains("POST")), "405 tells what is allowed");
 }
 
 #[test]
@@ -192,9 +195,9 @@ fn what_is_beyond_the_bound_is_refused_at_once_and_what_takes_too_long_is_given_
         let slow = scope.spawn(|| scene.authorize("ann"));
         eventually("the call is under way", || (scene.sim.calls("/sns/jscode2session") == 1).then_some(()));
         let refused = scene.client().call("openid", &[("code", "made-up-code")]);
-        refused.is(503, "overloaded");
-        assert!(refused.answer.header("retry-after").is_some());
-        slow.join().expect("no panic").is(504, "call_timeout");
+        refused.assert_error(503, "overloaded");
+        assert!(refused.response.header("retry-after").is_some());
+        slow.join().expect("no panic").assert_error(504, "call_timeout");
     });
     scene.authorize("ann").ok();
 }
@@ -202,7 +205,7 @@ fn what_is_beyond_the_bound_is_refused_at_once_and_what_takes_too_long_is_given_
 #[test]
 fn an_action_is_refused_by_an_answer_with_a_word() {
     let scene = scene();
-    scene.client().call("openid", &[("code", "made-up-code")]).is(200, "invalid_code");
+    scene.client().call("openid", &[("code", "made-up-code")]).assert_error(200, "invalid_code");
     let failed = scene.client().call("openid", &[("code", "made-up-code-2")]);
     assert!(failed.data.is_object());
 }
@@ -210,7 +213,7 @@ fn an_action_is_refused_by_an_answer_with_a_word() {
 #[test]
 fn people_read_their_own_language() {
     let scene = scene();
-    let msg = |language: &str| scene.client().speaking(language).call("openid", &[]).msg;
+    let msg = |language: &str| scene.client().with_language(language).call("openid", &[]).msg;
     let (zh, en) = ("缺少参数 code", "The parameter code is missing.");
     assert_eq!(scene.client().call("openid", &[]).msg, zh);
     for (language, expected) in [
@@ -227,7 +230,7 @@ fn people_read_their_own_language() {
         assert_eq!(msg(language), expected, "Accept-Language: {language}");
     }
     for language in ["zh", "en"] {
-        let client = scene.session("ann").speaking(language);
+        let client = scene.session("ann").with_language(language);
         let done = client.call("login", &[("method", "profile"), ("name", "Ann")]);
         done.ok();
         assert_eq!(done.msg.is_ascii(), language == "en", "{}", done.msg);
@@ -237,7 +240,7 @@ fn people_read_their_own_language() {
 #[test]
 fn every_answer_carries_a_request_id_of_its_own_or_the_clients() {
     let scene = scene();
-    let id = |answer: &Envelope| answer.answer.header("x-request-id").unwrap().to_owned();
+    let id = |answer: &Envelope| answer.response.header("x-request-id").unwrap().to_owned();
     let target = scene.client().target("openid");
     let own: std::collections::BTreeSet<_> =
         (0..5).map(|_| id(&scene.client().send(&Request::post(&target)))).collect();
@@ -255,7 +258,7 @@ fn every_answer_carries_a_request_id_of_its_own_or_the_clients() {
 fn the_traffic_port_shows_nothing_of_the_admin_port() {
     let scene = scene();
     for path in ["/healthz", "/readyz", "/metrics", "/admin"] {
-        scene.client().send(&Request::new("GET", path)).is(404, "not_found");
+        scene.client().send(&Request::new("GET", path)).assert_error(404, "not_found");
     }
     assert_eq!(scene.admin("/healthz").unwrap().status, 200);
     assert_eq!(scene.readiness().0, 200);

@@ -3,7 +3,7 @@
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, tenant};
 use menlou_harness::{
     Upstream,
-    http::{self, Answer, Request},
+    http::{self, Request, Response},
 };
 use std::io::Write;
 
@@ -26,7 +26,7 @@ fn scene_with(upstream: &Upstream, settings: &[(&str, &str)]) -> Scene {
     })
 }
 
-fn preflight(scene: &Scene, path: &str, origin: &str) -> Answer {
+fn preflight(scene: &Scene, path: &str, origin: &str) -> Response {
     let request = Request::new("OPTIONS", path)
         .header("Origin", origin)
         .header("Access-Control-Request-Method", "POST")
@@ -34,7 +34,7 @@ fn preflight(scene: &Scene, path: &str, origin: &str) -> Answer {
     request.send(scene.gateway.addr()).expect("an answer")
 }
 
-fn allows(answer: &Answer) -> Option<&str> {
+fn allows(answer: &Response) -> Option<&str> {
     answer.header("access-control-allow-origin")
 }
 

@@ -46,7 +46,7 @@ fn log_in_until_the_end(scene: &Scene, of: &str, over: &AtomicBool) -> Vec<Ackno
         let Ok(authorized) = scene.client().try_call("openid", &[("code", &code)]) else { break };
         if authorized.error.is_some() {
             // A store has died: nothing was acknowledged.
-            authorized.is(503, "store_unavailable");
+            authorized.assert_error(503, "store_unavailable");
             thread::sleep(Duration::from_millis(10));
             continue;
         }
@@ -54,7 +54,7 @@ fn log_in_until_the_end(scene: &Scene, of: &str, over: &AtomicBool) -> Vec<Ackno
         let login = session.try_call("login", &[("method", "profile"), ("name", of)]);
         let user = login.as_ref().ok().and_then(|login| match login.error {
             Some(_) => {
-                login.is(503, "store_unavailable");
+                login.assert_error(503, "store_unavailable");
                 None
             }
             None => Some(login.user_id().expect("a user")),
@@ -82,9 +82,9 @@ fn nothing_acknowledged_is_lost(stores: Stores, victims: &[Victim], kills: u64) 
                 .collect();
             thread::sleep(moment);
             match victim {
-                Victim::Gateway => scene.gateway.kill_now(),
-                Victim::Redis => scene.redis.as_ref().expect("a Redis").kill_now(),
-                Victim::Postgres => scene.postgres.as_ref().expect("a PostgreSQL").kill_now(),
+                Victim::Gateway => scene.gateway.send_sigkill(),
+                Victim::Redis => scene.redis.as_ref().expect("a Redis").send_sigkill(),
+                Victim::Postgres => scene.postgres.as_ref().expect("a PostgreSQL").send_sigkill(),
             }
             thread::sleep(Duration::from_millis(30));
             over.store(true, SeqCst);

@@ -51,7 +51,7 @@ fn replicas_that_share_redis_exchange_a_code_once() {
 
     // And a session that one replica opened is worth as much at the other.
     for gateway in gateways {
-        gateway.client(TENANT).with(answers[0].token().unwrap()).call("user", &[]).is(401, "login_required");
+        gateway.client(TENANT).with(answers[0].token().unwrap()).call("user", &[]).assert_error(401, "login_required");
     }
 }
 
@@ -64,7 +64,7 @@ fn a_code_is_not_answered_again_after_the_window() {
     let code = scene.sim.code("ann");
     scene.client().call("openid", &[("code", &code)]).ok();
     thread::sleep(Duration::from_millis(1500));
-    scene.client().call("openid", &[("code", &code)]).is(200, "code_used");
+    scene.client().call("openid", &[("code", &code)]).assert_error(200, "code_used");
 }
 
 #[test]
@@ -76,20 +76,20 @@ fn what_the_platform_says_is_told_in_our_words() {
         }
         scene.authorize("ann")
     };
-    ask(Some(Failure::errcode(40029))).is(200, "invalid_code");
-    ask(Some(Failure::errcode(40163))).is(200, "code_used");
-    ask(Some(Failure::errcode(40226))).is(200, "user_blocked");
-    ask(Some(Failure::errcode(-1))).is(503, "platform_busy");
-    ask(Some(Failure::errcode(45011))).is(503, "platform_busy");
+    ask(Some(Failure::errcode(40029))).assert_error(200, "invalid_code");
+    ask(Some(Failure::errcode(40163))).assert_error(200, "code_used");
+    ask(Some(Failure::errcode(40226))).assert_error(200, "user_blocked");
+    ask(Some(Failure::errcode(-1))).assert_error(503, "platform_busy");
+    ask(Some(Failure::errcode(45011))).assert_error(503, "platform_busy");
     for errcode in [40013, 40125, 40164] {
         let failed = ask(Some(Failure::errcode(errcode)));
-        assert_eq!(failed.is(503, "tenant_misconfigured").data["errcode"], errcode);
+        assert_eq!(failed.assert_error(503, "tenant_misconfigured").data["errcode"], errcode);
     }
-    ask(Some(Failure::drop_connection())).is(502, "platform_unreachable");
-    ask(Some(Failure::status(500))).is(503, "platform_busy");
+    ask(Some(Failure::drop_connection())).assert_error(502, "platform_unreachable");
+    ask(Some(Failure::status(500))).assert_error(503, "platform_busy");
     assert_eq!(ask(Some(Failure::truncate())).status, 502);
     let unknown = ask(Some(Failure::errcode_with_text(98765, "something new")));
-    unknown.is(502, "platform_error");
+    unknown.assert_error(502, "platform_error");
     assert_eq!(unknown.data["errcode"], 98765);
     let rid = unknown.data["rid"].as_str().expect("the platform's rid").to_owned();
     assert!(scene.log().contains(&rid) && scene.log().contains("98765"), "both are in the log");
@@ -116,7 +116,7 @@ fn a_secret_changed_while_running_drops_the_cached_access_token() {
     let fetched = scene.sim.calls("/cgi-bin/stable_token");
     scene.sim.first_app().reset_secret("another-secret-of-the-app").unwrap();
     scene.secrets().add("another-secret-of-the-app");
-    scene.authorize("ann").is(503, "tenant_misconfigured");
+    scene.authorize("ann").assert_error(503, "tenant_misconfigured");
     scene.write_tenant(TENANT, &tenant(&scene.sim).replace("demo-secret", "another-secret-of-the-app"));
     crate::scene::eventually("the new secret is used", || scene.authorize("ann").error.is_none().then_some(()));
     login("ann").ok();

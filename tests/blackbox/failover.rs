@@ -59,7 +59,7 @@ fn a_primary_that_sentinels_watch_may_die_freeze_and_come_back() {
     all_are_there(&people);
     let bob = scene.client().with(&token);
     bob.call("logout", &[]).ok();
-    bob.call("user", &[]).is(401, "session_expired");
+    bob.call("user", &[]).assert_error(401, "session_expired");
     assert_eq!(scene.readiness().0, 200);
 }
 
@@ -110,7 +110,7 @@ fn a_primary_of_a_cluster_may_die_and_tenants_of_the_others_are_served_on() {
     thread::sleep(Duration::from_millis(1000));
     all_are_there(&people);
     person.call("logout", &[]).ok();
-    person.call("user", &[]).is(401, "session_expired");
+    person.call("user", &[]).assert_error(401, "session_expired");
 
     // All of it is away, and comes back.
     let person = scene.person("bob");

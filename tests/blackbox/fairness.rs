@@ -3,7 +3,7 @@
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually};
 use menlou_harness::{
     Upstream,
-    http::{Answer, Request, connect},
+    http::{Request, Response, connect},
 };
 use std::{
     io::{Read, Write},
@@ -39,7 +39,7 @@ fn get(path: &str) -> Request {
 }
 
 /// A call that is answered at once.
-fn knock(scene: &Scene, tenant: &str) -> Answer {
+fn knock(scene: &Scene, tenant: &str) -> Response {
     Request::post(format!("/srv/{tenant}/openid")).send(scene.gateway.addr()).expect("an answer")
 }
 

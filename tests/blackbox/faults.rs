@@ -91,7 +91,7 @@ fn faults(words: &[u8]) -> [Fault; 5] {
         Fault::Delay(Duration::from_millis(800)),
         Fault::Trickle(Duration::from_millis(30)),
         Fault::Refuse,
-        Fault::SayAndClose(words.to_owned()),
+        Fault::ReplyAndClose(words.to_owned()),
     ]
 }
 

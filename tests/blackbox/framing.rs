@@ -51,12 +51,12 @@ fn each_is_answered_once(scene: &Scene, cases: Vec<Vec<u8>>, expected: &[(u16, &
             let told = || format!("{}\n{}", printed(&case), printed(&all));
             assert_eq!(count(&all), 1, "one answer: {}", told());
             let envelope =
-                Envelope::of(http::read(&mut Cursor::new(&all)).unwrap_or_else(|e| panic!("{e}: {}", told())));
+                Envelope::parse(http::read(&mut Cursor::new(&all)).unwrap_or_else(|e| panic!("{e}: {}", told())));
             let got = (envelope.status, envelope.error.as_deref().unwrap_or_default());
             assert!(expected.contains(&got), "{got:?}: {}", told());
         }
         let good = scene.client().send(&Request::post(scene.client().target("user")));
-        good.is(401, "login_required");
+        good.assert_error(401, "login_required");
     }
 }
 
@@ -300,7 +300,7 @@ fn who_begins_with_something_that_is_no_http_is_let_go_without_an_answer() {
         assert_eq!(count(&all), 2, "{}", printed(&all));
         assert!(String::from_utf8_lossy(&all).contains("bad_request"), "{}", printed(&all));
     }
-    scene.client().send(&Request::post(scene.client().target("user"))).is(401, "login_required");
+    scene.client().send(&Request::post(scene.client().target("user"))).assert_error(401, "login_required");
 }
 
 #[test]
@@ -395,9 +395,9 @@ fn chunks_that_can_be_read_in_two_ways_end_the_connection() {
     for case in of(unread) {
         let all = answers(&scene, &[&case, SMUGGLED.as_bytes()].concat(), None);
         assert_eq!(count(&all), 1, "{}\n{}", printed(&case), printed(&all));
-        Envelope::of(http::read(&mut Cursor::new(&all)).unwrap()).is(404, "unknown_tenant");
+        Envelope::parse(http::read(&mut Cursor::new(&all)).unwrap()).assert_error(404, "unknown_tenant");
     }
-    scene.client().send(&Request::post(scene.client().target("user"))).is(401, "login_required");
+    scene.client().send(&Request::post(scene.client().target("user"))).assert_error(401, "login_required");
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn an_exchange_goes_on_without_its_client_and_serves_the_next() {
     scene.secrets().add(&code);
     scene.sim.fail(EXCHANGE, Failure::delay(Duration::from_millis(600)).after_effect(), 1);
     let request = Request::post(scene.client().target("openid")).form(&[("code", &code)]);
-    http::hang_up_after(scene.addr(), &request.bytes(), Duration::from_millis(200)).unwrap();
+    http::send_and_hang_up(scene.addr(), &request.bytes(), Duration::from_millis(200)).unwrap();
     eventually("the exchange has begun", || (scene.sim.calls(EXCHANGE) == 1).then_some(()));
 
     let answer = scene.client().call("openid", &[("code", &code)]);
@@ -40,14 +40,14 @@ fn a_phone_code_spent_for_a_client_that_hung_up_serves_it_again() {
     scene.sim.fail(PHONE, Failure::delay(Duration::from_millis(600)).after_effect(), 1);
     let fields = [("method", "phone"), ("phone_code", &*code)];
     let request = Request::post(person.target("login")).bearer(&token);
-    http::hang_up_after(scene.addr(), &request.form(&fields).bytes(), Duration::from_millis(300)).unwrap();
+    http::send_and_hang_up(scene.addr(), &request.form(&fields).bytes(), Duration::from_millis(300)).unwrap();
     eventually("the code is being spent", || (scene.sim.calls(PHONE) == 1).then_some(()));
 
     let user = person.call("login", &fields).user_id();
     assert!(user.is_some());
     assert_eq!(person.call("login", &fields).user_id(), user, "and once more");
     assert_eq!(scene.sim.calls(PHONE), 1, "the code was spent once");
-    scene.session("bob").call("login", &fields).is(200, "invalid_code");
+    scene.session("bob").call("login", &fields).assert_error(200, "invalid_code");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn clients_that_hang_up_at_any_moment_harm_nobody() {
                     // Cut off in the head, in the body, and at various moments of the call.
                     let sent = if at % 3 == 0 { &bytes[..bytes.len() * (at as usize + 1) / 26] } else { &bytes[..] };
                     let wait = Duration::from_micros((at * 7 + worker * 3) % 50 * 1000);
-                    http::hang_up_after(scene.addr(), sent, wait).unwrap();
+                    http::send_and_hang_up(scene.addr(), sent, wait).unwrap();
                 }
             });
         }

@@ -5,7 +5,7 @@ use h2::{RecvStream, client};
 use http::{Request, Response};
 use menlou_harness::{
     Envelope, Gateway, Upstream,
-    http::{self as http1, Answer},
+    http::{self as http1, Response as Http1Response},
 };
 use menlou_simulator::Failure;
 use std::{
@@ -44,7 +44,7 @@ async fn whole(response: Response<RecvStream>) -> Envelope {
     }
     let text = |v: &http::HeaderValue| v.to_str().unwrap().to_owned();
     let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-    Envelope::of(Answer { status: head.status.as_u16(), headers, body: bytes })
+    Envelope::parse(Http1Response { status: head.status.as_u16(), headers, body: bytes })
 }
 
 async fn call(
@@ -67,7 +67,7 @@ fn calls_go_side_by_side_on_one_connection() {
         let slow = call(&sender, Request::post(format!("http://a/srv/{TENANT}/openid?code={code}")));
         let quick = async {
             for _ in 0..50 {
-                call(&sender, post("user")).await.unwrap().is(401, "login_required");
+                call(&sender, post("user")).await.unwrap().assert_error(401, "login_required");
             }
             Instant::now()
         };
@@ -75,10 +75,10 @@ fn calls_go_side_by_side_on_one_connection() {
         scene.secrets().add(slow.token().expect("a token"));
         assert!(quick_at < slow_at, "the slow one keeps nobody waiting");
         // Two hosts, and a target beyond the bound.
-        call(&sender, post("user").header("host", "b")).await.unwrap().is(400, "bad_request");
-        call(&sender, post("user").header("host", "A")).await.unwrap().is(401, "login_required");
+        call(&sender, post("user").header("host", "b")).await.unwrap().assert_error(400, "bad_request");
+        call(&sender, post("user").header("host", "A")).await.unwrap().assert_error(401, "login_required");
         let long = format!("http://a/srv/?f={}", "x".repeat(9000));
-        call(&sender, Request::post(long)).await.unwrap().is(414, "uri_too_long");
+        call(&sender, Request::post(long)).await.unwrap().assert_error(414, "uri_too_long");
     });
 }
 
@@ -88,7 +88,7 @@ fn a_connection_brings_so_many_requests_and_no_more() {
     run(async {
         let sender = connect(&scene, client::Builder::new()).await;
         for _ in 0..3 {
-            call(&sender, post("user")).await.unwrap().is(401, "login_required");
+            call(&sender, post("user")).await.unwrap().assert_error(401, "login_required");
         }
         eventually_ends(&sender).await;
     });
@@ -127,8 +127,8 @@ fn idle_and_slow_clients_are_let_go() {
         let request = post("user").header("content-type", "application/json").body(()).unwrap();
         let (response, mut body) = ready.send_request(request, false).unwrap();
         body.send_data("{".into(), false).unwrap();
-        whole(response.await.unwrap()).await.is(408, "request_timeout");
-        call(&sender, post("user")).await.unwrap().is(401, "login_required");
+        whole(response.await.unwrap()).await.assert_error(408, "request_timeout");
+        call(&sender, post("user")).await.unwrap().assert_error(401, "login_required");
         // Nothing more.
         eventually("the idle one is gone", || let_go("idle").then_some(()));
         // Answers that are given no room, a whole one and a streamed one.
@@ -164,7 +164,7 @@ fn calls_in_flight_are_answered_before_it_ends() {
             while scene.sim.calls("/sns/jscode2session") == 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            scene.gateway.ask_to_end();
+            scene.gateway.send_sigterm();
         };
         tokio::join!(call(&sender, request), stopping).0
     });
@@ -245,7 +245,7 @@ fn floods_end_their_own_connection_and_hurt_nobody_else() {
         let kinds = kinds(&scene, &frames);
         assert!(began.elapsed() < PATIENCE, "{what}: {:?}", began.elapsed());
         assert!(kinds.contains(&GOAWAY) || !told, "{what}: {kinds:?}");
-        scene.client().call("user", &[]).is(401, "login_required");
+        scene.client().call("user", &[]).assert_error(401, "login_required");
     }
     let metrics = scene.admin("/metrics").unwrap().text();
     assert!(metrics.contains("menlou_clients_let_go_total{why=\"flood\"} 2"), "{metrics}");
@@ -281,5 +281,5 @@ fn where_it_is_switched_off_nobody_speaks_it() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("http2.enabled", "false"));
     let mut stream = http1::connect(scene.addr()).unwrap();
     stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
-    Envelope::of(http1::read(&mut stream).unwrap()).is(400, "bad_request");
+    Envelope::parse(http1::read(&mut stream).unwrap()).assert_error(400, "bad_request");
 }

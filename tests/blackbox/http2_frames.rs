@@ -148,7 +148,7 @@ fn each_comes_to_this(cases: Vec<(&str, Vec<u8>, Outcome)>) {
         if !came.is(outcome) {
             wrong.push(format!("{what}: not {outcome:?}: {came:x?}"));
         }
-        scene.client().call("user", &[]).is(401, "login_required");
+        scene.client().call("user", &[]).assert_error(401, "login_required");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(!scene.log().contains("panicked"));

@@ -1,7 +1,7 @@
 //! How often callers may come: a tenant, an action, an address, an openid, by one gateway and by several.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, setup, simulator, tenant};
-use menlou_harness::{Client, Envelope, Gateway, Redis, http::Answer};
+use menlou_harness::{Client, Envelope, Gateway, Redis, http::Response};
 use std::net::SocketAddr;
 
 /// A call that is answered in a moment, by an action that serves anyone: no code was given.
@@ -14,7 +14,7 @@ fn knocks(client: &Client, most: usize) -> usize {
     (0..most).take_while(|_| knock(client).status == 400).count()
 }
 
-fn header(answer: &Answer, name: &str) -> String {
+fn header(answer: &Response, name: &str) -> String {
     answer.header(name).unwrap_or_else(|| panic!("no {name}: {:?}", answer.headers)).to_owned()
 }
 
@@ -32,23 +32,25 @@ fn calls_beyond_a_tenants_limit_are_told_when_to_come_again() {
     let scene = limited(Stores::Embedded, "[limits]\ncalls = \"3/h\"");
     for remaining in (0..3).rev() {
         let answer = knock(&scene.client());
-        answer.is(400, "missing_parameter");
-        assert_eq!(header(&answer.answer, "ratelimit-policy"), "\"calls\";q=3;w=3600");
-        let standing = header(&answer.answer, "ratelimit");
+        answer.assert_error(400, "missing_parameter");
+        assert_eq!(header(&answer.response, "ratelimit-policy"), "\"calls\";q=3;w=3600");
+        let standing = header(&answer.response, "ratelimit");
         assert!(standing.starts_with(&format!("\"calls\";r={remaining};t=")), "{standing}");
     }
     let refused = knock(&scene.client());
-    refused.is(429, "rate_limited");
-    let wait: u64 = header(&refused.answer, "retry-after").parse().unwrap();
+    refused.assert_error(429, "rate_limited");
+    let wait: u64 = header(&refused.response, "retry-after").parse().unwrap();
     assert!((1100..=1200).contains(&wait), "{wait}");
-    assert!(header(&refused.answer, "ratelimit").starts_with("\"calls\";r=0;t="));
+    assert!(header(&refused.response, "ratelimit").starts_with("\"calls\";r=0;t="));
     assert_eq!(refused.msg, "请求过于频繁，请稍后再试");
-    let english = scene.client().speaking("en").call("user", &[]);
-    assert_eq!(english.is(429, "rate_limited").msg, "Too many requests; try again shortly.");
+    let english = scene.client().with_language("en").call("user", &[]);
+    assert_eq!(english.assert_error(429, "rate_limited").msg, "Too many requests; try again shortly.");
 
     let neighbour = knock(&scene.gateway.client(NEIGHBOUR));
-    neighbour.is(400, "missing_parameter");
-    assert!(neighbour.answer.header("ratelimit").is_none() && neighbour.answer.header("ratelimit-policy").is_none());
+    neighbour.assert_error(400, "missing_parameter");
+    assert!(
+        neighbour.response.header("ratelimit").is_none() && neighbour.response.header("ratelimit-policy").is_none()
+    );
     let metrics = scene.admin("/metrics").unwrap().text();
     assert!(metrics.contains("menlou_rate_limited_total{tenant=\"manulife\",limit=\"calls\"} 2"), "{metrics}");
 }
@@ -56,21 +58,21 @@ fn calls_beyond_a_tenants_limit_are_told_when_to_come_again() {
 #[test]
 fn a_wait_as_long_as_was_told_is_enough() {
     let scene = limited(Stores::Embedded, "[limits]\ncalls = \"60/m burst 1\"");
-    knock(&scene.client()).is(400, "missing_parameter");
+    knock(&scene.client()).assert_error(400, "missing_parameter");
     let refused = knock(&scene.client());
-    assert_eq!(header(&refused.is(429, "rate_limited").answer, "retry-after"), "1");
+    assert_eq!(header(&refused.assert_error(429, "rate_limited").response, "retry-after"), "1");
     std::thread::sleep(std::time::Duration::from_secs(1));
-    knock(&scene.client()).is(400, "missing_parameter");
+    knock(&scene.client()).assert_error(400, "missing_parameter");
 }
 
 #[test]
 fn an_actions_own_limit_leaves_the_other_actions_alone() {
     let scene = limited(Stores::Embedded, "[actions.openid.limits]\ncalls = \"2/h\"\n[limits]\ncalls = \"1000/h\"");
     let first = knock(&scene.client());
-    assert_eq!(header(&first.answer, "ratelimit-policy"), "\"calls\";q=1000;w=3600, \"openid.calls\";q=2;w=3600");
-    assert!(header(&first.answer, "ratelimit").starts_with("\"openid.calls\";r=1;"));
+    assert_eq!(header(&first.response, "ratelimit-policy"), "\"calls\";q=1000;w=3600, \"openid.calls\";q=2;w=3600");
+    assert!(header(&first.response, "ratelimit").starts_with("\"openid.calls\";r=1;"));
     assert_eq!(knocks(&scene.client(), 5), 1);
-    scene.client().call("user", &[]).is(401, "login_required");
+    scene.client().call("user", &[]).assert_error(401, "login_required");
 }
 
 #[test]
@@ -100,8 +102,8 @@ fn each_openid_has_its_own_limit_on_every_device() {
         let asks = |client: &Client| client.call("user", &[]).status;
         assert_eq!([asks(&ann), asks(&anns_other)], [401, 401]);
         let refused = anns_other.call("user", &[]);
-        refused.is(429, "rate_limited");
-        assert!(header(&refused.answer, "ratelimit").starts_with("\"per_openid\";r=0;"));
+        refused.assert_error(429, "rate_limited");
+        assert!(header(&refused.response, "ratelimit").starts_with("\"per_openid\";r=0;"));
         assert_eq!([asks(&ben), asks(&ben), asks(&ben), asks(&ann)], [401, 401, 429, 429]);
     }
 }
@@ -121,7 +123,7 @@ fn what_was_counted_outlives_a_reload_and_new_limits_hold_at_once() {
     write("[limits]\ncalls = \"1000/s\"");
     eventually("the new limit", || (knock(&scene.client()).status == 400).then_some(()));
     write("");
-    eventually("no limit", || knock(&scene.client()).answer.header("ratelimit").is_none().then_some(()));
+    eventually("no limit", || knock(&scene.client()).response.header("ratelimit").is_none().then_some(()));
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn several_gateways_count_together_and_each_by_itself_while_redis_is_away() {
     redis.kill();
     for (gateway, client) in gateways.iter().zip(&clients) {
         // What was known is known still; of the neighbour nothing is, so the whole burst passes.
-        knock(client).is(429, "rate_limited");
+        knock(client).assert_error(429, "rate_limited");
         assert_eq!(knocks(&gateway.client(NEIGHBOUR), 30), 5);
         let log = gateway.log();
         assert_eq!(log.matches("limits hold for each gateway by itself").count(), 1, "{log}");
@@ -162,6 +164,6 @@ fn several_gateways_count_together_and_each_by_itself_while_redis_is_away() {
     gateways[0].write_tenant(NEIGHBOUR, &neighbour.replace("5/h", "1000/s"));
     eventually("the neighbour", || (knock(&gateways[0].client(NEIGHBOUR)).status == 400).then_some(()));
     // What Redis knew, it knows still.
-    knock(&clients[0]).is(429, "rate_limited");
+    knock(&clients[0]).assert_error(429, "rate_limited");
     assert!(gateways[0].log().contains("limits hold for all gateways together again"));
 }

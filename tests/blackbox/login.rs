@@ -22,7 +22,7 @@ pub fn an_unbound_openid_logs_in_once_and_from_then_on_by_itself(stores: Stores)
     let first = scene.authorize("ann");
     assert_eq!(first.ok()["user"], Value::Null);
     let session = scene.client().with(first.token().unwrap());
-    session.call("user", &[]).is(401, "login_required");
+    session.call("user", &[]).assert_error(401, "login_required");
 
     let login =
         session.call("login", &[("method", "profile"), ("name", "Ann"), ("avatar_url", "https://example.com/a.png")]);
@@ -50,10 +50,10 @@ pub fn the_same_phone_number_is_the_same_account(stores: Stores) {
     assert_eq!(scene.sim.calls("/cgi-bin/stable_token"), 1, "the access token is kept");
 
     let client = scene.session("carl");
-    client.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]).is(200, "invalid_code");
+    client.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]).assert_error(200, "invalid_code");
     let login_code = scene.sim.code("carl");
-    client.call("login", &[("method", "phone"), ("phone_code", &login_code)]).is(200, "invalid_code");
-    client.call("user", &[]).is(401, "login_required");
+    client.call("login", &[("method", "phone"), ("phone_code", &login_code)]).assert_error(200, "invalid_code");
+    client.call("user", &[]).assert_error(401, "login_required");
 }
 
 pub fn a_password_binds_the_account_that_exists(stores: Stores) {
@@ -63,9 +63,9 @@ pub fn a_password_binds_the_account_that_exists(stores: Stores) {
         client.call("login", &[("method", "password"), ("account", account), ("password", password)])
     };
     let client = scene.session("ann");
-    login(&client, "ann", "another-password").is(200, "bad_credentials");
-    login(&client, "nobody", "annes-password").is(200, "bad_credentials");
-    client.call("user", &[]).is(401, "login_required");
+    login(&client, "ann", "another-password").assert_error(200, "bad_credentials");
+    login(&client, "nobody", "annes-password").assert_error(200, "bad_credentials");
+    client.call("user", &[]).assert_error(401, "login_required");
 
     let done = login(&client, "ann", "annes-password");
     assert_eq!(done.ok()["user"]["name"], json!("Ann"));
@@ -102,17 +102,17 @@ pub fn the_tenants_own_login_service_decides(stores: Stores) {
     assert_eq!(scene.authorize("ann").ok()["user"], user);
 
     let stranger = scene.session("bob");
-    login(&stranger, ACCOUNT, "another-password").is(200, "bad_credentials");
+    login(&stranger, ACCOUNT, "another-password").assert_error(200, "bad_credentials");
     let banned = login(&stranger, "banned", "another-password");
-    assert_eq!(banned.is(200, "login_refused").msg, "该员工已离职");
+    assert_eq!(banned.assert_error(200, "login_refused").msg, "该员工已离职");
     for nonsense in ["broken", "nul"] {
-        login(&stranger, nonsense, "another-password").is(502, "upstream_error");
+        login(&stranger, nonsense, "another-password").assert_error(502, "upstream_error");
     }
-    profile(&stranger, "Bob").is(200, "method_not_allowed_here");
-    stranger.call("user", &[]).is(401, "login_required");
+    profile(&stranger, "Bob").assert_error(200, "method_not_allowed_here");
+    stranger.call("user", &[]).assert_error(401, "login_required");
 
     drop(service);
-    login(&stranger, ACCOUNT, PASSWORD).is(502, "upstream_unreachable");
+    login(&stranger, ACCOUNT, PASSWORD).assert_error(502, "upstream_unreachable");
 }
 
 pub fn logging_out_ends_the_session_and_keeps_the_binding_unless_told(stores: Stores) {
@@ -121,7 +121,7 @@ pub fn logging_out_ends_the_session_and_keeps_the_binding_unless_told(stores: St
     let id = ann.call("user", &[]).user_id();
     ann.call("logout", &[]).ok();
     for action in ["user", "login", "logout"] {
-        ann.call(action, &[("method", "profile"), ("name", "Ann")]).is(401, "session_expired");
+        ann.call(action, &[("method", "profile"), ("name", "Ann")]).assert_error(401, "session_expired");
     }
     assert_eq!(elsewhere.call("user", &[]).user_id(), id, "other sessions go on");
     assert_eq!(scene.authorize("ann").user_id(), id, "the binding stays");
@@ -178,16 +178,19 @@ pub fn tenants_share_nothing(stores: Stores) {
     let token = authorized.token().unwrap();
     let next_door = scene.gateway.client(NEIGHBOUR);
     for action in ["user", "login", "logout"] {
-        next_door.with(token).call(action, &[("method", "profile"), ("name", "x")]).is(401, "session_expired");
+        next_door
+            .with(token)
+            .call(action, &[("method", "profile"), ("name", "x")])
+            .assert_error(401, "session_expired");
     }
     ann.call("user", &[]).ok();
 
     let code = scene.sim.code("ann");
-    next_door.call("openid", &[("code", &code)]).is(200, "invalid_code");
+    next_door.call("openid", &[("code", &code)]).assert_error(200, "invalid_code");
     let there = next_door.call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]);
     assert_eq!(there.ok()["user"], Value::Null);
 
     scene.add_user(TENANT, "shared", "Ann", "annes-password");
     let login = [("method", "password"), ("account", "shared"), ("password", "annes-password")];
-    next_door.with(there.token().unwrap()).call("login", &login).is(200, "bad_credentials");
+    next_door.with(there.token().unwrap()).call("login", &login).assert_error(200, "bad_credentials");
 }

@@ -1,7 +1,7 @@
 //! A tenant's own login service, as a tenant would write it: for `method=delegate`.
 
 use aws_lc_rs::hmac;
-use menlou_harness::http::Answer;
+use menlou_harness::http::Response;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -77,7 +77,7 @@ impl Drop for LoginService {
 fn serve(stream: TcpStream) -> std::io::Result<Value> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream);
-    let mut request = Answer { status: 0, headers: Vec::new(), body: Vec::new() };
+    let mut request = Response { status: 0, headers: Vec::new(), body: Vec::new() };
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -111,7 +111,7 @@ fn decide(credentials: &Value) -> (u16, Value) {
 }
 
 /// What the documentation tells tenants to do: check the time, then the signature over time and body.
-fn is_signed(request: &Answer) -> bool {
+fn is_signed(request: &Response) -> bool {
     let header = |name| request.header(name).unwrap_or_default();
     let timestamp = header("x-menlou-timestamp");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();

@@ -36,7 +36,7 @@ fn what_changes_in_one_file_among_many_builds_its_tenant_and_no_other() {
     // Each on the heels of the other, so that a second look at the folder would show.
     for (at, number) in [7, 250, 499].into_iter().enumerate() {
         let name = name(number);
-        ask(&name, "more").is(404, "unknown_action");
+        ask(&name, "more").assert_error(404, "unknown_action");
         scene.write_tenant(&name, &format!("{file}\n[actions.more]\nplugin = \"user\"\n"));
         eventually("the change is taken up", || (ask(&name, "more").status == 401).then_some(()));
         assert_eq!(built(&scene), all + at + 1);

@@ -2,7 +2,7 @@
 
 use crate::scene::{TENANT, eventually, setup, simulator, tenant};
 use menlou_harness::{
-    Client, Gateway, Home, Setup,
+    Client, Gateway, GatewayFolder, Setup,
     gateway::{binary, run},
     http::Request,
     process::{Process, free_port, loopback},
@@ -79,7 +79,7 @@ fn a_new_plugin_in_rust_builds_passes_its_own_tests_and_answers() {
     }
     let (_gateway, client) = live(&library, "my-points", "[actions.my-points]\ngreeting = \"Good morning\"\n");
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "Good morning Ann");
-    client.call("my-points", &[]).is(400, "missing_parameter");
+    client.call("my-points", &[]).assert_error(400, "missing_parameter");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_new_plugin_in_c_builds_and_answers() {
     let (_gateway, client) = live(&folder.join("my-points.so"), "my-points", "[actions.my-points]\n");
     let odd = "A\"n\\n\n\u{1}安";
     assert_eq!(client.call("my-points", &[("name", odd)]).ok()["text"], format!("你好 {odd}"));
-    client.call("my-points", &[]).is(400, "missing_parameter");
+    client.call("my-points", &[]).assert_error(400, "missing_parameter");
 }
 
 #[test]
@@ -103,7 +103,8 @@ fn dev_builds_swaps_and_tells_what_the_running_gateway_made_of_it() {
     let sim = simulator();
     let file = tenant(&sim) + "[actions.my-points]\n";
     let gateway = Gateway::start(setup(&sim, None, None).env("MENLOU_LANG", "en").tenant(TENANT, file));
-    let dev = || gateway.command_beside(&["plugin", "dev", &folder.to_string_lossy(), "--tenant", TENANT, "--once"]);
+    let dev =
+        || gateway.command_with_admin(&["plugin", "dev", &folder.to_string_lossy(), "--tenant", TENANT, "--once"]);
     let told_first = done(&dev());
     assert!(told_first.contains("the gateway serves my-points") && told_first.contains("a=my-points"), "{told_first}");
     let client = gateway.client(TENANT);
@@ -115,7 +116,8 @@ fn dev_builds_swaps_and_tells_what_the_running_gateway_made_of_it() {
     done(&dev());
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "您好 Ann");
 
-    let nobody = gateway.command_beside(&["plugin", "dev", &folder.to_string_lossy(), "--tenant", "nobody", "--once"]);
+    let nobody =
+        gateway.command_with_admin(&["plugin", "dev", &folder.to_string_lossy(), "--tenant", "nobody", "--once"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(told(&nobody).contains(&format!("there is no tenant nobody: name one of {TENANT}")), "{}", told(&nobody));
 
@@ -164,7 +166,7 @@ fn dev_in_an_empty_folder_makes_a_tenant_and_runs_a_gateway_as_long_as_it_runs()
 
 #[test]
 fn a_name_that_can_not_be_and_a_folder_with_something_in_it_are_refused() {
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     let long = "a".repeat(33);
     for name in ["", "../x", "My", "a b", "-x", "9lives", "fn", "std", "serde-json", long.as_str(), "plugins"] {
         let output = menlou(home.path(), &["plugin", "new", "--", name]);
@@ -181,7 +183,7 @@ fn a_refused_file_is_told_with_the_reason_and_the_others_are_listed() {
     for (language, reason, absent) in
         [("en", "it is no shared library", "the file can't be read"), ("zh", "不是共享库", "无法读取文件")]
     {
-        let home = Home::new(Setup::default().env("MENLOU_LANG", language));
+        let home = GatewayFolder::new(Setup::default().env("MENLOU_LANG", language));
         let all_good = home.command(&["plugin", "list"], b"");
         assert_eq!(
             done(&all_good),

@@ -1,7 +1,7 @@
 //! What the gateway says of its actions: the document passes linters and holds at a running gateway, the types compile.
 
 use crate::scene::{Scene, Stores, TENANT};
-use menlou_harness::{Upstream, gateway::library, http::Request};
+use menlou_harness::{Upstream, gateway::plugin_library, http::Request};
 use serde_json::Value;
 use std::{
     fs::{self, File},
@@ -281,7 +281,7 @@ call = "decrypt"
 
 /// Adds a plugin of another kind of actions.
 fn add_rogue(scene: &Scene) {
-    fs::copy(library("rogue"), scene.plugins().join("rogue.so")).unwrap();
+    fs::copy(plugin_library("rogue"), scene.plugins().join("rogue.so")).unwrap();
 }
 
 /// What a command of the gateway's prints.

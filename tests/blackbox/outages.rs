@@ -27,13 +27,13 @@ fn timely(act: impl Fn() -> Envelope) -> Envelope {
 /// While it is away: 503 in time, or an answer from what is known, never a 401.
 fn is_away(scene: &Scene, person: &Client) {
     for at in 0..5 {
-        timely(|| scene.authorize(&format!("stranger {at}"))).is(503, "store_unavailable");
+        timely(|| scene.authorize(&format!("stranger {at}"))).assert_error(503, "store_unavailable");
         let read = timely(|| person.call("user", &[]));
         assert!(read.error.is_none() || read.status == 503, "{read:?}");
-        timely(|| person.call("user", &[("name", "Anna")])).is(503, "store_unavailable");
+        timely(|| person.call("user", &[("name", "Anna")])).assert_error(503, "store_unavailable");
     }
     let refused = timely(|| scene.authorize("stranger"));
-    assert!(refused.answer.header("retry-after").is_some(), "{refused:?}");
+    assert!(refused.response.header("retry-after").is_some(), "{refused:?}");
     eventually("readiness tells", || (scene.readiness().0 == 503).then_some(()));
     assert_eq!(scene.admin("/healthz").unwrap().status, 200, "alive all the same");
 }
@@ -108,12 +108,12 @@ fn a_gateway_that_starts_before_its_stores_serves_as_soon_as_they_are_there() {
     scene.redis.as_mut().unwrap().kill();
     scene.postgres.as_mut().unwrap().kill();
     scene.gateway.relaunch();
-    scene.authorize("ann").is(503, "store_unavailable");
-    person.call("user", &[]).is(503, "store_unavailable");
+    scene.authorize("ann").assert_error(503, "store_unavailable");
+    person.call("user", &[]).assert_error(503, "store_unavailable");
     assert_eq!(scene.readiness().0, 503);
     scene.redis.as_mut().unwrap().restart();
     eventually("sessions are there", || (scene.readiness().1["stores"]["sessions"] == "ok").then_some(()));
-    person.call("user", &[]).is(503, "store_unavailable");
+    person.call("user", &[]).assert_error(503, "store_unavailable");
     scene.postgres.as_mut().unwrap().restart();
     is_back(&scene, &person);
 }

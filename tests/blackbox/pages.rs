@@ -1,7 +1,7 @@
 //! The page of each first-party plugin: it says what the plugin says of itself, and its examples load.
 //! `MENLOU_UPDATE_DOCS=1` writes the pages anew.
 
-use menlou_harness::gateway::{Home, Setup};
+use menlou_harness::gateway::{GatewayFolder, Setup};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -21,10 +21,10 @@ fn readme(plugin: &str) -> PathBuf {
 }
 
 /// A folder with the first-party plugins, and their names.
-fn home() -> (Home, Vec<String>) {
+fn home() -> (GatewayFolder, Vec<String>) {
     let named = ["MANULIFE_DELEGATE_SECRET", "ORDERS_KEY", "FILES_KEY"];
     let secrets = named.iter().fold(Setup::default(), |s, name| s.env(name, "a-key-of-more-than-16-bytes"));
-    let home = Home::new(secrets);
+    let home = GatewayFolder::new(secrets);
     let files = fs::read_dir(home.plugins()).unwrap().map(|entry| entry.unwrap().path());
     let mut names: Vec<String> = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
@@ -36,7 +36,7 @@ fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn page(home: &Home, plugin: &str, more: &[&str]) -> Output {
+fn page(home: &GatewayFolder, plugin: &str, more: &[&str]) -> Output {
     let file = format!("plugins/{plugin}.so");
     home.command(&[&["plugin", "page", &file], more].concat(), b"")
 }

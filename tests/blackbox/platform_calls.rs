@@ -5,7 +5,7 @@ use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockEncryptingKey, Un
 use base64::{Engine, engine::general_purpose::STANDARD};
 use menlou_harness::{
     Client, Envelope, Setup,
-    http::{Request, hang_up_after},
+    http::{Request, send_and_hang_up},
 };
 use menlou_simulator::{DEMO_APPID, Failure};
 use serde_json::{Value, json};
@@ -78,10 +78,10 @@ fn a_text_is_checked_for_whoever_sent_it() {
     assert_eq!(check(&ann, "a sim-risky text").ok()["result"]["suggest"], "risky");
     assert_eq!(scene.sim.calls(TOKEN), 1, "the access token is kept");
 
-    check(&scene.client(), "hello").is(401, "login_required");
-    ann.call("check-text", &[("scene", "2")]).is(400, "missing_parameter");
-    let wrong = ann.speaking("en").call("check-text", &[("content", "x"), ("scene", "9")]);
-    assert_eq!(wrong.is(400, "bad_parameter").msg, "The parameter scene must be an integer from 1 to 4.");
+    check(&scene.client(), "hello").assert_error(401, "login_required");
+    ann.call("check-text", &[("scene", "2")]).assert_error(400, "missing_parameter");
+    let wrong = ann.with_language("en").call("check-text", &[("content", "x"), ("scene", "9")]);
+    assert_eq!(wrong.assert_error(400, "bad_parameter").msg, "The parameter scene must be an integer from 1 to 4.");
     assert_eq!(scene.sim.calls(CHECK), 2, "what is wrong is not sent");
 }
 
@@ -108,7 +108,7 @@ fn no_client_chooses_the_call_the_path_the_token_or_the_openid() {
     let fields = json!({ "content": "x", "scene": 1, "openid": "somebody-else", "version": 1, "path": "/sns/x" });
     assert_eq!(json(fields).ok()["result"]["suggest"], "pass");
     assert_eq!(scene.sim.calls(CHECK), 3);
-    json(json!({ "content": "x", "scene": 1, "access_token": "x" })).is(400, "bad_parameter");
+    json(json!({ "content": "x", "scene": 1, "access_token": "x" })).assert_error(400, "bad_parameter");
     assert_eq!((scene.sim.calls(CHECK), scene.sim.calls("/wxa/getwxacodeunlimit")), (3, 0));
 }
 
@@ -118,7 +118,7 @@ fn a_message_is_sent_to_the_caller() {
     let ann = scene.session("ann");
     let message = [("data", r#"{"thing1":{"value":"ready"}}"#), ("page", "pages/order"), ("touser", "somebody-else")];
     let refused = ann.call("notify", &message);
-    assert_eq!(refused.is(502, "platform_error").data["errcode"], 43101);
+    assert_eq!(refused.assert_error(502, "platform_error").data["errcode"], 43101);
     assert!(scene.sim.first_app().agree_to_messages(&scene.sim.openid("ann"), "our-template", 1));
     assert_eq!(*ann.call("notify", &message).ok(), json!({}));
 }
@@ -144,13 +144,13 @@ fn a_code_is_a_picture_and_its_faults_are_envelopes() {
     assert!(picture.body.starts_with(b"\xff\xd8\xff") && picture.body.ends_with(b"\xff\xd9"), "a whole JPEG");
     assert_eq!(picture.header("content-length"), Some(picture.body.len().to_string().as_str()));
 
-    Envelope::of(ask("code-picture", "id=7", None)).is(401, "login_required");
-    Envelope::of(ask("anyones-picture", "not a scene", None)).is(400, "bad_parameter");
-    ann.call("users-picture", &[("scene", "id=7")]).is(401, "login_required");
+    Envelope::parse(ask("code-picture", "id=7", None)).assert_error(401, "login_required");
+    Envelope::parse(ask("anyones-picture", "not a scene", None)).assert_error(400, "bad_parameter");
+    ann.call("users-picture", &[("scene", "id=7")]).assert_error(401, "login_required");
     let refused = ann.call("code-picture", &[("scene", "id=7"), ("page", "/pages/index")]);
-    assert_eq!(refused.is(502, "platform_error").data["errcode"], 41030);
+    assert_eq!(refused.assert_error(502, "platform_error").data["errcode"], 41030);
     scene.sim.fail("/wxa/getwxacodeunlimit", Failure::truncate(), 1);
-    ann.call("code-picture", &[("scene", "id=7")]).is(502, "platform_unreachable");
+    ann.call("code-picture", &[("scene", "id=7")]).assert_error(502, "platform_unreachable");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn an_access_token_that_is_refused_is_renewed_once_and_the_call_made_once_more()
 
     scene.sim.fail(CHECK, Failure::errcode(40014), 2);
     let refused = check(&ann, "four");
-    assert_eq!(refused.is(502, "platform_error").data["errcode"], 40014);
+    assert_eq!(refused.assert_error(502, "platform_error").data["errcode"], 40014);
     assert_eq!(scene.sim.calls(CHECK), 7, "asked twice, and no more");
 }
 
@@ -185,15 +185,15 @@ fn the_platforms_refusals_come_as_words_with_errcode_and_rid() {
         scene.sim.reset_calls();
         scene.sim.fail(CHECK, Failure::errcode(errcode), 1);
         let refused = check(&ann, "hello");
-        assert_eq!(refused.is(status, word).data["errcode"], errcode);
+        assert_eq!(refused.assert_error(status, word).data["errcode"], errcode);
         assert!(refused.data["rid"].as_str().is_some_and(|rid| rid.len() > 8), "{}", refused.data);
-        assert_eq!(refused.answer.header("retry-after").is_some(), matches!(errcode, 45009 | -1), "{errcode}");
+        assert_eq!(refused.response.header("retry-after").is_some(), matches!(errcode, 45009 | -1), "{errcode}");
         assert_eq!(scene.sim.calls(CHECK), 1, "never repeated");
     }
     let unknown = ann.call("unknown-path", &[("x", "1")]);
-    assert_eq!(unknown.is(502, "platform_error").data["errcode"], 40066);
+    assert_eq!(unknown.assert_error(502, "platform_error").data["errcode"], 40066);
     scene.sim.fail(CHECK, Failure::drop_connection(), 1);
-    check(&ann, "hello").is(502, "platform_unreachable");
+    check(&ann, "hello").assert_error(502, "platform_unreachable");
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn a_phone_code_becomes_a_number_without_a_log_in() {
     for _ in ["first", "sent again"] {
         assert_eq!(*ann.call("phone", &[("phone_code", &code)]).ok(), json!({ "phone": "+8613800138000" }));
     }
-    scene.session("bob").call("phone", &[("phone_code", &code)]).is(200, "invalid_code");
-    ann.call("user", &[]).is(401, "login_required");
+    scene.session("bob").call("phone", &[("phone_code", &code)]).assert_error(200, "invalid_code");
+    ann.call("user", &[]).assert_error(401, "login_required");
 }
 
 #[test]
@@ -219,12 +219,12 @@ fn encrypted_data_opens_with_the_sessions_key_only_while_fresh_and_ours() {
     assert_eq!(opened.ok()["nickName"], "安");
     assert_eq!(opened.data["watermark"]["appid"], DEMO_APPID);
 
-    open(&ann, &encrypted(&key, DEMO_APPID, 400)).is(200, "decrypt_failed");
-    open(&ann, &encrypted(&key, "wx00000000000000ff", 10)).is(200, "decrypt_failed");
-    open(&scene.session("bob"), &fresh).is(200, "decrypt_failed");
-    open(&ann, &[("encrypted_data", "AAAA".into()), ("iv", "AAAA".into())]).is(200, "decrypt_failed");
-    open(&ann, &fresh[..1]).is(400, "missing_parameter");
-    open(&scene.client(), &fresh).is(401, "login_required");
+    open(&ann, &encrypted(&key, DEMO_APPID, 400)).assert_error(200, "decrypt_failed");
+    open(&ann, &encrypted(&key, "wx00000000000000ff", 10)).assert_error(200, "decrypt_failed");
+    open(&scene.session("bob"), &fresh).assert_error(200, "decrypt_failed");
+    open(&ann, &[("encrypted_data", "AAAA".into()), ("iv", "AAAA".into())]).assert_error(200, "decrypt_failed");
+    open(&ann, &fresh[..1]).assert_error(400, "missing_parameter");
+    open(&scene.client(), &fresh).assert_error(401, "login_required");
 }
 
 pub fn a_session_key_is_checked_and_renewed_in_its_session(stores: Stores) {
@@ -237,13 +237,13 @@ pub fn a_session_key_is_checked_and_renewed_in_its_session(stores: Stores) {
     assert_ne!(first, second);
     ann.call("check-key", &[]).ok();
     open(&ann, &encrypted(&second, DEMO_APPID, 0)).ok();
-    open(&ann, &encrypted(&first, DEMO_APPID, 0)).is(200, "decrypt_failed");
+    open(&ann, &encrypted(&first, DEMO_APPID, 0)).assert_error(200, "decrypt_failed");
 
     // A log-in elsewhere gives the person another key: the one in this session is of no use any more.
     let elsewhere = scene.session("ann");
     session_key(&scene, "ann");
     for action in ["check-key", "reset-key"] {
-        assert_eq!(ann.call(action, &[]).is(401, "session_expired").data["errcode"], 87009);
+        assert_eq!(ann.call(action, &[]).assert_error(401, "session_expired").data["errcode"], 87009);
     }
     elsewhere.call("check-key", &[]).ok();
 }
@@ -257,7 +257,7 @@ fn a_new_session_key_is_kept_though_the_client_hangs_up() {
     let first = session_key(&scene, "ann");
     scene.sim.fail(RESET, Failure::delay(Duration::from_millis(500)), 1);
     let request = Request::post(ann.target("reset-key")).form(&[]).bearer(opened.token().unwrap());
-    hang_up_after(scene.addr(), &request.bytes(), Duration::from_millis(100)).unwrap();
+    send_and_hang_up(scene.addr(), &request.bytes(), Duration::from_millis(100)).unwrap();
     eventually("the key is another", || (session_key(&scene, "ann") != first).then_some(()));
     eventually("the session has it", || ann.call("check-key", &[]).error.is_none().then_some(()));
     assert_eq!(scene.sim.calls(RESET), 1);
@@ -270,9 +270,9 @@ fn a_session_of_a_test_openid_has_no_key() {
     opened.ok();
     let client = scene.client().with(opened.token().unwrap());
     for action in ["check-key", "reset-key"] {
-        client.call(action, &[]).is(401, "session_expired");
+        client.call(action, &[]).assert_error(401, "session_expired");
     }
-    open(&client, &encrypted("tiihtNczf5v6AKRyjwEUhQ==", DEMO_APPID, 0)).is(401, "session_expired");
+    open(&client, &encrypted("tiihtNczf5v6AKRyjwEUhQ==", DEMO_APPID, 0)).assert_error(401, "session_expired");
 }
 
 #[test]

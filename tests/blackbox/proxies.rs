@@ -25,7 +25,7 @@ fn logged(scene: &Scene, id: &str) -> String {
 
 fn seen_as(scene: &Scene, id: &str, header: (&str, &str)) -> String {
     let request = Request::post(scene.client().target("user")).header(header.0, header.1).header("X-Request-Id", id);
-    scene.client().send(&request).is(401, "login_required");
+    scene.client().send(&request).assert_error(401, "login_required");
     logged(scene, id)
 }
 
@@ -84,7 +84,7 @@ fn the_proxy_protocol_says_who_the_client_is() {
             for piece in [&preamble[..], request(&id).as_bytes()].concat().chunks(size) {
                 stream.write_all(piece).unwrap();
             }
-            Envelope::of(http::read(&mut stream).unwrap()).is(401, "login_required");
+            Envelope::parse(http::read(&mut stream).unwrap()).assert_error(401, "login_required");
             assert_eq!(logged(&scene, &id), client);
         }
     }
@@ -109,6 +109,6 @@ fn the_proxy_protocol_says_who_the_client_is() {
 fn whoever_is_no_proxy_cannot_begin_like_one() {
     let scene = scene(&[("proxies.trusted", "[\"10.0.0.0/8\"]"), ("proxies.protocol", "true")]);
     let bytes = format!("PROXY TCP4 198.51.100.7 10.0.0.1 4711 80\r\n{POST}");
-    Envelope::of(http::speak(scene.addr(), bytes.as_bytes()).unwrap()).is(400, "bad_request");
-    Envelope::of(http::speak(scene.addr(), POST.as_bytes()).unwrap()).is(401, "login_required");
+    Envelope::parse(http::send_raw(scene.addr(), bytes.as_bytes()).unwrap()).assert_error(400, "bad_request");
+    Envelope::parse(http::send_raw(scene.addr(), POST.as_bytes()).unwrap()).assert_error(401, "login_required");
 }

@@ -4,7 +4,7 @@ use crate::scene::{Scene, Stores, TENANT, eventually};
 use hmac::{Hmac, KeyInit, Mac};
 use menlou_harness::{
     Upstream,
-    http::{self, Answer, Request},
+    http::{self, Request, Response},
     process::{free_port, loopback},
 };
 use serde_json::Value;
@@ -43,15 +43,15 @@ fn path(action: &str, rest: &str) -> String {
     format!("/srv/{TENANT}/{action}{rest}")
 }
 
-fn send(scene: &Scene, request: &Request) -> Answer {
+fn send(scene: &Scene, request: &Request) -> Response {
     request.send(scene.gateway.addr()).expect("an answer")
 }
 
-fn get(scene: &Scene, rest: &str) -> Answer {
+fn get(scene: &Scene, rest: &str) -> Response {
     send(scene, &Request::new("GET", path("public", rest)))
 }
 
-fn word(answer: &Answer) -> String {
+fn word(answer: &Response) -> String {
     let envelope: Value = serde_json::from_slice(&answer.body).expect("an envelope");
     assert_eq!(envelope["code"], 0, "{envelope}");
     envelope["error"].as_str().expect("a word").to_owned()
@@ -104,7 +104,7 @@ fn where_no_session_is_needed_one_that_comes_along_counts() {
         let request = Request::new("GET", path(action, ""));
         send(&scene, &token.into_iter().fold(request, |request, token| request.bearer(token)))
     };
-    let identity = |answer: &Answer| {
+    let identity = |answer: &Response| {
         let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
         ["openid", "user-id"].map(|name| told["headers"][format!("x-menlou-{name}")].as_str().unwrap_or("-").to_owned())
     };
@@ -283,7 +283,7 @@ fn a_client_that_hangs_up_takes_its_request_away_from_the_upstream() {
     let upstream = Upstream::start();
     let scene = scene(&of(&upstream), "");
     let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nxyz", path("public", "/upload"));
-    http::hang_up_after(scene.gateway.addr(), head.as_bytes(), Duration::from_millis(300)).expect("a connection");
+    http::send_and_hang_up(scene.gateway.addr(), head.as_bytes(), Duration::from_millis(300)).expect("a connection");
     eventually("the upstream sees it end", || (upstream.broken() == 1).then_some(()));
     // That was the client's fault: the upstream is not blamed.
     assert_eq!(get(&scene, "/x").status, 200);
@@ -303,7 +303,7 @@ fn a_body_that_stops_coming_or_is_too_large_is_refused() {
     let target = path("public", "/upload");
     let began = Instant::now();
     let bytes = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nxyz");
-    let answer = http::speak(scene.gateway.addr(), bytes.as_bytes()).expect("an answer");
+    let answer = http::send_raw(scene.gateway.addr(), bytes.as_bytes()).expect("an answer");
     assert_eq!((answer.status, word(&answer)), (408, "request_timeout".into()));
     assert!(began.elapsed() < Duration::from_secs(5));
     let announced = send(&scene, &Request::post(&target).body("text/plain", vec![b'x'; 1001]));
@@ -311,7 +311,7 @@ fn a_body_that_stops_coming_or_is_too_large_is_refused() {
     let piece = "x".repeat(600);
     let chunks = format!("258\r\n{piece}\r\n258\r\n{piece}\r\n0\r\n\r\n");
     let bytes = format!("POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-    let unannounced = http::speak(scene.gateway.addr(), bytes.as_bytes()).expect("an answer");
+    let unannounced = http::send_raw(scene.gateway.addr(), bytes.as_bytes()).expect("an answer");
     assert_eq!((unannounced.status, word(&unannounced)), (413, "body_too_large".into()));
     assert_eq!(send(&scene, &Request::post(&target).body("text/plain", vec![b'x'; 1000])).status, 200);
 }

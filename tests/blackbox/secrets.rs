@@ -30,7 +30,8 @@ fn keys(scene: &Scene) -> PathBuf {
 }
 
 fn seal(scene: &Scene, tenant: &str, field: &str, secret: &str) -> String {
-    let output = scene.command_given(&["secret", "seal", "--tenant", tenant, "--field", field], &format!("{secret}\n"));
+    let output =
+        scene.command_with_input(&["secret", "seal", "--tenant", tenant, "--field", field], &format!("{secret}\n"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let sealed = String::from_utf8(output.stdout).unwrap().trim().to_owned();
     assert!(sealed.starts_with("sealed:v1:") && !sealed.contains(secret), "{sealed}");
@@ -180,7 +181,7 @@ fn without_a_key_nothing_is_sealed_and_the_way_is_told() {
         ("wechat.secrte", NEW, "wechat.previous_secret, wechat.secret, actions.NAME.KEY"),
         ("wechat.secret", "", "the secret is empty"),
     ] {
-        let output = scene.command_given(&["secret", "seal", "--tenant", TENANT, "--field", field], input);
+        let output = scene.command_with_input(&["secret", "seal", "--tenant", TENANT, "--field", field], input);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(1) && output.stdout.is_empty() && text.contains(says), "{text}");
     }
@@ -301,13 +302,13 @@ fn a_secret_that_is_typed_for_a_tenant_goes_into_its_file_sealed() {
     let scene = with_key();
     let address = scene.sim.base_url().to_owned();
     let new = ["tenant", "new", "typed", "--appid", DEMO_APPID, "--secret-stdin", "--base-url", &address];
-    let output = scene.command_given(&new, &format!("{DEMO_SECRET}\n"));
+    let output = scene.command_with_input(&new, &format!("{DEMO_SECRET}\n"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let file = || fs::read_to_string(scene.tenants().join("typed.toml")).unwrap();
     assert!(file().contains("secret = \"sealed:v1:") && !file().contains(DEMO_SECRET), "{}", file());
     let before = file();
     let edit = ["tenant", "edit", "typed", "--set-secret", "wechat.secret"];
-    let output = scene.command_given(&edit, &format!("{DEMO_SECRET}\n"));
+    let output = scene.command_with_input(&edit, &format!("{DEMO_SECRET}\n"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(
         file().contains("secret = \"sealed:v1:") && file() != before && !file().contains(DEMO_SECRET),
@@ -317,7 +318,7 @@ fn a_secret_that_is_typed_for_a_tenant_goes_into_its_file_sealed() {
     assert_eq!(told(&scene, &["tenant", "verify", "typed"]).0, Some(0));
 
     fs::remove_file(keys(&scene)).unwrap();
-    let output = scene.command_given(&edit, &format!("{DEMO_SECRET}\n"));
+    let output = scene.command_with_input(&edit, &format!("{DEMO_SECRET}\n"));
     assert!(!output.status.success(), "without the keys it is not written in plain text");
     assert!(!file().contains(DEMO_SECRET), "{}", file());
 }

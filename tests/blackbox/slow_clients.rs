@@ -110,7 +110,7 @@ fn all_are_let_go(scene: &Scene, every: Duration, within: Duration) {
                 assert!(begun.elapsed() < within, "after {:?}: {told}", begun.elapsed());
                 match word {
                     Some(word) => {
-                        let envelope = Envelope::of(http::read(&mut &all[..]).expect(&told));
+                        let envelope = Envelope::parse(http::read(&mut &all[..]).expect(&told));
                         assert_eq!(envelope.error.as_deref(), Some(*word), "{told}");
                     }
                     None => assert!(!told.contains("HTTP/1.1 200"), "{told}"),
@@ -180,7 +180,8 @@ fn a_connection_brings_so_many_requests_and_no_more() {
     let mut stream = http::connect(scene.addr()).unwrap();
     for last in [false, false, true] {
         stream.write_all(format!("{POST}\r\n").as_bytes()).unwrap();
-        let answer = Envelope::of(http::read(&mut stream).unwrap()).is(401, "login_required").answer.clone();
+        let answer =
+            Envelope::parse(http::read(&mut stream).unwrap()).assert_error(401, "login_required").response.clone();
         assert_eq!(answer.header("connection") == Some("close"), last);
     }
     assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0, "closed");

@@ -33,7 +33,7 @@ fn calls_in_flight_are_answered_before_it_ends() {
     scene.sim.clear_failures();
     scene.gateway.restart();
     for token in tokens {
-        client.with(token).call("user", &[]).is(401, "login_required");
+        client.with(token).call("user", &[]).assert_error(401, "login_required");
     }
 }
 
@@ -72,10 +72,10 @@ fn readiness_ends_before_connections_are_no_longer_taken() {
     let mut scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("server.drain_delay", "\"2s\""));
     assert_eq!(scene.readiness().0, 200);
     let begun = Instant::now();
-    scene.gateway.ask_to_end();
+    scene.gateway.send_sigterm();
     crate::scene::eventually("it is told", || (scene.readiness().0 == 503).then_some(()));
     assert_eq!(scene.readiness().1["stopping"], true);
-    scene.client().call("user", &[]).is(401, "login_required");
+    scene.client().call("user", &[]).assert_error(401, "login_required");
     crate::scene::eventually("it has ended", || (!scene.gateway.is_running()).then_some(()));
     assert!((2..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }

@@ -3,8 +3,8 @@
 use crate::scene::{eventually, setup, simulator};
 use menlou_harness::{
     Gateway,
-    gateway::library,
-    http::{self, Answer, Request},
+    gateway::plugin_library,
+    http::{self, Request, Response},
 };
 use menlou_simulator::Simulator;
 use std::{
@@ -36,7 +36,7 @@ fn scene() -> (Gateway, Simulator) {
         .output()
         .expect("a C compiler");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    fs::copy(library("rogue"), gateway.plugins().join("rogue.so")).expect("a copy");
+    fs::copy(plugin_library("rogue"), gateway.plugins().join("rogue.so")).expect("a copy");
     eventually("the plugins are taken up", || {
         let served = |a| ask(&gateway, a, "?n=3").is_ok_and(|answer| answer.status == 200);
         (served("streams") && served("begin")).then_some(())
@@ -44,7 +44,7 @@ fn scene() -> (Gateway, Simulator) {
     (gateway, sim)
 }
 
-fn ask(gateway: &Gateway, action: &str, query: &str) -> io::Result<Answer> {
+fn ask(gateway: &Gateway, action: &str, query: &str) -> io::Result<Response> {
     Request::post(format!("/srv/shop/{action}{query}")).send(gateway.addr())
 }
 

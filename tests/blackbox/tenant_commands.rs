@@ -1,7 +1,7 @@
 //! `menlou tenant new|list|show|edit|remove`: what people and scripts do with them, on a terminal and without.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, setup, simulator, tenant};
-use menlou_harness::{Home, Setup};
+use menlou_harness::{GatewayFolder, Setup};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use serde_json::Value;
 use std::{fs, os::unix::fs::MetadataExt, process::Output};
@@ -22,7 +22,7 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", told(output)))
 }
 
-fn file(home: &Home, name: &str) -> String {
+fn file(home: &GatewayFolder, name: &str) -> String {
     fs::read_to_string(home.tenants().join(format!("{name}.toml"))).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn new<'a>(name: &'a str, sim: &'a Simulator) -> Vec<&'a str> {
 #[test]
 fn a_new_tenant_is_written_verified_and_served_and_says_what_to_try() {
     let scene = Scene::new(Stores::Embedded);
-    let output = scene.command_given(&new("acme", &scene.sim), &format!("{DEMO_SECRET}\n"));
+    let output = scene.command_with_input(&new("acme", &scene.sim), &format!("{DEMO_SECRET}\n"));
     let told = exits(&output, 0);
     for part in [
         "acme.toml",
@@ -63,7 +63,7 @@ fn a_new_tenant_is_written_verified_and_served_and_says_what_to_try() {
 #[test]
 fn every_setting_that_a_new_file_shows_does_where_its_comment_is_taken_away() {
     let sim = simulator();
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     exits(&home.command(&new("acme", &sim), DEMO_SECRET.as_bytes()), 0);
     let text = file(&home, "acme");
     let setting =
@@ -78,7 +78,7 @@ fn every_setting_that_a_new_file_shows_does_where_its_comment_is_taken_away() {
 #[test]
 fn on_a_terminal_a_new_tenant_is_asked_for_and_the_secret_is_not_shown() {
     let sim = simulator();
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     let mut terminal = home.terminal(&["tenant", "new", "acme", "--base-url", sim.base_url()], &[]);
     terminal.expect("name for people [acme]:");
     terminal.type_line("Acme 公司");
@@ -110,7 +110,7 @@ fn on_a_terminal_a_new_tenant_is_asked_for_and_the_secret_is_not_shown() {
 
 #[test]
 fn questions_are_asked_in_the_operators_language_and_breaking_off_leaves_nothing() {
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     let mut terminal = home.terminal(&["tenant", "new", "acme"], &[("MENLOU_LANG", "zh")]);
     terminal.expect("显示名称 [acme]:");
     terminal.type_end();
@@ -122,7 +122,7 @@ fn questions_are_asked_in_the_operators_language_and_breaking_off_leaves_nothing
 #[test]
 fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
     let sim = simulator();
-    let home = Home::new(setup(&sim, None, None));
+    let home = GatewayFolder::new(setup(&sim, None, None));
     let secret = DEMO_SECRET.as_bytes();
     let with = |more: &[&'static str]| -> Output {
         let mut arguments = new("acme", &sim);
@@ -159,7 +159,7 @@ fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
 
 #[test]
 fn where_there_is_no_gateway_s_config_that_is_told() {
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     let folder = tempfile::tempdir().unwrap();
     let new = ["tenant", "new", "acme", "--appid", DEMO_APPID, "--secret", "env:S", "--offline"];
     let mut command = menlou_harness::gateway::binary();
@@ -175,7 +175,7 @@ fn where_there_is_no_gateway_s_config_that_is_told() {
 #[test]
 fn a_new_tenant_whose_secret_is_wrong_is_kept_and_told() {
     let sim = simulator();
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     let output = home.command(&new("acme", &sim), b"a-wrong-secret");
     let told = exits(&output, 1);
     for part in ["40125", "The AppSecret is wrong", "开发者 ID", "menlou tenant edit acme", "menlou tenant verify acme"]
@@ -192,7 +192,7 @@ fn a_new_tenant_whose_secret_is_wrong_is_kept_and_told() {
 #[test]
 fn scripts_get_json_and_are_asked_nothing() {
     let sim = simulator();
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     let mut arguments = new("acme", &sim);
     arguments.extend(["--json", "--set", "session.ttl=1d"]);
     let output = home.command(&arguments, DEMO_SECRET.as_bytes());
@@ -234,7 +234,7 @@ fn list_and_show_tell_the_faults_and_no_secret() {
     let sim = simulator();
     let bad = tenant(&sim).replace("base_url", "sceret = \"hunter2-hunter2\"\nbase_url")
         + "[actions.pay]\nkey = \"hunter3-hunter3\"\n";
-    let home = Home::new(
+    let home = GatewayFolder::new(
         setup(&sim, None, None).tenant("bad", bad).tenant("Not A Name", "").tenant("broken", "name = \"un\n"),
     );
     let told = exits(&home.command(&["tenant", "list"], b""), 1);
@@ -264,7 +264,7 @@ fn list_and_show_tell_the_faults_and_no_secret() {
 #[test]
 fn remove_asks_for_the_name_and_says_what_stays() {
     let sim = simulator();
-    let home = Home::new(setup(&sim, None, None));
+    let home = GatewayFolder::new(setup(&sim, None, None));
     let path = home.tenants().join(format!("{TENANT}.toml"));
     let told = exits(&home.command(&["tenant", "remove", TENANT], b"manulife\n"), 2);
     assert!(told.contains("--yes"), "{told}");
@@ -286,7 +286,7 @@ fn remove_asks_for_the_name_and_says_what_stays() {
 
 #[test]
 fn what_is_no_name_is_told_by_every_command() {
-    let home = Home::new(Setup::default());
+    let home = GatewayFolder::new(Setup::default());
     let long = "a".repeat(300);
     for name in ["..", "../x", "a b", "ACME", "保险", "", "_x", long.as_str()] {
         for command in [

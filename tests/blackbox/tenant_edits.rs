@@ -1,7 +1,7 @@
 //! Tenants' files as `menlou tenant edit` changes them: whole or not at all, comments kept, nobody's change lost.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, setup, side_by_side, simulator, tenant};
-use menlou_harness::{Home, Setup};
+use menlou_harness::{GatewayFolder, Setup};
 use menlou_simulator::{App, DEMO_SECRET};
 use std::{
     fs::{self, Permissions},
@@ -17,16 +17,16 @@ fn exits(output: &Output, code: i32) -> String {
     told
 }
 
-fn home() -> Home {
-    Home::new(setup(&simulator(), None, None))
+fn home() -> GatewayFolder {
+    GatewayFolder::new(setup(&simulator(), None, None))
 }
 
-fn file(home: &Home) -> String {
+fn file(home: &GatewayFolder) -> String {
     fs::read_to_string(home.tenants().join(format!("{TENANT}.toml"))).unwrap()
 }
 
 /// What stands in the folder of tenants, drafts and all.
-fn names(home: &Home) -> Vec<String> {
+fn names(home: &GatewayFolder) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(home.tenants()).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
@@ -68,8 +68,11 @@ fn a_secret_is_rotated_from_standard_input_while_people_log_in() {
     let scene = Scene::new(Stores::Embedded);
     scene.authorize("ann").ok();
     scene.sim.register(App::new(menlou_simulator::DEMO_APPID, "the-next-secret")).unwrap();
-    scene.authorize("bob").is(503, "tenant_misconfigured");
-    exits(&scene.command_given(&["tenant", "edit", TENANT, "--set-secret", "wechat.secret"], "the-next-secret\n"), 0);
+    scene.authorize("bob").assert_error(503, "tenant_misconfigured");
+    exits(
+        &scene.command_with_input(&["tenant", "edit", TENANT, "--set-secret", "wechat.secret"], "the-next-secret\n"),
+        0,
+    );
     eventually("the new one is used", || scene.authorize("carl").error.is_none().then_some(()));
 }
 
@@ -167,14 +170,14 @@ fn on_a_full_disk_nothing_is_half_written() {
         )
     };
     let long = format!("{}# {}\n", plain("Manulife"), "x".repeat(50_000));
-    let home = Home::new(Setup { without_plugins: true, ..Setup::default().tenant(TENANT, &long) });
+    let home = GatewayFolder::new(Setup { without_plugins: true, ..Setup::default().tenant(TENANT, &long) });
     let full = ["sh", "-c", "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\""];
     for (language, says) in [("en", ["can't be saved", "unchanged"]), ("zh", ["无法保存", "未改动"])] {
         let by: Vec<&str> = ["env", if language == "zh" { "MENLOU_LANG=zh" } else { "MENLOU_LANG=en" }]
             .into_iter()
             .chain(full)
             .collect();
-        let told = exits(&home.command_by(&by, &["tenant", "edit", TENANT, "--set", "name=Other"]), 1);
+        let told = exits(&home.command_through(&by, &["tenant", "edit", TENANT, "--set", "name=Other"]), 1);
         assert!(says.iter().all(|s| told.contains(s)), "{told}");
         assert_eq!(file(&home), long);
         assert_eq!(names(&home), ["manulife.toml"], "the draft is taken away");
@@ -199,7 +202,7 @@ fn in_a_folder_that_can_not_be_written_the_file_stays_and_that_is_told() {
         fs::write(home.path().join("s"), "some-secret").unwrap();
         let command: Vec<&str> =
             command.iter().map(|part| if *part == "file:s" { "file:../s" } else { part }).collect();
-        let told = exits(&home.command_by(by, &command), 1);
+        let told = exits(&home.command_through(by, &command), 1);
         assert!(told.contains("no permission to write there"), "{told}");
     }
     fs::set_permissions(home.tenants(), Permissions::from_mode(0o755)).unwrap();

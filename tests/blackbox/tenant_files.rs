@@ -107,7 +107,7 @@ fn what_is_no_file_of_the_folder_is_told_and_not_read() {
     assert!(scene.readiness().1.to_string().contains("elsewhere.toml"), "it is told where to");
     let admin = scene.admin_as("operator");
     let read = admin.get(&format!("/tenants/{TENANT}"));
-    read.is(503, "not_saved");
+    read.assert_error(503, "not_saved");
     assert!(!read.body.to_string().contains("[actions"), "what it leads to is not shown: {}", read.body);
     is_mended(&scene);
     link(std::path::Path::new("none.toml"));

@@ -1,7 +1,7 @@
 //! `menlou tenant verify`: what the platform says of a tenant's credentials, in words, without disturbing the gateway.
 
 use crate::scene::{Scene, Stores, TENANT, setup, simulator, tenant};
-use menlou_harness::{Home, Setup, process::free_port};
+use menlou_harness::{GatewayFolder, Setup, process::free_port};
 use menlou_platform::wechat::errcodes;
 use menlou_simulator::{DEMO_SECRET, Failure};
 use serde_json::Value;
@@ -19,26 +19,26 @@ fn exits(output: &Output, code: i32) -> String {
     told
 }
 
-fn verify(home: &Home) -> Output {
+fn verify(home: &GatewayFolder) -> Output {
     home.command(&["tenant", "verify", TENANT], b"")
 }
 
-fn verify_json(home: &Home) -> Value {
+fn verify_json(home: &GatewayFolder) -> Value {
     let output = home.command(&["tenant", "verify", TENANT, "--json"], b"");
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// A tenant whose platform is at this address.
-fn at(base_url: &str) -> Home {
+fn at(base_url: &str) -> GatewayFolder {
     let sim = simulator();
-    Home::new(Setup::default().tenant(TENANT, tenant(&sim).replace(sim.base_url(), base_url)))
+    GatewayFolder::new(Setup::default().tenant(TENANT, tenant(&sim).replace(sim.base_url(), base_url)))
 }
 
 #[test]
 fn every_errcode_that_an_admin_can_mend_is_explained_with_who_and_where() {
     let sim = simulator();
-    let home = Home::new(setup(&sim, None, None));
-    let home_zh = Home::new(setup(&sim, None, None).env("MENLOU_LANG", "zh"));
+    let home = GatewayFolder::new(setup(&sim, None, None));
+    let home_zh = GatewayFolder::new(setup(&sim, None, None).env("MENLOU_LANG", "zh"));
     exits(&verify(&home), 0);
     for code in [40013, 40125, 40164, 40243, 45009, 48001, 48004, 50002, 50004, 50007, 89501, 89503, 89506, 89507] {
         let explained = errcodes::explain(code).unwrap_or_else(|| panic!("{code} is not explained"));
@@ -62,7 +62,7 @@ fn every_errcode_that_an_admin_can_mend_is_explained_with_who_and_where() {
 #[test]
 fn the_address_that_the_platform_saw_is_told() {
     let sim = simulator();
-    let home = Home::new(setup(&sim, None, None));
+    let home = GatewayFolder::new(setup(&sim, None, None));
     let errmsg = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist";
     sim.fail(TOKEN, Failure::errcode_with_text(40164, errmsg), 2);
     assert!(exits(&verify(&home), 1).contains("the address that WeChat saw is 203.0.113.7"));
@@ -77,7 +77,9 @@ fn the_address_that_the_platform_saw_is_told() {
 #[test]
 fn a_wrong_secret_is_told_once_and_in_every_form_the_platform_gives_it() {
     let sim = simulator();
-    let home = Home::new(Setup::default().tenant(TENANT, tenant(&sim).replace(DEMO_SECRET, "a-wrong-secret-of-ours")));
+    let home = GatewayFolder::new(
+        Setup::default().tenant(TENANT, tenant(&sim).replace(DEMO_SECRET, "a-wrong-secret-of-ours")),
+    );
     let told = exits(&verify(&home), 1);
     assert_eq!(told.matches("what to do").count(), 1, "{told}");
     assert_eq!(told.matches("The AppSecret is wrong").count(), 2, "{told}");
@@ -89,7 +91,7 @@ fn a_wrong_secret_is_told_once_and_in_every_form_the_platform_gives_it() {
 #[test]
 fn phone_numbers_are_asked_for_where_people_log_in_by_them() {
     let sim = simulator();
-    let home = Home::new(setup(&sim, None, None));
+    let home = GatewayFolder::new(setup(&sim, None, None));
     sim.fail(PHONE, Failure::errcode(48001), 1);
     let told = exits(&verify(&home), 1);
     assert!(
@@ -123,7 +125,7 @@ fn a_running_gateway_is_not_disturbed() {
 #[test]
 fn a_platform_that_can_not_be_reached_is_told_by_its_cause() {
     let sim = simulator();
-    let home = Home::new(setup(&sim, None, None));
+    let home = GatewayFolder::new(setup(&sim, None, None));
     for (failure, says) in [
         (Failure::drop_connection(), "no complete answer"),
         (Failure::status(500), "busy or down"),
@@ -146,7 +148,7 @@ fn a_platform_that_can_not_be_reached_is_told_by_its_cause() {
         assert!(told.contains(says), "{base_url}: {told}");
         assert_eq!(told.matches('✗').count(), 1, "nothing more is asked: {told}");
     }
-    let home = Home::new(
+    let home = GatewayFolder::new(
         Setup::default()
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
             .tenant(TENANT, tenant(&sim).replace(sim.base_url(), "http://menlou.invalid")),
@@ -157,7 +159,7 @@ fn a_platform_that_can_not_be_reached_is_told_by_its_cause() {
 #[test]
 fn a_platform_that_does_not_answer_is_waited_for_only_so_long() {
     let sim = simulator();
-    let home = Home::new(setup(&sim, None, None));
+    let home = GatewayFolder::new(setup(&sim, None, None));
     sim.fail_until_cleared(LOGIN, Failure::hang());
     let start = std::time::Instant::now();
     let told = exits(&verify(&home), 1);
@@ -168,7 +170,8 @@ fn a_platform_that_does_not_answer_is_waited_for_only_so_long() {
 #[test]
 fn what_is_faulty_is_told_before_anything_is_asked() {
     let sim = simulator();
-    let home = Home::new(Setup::default().tenant(TENANT, tenant(&sim).replace(DEMO_SECRET, "env:MISSING_ONE")));
+    let home =
+        GatewayFolder::new(Setup::default().tenant(TENANT, tenant(&sim).replace(DEMO_SECRET, "env:MISSING_ONE")));
     let told = exits(&verify(&home), 1);
     assert!(told.contains("MISSING_ONE") && told.contains("mend it first"), "{told}");
     assert_eq!(sim.calls(TOKEN), 0);
@@ -178,7 +181,7 @@ fn what_is_faulty_is_told_before_anything_is_asked() {
 #[test]
 fn what_is_waited_for_is_told_on_a_terminal_only() {
     let sim = simulator();
-    let home = Home::new(setup(&sim, None, None));
+    let home = GatewayFolder::new(setup(&sim, None, None));
     assert!(!exits(&verify(&home), 0).contains("asking"));
     let mut terminal = home.terminal(&["tenant", "verify", TENANT], &[]);
     terminal.expect("asking http://");

@@ -45,7 +45,7 @@ fn a_change_is_taken_up_within_two_seconds_and_no_request_is_lost() {
 fn tenants_come_and_go_while_the_gateway_runs() {
     let scene = Scene::new(Stores::Embedded);
     let newcomer = scene.gateway.client("newcomer");
-    newcomer.call("openid", &[]).is(404, "unknown_tenant");
+    newcomer.call("openid", &[]).assert_error(404, "unknown_tenant");
     scene.write_tenant("newcomer", &tenant(&scene.sim));
     eventually("the newcomer is served", || {
         newcomer.call("openid", &[("code", &scene.sim.code("ann"))]).token().map(drop)
@@ -164,7 +164,7 @@ fn a_bad_file_keeps_the_last_good_version_and_shows_all_its_faults() {
     assert!(log.contains("`session`"), "the nearest known key: {log}");
 
     person.call("user", &[]).ok();
-    person.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]).is(200, "invalid_code");
+    person.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]).assert_error(200, "invalid_code");
     let (status, readiness) = scene.readiness();
     assert_eq!(status, 200, "one tenant's fault takes nobody else down: {readiness}");
     assert!(readiness.to_string().contains("manulife"), "{readiness}");
@@ -220,7 +220,7 @@ fn a_missing_plugin_fails_its_own_actions_only() {
 
 #[test]
 fn a_broken_plugin_fails_its_own_actions_only() {
-    let library = menlou_harness::gateway::library("account");
+    let library = menlou_harness::gateway::plugin_library("account");
     let bytes = fs::read(library).unwrap();
     let mut foreign = bytes.clone();
     foreign[18] = 0xb7; // e_machine: AArch64
@@ -247,9 +247,9 @@ fn a_broken_plugin_fails_its_own_actions_only() {
 fn shows_that_account_is_unavailable(scene: &Scene) {
     let session = scene.session("ann");
     for action in ["login", "user", "logout"] {
-        session.call(action, &[("method", "profile"), ("name", "Ann")]).is(503, "plugin_unavailable");
+        session.call(action, &[("method", "profile"), ("name", "Ann")]).assert_error(503, "plugin_unavailable");
     }
-    scene.client().send(&Request::post(scene.client().target("nothing"))).is(404, "unknown_action");
+    scene.client().send(&Request::post(scene.client().target("nothing"))).assert_error(404, "unknown_action");
     let (status, readiness) = scene.readiness();
     assert_eq!(status, 200, "{readiness}");
     for told in [readiness.to_string(), scene.log()] {
@@ -265,5 +265,5 @@ fn without_any_plugin_every_action_is_unavailable() {
     let mut setup = setup(&sim, None, None);
     setup.without_plugins = true;
     let gateway = Gateway::start(setup);
-    gateway.client(TENANT).call("openid", &[("code", &sim.code("ann"))]).is(503, "plugin_unavailable");
+    gateway.client(TENANT).call("openid", &[("code", &sim.code("ann"))]).assert_error(503, "plugin_unavailable");
 }

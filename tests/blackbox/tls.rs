@@ -21,9 +21,9 @@ use tempfile::TempDir;
 const POST: &str = "POST /srv/?f=manulife&a=user HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A folder with an authority of its own and what it signs.
-struct Authority(TempDir);
+struct TestCa(TempDir);
 
-impl Authority {
+impl TestCa {
     fn new() -> Self {
         let this = Self(TempDir::with_prefix("menlou-tls-").unwrap());
         let subject = ["-subj", "/CN=Tests", "-addext", "basicConstraints=critical,CA:TRUE"];
@@ -107,11 +107,11 @@ fn connect(gateway: &Gateway, client: &Arc<ClientConfig>, host: &str) -> io::Res
 /// Asks over TLS and is told to log in.
 fn is_served(mut stream: Stream) -> io::Result<()> {
     stream.write_all(POST.as_bytes())?;
-    Envelope::of(http::read(&mut stream)?).is(401, "login_required");
+    Envelope::parse(http::read(&mut stream)?).assert_error(401, "login_required");
     Ok(())
 }
 
-fn scene(authority: &Authority, files: &[&str], more: &[(&str, String)]) -> Scene {
+fn scene(authority: &TestCa, files: &[&str], more: &[(&str, String)]) -> Scene {
     Scene::with(Stores::Embedded, |setup, _| {
         let setup = setup.setting("tls.certificates", authority.certificates(files));
         more.iter().fold(setup, |setup, (name, value)| setup.setting(name, value))
@@ -120,7 +120,7 @@ fn scene(authority: &Authority, files: &[&str], more: &[(&str, String)]) -> Scen
 
 #[test]
 fn each_host_name_has_its_certificate_and_any_other_the_first() {
-    let authority = Authority::new();
+    let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     authority.sign("two", &["Two.example.com", "*.two.example.com"]);
     let scene = scene(&authority, &["one", "two"], &[]);
@@ -154,7 +154,7 @@ fn each_host_name_has_its_certificate_and_any_other_the_first() {
 
 #[test]
 fn changed_certificates_are_taken_up_and_bad_ones_are_not() {
-    let authority = Authority::new();
+    let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     let scene = scene(&authority, &["one"], &[]);
     let client = authority.client(None, &[]);
@@ -173,7 +173,7 @@ fn changed_certificates_are_taken_up_and_bad_ones_are_not() {
 
 #[test]
 fn where_clients_need_a_certificate_no_other_is_served() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (authority, stranger) = (TestCa::new(), TestCa::new());
     authority.sign("one", &["one.example.com"]);
     authority.sign("client", &["client"]);
     stranger.sign("client", &["client"]);
@@ -188,7 +188,7 @@ fn where_clients_need_a_certificate_no_other_is_served() {
 
 #[test]
 fn a_handshake_that_is_not_brought_to_its_end_is_let_go() {
-    let authority = Authority::new();
+    let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     let scene = scene(&authority, &["one"], &[("tls.handshake_timeout", "\"1s\"".to_owned())]);
     let began = Instant::now();
@@ -204,11 +204,11 @@ fn a_handshake_that_is_not_brought_to_its_end_is_let_go() {
 
 #[test]
 fn a_certificate_that_cannot_be_used_is_told_before_the_start() {
-    let authority = Authority::new();
+    let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     authority.sign("two", &["two.example.com"]);
     fs::copy(authority.path("two.key"), authority.path("one.key")).unwrap();
-    let home = menlou_harness::Home::new(
+    let home = menlou_harness::GatewayFolder::new(
         menlou_harness::Setup::default().setting("tls.certificates", authority.certificates(&["one"])),
     );
     for command in [&["run"][..], &["validate", "--offline"]] {
@@ -220,7 +220,7 @@ fn a_certificate_that_cannot_be_used_is_told_before_the_start() {
 
 #[test]
 fn testssl_finds_nothing_to_warn_of() {
-    let authority = Authority::new();
+    let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     let scene = scene(&authority, &["one"], &[]);
     let report = authority.path("report.json");

@@ -12,7 +12,7 @@ use menlou_platform::{
 };
 use menlou_policy::attempts::Limits;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
-use menlou_store::{Settings, Stores};
+use menlou_store::{StoreConfig, Stores};
 use serde_json::{Value, json};
 use std::{
     future::{Future, poll_fn},
@@ -45,7 +45,7 @@ impl House {
         let library = Library::load(folder.path()).unwrap();
         assert_eq!(made::refused(&library), []);
         let (path, prefix) = (folder.path().join("menlou.db"), "menlou".into());
-        let stores = Stores::open(&Settings { path, prefix, ..Settings::default() }).await.unwrap();
+        let stores = Stores::open(&StoreConfig { path, prefix, ..StoreConfig::default() }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
         let http = Http::new().unwrap();
         let account = WechatAccount {
@@ -54,7 +54,7 @@ impl House {
             previous_secret: None,
             base_url: sim.base_url().into(),
         };
-        let shared = stores.shared.clone();
+        let shared = stores.ephemeral.clone();
         let services = Services {
             exchanges: Exchanges::new(shared.clone()),
             http: http.clone(),

@@ -22,7 +22,7 @@ use menlou_server::{
     decode::{self, Address},
     wire::framing::Framing,
 };
-use menlou_store::record;
+use menlou_store::session_record;
 use std::{
     cell::RefCell,
     convert::Infallible,
@@ -192,11 +192,11 @@ fn as_hyper_reads(data: &[u8]) -> Vec<Read> {
 
 /// A session as a store has it. An error tells nothing of what stands there.
 pub fn session(data: &[u8]) {
-    let bytes = |session| record::encode(session).expect("every session can be written");
-    match record::decode(data) {
+    let bytes = |session| session_record::encode(session).expect("every session can be written");
+    match session_record::decode(data) {
         Ok(session) => {
             let written = bytes(&session);
-            assert_eq!(bytes(&record::decode(&written).expect("what was written is read")), written);
+            assert_eq!(bytes(&session_record::decode(&written).expect("what was written is read")), written);
         }
         Err(error) => {
             let told = error.to_string().replace(|c: char| c.is_ascii_digit(), "");

@@ -1,6 +1,6 @@
 //! What every store promises of admins' tokens and deeds.
 
-use crate::home::Home;
+use crate::test_stores::TestStores;
 use menlou_store::{AdminToken, NewDeed};
 
 fn token(id: &str, created_at: i64) -> AdminToken {
@@ -28,15 +28,15 @@ pub fn deed(what: &str, tenant: Option<&str>) -> NewDeed {
     }
 }
 
-pub async fn a_token_is_found_as_it_was_made_until_it_is_revoked(home: &Home) {
-    let admins = &home.admins;
+pub async fn a_token_is_found_as_it_was_made_until_it_is_revoked(stores: &TestStores) {
+    let admins = &stores.admins;
     assert!(admins.token("one").await.unwrap().is_none() && admins.tokens().await.unwrap().is_empty());
     let (one, two) = (token("one", 2), AdminToken { expires_at: None, ..token("two", 1) });
     admins.add_token(&one).await.unwrap();
     admins.add_token(&two).await.unwrap();
     assert!(admins.add_token(&one).await.is_err(), "an id names one token");
     assert_eq!(admins.token("one").await.unwrap(), Some(one.clone()));
-    admins.used("two", 77).await.unwrap();
+    admins.record_token_use("two", 77).await.unwrap();
     assert_eq!(admins.tokens().await.unwrap(), [AdminToken { used_at: Some(77), ..two }, one]);
     assert!(admins.revoke("one").await.unwrap());
     assert!(!admins.revoke("one").await.unwrap());
@@ -44,8 +44,8 @@ pub async fn a_token_is_found_as_it_was_made_until_it_is_revoked(home: &Home) {
     assert!(!format!("{:?}", token("x", 1)).contains('7'), "no hash is printed");
 }
 
-pub async fn deeds_are_read_newest_first_page_by_page(home: &Home) {
-    let admins = &home.admins;
+pub async fn deeds_are_read_newest_first_page_by_page(stores: &TestStores) {
+    let admins = &stores.admins;
     for n in 0..5 {
         admins.write_down(&deed(&format!("a{n}"), Some("acme"))).await.unwrap();
         admins.write_down(&deed(&format!("b{n}"), None)).await.unwrap();

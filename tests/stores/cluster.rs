@@ -1,6 +1,6 @@
 //! A Redis Cluster keeps the contract, too. One cluster serves all promises: starting it takes longer than they do.
 
-use crate::{home::at, sessions, shared};
+use crate::{sessions, shared, test_stores::at};
 use menlou_harness as harness;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,9 @@
 //! Limits counted in Redis and in memory: the same algorithm, to the tick.
 
-use crate::home::in_redis;
+use crate::test_stores::in_redis;
 use menlou_config::rate::Rate;
 use menlou_harness as harness;
-use menlou_store::limits::{Demand, Limiter, Memory};
+use menlou_store::rate_limits::{LocalRateLimiter, RateLimitCheck, SharedRateLimiter};
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -29,25 +29,25 @@ async fn memory_and_redis_agree_on_every_call() {
     runner
         .run(&(vec(rate, 4), calls), |(rates, calls)| {
             let tenant = format!("t{}", tenants.fetch_add(1, Ordering::Relaxed));
-            let memory = Memory::new();
+            let memory = LocalRateLimiter::new();
             for (wanted, pause) in calls {
-                let mut demands: Vec<Demand<'_>> = Vec::new();
-                for (who, limit) in wanted {
+                let mut checks: Vec<RateLimitCheck<'_>> = Vec::new();
+                for (subject, limit) in wanted {
                     let name = ["calls", "per_address", "x.calls", "x.per_openid"][limit];
-                    if demands.iter().all(|known| known.limit != name) {
+                    if checks.iter().all(|known| known.limit != name) {
                         // Now and then the limit is another than it was.
                         let rate = &rates[(limit + pause as usize / 1500) % rates.len()];
-                        demands.push(Demand { limit: name, who: CALLERS[who], rate });
+                        checks.push(RateLimitCheck { limit: name, subject: CALLERS[subject], rate });
                     }
                 }
                 let taken = block_in_place(|| {
                     Handle::current().block_on(async {
                         sleep(Duration::from_micros(pause)).await;
-                        redis.take(&tenant, &demands).await
+                        redis.acquire(&tenant, &checks).await
                     })
                 });
                 let taken = taken.expect("an answer of Redis");
-                prop_assert_eq!(&memory.take_at(taken.at, &demands), &taken);
+                prop_assert_eq!(&memory.acquire_at(taken.at, &checks), &taken);
             }
             Ok(())
         })
@@ -60,12 +60,14 @@ async fn calls_raced_pass_no_more_often_and_what_is_kept_goes_by_itself() {
     let (one, other) = (in_redis(&server.url()).await, in_redis(&server.url()).await);
     let rate: Rate = "50/h".parse().unwrap();
     let take = async |store: &menlou_store::Redis, rate: &Rate| {
-        let demands =
-            [Demand { limit: "calls", who: None, rate }, Demand { limit: "per_address", who: Some("a"), rate }];
-        store.take("acme", &demands).await.unwrap().passes
+        let checks = [
+            RateLimitCheck { limit: "calls", subject: None, rate },
+            RateLimitCheck { limit: "per_address", subject: Some("a"), rate },
+        ];
+        store.acquire("acme", &checks).await.unwrap().allowed
     };
     let raced = (0..200).map(|at| take(if at % 2 == 0 { &one } else { &other }, &rate));
-    let passed = futures_util::future::join_all(raced).await.into_iter().filter(|passes| *passes).count();
+    let passed = futures_util::future::join_all(raced).await.into_iter().filter(|allowed| *allowed).count();
     assert_eq!(passed, 50);
     for key in ["menlou:{acme}:r:calls", "menlou:{acme}:r:per_address:a"] {
         let life: u64 = server.ask(&["PTTL", key]).trim_start_matches(':').lines().next().unwrap().parse().unwrap();

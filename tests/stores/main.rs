@@ -4,7 +4,6 @@
 mod accounts;
 mod admins;
 mod cluster;
-mod home;
 mod limits;
 mod postgres;
 mod redis;
@@ -13,6 +12,7 @@ mod sessions;
 mod shared;
 mod sqlite;
 mod stores;
+mod test_stores;
 mod tls;
 mod users;
 
@@ -140,12 +140,12 @@ macro_rules! of_admins {
     };
 }
 
-of_sessions!(sqlite_sessions, crate::home::embedded);
-of_shared!(sqlite_shared, crate::home::embedded);
-of_users!(sqlite_users, crate::home::embedded);
-of_admins!(sqlite_accounts, sqlite_admins, crate::home::embedded);
+of_sessions!(sqlite_sessions, crate::test_stores::embedded);
+of_shared!(sqlite_shared, crate::test_stores::embedded);
+of_users!(sqlite_users, crate::test_stores::embedded);
+of_admins!(sqlite_accounts, sqlite_admins, crate::test_stores::embedded);
 
-of_sessions!(redis_sessions, crate::home::redis);
-of_shared!(redis_shared, crate::home::redis);
-of_users!(postgres_users, crate::home::postgres);
-of_admins!(postgres_accounts, postgres_admins, crate::home::postgres);
+of_sessions!(redis_sessions, crate::test_stores::redis);
+of_shared!(redis_shared, crate::test_stores::redis);
+of_users!(postgres_users, crate::test_stores::postgres);
+of_admins!(postgres_accounts, postgres_admins, crate::test_stores::postgres);

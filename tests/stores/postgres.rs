@@ -1,12 +1,12 @@
 //! What the PostgreSQL store promises beyond the contract.
 
 use crate::{
-    home::in_postgres,
     redis::within,
+    test_stores::in_postgres,
     users::{identity, new},
 };
 use menlou_harness as harness;
-use menlou_store::{Account, Accounts, Admins, Amended, Error, Postgres, Users};
+use menlou_store::{AccountSelector, AccountStore, AdminStore, Error, Postgres, UpdateOutcome, UserStore};
 use secrecy::SecretString;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
@@ -132,7 +132,7 @@ async fn what_one_replica_changes_the_other_s_cache_soon_knows() {
     let server = harness::Postgres::start();
     let (one, two) = (in_postgres(&server.url()).await, in_postgres(&server.url()).await);
     let user = one.bind("a", &identity("o1"), new("old")).await.unwrap().unwrap();
-    one.bind("a", &identity("o2"), Account::Existing(user.id)).await.unwrap();
+    one.bind("a", &identity("o2"), AccountSelector::Existing(user.id)).await.unwrap();
     for openid in ["o1", "o2"] {
         assert_eq!(name(&two, openid).await.as_deref(), Some("old"));
     }
@@ -142,11 +142,11 @@ async fn what_one_replica_changes_the_other_s_cache_soon_knows() {
         assert_eq!(name(&one, openid).await.as_deref(), Some("new"));
         within(SECOND, "update", || async { name(&two, openid).await.as_deref() == Some("new") }).await;
     }
-    let phone = one.bind("a", &identity("o1"), Account::Phone("+8613800138000")).await.unwrap().unwrap();
+    let phone = one.bind("a", &identity("o1"), AccountSelector::Phone("+8613800138000")).await.unwrap().unwrap();
     within(SECOND, "rebinding", || async { name(&two, "o1").await.as_deref() == Some(&phone.name) }).await;
     assert!(one.unbind("a", "wechat", "o2").await.unwrap());
     within(SECOND, "unbinding", || async { name(&two, "o2").await.is_none() }).await;
-    let external = |name| Account::External { id: "7", name, avatar_url: "" };
+    let external = |name| AccountSelector::External { id: "7", name, avatar_url: "" };
     one.bind("a", &identity("o3"), external("old")).await.unwrap();
     assert_eq!(name(&two, "o3").await.as_deref(), Some("old"));
     one.bind("a", &identity("o4"), external("new")).await.unwrap();
@@ -183,10 +183,13 @@ async fn a_warm_user_is_found_without_asking_postgres() {
 async fn two_replicas_racing_for_one_openid_phone_or_id_make_one_account() {
     let server = harness::Postgres::start();
     let stores = [Arc::new(in_postgres(&server.url()).await), Arc::new(in_postgres(&server.url()).await)];
-    for (round, account) in
-        [new("one"), Account::Phone("+8613800138000"), Account::External { id: "7", name: "x", avatar_url: "" }]
-            .into_iter()
-            .enumerate()
+    for (round, account) in [
+        new("one"),
+        AccountSelector::Phone("+8613800138000"),
+        AccountSelector::External { id: "7", name: "x", avatar_url: "" },
+    ]
+    .into_iter()
+    .enumerate()
     {
         let mut tasks = JoinSet::new();
         for n in 0..12 {
@@ -248,8 +251,8 @@ async fn an_account_that_one_replica_erased_is_gone_in_the_others() {
     let (one, two) = (in_postgres(&server.url()).await, in_postgres(&server.url()).await);
     let user = one.bind("a", &identity("o1"), new("one")).await.unwrap().unwrap();
     assert_eq!(name(&two, "o1").await.as_deref(), Some("one"));
-    one.amend("a", user.id, None, Some("renamed"), None).await.unwrap();
+    one.update_profile("a", user.id, None, Some("renamed"), None).await.unwrap();
     within(SECOND, "the new name", || async { name(&two, "o1").await.as_deref() == Some("renamed") }).await;
-    assert_eq!(one.erase("a", user.id, None).await.unwrap(), Amended::Done);
+    assert_eq!(one.delete_account("a", user.id, None).await.unwrap(), UpdateOutcome::Done);
     within(SECOND, "it is gone", || async { name(&two, "o1").await.is_none() }).await;
 }

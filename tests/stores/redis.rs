@@ -1,11 +1,11 @@
 //! What the Redis store promises beyond the contract.
 
 use crate::{
-    home::in_redis,
     sessions::{session, token},
+    test_stores::in_redis,
 };
 use menlou_harness as harness;
-use menlou_store::{Error, Redis, Sessions, Shared};
+use menlou_store::{EphemeralKv, Error, Redis, SessionStore};
 use secrecy::SecretString;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -25,14 +25,14 @@ pub async fn assert_all_unavailable(store: &Redis) {
     refused("open", store.open("a", &token(9), session("person", 60))).await;
     refused("find", store.find("a", &token(9))).await;
     refused("end", store.end("a", &token(9))).await;
-    refused("total", store.total("a")).await;
-    refused("of", store.of("a", "wechat", "person")).await;
+    refused("total", store.count("a")).await;
+    refused("of", store.list("a", "wechat", "person")).await;
     refused("end_all", store.end_all("a")).await;
     refused("claim", store.claim("a", "k", b"", MINUTE)).await;
     refused("put", store.put("a", "k", b"", MINUTE)).await;
     refused("get", store.get("a", "k")).await;
     refused("remove", store.remove("a", "k")).await;
-    refused("count", store.count("a", "k", MINUTE)).await;
+    refused("count", store.increment("a", "k", MINUTE)).await;
     refused("ping", store.ping()).await;
 }
 
@@ -155,7 +155,7 @@ async fn every_key_has_prefix_and_tenant_and_a_time_to_live_and_holds_no_token()
     store.claim("manulife", "claim", b"1", MINUTE).await.unwrap();
     store.put("manulife", "put", b"1", MINUTE).await.unwrap();
     for _ in 0..3 {
-        store.count("manulife", "count", MINUTE).await.unwrap();
+        store.increment("manulife", "count", MINUTE).await.unwrap();
     }
     let answer = server.ask(&["KEYS", "*"]);
     let keys: Vec<&str> = answer.lines().filter(|line| line.starts_with("menlou")).collect();
@@ -212,7 +212,7 @@ async fn sessions_that_one_replica_ended_are_over_in_the_others() {
         one.open("a", &token(n), session("person", 60)).await.unwrap();
         assert!(two.find("a", &token(n)).await.unwrap().is_some(), "in the cache");
     }
-    assert_eq!(two.of("a", "wechat", "person").await.unwrap().len(), 2);
+    assert_eq!(two.list("a", "wechat", "person").await.unwrap().len(), 2);
     assert!(one.end("a", &token(1)).await.unwrap());
     within(SOON, "one is over", || async { two.find("a", &token(1)).await.unwrap().is_none() }).await;
     assert_eq!(one.end_all("a").await.unwrap(), 1);

@@ -1,12 +1,12 @@
 //! Look-ups by a real streaming replica of PostgreSQL are never stale.
 
 use crate::{
-    home::in_replicated,
     redis::within,
+    test_stores::in_replicated,
     users::{identity, new},
 };
 use menlou_harness as harness;
-use menlou_store::{Account, Postgres, Users};
+use menlou_store::{AccountSelector, Postgres, UserStore};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -52,7 +52,7 @@ async fn the_replica_is_asked_about_what_has_settled_and_the_primary_about_all_e
     assert_eq!(name(&two, "o5").await.as_deref(), Some("just logged in"));
     let moment = Duration::from_secs(1);
     one.update("a", first.id, Some("renamed"), None).await.unwrap();
-    one.bind("a", &identity("o3"), Account::Existing(first.id)).await.unwrap();
+    one.bind("a", &identity("o3"), AccountSelector::Existing(first.id)).await.unwrap();
     one.unbind("a", "wechat", "o4").await.unwrap();
     assert_eq!(name(&one, "o1").await.as_deref(), Some("renamed"));
     assert_eq!(name(&one, "o3").await.as_deref(), Some("renamed"));

@@ -4,7 +4,7 @@ use crate::{
     sessions::{now, session, token},
     users::{identity, new},
 };
-use menlou_store::{Admins, Error, Session, Sessions, Shared, Sqlite, TokenHash, Users};
+use menlou_store::{AdminStore, EphemeralKv, Error, Session, SessionStore, Sqlite, TokenHash, UserStore};
 use rusqlite::Connection;
 use std::{
     fs,
@@ -59,9 +59,9 @@ async fn what_was_kept_is_there_when_the_file_is_opened_again() {
     let user = store.bind("a", &identity("person"), new("name")).await.unwrap();
     drop(store);
     let store = Sqlite::open(&path).await.unwrap();
-    assert_eq!(Sessions::find(&store, "a", &token(1)).await.unwrap().unwrap().openid, "person");
+    assert_eq!(SessionStore::find(&store, "a", &token(1)).await.unwrap().unwrap().openid, "person");
     assert_eq!(store.get("a", "key").await.unwrap().as_deref(), Some(&b"value"[..]));
-    assert_eq!(Users::find(&store, "a", "wechat", "person").await.unwrap(), user);
+    assert_eq!(UserStore::find(&store, "a", "wechat", "person").await.unwrap(), user);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn many_may_start_at_once_on_an_empty_file() {
         let stores = starts.join_all().await;
         for store in &stores {
             for n in 0..6 {
-                assert!(Sessions::find(store, "a", &token(n)).await.unwrap().is_some());
+                assert!(SessionStore::find(store, "a", &token(n)).await.unwrap().is_some());
             }
         }
     }
@@ -137,7 +137,7 @@ async fn several_processes_may_start_at_once_on_an_empty_file() {
     }
     let store = Sqlite::open(&path).await.unwrap();
     for id in ids {
-        assert!(Users::find(&store, "a", "wechat", &format!("{id}-2")).await.unwrap().is_some());
+        assert!(UserStore::find(&store, "a", "wechat", &format!("{id}-2")).await.unwrap().is_some());
     }
 }
 
@@ -160,8 +160,8 @@ async fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
         let store = Sqlite::open(&path).await.unwrap();
         for n in 0..=last {
             let openid = format!("{id}-{n}");
-            assert_eq!(Sessions::find(&store, "a", &numbered(n)).await.unwrap().unwrap().openid, openid);
-            assert!(Users::find(&store, "a", "wechat", &openid).await.unwrap().is_some());
+            assert_eq!(SessionStore::find(&store, "a", &numbered(n)).await.unwrap().unwrap().openid, openid);
+            assert!(UserStore::find(&store, "a", "wechat", &openid).await.unwrap().is_some());
         }
     }
 }
@@ -183,7 +183,7 @@ async fn expired_rows_are_swept_away() {
         assert!(start.elapsed() < Duration::from_secs(10));
         sleep(Duration::from_millis(10)).await;
     }
-    assert!(Sessions::find(&store, "a", &token(2)).await.unwrap().is_some());
+    assert!(SessionStore::find(&store, "a", &token(2)).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,7 +198,7 @@ async fn a_file_locked_by_another_process_is_unavailable_within_a_second_and_ser
     assert!(matches!(refused, Err(Error::Unavailable(_) | Error::Down(_))), "{refused:?}");
     assert!(start.elapsed() < Duration::from_millis(1200), "{:?}", start.elapsed());
     // Reading goes on meanwhile.
-    assert!(Sessions::find(&store, "a", &token(1)).await.unwrap().is_none());
+    assert!(SessionStore::find(&store, "a", &token(1)).await.unwrap().is_none());
     other.execute_batch("ROLLBACK").unwrap();
     store.open("a", &token(2), session("person", 60)).await.unwrap();
 }
@@ -216,7 +216,7 @@ async fn an_unreadable_record_is_corrupt_and_not_shown() {
         b"{\"v\":99,\"platform\":\"secret\",\"openid\":\"\",\"created_at\":0,\"expires_at\":0}",
     ] {
         other.execute("UPDATE sessions SET record = ?", (record,)).unwrap();
-        match Sessions::find(&store, "a", &token(1)).await {
+        match SessionStore::find(&store, "a", &token(1)).await {
             Err(Error::Corrupt(text)) => assert!(!text.contains("secret"), "{text}"),
             other => panic!("{other:?}"),
         }
@@ -237,8 +237,8 @@ async fn sessions_of_a_file_from_before_are_counted_and_listed() {
     old.execute_batch("PRAGMA user_version = 1").unwrap();
     drop(old);
     let store = Sqlite::open(&path).await.unwrap();
-    assert_eq!(store.total("a").await.unwrap(), 2);
-    let listed = store.of("a", "wechat", "person").await.unwrap();
+    assert_eq!(store.count("a").await.unwrap(), 2);
+    let listed = store.list("a", "wechat", "person").await.unwrap();
     assert!(listed.len() == 1 && listed[0].0 == TokenHash([1; 32]));
 }
 

@@ -1,7 +1,7 @@
 //! What the composed stores promise: each thing lives where the settings say.
 
 use menlou_harness as harness;
-use menlou_store::{Error, Settings, Stores};
+use menlou_store::{Error, StoreConfig, Stores};
 use secrecy::SecretString;
 use tokio::time::{Duration, Instant};
 
@@ -9,22 +9,22 @@ use tokio::time::{Duration, Instant};
 async fn no_file_is_made_where_nothing_lives_in_it_and_servers_that_are_away_are_no_error() {
     let folder = tempfile::tempdir().unwrap();
     let (mut redis, mut postgres) = (harness::Redis::start(), harness::Postgres::start());
-    let settings = Settings {
+    let settings = StoreConfig {
         path: folder.path().join("menlou.db"),
         sessions: Some(redis.url().into()),
         users: Some(postgres.url().into()),
         prefix: "menlou".into(),
-        ..Settings::default()
+        ..StoreConfig::default()
     };
     let stores = Stores::open(&settings).await.unwrap();
-    stores.shared.ping().await.unwrap();
+    stores.ephemeral.ping().await.unwrap();
     stores.users.ping().await.unwrap();
     redis.kill();
     postgres.kill();
     let start = Instant::now();
     let later = Stores::open(&settings).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(3));
-    assert!(matches!(later.shared.ping().await, Err(Error::Unavailable(_) | Error::Down(_))));
+    assert!(matches!(later.ephemeral.ping().await, Err(Error::Unavailable(_) | Error::Down(_))));
     assert!(matches!(later.users.ping().await, Err(Error::Unavailable(_) | Error::Down(_))));
     assert!(!settings.path.exists());
 }
@@ -32,6 +32,6 @@ async fn no_file_is_made_where_nothing_lives_in_it_and_servers_that_are_away_are
 #[tokio::test]
 async fn settings_print_no_credentials() {
     let url = || Some(SecretString::from("redis://u:hunter2@127.0.0.1"));
-    let settings = Settings { path: "x".into(), sessions: url(), users: url(), ..Settings::default() };
+    let settings = StoreConfig { path: "x".into(), sessions: url(), users: url(), ..StoreConfig::default() };
     assert!(!format!("{settings:?}").contains("hunter2"));
 }

@@ -1,17 +1,17 @@
 //! By TLS, Redis and PostgreSQL are believed only with a certificate of a CA that was named.
 
-use menlou_harness::{self as harness, Authority, process::free_port};
-use menlou_store::{Error, Postgres, Redis, Settings, Shared, Stores, Users};
+use menlou_harness::{self as harness, TestCa, process::free_port};
+use menlou_store::{EphemeralKv, Error, Postgres, Redis, StoreConfig, Stores, UserStore};
 use secrecy::SecretString;
 use std::fs;
 
-fn pem(authority: &Authority) -> Vec<u8> {
+fn pem(authority: &TestCa) -> Vec<u8> {
     fs::read(authority.ca()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (TestCa::new(), TestCa::new());
     let port = free_port().to_string();
     let [certificate, key, ca] =
         [authority.certificate(), authority.key(), authority.ca()].map(|path| path.display().to_string());
@@ -19,15 +19,15 @@ async fn redis_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
     let _server =
         harness::Redis::with(&[&options[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]].concat());
     let url = SecretString::from(format!("rediss://127.0.0.1:{port}/0"));
-    let settings = |path: std::path::PathBuf| Settings {
+    let settings = |path: std::path::PathBuf| StoreConfig {
         sessions: Some(url.clone()),
         path: path.join("menlou.db"),
-        ca: Some(authority.ca()),
+        ca_file: Some(authority.ca()),
         prefix: "menlou".into(),
-        ..Settings::default()
+        ..StoreConfig::default()
     };
     let folder = tempfile::tempdir().unwrap();
-    Stores::open(&settings(folder.path().into())).await.unwrap().shared.ping().await.unwrap();
+    Stores::open(&settings(folder.path().into())).await.unwrap().ephemeral.ping().await.unwrap();
     for ca in [None, Some(pem(&other))] {
         let store = Redis::open(&url, ca.as_deref(), "menlou").await.unwrap();
         let refused = store.ping().await.unwrap_err();
@@ -39,7 +39,7 @@ async fn redis_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (TestCa::new(), TestCa::new());
     let server = harness::Postgres::start();
     let url = SecretString::from(server.url());
     let store = Postgres::open(&url, None, Some(pem(&authority))).await.unwrap();

@@ -1,7 +1,7 @@
 //! What every store promises of accounts and bindings.
 
-use crate::home::Home;
-use menlou_store::{Account, Identity, User};
+use crate::test_stores::TestStores;
+use menlou_store::{AccountSelector, Identity, User};
 use secrecy::{ExposeSecret, SecretString};
 use std::{collections::HashSet, sync::Arc};
 use tokio::task::JoinSet;
@@ -10,27 +10,27 @@ pub fn identity(openid: &str) -> Identity {
     Identity { platform: "wechat".into(), openid: openid.into(), unionid: Some("union".into()) }
 }
 
-pub async fn found(home: &Home, tenant: &str, openid: &str) -> Option<User> {
-    home.users.find(tenant, "wechat", openid).await.unwrap().map(|user| (*user).clone())
+pub async fn found(stores: &TestStores, tenant: &str, openid: &str) -> Option<User> {
+    stores.users.find(tenant, "wechat", openid).await.unwrap().map(|user| (*user).clone())
 }
 
-pub async fn bound(home: &Home, tenant: &str, openid: &str, account: Account<'_>) -> User {
-    (*home.users.bind(tenant, &identity(openid), account).await.unwrap().unwrap()).clone()
+pub async fn bound(stores: &TestStores, tenant: &str, openid: &str, account: AccountSelector<'_>) -> User {
+    (*stores.users.bind(tenant, &identity(openid), account).await.unwrap().unwrap()).clone()
 }
 
-pub fn new(name: &str) -> Account<'_> {
-    Account::New { name, avatar_url: "https://example.com/a.png" }
+pub fn new(name: &str) -> AccountSelector<'_> {
+    AccountSelector::New { name, avatar_url: "https://example.com/a.png" }
 }
 
-fn external<'a>(id: &'a str, name: &'a str) -> Account<'a> {
-    Account::External { id, name, avatar_url: "" }
+fn external<'a>(id: &'a str, name: &'a str) -> AccountSelector<'a> {
+    AccountSelector::External { id, name, avatar_url: "" }
 }
 
 /// Runs many bindings at once and gives the ids of the accounts they got.
-async fn raced(home: &Home, account: fn(usize) -> (String, Account<'static>)) -> HashSet<i64> {
+async fn raced(stores: &TestStores, account: fn(usize) -> (String, AccountSelector<'static>)) -> HashSet<i64> {
     let mut tasks = JoinSet::new();
     for n in 0..24 {
-        let users = Arc::clone(&home.users);
+        let users = Arc::clone(&stores.users);
         tasks.spawn(async move {
             let (openid, account) = account(n);
             users.bind("a", &identity(&openid), account).await.unwrap().unwrap().id
@@ -39,197 +39,200 @@ async fn raced(home: &Home, account: fn(usize) -> (String, Account<'static>)) ->
     tasks.join_all().await.into_iter().collect()
 }
 
-pub async fn nobody_is_bound_at_first(home: &Home) {
-    assert_eq!(found(home, "a", "o1").await, None);
-    assert!(!home.users.unbind("a", "wechat", "o1").await.unwrap());
+pub async fn nobody_is_bound_at_first(stores: &TestStores) {
+    assert_eq!(found(stores, "a", "o1").await, None);
+    assert!(!stores.users.unbind("a", "wechat", "o1").await.unwrap());
 }
 
-pub async fn a_new_account_is_bound_and_found(home: &Home) {
-    let user = bound(home, "a", "o1", new("门卫")).await;
+pub async fn a_new_account_is_bound_and_found(stores: &TestStores) {
+    let user = bound(stores, "a", "o1", new("门卫")).await;
     assert_eq!((&*user.name, &*user.avatar_url), ("门卫", "https://example.com/a.png"));
     for _ in 0..2 {
-        assert_eq!(found(home, "a", "o1").await.as_ref(), Some(&user));
+        assert_eq!(found(stores, "a", "o1").await.as_ref(), Some(&user));
     }
-    assert_eq!(home.users.find("a", "alipay", "o1").await.unwrap(), None);
-    assert_eq!(found(home, "b", "o1").await, None);
+    assert_eq!(stores.users.find("a", "alipay", "o1").await.unwrap(), None);
+    assert_eq!(found(stores, "b", "o1").await, None);
 }
 
-pub async fn ids_are_unique_over_tenants_and_start_from_one(home: &Home) {
+pub async fn ids_are_unique_over_tenants_and_start_from_one(stores: &TestStores) {
     let ids = [
-        bound(home, "a", "o1", new("1")).await.id,
-        bound(home, "b", "o1", new("2")).await.id,
-        bound(home, "b", "o2", Account::Phone("+8613800138000")).await.id,
-        bound(home, "b", "o3", external("x", "")).await.id,
+        bound(stores, "a", "o1", new("1")).await.id,
+        bound(stores, "b", "o1", new("2")).await.id,
+        bound(stores, "b", "o2", AccountSelector::Phone("+8613800138000")).await.id,
+        bound(stores, "b", "o3", external("x", "")).await.id,
     ];
     assert_eq!(ids[0], 1);
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
 }
 
-pub async fn a_second_new_for_a_bound_openid_gives_the_account_as_it_is(home: &Home) {
-    let first = bound(home, "a", "o1", new("first")).await;
-    assert_eq!(bound(home, "a", "o1", new("second")).await, first);
-    assert_eq!(found(home, "a", "o1").await, Some(first));
+pub async fn a_second_new_for_a_bound_openid_gives_the_account_as_it_is(stores: &TestStores) {
+    let first = bound(stores, "a", "o1", new("first")).await;
+    assert_eq!(bound(stores, "a", "o1", new("second")).await, first);
+    assert_eq!(found(stores, "a", "o1").await, Some(first));
 }
 
-pub async fn new_raced_for_one_openid_makes_one_account(home: &Home) {
-    let ids = raced(home, |_| ("o1".into(), new("one"))).await;
+pub async fn new_raced_for_one_openid_makes_one_account(stores: &TestStores) {
+    let ids = raced(stores, |_| ("o1".into(), new("one"))).await;
     assert_eq!(ids.len(), 1);
-    assert_eq!(found(home, "a", "o1").await.map(|user| user.id), ids.into_iter().next());
+    assert_eq!(found(stores, "a", "o1").await.map(|user| user.id), ids.into_iter().next());
 }
 
-pub async fn a_phone_number_has_one_account_per_tenant(home: &Home) {
-    let first = bound(home, "a", "o1", Account::Phone("+8613800138000")).await;
+pub async fn a_phone_number_has_one_account_per_tenant(stores: &TestStores) {
+    let first = bound(stores, "a", "o1", AccountSelector::Phone("+8613800138000")).await;
     assert_eq!((&*first.name, &*first.avatar_url), ("", ""));
-    assert_eq!(bound(home, "a", "o2", Account::Phone("+8613800138000")).await, first);
-    assert_ne!(bound(home, "a", "o3", Account::Phone("+8613800138001")).await.id, first.id);
-    assert_ne!(bound(home, "b", "o1", Account::Phone("+8613800138000")).await.id, first.id);
-    assert_eq!(found(home, "a", "o1").await, Some(first));
+    assert_eq!(bound(stores, "a", "o2", AccountSelector::Phone("+8613800138000")).await, first);
+    assert_ne!(bound(stores, "a", "o3", AccountSelector::Phone("+8613800138001")).await.id, first.id);
+    assert_ne!(bound(stores, "b", "o1", AccountSelector::Phone("+8613800138000")).await.id, first.id);
+    assert_eq!(found(stores, "a", "o1").await, Some(first));
 }
 
-pub async fn a_phone_number_raced_by_many_openids_makes_one_account(home: &Home) {
-    assert_eq!(raced(home, |n| (format!("o{}", n / 2), Account::Phone("+8613800138000"))).await.len(), 1);
+pub async fn a_phone_number_raced_by_many_openids_makes_one_account(stores: &TestStores) {
+    assert_eq!(raced(stores, |n| (format!("o{}", n / 2), AccountSelector::Phone("+8613800138000"))).await.len(), 1);
 }
 
-pub async fn an_external_id_has_one_account_and_brings_it_up_to_date(home: &Home) {
-    let first = bound(home, "a", "o1", external("7", "old")).await;
-    assert_eq!(found(home, "a", "o1").await.unwrap().name, "old");
-    let second = bound(home, "a", "o2", external("7", "new")).await;
+pub async fn an_external_id_has_one_account_and_brings_it_up_to_date(stores: &TestStores) {
+    let first = bound(stores, "a", "o1", external("7", "old")).await;
+    assert_eq!(found(stores, "a", "o1").await.unwrap().name, "old");
+    let second = bound(stores, "a", "o2", external("7", "new")).await;
     assert_eq!((second.id, &*second.name), (first.id, "new"));
-    assert_eq!(found(home, "a", "o1").await.unwrap().name, "new");
-    assert_ne!(bound(home, "b", "o1", external("7", "")).await.id, first.id);
+    assert_eq!(found(stores, "a", "o1").await.unwrap().name, "new");
+    assert_ne!(bound(stores, "b", "o1", external("7", "")).await.id, first.id);
 }
 
-pub async fn an_external_id_raced_makes_one_account(home: &Home) {
-    assert_eq!(raced(home, |n| (format!("o{}", n / 2), external("7", "x"))).await.len(), 1);
+pub async fn an_external_id_raced_makes_one_account(stores: &TestStores) {
+    assert_eq!(raced(stores, |n| (format!("o{}", n / 2), external("7", "x"))).await.len(), 1);
 }
 
-pub async fn an_existing_account_is_bound_to_several_openids(home: &Home) {
+pub async fn an_existing_account_is_bound_to_several_openids(stores: &TestStores) {
     let hash = SecretString::from("$argon2id$x");
-    let user = home.users.add("a", "alice", &hash, "Alice", "").await.unwrap().unwrap();
+    let user = stores.users.add("a", "alice", &hash, "Alice", "").await.unwrap().unwrap();
     for openid in ["o1", "o2"] {
-        assert_eq!(bound(home, "a", openid, Account::Existing(user.id)).await, *user);
-        assert_eq!(found(home, "a", openid).await.as_ref(), Some(&*user));
+        assert_eq!(bound(stores, "a", openid, AccountSelector::Existing(user.id)).await, *user);
+        assert_eq!(found(stores, "a", openid).await.as_ref(), Some(&*user));
     }
 }
 
-pub async fn an_account_of_another_tenant_is_not_bound(home: &Home) {
-    let user = bound(home, "a", "o1", new("one")).await;
-    let other = home.users.bind("b", &identity("o1"), Account::Existing(user.id)).await.unwrap();
+pub async fn an_account_of_another_tenant_is_not_bound(stores: &TestStores) {
+    let user = bound(stores, "a", "o1", new("one")).await;
+    let other = stores.users.bind("b", &identity("o1"), AccountSelector::Existing(user.id)).await.unwrap();
     assert_eq!(other, None);
-    assert_eq!(home.users.bind("a", &identity("o2"), Account::Existing(i64::MAX)).await.unwrap(), None);
-    assert_eq!(found(home, "b", "o1").await, None);
-    assert_eq!(found(home, "a", "o2").await, None);
+    assert_eq!(stores.users.bind("a", &identity("o2"), AccountSelector::Existing(i64::MAX)).await.unwrap(), None);
+    assert_eq!(found(stores, "b", "o1").await, None);
+    assert_eq!(found(stores, "a", "o2").await, None);
 }
 
-pub async fn a_binding_gives_way_to_another_account(home: &Home) {
-    let first = bound(home, "a", "o1", new("one")).await;
-    assert_eq!(found(home, "a", "o1").await.as_ref(), Some(&first));
-    let second = bound(home, "a", "o1", Account::Phone("+8613800138000")).await;
+pub async fn a_binding_gives_way_to_another_account(stores: &TestStores) {
+    let first = bound(stores, "a", "o1", new("one")).await;
+    assert_eq!(found(stores, "a", "o1").await.as_ref(), Some(&first));
+    let second = bound(stores, "a", "o1", AccountSelector::Phone("+8613800138000")).await;
     assert_ne!(second.id, first.id);
-    assert_eq!(found(home, "a", "o1").await, Some(second));
-    assert_eq!(bound(home, "a", "o1", Account::Existing(first.id)).await, first);
-    assert_eq!(found(home, "a", "o1").await, Some(first));
+    assert_eq!(found(stores, "a", "o1").await, Some(second));
+    assert_eq!(bound(stores, "a", "o1", AccountSelector::Existing(first.id)).await, first);
+    assert_eq!(found(stores, "a", "o1").await, Some(first));
 }
 
-pub async fn different_accounts_raced_for_one_openid_end_with_one_binding(home: &Home) {
-    let ids = raced(home, |n| {
-        ("o1".into(), [new("n"), Account::Phone("+8613800138000"), external("7", "x"), external("8", "y")][n % 4])
+pub async fn different_accounts_raced_for_one_openid_end_with_one_binding(stores: &TestStores) {
+    let ids = raced(stores, |n| {
+        (
+            "o1".into(),
+            [new("n"), AccountSelector::Phone("+8613800138000"), external("7", "x"), external("8", "y")][n % 4],
+        )
     });
     let ids = ids.await;
-    assert!(ids.contains(&found(home, "a", "o1").await.unwrap().id));
+    assert!(ids.contains(&found(stores, "a", "o1").await.unwrap().id));
 }
 
-pub async fn an_unbound_openid_is_gone_at_once_and_its_account_stays(home: &Home) {
-    let user = bound(home, "a", "o1", new("one")).await;
-    assert!(found(home, "a", "o1").await.is_some());
-    assert!(!home.users.unbind("b", "wechat", "o1").await.unwrap());
-    assert!(home.users.unbind("a", "wechat", "o1").await.unwrap());
-    assert_eq!(found(home, "a", "o1").await, None);
-    assert!(!home.users.unbind("a", "wechat", "o1").await.unwrap());
-    assert_eq!(bound(home, "a", "o1", Account::Existing(user.id)).await, user);
+pub async fn an_unbound_openid_is_gone_at_once_and_its_account_stays(stores: &TestStores) {
+    let user = bound(stores, "a", "o1", new("one")).await;
+    assert!(found(stores, "a", "o1").await.is_some());
+    assert!(!stores.users.unbind("b", "wechat", "o1").await.unwrap());
+    assert!(stores.users.unbind("a", "wechat", "o1").await.unwrap());
+    assert_eq!(found(stores, "a", "o1").await, None);
+    assert!(!stores.users.unbind("a", "wechat", "o1").await.unwrap());
+    assert_eq!(bound(stores, "a", "o1", AccountSelector::Existing(user.id)).await, user);
 }
 
-pub async fn an_update_changes_what_is_given_for_all_openids(home: &Home) {
-    let user = bound(home, "a", "o1", new("one")).await;
-    bound(home, "a", "o2", Account::Existing(user.id)).await;
-    assert!(found(home, "a", "o1").await == found(home, "a", "o2").await);
-    let named = home.users.update("a", user.id, Some("two"), None).await.unwrap().unwrap();
+pub async fn an_update_changes_what_is_given_for_all_openids(stores: &TestStores) {
+    let user = bound(stores, "a", "o1", new("one")).await;
+    bound(stores, "a", "o2", AccountSelector::Existing(user.id)).await;
+    assert!(found(stores, "a", "o1").await == found(stores, "a", "o2").await);
+    let named = stores.users.update("a", user.id, Some("two"), None).await.unwrap().unwrap();
     assert_eq!((&*named.name, &named.avatar_url), ("two", &user.avatar_url));
-    assert_eq!(found(home, "a", "o1").await.as_ref(), Some(&*named));
-    assert_eq!(found(home, "a", "o2").await.as_ref(), Some(&*named));
-    let pictured = home.users.update("a", user.id, None, Some("")).await.unwrap().unwrap();
+    assert_eq!(found(stores, "a", "o1").await.as_ref(), Some(&*named));
+    assert_eq!(found(stores, "a", "o2").await.as_ref(), Some(&*named));
+    let pictured = stores.users.update("a", user.id, None, Some("")).await.unwrap().unwrap();
     assert_eq!((&*pictured.name, &*pictured.avatar_url), ("two", ""));
-    assert_eq!(home.users.update("a", user.id, None, None).await.unwrap().unwrap(), pictured);
-    assert_eq!(found(home, "a", "o2").await.as_ref(), Some(&*pictured));
+    assert_eq!(stores.users.update("a", user.id, None, None).await.unwrap().unwrap(), pictured);
+    assert_eq!(found(stores, "a", "o2").await.as_ref(), Some(&*pictured));
 }
 
-pub async fn a_user_of_another_tenant_is_not_updated(home: &Home) {
-    let user = bound(home, "a", "o1", new("one")).await;
-    assert_eq!(home.users.update("b", user.id, Some("x"), None).await.unwrap(), None);
-    assert_eq!(home.users.update("a", 4711, Some("x"), None).await.unwrap(), None);
-    assert_eq!(found(home, "a", "o1").await, Some(user));
+pub async fn a_user_of_another_tenant_is_not_updated(stores: &TestStores) {
+    let user = bound(stores, "a", "o1", new("one")).await;
+    assert_eq!(stores.users.update("b", user.id, Some("x"), None).await.unwrap(), None);
+    assert_eq!(stores.users.update("a", 4711, Some("x"), None).await.unwrap(), None);
+    assert_eq!(found(stores, "a", "o1").await, Some(user));
 }
 
-pub async fn an_account_name_is_taken_once_per_tenant(home: &Home) {
+pub async fn an_account_name_is_taken_once_per_tenant(stores: &TestStores) {
     let hash = SecretString::from("$argon2id$x");
-    let first = home.users.add("a", "alice", &hash, "Alice", "pic").await.unwrap().unwrap();
+    let first = stores.users.add("a", "alice", &hash, "Alice", "pic").await.unwrap().unwrap();
     assert_eq!((&*first.name, &*first.avatar_url), ("Alice", "pic"));
-    assert_eq!(home.users.add("a", "alice", &SecretString::from("other"), "", "").await.unwrap(), None);
-    let other = home.users.add("b", "alice", &hash, "", "").await.unwrap().unwrap();
+    assert_eq!(stores.users.add("a", "alice", &SecretString::from("other"), "", "").await.unwrap(), None);
+    let other = stores.users.add("b", "alice", &hash, "", "").await.unwrap().unwrap();
     assert_ne!(other.id, first.id);
 }
 
-pub async fn an_account_name_raced_is_taken_once(home: &Home) {
+pub async fn an_account_name_raced_is_taken_once(stores: &TestStores) {
     let mut tasks = JoinSet::new();
     for _ in 0..16 {
-        let users = Arc::clone(&home.users);
+        let users = Arc::clone(&stores.users);
         tasks.spawn(async move { users.add("a", "alice", &SecretString::from("x"), "", "").await.unwrap() });
     }
     assert_eq!(tasks.join_all().await.into_iter().flatten().count(), 1);
 }
 
-pub async fn credentials_are_those_of_the_account(home: &Home) {
-    let user = home.users.add("a", "alice", &SecretString::from("$argon2id$secret"), "", "").await.unwrap().unwrap();
-    let credentials = home.users.credentials("a", "alice").await.unwrap().unwrap();
+pub async fn credentials_are_those_of_the_account(stores: &TestStores) {
+    let user = stores.users.add("a", "alice", &SecretString::from("$argon2id$secret"), "", "").await.unwrap().unwrap();
+    let credentials = stores.users.credentials("a", "alice").await.unwrap().unwrap();
     assert_eq!(credentials.user, user.id);
     assert_eq!(credentials.password_hash.expose_secret(), "$argon2id$secret");
     assert!(!format!("{credentials:?}").contains("secret\""));
     assert!(!format!("{credentials:?}").contains("argon2id"));
-    assert!(home.users.credentials("b", "alice").await.unwrap().is_none());
-    assert!(home.users.credentials("a", "bob").await.unwrap().is_none());
+    assert!(stores.users.credentials("b", "alice").await.unwrap().is_none());
+    assert!(stores.users.credentials("a", "bob").await.unwrap().is_none());
 }
 
-pub async fn accounts_without_password_have_no_credentials(home: &Home) {
-    bound(home, "a", "o1", Account::Phone("+8613800138000")).await;
-    bound(home, "a", "o2", external("alice", "")).await;
+pub async fn accounts_without_password_have_no_credentials(stores: &TestStores) {
+    bound(stores, "a", "o1", AccountSelector::Phone("+8613800138000")).await;
+    bound(stores, "a", "o2", external("alice", "")).await;
     for account in ["", "alice", "+8613800138000"] {
-        assert!(home.users.credentials("a", account).await.unwrap().is_none());
+        assert!(stores.users.credentials("a", account).await.unwrap().is_none());
     }
 }
 
-pub async fn names_of_any_language_and_length_are_kept(home: &Home) {
+pub async fn names_of_any_language_and_length_are_kept(stores: &TestStores) {
     let long = "名".repeat(4096);
     for (openid, name) in [("o1", "'; DROP TABLE users; --"), ("o2", "👩‍👩‍👧 \" \\ \n"), ("o3", &long), ("o4", "")]
     {
-        assert_eq!(bound(home, "a", openid, new(name)).await.name, name);
-        assert_eq!(found(home, "a", openid).await.unwrap().name, name);
+        assert_eq!(bound(stores, "a", openid, new(name)).await.name, name);
+        assert_eq!(found(stores, "a", openid).await.unwrap().name, name);
     }
 }
 
-pub async fn a_read_that_races_an_update_leaves_nothing_behind(home: &Home) {
-    let user = bound(home, "a", "o1", new("0")).await;
+pub async fn a_read_that_races_an_update_leaves_nothing_behind(stores: &TestStores) {
+    let user = bound(stores, "a", "o1", new("0")).await;
     for n in 1..50 {
         let mut readers = JoinSet::new();
         for _ in 0..4 {
-            let users = Arc::clone(&home.users);
+            let users = Arc::clone(&stores.users);
             readers.spawn(async move { users.find("a", "wechat", "o1").await.unwrap().unwrap().id });
         }
-        home.users.update("a", user.id, Some(&n.to_string()), None).await.unwrap();
+        stores.users.update("a", user.id, Some(&n.to_string()), None).await.unwrap();
         readers.join_all().await;
-        assert_eq!(found(home, "a", "o1").await.unwrap().name, n.to_string());
+        assert_eq!(found(stores, "a", "o1").await.unwrap().name, n.to_string());
     }
 }
 
-pub async fn ping_answers(home: &Home) {
-    home.users.ping().await.unwrap();
+pub async fn ping_answers(stores: &TestStores) {
+    stores.users.ping().await.unwrap();
 }

@@ -68,7 +68,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits,
 /// and refused plugins are told, and don't make the whole unready: the others serve, and so do sessions that are open.
 async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
     let (sessions, users) =
-        tokio::join!(timeout(PATIENCE, desk.stores.shared.ping()), timeout(PATIENCE, desk.stores.users.ping()));
+        tokio::join!(timeout(PATIENCE, desk.stores.ephemeral.ping()), timeout(PATIENCE, desk.stores.users.ping()));
     let stopping = desk.stopping.load(Ordering::Acquire);
     let ready = !stopping && matches!((&sessions, &users), (Ok(Ok(())), Ok(Ok(()))));
     let told = |outcome: Result<Result<(), menlou_store::Error>, _>| match outcome {

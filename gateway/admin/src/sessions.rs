@@ -7,7 +7,7 @@ use super::{
 };
 use menlou_config::tenant::TenantName;
 use menlou_error::{Error, Result, admin_words};
-use menlou_store::{Seek, TokenHash};
+use menlou_store::{ProfileQuery, TokenHash};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ pub struct Session {
 /// `forbidden`, `store_unavailable`.
 pub async fn count(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<u64> {
     caller.may(Right::See, tenant.as_str())?;
-    Ok(desk.stores.sessions.total(tenant.as_str()).await?)
+    Ok(desk.stores.sessions.count(tenant.as_str()).await?)
 }
 
 /// The sessions of a person, the newest first, 200 of an openid at most.
@@ -59,7 +59,7 @@ pub async fn find(desk: &Desk, caller: &Caller, tenant: &TenantName, whose: &Who
     caller.may(Right::Meet, tenant.as_str())?;
     let mut found = Vec::new();
     for (platform, openid) in openids(desk, tenant, whose).await? {
-        let sessions = desk.stores.sessions.of(tenant.as_str(), &platform, &openid).await?;
+        let sessions = desk.stores.sessions.list(tenant.as_str(), &platform, &openid).await?;
         found.extend(sessions.into_iter().map(|(token, session)| Session {
             id: token.hex(),
             platform: session.platform.clone(),
@@ -116,7 +116,7 @@ pub(super) async fn end_openids(desk: &Desk, tenant: &TenantName, openids: &[(St
     let mut ended = 0;
     for (platform, openid) in openids {
         loop {
-            let sessions = desk.stores.sessions.of(tenant.as_str(), platform, openid).await?;
+            let sessions = desk.stores.sessions.list(tenant.as_str(), platform, openid).await?;
             if sessions.is_empty() {
                 break;
             }
@@ -132,7 +132,7 @@ async fn openids(desk: &Desk, tenant: &TenantName, whose: &Whose) -> Result<Vec<
     match whose {
         Whose::Openid { platform, openid } => Ok(vec![(platform.clone(), openid.clone())]),
         Whose::User(id) => {
-            let profiles = desk.stores.accounts.profiles(tenant.as_str(), Seek::Id(*id), 1).await?;
+            let profiles = desk.stores.accounts.profiles(tenant.as_str(), ProfileQuery::Id(*id), 1).await?;
             let profile = profiles.into_iter().next().ok_or_else(|| Error::new(&admin_words::UNKNOWN_USER))?;
             Ok(profile.bindings.into_iter().map(|bound| (bound.platform, bound.openid)).collect())
         }

@@ -11,7 +11,7 @@ use menlou_call::Token;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, admin_words, words};
 use menlou_policy::network;
-use menlou_store::{AdminToken, Admins, NewDeed, clock};
+use menlou_store::{AdminStore, AdminToken, NewDeed, clock};
 use moka::sync::Cache;
 use secrecy::SecretString;
 use std::{
@@ -51,7 +51,7 @@ struct Tried {
 /// # Errors
 /// A label that is too long or unprintable; a store that is away.
 pub async fn make(
-    admins: &dyn Admins,
+    admins: &dyn AdminStore,
     by: &str,
     role: &Role,
     label: &str,
@@ -90,7 +90,7 @@ pub async fn make(
 ///
 /// # Errors
 /// A store that is away.
-pub async fn revoke(admins: &dyn Admins, by: &str, id: &str) -> Result<bool, Text> {
+pub async fn revoke(admins: &dyn AdminStore, by: &str, id: &str) -> Result<bool, Text> {
     let Some(token) = admins.token(id).await.map_err(unavailable)? else { return Ok(false) };
     let before = format!("{} {}", token.role, token.label);
     let deed = deed(by, "token.revoke", id, Some(before.trim().to_owned()), None);
@@ -104,7 +104,7 @@ pub async fn revoke(admins: &dyn Admins, by: &str, id: &str) -> Result<bool, Tex
 /// # Errors
 /// `admin_token_required`, `admin_token_invalid`, `too_many_attempts`, `store_unavailable`.
 pub async fn recognise(
-    admins: &dyn Admins,
+    admins: &dyn AdminStore,
     attempts: &Attempts,
     token: Option<&Token>,
     from: IpAddr,
@@ -118,11 +118,11 @@ pub async fn recognise(
     }
 }
 
-async fn known(admins: &dyn Admins, found: AdminToken) -> Result<Caller> {
+async fn known(admins: &dyn AdminStore, found: AdminToken) -> Result<Caller> {
     let now = clock::millis();
     if found.used_at.is_none_or(|used| used <= now - USED) {
         // What was not remembered now is at the next use.
-        let _ = admins.used(&found.id, now - now % USED).await;
+        let _ = admins.record_token_use(&found.id, now - now % USED).await;
     }
     let role = Role::parse(&found.role).map_err(|_| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?;
     Ok(Caller { id: found.id, label: found.label, role })
@@ -133,13 +133,13 @@ async fn known(admins: &dyn Admins, found: AdminToken) -> Result<Caller> {
 ///
 /// # Errors
 /// `admin_token_invalid`, `store_unavailable`.
-pub async fn still(admins: &dyn Admins, id: &str) -> Result<Caller> {
+pub async fn still(admins: &dyn AdminStore, id: &str) -> Result<Caller> {
     let found = admins.token(id).await?.filter(is_current);
     known(admins, found.ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?).await
 }
 
 /// The token, where it is a good one.
-async fn find(admins: &dyn Admins, written: &str) -> Result<Option<AdminToken>> {
+async fn find(admins: &dyn AdminStore, written: &str) -> Result<Option<AdminToken>> {
     let parts = written.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_'));
     let Some((id, secret)) = parts.filter(|(id, secret)| id.len() == 12 && secret.len() <= 64) else {
         return Ok(None);

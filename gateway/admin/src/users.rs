@@ -9,7 +9,7 @@ use super::{
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, admin_words, words};
-use menlou_store::{Amended, Profile, Seek};
+use menlou_store::{Profile, ProfileQuery, UpdateOutcome};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -69,7 +69,13 @@ pub struct Change {
 ///
 /// # Errors
 /// `forbidden`, `store_unavailable`.
-pub async fn find(desk: &Desk, caller: &Caller, tenant: &TenantName, seek: Seek<'_>, most: u32) -> Result<Vec<User>> {
+pub async fn find(
+    desk: &Desk,
+    caller: &Caller,
+    tenant: &TenantName,
+    seek: ProfileQuery<'_>,
+    most: u32,
+) -> Result<Vec<User>> {
     caller.may(Right::Meet, tenant.as_str())?;
     let profiles = desk.stores.accounts.profiles(tenant.as_str(), seek, most).await?;
     Ok(profiles.into_iter().map(User::from).collect())
@@ -80,7 +86,7 @@ pub async fn find(desk: &Desk, caller: &Caller, tenant: &TenantName, seek: Seek<
 /// # Errors
 /// `forbidden`, `unknown_user`, `store_unavailable`.
 pub async fn read(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64) -> Result<User> {
-    let found = find(desk, caller, tenant, Seek::Id(id), 1).await?;
+    let found = find(desk, caller, tenant, ProfileQuery::Id(id), 1).await?;
     found.into_iter().next().ok_or_else(|| Error::new(&admin_words::UNKNOWN_USER))
 }
 
@@ -107,7 +113,7 @@ pub async fn update(
     let intent = Intent { what: "user.update", tenant: tenant.as_str(), target, before: None, after };
     let changing = async {
         let (name, avatar_url) = (change.name.as_deref(), change.avatar_url.as_deref());
-        done(desk.stores.accounts.amend(tenant.as_str(), id, version, name, avatar_url).await?)?;
+        done(desk.stores.accounts.update_profile(tenant.as_str(), id, version, name, avatar_url).await?)?;
         read(desk, caller, tenant, id).await
     };
     desk.recorded(caller, intent, changing).await
@@ -155,7 +161,7 @@ pub async fn forget(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64, 
     let forgetting = async {
         // The sessions come first: where they can't be ended, the account still tells which they are.
         end_openids(desk, tenant, &openids).await?;
-        done(desk.stores.accounts.erase(tenant.as_str(), id, version).await?)?;
+        done(desk.stores.accounts.delete_account(tenant.as_str(), id, version).await?)?;
         // Those that were opened in between.
         end_openids(desk, tenant, &openids).await?;
         Ok(())
@@ -163,11 +169,11 @@ pub async fn forget(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64, 
     desk.recorded(caller, intent, forgetting).await
 }
 
-fn done(amended: Amended) -> Result<()> {
+fn done(amended: UpdateOutcome) -> Result<()> {
     match amended {
-        Amended::Done => Ok(()),
-        Amended::Stale => Err(Error::new(&admin_words::CHANGED_MEANWHILE)),
-        Amended::Missing => Err(Error::new(&admin_words::UNKNOWN_USER)),
+        UpdateOutcome::Done => Ok(()),
+        UpdateOutcome::VersionMismatch => Err(Error::new(&admin_words::CHANGED_MEANWHILE)),
+        UpdateOutcome::NotFound => Err(Error::new(&admin_words::UNKNOWN_USER)),
     }
 }
 

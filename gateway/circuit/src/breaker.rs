@@ -1,7 +1,7 @@
 //! A circuit in front of one server that all calls share: it answers at once while the server is away, and says in log
 //! and metrics, once each, that it is away and that it is back.
 
-use super::{Change, Circuit, Limits, Verdict};
+use super::{BreakerPolicy, CallOutcome, Circuit, CircuitChange};
 use metrics::Gauge;
 use std::{
     fmt,
@@ -18,7 +18,7 @@ const NEWS: usize = 8;
 pub struct Breaker {
     /// What logs call it.
     name: String,
-    limits: Limits,
+    limits: BreakerPolicy,
     /// 1 while it is away.
     gauge: Gauge,
     state: Mutex<State>,
@@ -35,7 +35,7 @@ struct State {
 }
 
 /// A call on its way. Dropping it says nothing of the server.
-pub struct Pass<'a> {
+pub struct CallPermit<'a> {
     breaker: &'a Breaker,
     trial: bool,
     told: bool,
@@ -43,16 +43,16 @@ pub struct Pass<'a> {
 
 /// Why no call passes. Its text is for the log.
 #[derive(Clone, Debug)]
-pub struct Shut {
+pub struct CircuitOpen {
     /// What is wrong with the server.
     pub reason: String,
     /// How long none will pass; zero where that is not known.
-    pub wait: Duration,
+    pub retry_after: Duration,
 }
 
 impl Breaker {
     /// A closed one. The gauge counts open ones: several may share it.
-    pub fn new(name: impl Into<String>, limits: Limits, gauge: Gauge) -> Self {
+    pub fn new(name: impl Into<String>, limits: BreakerPolicy, gauge: Gauge) -> Self {
         // So that it is there to be read before anything has failed.
         gauge.increment(0.0);
         let state = State {
@@ -68,55 +68,55 @@ impl Breaker {
     ///
     /// # Errors
     /// Where the server is away: one call at a time tries it, and this is not the one.
-    pub fn pass(&self) -> Result<Pass<'_>, Shut> {
+    pub fn try_acquire(&self) -> Result<CallPermit<'_>, CircuitOpen> {
         let now = Instant::now();
         let mut state = self.state();
-        if !state.circuit.passes(now) {
-            return Err(Shut { reason: state.reason.clone(), wait: state.circuit.wait(now) });
+        if !state.circuit.allows_call(now) {
+            return Err(CircuitOpen { reason: state.reason.clone(), retry_after: state.circuit.retry_after(now) });
         }
-        let trial = state.circuit.pass();
-        Ok(Pass { breaker: self, trial, told: false })
+        let trial = state.circuit.begin_call();
+        Ok(CallPermit { breaker: self, trial, told: false })
     }
 
-    /// Lets no call pass until [`Breaker::back`]: for whoever watches the server by other means than calls. Where it is
+    /// Lets no call pass until [`Breaker::force_close`]: for whoever watches the server by other means than calls. Where it is
     /// away already, the reason is brought up to date.
-    pub fn away(&self, reason: &str) {
+    pub fn force_open(&self, reason: &str) {
         let mut state = self.state();
-        let change = state.circuit.hold();
+        let change = state.circuit.force_open();
         reason.clone_into(&mut state.reason);
         self.changed(state, change);
     }
 
     /// Lets calls pass again.
-    pub fn back(&self) {
+    pub fn force_close(&self) {
         let mut state = self.state();
-        let change = state.circuit.release();
+        let change = state.circuit.force_close();
         self.changed(state, change);
     }
 
     /// Why the server is away, where it is.
-    pub fn fault(&self) -> Option<String> {
+    pub fn open_reason(&self) -> Option<String> {
         let state = self.state();
         (!state.circuit.is_closed()).then(|| state.reason.clone())
     }
 
     /// Whether this failure is worth a line in the log: not while the server is known to be away, nor where the same
     /// was told a moment ago.
-    pub fn is_news(&self, reason: &str) -> bool {
-        self.state().is_news(reason)
+    pub fn should_log(&self, reason: &str) -> bool {
+        self.state().should_log(reason)
     }
 
-    fn changed(&self, state: MutexGuard<'_, State>, change: Option<Change>) {
+    fn changed(&self, state: MutexGuard<'_, State>, change: Option<CircuitChange>) {
         let mut state = state;
         let (name, reason) = (&self.name, state.reason.clone());
         match change {
-            Some(Change::Opened) => {
+            Some(CircuitChange::Opened) => {
                 state.since = Instant::now();
                 drop(state);
                 self.gauge.increment(1.0);
                 tracing::warn!(server = name, reason, "a server is away: calls are answered at once until it is back");
             }
-            Some(Change::Closed) => {
+            Some(CircuitChange::Closed) => {
                 let seconds = format_args!("{:.1}", state.since.elapsed().as_secs_f64()).to_string();
                 state.told.clear();
                 drop(state);
@@ -133,7 +133,7 @@ impl Breaker {
 }
 
 impl State {
-    fn is_news(&mut self, reason: &str) -> bool {
+    fn should_log(&mut self, reason: &str) -> bool {
         let now = Instant::now();
         self.told.retain(|(_, when)| now - *when < TOLD);
         let known = self.told.len() >= NEWS || self.told.iter().any(|(told, _)| told == reason);
@@ -154,40 +154,40 @@ impl Drop for Breaker {
     }
 }
 
-impl Pass<'_> {
+impl CallPermit<'_> {
     /// The server serves.
-    pub fn good(mut self) {
-        self.tell(Verdict::Good, "");
+    pub fn success(mut self) {
+        self.tell(CallOutcome::Success, "");
     }
 
-    /// It does not. Whether that is news: see [`Breaker::is_news`].
-    pub fn bad(mut self, reason: &str) -> bool {
-        let news = self.breaker.state().is_news(reason);
-        self.tell(Verdict::Bad, reason);
+    /// It does not. Whether that is news: see [`Breaker::should_log`].
+    pub fn failure(mut self, reason: &str) -> bool {
+        let news = self.breaker.state().should_log(reason);
+        self.tell(CallOutcome::Failure, reason);
         news
     }
 
-    fn tell(&mut self, verdict: Verdict, reason: &str) {
+    fn tell(&mut self, verdict: CallOutcome, reason: &str) {
         self.told = true;
         let breaker = self.breaker;
         let mut state = breaker.state();
-        let change = state.circuit.take(self.trial, verdict, breaker.limits, Instant::now());
-        if change == Some(Change::Opened) {
+        let change = state.circuit.record(self.trial, verdict, breaker.limits, Instant::now());
+        if change == Some(CircuitChange::Opened) {
             reason.clone_into(&mut state.reason);
         }
         breaker.changed(state, change);
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
         if !self.told {
-            self.tell(Verdict::Neither, "");
+            self.tell(CallOutcome::Abandoned, "");
         }
     }
 }
 
-impl fmt::Display for Shut {
+impl fmt::Display for CircuitOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "left alone for now: {}", self.reason)
     }
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use metrics_exporter_prometheus::PrometheusBuilder;
 
-    const LIMITS: Limits = Limits { break_after: 3, break_for: Duration::from_millis(30) };
+    const LIMITS: BreakerPolicy = BreakerPolicy { break_after: 3, break_for: Duration::from_millis(30) };
 
     fn breaker() -> Breaker {
         Breaker::new("it", LIMITS, Gauge::noop())
@@ -213,20 +213,26 @@ mod tests {
     #[test]
     fn failures_in_a_row_shut_it_and_one_at_a_time_tries() {
         let breaker = breaker();
-        let early = breaker.pass().unwrap();
+        let early = breaker.try_acquire().unwrap();
         for at in 0..3 {
-            assert_eq!(breaker.pass().unwrap().bad("no answer"), at == 0, "the first is news, the same again is none");
+            assert_eq!(
+                breaker.try_acquire().unwrap().failure("no answer"),
+                at == 0,
+                "the first is news, the same again is none"
+            );
         }
-        let shut = breaker.pass().err().unwrap();
-        assert!(shut.reason == "no answer" && shut.wait > Duration::ZERO && shut.wait <= LIMITS.break_for);
-        assert!(!early.bad("another"), "what began before and is known by now is no news");
-        assert_eq!(breaker.fault().as_deref(), Some("no answer"));
+        let shut = breaker.try_acquire().err().unwrap();
+        assert!(
+            shut.reason == "no answer" && shut.retry_after > Duration::ZERO && shut.retry_after <= LIMITS.break_for
+        );
+        assert!(!early.failure("another"), "what began before and is known by now is no news");
+        assert_eq!(breaker.open_reason().as_deref(), Some("no answer"));
         std::thread::sleep(LIMITS.break_for);
-        let trial = breaker.pass().unwrap();
-        assert!(breaker.pass().is_err());
+        let trial = breaker.try_acquire().unwrap();
+        assert!(breaker.try_acquire().is_err());
         drop(trial);
-        breaker.pass().unwrap().good();
-        assert!(breaker.pass().is_ok() && breaker.fault().is_none());
+        breaker.try_acquire().unwrap().success();
+        assert!(breaker.try_acquire().is_ok() && breaker.open_reason().is_none());
     }
 
     #[test]
@@ -237,16 +243,16 @@ mod tests {
         let breaker = Breaker::new("it", LIMITS, gauge);
         assert_eq!(value().as_deref(), Some("0"));
         for reason in ["dead", "frozen"] {
-            breaker.away(reason);
+            breaker.force_open(reason);
             assert_eq!(value().as_deref(), Some("1"));
-            assert_eq!(breaker.pass().err().unwrap().reason, reason);
+            assert_eq!(breaker.try_acquire().err().unwrap().reason, reason);
         }
-        breaker.back();
+        breaker.force_close();
         assert_eq!(value().as_deref(), Some("0"));
-        assert!(breaker.is_news("dead") && breaker.is_news("other"));
-        assert!(!breaker.is_news("dead") && !breaker.is_news("other"));
-        assert!((0..100).filter(|n| breaker.is_news(&n.to_string())).count() < 10, "however many reasons there are");
-        breaker.away("dead");
+        assert!(breaker.should_log("dead") && breaker.should_log("other"));
+        assert!(!breaker.should_log("dead") && !breaker.should_log("other"));
+        assert!((0..100).filter(|n| breaker.should_log(&n.to_string())).count() < 10, "however many reasons there are");
+        breaker.force_open("dead");
         drop(breaker);
         assert_eq!(value().as_deref(), Some("0"), "what is no more is not away");
     }

@@ -2,12 +2,12 @@
 
 mod breaker;
 
-pub use breaker::{Breaker, Pass, Shut};
+pub use breaker::{Breaker, CallPermit, CircuitOpen};
 use std::time::{Duration, Instant};
 
 /// When circuits open, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct BreakerPolicy {
     /// So many failures in a row open it; 0: none do.
     pub break_after: u32,
     /// How long it stays open before a call tries the server.
@@ -28,25 +28,25 @@ pub enum Circuit {
         until: Instant,
     },
     /// A trial is under way, and none besides passes.
-    Trial,
+    HalfOpen,
     /// None passes until whoever watches the server lets go.
-    Held,
+    ForcedOpen,
 }
 
 /// What a call told of its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CallOutcome {
     /// It serves.
-    Good,
+    Success,
     /// It does not.
-    Bad,
+    Failure,
     /// The call ended for reasons of its own.
-    Neither,
+    Abandoned,
 }
 
 /// What changed for everyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum CircuitChange {
     /// Calls pass no more.
     Opened,
     /// They pass again.
@@ -55,25 +55,25 @@ pub enum Change {
 
 impl Circuit {
     /// Whether a call may pass.
-    pub fn passes(&self, now: Instant) -> bool {
+    pub fn allows_call(&self, now: Instant) -> bool {
         match self {
             Self::Closed { .. } => true,
             Self::Open { until } => *until <= now,
-            Self::Trial | Self::Held => false,
+            Self::HalfOpen | Self::ForcedOpen => false,
         }
     }
 
     /// Lets a call pass; whether it is a trial.
-    pub fn pass(&mut self) -> bool {
+    pub fn begin_call(&mut self) -> bool {
         let trial = !matches!(self, Self::Closed { .. });
         if trial {
-            *self = Self::Trial;
+            *self = Self::HalfOpen;
         }
         trial
     }
 
     /// How long none will pass, where that is so; a trial's end is not known.
-    pub fn wait(&self, now: Instant) -> Duration {
+    pub fn retry_after(&self, now: Instant) -> Duration {
         match self {
             Self::Open { until } => until.saturating_duration_since(now),
             _ => Duration::ZERO,
@@ -81,44 +81,50 @@ impl Circuit {
     }
 
     /// Takes what a call told. Calls that began before the circuit opened change nothing any more.
-    pub fn take(&mut self, trial: bool, verdict: Verdict, limits: Limits, now: Instant) -> Option<Change> {
+    pub fn record(
+        &mut self,
+        trial: bool,
+        verdict: CallOutcome,
+        limits: BreakerPolicy,
+        now: Instant,
+    ) -> Option<CircuitChange> {
         match (&mut *self, verdict) {
-            (Self::Trial, verdict) if trial => {
+            (Self::HalfOpen, verdict) if trial => {
                 *self = match verdict {
-                    Verdict::Good => Self::Closed { failures: 0 },
-                    Verdict::Bad => Self::Open { until: now + limits.break_for },
-                    Verdict::Neither => Self::Open { until: now },
+                    CallOutcome::Success => Self::Closed { failures: 0 },
+                    CallOutcome::Failure => Self::Open { until: now + limits.break_for },
+                    CallOutcome::Abandoned => Self::Open { until: now },
                 };
-                (verdict == Verdict::Good).then_some(Change::Closed)
+                (verdict == CallOutcome::Success).then_some(CircuitChange::Closed)
             }
-            (Self::Closed { failures }, Verdict::Good) => {
+            (Self::Closed { failures }, CallOutcome::Success) => {
                 *failures = 0;
                 None
             }
-            (Self::Closed { failures }, Verdict::Bad) => {
+            (Self::Closed { failures }, CallOutcome::Failure) => {
                 *failures = failures.saturating_add(1);
                 let opens = limits.break_after > 0 && *failures >= limits.break_after;
                 opens.then(|| {
                     *self = Self::Open { until: now + limits.break_for };
-                    Change::Opened
+                    CircuitChange::Opened
                 })
             }
             _ => None,
         }
     }
 
-    /// Lets none pass until [`Circuit::release`], for whoever watches the server by other means than calls.
-    pub fn hold(&mut self) -> Option<Change> {
+    /// Lets none pass until [`Circuit::force_close`], for whoever watches the server by other means than calls.
+    pub fn force_open(&mut self) -> Option<CircuitChange> {
         let was_closed = self.is_closed();
-        *self = Self::Held;
-        was_closed.then_some(Change::Opened)
+        *self = Self::ForcedOpen;
+        was_closed.then_some(CircuitChange::Opened)
     }
 
     /// Closes it, whatever it was.
-    pub fn release(&mut self) -> Option<Change> {
+    pub fn force_close(&mut self) -> Option<CircuitChange> {
         let was_closed = self.is_closed();
         *self = Self::Closed { failures: 0 };
-        (!was_closed).then_some(Change::Closed)
+        (!was_closed).then_some(CircuitChange::Closed)
     }
 
     /// Whether it is closed.
@@ -131,11 +137,11 @@ impl Circuit {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { break_after: 3, break_for: Duration::from_secs(10) };
+    const LIMITS: BreakerPolicy = BreakerPolicy { break_after: 3, break_for: Duration::from_secs(10) };
 
     fn open(now: Instant) -> Circuit {
         let mut circuit = Circuit::Closed { failures: 2 };
-        assert_eq!(circuit.take(false, Verdict::Bad, LIMITS, now), Some(Change::Opened));
+        assert_eq!(circuit.record(false, CallOutcome::Failure, LIMITS, now), Some(CircuitChange::Opened));
         circuit
     }
 
@@ -144,15 +150,15 @@ mod tests {
         let now = Instant::now();
         let mut circuit = Circuit::Closed { failures: 0 };
         for _ in 0..5 {
-            for verdict in [Verdict::Bad, Verdict::Neither, Verdict::Bad, Verdict::Good] {
-                assert_eq!(circuit.take(false, verdict, LIMITS, now), None);
+            for verdict in [CallOutcome::Failure, CallOutcome::Abandoned, CallOutcome::Failure, CallOutcome::Success] {
+                assert_eq!(circuit.record(false, verdict, LIMITS, now), None);
             }
         }
-        assert!(!open(now).passes(now));
-        assert_eq!(open(now).wait(now), LIMITS.break_for);
-        let never = Limits { break_after: 0, ..LIMITS };
+        assert!(!open(now).allows_call(now));
+        assert_eq!(open(now).retry_after(now), LIMITS.break_for);
+        let never = BreakerPolicy { break_after: 0, ..LIMITS };
         for _ in 0..100 {
-            assert_eq!(circuit.take(false, Verdict::Bad, never, now), None);
+            assert_eq!(circuit.record(false, CallOutcome::Failure, never, now), None);
         }
     }
 
@@ -161,34 +167,34 @@ mod tests {
         let now = Instant::now();
         let later = now + LIMITS.break_for;
         let mut circuit = open(now);
-        assert!(circuit.passes(later) && circuit.pass() && !circuit.passes(later));
-        assert_eq!(circuit.take(true, Verdict::Neither, LIMITS, later), None);
-        assert!(circuit.passes(later) && circuit.pass());
-        assert_eq!(circuit.take(true, Verdict::Bad, LIMITS, later), None);
-        assert!(!circuit.passes(later) && circuit.passes(later + LIMITS.break_for) && circuit.pass());
-        assert_eq!(circuit.take(true, Verdict::Good, LIMITS, later), Some(Change::Closed));
-        assert!(circuit.passes(later) && !circuit.pass());
+        assert!(circuit.allows_call(later) && circuit.begin_call() && !circuit.allows_call(later));
+        assert_eq!(circuit.record(true, CallOutcome::Abandoned, LIMITS, later), None);
+        assert!(circuit.allows_call(later) && circuit.begin_call());
+        assert_eq!(circuit.record(true, CallOutcome::Failure, LIMITS, later), None);
+        assert!(!circuit.allows_call(later) && circuit.allows_call(later + LIMITS.break_for) && circuit.begin_call());
+        assert_eq!(circuit.record(true, CallOutcome::Success, LIMITS, later), Some(CircuitChange::Closed));
+        assert!(circuit.allows_call(later) && !circuit.begin_call());
     }
 
     #[test]
     fn what_is_held_is_tried_by_nobody_and_closes_when_it_is_let_go() {
         let now = Instant::now();
         let mut circuit = open(now);
-        assert!(circuit.pass());
-        assert_eq!(circuit.hold(), None);
-        assert_eq!(circuit.take(true, Verdict::Good, LIMITS, now), None);
-        assert!(!circuit.passes(now + 100 * LIMITS.break_for));
-        assert_eq!(circuit.release(), Some(Change::Closed));
-        assert_eq!((circuit.release(), circuit.hold()), (None, Some(Change::Opened)));
+        assert!(circuit.begin_call());
+        assert_eq!(circuit.force_open(), None);
+        assert_eq!(circuit.record(true, CallOutcome::Success, LIMITS, now), None);
+        assert!(!circuit.allows_call(now + 100 * LIMITS.break_for));
+        assert_eq!(circuit.force_close(), Some(CircuitChange::Closed));
+        assert_eq!((circuit.force_close(), circuit.force_open()), (None, Some(CircuitChange::Opened)));
     }
 
     #[test]
     fn calls_from_before_it_opened_change_nothing() {
         let now = Instant::now();
         let mut circuit = open(now);
-        for verdict in [Verdict::Good, Verdict::Bad] {
-            assert_eq!(circuit.take(false, verdict, LIMITS, now + LIMITS.break_for / 2), None);
-            assert!(circuit.passes(now + LIMITS.break_for));
+        for verdict in [CallOutcome::Success, CallOutcome::Failure] {
+            assert_eq!(circuit.record(false, verdict, LIMITS, now + LIMITS.break_for / 2), None);
+            assert!(circuit.allows_call(now + LIMITS.break_for));
         }
     }
 }

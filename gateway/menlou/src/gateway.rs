@@ -17,7 +17,7 @@ use menlou_policy::{
 use menlou_server::proxies::Proxies;
 use menlou_server::tls::Tls;
 use menlou_server::{Traffic, wire};
-use menlou_store::{Settings, Stores};
+use menlou_store::{StoreConfig, Stores};
 use menlou_tenant::{Roster, Swapper, Swaps, Watcher};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
@@ -87,7 +87,7 @@ impl Gateway {
         warn_of_keys(&config.keyring);
         let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
         let room = Arc::new(Room::new(config.server.max_calls, config.server.max_calls_per_tenant));
-        let limiter = Arc::new(Limiter::new(services.stores.limits.clone(), room.clone()));
+        let limiter = Arc::new(Limiter::new(services.stores.rate_limits.clone(), room.clone()));
         let swaps = plugins.swaps();
         let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, roster.clone());
         tokio::task::block_in_place(|| watcher.look());
@@ -226,16 +226,16 @@ pub fn open_library(config: &Config) -> Result<Library, Text> {
 }
 
 /// What the stores are opened by.
-pub fn store_settings(config: &Config) -> Settings {
+pub fn store_settings(config: &Config) -> StoreConfig {
     // Resolved when the config was loaded, so nothing is read here.
     let url =
         |reference: &Option<menlou_config::secret::SecretRef>| reference.as_ref().and_then(|r| r.literal().cloned());
-    Settings {
+    StoreConfig {
         path: config.store.path.clone(),
         sessions: url(&config.store.sessions),
         users: url(&config.store.users),
         users_replica: url(&config.store.users_replica),
-        ca: config.store.ca.clone(),
+        ca_file: config.store.ca.clone(),
         prefix: config.store.prefix.clone(),
     }
 }
@@ -245,7 +245,7 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
     let stores = Stores::open(&store_settings(config)).await.map_err(|e| failed("存储", "the store", e))?;
     let passwords = &config.passwords;
     Ok(Services {
-        exchanges: Exchanges::new(stores.shared.clone()),
+        exchanges: Exchanges::new(stores.ephemeral.clone()),
         stores,
         http: Http::new().map_err(|e| failed("HTTP 客户端", "the HTTP client", e))?,
         allow_test_openids: config.testing.allow_test_openids,

@@ -1,7 +1,7 @@
 //! The circuits of the platforms: one for each place, whichever tenants have their accounts there.
 
 use super::http::Url;
-use menlou_circuit::{Breaker, Limits};
+use menlou_circuit::{Breaker, BreakerPolicy};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -10,7 +10,7 @@ use std::{
 
 /// So many calls in a row that a platform leaves unanswered open its circuit: then it is tried by one call at a time,
 /// at most once in `break_for`.
-const LIMITS: Limits = Limits { break_after: 5, break_for: Duration::from_secs(1) };
+const LIMITS: BreakerPolicy = BreakerPolicy { break_after: 5, break_for: Duration::from_secs(1) };
 
 /// Circuits by the origin of a platform's base URL. They live as long as somebody has them.
 ///
@@ -37,6 +37,6 @@ impl Circuits {
     /// Each platform that is in use, and why it is away where it is.
     pub fn standing(&self) -> Vec<(String, Option<String>)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter_map(|(origin, circuit)| Some((origin.clone(), circuit.upgrade()?.fault()))).collect()
+        all.iter().filter_map(|(origin, circuit)| Some((origin.clone(), circuit.upgrade()?.open_reason()))).collect()
     }
 }

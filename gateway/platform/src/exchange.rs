@@ -5,7 +5,7 @@ use super::clock::unix_millis;
 use super::digest::sha256_hex;
 use super::{Person, Platform};
 use menlou_error::{Error, Result, words};
-use menlou_store::Shared;
+use menlou_store::EphemeralKv;
 use record::Record;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -42,7 +42,7 @@ pub struct Exchanges(Arc<Inner>);
 struct Inner {
     /// Tells this replica's claims from others'.
     id: u64,
-    shared: Arc<dyn Shared>,
+    shared: Arc<dyn EphemeralKv>,
     flights: Mutex<HashMap<Flight, watch::Receiver<Option<Outcome>>>>,
 }
 
@@ -73,7 +73,7 @@ enum Granted {
 
 impl Exchanges {
     /// Exchanges whose outcomes replicas share through `shared`.
-    pub fn new(shared: Arc<dyn Shared>) -> Self {
+    pub fn new(shared: Arc<dyn EphemeralKv>) -> Self {
         // Each RandomState has random keys, so that what it makes of nothing is a random number.
         let id = RandomState::new().build_hasher().finish();
         Self(Arc::new(Inner { id, shared, flights: Mutex::default() }))
@@ -240,7 +240,7 @@ impl Landing {
             _ => shared.put(tenant, key, &record, window).await,
         };
         if let Err(cause) = kept
-            && !cause.is_known()
+            && !cause.is_logged()
         {
             // The claim runs out by itself. The person is known, and may be served even so.
             tracing::warn!(tenant, platform = platform.name(), %cause, "the outcome of an exchange is not kept");

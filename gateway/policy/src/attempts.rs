@@ -3,7 +3,7 @@
 use super::network;
 use aws_lc_rs::digest;
 use menlou_error::{Error, Result, words};
-use menlou_store::Shared;
+use menlou_store::EphemeralKv;
 use std::{net::IpAddr, time::Duration};
 
 /// The limits.
@@ -19,9 +19,15 @@ pub struct Limits {
 
 /// Counts an attempt before it is made, so that attempts side by side can't slip through. Where the store doesn't
 /// answer, the attempt is refused.
-pub async fn count(shared: &dyn Shared, limits: &Limits, tenant: &str, account: &str, address: IpAddr) -> Result<()> {
-    let by_address = shared.count(tenant, &address_key(address), limits.window).await?;
-    let by_account = shared.count(tenant, &account_key(account), limits.window).await?;
+pub async fn count(
+    shared: &dyn EphemeralKv,
+    limits: &Limits,
+    tenant: &str,
+    account: &str,
+    address: IpAddr,
+) -> Result<()> {
+    let by_address = shared.increment(tenant, &address_key(address), limits.window).await?;
+    let by_account = shared.increment(tenant, &account_key(account), limits.window).await?;
     if by_account > limits.per_account || by_address > limits.per_address {
         return Err(Error::new(&words::TOO_MANY_ATTEMPTS).retry_after(limits.window));
     }
@@ -29,7 +35,7 @@ pub async fn count(shared: &dyn Shared, limits: &Limits, tenant: &str, account: 
 }
 
 /// Forgets the attempts on an account after a good one.
-pub async fn forget(shared: &dyn Shared, tenant: &str, account: &str) -> Result<()> {
+pub async fn forget(shared: &dyn EphemeralKv, tenant: &str, account: &str) -> Result<()> {
     Ok(shared.remove(tenant, &account_key(account)).await?)
 }
 

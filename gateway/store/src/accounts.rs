@@ -25,12 +25,12 @@ pub struct Profile {
     /// Counts the changes of name and picture.
     pub version: i64,
     /// The openids that are bound to it.
-    pub bindings: Vec<Bound>,
+    pub bindings: Vec<BoundIdentity>,
 }
 
 /// An openid that is bound to an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub struct BoundIdentity {
     /// `wechat`.
     pub platform: String,
     /// The person's id in this mini-program.
@@ -43,7 +43,7 @@ pub struct Bound {
 
 /// Which accounts are meant.
 #[derive(Clone, Copy, Debug)]
-pub enum Seek<'a> {
+pub enum ProfileQuery<'a> {
     /// The one with this id.
     Id(i64),
     /// The one that this openid is bound to.
@@ -65,29 +65,29 @@ pub enum Seek<'a> {
 
 /// What came of a change that was bound to a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Amended {
+pub enum UpdateOutcome {
     /// It is done.
     Done,
     /// The account has changed in the meantime; nothing was done.
-    Stale,
+    VersionMismatch,
     /// The tenant has no such account.
-    Missing,
+    NotFound,
 }
 
-/// The same accounts as [`Users`](super::Users), past any cache.
+/// The same accounts as [`UserStore`](super::Users), past any cache.
 #[async_trait]
-pub trait Accounts: Send + Sync {
+pub trait AccountStore: Send + Sync {
     /// Those that are sought, by ascending id, `most` at most.
-    async fn profiles(&self, tenant: &str, seek: Seek<'_>, most: u32) -> Result<Vec<Profile>>;
+    async fn profiles(&self, tenant: &str, seek: ProfileQuery<'_>, most: u32) -> Result<Vec<Profile>>;
     /// Changes what is given, if the account is of this version (or whichever it is of).
-    async fn amend(
+    async fn update_profile(
         &self,
         tenant: &str,
         user: i64,
         version: Option<i64>,
         name: Option<&str>,
         avatar_url: Option<&str>,
-    ) -> Result<Amended>;
+    ) -> Result<UpdateOutcome>;
     /// Takes the account with all its bindings away, if it is of this version (or whichever it is of).
-    async fn erase(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<Amended>;
+    async fn delete_account(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<UpdateOutcome>;
 }

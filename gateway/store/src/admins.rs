@@ -18,7 +18,7 @@ pub struct AdminToken {
     pub created_at: i64,
     /// When it ends.
     pub expires_at: Option<i64>,
-    /// When it was used last, as [`Admins::used`] was told.
+    /// When it was used last, as [`AdminStore::record_token_use`] was told.
     pub used_at: Option<i64>,
 }
 
@@ -63,7 +63,7 @@ impl std::fmt::Debug for AdminToken {
 
 /// Tokens and the log of deeds. Nothing is cached: what was revoked is worth nothing from then on.
 #[async_trait]
-pub trait Admins: Send + Sync {
+pub trait AdminStore: Send + Sync {
     /// Keeps a new token.
     async fn add_token(&self, token: &AdminToken) -> Result<()>;
     /// The token of this id, expired or not.
@@ -73,7 +73,7 @@ pub trait Admins: Send + Sync {
     /// Takes a token away; false where there was none.
     async fn revoke(&self, id: &str) -> Result<bool>;
     /// Remembers that a token was used.
-    async fn used(&self, id: &str, at: i64) -> Result<()>;
+    async fn record_token_use(&self, id: &str, at: i64) -> Result<()>;
     /// Writes a deed down, for ever: the database itself refuses to change it.
     async fn write_down(&self, deed: &NewDeed) -> Result<()>;
     /// Deeds, the newest first: of one tenant or all, those before an id or all, `most` at most.

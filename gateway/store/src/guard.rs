@@ -1,7 +1,7 @@
 //! What stands in front of a store: a deadline, a circuit, and what of its failures is told.
 
 use super::{Error, Result};
-use menlou_circuit::{Breaker, Limits};
+use menlou_circuit::{Breaker, BreakerPolicy};
 use std::{future::Future, time::Duration};
 use tokio::time::timeout;
 
@@ -37,40 +37,40 @@ pub(super) type Outcome<T> = std::result::Result<T, Failure>;
 impl Guard {
     /// A guard that gives each operation this long.
     pub fn new(name: &'static str, deadline: Duration) -> Self {
-        let limits = Limits { break_after: BREAK_AFTER, break_for: BREAK_FOR };
+        let limits = BreakerPolicy { break_after: BREAK_AFTER, break_for: BREAK_FOR };
         let gauge = metrics::gauge!("menlou_store_away", "store" => name.to_ascii_lowercase());
         Self { name, deadline, breaker: Breaker::new(name, limits, gauge) }
     }
 
     /// Asks the store within the deadline, unless it is known to be away: then the question is not begun.
     pub async fn ask<T>(&self, question: impl Future<Output = Outcome<T>>) -> Result<T> {
-        let pass = self.breaker.pass().map_err(|shut| self.error(false, &shut.reason))?;
+        let pass = self.breaker.try_acquire().map_err(|shut| self.error(false, &shut.reason))?;
         let answer = timeout(self.deadline, question).await.unwrap_or_else(|_| Err(self.late()));
         match answer {
             Ok(value) => {
-                pass.good();
+                pass.success();
                 Ok(value)
             }
-            Err(Failure::Away(reason)) => Err(self.error(pass.bad(&reason), &reason)),
+            Err(Failure::Away(reason)) => Err(self.error(pass.failure(&reason), &reason)),
             Err(Failure::Refused(reason)) => {
-                pass.good();
-                Err(self.error(self.breaker.is_news(&reason), &reason))
+                pass.success();
+                Err(self.error(self.breaker.should_log(&reason), &reason))
             }
             Err(Failure::Corrupt(what)) => {
-                pass.good();
+                pass.success();
                 Err(Error::Corrupt(format!("{}: {what}", self.name)))
             }
         }
     }
 
-    /// The store is away until it is [`Guard::back`]: for whoever watches its connection.
-    pub fn away(&self, reason: &str) {
-        self.breaker.away(reason);
+    /// The store is away until it is [`Guard::force_close`]: for whoever watches its connection.
+    pub fn force_open(&self, reason: &str) {
+        self.breaker.force_open(reason);
     }
 
     /// The store serves.
-    pub fn back(&self) {
-        self.breaker.back();
+    pub fn force_close(&self) {
+        self.breaker.force_close();
     }
 
     fn late(&self) -> Failure {

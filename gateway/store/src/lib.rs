@@ -5,10 +5,10 @@ mod admins;
 mod cache;
 pub mod clock;
 mod guard;
-pub mod limits;
 mod postgres;
-pub mod record;
+pub mod rate_limits;
 mod redis;
+pub mod session_record;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -22,15 +22,15 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-pub use accounts::{Accounts, Amended, Bound, Profile, Seek};
-pub use admins::{AdminToken, Admins, Deed, NewDeed};
+pub use accounts::{AccountStore, BoundIdentity, Profile, ProfileQuery, UpdateOutcome};
+pub use admins::{AdminStore, AdminToken, Deed, NewDeed};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use sqlite::Sqlite;
 
 /// What lives where. Opening is [`Stores::open`].
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct StoreConfig {
     /// The SQLite file of what has no other place.
     pub path: PathBuf,
     /// The Redis of sessions and shared values, `redis://user:password@host:6379/0`; the file if not given.
@@ -40,7 +40,7 @@ pub struct Settings {
     /// A read-only replica of `users`, `postgres://…`, for look-ups.
     pub users_replica: Option<SecretString>,
     /// The CAs, as PEM, that Redis and PostgreSQL are checked against by TLS, in place of the system's.
-    pub ca: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
     /// What our keys in Redis start with.
     pub prefix: String,
 }
@@ -49,57 +49,57 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Stores {
     /// Sessions.
-    pub sessions: Arc<dyn Sessions>,
+    pub sessions: Arc<dyn SessionStore>,
     /// Short-lived values that replicas share.
-    pub shared: Arc<dyn Shared>,
+    pub ephemeral: Arc<dyn EphemeralKv>,
     /// Users and bindings.
-    pub users: Arc<dyn Users>,
+    pub users: Arc<dyn UserStore>,
     /// The same users and bindings, as those who look after them see them.
-    pub accounts: Arc<dyn Accounts>,
+    pub accounts: Arc<dyn AccountStore>,
     /// The tokens of admins, and what admins did. They live beside the users, so that all replicas share them.
-    pub admins: Arc<dyn Admins>,
+    pub admins: Arc<dyn AdminStore>,
     /// How often callers come, where replicas count together: with sessions in Redis.
-    pub limits: Option<Arc<dyn limits::Limiter>>,
+    pub rate_limits: Option<Arc<dyn rate_limits::SharedRateLimiter>>,
 }
 
 impl Stores {
     /// Opens each store; takes a few seconds at most. A Redis or PostgreSQL that is away is no error: what needs it is
     /// [`Error::Unavailable`] until it comes. A URL that is none is, and so is a file that can't be opened; the text
     /// tells which and why, without credentials. The file is only touched where something lives in it.
-    pub async fn open(settings: &Settings) -> Result<Self> {
+    pub async fn open(config: &StoreConfig) -> Result<Self> {
         let file = OnceCell::new();
-        let file = || file.get_or_try_init(|| async { Sqlite::open(&settings.path).await.map(Arc::new) });
-        let ca = match &settings.ca {
+        let file = || file.get_or_try_init(|| async { Sqlite::open(&config.path).await.map(Arc::new) });
+        let ca = match &config.ca_file {
             Some(path) => Some(
                 std::fs::read(path)
                     .map_err(|e| Error::Unavailable(format!("cannot read the CA file {}: {e}", path.display())))?,
             ),
             None => None,
         };
-        let redis = match &settings.sessions {
-            Some(url) => Some(Arc::new(Redis::open(url, ca.as_deref(), &settings.prefix).await?)),
+        let redis = match &config.sessions {
+            Some(url) => Some(Arc::new(Redis::open(url, ca.as_deref(), &config.prefix).await?)),
             None => None,
         };
-        let (sessions, shared): (Arc<dyn Sessions>, Arc<dyn Shared>) = match &redis {
+        let (sessions, ephemeral): (Arc<dyn SessionStore>, Arc<dyn EphemeralKv>) = match &redis {
             Some(redis) => (redis.clone(), redis.clone()),
             None => (file().await?.clone(), file().await?.clone()),
         };
-        let limits = redis.map(|redis| redis as _);
-        Ok(match &settings.users {
+        let rate_limits = redis.map(|redis| redis as _);
+        Ok(match &config.users {
             Some(url) => {
-                let users = Arc::new(Postgres::open(url, settings.users_replica.as_ref(), ca).await?);
-                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
+                let users = Arc::new(Postgres::open(url, config.users_replica.as_ref(), ca).await?);
+                Self { sessions, ephemeral, users: users.clone(), accounts: users.clone(), admins: users, rate_limits }
             }
             None => {
                 let users = file().await?.clone();
-                Self { sessions, shared, users: users.clone(), accounts: users.clone(), admins: users, limits }
+                Self { sessions, ephemeral, users: users.clone(), accounts: users.clone(), admins: users, rate_limits }
             }
         })
     }
 }
 
 /// What a session token stands for: one openid of one tenant. Whether that openid is logged in is not written here but
-/// in its binding ([`Users::find`]), so that a log-in or an unbinding holds for all sessions of the openid at once.
+/// in its binding ([`UserStore::find`]), so that a log-in or an unbinding holds for all sessions of the openid at once.
 #[derive(Debug)]
 pub struct Session {
     /// Which platform the openid belongs to: `wechat`.
@@ -148,7 +148,7 @@ impl TokenHash {
 
 /// Sessions by the hash of their token. A session past its `expires_at` is not found.
 #[async_trait]
-pub trait Sessions: Send + Sync {
+pub trait SessionStore: Send + Sync {
     /// Keeps a session until its `expires_at`.
     async fn open(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<()>;
     /// The session of this token in this tenant.
@@ -158,22 +158,22 @@ pub trait Sessions: Send + Sync {
     /// Ends a session; false where there was none.
     async fn end(&self, tenant: &str, token: &TokenHash) -> Result<bool>;
     /// How many sessions the tenant has.
-    async fn total(&self, tenant: &str) -> Result<u64>;
-    /// The sessions of one person, the newest first, [`MOST_LISTED`] at most.
-    async fn of(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>>;
+    async fn count(&self, tenant: &str) -> Result<u64>;
+    /// The sessions of one person, the newest first, [`MAX_LISTED`] at most.
+    async fn list(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>>;
     /// Ends all sessions of the tenant, a portion after the other; gives how many. Where it fails half-way, those that
     /// have ended stay so.
     async fn end_all(&self, tenant: &str) -> Result<u64>;
 }
 
 /// No more sessions of one person are listed at once.
-pub const MOST_LISTED: u32 = 200;
+pub const MAX_LISTED: u32 = 200;
 
 /// Short-lived values that replicas share: exchanged codes, access tokens, counters of attempts. Keys are the
 /// gateway's own (never raw input: hash it first), scoped to a tenant; every value has a life of 1 ms to 30 days, to
 /// which a shorter or longer one is brought.
 #[async_trait]
-pub trait Shared: Send + Sync {
+pub trait EphemeralKv: Send + Sync {
     /// Takes the key if nobody has it: true for the one who got it. The claim is a value like any other.
     async fn claim(&self, tenant: &str, key: &str, value: &[u8], life: Duration) -> Result<bool>;
     /// Sets the value, whatever was there.
@@ -184,7 +184,7 @@ pub trait Shared: Send + Sync {
     async fn remove(&self, tenant: &str, key: &str) -> Result<()>;
     /// Adds one to a counter and gives the sum; the count starts anew `window` after its first addition. The value of
     /// a counter is its sum in decimal digits; a key is either a counter's or a value's.
-    async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64>;
+    async fn increment(&self, tenant: &str, key: &str, window: Duration) -> Result<u64>;
     /// Whether the store answers, for readiness.
     async fn ping(&self) -> Result<()>;
 }
@@ -213,7 +213,7 @@ pub struct Identity {
 
 /// The account that an openid is to be bound to.
 #[derive(Clone, Copy, Debug)]
-pub enum Account<'a> {
+pub enum AccountSelector<'a> {
     /// A new account; where the openid is bound already, that account as it is (so that a repeated request makes no second one).
     New {
         /// The name to show.
@@ -238,7 +238,7 @@ pub enum Account<'a> {
 
 /// What a password log-in is checked against.
 #[derive(Debug)]
-pub struct Credentials {
+pub struct PasswordCredentials {
     /// Whose they are.
     pub user: i64,
     /// PHC string of argon2id.
@@ -247,13 +247,13 @@ pub struct Credentials {
 
 /// Accounts and the openids bound to them. An account may have several openids; an openid has at most one account per tenant.
 #[async_trait]
-pub trait Users: Send + Sync {
+pub trait UserStore: Send + Sync {
     /// The account that this openid is bound to.
     async fn find(&self, tenant: &str, platform: &str, openid: &str) -> Result<Option<Arc<User>>>;
     /// Binds the openid to the account, in one transaction, and gives the account. A binding to another account gives
-    /// way, except for [`Account::New`]. `None` only where [`Account::Existing`] is no account of this tenant.
+    /// way, except for [`AccountSelector::New`]. `None` only where [`AccountSelector::Existing`] is no account of this tenant.
     /// Two that race for the same phone, external id or openid end with one account.
-    async fn bind(&self, tenant: &str, identity: &Identity, account: Account<'_>) -> Result<Option<Arc<User>>>;
+    async fn bind(&self, tenant: &str, identity: &Identity, account: AccountSelector<'_>) -> Result<Option<Arc<User>>>;
     /// Takes the binding of this openid away; false where there was none. The account stays.
     async fn unbind(&self, tenant: &str, platform: &str, openid: &str) -> Result<bool>;
     /// Changes what is given; `None` where the tenant has no such user.
@@ -265,7 +265,7 @@ pub trait Users: Send + Sync {
         avatar_url: Option<&str>,
     ) -> Result<Option<Arc<User>>>;
     /// The password hash of an account name.
-    async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<Credentials>>;
+    async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<PasswordCredentials>>;
     /// Makes an account with a password; `None` where the account name is taken in this tenant.
     async fn add(
         &self,
@@ -316,7 +316,7 @@ impl std::error::Error for Error {}
 
 impl Error {
     /// Whether the log has it already, or need not have it each time: a metric counts it.
-    pub fn is_known(&self) -> bool {
+    pub fn is_logged(&self) -> bool {
         matches!(self, Self::Down(_) | Self::Busy(_))
     }
 }

@@ -72,7 +72,7 @@ impl Tenant {
             },
             name.as_str(),
             services.http.clone(),
-            services.stores.shared.clone(),
+            services.stores.ephemeral.clone(),
         );
         let platform: Arc<dyn Platform> = Arc::new(wechat);
         let tenant = SmolStr::new(&name);

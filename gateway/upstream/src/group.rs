@@ -6,7 +6,7 @@ use super::{
     meters::{Meters, Outcome},
 };
 use http::StatusCode;
-use menlou_circuit::{Change, Circuit, Limits, Verdict};
+use menlou_circuit::{BreakerPolicy, CallOutcome, Circuit, CircuitChange};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(1);
 pub(super) struct Group {
     pub labels: Labels,
     pub servers: Vec<Server>,
-    limits: Limits,
+    limits: BreakerPolicy,
     /// How often health is checked, if it is.
     checked_every: Duration,
     board: Mutex<Board>,
@@ -56,7 +56,7 @@ pub(super) struct Turn {
 
 impl Group {
     /// The servers, none of which has failed.
-    pub fn new(labels: Labels, addresses: Vec<Address>, limits: Limits, checked_every: Duration) -> Arc<Self> {
+    pub fn new(labels: Labels, addresses: Vec<Address>, limits: BreakerPolicy, checked_every: Duration) -> Arc<Self> {
         let fresh = || Standing { in_flight: 0, circuit: Circuit::Closed { failures: 0 }, failed_checks: 0 };
         let standings = addresses.iter().map(|_| fresh()).collect();
         let servers: Vec<_> = addresses
@@ -78,7 +78,7 @@ impl Group {
             board.start = board.start.wrapping_add(1);
         }
         let (start, count) = (board.start, board.standings.len());
-        let may_be_asked = |s: &Standing| s.is_healthy() && s.circuit.passes(now);
+        let may_be_asked = |s: &Standing| s.is_healthy() && s.circuit.allows_call(now);
         let found = (0..count)
             .map(|i| start.wrapping_add(i) % count)
             .filter(|i| may_be_asked(&board.standings[*i]))
@@ -86,7 +86,7 @@ impl Group {
         let Some(server) = found else {
             let wait = |s: &Standing| {
                 let unhealthy = if s.is_healthy() { Duration::ZERO } else { self.checked_every };
-                s.circuit.wait(now).max(unhealthy).max(SOON)
+                s.circuit.retry_after(now).max(unhealthy).max(SOON)
             };
             let wait = board.standings.iter().map(wait).min().unwrap_or(SOON);
             // `Retry-After` has whole seconds: who came a moment too early would be refused again.
@@ -94,7 +94,7 @@ impl Group {
         };
         let standing = &mut board.standings[server];
         standing.in_flight += 1;
-        let trial = standing.circuit.pass();
+        let trial = standing.circuit.begin_call();
         drop(board);
         Ok(Turn { group: Arc::clone(self), server, trial, outcome: Outcome::Abandoned })
     }
@@ -123,18 +123,18 @@ impl Group {
         }
     }
 
-    fn told(&self, server: usize, trial: bool, verdict: Verdict) {
-        let change = self.board().standings[server].circuit.take(trial, verdict, self.limits, Instant::now());
+    fn told(&self, server: usize, trial: bool, verdict: CallOutcome) {
+        let change = self.board().standings[server].circuit.record(trial, verdict, self.limits, Instant::now());
         let Labels { tenant, action } = &self.labels;
         let Server { address, meters } = &self.servers[server];
         match change {
-            Some(Change::Opened) => {
+            Some(CircuitChange::Opened) => {
                 meters.open.increment(1.0);
                 let seconds = self.limits.break_for.as_secs_f64();
                 let server = &address.origin;
                 tracing::warn!(tenant, action, server, seconds, "an upstream server keeps failing: it is left alone");
             }
-            Some(Change::Closed) => {
+            Some(CircuitChange::Closed) => {
                 meters.open.decrement(1.0);
                 tracing::info!(tenant, action, server = address.origin, "an upstream server works again");
             }
@@ -190,7 +190,7 @@ impl Turn {
             self.outcome = Outcome::Refused;
         }
         if bad || self.trial {
-            self.told(if bad { Verdict::Bad } else { Verdict::Good });
+            self.told(if bad { CallOutcome::Failure } else { CallOutcome::Success });
         }
     }
 
@@ -203,7 +203,7 @@ impl Turn {
         }
     }
 
-    fn told(&mut self, verdict: Verdict) {
+    fn told(&mut self, verdict: CallOutcome) {
         self.group.told(self.server, std::mem::take(&mut self.trial), verdict);
     }
 }
@@ -211,7 +211,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if self.trial {
-            self.told(Verdict::Neither);
+            self.told(CallOutcome::Abandoned);
         }
         self.group.board().standings[self.server].in_flight -= 1;
         self.group.servers[self.server].meters.count(self.outcome);

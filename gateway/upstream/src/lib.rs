@@ -22,7 +22,7 @@ use http::{
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use menlou_call::Pieces;
-use menlou_circuit::Limits;
+use menlou_circuit::BreakerPolicy;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, words};
 use menlou_platform::http::{Failure, Http, Incoming};
@@ -153,7 +153,7 @@ impl Upstream {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let limits = Limits { break_after, break_for };
+        let limits = BreakerPolicy { break_after, break_for };
         let checked_every = health.as_ref().map_or(Duration::ZERO, |h| h.interval);
         let group = Group::new(labels, addresses, limits, checked_every);
         Ok(Self { group, health, checking: Mutex::default() })

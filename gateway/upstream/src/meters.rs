@@ -9,7 +9,7 @@
 //! Both gauges are 0 for a server that is not configured any more.
 
 use super::Labels;
-use menlou_circuit::Verdict;
+use menlou_circuit::CallOutcome;
 use metrics::{Counter, Gauge, Histogram};
 
 macro_rules! outcomes {
@@ -25,9 +25,9 @@ macro_rules! outcomes {
 
         impl Outcome {
             /// What it tells of the server.
-            pub fn verdict(self) -> Verdict {
+            pub fn verdict(self) -> CallOutcome {
                 match self {
-                    $(Self::$id => Verdict::$verdict,)*
+                    $(Self::$id => CallOutcome::$verdict,)*
                 }
             }
         }
@@ -36,21 +36,21 @@ macro_rules! outcomes {
 
 outcomes! {
     /// The answer came, whole.
-    Answered = "answered" Good,
+    Answered = "answered" Success,
     /// It was 502, 503 or 504.
-    Refused = "refused" Bad,
+    Refused = "refused" Failure,
     /// Nothing of the request could be sent.
-    Unreachable = "unreachable" Bad,
+    Unreachable = "unreachable" Failure,
     /// The connection broke before the answer's end.
-    Broken = "broken" Bad,
+    Broken = "broken" Failure,
     /// What came is no HTTP.
-    Unusable = "unusable" Bad,
+    Unusable = "unusable" Failure,
     /// It kept us waiting too long, before the answer or within it.
-    Timeout = "timeout" Bad,
+    Timeout = "timeout" Failure,
     /// The client's own body failed.
-    ClientFault = "client_fault" Neither,
+    ClientFault = "client_fault" Abandoned,
     /// The client hung up, or the call's time was over.
-    Abandoned = "abandoned" Neither,
+    Abandoned = "abandoned" Abandoned,
 }
 
 /// One server's meters.

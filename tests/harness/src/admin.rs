@@ -2,7 +2,7 @@
 
 use crate::{
     gateway::Gateway,
-    http::{Answer, Request},
+    http::{Request, Response},
 };
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub struct Admin {
 
 /// What the API said.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct AdminResponse {
     /// The HTTP status.
     pub status: u16,
     /// The version, where one is told.
@@ -24,7 +24,7 @@ pub struct Said {
     /// The body; null where there is none.
     pub body: Value,
     /// The answer as it came.
-    pub answer: Answer,
+    pub response: Response,
 }
 
 impl Gateway {
@@ -45,7 +45,7 @@ impl Gateway {
     }
 
     /// Someone without a token.
-    pub fn nobody(&self) -> Admin {
+    pub fn anonymous_admin(&self) -> Admin {
         Admin { addr: self.admin_addr(), token: None }
     }
 }
@@ -60,33 +60,33 @@ impl Admin {
     ///
     /// # Panics
     /// Where there is no answer, or none that the API gives.
-    pub fn send(&self, request: &Request) -> Said {
+    pub fn send(&self, request: &Request) -> AdminResponse {
         let mut request = request.clone();
         if let Some(token) = &self.token {
             request = request.bearer(token);
         }
-        Said::of(request.send(self.addr).expect("an answer"))
+        AdminResponse::parse(request.send(self.addr).expect("an answer"))
     }
 
     /// Reads what is at a path behind `/api/v1`.
-    pub fn get(&self, path: &str) -> Said {
+    pub fn get(&self, path: &str) -> AdminResponse {
         self.send(&Request::new("GET", format!("/api/v1{path}")))
     }
 
     /// Takes away what is at a path behind `/api/v1`.
-    pub fn delete(&self, path: &str) -> Said {
+    pub fn delete(&self, path: &str) -> AdminResponse {
         self.send(&Request::new("DELETE", format!("/api/v1{path}")))
     }
 
     /// Saves a tenant's file, on this condition: `("If-Match", "*")`.
-    pub fn put(&self, tenant: &str, file: &str, condition: (&str, &str)) -> Said {
+    pub fn put(&self, tenant: &str, file: &str, condition: (&str, &str)) -> AdminResponse {
         let request = Request::new("PUT", format!("/api/v1/tenants/{tenant}")).header(condition.0, condition.1);
         self.send(&request.body("application/toml", file))
     }
 }
 
-impl Said {
-    fn of(answer: Answer) -> Self {
+impl AdminResponse {
+    fn parse(answer: Response) -> Self {
         let told = || format!("{} {:?}\n{}", answer.status, answer.headers, answer.text());
         assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "no X-Request-Id: {}", told());
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{}", told());
@@ -99,7 +99,7 @@ impl Said {
             assert!(text("error") && text("msg") && body["data"].is_object(), "no failure: {}", told());
         }
         let etag = answer.header("etag").map(str::to_owned);
-        Self { status: answer.status, etag, body, answer }
+        Self { status: answer.status, etag, body, response: answer }
     }
 
     /// The body of a success.
@@ -107,7 +107,7 @@ impl Said {
     /// # Panics
     /// Where it is a failure.
     pub fn ok(&self) -> &Value {
-        assert!(self.status < 300, "{} {}", self.status, self.answer.text());
+        assert!(self.status < 300, "{} {}", self.status, self.response.text());
         &self.body
     }
 
@@ -115,9 +115,9 @@ impl Said {
     ///
     /// # Panics
     /// Where it is another, or none.
-    pub fn is(&self, status: u16, word: &str) -> &Self {
+    pub fn assert_error(&self, status: u16, word: &str) -> &Self {
         let got = (self.status, self.body["error"].as_str());
-        assert_eq!(got, (status, Some(word)), "{}", self.answer.text());
+        assert_eq!(got, (status, Some(word)), "{}", self.response.text());
         self
     }
 }

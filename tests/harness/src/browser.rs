@@ -4,7 +4,7 @@
 use crate::{
     admin::Admin,
     gateway::Gateway,
-    http::{Answer, Request},
+    http::{Request, Response},
 };
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -56,18 +56,18 @@ impl Browser {
     }
 
     /// Opens a page.
-    pub fn get(&mut self, path: &str) -> Answer {
+    pub fn get(&mut self, path: &str) -> Response {
         self.send(Request::new("GET", path))
     }
 
     /// Sends a form as the page does that was shown last, its hidden mark included.
-    pub fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Response {
         let csrf = self.value("csrf");
         self.post(path, &[fields, &[("csrf", csrf.as_str())]].concat())
     }
 
     /// Sends a form with these fields and no other.
-    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Response {
         self.send(Request::post(path).header("Origin", "http://localhost").form(fields))
     }
 
@@ -75,7 +75,7 @@ impl Browser {
     ///
     /// # Panics
     /// Where there is no answer, or one that lacks what each has to have.
-    pub fn send(&mut self, mut request: Request) -> Answer {
+    pub fn send(&mut self, mut request: Request) -> Response {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -116,7 +116,7 @@ impl Browser {
 }
 
 /// What every answer of the console has to have.
-fn held(answer: &Answer) {
+fn held(answer: &Response) {
     let told = || format!("{} {:?}\n{}", answer.status, answer.headers, answer.text());
     let policy = answer.header("content-security-policy").unwrap_or_default();
     for part in [

@@ -1,6 +1,6 @@
 //! A tenant's client: calls actions, and holds every answer to the contract's envelope.
 
-use crate::http::{Answer, Request, encode};
+use crate::http::{Request, Response, encode};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -61,7 +61,7 @@ pub struct Envelope {
     /// The data.
     pub data: Value,
     /// The answer as it came.
-    pub answer: Answer,
+    pub response: Response,
 }
 
 impl Client {
@@ -76,7 +76,7 @@ impl Client {
     }
 
     /// The same in this language.
-    pub fn speaking(&self, language: &str) -> Self {
+    pub fn with_language(&self, language: &str) -> Self {
         Self { language: Some(language.to_owned()), ..self.clone() }
     }
 
@@ -124,7 +124,7 @@ impl Client {
         if let Some(language) = &self.language {
             request = request.header("Accept-Language", language);
         }
-        let envelope = Envelope::of(request.send(self.addr)?);
+        let envelope = Envelope::parse(request.send(self.addr)?);
         if let Some(token) = envelope.token() {
             self.secrets.add(token);
         }
@@ -137,7 +137,7 @@ impl Envelope {
     ///
     /// # Panics
     /// Where it is not as the contract says.
-    pub fn of(answer: Answer) -> Self {
+    pub fn parse(answer: Response) -> Self {
         let told = || format!("{} {:?}\n{}", answer.status, answer.headers, answer.text());
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|e| panic!("no JSON ({e}): {}", told()));
         let content = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
@@ -153,7 +153,7 @@ impl Envelope {
         let known = ["code", "msg", "data", "error"];
         assert!(fields.keys().all(|k| known.contains(&k.as_str())), "more than an envelope: {}", told());
         assert!(error.is_some() || answer.status == 200, "success is 200: {}", told());
-        Self { status: answer.status, msg, error, data: data.clone(), answer }
+        Self { status: answer.status, msg, error, data: data.clone(), response: answer }
     }
 
     /// The data of a success.
@@ -161,7 +161,7 @@ impl Envelope {
     /// # Panics
     /// Where it is a failure.
     pub fn ok(&self) -> &Value {
-        assert!(self.error.is_none(), "{} {}", self.status, self.answer.text());
+        assert!(self.error.is_none(), "{} {}", self.status, self.response.text());
         &self.data
     }
 
@@ -169,9 +169,9 @@ impl Envelope {
     ///
     /// # Panics
     /// Where it is another, or none.
-    pub fn is(&self, status: u16, word: &str) -> &Self {
+    pub fn assert_error(&self, status: u16, word: &str) -> &Self {
         let got = (self.status, self.error.as_deref());
-        assert_eq!(got, (status, Some(word)), "{}", self.answer.text());
+        assert_eq!(got, (status, Some(word)), "{}", self.response.text());
         self
     }
 

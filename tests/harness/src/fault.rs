@@ -29,9 +29,9 @@ pub enum Fault {
     /// Open connections are broken and new ones refused.
     Refuse,
     /// Open connections are broken; on new ones each piece is answered with this, and the other side hears nothing.
-    Say(Vec<u8>),
-    /// As [`Fault::Say`], and then closes.
-    SayAndClose(Vec<u8>),
+    Reply(Vec<u8>),
+    /// As [`Fault::Reply`], and then closes.
+    ReplyAndClose(Vec<u8>),
 }
 
 /// A running proxy; it ends when dropped.
@@ -88,8 +88,8 @@ impl FaultProxy {
     /// From now on it does this, also to connections that are open.
     pub fn set(&self, fault: Fault) {
         let mut plan = self.shared.plan();
-        if matches!(fault, Fault::Refuse | Fault::Say(_) | Fault::SayAndClose(_))
-            || matches!(plan.fault, Fault::Say(_) | Fault::SayAndClose(_))
+        if matches!(fault, Fault::Refuse | Fault::Reply(_) | Fault::ReplyAndClose(_))
+            || matches!(plan.fault, Fault::Reply(_) | Fault::ReplyAndClose(_))
         {
             plan.generation += 1;
         }
@@ -146,7 +146,7 @@ fn accept(addr: SocketAddr, listener: TcpListener, shared: &Arc<Shared>) {
 /// One connection, until either side ends it or it is broken.
 fn serve(client: TcpStream, generation: u64, shared: &Arc<Shared>) {
     let _ = client.set_nonblocking(false);
-    if let Fault::Say(words) | Fault::SayAndClose(words) = shared.now().fault {
+    if let Fault::Reply(words) | Fault::ReplyAndClose(words) = shared.now().fault {
         return say(client, &words, generation, shared);
     }
     // Where the server is not there, neither is the connection.
@@ -213,7 +213,7 @@ fn say(mut client: TcpStream, words: &[u8], generation: u64, shared: &Shared) {
         match client.read(&mut piece) {
             Ok(0) => return,
             Ok(_) => {
-                if client.write_all(words).is_err() || matches!(shared.now().fault, Fault::SayAndClose(_)) {
+                if client.write_all(words).is_err() || matches!(shared.now().fault, Fault::ReplyAndClose(_)) {
                     return;
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Client, Secrets},
-    http::{Answer, Request},
+    http::{Request, Response},
     process::{PATIENCE, Process, free_port, loopback, wait_until},
     terminal::Terminal,
 };
@@ -57,7 +57,7 @@ impl Setup {
 #[derive(Debug)]
 pub struct Gateway {
     process: Option<Process>,
-    home: Home,
+    home: GatewayFolder,
     addr: SocketAddr,
     admin: SocketAddr,
     secrets: Secrets,
@@ -79,7 +79,7 @@ impl Gateway {
     /// # Panics
     /// When it doesn't start; the text has its log.
     pub fn launch(setup: Setup) -> Self {
-        let home = Home::new(setup);
+        let home = GatewayFolder::new(setup);
         let mut gateway = Self {
             process: None,
             home,
@@ -118,7 +118,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Where nobody answers.
-    pub fn admin(&self, path: &str) -> std::io::Result<Answer> {
+    pub fn admin(&self, path: &str) -> std::io::Result<Response> {
         Request::new("GET", path).send(self.admin)
     }
 
@@ -179,16 +179,16 @@ impl Gateway {
     }
 
     /// Sends it SIGKILL, from any thread; [`Gateway::restart`] then clears up.
-    pub fn kill_now(&self) {
+    pub fn send_sigkill(&self) {
         if let Some(process) = &self.process {
-            process.kill_now();
+            process.send_sigkill();
         }
     }
 
     /// Sends it SIGTERM, without waiting.
-    pub fn ask_to_end(&self) {
+    pub fn send_sigterm(&self) {
         if let Some(process) = &self.process {
-            process.ask_to_end();
+            process.send_sigterm();
         }
     }
 
@@ -212,12 +212,12 @@ impl Gateway {
     }
 
     /// As [`Gateway::command`], with this standard input.
-    pub fn command_given(&self, arguments: &[&str], input: &str) -> Output {
+    pub fn command_with_input(&self, arguments: &[&str], input: &str) -> Output {
         self.home.command(arguments, input.as_bytes())
     }
 
     /// As [`Gateway::command`], for commands that ask the running gateway: they are told where its admin port is.
-    pub fn command_beside(&self, arguments: &[&str]) -> Output {
+    pub fn command_with_admin(&self, arguments: &[&str]) -> Output {
         let mut command = self.home.prepare();
         command.args(arguments).arg("--config").arg(self.home.config());
         run(command.env("MENLOU_ADMIN__LISTEN", self.admin.to_string()), b"")
@@ -230,7 +230,7 @@ impl Gateway {
     pub fn add_user(&self, tenant: &str, account: &str, name: &str, password: &str) {
         self.secrets.add(password);
         let arguments = ["user", "add", "--tenant", tenant, "--account", account, "--name", name];
-        let output = self.command_given(&arguments, password);
+        let output = self.command_with_input(&arguments, password);
         assert!(output.status.success(), "user add: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -278,12 +278,12 @@ impl Drop for Gateway {
 
 /// A folder with what a gateway needs, where no gateway runs yet.
 #[derive(Debug)]
-pub struct Home {
+pub struct GatewayFolder {
     folder: TempDir,
     env: Vec<(String, String)>,
 }
 
-impl Home {
+impl GatewayFolder {
     /// Writes everything.
     pub fn new(setup: Setup) -> Self {
         let folder = TempDir::with_prefix("menlou-gateway-").expect("a temporary folder");
@@ -299,7 +299,7 @@ impl Home {
         }
         if !setup.without_plugins {
             for name in ["openid", "account", "wechat", "proxy"] {
-                place(&library(name), &home.plugins().join(format!("{name}.so")));
+                place(&plugin_library(name), &home.plugins().join(format!("{name}.so")));
             }
         }
         home
@@ -353,7 +353,7 @@ impl Home {
     ///
     /// # Panics
     /// When there is no such program.
-    pub fn command_by(&self, by: &[&str], arguments: &[&str]) -> Output {
+    pub fn command_through(&self, by: &[&str], arguments: &[&str]) -> Output {
         let own = self.prepare();
         let mut command = Command::new(by[0]);
         command.args(&by[1..]).arg(own.get_program()).args(arguments).arg("--config").arg(self.config());
@@ -414,7 +414,7 @@ pub fn run(command: &mut Command, input: &[u8]) -> Output {
 ///
 /// # Panics
 /// When it is not built: tests of the package `menlou` have it built by Cargo.
-pub fn library(name: &str) -> PathBuf {
+pub fn plugin_library(name: &str) -> PathBuf {
     let path = artifacts().join("deps").join(format!("libmenlou_{name}.so"));
     assert!(path.exists(), "{} is missing: cargo build -p menlou-{name}", path.display());
     path

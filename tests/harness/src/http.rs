@@ -20,7 +20,7 @@ pub struct Request {
 
 /// An answer that came.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: u16,
     /// The headers, their names in lower case.
@@ -84,8 +84,8 @@ impl Request {
     ///
     /// # Errors
     /// Where there is no connection, or no whole answer within [`PATIENCE`].
-    pub fn send(&self, to: SocketAddr) -> io::Result<Answer> {
-        speak(to, &self.bytes())
+    pub fn send(&self, to: SocketAddr) -> io::Result<Response> {
+        send_raw(to, &self.bytes())
     }
 }
 
@@ -93,7 +93,7 @@ impl Request {
 ///
 /// # Errors
 /// Where there is no connection, or no whole answer within [`PATIENCE`].
-pub fn speak(to: SocketAddr, bytes: &[u8]) -> io::Result<Answer> {
+pub fn send_raw(to: SocketAddr, bytes: &[u8]) -> io::Result<Response> {
     let mut stream = connect(to)?;
     // A server that has seen enough answers and closes; what counts is the answer.
     let _ = stream.write_all(bytes);
@@ -104,7 +104,7 @@ pub fn speak(to: SocketAddr, bytes: &[u8]) -> io::Result<Answer> {
 ///
 /// # Errors
 /// Where there is no connection.
-pub fn hang_up_after(to: SocketAddr, bytes: &[u8], wait: Duration) -> io::Result<()> {
+pub fn send_and_hang_up(to: SocketAddr, bytes: &[u8], wait: Duration) -> io::Result<()> {
     let mut stream = connect(to)?;
     stream.write_all(bytes)?;
     std::thread::sleep(wait);
@@ -127,7 +127,7 @@ pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
 ///
 /// # Errors
 /// Where it is none, is cut off, or does not come.
-pub fn read(stream: &mut impl Read) -> io::Result<Answer> {
+pub fn read(stream: &mut impl Read) -> io::Result<Response> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {
@@ -148,7 +148,7 @@ pub fn encode(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-impl Answer {
+impl Response {
     /// The first header of this name (given in lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|h| h.0 == name).map(|h| h.1.as_str())
@@ -160,7 +160,7 @@ impl Answer {
     }
 }
 
-fn parse(bytes: &[u8], closed: bool) -> Option<Answer> {
+fn parse(bytes: &[u8], closed: bool) -> Option<Response> {
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
     let mut lines = head.split("\r\n");
@@ -168,7 +168,7 @@ fn parse(bytes: &[u8], closed: bool) -> Option<Answer> {
     let header = |line: &str| line.split_once(':').map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()));
     let headers: Vec<_> = lines.filter_map(header).collect();
     let body = bytes.get(end + 4..)?;
-    let answer = |body: &[u8]| Answer { status, headers: headers.clone(), body: body.to_vec() };
+    let answer = |body: &[u8]| Response { status, headers: headers.clone(), body: body.to_vec() };
     match headers.iter().find(|h| h.0 == "content-length") {
         Some((_, length)) => body.get(..length.parse().ok()?).map(answer),
         None => closed.then(|| answer(body)),

@@ -2,7 +2,6 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
 
 pub mod admin;
-pub mod authority;
 pub mod browser;
 pub mod client;
 pub mod cluster;
@@ -14,17 +13,18 @@ pub mod process;
 pub mod redis;
 pub mod sentinel;
 pub mod terminal;
+pub mod test_ca;
 pub mod upstream;
 
 pub use admin::Admin;
-pub use authority::Authority;
 pub use browser::Browser;
 pub use client::{Client, Envelope};
 pub use cluster::Cluster;
 pub use fault::{Fault, FaultProxy};
-pub use gateway::{Gateway, Home, Setup};
+pub use gateway::{Gateway, GatewayFolder, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use sentinel::Sentinels;
 pub use terminal::Terminal;
+pub use test_ca::TestCa;
 pub use upstream::Upstream;

@@ -1,8 +1,8 @@
 //! A PostgreSQL server of a test's own.
 
 use crate::{
-    authority::Authority,
     process::{PATIENCE, Process, free_port, wait_until},
+    test_ca::TestCa,
 };
 use std::{
     fs,
@@ -75,8 +75,8 @@ impl Postgres {
     }
 
     /// Sends it SIGKILL, from any thread; [`Postgres::restart`] then clears up.
-    pub fn kill_now(&self) {
-        self.process.kill_now();
+    pub fn send_sigkill(&self) {
+        self.process.send_sigkill();
     }
 
     /// Stops it with SIGSTOP: connections stay open, nothing answers.
@@ -96,7 +96,7 @@ impl Postgres {
     }
 
     /// Has it offer TLS from now on, with this certificate; connections without TLS are taken, too.
-    pub fn use_tls(&self, authority: &Authority) {
+    pub fn use_tls(&self, authority: &TestCa) {
         let data = self.folder.path().join("data");
         for (from, to) in [(authority.certificate(), "server.crt"), (authority.key(), "server.key")] {
             let to = data.join(to);

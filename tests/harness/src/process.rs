@@ -58,12 +58,12 @@ impl Process {
     }
 
     /// Sends it SIGKILL, without waiting and without its children.
-    pub fn kill_now(&self) {
+    pub fn send_sigkill(&self) {
         signal(self.id(), Signal::KILL);
     }
 
     /// Asks it to end with SIGTERM, without waiting.
-    pub fn ask_to_end(&self) {
+    pub fn send_sigterm(&self) {
         signal(self.id(), Signal::TERM);
     }
 
@@ -72,7 +72,7 @@ impl Process {
     /// # Panics
     /// When it is still there after twice [`PATIENCE`].
     pub fn terminate(&mut self) -> ExitStatus {
-        self.ask_to_end();
+        self.send_sigterm();
         let start = Instant::now();
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {

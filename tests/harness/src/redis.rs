@@ -48,8 +48,8 @@ impl Redis {
     }
 
     /// Sends it SIGKILL, from any thread; [`Redis::restart`] then clears up.
-    pub fn kill_now(&self) {
-        self.process.kill_now();
+    pub fn send_sigkill(&self) {
+        self.process.send_sigkill();
     }
 
     /// Stops it with SIGSTOP: connections stay open, nothing answers.

@@ -8,7 +8,7 @@ use crate::services::Scope;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::{Error, Result, words};
 use menlou_policy::{attempts, password};
-use menlou_store::{Account, Identity, User};
+use menlou_store::{AccountSelector, Identity, User};
 use secrecy::SecretString;
 use serde_json::json;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) unsafe extern "C" fn bind_new(
         begin(call, |flight| {
             let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
             bind(flight, |scope, identity| async move {
-                let account = Account::New { name: &name, avatar_url: &avatar_url };
+                let account = AccountSelector::New { name: &name, avatar_url: &avatar_url };
                 scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
             })
         })
@@ -60,7 +60,8 @@ pub(super) unsafe extern "C" fn bind_phone(call: *mut menlou_call, phone: menlou
                 return None;
             }
             bind(flight, |scope, identity| async move {
-                let bound = scope.services.stores.users.bind(&scope.tenant, &identity, Account::Phone(&phone)).await;
+                let bound =
+                    scope.services.stores.users.bind(&scope.tenant, &identity, AccountSelector::Phone(&phone)).await;
                 bound.map_err(Error::from)
             })
         })
@@ -79,7 +80,7 @@ pub(super) unsafe extern "C" fn bind_external(
             let id = text(id).filter(|id| (1..=256).contains(&id.len()))?.to_owned();
             let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
             bind(flight, |scope, identity| async move {
-                let account = Account::External { id: &id, name: &name, avatar_url: &avatar_url };
+                let account = AccountSelector::External { id: &id, name: &name, avatar_url: &avatar_url };
                 scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
             })
         })
@@ -98,14 +99,15 @@ pub(super) unsafe extern "C" fn bind_password(
             let remote = flight.call.remote;
             bind(flight, |scope, identity| async move {
                 let services = &scope.services;
-                attempts::count(&*services.stores.shared, &services.attempts, &scope.tenant, &account, remote).await?;
+                attempts::count(&*services.stores.ephemeral, &services.attempts, &scope.tenant, &account, remote)
+                    .await?;
                 let known = services.stores.users.credentials(&scope.tenant, &account).await?;
                 let (user, hash) = known.map(|c| (c.user, c.password_hash)).unzip();
                 if !password::fits(&services.hashing, given, hash).await? {
                     return Err(Error::new(&words::BAD_CREDENTIALS));
                 }
-                attempts::forget(&*services.stores.shared, &scope.tenant, &account).await?;
-                let existing = Account::Existing(user.unwrap_or_default());
+                attempts::forget(&*services.stores.ephemeral, &scope.tenant, &account).await?;
+                let existing = AccountSelector::Existing(user.unwrap_or_default());
                 Ok(services.stores.users.bind(&scope.tenant, &identity, existing).await?)
             })
         })

@@ -13,7 +13,7 @@ use crate::verify;
 use menlou_config::edit::{self, Change};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, words};
-use menlou_store::Seek;
+use menlou_store::ProfileQuery;
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
@@ -294,15 +294,15 @@ pub async fn find_users(asked: Asked) -> Result<Given> {
     asked.caller.may(Right::Meet, tenant.as_str())?;
     let platform = wanted.platform.as_deref().unwrap_or("wechat");
     let mut seeks = [
-        wanted.openid.as_deref().map(|openid| Seek::Openid { platform, openid }),
-        wanted.phone.as_deref().map(Seek::Phone),
-        wanted.account.as_deref().map(Seek::Account),
-        wanted.external_id.as_deref().map(Seek::External),
-        wanted.after.map(Seek::After),
+        wanted.openid.as_deref().map(|openid| ProfileQuery::Openid { platform, openid }),
+        wanted.phone.as_deref().map(ProfileQuery::Phone),
+        wanted.account.as_deref().map(ProfileQuery::Account),
+        wanted.external_id.as_deref().map(ProfileQuery::External),
+        wanted.after.map(ProfileQuery::After),
     ]
     .into_iter()
     .flatten();
-    let (seek, more) = (seeks.next().unwrap_or(Seek::After(0)), seeks.next());
+    let (seek, more) = (seeks.next().unwrap_or(ProfileQuery::After(0)), seeks.next());
     if more.is_some() {
         return Err(one_of());
     }

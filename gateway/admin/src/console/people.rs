@@ -12,7 +12,7 @@ use crate::users::{self, User};
 use askama::Template;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, words};
-use menlou_store::Seek;
+use menlou_store::ProfileQuery;
 
 /// How many users a page lists.
 const MOST: u32 = 50;
@@ -55,15 +55,15 @@ pub async fn show(mut visit: Visit) -> Result<Answer> {
         frame: visit.frame.clone(),
     };
     let seek = match (page.by.as_str(), page.of.as_str()) {
-        (_, "") => Ok(Seek::After(visit.query.get("after").parse().unwrap_or_default())),
-        ("id", id) => id.parse().map(Seek::Id).map_err(|_| {
+        (_, "") => Ok(ProfileQuery::After(visit.query.get("after").parse().unwrap_or_default())),
+        ("id", id) => id.parse().map(ProfileQuery::Id).map_err(|_| {
             let text = Text::fixed("用户 ID 是一个整数", "A user's id is a whole number.");
             Error::new(&words::BAD_PARAMETER).saying(text)
         }),
-        ("phone", phone) => Ok(Seek::Phone(phone)),
-        ("account", account) => Ok(Seek::Account(account)),
-        ("external", id) => Ok(Seek::External(id)),
-        (_, openid) => Ok(Seek::Openid { platform: "wechat", openid }),
+        ("phone", phone) => Ok(ProfileQuery::Phone(phone)),
+        ("account", account) => Ok(ProfileQuery::Account(account)),
+        ("external", id) => Ok(ProfileQuery::External(id)),
+        (_, openid) => Ok(ProfileQuery::Openid { platform: "wechat", openid }),
     };
     let users = match seek {
         Ok(seek) => users::find(desk, caller, &name, seek, MOST).await,

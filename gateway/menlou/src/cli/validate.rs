@@ -96,7 +96,7 @@ fn stores(config: &Config) -> Result<(), Vec<Text>> {
         let opened = Stores::open(&store_settings(config)).await;
         let stores = opened.map_err(|e| vec![unavailable("存储", "the store", e.to_string())])?;
         let (sessions, users) =
-            tokio::join!(timeout(PATIENCE, stores.shared.ping()), timeout(PATIENCE, stores.users.ping()));
+            tokio::join!(timeout(PATIENCE, stores.ephemeral.ping()), timeout(PATIENCE, stores.users.ping()));
         let mut wrong = Vec::new();
         for (zh, en, outcome) in
             [("会话存储", "the store of sessions", sessions), ("用户存储", "the store of users", users)]

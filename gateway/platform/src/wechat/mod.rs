@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
 use menlou_circuit::Breaker;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, words};
-use menlou_store::Shared;
+use menlou_store::EphemeralKv;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -63,7 +63,7 @@ pub struct Wechat {
 
 impl Wechat {
     /// The account as `tenant` uses it; its access token is kept in `shared`.
-    pub fn new(account: WechatAccount, tenant: impl Into<String>, http: Http, shared: Arc<dyn Shared>) -> Self {
+    pub fn new(account: WechatAccount, tenant: impl Into<String>, http: Http, shared: Arc<dyn EphemeralKv>) -> Self {
         let tenant = tenant.into();
         let WechatAccount { appid, secret, previous_secret, base_url } = account;
         let key = tokens::key(&base_url, &appid, &secret);
@@ -287,19 +287,19 @@ impl Api {
         one_of_ours: bool,
         read: impl FnOnce(Result<Answer, Failure>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let pass = self.circuit.pass().map_err(|shut| {
-            let error = Error::new(&words::PLATFORM_UNREACHABLE).retry_after(shut.wait);
+        let pass = self.circuit.try_acquire().map_err(|shut| {
+            let error = Error::new(&words::PLATFORM_UNREACHABLE).retry_after(shut.retry_after);
             Refusal::from(error.because(shut).known())
         })?;
         let answer = self.http.send(request).await;
         let known = match &answer {
             Ok(answer) if !matches!(answer.status, 502..=504) => {
-                pass.good();
+                pass.success();
                 false
             }
-            Ok(answer) => !pass.bad(&format!("HTTP {}", answer.status)),
+            Ok(answer) => !pass.failure(&format!("HTTP {}", answer.status)),
             Err(Failure::Unanswered(_)) if !one_of_ours => false,
-            Err(failure) => !pass.bad(&failure.to_string()),
+            Err(failure) => !pass.failure(&failure.to_string()),
         };
         read(answer)
             .map_err(|Refusal { errcode, error }| Refusal { errcode, error: if known { error.known() } else { error } })

@@ -6,7 +6,7 @@ use crate::clock::unix_millis;
 use crate::digest::sha256_hex;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, words};
-use menlou_store::Shared;
+use menlou_store::EphemeralKv;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -42,7 +42,7 @@ pub(super) struct Tokens(Arc<Keeper>);
 struct Keeper {
     api: Arc<Api>,
     tenant: String,
-    shared: Arc<dyn Shared>,
+    shared: Arc<dyn EphemeralKv>,
     /// Where the token stands in the store.
     key: String,
     state: Mutex<State>,
@@ -82,7 +82,7 @@ pub(super) fn key(base_url: &str, appid: &str, secret: &SecretString) -> String 
 
 impl Tokens {
     /// A keeper of the token that stands in the store under [`key`].
-    pub fn new(api: Arc<Api>, tenant: String, shared: Arc<dyn Shared>, key: String) -> Self {
+    pub fn new(api: Arc<Api>, tenant: String, shared: Arc<dyn EphemeralKv>, key: String) -> Self {
         Self(Arc::new(Keeper { api, tenant, shared, key, state: Mutex::default() }))
     }
 
@@ -215,7 +215,7 @@ impl Keeper {
         let alone = async {
             Ok::<_, menlou_store::Error>(
                 self.shared.claim(&self.tenant, &recently, b"", FORCED_APART).await?
-                    && self.shared.count(&self.tenant, &today, DAY).await? <= FORCED_PER_DAY,
+                    && self.shared.increment(&self.tenant, &today, DAY).await? <= FORCED_PER_DAY,
             )
         };
         alone.await.unwrap_or(false)
@@ -252,7 +252,7 @@ impl Keeper {
     }
 
     fn warn(&self, cause: &menlou_store::Error) {
-        if !cause.is_known() {
+        if !cause.is_logged() {
             tracing::warn!(tenant = self.tenant, %cause, "the access token is not shared with other replicas");
         }
     }

@@ -5,7 +5,7 @@ use super::{
     Limit,
     room::{Room, UnderWay},
 };
-use menlou_store::limits::{self, Demand, Memory, Taken};
+use menlou_store::rate_limits::{LocalRateLimiter, RateLimitCheck, RateLimitOutcome, SharedRateLimiter};
 use metrics::{Counter, counter};
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use std::{
 /// Counts calls for all tenants.
 pub struct Limiter {
     pub(super) room: Arc<Room>,
-    shared: Option<Arc<dyn limits::Limiter>>,
+    shared: Option<Arc<dyn SharedRateLimiter>>,
     /// Whether the replicas are known not to count together at present.
     away: AtomicBool,
     by_itself: Counter,
@@ -36,14 +36,14 @@ struct Tallies {
 /// What this process has counted of one tenant, however often its file is reloaded.
 #[derive(Default)]
 pub(super) struct Tally {
-    memory: Memory,
+    memory: LocalRateLimiter,
     pub under_way: Arc<UnderWay>,
     actions: Mutex<HashMap<String, Arc<UnderWay>>>,
 }
 
 impl Limiter {
     /// Counts in `shared`, if that is given and answers; calls under way share `room`.
-    pub fn new(shared: Option<Arc<dyn limits::Limiter>>, room: Arc<Room>) -> Self {
+    pub fn new(shared: Option<Arc<dyn SharedRateLimiter>>, room: Arc<Room>) -> Self {
         let by_itself = counter!("menlou_limits_unshared_total");
         Self { room, shared, away: AtomicBool::new(false), by_itself, tallies: Mutex::default() }
     }
@@ -64,22 +64,22 @@ impl Limiter {
     }
 
     /// Counts one call of `who` against the limits. It always comes to an answer.
-    pub(super) async fn take(&self, tenant: &str, tally: &Tally, limits: &[Limit], who: &str) -> Taken {
-        let demands: Vec<Demand<'_>> = limits
+    pub(super) async fn take(&self, tenant: &str, tally: &Tally, limits: &[Limit], who: &str) -> RateLimitOutcome {
+        let checks: Vec<RateLimitCheck<'_>> = limits
             .iter()
-            .map(|limit| Demand { limit: &limit.name, who: limit.each.then_some(who), rate: &limit.rate })
+            .map(|limit| RateLimitCheck { limit: &limit.name, subject: limit.each.then_some(who), rate: &limit.rate })
             .collect();
         if let Some(shared) = &self.shared {
             // What they have counted together only grows, so a flood of refused calls does not reach them.
-            if let Some(refused) = tally.memory.refuses(&demands) {
+            if let Some(refused) = tally.memory.known_rejection(&checks) {
                 return refused;
             }
-            match shared.take(tenant, &demands).await {
+            match shared.acquire(tenant, &checks).await {
                 Ok(taken) => {
                     if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
                         tracing::info!("limits hold for all gateways together again");
                     }
-                    tally.memory.learn(&demands, &taken.debts);
+                    tally.memory.learn_backlogs(&checks, &taken.backlogs);
                     return taken;
                 }
                 Err(cause) => {
@@ -90,7 +90,7 @@ impl Limiter {
                 }
             }
         }
-        tally.memory.take(&demands)
+        tally.memory.acquire(&checks)
     }
 }
 

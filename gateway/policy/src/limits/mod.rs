@@ -12,7 +12,7 @@ use limiter::Tally;
 use menlou_config::{rate::Rate, tenant};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, words};
-use menlou_store::limits::Level;
+use menlou_store::rate_limits::RateLimitLevel;
 use metrics::{Counter, counter};
 use room::{Full, UnderWay};
 pub use room::{Place, Room};
@@ -60,7 +60,7 @@ struct Limit {
 pub struct Passage {
     place: Option<Place>,
     /// The limit that is nearest to its end.
-    tightest: Option<(String, Level)>,
+    tightest: Option<(String, RateLimitLevel)>,
 }
 
 /// How the limits stand, for the answer's headers.
@@ -70,7 +70,7 @@ pub struct Quota<'a> {
     /// The name of the limit that is nearest to its end.
     pub tightest: &'a str,
     /// How it stands.
-    pub level: Level,
+    pub level: RateLimitLevel,
 }
 
 impl Limits {
@@ -162,8 +162,9 @@ impl Passage {
 
     async fn take(&mut self, limits: &Limits, taken: &[Limit], who: &str) -> Result<()> {
         let outcome = limits.limiter.take(&limits.tenant, &limits.tally, taken, who).await;
-        let levels = taken.iter().zip(outcome.debts).map(|(limit, debt)| (limit, Level::of(&limit.rate, debt)));
-        if outcome.passes {
+        let levels =
+            taken.iter().zip(outcome.backlogs).map(|(limit, debt)| (limit, RateLimitLevel::new(&limit.rate, debt)));
+        if outcome.allowed {
             if let Some((limit, level)) = levels.min_by_key(|(_, level)| level.remaining)
                 && self.tightest.as_ref().is_none_or(|(_, known)| level.remaining < known.remaining)
             {

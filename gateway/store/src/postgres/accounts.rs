@@ -1,7 +1,7 @@
 //! Accounts as those see them who look after them, in PostgreSQL.
 
 use super::{
-    super::{Accounts, Amended, Bound, Profile, Result, Seek, cache::IdentityRef},
+    super::{AccountStore, BoundIdentity, Profile, ProfileQuery, Result, UpdateOutcome, cache::IdentityRef},
     CHANNEL, Notice, Postgres, plain,
 };
 use async_trait::async_trait;
@@ -15,18 +15,18 @@ macro_rules! millis {
 }
 
 #[async_trait]
-impl Accounts for Postgres {
-    async fn profiles(&self, tenant: &str, seek: Seek<'_>, most: u32) -> Result<Vec<Profile>> {
+impl AccountStore for Postgres {
+    async fn profiles(&self, tenant: &str, seek: ProfileQuery<'_>, most: u32) -> Result<Vec<Profile>> {
         let (condition, values): (&str, Vec<&str>) = match &seek {
-            Seek::Id(_) => ("users.id = $2", Vec::new()),
-            Seek::Openid { platform, openid } => (
+            ProfileQuery::Id(_) => ("users.id = $2", Vec::new()),
+            ProfileQuery::Openid { platform, openid } => (
                 "users.id IN (SELECT user_id FROM bindings WHERE tenant = $1 AND platform = $2 AND openid = $4)",
                 vec![platform, openid],
             ),
-            Seek::Phone(phone) => ("phone = $2", vec![phone]),
-            Seek::Account(account) => ("account = $2", vec![account]),
-            Seek::External(id) => ("external_id = $2", vec![id]),
-            Seek::After(_) => ("users.id > $2", Vec::new()),
+            ProfileQuery::Phone(phone) => ("phone = $2", vec![phone]),
+            ProfileQuery::Account(account) => ("account = $2", vec![account]),
+            ProfileQuery::External(id) => ("external_id = $2", vec![id]),
+            ProfileQuery::After(_) => ("users.id > $2", Vec::new()),
         };
         let (created, updated) = (millis!("created_at"), millis!("updated_at"));
         // The conditions are ours, as they stand above.
@@ -37,7 +37,7 @@ impl Accounts for Postgres {
         let mut values = values.into_iter().map(plain);
         let query = sqlx::query_as::<_, Row>(sql).bind(tenant);
         let query = match seek {
-            Seek::Id(id) | Seek::After(id) => query.bind(id),
+            ProfileQuery::Id(id) | ProfileQuery::After(id) => query.bind(id),
             _ => query.bind(values.next()),
         };
         let mut query = query.bind(i64::from(most));
@@ -59,18 +59,18 @@ impl Accounts for Postgres {
         Ok(rows.into_iter().map(|row| row.with(&bindings)).collect())
     }
 
-    async fn amend(
+    async fn update_profile(
         &self,
         tenant: &str,
         user: i64,
         version: Option<i64>,
         name: Option<&str>,
         avatar_url: Option<&str>,
-    ) -> Result<Amended> {
+    ) -> Result<UpdateOutcome> {
         let amended = self.ask(|pool| async move {
             let mut transaction = pool.begin().await?;
             let outcome = compare(&mut transaction, tenant, user, version).await?;
-            if outcome == Amended::Done {
+            if outcome == UpdateOutcome::Done {
                 let sql = "WITH changed AS (
                         UPDATE users SET name = coalesce($1, name), avatar_url = coalesce($2, avatar_url),
                             updated_at = now(), version = version + 1 WHERE id = $3)
@@ -87,12 +87,12 @@ impl Accounts for Postgres {
         amended
     }
 
-    async fn erase(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<Amended> {
+    async fn delete_account(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<UpdateOutcome> {
         let erased = self.ask(|pool| async move {
             let mut transaction = pool.begin().await?;
             let outcome = compare(&mut transaction, tenant, user, version).await?;
             let mut bound = Vec::new();
-            if outcome == Amended::Done {
+            if outcome == UpdateOutcome::Done {
                 let sql = "DELETE FROM bindings WHERE user_id = $1 RETURNING platform, openid";
                 bound = sqlx::query_as::<_, (String, String)>(sql).bind(user).fetch_all(&mut *transaction).await?;
                 sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&mut *transaction).await?;
@@ -122,12 +122,12 @@ async fn compare(
     tenant: &str,
     user: i64,
     version: Option<i64>,
-) -> sqlx::Result<Amended> {
+) -> sqlx::Result<UpdateOutcome> {
     let query = sqlx::query_scalar::<_, i64>("SELECT version FROM users WHERE tenant = $1 AND id = $2 FOR UPDATE");
     Ok(match query.bind(tenant).bind(user).fetch_optional(connection).await? {
-        None => Amended::Missing,
-        Some(current) if version.is_some_and(|version| version != current) => Amended::Stale,
-        Some(_) => Amended::Done,
+        None => UpdateOutcome::NotFound,
+        Some(current) if version.is_some_and(|version| version != current) => UpdateOutcome::VersionMismatch,
+        Some(_) => UpdateOutcome::Done,
     })
 }
 
@@ -152,7 +152,7 @@ impl Row {
     /// The whole, with those of these bindings that are the account's.
     fn with(self, bindings: &[Binding]) -> Profile {
         let own = bindings.iter().filter(|(user, ..)| *user == self.id);
-        let bindings = own.map(|(_, platform, openid, unionid, created_at)| Bound {
+        let bindings = own.map(|(_, platform, openid, unionid, created_at)| BoundIdentity {
             platform: platform.clone(),
             openid: openid.clone(),
             unionid: unionid.clone(),

@@ -1,13 +1,13 @@
 //! Tokens of admins and the log of their deeds, in PostgreSQL.
 
 use super::{
-    super::{AdminToken, Admins, Deed, Error, NewDeed, Result, clock},
+    super::{AdminStore, AdminToken, Deed, Error, NewDeed, Result, clock},
     Postgres, plain,
 };
 use async_trait::async_trait;
 
 #[async_trait]
-impl Admins for Postgres {
+impl AdminStore for Postgres {
     async fn add_token(&self, token: &AdminToken) -> Result<()> {
         let sql = "INSERT INTO admin_tokens (id, hash, role, label, created_at, expires_at)
             VALUES ($1, $2, $3, $4, $5, $6)";
@@ -34,7 +34,7 @@ impl Admins for Postgres {
         Ok(done.rows_affected() == 1)
     }
 
-    async fn used(&self, id: &str, at: i64) -> Result<()> {
+    async fn record_token_use(&self, id: &str, at: i64) -> Result<()> {
         let query = sqlx::query("UPDATE admin_tokens SET used_at = $1 WHERE id = $2").bind(at).bind(id);
         self.ask(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
     }

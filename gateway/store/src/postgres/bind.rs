@@ -1,7 +1,7 @@
 //! Binds an openid to an account in PostgreSQL, in one transaction, whatever races.
 
 use super::{
-    super::{Account, Identity, cache::IdentityRef},
+    super::{AccountSelector, Identity, cache::IdentityRef},
     UserRow,
     link::{CHANNEL, Notice},
 };
@@ -17,13 +17,13 @@ struct Overtaken;
 
 type Attempt<T> = sqlx::Result<Result<T, Overtaken>>;
 
-/// `None` only where [`Account::Existing`] is no account of this tenant. Tries until nobody is faster; the caller's
+/// `None` only where [`AccountSelector::Existing`] is no account of this tenant. Tries until nobody is faster; the caller's
 /// deadline ends it.
 pub(super) async fn bind(
     pool: &PgPool,
     tenant: &str,
     identity: &Identity,
-    account: Account<'_>,
+    account: AccountSelector<'_>,
 ) -> sqlx::Result<Option<UserRow>> {
     loop {
         let mut transaction = pool.begin().await?;
@@ -41,10 +41,10 @@ async fn attempt(
     connection: &mut PgConnection,
     tenant: &str,
     identity: &Identity,
-    account: Account<'_>,
+    account: AccountSelector<'_>,
 ) -> Attempt<Option<UserRow>> {
     let openid = plain(&identity.openid);
-    let fresh = matches!(account, Account::New { .. });
+    let fresh = matches!(account, AccountSelector::New { .. });
     if fresh {
         let query = sqlx::query_as::<_, UserRow>(BOUND).bind(tenant).bind(&identity.platform).bind(&openid);
         if let Some(bound) = query.fetch_optional(&mut *connection).await? {
@@ -79,14 +79,18 @@ async fn attempt(
 
 /// The account to bind to, made where it may be. It is looked for before it is made: an insertion that finds it there
 /// would use up an id each time.
-async fn account(connection: &mut PgConnection, tenant: &str, account: Account<'_>) -> Attempt<Option<UserRow>> {
+async fn account(
+    connection: &mut PgConnection,
+    tenant: &str,
+    account: AccountSelector<'_>,
+) -> Attempt<Option<UserRow>> {
     match account {
-        Account::New { name, avatar_url } => {
+        AccountSelector::New { name, avatar_url } => {
             let sql = "INSERT INTO users (tenant, name, avatar_url) VALUES ($1, $2, $3) RETURNING id, name, avatar_url";
             let query = sqlx::query_as(sql).bind(tenant).bind(plain(name)).bind(plain(avatar_url));
             Ok(Ok(Some(query.fetch_one(connection).await?)))
         }
-        Account::Phone(phone) => {
+        AccountSelector::Phone(phone) => {
             let phone = plain(phone);
             let sql = "SELECT id, name, avatar_url FROM users WHERE tenant = $1 AND phone = $2";
             let known = sqlx::query_as(sql).bind(tenant).bind(&phone).fetch_optional(&mut *connection).await?;
@@ -98,7 +102,7 @@ async fn account(connection: &mut PgConnection, tenant: &str, account: Account<'
             let made = sqlx::query_as(sql).bind(tenant).bind(&phone).fetch_optional(connection).await?;
             Ok(made.map(Some).ok_or(Overtaken))
         }
-        Account::External { id, name, avatar_url } => {
+        AccountSelector::External { id, name, avatar_url } => {
             let (id, name, avatar_url) = (plain(id), plain(name), plain(avatar_url));
             let sql = "SELECT id, name, avatar_url FROM users WHERE tenant = $1 AND external_id = $2 FOR UPDATE";
             let query = sqlx::query_as::<_, UserRow>(sql).bind(tenant).bind(&id);
@@ -119,7 +123,7 @@ async fn account(connection: &mut PgConnection, tenant: &str, account: Account<'
             notify(connection, Notice::User(known.id)).await?;
             Ok(Ok(Some(user)))
         }
-        Account::Existing(id) => {
+        AccountSelector::Existing(id) => {
             let sql = "SELECT id, name, avatar_url FROM users WHERE tenant = $1 AND id = $2";
             Ok(Ok(sqlx::query_as(sql).bind(tenant).bind(id).fetch_optional(connection).await?))
         }

@@ -83,7 +83,7 @@ pub(super) async fn keep(options: PgConnectOptions, link: Arc<Link>, heard: Arc<
                 // What was read before this, when nobody listened, is not kept.
                 heard.resume();
                 link.current.store(Some(Arc::new(pool)));
-                link.guard.back();
+                link.guard.force_close();
                 tried.take().map(|tried| tried.send(()));
                 let reason = listen(listener, &heard).await;
                 // The other connections may still be good: they serve on, past the cache, while we try to reconnect.
@@ -91,7 +91,7 @@ pub(super) async fn keep(options: PgConnectOptions, link: Arc<Link>, heard: Arc<
                 tracing::info!(reason, "lost the connection that hears of changes in PostgreSQL; reconnecting");
             }
             Err(reason) => {
-                link.guard.away(&reason);
+                link.guard.force_open(&reason);
                 link.current.store(None);
                 tried.take().map(|tried| tried.send(()));
             }

@@ -9,7 +9,7 @@ mod replica;
 mod schema;
 
 use super::{
-    Account, Credentials, Error, Identity, Result, User, Users,
+    AccountSelector, Error, Identity, PasswordCredentials, Result, User, UserStore,
     cache::{IdentityRef, UserCache},
     guard::{Failure, Guard},
 };
@@ -88,7 +88,7 @@ impl Postgres {
 }
 
 #[async_trait]
-impl Users for Postgres {
+impl UserStore for Postgres {
     async fn find(&self, tenant: &str, platform: &str, openid: &str) -> Result<Option<Arc<User>>> {
         let identity = IdentityRef { tenant, platform, openid };
         if let Some(user) = self.heard.cache.get(&identity) {
@@ -113,7 +113,7 @@ impl Users for Postgres {
         Ok(user)
     }
 
-    async fn bind(&self, tenant: &str, identity: &Identity, account: Account<'_>) -> Result<Option<Arc<User>>> {
+    async fn bind(&self, tenant: &str, identity: &Identity, account: AccountSelector<'_>) -> Result<Option<Arc<User>>> {
         let bound = self.ask(|pool| async move { bind(&pool, tenant, identity, account).await }).await;
         // PostgreSQL notifies us too, but perhaps later than our caller asks again.
         self.heard.binding(&IdentityRef { tenant, platform: &identity.platform, openid: &identity.openid });
@@ -154,12 +154,12 @@ impl Users for Postgres {
         Ok(changed?.map(Into::into))
     }
 
-    async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<Credentials>> {
+    async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<PasswordCredentials>> {
         let sql = "SELECT id, password_hash FROM users
             WHERE tenant = $1 AND account = $2 AND password_hash IS NOT NULL";
         let query = sqlx::query_as::<_, (i64, String)>(sql).bind(tenant).bind(plain(account));
         let row = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await?;
-        Ok(row.map(|(user, hash)| Credentials { user, password_hash: SecretString::from(hash) }))
+        Ok(row.map(|(user, hash)| PasswordCredentials { user, password_hash: SecretString::from(hash) }))
     }
 
     async fn add(

@@ -3,7 +3,7 @@
 use super::{Redis, eval};
 use crate::{
     Error, Result,
-    limits::{Demand, Limiter, Pace, Taken, duration},
+    rate_limits::{Gcra, RateLimitCheck, RateLimitOutcome, SharedRateLimiter, duration},
 };
 use async_trait::async_trait;
 
@@ -12,37 +12,39 @@ use async_trait::async_trait;
 const TAKE: &str = "local time = redis.call('TIME')
         local now = (time[1] - 1735689600) * 10000000 + time[2] * 10
         local kept = redis.call('MGET', unpack(KEYS))
-        local passes, debts, beyond = 1, {}, {}
+        local allowed, backlogs, beyond = 1, {}, {}
         for i = 1, #KEYS do
           local interval, capacity = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-          local debt = math.max((tonumber(kept[i] or 0) or 0) - now, 0)
-          beyond[i] = debt > capacity
-          debts[i] = math.min(debt, capacity)
-          if debts[i] + interval > capacity then passes = 0 end
+          local backlog = math.max((tonumber(kept[i] or 0) or 0) - now, 0)
+          beyond[i] = backlog > capacity
+          backlogs[i] = math.min(backlog, capacity)
+          if backlogs[i] + interval > capacity then allowed = 0 end
         end
         for i, key in ipairs(KEYS) do
-          if passes == 1 then debts[i] = debts[i] + tonumber(ARGV[2 * i - 1]) end
-          if passes == 1 or beyond[i] then
-            redis.call('SET', key, string.format('%.0f', now + debts[i]), 'PX', math.ceil(debts[i] / 10000))
+          if allowed == 1 then backlogs[i] = backlogs[i] + tonumber(ARGV[2 * i - 1]) end
+          if allowed == 1 or beyond[i] then
+            redis.call('SET', key, string.format('%.0f', now + backlogs[i]), 'PX', math.ceil(backlogs[i] / 10000))
           end
         end
-        return {now, passes, unpack(debts)}";
+        return {now, allowed, unpack(backlogs)}";
 
 #[async_trait]
-impl Limiter for Redis {
-    async fn take(&self, tenant: &str, demands: &[Demand<'_>]) -> Result<Taken> {
-        let keys: Vec<String> =
-            demands.iter().map(|Demand { limit, who, .. }| self.keys.limit(tenant, limit, *who)).collect();
+impl SharedRateLimiter for Redis {
+    async fn acquire(&self, tenant: &str, checks: &[RateLimitCheck<'_>]) -> Result<RateLimitOutcome> {
+        let keys: Vec<String> = checks
+            .iter()
+            .map(|RateLimitCheck { limit, subject, .. }| self.keys.limit(tenant, limit, *subject))
+            .collect();
         let mut call = eval(TAKE, &keys);
-        for Demand { rate, .. } in demands {
-            let Pace { interval, capacity } = Pace::of(rate);
+        for RateLimitCheck { rate, .. } in checks {
+            let Gcra { interval, capacity } = Gcra::new(rate);
             call.arg(interval).arg(capacity);
         }
         let answer: Vec<u64> = self.ask(&call).await?;
         match answer.as_slice() {
-            [at, passes, debts @ ..] if debts.len() == demands.len() => Ok(Taken {
-                passes: *passes == 1,
-                debts: debts.iter().map(|debt| duration(*debt)).collect(),
+            [at, allowed, backlogs @ ..] if backlogs.len() == checks.len() => Ok(RateLimitOutcome {
+                allowed: *allowed == 1,
+                backlogs: backlogs.iter().map(|backlog| duration(*backlog)).collect(),
                 at: duration(*at),
             }),
             _ => Err(Error::Corrupt("Redis answered something else to the limits' script".into())),

@@ -125,7 +125,7 @@ pub(super) async fn keep(
                     cache.resume();
                 }
                 link.current.store(Some(Arc::new(connection.clone())));
-                link.guard.back();
+                link.guard.force_close();
                 tried.take().map(|tried| tried.send(()));
                 match (&connection, &place) {
                     (Connection::One(one), Place::Sentinels(sentinels)) => tokio::select! {
@@ -138,7 +138,7 @@ pub(super) async fn keep(
             }
             Err(reason) => reason,
         };
-        link.guard.away(&reason);
+        link.guard.force_open(&reason);
         link.current.store(None);
         cache.pause();
         tried.take().map(|tried| tried.send(()));

@@ -17,7 +17,8 @@ mod link;
 mod sentinel;
 
 use super::{
-    Error, MOST_LISTED, Result, Session, Sessions, Shared, TokenHash, cache::SessionCache, clock, guard::Guard, record,
+    EphemeralKv, Error, MAX_LISTED, Result, Session, SessionStore, TokenHash, cache::SessionCache, clock, guard::Guard,
+    session_record,
 };
 use ::redis::{Cmd, FromRedisValue, cmd};
 use address::Place;
@@ -105,7 +106,7 @@ fn eval(script: &str, keys: &[String]) -> Cmd {
 }
 
 #[async_trait]
-impl Sessions for Redis {
+impl SessionStore for Redis {
     async fn open(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<()> {
         let Some(life) = clock::millis_until(session.expires_at) else {
             return self.end(tenant, token).await.map(|_| ());
@@ -117,7 +118,7 @@ impl Sessions for Redis {
             self.keys.sessions_of(tenant),
         ];
         let mut call = eval(OPEN, &keys);
-        call.arg(record::encode(&session)?).arg(life).arg(now.saturating_add(life)).arg(token.hex()).arg(now);
+        call.arg(session_record::encode(&session)?).arg(life).arg(now.saturating_add(life)).arg(token.hex()).arg(now);
         let opened = self.ask(&call).await;
         // Redis says so too, but perhaps later than our caller asks again.
         self.cache.forget(tenant, token);
@@ -133,7 +134,7 @@ impl Sessions for Redis {
         let Some(bytes) = self.ask::<Option<Vec<u8>>>(cmd("GET").arg(self.keys.session(tenant, token))).await? else {
             return Ok(None);
         };
-        let session = Arc::new(record::decode(&bytes)?);
+        let session = Arc::new(session_record::decode(&bytes)?);
         // The server's clock may be behind ours.
         if session.expires_at <= clock::seconds() {
             return Ok(None);
@@ -145,7 +146,7 @@ impl Sessions for Redis {
     async fn replace(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<bool> {
         let Some(life) = clock::millis_until(session.expires_at) else { return Ok(false) };
         let mut set = cmd("SET");
-        set.arg(self.keys.session(tenant, token)).arg(record::encode(&session)?).arg("XX").arg("PX").arg(life);
+        set.arg(self.keys.session(tenant, token)).arg(session_record::encode(&session)?).arg("XX").arg("PX").arg(life);
         let set = self.ask(&set).await.map(|set: Option<String>| set.is_some());
         self.cache.forget(tenant, token);
         set
@@ -156,7 +157,7 @@ impl Sessions for Redis {
         let ended: Result<Option<Vec<u8>>> = self.ask(eval(END, &keys).arg(token.hex())).await;
         self.cache.forget(tenant, token);
         let Some(bytes) = ended? else { return Ok(false) };
-        if let Ok(session) = record::decode(&bytes) {
+        if let Ok(session) = session_record::decode(&bytes) {
             let person = self.keys.sessions_of_person(tenant, &session.platform, &session.openid);
             // Where this fails, whoever lists the person's sessions tidies up.
             let _: Result<u64> = self.ask(cmd("ZREM").arg(person).arg(token.hex())).await;
@@ -164,14 +165,14 @@ impl Sessions for Redis {
         Ok(true)
     }
 
-    async fn total(&self, tenant: &str) -> Result<u64> {
+    async fn count(&self, tenant: &str) -> Result<u64> {
         let from = format!("({}", clock::millis());
         self.ask(cmd("ZCOUNT").arg(self.keys.sessions_of(tenant)).arg(from).arg("+inf")).await
     }
 
-    async fn of(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>> {
+    async fn list(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>> {
         let list = self.keys.sessions_of_person(tenant, platform, openid);
-        let tokens: Vec<String> = self.ask(cmd("ZREVRANGE").arg(&list).arg(0).arg(MOST_LISTED - 1)).await?;
+        let tokens: Vec<String> = self.ask(cmd("ZREVRANGE").arg(&list).arg(0).arg(MAX_LISTED - 1)).await?;
         if tokens.is_empty() {
             return Ok(Vec::new());
         }
@@ -184,7 +185,7 @@ impl Sessions for Redis {
         gone.arg(&list);
         for (token, record) in tokens.iter().zip(&records) {
             match (TokenHash::from_hex(token), record) {
-                (Some(hash), Some(bytes)) => found.push((hash, Arc::new(record::decode(bytes)?))),
+                (Some(hash), Some(bytes)) => found.push((hash, Arc::new(session_record::decode(bytes)?))),
                 _ => drop(gone.arg(token)),
             }
         }
@@ -221,7 +222,7 @@ impl Sessions for Redis {
 }
 
 #[async_trait]
-impl Shared for Redis {
+impl EphemeralKv for Redis {
     async fn claim(&self, tenant: &str, key: &str, value: &[u8], life: Duration) -> Result<bool> {
         let life = clock::life_millis(life);
         let mut set = cmd("SET");
@@ -243,7 +244,7 @@ impl Shared for Redis {
         self.ask(cmd("DEL").arg(self.keys.shared(tenant, key))).await.map(|_: u64| ())
     }
 
-    async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64> {
+    async fn increment(&self, tenant: &str, key: &str, window: Duration) -> Result<u64> {
         let key = self.keys.shared(tenant, key);
         self.ask(eval(COUNT, &[key]).arg(clock::life_millis(window))).await
     }

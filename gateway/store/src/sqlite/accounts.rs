@@ -1,7 +1,7 @@
 //! Accounts as those see them who look after them, in the SQLite file.
 
 use super::{
-    super::{Accounts, Amended, Bound, Profile, Result, Seek, cache::IdentityRef, clock},
+    super::{AccountStore, BoundIdentity, Profile, ProfileQuery, Result, UpdateOutcome, cache::IdentityRef, clock},
     Sqlite,
     writer::Durability,
 };
@@ -10,19 +10,19 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
 use std::sync::Arc;
 
 #[async_trait]
-impl Accounts for Sqlite {
-    async fn profiles(&self, tenant: &str, seek: Seek<'_>, most: u32) -> Result<Vec<Profile>> {
+impl AccountStore for Sqlite {
+    async fn profiles(&self, tenant: &str, seek: ProfileQuery<'_>, most: u32) -> Result<Vec<Profile>> {
         let text = |text: &str| -> Value { Box::new(text.to_owned()) };
         let (condition, sought): (&str, Vec<Value>) = match seek {
-            Seek::Id(id) => ("users.id = ?", vec![Box::new(id)]),
-            Seek::Openid { platform, openid } => (
+            ProfileQuery::Id(id) => ("users.id = ?", vec![Box::new(id)]),
+            ProfileQuery::Openid { platform, openid } => (
                 "users.id IN (SELECT user_id FROM bindings WHERE tenant = users.tenant AND platform = ? AND openid = ?)",
                 vec![text(platform), text(openid)],
             ),
-            Seek::Phone(phone) => ("phone = ?", vec![text(phone)]),
-            Seek::Account(account) => ("account = ?", vec![text(account)]),
-            Seek::External(id) => ("external_id = ?", vec![text(id)]),
-            Seek::After(id) => ("users.id > ?", vec![Box::new(id)]),
+            ProfileQuery::Phone(phone) => ("phone = ?", vec![text(phone)]),
+            ProfileQuery::Account(account) => ("account = ?", vec![text(account)]),
+            ProfileQuery::External(id) => ("external_id = ?", vec![text(id)]),
+            ProfileQuery::After(id) => ("users.id > ?", vec![Box::new(id)]),
         };
         // The conditions are ours, as they stand above.
         let sql = format!(
@@ -44,19 +44,19 @@ impl Accounts for Sqlite {
         found.await
     }
 
-    async fn amend(
+    async fn update_profile(
         &self,
         tenant: &str,
         user: i64,
         version: Option<i64>,
         name: Option<&str>,
         avatar_url: Option<&str>,
-    ) -> Result<Amended> {
+    ) -> Result<UpdateOutcome> {
         let (tenant, name, avatar_url) = (tenant.to_owned(), name.map(str::to_owned), avatar_url.map(str::to_owned));
         let users = Arc::clone(&self.users);
         let work = move |connection: &Connection| {
             let outcome = compare(connection, &tenant, user, version)?;
-            if outcome == Amended::Done {
+            if outcome == UpdateOutcome::Done {
                 let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
                     updated_at = ?, version = version + 1 WHERE id = ?";
                 connection.prepare_cached(sql)?.execute((name, avatar_url, clock::millis(), user))?;
@@ -66,13 +66,13 @@ impl Accounts for Sqlite {
         self.writer.run_then(Durability::Machine, work, move |_| users.forget_user(user)).await
     }
 
-    async fn erase(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<Amended> {
+    async fn delete_account(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<UpdateOutcome> {
         let (tenant, owner) = (tenant.to_owned(), tenant.to_owned());
         let users = Arc::clone(&self.users);
         let work = move |connection: &Connection| {
             let outcome = compare(connection, &tenant, user, version)?;
             let mut bound = Vec::new();
-            if outcome == Amended::Done {
+            if outcome == UpdateOutcome::Done {
                 let sql = "DELETE FROM bindings WHERE user_id = ? RETURNING platform, openid";
                 let mut query = connection.prepare_cached(sql)?;
                 let openids = query.query_map((user,), |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -81,7 +81,7 @@ impl Accounts for Sqlite {
             }
             Ok((outcome, bound))
         };
-        let forget = move |erased: Option<&(Amended, Vec<(String, String)>)>| {
+        let forget = move |erased: Option<&(UpdateOutcome, Vec<(String, String)>)>| {
             users.forget_user(user);
             for (platform, openid) in erased.into_iter().flat_map(|(_, bound)| bound) {
                 users.forget_binding(&IdentityRef { tenant: &owner, platform, openid });
@@ -110,23 +110,23 @@ fn profile(row: &Row<'_>) -> rusqlite::Result<Profile> {
     })
 }
 
-fn bindings(connection: &Connection, user: i64) -> rusqlite::Result<Vec<Bound>> {
+fn bindings(connection: &Connection, user: i64) -> rusqlite::Result<Vec<BoundIdentity>> {
     let sql = "SELECT platform, openid, unionid, created_at FROM bindings WHERE user_id = ?
         ORDER BY created_at, openid";
     let mut query = connection.prepare_cached(sql)?;
     let bound = |row: &Row<'_>| {
         let (platform, openid, unionid) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Bound { platform, openid, unionid, created_at: row.get(3)? })
+        Ok(BoundIdentity { platform, openid, unionid, created_at: row.get(3)? })
     };
     query.query_map((user,), bound)?.collect()
 }
 
 /// Whether the account is there, and of this version.
-fn compare(connection: &Connection, tenant: &str, user: i64, version: Option<i64>) -> rusqlite::Result<Amended> {
+fn compare(connection: &Connection, tenant: &str, user: i64, version: Option<i64>) -> rusqlite::Result<UpdateOutcome> {
     let mut query = connection.prepare_cached("SELECT version FROM users WHERE tenant = ? AND id = ?")?;
     Ok(match query.query_row((tenant, user), |row| row.get::<_, i64>(0)).optional()? {
-        None => Amended::Missing,
-        Some(current) if version.is_some_and(|version| version != current) => Amended::Stale,
-        Some(_) => Amended::Done,
+        None => UpdateOutcome::NotFound,
+        Some(current) if version.is_some_and(|version| version != current) => UpdateOutcome::VersionMismatch,
+        Some(_) => UpdateOutcome::Done,
     })
 }

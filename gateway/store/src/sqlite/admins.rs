@@ -1,7 +1,7 @@
 //! Tokens of admins and the log of their deeds, in the SQLite file.
 
 use super::{
-    super::{AdminToken, Admins, Deed, NewDeed, Result, clock},
+    super::{AdminStore, AdminToken, Deed, NewDeed, Result, clock},
     Sqlite,
     writer::Durability,
 };
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row};
 
 #[async_trait]
-impl Admins for Sqlite {
+impl AdminStore for Sqlite {
     async fn add_token(&self, token: &AdminToken) -> Result<()> {
         let AdminToken { id, hash, role, label, created_at, expires_at, .. } = token.clone();
         let added = self.writer.run(Durability::Machine, move |connection| {
@@ -46,7 +46,7 @@ impl Admins for Sqlite {
         revoked.await
     }
 
-    async fn used(&self, id: &str, at: i64) -> Result<()> {
+    async fn record_token_use(&self, id: &str, at: i64) -> Result<()> {
         let id = id.to_owned();
         let used = self.writer.run(Durability::Process, move |connection| {
             let sql = "UPDATE admin_tokens SET used_at = ? WHERE id = ?";

@@ -1,7 +1,7 @@
 //! Sessions in the SQLite file.
 
 use super::{
-    super::{MOST_LISTED, Result, Session, Sessions, TokenHash, clock, record},
+    super::{MAX_LISTED, Result, Session, SessionStore, TokenHash, clock, session_record},
     Sqlite,
     writer::Durability,
 };
@@ -13,9 +13,9 @@ use std::sync::Arc;
 const PORTION: u32 = 500;
 
 #[async_trait]
-impl Sessions for Sqlite {
+impl SessionStore for Sqlite {
     async fn open(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<()> {
-        let bytes = record::encode(&session)?;
+        let bytes = session_record::encode(&session)?;
         let end = millis(session.expires_at);
         let (owner, hash) = (tenant.to_owned(), token.0);
         let opened = self.change(tenant, token, move |connection| {
@@ -41,13 +41,13 @@ impl Sessions for Sqlite {
             query.query_row((owner, hash, clock::millis()), |row| row.get::<_, Vec<u8>>(0)).optional()
         });
         let Some(bytes) = found.await? else { return Ok(None) };
-        let session = Arc::new(record::decode(&bytes)?);
+        let session = Arc::new(session_record::decode(&bytes)?);
         self.sessions.keep(ticket, tenant, token, &session);
         Ok(Some(session))
     }
 
     async fn replace(&self, tenant: &str, token: &TokenHash, session: Session) -> Result<bool> {
-        let bytes = record::encode(&session)?;
+        let bytes = session_record::encode(&session)?;
         let end = millis(session.expires_at);
         let (owner, hash) = (tenant.to_owned(), token.0);
         let replaced = self.change(tenant, token, move |connection| {
@@ -69,7 +69,7 @@ impl Sessions for Sqlite {
         ended.await
     }
 
-    async fn total(&self, tenant: &str) -> Result<u64> {
+    async fn count(&self, tenant: &str) -> Result<u64> {
         let owner = tenant.to_owned();
         let total = self.reader.run(move |connection| {
             let sql = "SELECT count(*) FROM sessions WHERE tenant = ? AND expires_at > ?";
@@ -78,19 +78,19 @@ impl Sessions for Sqlite {
         Ok(total.await?.unsigned_abs())
     }
 
-    async fn of(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>> {
+    async fn list(&self, tenant: &str, platform: &str, openid: &str) -> Result<Vec<(TokenHash, Arc<Session>)>> {
         let (owner, site, person) = (tenant.to_owned(), platform.to_owned(), openid.to_owned());
         let rows = self.reader.run(move |connection| {
             let sql = "SELECT token, record FROM sessions
                 WHERE tenant = ? AND platform = ? AND openid = ? AND expires_at > ? ORDER BY expires_at DESC LIMIT ?";
             let mut query = connection.prepare_cached(sql)?;
-            let values = (owner, site, person, clock::millis(), MOST_LISTED);
+            let values = (owner, site, person, clock::millis(), MAX_LISTED);
             let rows = query.query_map(values, |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         });
         let mut found = Vec::new();
         for (token, bytes) in rows.await? {
-            found.push((TokenHash(token), Arc::new(record::decode(&bytes)?)));
+            found.push((TokenHash(token), Arc::new(session_record::decode(&bytes)?)));
         }
         found.sort_by_key(|(_, session)| std::cmp::Reverse(session.created_at));
         Ok(found)

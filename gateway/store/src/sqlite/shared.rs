@@ -1,7 +1,7 @@
 //! Short-lived shared values in the SQLite file.
 
 use super::{
-    super::{Result, Shared, clock},
+    super::{EphemeralKv, Result, clock},
     Sqlite,
     writer::Durability,
 };
@@ -10,7 +10,7 @@ use rusqlite::OptionalExtension;
 use std::time::Duration;
 
 #[async_trait]
-impl Shared for Sqlite {
+impl EphemeralKv for Sqlite {
     async fn claim(&self, tenant: &str, key: &str, value: &[u8], life: Duration) -> Result<bool> {
         // Who claims begins; all that follows has its turn.
         self.writer.admit()?;
@@ -56,7 +56,7 @@ impl Shared for Sqlite {
         removed.await
     }
 
-    async fn count(&self, tenant: &str, key: &str, window: Duration) -> Result<u64> {
+    async fn increment(&self, tenant: &str, key: &str, window: Duration) -> Result<u64> {
         let (tenant, key) = (tenant.to_owned(), key.to_owned());
         let counted = self.writer.run(Durability::Process, move |connection| {
             let now = clock::millis();

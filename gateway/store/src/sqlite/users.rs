@@ -1,7 +1,7 @@
 //! Accounts and bindings in the SQLite file. One writer at a time: what races here comes one after the other.
 
 use super::{
-    super::{Account, Credentials, Identity, Result, User, Users, cache::IdentityRef, clock},
+    super::{AccountSelector, Identity, PasswordCredentials, Result, User, UserStore, cache::IdentityRef, clock},
     Sqlite,
     writer::Durability,
 };
@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
 #[async_trait]
-impl Users for Sqlite {
+impl UserStore for Sqlite {
     async fn find(&self, tenant: &str, platform: &str, openid: &str) -> Result<Option<Arc<User>>> {
         let identity = IdentityRef { tenant, platform, openid };
         if let Some(user) = self.users.get(&identity) {
@@ -29,7 +29,7 @@ impl Users for Sqlite {
         Ok(user)
     }
 
-    async fn bind(&self, tenant: &str, identity: &Identity, account: Account<'_>) -> Result<Option<Arc<User>>> {
+    async fn bind(&self, tenant: &str, identity: &Identity, account: AccountSelector<'_>) -> Result<Option<Arc<User>>> {
         let binding = Binding { tenant: tenant.to_owned(), identity: identity.clone() };
         let wish = Wish::from(account);
         let (users, owner, person) = (Arc::clone(&self.users), tenant.to_owned(), identity.clone());
@@ -77,14 +77,14 @@ impl Users for Sqlite {
         self.writer.run_then(Durability::Machine, work, forget).await
     }
 
-    async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<Credentials>> {
+    async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<PasswordCredentials>> {
         let (tenant, account) = (tenant.to_owned(), account.to_owned());
         let found = self.reader.run(move |connection| {
             let sql =
                 "SELECT id, password_hash FROM users WHERE tenant = ? AND account = ? AND password_hash IS NOT NULL";
             let credentials = |row: &Row<'_>| {
                 let password_hash = SecretString::from(row.get::<_, String>(1)?);
-                Ok(Credentials { user: row.get(0)?, password_hash })
+                Ok(PasswordCredentials { user: row.get(0)?, password_hash })
             };
             connection.prepare_cached(sql)?.query_row((tenant, account), credentials).optional()
         });
@@ -124,7 +124,7 @@ fn user(row: &Row<'_>) -> rusqlite::Result<Arc<User>> {
     Ok(Arc::new(User { id: row.get(0)?, name: row.get(1)?, avatar_url: row.get(2)? }))
 }
 
-/// [`Account`], owned.
+/// [`AccountSelector`], owned.
 enum Wish {
     New { name: String, avatar_url: String },
     Phone(String),
@@ -132,15 +132,15 @@ enum Wish {
     Existing(i64),
 }
 
-impl From<Account<'_>> for Wish {
-    fn from(account: Account<'_>) -> Self {
+impl From<AccountSelector<'_>> for Wish {
+    fn from(account: AccountSelector<'_>) -> Self {
         match account {
-            Account::New { name, avatar_url } => Self::New { name: name.into(), avatar_url: avatar_url.into() },
-            Account::Phone(phone) => Self::Phone(phone.into()),
-            Account::External { id, name, avatar_url } => {
+            AccountSelector::New { name, avatar_url } => Self::New { name: name.into(), avatar_url: avatar_url.into() },
+            AccountSelector::Phone(phone) => Self::Phone(phone.into()),
+            AccountSelector::External { id, name, avatar_url } => {
                 Self::External { id: id.into(), name: name.into(), avatar_url: avatar_url.into() }
             }
-            Account::Existing(id) => Self::Existing(id),
+            AccountSelector::Existing(id) => Self::Existing(id),
         }
     }
 }

@@ -12,7 +12,7 @@ use menlou_platform::{
     wechat::{BASE_URL, Wechat, WechatAccount},
 };
 use menlou_policy::attempts::Limits;
-use menlou_store::{Settings, Stores};
+use menlou_store::{StoreConfig, Stores};
 use std::{
     error::Error,
     future::Future,
@@ -147,14 +147,14 @@ fn empty_call() -> Call {
 /// The empty action of a tenant with real services, none of which it asks for anything.
 async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let path = plugins.join("border.db");
-    let stores = Stores::open(&Settings { path, prefix: "bench".into(), ..Settings::default() }).await?;
+    let stores = Stores::open(&StoreConfig { path, prefix: "bench".into(), ..StoreConfig::default() }).await?;
     let http = Http::new().map_err(|e| format!("{e:?}"))?;
     let account =
         WechatAccount { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
-    let platform = Wechat::new(account, "bench", http.clone(), stores.shared.clone());
+    let platform = Wechat::new(account, "bench", http.clone(), stores.ephemeral.clone());
     let attempts = Limits { per_account: 10, per_address: 200, window: Duration::from_secs(900) };
     let services = Arc::new(Services {
-        exchanges: Exchanges::new(stores.shared.clone()),
+        exchanges: Exchanges::new(stores.ephemeral.clone()),
         stores,
         http,
         allow_test_openids: false,

@@ -9,7 +9,7 @@ use menlou_config::server::Config;
 use menlou_error::text::{Language, Text};
 use menlou_error::{Error, Result, words};
 use menlou_platform::wechat::{Wechat, WechatAccount};
-use menlou_store::{Account, Identity, Session};
+use menlou_store::{AccountSelector, Identity, Session};
 use serde_json::Value;
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -46,7 +46,7 @@ impl House {
             previous_secret: None,
             base_url: "http://127.0.0.1:9".into(),
         };
-        let (http, shared) = (services.http.clone(), services.stores.shared.clone());
+        let (http, shared) = (services.http.clone(), services.stores.ephemeral.clone());
         let scope = Scope {
             tenant: TENANT.into(),
             session_ttl: LIFE,
@@ -84,7 +84,7 @@ impl House {
         }
         if stores.users.find(TENANT, "wechat", OPENID).await?.is_none() {
             let identity = Identity { platform: "wechat".into(), openid: OPENID.into(), unionid: None };
-            stores.users.bind(TENANT, &identity, Account::New { name: "Ann", avatar_url: "" }).await?;
+            stores.users.bind(TENANT, &identity, AccountSelector::New { name: "Ann", avatar_url: "" }).await?;
         }
         Ok(())
     }

@@ -1,52 +1,58 @@
 //! Opened stores, with what they stand on.
 
 use menlou_harness as harness;
-use menlou_store::{Accounts, Admins, Postgres, Redis, Sessions, Settings, Shared, Stores, Users};
+use menlou_store::{
+    AccountStore, AdminStore, EphemeralKv, Postgres, Redis, SessionStore, StoreConfig, Stores, UserStore,
+};
 use secrecy::SecretString;
 use std::{any::Any, sync::Arc};
 
 /// An open store of each kind that a promise may be held against, and what has to live as long.
-pub struct Home {
-    pub sessions: Arc<dyn Sessions>,
-    pub shared: Arc<dyn Shared>,
-    pub users: Arc<dyn Users>,
-    pub accounts: Arc<dyn Accounts>,
-    pub admins: Arc<dyn Admins>,
+pub struct TestStores {
+    pub sessions: Arc<dyn SessionStore>,
+    pub shared: Arc<dyn EphemeralKv>,
+    pub users: Arc<dyn UserStore>,
+    pub accounts: Arc<dyn AccountStore>,
+    pub admins: Arc<dyn AdminStore>,
     _ground: Box<dyn Any + Send + Sync>,
 }
 
 /// All in one SQLite file.
-pub async fn embedded() -> Home {
+pub async fn embedded() -> TestStores {
     home(None, None, ()).await
 }
 
 /// Sessions and shared values in a Redis of its own.
-pub async fn redis() -> Home {
+pub async fn redis() -> TestStores {
     let server = harness::Redis::start();
     home(Some(server.url().into()), None, server).await
 }
 
 /// Sessions and shared values in this Redis, whose keys start with `prefix`.
-pub async fn at(url: &str, prefix: &str) -> Home {
+pub async fn at(url: &str, prefix: &str) -> TestStores {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
-    let settings = Settings { path, sessions: Some(url.into()), prefix: prefix.into(), ..Settings::default() };
-    let Stores { sessions, shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
-    Home { sessions, shared, users, accounts, admins, _ground: Box::new(folder) }
+    let settings = StoreConfig { path, sessions: Some(url.into()), prefix: prefix.into(), ..StoreConfig::default() };
+    let Stores { sessions, ephemeral: shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
+    TestStores { sessions, shared, users, accounts, admins, _ground: Box::new(folder) }
 }
 
 /// Users in a PostgreSQL of its own.
-pub async fn postgres() -> Home {
+pub async fn postgres() -> TestStores {
     let server = harness::Postgres::start();
     home(None, Some(server.url().into()), server).await
 }
 
-async fn home(sessions: Option<SecretString>, users: Option<SecretString>, server: impl Any + Send + Sync) -> Home {
+async fn home(
+    sessions: Option<SecretString>,
+    users: Option<SecretString>,
+    server: impl Any + Send + Sync,
+) -> TestStores {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
-    let settings = Settings { path, sessions, users, prefix: "menlou".into(), ..Settings::default() };
-    let Stores { sessions, shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
-    Home { sessions, shared, users, accounts, admins, _ground: Box::new((folder, server)) }
+    let settings = StoreConfig { path, sessions, users, prefix: "menlou".into(), ..StoreConfig::default() };
+    let Stores { sessions, ephemeral: shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
+    TestStores { sessions, shared, users, accounts, admins, _ground: Box::new((folder, server)) }
 }
 
 /// A store in this Redis.

@@ -9,11 +9,11 @@ use tempfile::TempDir;
 
 /// A CA that nobody else trusts, and what a server at 127.0.0.1 needs. The files go with it.
 #[derive(Debug)]
-pub struct Authority {
+pub struct TestCa {
     folder: TempDir,
 }
 
-impl Authority {
+impl TestCa {
     /// Makes one, by openssl.
     ///
     /// # Panics
@@ -56,7 +56,7 @@ impl Authority {
     }
 }
 
-impl Default for Authority {
+impl Default for TestCa {
     fn default() -> Self {
         Self::new()
     }

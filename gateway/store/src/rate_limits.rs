@@ -4,11 +4,11 @@
 //! a call passes where the debt, with its own interval, stays within the burst. So from any moment on, no more than
 //! burst + rate · time pass.
 
-mod memory;
+mod local;
 
 use super::Result;
 use async_trait::async_trait;
-pub use memory::Memory;
+pub use local::LocalRateLimiter;
 use menlou_config::rate::Rate;
 use std::time::Duration;
 
@@ -18,29 +18,29 @@ const TICK: Duration = Duration::from_nanos(100);
 
 /// One limit that a call has to pass.
 #[derive(Clone, Copy, Debug)]
-pub struct Demand<'a> {
+pub struct RateLimitCheck<'a> {
     /// The limit's name, of which a tenant has one only.
     pub limit: &'a str,
     /// Whose calls are counted; `None`: everyone's together.
-    pub who: Option<&'a str>,
+    pub subject: Option<&'a str>,
     /// How often.
     pub rate: &'a Rate,
 }
 
 /// What came of a call's demands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct RateLimitOutcome {
     /// Whether it passes all limits. Only then is it counted, in each.
-    pub passes: bool,
+    pub allowed: bool,
     /// For each demand how long its burst takes to be whole again, this call included where it passes.
-    pub debts: Vec<Duration>,
+    pub backlogs: Vec<Duration>,
     /// When, by the clock that counts.
     pub at: Duration,
 }
 
 /// How one limit stands after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level {
+pub struct RateLimitLevel {
     /// How many more calls pass at once.
     pub remaining: u32,
     /// How long until the burst is whole.
@@ -49,52 +49,52 @@ pub struct Level {
     pub wait: Duration,
 }
 
-impl Level {
+impl RateLimitLevel {
     /// How a limit of this rate stands with this debt.
-    pub fn of(rate: &Rate, debt: Duration) -> Self {
-        let (pace, debt) = (Pace::of(rate), ticks(debt));
-        let remaining = u32::try_from(pace.capacity.saturating_sub(debt) / pace.interval).unwrap_or(u32::MAX);
-        let wait = (debt + pace.interval).saturating_sub(pace.capacity);
-        Self { remaining, reset: duration(debt), wait: duration(wait) }
+    pub fn new(rate: &Rate, backlog: Duration) -> Self {
+        let (pace, backlog) = (Gcra::new(rate), ticks(backlog));
+        let remaining = u32::try_from(pace.capacity.saturating_sub(backlog) / pace.interval).unwrap_or(u32::MAX);
+        let wait = (backlog + pace.interval).saturating_sub(pace.capacity);
+        Self { remaining, reset: duration(backlog), wait: duration(wait) }
     }
 }
 
 /// Counts for several replicas.
 #[async_trait]
-pub trait Limiter: Send + Sync {
+pub trait SharedRateLimiter: Send + Sync {
     /// Counts a call in all of these limits of a tenant, in one step, if it passes them all.
-    async fn take(&self, tenant: &str, demands: &[Demand<'_>]) -> Result<Taken>;
+    async fn acquire(&self, tenant: &str, checks: &[RateLimitCheck<'_>]) -> Result<RateLimitOutcome>;
 }
 
 /// A rate in ticks.
 #[derive(Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct Gcra {
     /// Between two calls.
     pub interval: u64,
     /// The largest debt.
     pub capacity: u64,
 }
 
-impl Pace {
-    pub fn of(rate: &Rate) -> Self {
+impl Gcra {
+    pub fn new(rate: &Rate) -> Self {
         let nanos = rate.interval().as_nanos().div_ceil(TICK.as_nanos());
         let interval = u64::try_from(nanos).unwrap_or(u64::MAX);
         Self { interval, capacity: interval.saturating_mul(rate.burst().into()) }
     }
 
-    /// The debt at `now` of what is whole again at `whole`.
-    fn debt(&self, whole: u64, now: u64) -> u64 {
-        whole.saturating_sub(now).min(self.capacity)
+    /// The debt at `now` of what is whole again at `tat`.
+    fn backlog(&self, tat: u64, now: u64) -> u64 {
+        tat.saturating_sub(now).min(self.capacity)
     }
 
     /// Whether more is owed than can be: the limit was another when that was kept, or the clock was set back. Then the
     /// whole capacity is owed from now on, and that is kept.
-    fn is_beyond(&self, whole: u64, now: u64) -> bool {
-        whole > now.saturating_add(self.capacity)
+    fn is_beyond(&self, tat: u64, now: u64) -> bool {
+        tat > now.saturating_add(self.capacity)
     }
 
-    fn passes(&self, debt: u64) -> bool {
-        debt + self.interval <= self.capacity
+    fn allowed(&self, backlog: u64) -> bool {
+        backlog + self.interval <= self.capacity
     }
 }
 
