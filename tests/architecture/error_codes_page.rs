@@ -1,7 +1,7 @@
 //! `gateway/ERRORS.md` lists the error codes of the code; `MENLOU_UPDATE_DOCS=1` rewrites it.
 
 use menlou_error::text::Text;
-use menlou_error::{Who, admin_words, words};
+use menlou_error::{Who, admin_codes, codes};
 use menlou_platform::wechat::errcodes;
 use std::{fmt::Write, fs};
 
@@ -15,7 +15,7 @@ fn page() -> String {
          ## 错误词 · Words\n\n\
          | error | HTTP | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
     );
-    for w in words::ALL {
+    for w in codes::ALL {
         row(&mut page, w.name, &w.status.to_string(), &w.text, w.who, &w.remedy, None);
     }
     page.push_str(
@@ -24,7 +24,7 @@ fn page() -> String {
          The admin API's failures are `{\"error\":…,\"msg\":…,\"data\":{…}}`; besides these it uses words from above.\n\n\
          | error | HTTP | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
     );
-    for w in admin_words::ALL {
+    for w in admin_codes::ALL {
         row(&mut page, w.name, &w.status.to_string(), &w.text, w.who, &w.remedy, None);
     }
     page.push_str(
@@ -34,7 +34,7 @@ fn page() -> String {
          | errcode | error | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
     );
     for e in errcodes::ALL {
-        row(&mut page, &e.code.to_string(), e.word.name, &e.meaning, e.who, &e.remedy, e.place.as_ref());
+        row(&mut page, &e.code.to_string(), e.error.name, &e.meaning, e.who, &e.remedy, e.place.as_ref());
     }
     page
 }

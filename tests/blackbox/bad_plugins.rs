@@ -125,7 +125,7 @@ fn a_call_that_fails_is_told_to_the_caller_in_both_languages_and_with_its_cause_
         ("panic_later", vec![], "the plugin panicked"),
         ("no_object", vec![("text", "a text")], "its data is no JSON object in UTF-8"),
         ("large", vec![("n", &too_large)], "it is larger than 16 MiB"),
-        ("bad_word", vec![("text", "Not A Word")], "its word is not 1 to 64"),
+        ("bad_word", vec![("text", "Not A ErrorCode")], "its word is not 1 to 64"),
     ] {
         for (language, said) in [("zh", "该动作执行失败"), ("en", "This action failed.")] {
             let answer = client.with_language(language).call(action, &fields);

@@ -139,7 +139,7 @@ fn explain_says_who_has_to_act_and_what_to_do_in_both_languages() {
 #[test]
 fn every_word_that_clients_may_get_can_be_explained() {
     let home = GatewayFolder::new(Setup::default());
-    for word in menlou_error::words::ALL {
+    for word in menlou_error::codes::ALL {
         assert_eq!(home.command(&["explain", word.name], b"").status.code(), Some(0), "{}", word.name);
     }
 }

@@ -18,7 +18,7 @@ async fn it_asks_for_services_by_polling() {
     assert_eq!(got["expires_in"], 3600);
     assert!(got["token"].as_str().unwrap().len() >= 43);
     let error = house.call("log_in", json!({ "code": "none" })).await.unwrap_err();
-    assert_eq!(error.word(), "invalid_code");
+    assert_eq!(error.code(), "invalid_code");
     assert!(error.cause().is_some() || error.data().is_some(), "the gateway's own error goes through whole");
 }
 
@@ -66,7 +66,7 @@ async fn of_two_answers_the_first_counts() {
 async fn a_word_of_its_own_is_an_answer() {
     let house = house().await;
     let error = house.call("answer", json!({ "how": "word" })).await.unwrap_err();
-    assert_eq!((error.word(), error.status(), error.data()), ("not_today", 200, Some(&json!({ "left": 3 }))));
+    assert_eq!((error.code(), error.status(), error.data()), ("not_today", 200, Some(&json!({ "left": 3 }))));
 }
 
 #[tokio::test]

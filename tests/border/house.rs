@@ -150,13 +150,13 @@ pub fn call_with(token: &str, action: &str, params: Value) -> Call {
 /// That a call failed because its plugin did, with the cause for the log.
 pub fn failed(outcome: Result<Value, Error>, cause: &str) {
     let error = outcome.expect_err("the plugin failed");
-    assert_eq!((error.word(), error.status()), ("plugin_failed", 500));
+    assert_eq!((error.code(), error.status()), ("plugin_failed", 500));
     assert!(error.cause().is_some_and(|c| c.contains(cause)), "{:?}", error.cause());
 }
 
 /// That a call was refused a service: the plugin itself then logs why it failed.
 pub fn refused(outcome: Result<Value, Error>) {
     let error = outcome.expect_err("a service was refused");
-    assert_eq!((error.word(), error.status()), ("plugin_failed", 500));
+    assert_eq!((error.code(), error.status()), ("plugin_failed", 500));
     assert!(!logged::lines("the gateway refused an operation (-5,").is_empty());
 }

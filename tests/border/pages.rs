@@ -64,10 +64,10 @@ async fn the_example_of_both_pages_is_a_plugin_that_works() {
     let token = session["session"]["token"].as_str().unwrap();
     let comment = |content: &str| run_comment(&house, token, content.to_owned());
     assert_eq!(comment("\"good\"\n\u{1}\\").await.unwrap(), json!({ "taken": true }));
-    assert_eq!(comment("sim-risky").await.unwrap_err().word(), "comment_refused");
+    assert_eq!(comment("sim-risky").await.unwrap_err().code(), "comment_refused");
     assert_eq!(comment(&"字".repeat(2500)).await.unwrap(), json!({ "taken": true }));
-    assert_eq!(comment("").await.unwrap_err().word(), "platform_error", "a refusal of WeChat's is passed on");
-    assert_eq!(house.call("comment", json!({ "content": "x" })).await.unwrap_err().word(), "login_required");
+    assert_eq!(comment("").await.unwrap_err().code(), "platform_error", "a refusal of WeChat's is passed on");
+    assert_eq!(house.call("comment", json!({ "content": "x" })).await.unwrap_err().code(), "login_required");
 }
 
 async fn run_comment(house: &House, token: &str, content: String) -> menlou_error::Result<serde_json::Value> {

@@ -124,7 +124,7 @@ async fn an_answer_that_is_none_fails_its_call_with_the_reason() {
     for (action, params, why) in [
         ("large", json!({ "n": most + 1 }), "it is larger than 16 MiB"),
         ("no_object", json!({ "text": "a text" }), "its data is no JSON object"),
-        ("bad_word", json!({ "text": "Not A Word" }), "its word is not 1 to 64"),
+        ("bad_word", json!({ "text": "Not A ErrorCode" }), "its word is not 1 to 64"),
         ("file", json!({ "text": "image/png\r\nX-Evil: 1" }), "a file has a media type"),
     ] {
         failed(house.call(action, params).await, why);

@@ -13,13 +13,13 @@ async fn a_call_goes_in_and_its_answer_comes_out() {
     let house = House::of_rogue().await;
     let got = house.call("echo", json!({ "n": "18446744073709551615", "text": "门楼\u{1f3ef}\n\"" })).await;
     // A text of a query becomes the number that the action wants.
-    assert_eq!(got.map_err(|e| e.word().to_owned()), Err("bad_parameter".into()), "beyond what a JSON integer holds");
+    assert_eq!(got.map_err(|e| e.code().to_owned()), Err("bad_parameter".into()), "beyond what a JSON integer holds");
     let got = house.call("echo", json!({ "n": "42", "text": "门楼\u{1f3ef}\n\"" })).await.unwrap();
     assert_eq!(got, json!({ "n": 42, "text": "门楼\u{1f3ef}\n\"" }));
     let get = |method| menlou_call::Call { method, ..call("echo", json!({})) };
     assert!(run(&house.action("echo"), get(http::Method::GET)).await.is_ok());
     let wrong = run(&house.action("echo"), get(http::Method::DELETE)).await.unwrap_err();
-    assert_eq!(wrong.word(), "wrong_http_method");
+    assert_eq!(wrong.code(), "wrong_http_method");
 }
 
 #[tokio::test]

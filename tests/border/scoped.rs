@@ -65,7 +65,7 @@ async fn the_platform_is_called_only_by_plain_paths_that_give_out_no_credentials
     }
     assert!(house.sim.all_calls().values().all(|calls| *calls == 0), "{:?}", house.sim.all_calls());
     let unknown = house.call("ask_platform", ask("POST", "/wxa/x", json!({}))).await.unwrap_err();
-    assert_eq!((unknown.word(), unknown.data().unwrap()["errcode"].as_i64()), ("platform_error", Some(40066)));
+    assert_eq!((unknown.code(), unknown.data().unwrap()["errcode"].as_i64()), ("platform_error", Some(40066)));
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn who_is_served_is_the_tenants_setting_where_the_action_says_so() {
     ] {
         let action = rogue.configure("by_setting", &settings).unwrap();
         let got = run(&action, call("by_setting", json!({}))).await;
-        assert_eq!(got.as_ref().err().map(|e| e.word()), word, "{settings}");
+        assert_eq!(got.as_ref().err().map(|e| e.code()), word, "{settings}");
     }
     // With `none` a token that comes along counts: for its openid, and where it is no good.
     let opened = rogue.call("openid", json!({ "code": rogue.sim.code("ann") })).await.unwrap();
@@ -107,7 +107,7 @@ async fn who_is_served_is_the_tenants_setting_where_the_action_says_so() {
     assert_eq!(run(&action, call("by_setting", json!({}))).await.unwrap()["n"], 0);
     assert_eq!(run(&action, call_with(token, "by_setting", json!({}))).await.unwrap()["n"], 1);
     let ended = run(&action, call_with("ended-long-ago", "by_setting", json!({}))).await;
-    assert_eq!(ended.unwrap_err().word(), "session_expired");
+    assert_eq!(ended.unwrap_err().code(), "session_expired");
     // Elsewhere a setting of that name says nothing.
     let session = rogue.configure("echo", &json!({ "login": "required" }));
     assert!(run(&session.unwrap(), call("echo", json!({}))).await.is_ok());
@@ -126,10 +126,10 @@ async fn first_party_actions_work_through_the_border() {
     let params = json!({ "method": "profile", "name": "Alice" });
     let bound = run(&login, call_with(token, "login", params.clone())).await.unwrap();
     assert_eq!(bound["user"]["name"], "Alice");
-    assert_eq!(run(&login, call("login", params)).await.unwrap_err().word(), "login_required");
+    assert_eq!(run(&login, call("login", params)).await.unwrap_err().code(), "login_required");
     let user = house.action("user").run(call_with(token, "user", json!({}))).await.map(data).unwrap();
     assert_eq!(user["user"], bound["user"]);
     let again = house.call("openid", json!({ "code": house.sim.code("alice") })).await.unwrap();
     assert_eq!(again["user"], bound["user"]);
-    assert_eq!(house.call("openid", json!({ "code": "none" })).await.unwrap_err().word(), "invalid_code");
+    assert_eq!(house.call("openid", json!({ "code": "none" })).await.unwrap_err().code(), "invalid_code");
 }

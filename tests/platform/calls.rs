@@ -3,7 +3,7 @@
 use crate::peer::Peer;
 use crate::{Scene, TOKEN};
 use http::Method;
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use menlou_platform::{Answered, Asked};
 use menlou_simulator::Failure;
 use secrecy::{ExposeSecret, SecretString};
@@ -61,7 +61,7 @@ async fn a_refused_token_is_renewed_once_and_other_refusals_are_final() {
     scene.sim.first_app().revoke_tokens();
     fields(wechat.call(check(&scene)).await);
     assert_eq!((scene.sim.calls(CHECK), scene.sim.calls(TOKEN)), (3, 2));
-    for (errcode, word) in [(45009, &words::PLATFORM_QUOTA), (48001, &words::TENANT_MISCONFIGURED)] {
+    for (errcode, word) in [(45009, &codes::PLATFORM_QUOTA), (48001, &codes::TENANT_MISCONFIGURED)] {
         scene.sim.reset_calls();
         scene.sim.fail(CHECK, Failure::errcode(errcode), 1);
         let error = wechat.call(check(&scene)).await.err().expect("a refusal");
@@ -77,7 +77,7 @@ async fn a_lost_answer_is_not_asked_for_again_and_the_token_stands_in_no_error()
     wechat.exchange(&scene.sim.code("alice")).await.expect("a person");
     scene.sim.fail(CHECK, Failure::drop_connection().after_effect(), 1);
     let error = wechat.call(check(&scene)).await.err().expect("a failure");
-    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
     assert_eq!(scene.sim.calls(CHECK), 1);
     assert!(!format!("{error:?}").contains("access_token"), "{error:?}");
 }
@@ -97,7 +97,7 @@ async fn a_new_session_key_of_nobody_or_of_somebody_else_is_not_believed() {
         let peer = peer(answer).await;
         let wechat = scene.wechat_at(&peer.base_url, &format!("secret-{n}"));
         let error = wechat.reset_session_key("o-ann", &key).await.expect_err("a failure");
-        assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+        assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
     }
 }
 
@@ -112,7 +112,7 @@ async fn a_session_key_is_renewed_with_its_signature_and_never_sent() {
     assert_ne!(renewed.expose_secret(), key.expose_secret());
     wechat.check_session_key(&person.openid, &renewed).await.expect("valid");
     let error = wechat.check_session_key(&person.openid, &key).await.expect_err("the old one");
-    assert!(error.is(&words::SESSION_EXPIRED), "{error}");
+    assert!(error.is(&codes::SESSION_EXPIRED), "{error}");
 
     let peer = peer(json!({ "errcode": 0 })).await;
     let wechat = scene.wechat_at(&peer.base_url, "another-secret");

@@ -3,7 +3,7 @@
 use crate::peer::{Peer, Step, ok};
 use crate::{PHONE, SESSION, Scene, session_key};
 use async_trait::async_trait;
-use menlou_error::{Result, words};
+use menlou_error::{Result, codes};
 use menlou_platform::exchange::Exchanges;
 use menlou_platform::{Answered, Asked, Person, Platform};
 use menlou_simulator::Failure;
@@ -59,7 +59,7 @@ async fn a_code_sent_again_within_the_window_is_answered_as_before_and_later_as_
     assert_eq!(scene.sim.calls(SESSION), 1);
     sleep(window + Duration::from_millis(100)).await;
     let error = here.exchange("acme", &wechat, &code, window).await.expect_err("a refusal");
-    assert!(error.is(&words::CODE_USED), "{error}");
+    assert!(error.is(&codes::CODE_USED), "{error}");
     assert_eq!(scene.sim.calls(SESSION), 2);
 }
 
@@ -79,7 +79,7 @@ async fn a_phone_code_sent_again_by_the_same_person_is_answered_as_before_and_by
     }
     assert_eq!(scene.sim.calls(PHONE), 1);
     let error = there.phone_number("acme", &wechat, "o2", &code, WINDOW).await.expect_err("a refusal");
-    assert!(error.is(&words::INVALID_CODE), "{error}");
+    assert!(error.is(&codes::INVALID_CODE), "{error}");
     assert_eq!(scene.sim.calls(PHONE), 2);
 }
 
@@ -93,7 +93,7 @@ async fn what_the_platform_decided_against_a_code_is_kept_too() {
         let code = scene.sim.code("alice");
         let first = here.exchange("acme", &wechat, &code, WINDOW).await.expect_err("a refusal");
         let again = there.exchange("acme", &wechat, &code, WINDOW).await.expect_err("a refusal");
-        assert_eq!((first.word(), first.text(), first.data()), (again.word(), again.text(), again.data()));
+        assert_eq!((first.code(), first.text(), first.data()), (again.code(), again.text(), again.data()));
         assert_eq!(scene.sim.calls(SESSION), 1);
     }
 }
@@ -125,9 +125,9 @@ async fn a_code_that_was_spent_while_the_answer_was_lost_is_honestly_used() {
     let code = scene.sim.code("alice");
     scene.sim.fail(SESSION, Failure::drop_connection().after_effect(), 1);
     let error = exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
     let error = exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect_err("a refusal");
-    assert!(error.is(&words::CODE_USED), "{error}");
+    assert!(error.is(&codes::CODE_USED), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -145,7 +145,7 @@ async fn all_who_wait_for_a_failure_get_it_in_every_replica_and_the_platform_is_
     }
     while let Some(answer) = requests.join_next().await {
         let error = answer.expect("no panic").expect_err("a failure");
-        assert!(error.is(&words::TENANT_MISCONFIGURED), "{error}");
+        assert!(error.is(&codes::TENANT_MISCONFIGURED), "{error}");
         assert_eq!(error.data().expect("data")["errcode"], 50007);
     }
     assert_eq!(peer.requests().len(), 1);
@@ -178,7 +178,7 @@ async fn a_code_of_one_tenant_says_nothing_to_another() {
     let code = scene.sim.code("alice");
     exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect("a person");
     let error = exchanges.exchange("other", &wechat, &code, WINDOW).await.expect_err("a refusal");
-    assert!(error.is(&words::CODE_USED), "{error}");
+    assert!(error.is(&codes::CODE_USED), "{error}");
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn with_no_window_each_request_asks_the_platform() {
     let code = scene.sim.code("alice");
     exchanges.exchange("acme", &wechat, &code, Duration::ZERO).await.expect("a person");
     let error = exchanges.exchange("acme", &wechat, &code, Duration::ZERO).await.expect_err("a refusal");
-    assert!(error.is(&words::CODE_USED), "{error}");
+    assert!(error.is(&codes::CODE_USED), "{error}");
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn without_the_store_no_code_is_spent() {
     let code = scene.sim.code("alice");
     let lock = scene.lock_store();
     let error = exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect_err("a failure");
-    assert!(error.is(&words::STORE_UNAVAILABLE), "{error}");
+    assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}");
     assert_eq!(scene.sim.calls(SESSION), 0);
     drop(lock);
     exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect("a person");
@@ -223,11 +223,11 @@ fn a_replica_that_dies_holds_a_code_for_seconds_only() {
         let (exchanges, wechat) = (scene.exchanges(), scene.wechat());
         let begun = Instant::now();
         let error = exchanges.exchange("acme", &wechat, &code, WINDOW).await.expect_err("a failure");
-        assert!(error.is(&words::PLATFORM_BUSY), "{error}");
+        assert!(error.is(&codes::PLATFORM_BUSY), "{error}");
         let person = loop {
             match exchanges.exchange("acme", &wechat, &code, WINDOW).await {
                 Ok(person) => break person,
-                Err(error) => assert!(error.is(&words::PLATFORM_BUSY), "{error}"),
+                Err(error) => assert!(error.is(&codes::PLATFORM_BUSY), "{error}"),
             }
             assert!(begun.elapsed() < Duration::from_secs(30));
         };
@@ -269,5 +269,5 @@ async fn a_platform_client_that_panics_fails_its_callers_at_once() {
     let scene = Scene::new().await;
     let panics: Arc<dyn Platform> = Arc::new(Panics);
     let error = scene.exchanges().exchange("acme", &panics, "c", WINDOW).await.expect_err("a failure");
-    assert!(error.is(&words::INTERNAL_ERROR), "{error}");
+    assert!(error.is(&codes::INTERNAL_ERROR), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use crate::peer::{Peer, Step, ok};
 use crate::{SESSION, Scene, TOKEN, session_key};
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_simulator::Failure;
 use proptest::prelude::*;
 use serde_json::json;
@@ -45,20 +45,20 @@ async fn a_code_is_sent_as_it_is_whatever_it_holds() {
 async fn each_refusal_has_its_word_and_keeps_errcode_and_rid() {
     let scene = Scene::new().await;
     for (errcode, word) in [
-        (-1, &words::PLATFORM_BUSY),
-        (40029, &words::INVALID_CODE),
-        (42003, &words::INVALID_CODE),
-        (40163, &words::CODE_USED),
-        (40226, &words::USER_BLOCKED),
-        (45009, &words::PLATFORM_QUOTA),
-        (45011, &words::PLATFORM_BUSY),
-        (40013, &words::TENANT_MISCONFIGURED),
-        (40125, &words::TENANT_MISCONFIGURED),
-        (40164, &words::TENANT_MISCONFIGURED),
-        (48001, &words::TENANT_MISCONFIGURED),
-        (89503, &words::TENANT_MISCONFIGURED),
-        (41008, &words::INTERNAL_ERROR),
-        (98765, &words::PLATFORM_ERROR),
+        (-1, &codes::PLATFORM_BUSY),
+        (40029, &codes::INVALID_CODE),
+        (42003, &codes::INVALID_CODE),
+        (40163, &codes::CODE_USED),
+        (40226, &codes::USER_BLOCKED),
+        (45009, &codes::PLATFORM_QUOTA),
+        (45011, &codes::PLATFORM_BUSY),
+        (40013, &codes::TENANT_MISCONFIGURED),
+        (40125, &codes::TENANT_MISCONFIGURED),
+        (40164, &codes::TENANT_MISCONFIGURED),
+        (48001, &codes::TENANT_MISCONFIGURED),
+        (89503, &codes::TENANT_MISCONFIGURED),
+        (41008, &codes::INTERNAL_ERROR),
+        (98765, &codes::PLATFORM_ERROR),
     ] {
         scene.sim.fail(SESSION, Failure::errcode(errcode), 1);
         let error = scene.wechat().exchange(&scene.sim.code("alice")).await.expect_err("a refusal");
@@ -75,7 +75,7 @@ async fn misconfigured_credentials_are_told_apart() {
     let scene = Scene::new().await;
     let code = scene.sim.code("alice");
     let error = scene.wechat_at(scene.sim.base_url(), "not the secret").exchange(&code).await.expect_err("a refusal");
-    assert!(error.is(&words::TENANT_MISCONFIGURED));
+    assert!(error.is(&codes::TENANT_MISCONFIGURED));
     assert!(error.text().en.contains("AppSecret") && error.text().zh.contains("AppSecret"), "{error}");
 }
 
@@ -84,7 +84,7 @@ async fn an_errcode_written_as_text_counts() {
     let scene = Scene::new().await;
     let peer = Peer::json(r#"{"errcode":"40163","errmsg":"code been used, hints: [ req_id: NcbPAA0688s166 ]"}"#).await;
     let error = scene.wechat_at(&peer.base_url, "s").exchange("c").await.expect_err("a refusal");
-    assert!(error.is(&words::CODE_USED));
+    assert!(error.is(&codes::CODE_USED));
     assert_eq!(error.data(), Some(&json!({ "errcode": 40163, "rid": "NcbPAA0688s166" })));
 }
 
@@ -92,11 +92,11 @@ async fn an_errcode_written_as_text_counts() {
 async fn a_platform_that_does_not_serve_is_unreachable_or_busy_and_asked_once() {
     let scene = Scene::new().await;
     for (failure, word) in [
-        (Failure::drop_connection(), &words::PLATFORM_UNREACHABLE),
-        (Failure::truncate(), &words::PLATFORM_UNREACHABLE),
-        (Failure::status(500), &words::PLATFORM_BUSY),
-        (Failure::status(503), &words::PLATFORM_BUSY),
-        (Failure::status(404), &words::PLATFORM_UNREACHABLE),
+        (Failure::drop_connection(), &codes::PLATFORM_UNREACHABLE),
+        (Failure::truncate(), &codes::PLATFORM_UNREACHABLE),
+        (Failure::status(500), &codes::PLATFORM_BUSY),
+        (Failure::status(503), &codes::PLATFORM_BUSY),
+        (Failure::status(404), &codes::PLATFORM_UNREACHABLE),
     ] {
         scene.sim.reset_calls();
         scene.sim.fail(SESSION, failure, 1);
@@ -106,9 +106,9 @@ async fn a_platform_that_does_not_serve_is_unreachable_or_busy_and_asked_once() 
     }
     let page = Peer::json("<html>Welcome to this network</html>").await;
     let error = scene.wechat_at(&page.base_url, "s").exchange("c").await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
     let error = scene.wechat_at("http://127.0.0.1:1", "s").exchange("c").await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn a_platform_that_hangs_is_given_up_after_seconds() {
     scene.sim.fail(SESSION, Failure::hang(), 1);
     let begun = Instant::now();
     let error = scene.wechat().exchange(&scene.sim.code("alice")).await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(15));
 }
 
@@ -129,7 +129,7 @@ async fn an_openid_that_is_missing_endless_or_unprintable_is_not_believed() {
     {
         let peer = Peer::json(&body.to_string()).await;
         let error = scene.wechat_at(&peer.base_url, "s").exchange("c").await.expect_err("a failure");
-        assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+        assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::peer::{Peer, Step, ok};
 use crate::{PHONE, Scene};
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_simulator::{Failure, PhoneNumber};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ async fn a_used_code_and_a_login_code_are_invalid_and_not_sent_twice() {
     wechat.phone_number(&code).await.expect("a number");
     for code in [code, scene.sim.code("alice")] {
         let error = wechat.phone_number(&code).await.expect_err("a refusal");
-        assert!(error.is(&words::INVALID_CODE), "{error}");
+        assert!(error.is(&codes::INVALID_CODE), "{error}");
     }
     assert_eq!(scene.sim.calls(PHONE), 3);
 }
@@ -38,7 +38,7 @@ async fn a_code_of_another_mini_program_is_the_clients_fault_not_the_tenants() {
     let scene = Scene::new().await;
     scene.sim.fail(PHONE, Failure::errcode(40013), 1);
     let error = scene.wechat().phone_number("c").await.expect_err("a refusal");
-    assert!(error.is(&words::INVALID_CODE), "{error}");
+    assert!(error.is(&codes::INVALID_CODE), "{error}");
     assert_eq!(error.data().expect("data")["errcode"], 40013);
 }
 
@@ -47,7 +47,7 @@ async fn a_lost_answer_is_not_asked_for_again() {
     let scene = Scene::new().await;
     scene.sim.fail(PHONE, Failure::drop_connection().after_effect(), 1);
     let error = scene.wechat().phone_number(&scene.sim.phone_code("13800138000")).await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+    assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
     assert_eq!(scene.sim.calls(PHONE), 1);
 }
 
@@ -72,7 +72,7 @@ async fn a_number_that_is_none_is_not_believed_and_not_repeated() {
         let peer = Peer::start(vec![Step::Send(token), Step::Send(ok(answer.to_string()))]).await;
         let scene = Scene::new().await;
         let error = scene.wechat_at(&peer.base_url, "s").phone_number("c").await.expect_err("a failure");
-        assert!(error.is(&words::PLATFORM_UNREACHABLE), "{error}");
+        assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
         assert!(!format!("{error:?}").contains("138001380"), "{error:?}");
     }
     for (country, number) in [(json!("+86"), "138 0013-8000"), (json!("0086"), " 13800138000 ")] {

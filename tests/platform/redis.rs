@@ -1,7 +1,7 @@
 //! Replicas that share a Redis, each with a connection of its own.
 
 use crate::{PHONE, SESSION, TOKEN};
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_platform::Platform;
 use menlou_platform::exchange::Exchanges;
 use menlou_platform::http::Http;
@@ -76,7 +76,7 @@ async fn while_redis_is_dead_or_frozen_no_code_is_spent_and_tokens_serve_on() {
         }
         let begun = Instant::now();
         let error = replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await.expect_err("a failure");
-        assert!(error.is(&words::STORE_UNAVAILABLE), "{error}");
+        assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(5));
         replica.wechat.phone_number(&sim.phone_code("13800138000")).await.expect("a number");
         if dead { redis.restart() } else { redis.thaw() }
@@ -85,7 +85,7 @@ async fn while_redis_is_dead_or_frozen_no_code_is_spent_and_tokens_serve_on() {
     let person = loop {
         match replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await {
             Ok(person) => break person,
-            Err(error) => assert!(error.is(&words::STORE_UNAVAILABLE), "{error}"),
+            Err(error) => assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}"),
         }
     };
     assert_eq!(person.openid, sim.openid("alice"));
@@ -98,12 +98,12 @@ async fn a_claim_that_a_slow_redis_took_unheard_does_not_keep_the_code_from_its_
     let code = sim.code("alice");
     redis.freeze();
     let error = replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await.expect_err("a failure");
-    assert!(error.is(&words::STORE_UNAVAILABLE), "{error}");
+    assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}");
     redis.thaw();
     let person = loop {
         match replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await {
             Ok(person) => break person,
-            Err(error) => assert!(error.is(&words::STORE_UNAVAILABLE), "{error}"),
+            Err(error) => assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}"),
         }
     };
     assert_eq!(person.openid, sim.openid("alice"));

@@ -1,7 +1,7 @@
 //! An AppSecret that is changed: `secret` and `previous_secret` side by side, whichever WeChat takes.
 
 use crate::{SESSION, Scene, TOKEN};
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_platform::Platform;
 use menlou_simulator::{DEMO_SECRET, Failure};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ async fn the_new_secret_may_stand_in_the_file_before_or_after_wechat_takes_it() 
         works(&scene, &both).await;
         works(&scene, &scene.wechat_at(scene.sim.base_url(), NEW)).await;
         let error = before.exchange(&scene.sim.code("alice")).await.expect_err("the old secret is dead");
-        assert!(error.is(&words::TENANT_MISCONFIGURED), "{error}");
+        assert!(error.is(&codes::TENANT_MISCONFIGURED), "{error}");
     }
 }
 
@@ -71,7 +71,7 @@ async fn only_a_wrong_secret_is_asked_again_with_the_other_and_a_code_never() {
     }
     let used = scene.sim.code("alice");
     both.exchange(&used).await.expect("a person");
-    assert!(both.exchange(&used).await.expect_err("used").is(&words::CODE_USED));
+    assert!(both.exchange(&used).await.expect_err("used").is(&codes::CODE_USED));
 }
 
 #[tokio::test]
@@ -80,9 +80,9 @@ async fn where_both_are_wrong_it_is_the_tenants_misconfiguration() {
     let neither = scene.wechat_with(scene.sim.base_url(), "wrong-one", Some("wrong-two"));
     for _ in 0..2 {
         let error = neither.exchange(&scene.sim.code("alice")).await.expect_err("a failure");
-        assert!(error.is(&words::TENANT_MISCONFIGURED) && error.text().en.contains("AppSecret"), "{error}");
+        assert!(error.is(&codes::TENANT_MISCONFIGURED) && error.text().en.contains("AppSecret"), "{error}");
     }
     let error = neither.phone_number(&scene.sim.phone_code("13800138000")).await.expect_err("a failure");
-    assert!(error.is(&words::TENANT_MISCONFIGURED), "{error}");
+    assert!(error.is(&codes::TENANT_MISCONFIGURED), "{error}");
     assert_eq!((scene.sim.calls(SESSION), scene.sim.calls(TOKEN)), (4, 2));
 }

@@ -2,7 +2,7 @@
 
 use crate::peer::{Peer, Step, ok};
 use crate::{PHONE, Scene, TOKEN};
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_platform::Platform;
 use menlou_simulator::Failure;
 use std::sync::Arc;
@@ -78,10 +78,10 @@ async fn a_token_that_wechat_gives_again_though_it_refused_it_is_forced_out_but_
 
     scene.sim.fail(PHONE, Failure::errcode(40001), 1);
     let error = number(&scene, &there).await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_BUSY), "{error}");
+    assert!(error.is(&codes::PLATFORM_BUSY), "{error}");
     let asked = scene.sim.calls(TOKEN);
     let error = number(&scene, &there).await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_BUSY), "{error}");
+    assert!(error.is(&codes::PLATFORM_BUSY), "{error}");
     assert_eq!(scene.sim.calls(TOKEN), asked, "it rests");
     number(&scene, &here).await.expect("its token is good");
 }
@@ -93,7 +93,7 @@ async fn the_same_token_is_never_sent_again_after_it_was_refused() {
     let peer = Peer::start(vec![Step::Send(token.clone()), Step::Send(refusal), Step::Send(token)]).await;
     let scene = Scene::new().await;
     let error = scene.wechat_at(&peer.base_url, "s").phone_number("c").await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_BUSY), "{error}");
+    assert!(error.is(&codes::PLATFORM_BUSY), "{error}");
     let requests = peer.requests();
     assert_eq!(requests.iter().filter(|r| r.starts_with("POST /wxa")).count(), 1);
     assert_eq!(requests.iter().filter(|r| r.contains(r#""force_refresh":true"#)).count(), 1);
@@ -106,7 +106,7 @@ async fn a_daily_quota_that_is_used_up_stops_all_requests_for_tokens() {
     scene.sim.fail_until_cleared(TOKEN, Failure::errcode(45009));
     for _ in 0..5 {
         let error = number(&scene, &wechat).await.expect_err("a failure");
-        assert!(error.is(&words::PLATFORM_QUOTA), "{error}");
+        assert!(error.is(&codes::PLATFORM_QUOTA), "{error}");
         assert!(error.wait().is_some_and(|wait| wait >= Duration::from_secs(60)));
     }
     assert_eq!((scene.sim.calls(TOKEN), scene.sim.calls(PHONE)), (1, 0));
@@ -117,7 +117,7 @@ async fn a_call_whose_own_quota_is_used_up_is_not_tried_again() {
     let scene = Scene::new().await;
     scene.sim.fail(PHONE, Failure::errcode(45009), 1);
     let error = number(&scene, &scene.wechat()).await.expect_err("a failure");
-    assert!(error.is(&words::PLATFORM_QUOTA), "{error}");
+    assert!(error.is(&codes::PLATFORM_QUOTA), "{error}");
     assert_eq!((scene.sim.calls(TOKEN), scene.sim.calls(PHONE)), (1, 1));
 }
 
@@ -153,7 +153,7 @@ async fn a_wrong_secret_is_the_tenants_misconfiguration_and_asked_for_once() {
         let wechat = if errcode == 40125 { &wechat } else { &scene.wechat() };
         for _ in 0..3 {
             let error = number(&scene, wechat).await.expect_err("a failure");
-            assert!(error.is(&words::TENANT_MISCONFIGURED), "{error}");
+            assert!(error.is(&codes::TENANT_MISCONFIGURED), "{error}");
             assert!(error.text().zh.contains("AppSecret"), "{error}");
         }
     }

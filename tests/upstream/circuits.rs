@@ -1,7 +1,7 @@
 //! Servers that keep failing are left alone, and tried again.
 
 use crate::{OK, Upstream, get, options, piecewise, post, server::Server, server::nobody, text, until, upstream};
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use menlou_upstream::{Forward, Options};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::{
@@ -54,7 +54,7 @@ async fn three_failures_in_a_row_open_it_and_a_good_trial_closes_it() {
     }
     let asked = server.asked();
     let error = status(&upstream).await.unwrap_err();
-    assert!(error.is(&words::UPSTREAM_UNAVAILABLE) && error.status() == 503, "{error}");
+    assert!(error.is(&codes::UPSTREAM_UNAVAILABLE) && error.status() == 503, "{error}");
     assert_eq!(error.wait(), Some(Duration::from_secs(1)), "one second is the least that Retry-After can say");
     assert_eq!(server.asked(), asked);
 
@@ -131,7 +131,7 @@ async fn one_trial_at_a_time_and_a_dropped_one_leaves_its_place() {
         let own = Arc::clone(&upstream);
         let trial = tokio::spawn(async move { status(&own).await });
         until(|| held.swap(false, SeqCst)).await;
-        assert!(status(&upstream).await.unwrap_err().is(&words::UPSTREAM_UNAVAILABLE));
+        assert!(status(&upstream).await.unwrap_err().is(&codes::UPSTREAM_UNAVAILABLE));
         if dropped {
             trial.abort();
             assert!(trial.await.is_err());
@@ -169,9 +169,9 @@ async fn the_clients_own_faults_do_not_open_it_nor_do_calls_that_were_given_up()
     let upstream = upstream(Options { break_after: 1, ..options(&[&server.url]) });
     for _ in 0..3 {
         let (sender, body) = piecewise();
-        let fault = sender.send(Err(Error::new(&words::BODY_TOO_LARGE)));
+        let fault = sender.send(Err(Error::new(&codes::BODY_TOO_LARGE)));
         let (answer, _) = tokio::join!(upstream.forward(post(body)), fault);
-        assert!(answer.unwrap_err().is(&words::BODY_TOO_LARGE));
+        assert!(answer.unwrap_err().is(&codes::BODY_TOO_LARGE));
         let given_up = tokio::time::timeout(Duration::from_millis(20), upstream.forward(get())).await;
         assert!(given_up.is_err());
     }

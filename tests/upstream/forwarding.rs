@@ -4,7 +4,7 @@ use crate::{OK, at, get, headers, never, piece, piecewise, post, request, server
 use bytes::Bytes;
 use http::Method;
 use hyper::body::Body;
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use menlou_upstream::Forward;
 
 #[tokio::test]
@@ -173,9 +173,9 @@ async fn a_path_that_could_lead_elsewhere_reaches_no_server() {
     let upstream = at(&[&format!("{}/api", server.url)]);
     for path in ["/../admin", "/a/%2e%2E/%2e%2e/admin", "no-slash", "@evil/", "/a b", "/a\r\nX: y"] {
         let request = Forward { path_and_query: path.to_owned(), ..get() };
-        assert!(upstream.forward(request).await.unwrap_err().is(&words::BAD_REQUEST), "{path}");
+        assert!(upstream.forward(request).await.unwrap_err().is(&codes::BAD_REQUEST), "{path}");
     }
-    assert!(upstream.forward(request(Method::CONNECT)).await.unwrap_err().is(&words::BAD_REQUEST));
+    assert!(upstream.forward(request(Method::CONNECT)).await.unwrap_err().is(&codes::BAD_REQUEST));
     assert_eq!(server.asked(), 0);
 }
 
@@ -232,13 +232,13 @@ async fn what_the_clients_own_body_fails_with_comes_out_as_it_is() {
     })
     .await;
     let upstream = at(&[&server.url]);
-    let fault = || Error::new(&words::REQUEST_TIMEOUT).because("the client was too slow");
+    let fault = || Error::new(&codes::REQUEST_TIMEOUT).with_cause("the client was too slow");
 
     let (sender, body) = piecewise();
     sender.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
     let (answer, _) = tokio::join!(upstream.forward(Forward { retries: 5, ..post(body) }), sender.send(Err(fault())));
     let error = answer.unwrap_err();
-    assert_eq!((error.word(), error.cause()), ("request_timeout", Some("the client was too slow")));
+    assert_eq!((error.code(), error.cause()), ("request_timeout", Some("the client was too slow")));
     assert_eq!(server.asked(), 1);
 
     let (sender, body) = piecewise();
@@ -246,6 +246,6 @@ async fn what_the_clients_own_body_fails_with_comes_out_as_it_is() {
     let mut answer = upstream.forward(early).await.unwrap().into_body();
     assert_eq!(piece(&mut answer).await.unwrap().unwrap(), "half");
     sender.send(Err(fault())).await.unwrap();
-    assert!(piece(&mut answer).await.unwrap().unwrap_err().is(&words::REQUEST_TIMEOUT));
+    assert!(piece(&mut answer).await.unwrap().unwrap_err().is(&codes::REQUEST_TIMEOUT));
     assert!(piece(&mut answer).await.is_none());
 }

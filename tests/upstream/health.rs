@@ -1,7 +1,7 @@
 //! Health checks: who is taken out, who is taken in, and when they end.
 
 use crate::{OK, Upstream, get, options, server::Server, text, until, upstream};
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_upstream::{Health, MIN_INTERVAL, Options};
 use std::{
     sync::{
@@ -99,7 +99,7 @@ async fn where_all_are_ill_no_server_is_asked() {
     status.store(500, SeqCst);
     more_checks(&server).await;
     let error = upstream.forward(get()).await.unwrap_err();
-    assert!(error.is(&words::UPSTREAM_UNAVAILABLE) && error.wait() == Some(Duration::from_secs(1)), "{error}");
+    assert!(error.is(&codes::UPSTREAM_UNAVAILABLE) && error.wait() == Some(Duration::from_secs(1)), "{error}");
     assert_eq!(calls(&server), 1);
     status.store(204, SeqCst);
     more_checks(&server).await;

@@ -7,7 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::Method;
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_upstream::Forward;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ async fn what_never_left_is_sent_to_another_server_by_any_method_with_its_body_w
         match upstream.forward(post(whole("hello"))).await {
             Ok(answer) => assert_eq!(text(answer).await.unwrap(), "fine"),
             Err(error) => {
-                assert!(error.is(&words::UPSTREAM_UNREACHABLE) && error.status() == 502, "{error}");
+                assert!(error.is(&codes::UPSTREAM_UNREACHABLE) && error.status() == 502, "{error}");
                 unreachable += 1;
             }
         }
@@ -54,7 +54,7 @@ async fn a_post_that_was_sent_is_never_repeated() {
         let other = breaking().await;
         let request = Forward { retries: 5, ..post(whole(body)) };
         let error = at(&[&server.url, &other.url]).forward(request).await.unwrap_err();
-        assert!(error.is(&words::UPSTREAM_UNREACHABLE), "{error}");
+        assert!(error.is(&codes::UPSTREAM_UNREACHABLE), "{error}");
         assert_eq!(server.asked() + other.asked(), 1);
     }
 }
@@ -87,7 +87,7 @@ async fn an_idempotent_request_is_repeated_while_its_body_is_untouched() {
 async fn nothing_is_repeated_once_an_answer_came_or_time_is_over() {
     let unusable = Server::saying("no http at all\r\n\r\n").await;
     let error = at(&[&unusable.url]).forward(Forward { retries: 5, ..get() }).await.unwrap_err();
-    assert!(error.is(&words::UPSTREAM_ERROR) && error.status() == 502, "{error}");
+    assert!(error.is(&codes::UPSTREAM_ERROR) && error.status() == 502, "{error}");
     assert_eq!(unusable.asked(), 1);
 
     let refusing = Server::saying("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbusy").await;
@@ -102,7 +102,7 @@ async fn nothing_is_repeated_once_an_answer_came_or_time_is_over() {
     })
     .await;
     let answer = at(&[&cut.url]).forward(Forward { retries: 5, ..get() }).await.unwrap();
-    assert!(text(answer).await.unwrap_err().is(&words::UPSTREAM_ERROR));
+    assert!(text(answer).await.unwrap_err().is(&codes::UPSTREAM_ERROR));
     assert_eq!(cut.asked(), 1);
 
     let silent = Server::start(|mut talk| async move {
@@ -113,7 +113,7 @@ async fn nothing_is_repeated_once_an_answer_came_or_time_is_over() {
     let begun = Instant::now();
     let request = Forward { retries: 5, timeout: Duration::from_millis(200), ..get() };
     let error = at(&[&silent.url]).forward(request).await.unwrap_err();
-    assert!(error.is(&words::UPSTREAM_TIMEOUT) && error.status() == 504, "{error}");
+    assert!(error.is(&codes::UPSTREAM_TIMEOUT) && error.status() == 504, "{error}");
     assert!(begun.elapsed() >= Duration::from_millis(200));
     assert_eq!(silent.asked(), 1);
 }
@@ -128,7 +128,7 @@ async fn a_body_of_which_a_piece_was_sent_is_not_sent_again() {
     let (sender, body) = piecewise();
     sender.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
     let request = Forward { retries: 5, body, ..request(Method::PUT) };
-    assert!(at(&[&server.url]).forward(request).await.unwrap_err().is(&words::UPSTREAM_UNREACHABLE));
+    assert!(at(&[&server.url]).forward(request).await.unwrap_err().is(&codes::UPSTREAM_UNREACHABLE));
     assert_eq!(server.asked(), 1);
     drop(sender);
 }

@@ -2,7 +2,7 @@
 
 use crate::{OK, at, get, piece, piecewise, post, server::Server, text, whole};
 use bytes::Bytes;
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_upstream::Forward;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -53,7 +53,7 @@ async fn a_server_that_does_not_take_the_body_is_given_up() {
     let body = whole(vec![0; 64 << 20]);
     let begun = Instant::now();
     let error = at(&[&server.url]).forward(Forward { timeout: SHORT, ..post(body) }).await.unwrap_err();
-    assert!(error.is(&words::UPSTREAM_TIMEOUT), "{error}");
+    assert!(error.is(&codes::UPSTREAM_TIMEOUT), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
@@ -75,7 +75,7 @@ async fn a_pause_in_the_answer_breaks_it_off() {
     for said in ["one", "two", "six"] {
         assert_eq!(piece(&mut body).await.unwrap().unwrap(), said);
     }
-    assert!(piece(&mut body).await.unwrap().unwrap_err().is(&words::UPSTREAM_TIMEOUT));
+    assert!(piece(&mut body).await.unwrap().unwrap_err().is(&codes::UPSTREAM_TIMEOUT));
     assert!(piece(&mut body).await.is_none());
     assert!((SHORT * 2..Duration::from_secs(10)).contains(&begun.elapsed()));
 }

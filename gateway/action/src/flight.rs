@@ -12,7 +12,7 @@ use ::menlou_call::{Call, Pieces, Reply};
 use bytes::Bytes;
 use http::HeaderValue;
 use menlou_abi::*;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_platform::Person;
 use menlou_policy::Caller;
 use serde_json::Value;
@@ -187,7 +187,7 @@ impl Flight {
             MENLOU_ERR_PANIC => "the plugin panicked".to_owned(),
             other => format!("the plugin gave up with code {other}{unfit}"),
         };
-        Error::new(&words::PLUGIN_FAILED).because(cause)
+        Error::new(&codes::PLUGIN_FAILED).with_cause(cause)
     }
 
     /// # Safety
@@ -242,13 +242,13 @@ impl Flight {
             ("", en) => Some(menlou_error::text::Text::new(en.to_owned(), en.to_owned())),
             (zh, en) => Some(menlou_error::text::Text::new(zh.to_owned(), en.to_owned())),
         };
-        let mut error = match (self.error.take().filter(|e| e.word() == word), words::find(word)) {
+        let mut error = match (self.error.take().filter(|e| e.code() == word), codes::find(word)) {
             (Some(ours), _) => ours,
             (None, Some(known)) => Error::new(known),
-            (None, None) => Error::of_plugin(word.to_owned(), words::PLUGIN_FAILED.text.clone()),
+            (None, None) => Error::plugin(word.to_owned(), codes::PLUGIN_FAILED.text.clone()),
         };
         if let Some(said) = said {
-            error = error.saying(said);
+            error = error.with_message(said);
         }
         match serde_json::from_slice(data) {
             Ok(Value::Object(data)) if !data.is_empty() => error = error.with_data(Value::Object(data)),

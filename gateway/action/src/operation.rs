@@ -196,7 +196,7 @@ impl Operation {
             Ok(Done::File { content_type, body }) => (self.content_type, self.data) = (content_type, body),
             Err(error) => {
                 self.status = MENLOU_ERR_WORD;
-                self.word = error.word().to_owned();
+                self.word = error.code().to_owned();
                 self.data = error.data().map(|d| d.to_string().into()).unwrap_or_default();
                 flight.failed(error);
             }

@@ -3,7 +3,7 @@
 use ::menlou_call::Params;
 use menlou_config::{check, schema::Schema};
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use serde_json::Value;
 
 /// What an action's parameters must be like. Parameters that the schema doesn't name are let through.
@@ -63,15 +63,15 @@ impl ParamsSchema {
                 format!("参数有误：{}", finding.text.zh),
                 format!("A parameter is wrong: {}.", finding.text.en),
             ),
-            None => words::BAD_PARAMETER.text.clone(),
+            None => codes::BAD_PARAMETER.text.clone(),
         };
-        Err(Error::new(&words::BAD_PARAMETER).saying(text))
+        Err(Error::new(&codes::BAD_PARAMETER).with_message(text))
     }
 }
 
 fn missing(name: &str) -> Error {
     let text = Text::new(format!("缺少参数 {name}"), format!("The parameter {name} is missing."));
-    Error::new(&words::MISSING_PARAMETER).saying(text)
+    Error::new(&codes::MISSING_PARAMETER).with_message(text)
 }
 
 /// The types of a property other than text and null; `None` where text fits.
@@ -133,7 +133,7 @@ mod tests {
         *params.as_map_mut() = given.as_object().cloned().unwrap();
         match ParamsSchema::compile(Some(schema)).unwrap().fit(&mut params) {
             Ok(()) => Ok(params.as_json().clone()),
-            Err(e) => Err((e.word().to_owned(), e.text().en.clone().into_owned())),
+            Err(e) => Err((e.code().to_owned(), e.text().en.clone().into_owned())),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{flight::Running, live::Action};
 use ::menlou_call::{Call, Reply};
 use http::Method;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_policy::{
     self, Caller,
     limits::{Limits, Passage},
@@ -25,7 +25,7 @@ impl Action {
         if !descriptor.methods.contains(&call.method) {
             let methods = descriptor.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             let text = Text::new(format!("请使用 {methods}"), format!("Use {methods}."));
-            return Err(Error::new(&words::WRONG_HTTP_METHOD).saying(text).allowing(methods));
+            return Err(Error::new(&codes::WRONG_HTTP_METHOD).with_message(text).allowing(methods));
         }
         menlou_policy::admit(call, &self.scope.tenant, self.access(), &self.scope.services.stores, limits).await
     }

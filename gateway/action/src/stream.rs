@@ -5,7 +5,7 @@ use ::menlou_call::{Pieces, Unread};
 use bytes::Bytes;
 use http_body_util::{LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame};
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
@@ -108,13 +108,13 @@ impl Body for Writing {
         let pause = this.pause;
         ready!(this.waiting.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx));
         this.running = None;
-        Poll::Ready(Some(Err(Error::new(&words::CALL_TIMEOUT).because("the plugin wrote nothing for too long"))))
+        Poll::Ready(Some(Err(Error::new(&codes::CALL_TIMEOUT).with_cause("the plugin wrote nothing for too long"))))
     }
 }
 
 /// A body that is refused beyond `limit` bytes.
 pub(super) fn limited(body: Pieces, limit: u64) -> Result<Pieces> {
-    let too_large = |_| Error::new(&words::BODY_TOO_LARGE);
+    let too_large = |_| Error::new(&codes::BODY_TOO_LARGE);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(()));
@@ -122,7 +122,7 @@ pub(super) fn limited(body: Pieces, limit: u64) -> Result<Pieces> {
     let limited = http_body_util::BodyExt::map_err(Limited::new(body, limit), move |e| match e.downcast::<Error>() {
         Ok(ours) => *ours,
         Err(e) if e.is::<LengthLimitError>() => too_large(()),
-        Err(e) => Error::new(&words::BAD_BODY).because(e),
+        Err(e) => Error::new(&codes::BAD_BODY).with_cause(e),
     });
     Ok(UnsyncBoxBody::new(limited))
 }

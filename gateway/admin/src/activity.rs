@@ -6,7 +6,7 @@ use super::{
     time::Time,
 };
 use menlou_config::tenant::TenantName;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_tenant::Tenant;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -96,7 +96,7 @@ pub fn failures(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<Vec
 
 fn found(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<Arc<Tenant>> {
     caller.may(Right::See, tenant.as_str())?;
-    desk.roster.find(tenant.as_str()).ok_or_else(|| Error::new(&words::UNKNOWN_TENANT))
+    desk.roster.find(tenant.as_str()).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))
 }
 
 impl From<&menlou_tenant::Minute> for Minute {

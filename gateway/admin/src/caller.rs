@@ -2,7 +2,7 @@
 
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, admin_words as words};
+use menlou_error::{Error, Result, admin_codes as codes};
 use std::fmt;
 
 /// What a token's bearer is.
@@ -65,7 +65,7 @@ impl Caller {
             Role::Viewer => matches!(right, Right::Know | Right::See),
             Role::Tenant(own) => right == Right::Know || right != Right::Operate && tenant == Some(own.as_str()),
         };
-        if allowed { Ok(()) } else { Err(Error::new(&words::FORBIDDEN)) }
+        if allowed { Ok(()) } else { Err(Error::new(&codes::FORBIDDEN)) }
     }
 }
 

@@ -98,7 +98,7 @@ impl Desk {
         let outcome = deed.await;
         if let Err(error) = &outcome {
             (entry.before, entry.after) = (None, None);
-            entry.failed = Some(error.word().to_owned());
+            entry.failed = Some(error.code().to_owned());
             if let Err(e) = self.stores.admins.write_down(&entry).await {
                 tracing::error!(what = entry.what, cause = %e, "that an admin's deed failed could not be written down");
             }

@@ -14,7 +14,7 @@ use menlou_config::{
     tenant::TenantName,
 };
 use menlou_error::text::{Language, Text};
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_tenant::{Files, reserved, view};
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
@@ -112,7 +112,7 @@ pub async fn sealed(desk: &Desk, name: &TenantName, text: Zeroizing<String>) -> 
             let path = pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
             Some(Change::Set(path, doc.value(&pointer)?.clone()))
         });
-        let senseless = |text| Error::new(&words::BAD_PARAMETER).saying(text);
+        let senseless = |text| Error::new(&codes::BAD_PARAMETER).with_message(text);
         let changes = menlou_tenant::seal(&doc, literals.collect(), &name, library, &keyring).map_err(senseless)?;
         edit::apply(doc.text(), &changes).map(Zeroizing::new).map_err(senseless)
     })
@@ -141,7 +141,7 @@ pub(super) fn whole(
 
 /// That a file has these faults.
 pub(super) fn faulty(flaws: Vec<Flaw>) -> Error {
-    Error::new(&admin_words::TENANT_FAULTY).with_data(listed(flaws))
+    Error::new(&admin_codes::TENANT_FAULTY).with_data(listed(flaws))
 }
 
 pub(super) fn listed(flaws: Vec<Flaw>) -> Value {

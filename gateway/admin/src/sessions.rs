@@ -6,7 +6,7 @@ use super::{
     time::Time,
 };
 use menlou_config::tenant::TenantName;
-use menlou_error::{Error, Result, admin_words};
+use menlou_error::{Error, Result, admin_codes};
 use menlou_store::{ProfileQuery, TokenHash};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -78,7 +78,7 @@ pub async fn find(desk: &Desk, caller: &Caller, tenant: &TenantName, whose: &Who
 /// `forbidden`, `unknown_session`, `store_unavailable`.
 pub async fn end(desk: &Desk, caller: &Caller, tenant: &TenantName, id: &str) -> Result<()> {
     caller.may(Right::Change, tenant.as_str())?;
-    let unknown = || Error::new(&admin_words::UNKNOWN_SESSION);
+    let unknown = || Error::new(&admin_codes::UNKNOWN_SESSION);
     let token = TokenHash::from_hex(id).ok_or_else(unknown)?;
     let intent = Intent { what: "session.end", tenant: tenant.as_str(), ..Intent::default() };
     let ending = async { desk.stores.sessions.end(tenant.as_str(), &token).await?.then_some(()).ok_or_else(unknown) };
@@ -133,7 +133,7 @@ async fn openids(desk: &Desk, tenant: &TenantName, whose: &Whose) -> Result<Vec<
         Whose::Openid { platform, openid } => Ok(vec![(platform.clone(), openid.clone())]),
         Whose::User(id) => {
             let profiles = desk.stores.accounts.profiles(tenant.as_str(), ProfileQuery::Id(*id), 1).await?;
-            let profile = profiles.into_iter().next().ok_or_else(|| Error::new(&admin_words::UNKNOWN_USER))?;
+            let profile = profiles.into_iter().next().ok_or_else(|| Error::new(&admin_codes::UNKNOWN_USER))?;
             Ok(profile.bindings.into_iter().map(|bound| (bound.platform, bound.openid)).collect())
         }
     }

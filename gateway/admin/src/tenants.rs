@@ -13,7 +13,7 @@ use menlou_config::{
     tenant::TenantName,
 };
 use menlou_error::text::Language;
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_tenant::{Files, Refused, Revision, masked, reserved, rotate, seal};
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
@@ -251,7 +251,7 @@ pub async fn save(
             .map_err(|(faults, draft)| faulty(flaws(&faults, draft.as_ref())))?;
         let reserved = if own { reserved(&doc, before.as_ref(), library, &reach) } else { Vec::new() };
         if !reserved.is_empty() {
-            return Err(Error::new(&admin_words::SETTING_RESERVED).with_data(listed(flaws(&reserved, Some(&doc)))));
+            return Err(Error::new(&admin_codes::SETTING_RESERVED).with_data(listed(flaws(&reserved, Some(&doc)))));
         }
         files.check(&name, &text).map_err(|faults| faulty(flaws(&faults, Some(&doc))))?;
         let shown = |doc: &Document| masked(doc, library, Comments::WithoutValues);
@@ -306,7 +306,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     let (folder, library, keyring) = (desk.tenants.clone(), desk.library.load_full(), desk.keyring.clone());
     let (library, name): (Arc<menlou_action::Library>, _) = (library, name.clone());
     let done = spawn_blocking(move || work(&Files::new(&folder, &library, &keyring), &library, name)).await;
-    done.unwrap_or_else(|e| Err(Error::new(&words::INTERNAL_ERROR).because(e)))
+    done.unwrap_or_else(|e| Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e)))
 }
 
 fn bytes(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>> {
@@ -316,15 +316,15 @@ fn bytes(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>> {
 
 pub(super) fn refused(refused: Refused) -> Error {
     match refused {
-        Refused::Exists => Error::new(&admin_words::TENANT_EXISTS),
-        Refused::Absent => Error::new(&words::UNKNOWN_TENANT),
-        Refused::Changed => Error::new(&admin_words::CHANGED_MEANWHILE),
+        Refused::Exists => Error::new(&admin_codes::TENANT_EXISTS),
+        Refused::Absent => Error::new(&codes::UNKNOWN_TENANT),
+        Refused::Changed => Error::new(&admin_codes::CHANGED_MEANWHILE),
         Refused::Faulty(faults) => faulty(flaws(&faults, None)),
-        Refused::Senseless(text) => Error::new(&words::BAD_PARAMETER).saying(text),
+        Refused::Senseless(text) => Error::new(&codes::BAD_PARAMETER).with_message(text),
         // The path is of use to operators, and no secret to others.
         Refused::Unsaved(text) => {
             let cause = text.get(Language::En).to_owned();
-            Error::new(&admin_words::NOT_SAVED).saying(text).because(cause)
+            Error::new(&admin_codes::NOT_SAVED).with_message(text).with_cause(cause)
         }
     }
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::{constant_time, digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use menlou_call::Token;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_policy::network;
 use menlou_store::{AdminStore, AdminToken, NewDeed, clock};
 use moka::sync::Cache;
@@ -109,7 +109,7 @@ pub async fn recognise(
     token: Option<&Token>,
     from: IpAddr,
 ) -> Result<Caller> {
-    let token = token.ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_REQUIRED))?;
+    let token = token.ok_or_else(|| Error::new(&admin_codes::ADMIN_TOKEN_REQUIRED))?;
     let tried = attempts.of(from);
     let _turn = tried.turn().await;
     match find(admins, token.expose()).await? {
@@ -124,7 +124,7 @@ async fn known(admins: &dyn AdminStore, found: AdminToken) -> Result<Caller> {
         // What was not remembered now is at the next use.
         let _ = admins.record_token_use(&found.id, now - now % USED).await;
     }
-    let role = Role::parse(&found.role).map_err(|_| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?;
+    let role = Role::parse(&found.role).map_err(|_| Error::new(&admin_codes::ADMIN_TOKEN_INVALID))?;
     Ok(Caller { id: found.id, label: found.label, role })
 }
 
@@ -135,7 +135,7 @@ async fn known(admins: &dyn AdminStore, found: AdminToken) -> Result<Caller> {
 /// `admin_token_invalid`, `store_unavailable`.
 pub async fn still(admins: &dyn AdminStore, id: &str) -> Result<Caller> {
     let found = admins.token(id).await?.filter(is_current);
-    known(admins, found.ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_INVALID))?).await
+    known(admins, found.ok_or_else(|| Error::new(&admin_codes::ADMIN_TOKEN_INVALID))?).await
 }
 
 /// The token, where it is a good one.
@@ -176,9 +176,9 @@ impl Tried {
     /// A bad token was shown.
     fn refused(&self) -> Error {
         if self.bad.fetch_add(1, Relaxed) < ATTEMPTS {
-            Error::new(&admin_words::ADMIN_TOKEN_INVALID)
+            Error::new(&admin_codes::ADMIN_TOKEN_INVALID)
         } else {
-            Error::new(&words::TOO_MANY_ATTEMPTS).retry_after(WINDOW)
+            Error::new(&codes::TOO_MANY_ATTEMPTS).retry_after(WINDOW)
         }
     }
 }
@@ -224,7 +224,7 @@ mod tests {
     fn one_address_has_so_many_attempts_and_another_its_own() {
         let attempts = Attempts::new();
         let of = |text: &str| attempts.of(text.parse().unwrap());
-        let word = |from: &str| of(from).refused().word().to_owned();
+        let word = |from: &str| of(from).refused().code().to_owned();
         for n in 0..ATTEMPTS {
             assert_eq!(word(&format!("2001:db8::{n:x}")), "admin_token_invalid");
         }

@@ -2,7 +2,7 @@
 
 use super::openapi::{both, with_prefixes};
 use menlou_action::Named;
-use menlou_error::words;
+use menlou_error::codes;
 use menlou_policy::Access;
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -61,7 +61,7 @@ pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'
         }
     }
     let sessions = if sessions.is_empty() { "never".to_owned() } else { sessions.join(" | ") };
-    let known: String = words::ALL.iter().map(|w| format!("\n  | {}", Value::from(w.name))).collect();
+    let known: String = codes::ALL.iter().map(|w| format!("\n  | {}", Value::from(w.name))).collect();
     push(
         &mut out,
         format_args!(

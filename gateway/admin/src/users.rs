@@ -8,7 +8,7 @@ use super::{
 };
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_store::{Profile, ProfileQuery, UpdateOutcome};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -87,7 +87,7 @@ pub async fn find(
 /// `forbidden`, `unknown_user`, `store_unavailable`.
 pub async fn read(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64) -> Result<User> {
     let found = find(desk, caller, tenant, ProfileQuery::Id(id), 1).await?;
-    found.into_iter().next().ok_or_else(|| Error::new(&admin_words::UNKNOWN_USER))
+    found.into_iter().next().ok_or_else(|| Error::new(&admin_codes::UNKNOWN_USER))
 }
 
 /// Changes a user, if it is of this version (or whichever it is of).
@@ -133,7 +133,7 @@ pub async fn unbind(
 ) -> Result<()> {
     caller.may(Right::Change, tenant.as_str())?;
     let user = read(desk, caller, tenant, id).await?;
-    let unknown = || Error::new(&admin_words::UNKNOWN_BINDING);
+    let unknown = || Error::new(&admin_codes::UNKNOWN_BINDING);
     user.bindings.iter().find(|b| b.platform == platform && b.openid == openid).ok_or_else(unknown)?;
     let target = Some(id.to_string());
     let intent = Intent { what: "user.unbind", tenant: tenant.as_str(), target, ..Intent::default() };
@@ -153,7 +153,7 @@ pub async fn forget(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64, 
     caller.may(Right::Change, tenant.as_str())?;
     let user = read(desk, caller, tenant, id).await?;
     if version.is_some_and(|version| version != user.version) {
-        return Err(Error::new(&admin_words::CHANGED_MEANWHILE));
+        return Err(Error::new(&admin_codes::CHANGED_MEANWHILE));
     }
     let openids: Vec<_> = user.bindings.into_iter().map(|bound| (bound.platform, bound.openid)).collect();
     let target = Some(id.to_string());
@@ -172,8 +172,8 @@ pub async fn forget(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64, 
 fn done(amended: UpdateOutcome) -> Result<()> {
     match amended {
         UpdateOutcome::Done => Ok(()),
-        UpdateOutcome::VersionMismatch => Err(Error::new(&admin_words::CHANGED_MEANWHILE)),
-        UpdateOutcome::NotFound => Err(Error::new(&admin_words::UNKNOWN_USER)),
+        UpdateOutcome::VersionMismatch => Err(Error::new(&admin_codes::CHANGED_MEANWHILE)),
+        UpdateOutcome::NotFound => Err(Error::new(&admin_codes::UNKNOWN_USER)),
     }
 }
 
@@ -186,7 +186,7 @@ fn within(field: &str, text: Option<&str>, most: usize) -> Result<()> {
         format!("{field} 最多 {most} 个字符，不含控制字符"),
         format!("{field} has at most {most} characters, and no control characters"),
     );
-    Err(Error::new(&words::BAD_PARAMETER).saying(text))
+    Err(Error::new(&codes::BAD_PARAMETER).with_message(text))
 }
 
 impl From<Profile> for User {

@@ -8,7 +8,7 @@ use super::{
     tenants,
 };
 use menlou_config::{load::Document, tenant::TenantName};
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_platform::wechat::verify::Finding;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -63,7 +63,7 @@ pub struct Trouble {
 /// `forbidden`, `unknown_tenant`, `tenant_faulty`, `overloaded` where too many are asking.
 pub async fn verify(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Verification> {
     caller.may(Right::Change, name.as_str())?;
-    let _turn = desk.asking.try_acquire().map_err(|_| Error::new(&words::OVERLOADED))?;
+    let _turn = desk.asking.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
     let (account, phone) = tenants::blocking(desk, name, |files, _, name| {
         let text = files.read(&name).map_err(tenants::refused)?.text;
         let doc = Document::parse(files.path(&name), text.as_bytes())

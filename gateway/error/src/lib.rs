@@ -1,12 +1,12 @@
 //! An error with two faces: a stable word and a clear sentence for the caller, the cause for the log.
 
-pub mod admin_words;
+pub mod admin_codes;
+pub mod codes;
 pub mod text;
-pub mod words;
 
 use crate::text::Text;
+pub use codes::{ErrorCode, Who};
 use std::{borrow::Cow, fmt, time::Duration};
-pub use words::{Who, Word};
 
 /// Why a call was not served. The caller sees word, status, text, data and `Retry-After`; the log sees the cause as well.
 #[derive(Clone, Debug)]
@@ -14,47 +14,47 @@ pub struct Error(Box<Inner>);
 
 #[derive(Clone, Debug)]
 struct Inner {
-    word: Cow<'static, str>,
+    code: Cow<'static, str>,
     status: u16,
     text: Text,
     data: Option<serde_json::Value>,
     retry_after: Option<Duration>,
     allow: Option<String>,
     cause: Option<String>,
-    known: bool,
+    logged: bool,
 }
 
 impl Error {
     /// One of the gateway's own words, with its text and status from the table.
-    pub fn new(word: &'static Word) -> Self {
+    pub fn new(code: &'static ErrorCode) -> Self {
         Self(Box::new(Inner {
-            word: Cow::Borrowed(word.name),
-            status: word.status,
-            text: word.text.clone(),
+            code: Cow::Borrowed(code.name),
+            status: code.status,
+            text: code.text.clone(),
             data: None,
-            retry_after: word.retry_after,
+            retry_after: code.retry_after,
             allow: None,
             cause: None,
-            known: false,
+            logged: false,
         }))
     }
 
     /// A word of a plugin's own: an answer that its action decided, so the status is 200.
-    pub fn of_plugin(word: String, text: Text) -> Self {
+    pub fn plugin(code: String, text: Text) -> Self {
         Self(Box::new(Inner {
-            word: Cow::Owned(word),
+            code: Cow::Owned(code),
             status: 200,
             text,
             data: None,
             retry_after: None,
             allow: None,
             cause: None,
-            known: false,
+            logged: false,
         }))
     }
 
     /// A sentence that says more than the table's. It must not hold a secret, an internal address or a stack.
-    pub fn saying(mut self, text: Text) -> Self {
+    pub fn with_message(mut self, text: Text) -> Self {
         self.0.text = text;
         self
     }
@@ -78,25 +78,25 @@ impl Error {
     }
 
     /// The cause, for the log only. It must not hold a secret, a code, a token or a phone number.
-    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+    pub fn with_cause(mut self, cause: impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string());
         self
     }
 
     /// What is wrong has been logged already, once for all calls that fail by it: this one needs no line of its own.
-    pub fn known(mut self) -> Self {
-        self.0.known = true;
+    pub fn logged(mut self) -> Self {
+        self.0.logged = true;
         self
     }
 
-    /// See [`Error::known`].
-    pub fn is_known(&self) -> bool {
-        self.0.known
+    /// Whether the cause has been logged already, see [`Error::logged`].
+    pub fn is_logged(&self) -> bool {
+        self.0.logged
     }
 
-    /// The stable, machine-readable word.
-    pub fn word(&self) -> &str {
-        &self.0.word
+    /// The stable, machine-readable code.
+    pub fn code(&self) -> &str {
+        &self.0.code
     }
 
     /// The HTTP status that this error is answered with.
@@ -129,15 +129,15 @@ impl Error {
         self.0.cause.as_deref()
     }
 
-    /// Whether this is `word`.
-    pub fn is(&self, word: &Word) -> bool {
-        self.0.word == word.name
+    /// Whether this is the error `code`.
+    pub fn is(&self, code: &ErrorCode) -> bool {
+        self.0.code == code.name
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.word, self.0.text.en)?;
+        write!(f, "{}: {}", self.0.code, self.0.text.en)?;
         match &self.0.cause {
             Some(cause) => write!(f, " ({cause})"),
             None => Ok(()),

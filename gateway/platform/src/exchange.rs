@@ -4,7 +4,7 @@
 use super::clock::unix_millis;
 use super::digest::sha256_hex;
 use super::{Person, Platform};
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
 use record::Record;
 use std::collections::HashMap;
@@ -132,7 +132,7 @@ impl Exchanges {
         let mut flight = self.0.join(flight, platform, code, window.max(SHORTEST_WINDOW))?;
         match timeout(PATIENCE, flight.wait_for(Option::is_some)).await {
             Ok(Ok(outcome)) => outcome.clone().unwrap_or_else(|| Err(late())),
-            Ok(Err(_)) => Err(Error::new(&words::INTERNAL_ERROR).because("the exchange broke off")),
+            Ok(Err(_)) => Err(Error::new(&codes::INTERNAL_ERROR).with_cause("the exchange broke off")),
             Err(_) => Err(late()),
         }
     }
@@ -152,7 +152,7 @@ impl Inner {
             return Ok(outcome.clone());
         }
         if flights.len() >= MAX_FLIGHTS {
-            return Err(Error::new(&words::OVERLOADED).because("too many exchanges are under way"));
+            return Err(Error::new(&codes::OVERLOADED).with_cause("too many exchanges are under way"));
         }
         let (sender, receiver) = watch::channel(None);
         flights.insert(flight.clone(), receiver.clone());
@@ -229,7 +229,7 @@ impl Landing {
             }
         };
         let outcome = timeout(EXCHANGE, asking).await.unwrap_or_else(|_| {
-            Err(Error::new(&words::PLATFORM_UNREACHABLE).because(format_args!("no answer in {EXCHANGE:?}")))
+            Err(Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(format_args!("no answer in {EXCHANGE:?}")))
         });
         let record = Record::of(&outcome, &code.code).encode();
         let kept = match &outcome {
@@ -263,7 +263,7 @@ fn failure_of(key: &str) -> String {
 
 /// Whether the platform has decided about the code, so that asking again can bring nothing else.
 fn decided(error: &Error) -> bool {
-    [&words::INVALID_CODE, &words::CODE_USED, &words::USER_BLOCKED].into_iter().any(|word| error.is(word))
+    [&codes::INVALID_CODE, &codes::CODE_USED, &codes::USER_BLOCKED].into_iter().any(|word| error.is(word))
 }
 
 /// Whether a claim of ours is young enough to go on with.
@@ -273,9 +273,9 @@ fn lasts(since: u64) -> bool {
 
 /// Their keys differ, so this can't be.
 fn other_kind() -> Error {
-    Error::new(&words::INTERNAL_ERROR).because("the outcome of a code of another kind")
+    Error::new(&codes::INTERNAL_ERROR).with_cause("the outcome of a code of another kind")
 }
 
 fn late() -> Error {
-    Error::new(&words::PLATFORM_BUSY).because("another replica has this code and told no outcome in time")
+    Error::new(&codes::PLATFORM_BUSY).with_cause("another replica has this code and told no outcome in time")
 }

@@ -2,7 +2,7 @@
 
 use super::network;
 use aws_lc_rs::digest;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
 use std::{net::IpAddr, time::Duration};
 
@@ -29,7 +29,7 @@ pub async fn count(
     let by_address = shared.increment(tenant, &address_key(address), limits.window).await?;
     let by_account = shared.increment(tenant, &account_key(account), limits.window).await?;
     if by_account > limits.per_account || by_address > limits.per_address {
-        return Err(Error::new(&words::TOO_MANY_ATTEMPTS).retry_after(limits.window));
+        return Err(Error::new(&codes::TOO_MANY_ATTEMPTS).retry_after(limits.window));
     }
     Ok(())
 }

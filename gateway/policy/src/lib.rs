@@ -8,7 +8,7 @@ pub mod password;
 use aws_lc_rs::digest;
 use limits::{Limits, Passage};
 use menlou_call::{Call, Token};
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_store::{Session, Stores, TokenHash, User};
 use std::{net::IpAddr, sync::Arc};
 
@@ -49,17 +49,17 @@ pub async fn admit(
 ) -> Result<Option<Caller>> {
     let token = match (access, &call.token) {
         (Access::Anyone, _) | (Access::Optional, None) => return Ok(None),
-        (_, None) => return Err(Error::new(&words::LOGIN_REQUIRED)),
+        (_, None) => return Err(Error::new(&codes::LOGIN_REQUIRED)),
         (_, Some(token)) => hash(token),
     };
-    let session = stores.sessions.find(tenant, &token).await?.ok_or_else(|| Error::new(&words::SESSION_EXPIRED))?;
+    let session = stores.sessions.find(tenant, &token).await?.ok_or_else(|| Error::new(&codes::SESSION_EXPIRED))?;
     if let Some((limits, passage)) = limits {
         passage.known(limits, &session.openid).await?;
     }
     let user = match access {
         Access::User => {
             let found = stores.users.find(tenant, &session.platform, &session.openid).await?;
-            Some(found.ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))?)
+            Some(found.ok_or_else(|| Error::new(&codes::LOGIN_REQUIRED))?)
         }
         _ => None,
     };

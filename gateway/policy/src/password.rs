@@ -4,7 +4,7 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     sync::{Arc, LazyLock},
@@ -21,13 +21,13 @@ static NOBODY: LazyLock<Option<SecretString>> = LazyLock::new(|| hash(&SecretStr
 /// The PHC string of a password: argon2id with the parameters that RFC 9106 advises where memory is dear (19 MiB, 2 passes).
 pub fn hash(password: &SecretString) -> Result<SecretString> {
     let hash = Argon2::default().hash_password(password.expose_secret().as_bytes());
-    hash.map(|h| SecretString::from(h.to_string())).map_err(|e| Error::new(&words::INTERNAL_ERROR).because(e))
+    hash.map(|h| SecretString::from(h.to_string())).map_err(|e| Error::new(&codes::INTERNAL_ERROR).with_cause(e))
 }
 
 /// Whether the password fits the hash; without a hash it takes as long, and doesn't.
 pub async fn fits(hashing: &Arc<Semaphore>, password: SecretString, hash: Option<SecretString>) -> Result<bool> {
     let turn = timeout(PATIENCE, hashing.clone().acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else { return Err(Error::new(&words::OVERLOADED)) };
+    let Ok(Ok(turn)) = turn else { return Err(Error::new(&codes::OVERLOADED)) };
     let checked = spawn_blocking(move || {
         let _turn = turn; // held until the work is done, also where the caller has gone
         let known = hash.is_some();
@@ -36,7 +36,7 @@ pub async fn fits(hashing: &Arc<Semaphore>, password: SecretString, hash: Option
             Argon2::default().verify_password(password.expose_secret().as_bytes(), &parsed).is_ok() && known
         })
     });
-    checked.await.map_err(|e| Error::new(&words::INTERNAL_ERROR).because(e))
+    checked.await.map_err(|e| Error::new(&codes::INTERNAL_ERROR).with_cause(e))
 }
 
 #[cfg(test)]

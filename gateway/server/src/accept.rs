@@ -20,7 +20,7 @@ use hyper_util::{
     server::graceful::GracefulConnection,
 };
 use menlou_config::server::{Http2, Server};
-use menlou_error::words;
+use menlou_error::codes;
 use std::{
     future::Future,
     io,
@@ -180,7 +180,7 @@ impl Connections {
             Err(_) if begun.is_begun() => {
                 let_go("slow_head");
                 // It has this moment to be written; nobody waits for it to be read.
-                let _ = timeout(PARTING, begun.write_all(&refusal::answer(&words::REQUEST_TIMEOUT))).await;
+                let _ = timeout(PARTING, begun.write_all(&refusal::answer(&codes::REQUEST_TIMEOUT))).await;
             }
             Err(_) => let_go("silent"),
         }

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use menlou_call::Pieces;
 use menlou_error::text::Text;
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use std::{
     any::Any,
     convert::Infallible,
@@ -107,7 +107,7 @@ where
                 }
                 Poll::Ready(frame.map(|f| f.map_err(broken_off)))
             }
-            Poll::Pending if this.is_late(cx) => Poll::Ready(Some(Err(Error::new(&words::REQUEST_TIMEOUT)))),
+            Poll::Pending if this.is_late(cx) => Poll::Ready(Some(Err(Error::new(&codes::REQUEST_TIMEOUT)))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -123,7 +123,7 @@ where
 
 /// The error of a body that the client did not send wholly.
 pub fn broken_off(cause: impl std::fmt::Display) -> Error {
-    Error::new(&words::BAD_BODY).saying(Text::fixed("请求体没有收完", "The body broke off.")).because(cause)
+    Error::new(&codes::BAD_BODY).with_message(Text::fixed("请求体没有收完", "The body broke off.")).with_cause(cause)
 }
 
 impl Outgoing {
@@ -175,13 +175,13 @@ impl Outgoing {
             Form::Pieces(streamed) => {
                 let late = streamed.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready());
                 let frame = match late {
-                    true => Some(Err(Error::new(&words::CALL_TIMEOUT).because("its time was up"))),
+                    true => Some(Err(Error::new(&codes::CALL_TIMEOUT).with_cause("its time was up"))),
                     false => ready!(Pin::new(&mut streamed.pieces).poll_frame(cx)),
                 };
                 if let Some(Err(error)) = &frame {
                     // The head has gone: cutting the connection is all that tells the client.
                     let (request_id, cause) = (&streamed.request_id, error.cause());
-                    tracing::warn!(request_id, error = error.word(), cause, "an answer broke off");
+                    tracing::warn!(request_id, error = error.code(), cause, "an answer broke off");
                     metrics::counter!("menlou_answers_broken_total").increment(1);
                 }
                 Poll::Ready(frame)

@@ -11,7 +11,7 @@ use http::{
     },
     request::Parts,
 };
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_policy::cors::Cors;
 
 /// How long a browser keeps the answer to its question. Within it, an origin that was taken away may still ask.
@@ -33,7 +33,7 @@ pub fn preflight<'a>(
     let asks = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let (Some(cors), Some(origin), true) = (cors, head.headers.get(ORIGIN), asks) else { return Ok(None) };
     if !allowed(cors, origin) {
-        return Err(Error::new(&words::ORIGIN_REFUSED));
+        return Err(Error::new(&codes::ORIGIN_REFUSED));
     }
     let mut answer = encode::nothing(asked);
     let headers = answer.headers_mut();

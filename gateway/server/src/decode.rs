@@ -16,7 +16,7 @@ use hyper::body::{Body, Bytes};
 use menlou_call::{Call, MAX_NAME, Params, Token, Unread};
 use menlou_config::server::Server;
 use menlou_error::text::{Language, Text};
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use std::{
     net::IpAddr,
     sync::Arc,
@@ -66,7 +66,7 @@ where
     }
     let collected = timeout(limits.body_timeout.get(), Limited::new(body, limit).collect()).await;
     let bytes = match collected {
-        Err(_) => return Err(Error::new(&words::REQUEST_TIMEOUT)),
+        Err(_) => return Err(Error::new(&codes::REQUEST_TIMEOUT)),
         Ok(Err(e)) if e.is::<LengthLimitError>() => return Err(too_large(limit)),
         Ok(Err(e)) => return Err(e.downcast::<Error>().map_or_else(broken_off, |e| *e)),
         Ok(Ok(collected)) => collected.to_bytes(),
@@ -140,7 +140,7 @@ pub(super) fn call(
 fn bearer(value: &http::HeaderValue) -> Result<Option<Token>> {
     let wrong = || {
         let text = Text::fixed("Authorization 应为 Bearer <令牌>", "Authorization must be Bearer <token>.");
-        Error::new(&words::SESSION_EXPIRED).saying(text)
+        Error::new(&codes::SESSION_EXPIRED).with_message(text)
     };
     let text = value.to_str().map_err(|_| wrong())?.trim();
     if text.is_empty() {
@@ -153,7 +153,7 @@ fn bearer(value: &http::HeaderValue) -> Result<Option<Token>> {
     match token.trim() {
         "" => Ok(None),
         token if token.len() <= MAX_TOKEN => Ok(Some(Token::new(token))),
-        _ => Err(Error::new(&words::SESSION_EXPIRED)),
+        _ => Err(Error::new(&codes::SESSION_EXPIRED)),
     }
 }
 
@@ -163,7 +163,7 @@ enum MediaType {
 }
 
 fn media_type(headers: &HeaderMap) -> Result<MediaType> {
-    let wrong = || Error::new(&words::UNSUPPORTED_MEDIA_TYPE);
+    let wrong = || Error::new(&codes::UNSUPPORTED_MEDIA_TYPE);
     let text = headers.get(CONTENT_TYPE).ok_or_else(wrong)?.to_str().map_err(|_| wrong())?;
     let mut parts = text.split(';');
     let essence = parts.next().unwrap_or_default().trim();
@@ -189,7 +189,7 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
         Err(e) => {
             // Line and column, never what stands there.
             let (line, column) = (e.line(), e.column());
-            return Err(Error::new(&words::BAD_BODY).saying(Text::new(
+            return Err(Error::new(&codes::BAD_BODY).with_message(Text::new(
                 format!("请求体不是有效的 JSON（第 {line} 行第 {column} 列）"),
                 format!("The body is no valid JSON (line {line}, column {column})."),
             )));
@@ -212,13 +212,13 @@ fn present(params: &mut Params) -> Result<()> {
 fn given(name: &str, value: Option<String>) -> Result<String> {
     match value {
         Some(value) if !value.is_empty() => Ok(value),
-        _ => Err(Error::new(&words::MISSING_PARAMETER)
-            .saying(Text::new(format!("缺少参数 {name}"), format!("The parameter {name} is missing.")))),
+        _ => Err(Error::new(&codes::MISSING_PARAMETER)
+            .with_message(Text::new(format!("缺少参数 {name}"), format!("The parameter {name} is missing.")))),
     }
 }
 
 fn bad(zh: &'static str, en: &'static str) -> Error {
-    Error::new(&words::BAD_PARAMETER).saying(Text::fixed(zh, en))
+    Error::new(&codes::BAD_PARAMETER).with_message(Text::fixed(zh, en))
 }
 
 /// Says what is wrong with a parameter's name, if anything is. Characters are counted, as JSON Schema does.
@@ -234,7 +234,7 @@ fn named(name: &str) -> Result<()> {
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::new(&words::BODY_TOO_LARGE).saying(Text::new(
+    Error::new(&codes::BODY_TOO_LARGE).with_message(Text::new(
         format!("请求体过大，至多 {limit} 字节"),
         format!("The body is too large: {limit} bytes at most."),
     ))

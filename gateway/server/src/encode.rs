@@ -57,7 +57,7 @@ fn enveloped(data: &[u8], asked: &Asked) -> Bytes {
 pub fn refusal(error: &Error, asked: &Asked) -> Bytes {
     let mut body = Vec::with_capacity(160);
     body.extend_from_slice(b"{\"code\":0,\"error\":");
-    string(&mut body, error.word());
+    string(&mut body, error.code());
     body.extend_from_slice(b",\"msg\":");
     string(&mut body, error.text().get(asked.language));
     body.extend_from_slice(b",\"data\":");

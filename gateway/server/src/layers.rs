@@ -4,7 +4,7 @@ use super::{Answer, Traffic, calls::Calls, decode::Asked, encode, shed, walk};
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::body::Incoming;
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
 
@@ -41,7 +41,7 @@ impl Bounded {
         let walk = Box::pin(walk(&self.traffic, &asked, request, remote, (began, until)));
         let mut answer = AssertUnwindSafe(walk).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(request_id = asked.id, "a call broke off in the gateway: this is a mistake in Menlou");
-            encode::error(&Error::new(&words::INTERNAL_ERROR), &asked)
+            encode::error(&Error::new(&codes::INTERNAL_ERROR), &asked)
         });
         if is_last {
             calls.end();

@@ -32,7 +32,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use menlou_call::{Reply, Unread};
 use menlou_config::server;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_policy::{
     cors::Cors,
     limits::{Passage, Quota, Room},
@@ -105,7 +105,7 @@ async fn walk(
 /// answered as ever, which costs no more.
 fn shed(traffic: &Traffic, asked: &Asked, request: Request<Incoming>) -> Answer {
     let (head, _) = request.into_parts();
-    let overloaded = encode::error(&Error::new(&words::OVERLOADED), asked);
+    let overloaded = encode::error(&Error::new(&codes::OVERLOADED), asked);
     let Some(origin) = head.headers.get(ORIGIN).cloned() else { return overloaded };
     let Ok(address) = Address::of(&head.uri) else { return overloaded };
     let Some(tenant) = traffic.roster.find(&address.tenant) else { return overloaded };
@@ -128,26 +128,26 @@ async fn serve_call(
 ) -> Result<Answer> {
     let (head, body) = request.into_parts();
     if !is_of_one_host(&head) {
-        return Err(Error::new(&words::BAD_REQUEST));
+        return Err(Error::new(&codes::BAD_REQUEST));
     }
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > traffic.clients.max_target.bytes() {
-        return Err(Error::new(&words::URI_TOO_LONG));
+        return Err(Error::new(&codes::URI_TOO_LONG));
     }
     let address = Address::of(&head.uri)?;
     let Found { tenant, action_at, passage } = found;
     let tenant =
-        &**tenant.insert(traffic.roster.find(&address.tenant).ok_or_else(|| Error::new(&words::UNKNOWN_TENANT))?);
+        &**tenant.insert(traffic.roster.find(&address.tenant).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))?);
     if let Some(answer) = cors::preflight(asked, &head, tenant.cors.as_deref(), || methods(tenant, &address.action))? {
         return Ok(answer);
     }
-    let (at, switched) = tenant.find(&address.action).ok_or_else(|| Error::new(&words::UNKNOWN_ACTION))?;
+    let (at, switched) = tenant.find(&address.action).ok_or_else(|| Error::new(&codes::UNKNOWN_ACTION))?;
     *action_at = Some(at);
     switched.fetch();
-    let action = switched.action.as_ref().ok_or_else(|| Error::new(&words::PLUGIN_UNAVAILABLE))?;
+    let action = switched.action.as_ref().ok_or_else(|| Error::new(&codes::PLUGIN_UNAVAILABLE))?;
     let takes = action.descriptor().takes;
     if !takes.subpaths && !address.subpath.is_empty() {
-        return Err(Error::new(&words::NOT_FOUND));
+        return Err(Error::new(&codes::NOT_FOUND));
     }
     passage.enter(&switched.limits, remote).await?;
     let (limits, clients, mut input, mut arrival) = (&traffic.limits, &traffic.clients, Input::default(), None);
@@ -207,7 +207,7 @@ async fn within(
             Ok(outcome) => return outcome,
             Err(_) => match arrival.as_ref().map(|a| a.last() + limit).filter(|later| *later > until) {
                 Some(later) => until = later,
-                None => return Err(Error::new(&words::CALL_TIMEOUT)),
+                None => return Err(Error::new(&codes::CALL_TIMEOUT)),
             },
         }
     }
@@ -247,7 +247,7 @@ impl Found {
         }
         let Some(error) = error else { return };
         // Words of plugins' own are as many as their authors like: they count as one.
-        let word = words::find(error.word()).map_or("other", |w| w.name);
+        let word = codes::find(error.code()).map_or("other", |w| w.name);
         match (&self.tenant, switched) {
             (Some(tenant), Some(switched)) => switched.failed(&tenant.name, word),
             (tenant, _) => {
@@ -265,8 +265,8 @@ impl Found {
 fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: Duration, remote: IpAddr) {
     let (tenant, action) = found.names();
     // Fields without a value are left out of the line.
-    let known = error.is_some_and(Error::is_known);
-    let (word, cause) = (error.map(Error::word), error.filter(|_| !known).and_then(Error::cause));
+    let known = error.is_some_and(Error::is_logged);
+    let (word, cause) = (error.map(Error::code), error.filter(|_| !known).and_then(Error::cause));
     let ms = format_args!("{:.3}", took.as_secs_f64() * 1000.0);
     match status {
         500.. if !known => {
@@ -280,7 +280,7 @@ fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: D
 
 fn log_cause(found: &Found, asked: &Asked, error: &Error) {
     let (tenant, action) = found.names();
-    if let Some(cause) = error.cause().filter(|_| !error.is_known()) {
-        tracing::warn!(request_id = asked.id, tenant, action, error = error.word(), cause, "a call failed");
+    if let Some(cause) = error.cause().filter(|_| !error.is_logged()) {
+        tracing::warn!(request_id = asked.id, tenant, action, error = error.code(), cause, "a call failed");
     }
 }

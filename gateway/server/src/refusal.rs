@@ -5,24 +5,24 @@
 
 use super::{decode::Asked, encode, request_id};
 use menlou_error::text::Language;
-use menlou_error::{Error, Word, words};
+use menlou_error::{Error, ErrorCode, codes};
 
 /// The word for an answer that hyper made by itself.
-pub fn refused_with(buf: &[u8]) -> Option<&'static Word> {
+pub fn refused_with(buf: &[u8]) -> Option<&'static ErrorCode> {
     let status = buf.strip_prefix(b"HTTP/1.1 4")?;
     let head = buf.get(..buf.len().min(512))?;
     if !head.windows(19).any(|w| w.eq_ignore_ascii_case(b"content-length: 0\r\n")) {
         return None;
     }
     match status.get(..2)? {
-        b"14" => Some(&words::URI_TOO_LONG),
-        b"31" => Some(&words::HEADERS_TOO_LARGE),
-        _ => Some(&words::BAD_REQUEST),
+        b"14" => Some(&codes::URI_TOO_LONG),
+        b"31" => Some(&codes::HEADERS_TOO_LARGE),
+        _ => Some(&codes::BAD_REQUEST),
     }
 }
 
 /// The whole answer that says it properly.
-pub fn answer(word: &'static Word) -> Vec<u8> {
+pub fn answer(word: &'static ErrorCode) -> Vec<u8> {
     let asked = Asked { id: request_id::of(None), language: Language::default(), gzip: false };
     let (head, body) = encode::error(&Error::new(word), &asked).into_parts();
     let body = body.into_whole();

@@ -22,7 +22,7 @@ use deadlines::{Deadlines, Phase};
 use frames::Frames;
 use framing::{Framing, What};
 pub use head::is_host;
-use menlou_error::{Word, words};
+use menlou_error::{ErrorCode, codes};
 pub use reset::Reset;
 use std::{
     future::Future,
@@ -91,15 +91,15 @@ impl<T> Wire<T> {
     }
 
     /// The word for an answer that hyper made by itself: what we know, else what it says.
-    fn refused_with(&self, buf: &[u8]) -> Option<&'static Word> {
+    fn refused_with(&self, buf: &[u8]) -> Option<&'static ErrorCode> {
         // It stands for a head that became no call: one that is out of order, or that hyper refused before it was whole.
         let framing = self.framing.as_ref()?;
         let bad = framing.is_in_head() || self.odd.is_some_and(|odd| odd != What::Body);
         let word = refused_with(buf).filter(|_| self.calls.begun() < framing.heads() + u64::from(bad))?;
         Some(match self.odd {
-            Some(What::LongHead { first_line: true }) => &words::URI_TOO_LONG,
-            Some(What::LongHead { first_line: false }) => &words::HEADERS_TOO_LARGE,
-            Some(What::SlowHead) => &words::REQUEST_TIMEOUT,
+            Some(What::LongHead { first_line: true }) => &codes::URI_TOO_LONG,
+            Some(What::LongHead { first_line: false }) => &codes::HEADERS_TOO_LARGE,
+            Some(What::SlowHead) => &codes::REQUEST_TIMEOUT,
             Some(What::Head | What::Foreign | What::Body) | None => word,
         })
     }

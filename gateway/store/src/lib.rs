@@ -12,7 +12,7 @@ pub mod session_record;
 mod sqlite;
 
 use async_trait::async_trait;
-use menlou_error::words;
+use menlou_error::codes;
 use secrecy::SecretString;
 use std::{
     fmt::{self, Write as _},
@@ -324,10 +324,10 @@ impl Error {
 impl From<Error> for menlou_error::Error {
     fn from(e: Error) -> Self {
         match e {
-            Error::Unavailable(_) => Self::new(&words::STORE_UNAVAILABLE).because(e),
-            Error::Down(_) => Self::new(&words::STORE_UNAVAILABLE).because(e).known(),
-            Error::Busy(_) => Self::new(&words::OVERLOADED).because(e).known(),
-            Error::Corrupt(_) => Self::new(&words::INTERNAL_ERROR).because(e),
+            Error::Unavailable(_) => Self::new(&codes::STORE_UNAVAILABLE).with_cause(e),
+            Error::Down(_) => Self::new(&codes::STORE_UNAVAILABLE).with_cause(e).logged(),
+            Error::Busy(_) => Self::new(&codes::OVERLOADED).with_cause(e).logged(),
+            Error::Corrupt(_) => Self::new(&codes::INTERNAL_ERROR).with_cause(e),
         }
     }
 }

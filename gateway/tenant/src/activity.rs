@@ -2,7 +2,7 @@
 //! reload keeps it, a restart does not.
 
 use menlou_action::Openings;
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -132,8 +132,8 @@ impl Activity {
     /// Remembers a failure. Of an action's refusals by load or limits, one of each kind a second will do.
     pub fn failed(&self, action: Option<&str>, error: &Error, request_id: &str) {
         let now = now();
-        let is_one_of_many = [&words::OVERLOADED, &words::RATE_LIMITED].into_iter().any(|word| error.is(word));
-        let alike = |known: &&Failure| known.word == error.word() && known.action.as_deref() == action;
+        let is_one_of_many = [&codes::OVERLOADED, &codes::RATE_LIMITED].into_iter().any(|word| error.is(word));
+        let alike = |known: &&Failure| known.word == error.code() && known.action.as_deref() == action;
         let mut failures = locked(&self.failures);
         let mut lately = failures.iter().rev().take_while(|known| known.at + FLOOD_MS > now);
         if is_one_of_many && lately.any(|known| alike(&known)) {
@@ -145,7 +145,7 @@ impl Activity {
         let failure = Failure {
             at: now,
             action: action.map(str::to_owned),
-            word: error.word().to_owned(),
+            word: error.code().to_owned(),
             errcode: told("errcode").and_then(serde_json::Value::as_i64),
             rid: told("rid").and_then(serde_json::Value::as_str).filter(plain).map(str::to_owned),
             request_id: request_id.to_owned(),
@@ -334,10 +334,10 @@ mod tests {
     #[test]
     fn a_flood_of_refusals_leaves_the_other_failures_to_be_seen() {
         let activity = Activity::default();
-        activity.failed(Some("openid"), &Error::new(&words::INVALID_CODE), "first");
+        activity.failed(Some("openid"), &Error::new(&codes::INVALID_CODE), "first");
         for n in 0..10 * FAILURES {
             let (word, action) =
-                if n % 2 == 0 { (&words::OVERLOADED, "openid") } else { (&words::RATE_LIMITED, "user") };
+                if n % 2 == 0 { (&codes::OVERLOADED, "openid") } else { (&codes::RATE_LIMITED, "user") };
             activity.failed(Some(action), &Error::new(word), &format!("r{n}"));
         }
         let told = activity.failures();
@@ -351,10 +351,10 @@ mod tests {
         let activity = Activity::default();
         for n in 0..FAILURES + 5 {
             let error =
-                Error::new(&words::PLATFORM_ERROR).with_data(json!({ "errcode": n, "rid": "64a1-b2", "openid": "o" }));
+                Error::new(&codes::PLATFORM_ERROR).with_data(json!({ "errcode": n, "rid": "64a1-b2", "openid": "o" }));
             activity.failed(Some("openid"), &error, &format!("r{n}"));
         }
-        let odd = Error::new(&words::PLATFORM_ERROR).with_data(json!({ "errcode": "x", "rid": "+86 138 0013 8000" }));
+        let odd = Error::new(&codes::PLATFORM_ERROR).with_data(json!({ "errcode": "x", "rid": "+86 138 0013 8000" }));
         activity.failed(None, &odd, "last");
         let failures = activity.failures();
         assert_eq!((failures.len(), failures[0].request_id.as_str()), (FAILURES, "last"));

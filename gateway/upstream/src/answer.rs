@@ -3,7 +3,7 @@
 use super::{group::Turn, meters::Outcome, sending::Sending};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use menlou_platform::http::{Failure, Incoming};
 use std::{
     pin::Pin,
@@ -53,7 +53,7 @@ impl Answer {
             turn.end(Outcome::ClientFault);
             return Some(fault);
         }
-        let error = Error::new(&words::UPSTREAM_ERROR);
+        let error = Error::new(&codes::UPSTREAM_ERROR);
         Some(break_off(turn, Outcome::Broken, error, failure.to_string()))
     }
 
@@ -68,7 +68,7 @@ impl Answer {
             let due = sending.due(Some(pause.since));
             if due <= Instant::now() {
                 let cause = format!("no piece of the answer in {:?}", sending.patience());
-                let error = Error::new(&words::UPSTREAM_TIMEOUT);
+                let error = Error::new(&codes::UPSTREAM_TIMEOUT);
                 let held = self.held.take();
                 return Poll::Ready(held.map(|(turn, _)| break_off(turn, Outcome::Timeout, error, cause)));
             }
@@ -82,7 +82,7 @@ fn break_off(turn: Turn, outcome: Outcome, error: Error, cause: String) -> Error
     let labels = &turn.group().labels;
     let (tenant, action, server) = (&labels.tenant, &labels.action, turn.origin());
     tracing::warn!(tenant, action, server, cause, "an upstream answer breaks off");
-    let error = error.because(format!("{server}: {cause}"));
+    let error = error.with_cause(format!("{server}: {cause}"));
     turn.end(outcome);
     error
 }

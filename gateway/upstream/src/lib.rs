@@ -24,7 +24,7 @@ use hyper::body::Body;
 use menlou_call::Pieces;
 use menlou_circuit::BreakerPolicy;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_platform::http::{Failure, Http, Incoming};
 use meters::Outcome;
 use sending::Sending;
@@ -183,10 +183,10 @@ impl Upstream {
     pub async fn forward(&self, http: &Http, request: Forward) -> Result<Response<Pieces>> {
         let Forward { method, path_and_query, mut headers, body, timeout, retries } = request;
         if method == Method::CONNECT {
-            return Err(Error::new(&words::BAD_REQUEST).because("CONNECT is not forwarded"));
+            return Err(Error::new(&codes::BAD_REQUEST).with_cause("CONNECT is not forwarded"));
         }
         let target = Target::new(path_and_query)
-            .ok_or_else(|| Error::new(&words::BAD_REQUEST).because("the path can't be put beneath the server's"))?;
+            .ok_or_else(|| Error::new(&codes::BAD_REQUEST).with_cause("the path can't be put beneath the server's"))?;
         hops::of_request(&mut headers);
         frame(&mut headers, &method, &body);
         let sending = Sending::new(body, timeout);
@@ -196,8 +196,10 @@ impl Upstream {
             let turn = match self.group.enter(&tried) {
                 Ok(turn) => turn,
                 Err(wait) => {
-                    let unavailable = || Error::new(&words::UPSTREAM_UNAVAILABLE).retry_after(wait);
-                    return Err(failed.unwrap_or_else(|| unavailable().because("no server may be asked at the moment")));
+                    let unavailable = || Error::new(&codes::UPSTREAM_UNAVAILABLE).retry_after(wait);
+                    return Err(
+                        failed.unwrap_or_else(|| unavailable().with_cause("no server may be asked at the moment"))
+                    );
                 }
             };
             tried.push(turn.server);
@@ -238,7 +240,7 @@ impl Upstream {
             () = sending.overdue() => {
                 let cause = format!("{}: it kept us waiting for {:?}", turn.origin(), sending.patience());
                 turn.end(Outcome::Timeout);
-                let error = Error::new(&words::UPSTREAM_TIMEOUT).because(cause);
+                let error = Error::new(&codes::UPSTREAM_TIMEOUT).with_cause(cause);
                 return Err(Failed { error, repeatable: Repeatable::Never });
             }
         };
@@ -255,11 +257,11 @@ impl Upstream {
             return Err(Failed { error, repeatable: Repeatable::Never });
         }
         let (word, outcome, repeatable) = match failure {
-            Failure::NotSent(_) => (&words::UPSTREAM_UNREACHABLE, Outcome::Unreachable, Repeatable::Always),
-            Failure::Unanswered(_) => (&words::UPSTREAM_UNREACHABLE, Outcome::Broken, Repeatable::Idempotent),
-            Failure::Unusable(_) => (&words::UPSTREAM_ERROR, Outcome::Unusable, Repeatable::Never),
+            Failure::NotSent(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Unreachable, Repeatable::Always),
+            Failure::Unanswered(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Broken, Repeatable::Idempotent),
+            Failure::Unusable(_) => (&codes::UPSTREAM_ERROR, Outcome::Unusable, Repeatable::Never),
         };
-        let error = Error::new(word).because(format!("{}: {failure}", turn.origin()));
+        let error = Error::new(word).with_cause(format!("{}: {failure}", turn.origin()));
         turn.end(outcome);
         Err(Failed { error, repeatable })
     }

@@ -64,7 +64,7 @@ fn refusal(word: &'static str, said: Option<Value>) -> Error {
     match msg {
         Some(msg) => {
             let msg: String = msg.chars().take(200).collect();
-            Error::new(word).saying(msg.clone(), msg)
+            Error::new(word).with_message(msg.clone(), msg)
         }
         None => Error::new(word),
     }

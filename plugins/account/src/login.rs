@@ -74,7 +74,8 @@ pub async fn login(call: &Call<LoginSettings>, params: Params) -> Result<Data> {
 
 fn needed<'a>(name: &str, given: &'a Option<String>) -> Result<&'a str> {
     given.as_deref().ok_or_else(|| {
-        Error::new("missing_parameter").saying(format!("缺少参数 {name}"), format!("The parameter {name} is missing."))
+        Error::new("missing_parameter")
+            .with_message(format!("缺少参数 {name}"), format!("The parameter {name} is missing."))
     })
 }
 

@@ -35,7 +35,7 @@ struct Data {
 
 async fn answer(call: &Call<Texts>, params: Params) -> Result<Data> {
     if params.name.trim().is_empty() {
-        return Err(Error::new("nobody_to_greet").saying("不知道该问候谁", "There is nobody to greet."));
+        return Err(Error::new("nobody_to_greet").with_message("不知道该问候谁", "There is nobody to greet."));
     }
     Ok(Data { text: format!("{} {}", call.settings().greeting, params.name) })
 }

@@ -70,7 +70,7 @@ async fn openid(call: &Call<OpenidSettings>, params: Params) -> Result<Data> {
         }
         (None, Some(code)) => call.exchange(code, call.settings().replay_window.0).await?,
         (None, None) => {
-            return Err(Error::new("missing_parameter").saying("缺少参数 code", "The parameter code is missing."));
+            return Err(Error::new("missing_parameter").with_message("缺少参数 code", "The parameter code is missing."));
         }
     };
     let user = call.find_user(&identity.openid).await?;

@@ -101,7 +101,7 @@ impl Action {
     ///
     /// async fn take(_: &Call, params: Params) -> Result<Data> {
     ///     match (params.colour, params.reason) {
-    ///         (Colour::Green, None) => Err(Error::new("reason_needed").saying("请说明原因", "Say what for.")),
+    ///         (Colour::Green, None) => Err(Error::new("reason_needed").with_message("请说明原因", "Say what for.")),
     ///         _ => Ok(Data { left: 9 - params.count }),
     ///     }
     /// }

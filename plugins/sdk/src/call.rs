@@ -152,7 +152,7 @@ impl<S> Call<S> {
     /// async fn note(call: &Call, _: ()) -> Result<()> {
     ///     match call.header("x-version") {
     ///         Some("2") => Ok(()),
-    ///         _ => Err(Error::new("update_needed").saying("请更新小程序", "Please update.")),
+    ///         _ => Err(Error::new("update_needed").with_message("请更新小程序", "Please update.")),
     ///     }
     /// }
     ///
@@ -258,7 +258,7 @@ impl<S> Call<S> {
     ///     let request = HttpRequest { method: "GET", url: "https://stock.example.com/7", ..HttpRequest::default() };
     ///     match call.http(&request).await?.status {
     ///         200 => Ok(()),
-    ///         404 => Err(Error::new("sold_out").saying("已售罄", "It is sold out.")),
+    ///         404 => Err(Error::new("sold_out").with_message("已售罄", "It is sold out.")),
     ///         status => Err(Error::internal(format!("the stock answered {status}"))),
     ///     }
     /// }

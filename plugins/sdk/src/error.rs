@@ -7,8 +7,8 @@ use std::{borrow::Cow, fmt};
 /// The gateway's own words (`menlou explain` lists them) need no sentence; those of the action's own do:
 /// ```
 /// # use menlou_plugin::Error;
-/// Error::new("missing_parameter").saying("缺少参数 code", "The parameter code is missing.");
-/// Error::new("not_enough_points").saying("积分不足", "Not enough points.");
+/// Error::new("missing_parameter").with_message("缺少参数 code", "The parameter code is missing.");
+/// Error::new("not_enough_points").with_message("积分不足", "Not enough points.");
 /// ```
 /// Errors of host services come as this type too: with `?` they go through to the caller unchanged.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +55,7 @@ impl Error {
     }
 
     /// The sentence for people, in Chinese and English.
-    pub fn saying(mut self, zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_message(mut self, zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
         (self.0.zh, self.0.en) = (zh.into(), en.into());
         self
     }
@@ -67,7 +67,7 @@ impl Error {
     /// use serde_json::json;
     ///
     /// async fn pay(_: &Call, _: ()) -> Result<()> {
-    ///     let short = Error::new("not_enough_points").saying("积分不足", "Not enough points.");
+    ///     let short = Error::new("not_enough_points").with_message("积分不足", "Not enough points.");
     ///     Err(short.with_data(json!({ "needed": 100, "left": 7 })))
     /// }
     ///
@@ -90,7 +90,7 @@ impl Error {
     ///
     /// async fn check(call: &Call, _: ()) -> Result<()> {
     ///     match call.platform("POST", "/wxa/msg_sec_check", &Map::new()).await {
-    ///         Err(busy) if busy.word() == "platform_busy" => Ok(()), // checked later
+    ///         Err(busy) if busy.code() == "platform_busy" => Ok(()), // checked later
     ///         other => other.map(drop),
     ///     }
     /// }
@@ -98,7 +98,7 @@ impl Error {
     /// let host = Host::new().platform_refuses("/wxa/msg_sec_check", "platform_busy", json!({}));
     /// assert_eq!(host.run(Action::new("check", check), json!({})).error, None);
     /// ```
-    pub fn word(&self) -> &str {
+    pub fn code(&self) -> &str {
         &self.0.word
     }
 

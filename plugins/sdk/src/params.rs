@@ -39,10 +39,12 @@ pub(crate) fn read<'a, P: DeserializeOwned>(params: impl Iterator<Item = Param<'
         let (name, why) = (e.path().to_string(), e.inner().to_string());
         if let Some(field) = why.strip_prefix("missing field `").and_then(|r| r.split('`').next()) {
             return Error::new("missing_parameter")
-                .saying(format!("缺少参数 {field}"), format!("The parameter {field} is missing."));
+                .with_message(format!("缺少参数 {field}"), format!("The parameter {field} is missing."));
         }
-        Error::new("bad_parameter")
-            .saying(format!("参数 {name} 有误"), format!("The parameter {name} is wrong: {}.", without_value(&why)))
+        Error::new("bad_parameter").with_message(
+            format!("参数 {name} 有误"),
+            format!("The parameter {name} is wrong: {}.", without_value(&why)),
+        )
     })
 }
 
@@ -193,7 +195,7 @@ mod tests {
         for param in [text("count", "s3cret"), json("name", "[\"s3cret\"]"), text("kind", "s3cret"), json("count", "{")]
         {
             let e = read::<Wanted>([param].into_iter()).unwrap_err();
-            assert_eq!(e.word(), "bad_parameter");
+            assert_eq!(e.code(), "bad_parameter");
             assert!(e.0.en.contains(param.name), "{e}");
             assert!(!e.to_string().contains("s3cret"), "{e}");
         }
@@ -207,7 +209,7 @@ mod tests {
             code: String,
         }
         let e = read::<Needs>(std::iter::empty()).unwrap_err();
-        assert_eq!((e.word(), e.0.zh.as_ref()), ("missing_parameter", "缺少参数 code"));
+        assert_eq!((e.code(), e.0.zh.as_ref()), ("missing_parameter", "缺少参数 code"));
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl<S> Call<S> {
     ///     let openid = call.openid().ok_or_else(|| Error::new("login_required"))?;
     ///     match call.find_user(openid).await? {
     ///         Some(user) => Ok(user),
-    ///         None => Err(Error::new("not_yet_here").saying("请先登录", "Log in first.")),
+    ///         None => Err(Error::new("not_yet_here").with_message("请先登录", "Log in first.")),
     ///     }
     /// }
     ///

@@ -169,7 +169,7 @@ fn reply<D: IntoAnswer>(host: &menlou_host, call: *mut menlou_call, result: Resu
         body,
     };
     if let Some(e) = &error {
-        raw.word = raw::str(e.word());
+        raw.word = raw::str(e.code());
         raw.msg_zh = raw::option(Some(e.0.zh.as_ref()).filter(|t| !t.is_empty()));
         raw.msg_en = raw::option(Some(e.0.en.as_ref()).filter(|t| !t.is_empty()));
         if let Some(cause) = &e.0.cause {

@@ -55,7 +55,7 @@ pub(crate) fn let_through(mut params: Map<String, Value>, listed: Option<&[Strin
     if params.contains_key("access_token") {
         let (zh, en) =
             ("参数 access_token 不可由客户端给出", "The parameter access_token is not the client's to give.");
-        return Err(Error::new("bad_parameter").saying(zh, en));
+        return Err(Error::new("bad_parameter").with_message(zh, en));
     }
     Ok(params)
 }
@@ -107,10 +107,12 @@ impl Kind {
 }
 
 fn missing(name: &str) -> Error {
-    Error::new("missing_parameter").saying(format!("缺少参数 {name}"), format!("The parameter {name} is missing."))
+    Error::new("missing_parameter")
+        .with_message(format!("缺少参数 {name}"), format!("The parameter {name} is missing."))
 }
 
 fn wrong(name: &str, kind: &Kind) -> Error {
     let (zh, en) = kind.expected();
-    Error::new("bad_parameter").saying(format!("参数 {name} 有误：{zh}"), format!("The parameter {name} must be {en}."))
+    Error::new("bad_parameter")
+        .with_message(format!("参数 {name} 有误：{zh}"), format!("The parameter {name} must be {en}."))
 }

@@ -6,7 +6,7 @@ use crate::raw::{LONGEST, text};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use menlou_abi::{menlou_call, menlou_http_request, menlou_op, menlou_str};
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use menlou_platform::{
     Person,
     http::{Failure, Request},
@@ -54,7 +54,7 @@ pub(super) unsafe extern "C" fn test_identity(call: *mut menlou_call, openid: me
                     request_id = id,
                     "a test openid was refused: [testing] allow_test_openids is off"
                 );
-                Err(Error::new(&words::TEST_OPENID_REFUSED))
+                Err(Error::new(&codes::TEST_OPENID_REFUSED))
             };
             Some(Box::pin(std::future::ready(outcome)))
         })
@@ -122,9 +122,9 @@ fn send(scope: crate::Scope, request: Request) -> Work {
         match scope.services.http.send(request).await {
             Ok(answer) => Ok(Done::Http { status: answer.status, body: answer.body }),
             Err(failure @ (Failure::NotSent(_) | Failure::Unanswered(_))) => {
-                Err(Error::new(&words::UPSTREAM_UNREACHABLE).because(failure))
+                Err(Error::new(&codes::UPSTREAM_UNREACHABLE).with_cause(failure))
             }
-            Err(failure) => Err(Error::new(&words::UPSTREAM_ERROR).because(failure)),
+            Err(failure) => Err(Error::new(&codes::UPSTREAM_ERROR).with_cause(failure)),
         }
     })
 }

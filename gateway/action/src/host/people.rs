@@ -6,7 +6,7 @@ use crate::operation::{Done, Work};
 use crate::raw::text;
 use crate::services::Scope;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_policy::{attempts, password};
 use menlou_store::{AccountSelector, Identity, User};
 use secrecy::SecretString;
@@ -104,7 +104,7 @@ pub(super) unsafe extern "C" fn bind_password(
                 let known = services.stores.users.credentials(&scope.tenant, &account).await?;
                 let (user, hash) = known.map(|c| (c.user, c.password_hash)).unzip();
                 if !password::fits(&services.hashing, given, hash).await? {
-                    return Err(Error::new(&words::BAD_CREDENTIALS));
+                    return Err(Error::new(&codes::BAD_CREDENTIALS));
                 }
                 attempts::forget(&*services.stores.ephemeral, &scope.tenant, &account).await?;
                 let existing = AccountSelector::Existing(user.unwrap_or_default());
@@ -141,7 +141,7 @@ pub(super) unsafe extern "C" fn update(
             Some(Box::pin(async move {
                 let users = &scope.services.stores.users;
                 let changed = users.update(&scope.tenant, user, name.as_deref(), avatar_url.as_deref()).await?;
-                changed.map(|user| told(&user)).ok_or_else(|| Error::new(&words::LOGIN_REQUIRED))
+                changed.map(|user| told(&user)).ok_or_else(|| Error::new(&codes::LOGIN_REQUIRED))
             }))
         })
     }
@@ -155,7 +155,7 @@ where
     let binding = how(flight.scope(), identity(flight)?);
     Some(Box::pin(async move {
         let bound = binding.await?;
-        bound.map(|user| told(&user)).ok_or_else(|| Error::new(&words::BAD_CREDENTIALS))
+        bound.map(|user| told(&user)).ok_or_else(|| Error::new(&codes::BAD_CREDENTIALS))
     }))
 }
 

@@ -8,7 +8,7 @@ use crate::services::Scope;
 use http::Method;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_platform::{Answered, Asked};
 use menlou_policy::Caller;
 use menlou_store::Session;
@@ -90,7 +90,7 @@ pub(super) unsafe extern "C" fn reset_session_key(call: *mut menlou_call) -> *mu
                 // In a task of its own, so that a new key gets into the session though the client hangs up: the old one
                 // is worth nothing by then. The platform's and the store's deadlines bound it.
                 let renewed = tokio::spawn(async move { renew(&scope, &caller, &key).await }).await;
-                renewed.map_err(|e| Error::new(&words::INTERNAL_ERROR).because(e))?.map(|()| Done::Nothing)
+                renewed.map_err(|e| Error::new(&codes::INTERNAL_ERROR).with_cause(e))?.map(|()| Done::Nothing)
             })
         })
     }
@@ -105,7 +105,7 @@ async fn renew(scope: &Scope, caller: &Caller, key: &SecretString) -> Result<()>
     match scope.services.stores.sessions.replace(&scope.tenant, &caller.token, session).await? {
         true => Ok(()),
         // It ended meanwhile.
-        false => Err(Error::new(&words::SESSION_EXPIRED)),
+        false => Err(Error::new(&codes::SESSION_EXPIRED)),
     }
 }
 
@@ -120,7 +120,7 @@ where
             "此会话没有 session_key（测试 openid）：请用 code 重新登录",
             "This session has no session_key (a test openid): log in again with a code.",
         );
-        return Some(Box::pin(std::future::ready(Err(Error::new(&words::SESSION_EXPIRED).saying(text)))));
+        return Some(Box::pin(std::future::ready(Err(Error::new(&codes::SESSION_EXPIRED).with_message(text)))));
     };
     let caller = Caller { token: caller.token, session: caller.session.clone(), user: None };
     Some(Box::pin(how(flight.scope(), caller, key)))

@@ -7,7 +7,7 @@ use ::menlou_call::Token;
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use menlou_store::Session;
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,7 +21,7 @@ pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str)
             let scope = flight.scope();
             Some(Box::pin(async move {
                 let mut bits = [0; 32];
-                rand::fill(&mut bits).map_err(|_| Error::new(&words::INTERNAL_ERROR).because("no random bytes"))?;
+                rand::fill(&mut bits).map_err(|_| Error::new(&codes::INTERNAL_ERROR).with_cause("no random bytes"))?;
                 let token = Token::new(&URL_SAFE_NO_PAD.encode(bits));
                 let now = now();
                 let session = Session {

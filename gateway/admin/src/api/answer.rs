@@ -80,10 +80,10 @@ impl Given {
 pub fn failure(error: Error, spoken: &Spoken) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(cause) = error.cause() {
-        tracing::warn!(request_id = spoken.id, error = error.word(), cause, "a request to the admin API failed");
+        tracing::warn!(request_id = spoken.id, error = error.code(), cause, "a request to the admin API failed");
     }
     let failure = Failure {
-        error: error.word().to_owned(),
+        error: error.code().to_owned(),
         msg: error.text().get(spoken.language).to_owned(),
         data: error.data().and_then(Value::as_object).cloned().unwrap_or_default(),
     };

@@ -14,7 +14,7 @@ use axum::{
 use menlou_call::Token;
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_tenant::Revision;
 use secrecy::zeroize::Zeroizing;
 use serde::de::DeserializeOwned;
@@ -51,12 +51,12 @@ pub enum Brings {
 impl Asked {
     /// The tenant of the path.
     pub fn tenant(&self) -> Result<TenantName> {
-        TenantName::parse(self.part("tenant")).map_err(|_| Error::new(&words::UNKNOWN_TENANT))
+        TenantName::parse(self.part("tenant")).map_err(|_| Error::new(&codes::UNKNOWN_TENANT))
     }
 
     /// The user of the path.
     pub fn user(&self) -> Result<i64> {
-        self.part("user").parse().map_err(|_| Error::new(&admin_words::UNKNOWN_USER))
+        self.part("user").parse().map_err(|_| Error::new(&admin_codes::UNKNOWN_USER))
     }
 
     /// A part of the path.
@@ -104,7 +104,7 @@ impl Asked {
 
     fn version(&self) -> Result<Option<&str>> {
         match self.header(&IF_MATCH).map(str::trim) {
-            None => Err(Error::new(&admin_words::PRECONDITION_REQUIRED)),
+            None => Err(Error::new(&admin_codes::PRECONDITION_REQUIRED)),
             Some("*") => Ok(None),
             // A weak tag never matches.
             Some(tag) => Ok(Some(tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or("W/"))),
@@ -130,14 +130,14 @@ impl Brings {
     pub fn accepts(self, headers: &HeaderMap, body: &Bytes) -> Result<()> {
         let Some(wanted) = self.media_type() else {
             let text = Text::fixed("此请求不带请求体", "this request has no body");
-            return if body.is_empty() { Ok(()) } else { Err(Error::new(&words::BAD_BODY).saying(text)) };
+            return if body.is_empty() { Ok(()) } else { Err(Error::new(&codes::BAD_BODY).with_message(text)) };
         };
         let given = headers.get(CONTENT_TYPE).and_then(|header| header.to_str().ok()).unwrap_or_default();
         if given.split(';').next().is_some_and(|given| given.trim().eq_ignore_ascii_case(wanted)) {
             return Ok(());
         }
         let text = Text::new(format!("请使用 Content-Type: {wanted}"), format!("Send it as Content-Type: {wanted}."));
-        Err(Error::new(&words::UNSUPPORTED_MEDIA_TYPE).saying(text))
+        Err(Error::new(&codes::UNSUPPORTED_MEDIA_TYPE).with_message(text))
     }
 }
 
@@ -149,5 +149,5 @@ pub fn token(headers: &HeaderMap) -> Option<Token> {
 
 /// What a parser said names fields, and may repeat what was sent, to whom who sent it.
 fn bad(zh: &str, en: &str, why: String) -> Error {
-    Error::new(&words::BAD_PARAMETER).saying(Text::new(format!("{zh}：{why}"), format!("{en}: {why}")))
+    Error::new(&codes::BAD_PARAMETER).with_message(Text::new(format!("{zh}：{why}"), format!("{en}: {why}")))
 }

@@ -12,7 +12,7 @@ use crate::users;
 use crate::verify;
 use menlou_config::edit::{self, Change};
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_store::ProfileQuery;
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
@@ -216,7 +216,7 @@ pub async fn change_tenant(asked: Asked) -> Result<Given> {
     let name = asked.tenant()?;
     asked.caller.may(Right::Change, name.as_str())?;
     let TenantChange { set, unset, new_secret } = asked.json()?;
-    let path = |key: &str| edit::path(key).map_err(|text| Error::new(&words::BAD_PARAMETER).saying(text));
+    let path = |key: &str| edit::path(key).map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text));
     let set = set.into_iter().map(|(key, value)| Ok(Change::Set(path(&key)?, value)));
     let unset = unset.iter().map(|key| Ok(Change::Unset(path(key)?)));
     let changes: Vec<_> = set.chain(unset).collect::<Result<_>>()?;
@@ -375,10 +375,10 @@ fn one_of() -> Error {
         "请指明一项，且只一项，见 /api/v1/openapi.json",
         "name one thing, and one only; see /api/v1/openapi.json",
     );
-    Error::new(&words::BAD_PARAMETER).saying(text)
+    Error::new(&codes::BAD_PARAMETER).with_message(text)
 }
 
 fn out_of(name: &str, most: u32) -> Error {
     let text = Text::new(format!("{name} 应在 1 至 {most} 之间"), format!("{name} must be from 1 to {most}"));
-    Error::new(&words::BAD_PARAMETER).saying(text)
+    Error::new(&codes::BAD_PARAMETER).with_message(text)
 }

@@ -18,7 +18,7 @@ use axum::{
     routing::{MethodRouter, on},
 };
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use routes::Route;
 use std::{net::IpAddr, net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -48,7 +48,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         let allowed = methods.iter().map(|route| route.name()).collect::<Vec<_>>().join(", ");
         all = all.fallback(async move |request: Request| {
             let text = Text::new(format!("请使用 {allowed}"), format!("Use {allowed}."));
-            failure(Error::new(&words::WRONG_HTTP_METHOD).saying(text).allowing(allowed), &Spoken::of(&request))
+            failure(Error::new(&codes::WRONG_HTTP_METHOD).with_message(text).allowing(allowed), &Spoken::of(&request))
         });
         router = router.route(&format!("{BASE}{path}"), all);
     }
@@ -57,7 +57,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
             "管理接口没有这个地址，见 /api/v1/openapi.json",
             "the admin API has no such address; see /api/v1/openapi.json",
         );
-        failure(Error::new(&words::NOT_FOUND).saying(text), &Spoken::of(&request))
+        failure(Error::new(&codes::NOT_FOUND).with_message(text), &Spoken::of(&request))
     };
     router
         .route(&format!("{BASE}/openapi.json"), axum::routing::get(async || axum::Json(document::document())))
@@ -75,10 +75,10 @@ async fn serve(desk: Arc<Desk>, route: &'static Route, params: Params, request: 
                 Method::GET => handled.await,
                 _ => match tokio::spawn(handled).await {
                     Ok(done) => done,
-                    Err(e) => Ok(Err(Error::new(&words::INTERNAL_ERROR).because(e))),
+                    Err(e) => Ok(Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e))),
                 },
             };
-            done.unwrap_or_else(|_| Err(Error::new(&words::CALL_TIMEOUT)))
+            done.unwrap_or_else(|_| Err(Error::new(&codes::CALL_TIMEOUT)))
         }
         Err(error) => Err(error),
     };
@@ -96,7 +96,7 @@ async fn asked(desk: Arc<Desk>, route: &'static Route, params: Params, request: 
     let caller = recognise(&*desk.stores.admins, &desk.attempts, token.as_ref(), remote).await?;
     let unreadable = |_| {
         let text = Text::fixed("地址不是 UTF-8", "the path is not UTF-8");
-        Error::new(&words::BAD_PARAMETER).saying(text)
+        Error::new(&codes::BAD_PARAMETER).with_message(text)
     };
     let params = params.map_err(unreadable)?;
     let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -105,9 +105,9 @@ async fn asked(desk: Arc<Desk>, route: &'static Route, params: Params, request: 
         Ok(Err(_)) => {
             let text =
                 Text::fixed("请求体过大（上限 256 KiB）或不完整", "the body is larger than 256 KiB, or not whole");
-            return Err(Error::new(&words::BODY_TOO_LARGE).saying(text));
+            return Err(Error::new(&codes::BODY_TOO_LARGE).with_message(text));
         }
-        Err(_) => return Err(Error::new(&words::REQUEST_TIMEOUT)),
+        Err(_) => return Err(Error::new(&codes::REQUEST_TIMEOUT)),
     };
     route.body.accepts(&head.headers, &body)?;
     Ok(Asked { desk, caller, path, uri: head.uri, headers: head.headers, body })

@@ -20,7 +20,7 @@ use menlou_config::{
     tenant::{TenantName, is_name},
 };
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_tenant::Revision;
 use serde_json::{Value, json};
 
@@ -165,7 +165,7 @@ async fn change(visit: Visit, name: &TenantName, action: &str, new: Option<&str>
         _ => None,
     };
     if let Some(text) = error {
-        let error = Error::new(&words::BAD_PARAMETER).saying(text);
+        let error = Error::new(&codes::BAD_PARAMETER).with_message(text);
         return Ok(page(visit, action, tenant, new, Some(&error))?.failed(&error));
     }
     let plugin = new.map(str::to_owned).or_else(|| plugin_of(&tenant, action));
@@ -193,12 +193,12 @@ async fn change(visit: Visit, name: &TenantName, action: &str, new: Option<&str>
 fn page(visit: Visit, action: &str, tenant: tenants::Page, new: Option<&str>, error: Option<&Error>) -> Result<Answer> {
     let there = tenant.outline.settings.pointer(&format!("/actions/{}", escape(action)));
     if new.is_none() && there.is_none() {
-        return Err(Error::new(&words::UNKNOWN_ACTION));
+        return Err(Error::new(&codes::UNKNOWN_ACTION));
     }
     let plugin = new.map(str::to_owned).or_else(|| plugin_of(&tenant, action));
     let described = described(visit.desk(), action, plugin.as_deref());
     if new.is_some() && described.is_none() {
-        return Err(Error::new(&words::UNKNOWN_ACTION));
+        return Err(Error::new(&codes::UNKNOWN_ACTION));
     }
     let frame = visit.frame;
     let under = if new.is_some() { NEW } else { action };

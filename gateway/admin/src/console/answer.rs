@@ -10,7 +10,7 @@ use axum::{
     },
     response::Response,
 };
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 
 /// What a page answers.
 pub struct Answer {
@@ -40,7 +40,7 @@ struct ProblemPart {
 impl Answer {
     /// A page, or part of one.
     pub fn page(page: &impl Template) -> Result<Self> {
-        let body = page.render().map_err(|e| Error::new(&words::INTERNAL_ERROR).because(e))?;
+        let body = page.render().map_err(|e| Error::new(&codes::INTERNAL_ERROR).with_cause(e))?;
         let html = (CONTENT_TYPE, "text/html; charset=utf-8".to_owned());
         Ok(Self { status: StatusCode::OK, headers: vec![html], body })
     }
@@ -90,22 +90,22 @@ impl Answer {
 
 /// What to do about an error, where the tables know. That of an address that isn't there is about the traffic side.
 pub fn remedy(error: &Error, frame: &Frame) -> Option<String> {
-    if error.is(&words::NOT_FOUND) {
+    if error.is(&codes::NOT_FOUND) {
         return None;
     }
-    let word = words::find(error.word()).or_else(|| admin_words::find(error.word()))?;
+    let word = codes::find(error.code()).or_else(|| admin_codes::find(error.code()))?;
     Some(word.remedy.get(frame.language).to_owned())
 }
 
 /// The response of an error that the page itself does not show.
 pub fn problem(error: &Error, frame: Frame) -> Response {
     if let Some(cause) = error.cause() {
-        tracing::warn!(error = error.word(), cause, "a page of the console failed");
+        tracing::warn!(error = error.code(), cause, "a page of the console failed");
     }
     let (msg, remedy) = (error.text().get(frame.language).to_owned(), remedy(error, &frame));
     let page = match frame.part {
         true => Answer::page(&ProblemPart { msg, remedy }),
-        false => Answer::page(&Problem { word: error.word().to_owned(), msg, remedy, frame }),
+        false => Answer::page(&Problem { word: error.code().to_owned(), msg, remedy, frame }),
     };
     // The template of a problem has nothing that could fail.
     page.map(|page| page.failed(error).response()).unwrap_or_default()

@@ -29,7 +29,7 @@ use axum::{
     response::{Redirect, Response},
     routing::{MethodFilter, MethodRouter, get, on},
 };
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use sittings::Sittings;
 use std::{future::Future, sync::Arc};
 use visit::Visit;
@@ -83,7 +83,7 @@ pub fn router(desk: Arc<Desk>, secure: bool) -> Router {
 }
 
 async fn nothing(_: Visit) -> Result<Answer> {
-    Err(Error::new(&words::NOT_FOUND))
+    Err(Error::new(&codes::NOT_FOUND))
 }
 
 /// By which method a handler is asked, and whether by those only who are signed in.
@@ -116,7 +116,7 @@ where
     let handled = handler(visit);
     // Whoever hangs up stops no change half-way.
     let outcome = if changes {
-        tokio::spawn(handled).await.unwrap_or_else(|e| Err(Error::new(&words::INTERNAL_ERROR).because(e)))
+        tokio::spawn(handled).await.unwrap_or_else(|e| Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e)))
     } else {
         handled.await
     };

@@ -11,7 +11,7 @@ use crate::sessions::{self, Session, Whose};
 use crate::users::{self, User};
 use askama::Template;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_store::ProfileQuery;
 
 /// How many users a page lists.
@@ -58,7 +58,7 @@ pub async fn show(mut visit: Visit) -> Result<Answer> {
         (_, "") => Ok(ProfileQuery::After(visit.query.get("after").parse().unwrap_or_default())),
         ("id", id) => id.parse().map(ProfileQuery::Id).map_err(|_| {
             let text = Text::fixed("用户 ID 是一个整数", "A user's id is a whole number.");
-            Error::new(&words::BAD_PARAMETER).saying(text)
+            Error::new(&codes::BAD_PARAMETER).with_message(text)
         }),
         ("phone", phone) => Ok(ProfileQuery::Phone(phone)),
         ("account", account) => Ok(ProfileQuery::Account(account)),
@@ -113,7 +113,7 @@ pub async fn end(mut visit: Visit) -> Result<Answer> {
         _ => {
             let text =
                 Text::fixed("请输入租户名以确认结束全部会话", "Write the tenant's name to say that you mean it.");
-            return Err(Error::new(&words::BAD_PARAMETER).saying(text));
+            return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
         }
     }
     Ok(back(&visit, name.as_str(), "ended"))
@@ -131,7 +131,7 @@ pub async fn forget(mut visit: Visit) -> Result<Answer> {
     }
     if form.get("sure").is_empty() {
         let text = Text::fixed("请勾选“我确定”", "Tick that you are sure.");
-        return Err(Error::new(&words::BAD_PARAMETER).saying(text));
+        return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
     }
     let version = form.get("version").parse().ok();
     users::forget(desk, caller, &name, user, version).await?;

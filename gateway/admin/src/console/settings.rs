@@ -16,7 +16,7 @@ use menlou_config::{
     secret::SecretRef,
     tenant::{self, TenantName},
 };
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_tenant::Revision;
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
@@ -140,7 +140,7 @@ pub async fn save(mut visit: Visit) -> Result<Answer> {
     if !told.is_empty() {
         verdict.faults = told;
     }
-    let theirs = error.is(&admin_words::CHANGED_MEANWHILE);
+    let theirs = error.is(&admin_codes::CHANGED_MEANWHILE);
     let why = Some(error.text().get(visit.frame.language).to_owned());
     Ok(page(visit.frame, now, Some(Drafted { text, verdict, outline, why, theirs }))?.failed(&error))
 }
@@ -209,18 +209,18 @@ fn form(outline: &Outline, frame: &Frame) -> Form {
 fn filled_in(visit: &Visit, outline: &Outline, text: &str) -> Result<Zeroizing<String>> {
     let changes = form(outline, &visit.frame).changes(&visit.form);
     let applied = edit::apply(text, &changes).map(Zeroizing::new);
-    applied.map_err(|text| Error::new(&words::BAD_PARAMETER).saying(text))
+    applied.map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text))
 }
 
 /// Whether the page shows it, with what was typed still there.
 pub fn is_theirs_to_mend(error: &Error) -> bool {
     let words = [
-        &admin_words::TENANT_FAULTY,
-        &admin_words::SETTING_RESERVED,
-        &admin_words::CHANGED_MEANWHILE,
-        &admin_words::TENANT_EXISTS,
-        &admin_words::NOT_SAVED,
-        &words::BAD_PARAMETER,
+        &admin_codes::TENANT_FAULTY,
+        &admin_codes::SETTING_RESERVED,
+        &admin_codes::CHANGED_MEANWHILE,
+        &admin_codes::TENANT_EXISTS,
+        &admin_codes::NOT_SAVED,
+        &codes::BAD_PARAMETER,
     ];
     words.into_iter().any(|word| error.is(word))
 }
@@ -239,7 +239,7 @@ pub fn copy(outline: &Outline) -> Outline {
 
 /// The name of a tenant in a form.
 pub fn name_of(written: &str) -> Result<TenantName> {
-    TenantName::parse(written).map_err(|text| Error::new(&words::BAD_PARAMETER).saying(text))
+    TenantName::parse(written).map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text))
 }
 
 impl Editor {

@@ -16,7 +16,7 @@ use axum::http::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use moka::sync::Cache;
 use std::time::Duration;
 
@@ -58,11 +58,11 @@ impl Sittings {
     /// # Errors
     /// `admin_token_required` where it names none, `admin_token_invalid` where the token is over, `store_unavailable`.
     pub async fn find(&self, desk: &Desk, headers: &HeaderMap, secure: bool) -> Result<(Caller, Sitting)> {
-        let nobody = || Error::new(&admin_words::ADMIN_TOKEN_REQUIRED);
+        let nobody = || Error::new(&admin_codes::ADMIN_TOKEN_REQUIRED);
         let value = cookie(headers, name(secure)).ok_or_else(nobody)?;
         let sitting = self.0.get(&key(value)).ok_or_else(nobody)?;
         let caller = tokens::still(&*desk.stores.admins, &sitting.token).await;
-        if caller.as_ref().is_err_and(|error| error.is(&admin_words::ADMIN_TOKEN_INVALID)) {
+        if caller.as_ref().is_err_and(|error| error.is(&admin_codes::ADMIN_TOKEN_INVALID)) {
             self.0.invalidate(&key(value));
         }
         Ok((caller?, sitting))
@@ -129,7 +129,7 @@ fn foreign() -> Error {
         "此请求不是从本控制台的页面发出的，或页面已过期；请重新打开页面再试",
         "This did not come from a page of this console, or the page is out of date. Open the page again.",
     );
-    Error::new(&admin_words::FORBIDDEN).saying(text)
+    Error::new(&admin_codes::FORBIDDEN).with_message(text)
 }
 
 fn key(value: &str) -> [u8; 32] {
@@ -140,7 +140,7 @@ fn key(value: &str) -> [u8; 32] {
 
 fn random() -> Result<String> {
     let mut bits = [0; 32];
-    rand::fill(&mut bits).map_err(|_| Error::new(&words::INTERNAL_ERROR).because("no random bytes"))?;
+    rand::fill(&mut bits).map_err(|_| Error::new(&codes::INTERNAL_ERROR).with_cause("no random bytes"))?;
     Ok(URL_SAFE_NO_PAD.encode(bits))
 }
 

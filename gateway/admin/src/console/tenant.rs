@@ -9,7 +9,7 @@ use crate::time::Time;
 use crate::verify::{self, Step, Verification};
 use askama::Template;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_platform::wechat::errcodes;
 use menlou_tenant::Revision;
 use std::net::SocketAddr;
@@ -95,7 +95,7 @@ pub async fn remove(mut visit: Visit) -> Result<Answer> {
     visit.caller()?.may(Right::Operate, name.as_str())?;
     if visit.form.get("name") != name.as_str() {
         let text = Text::fixed("请输入租户名以确认删除", "Write the tenant's name to say that you mean it.");
-        return Err(Error::new(&words::BAD_PARAMETER).saying(text));
+        return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
     }
     let seen = Condition::Is(Revision::told(visit.form.get("revision")));
     tenants::remove(visit.desk(), visit.caller()?, &name, seen).await?;
@@ -138,7 +138,7 @@ impl Explained {
             };
         }
         // A plugin's own words stand in no table.
-        let word = words::find(&failure.error).or_else(|| admin_words::find(&failure.error));
+        let word = codes::find(&failure.error).or_else(|| admin_codes::find(&failure.error));
         Self {
             what: word.and_then(|word| told(&word.text)),
             who: word.and_then(|word| told(&word.who.text())),

@@ -20,7 +20,7 @@ use axum::{
 use form_urlencoded::parse;
 use menlou_config::tenant::TenantName;
 use menlou_error::text::{Language, Text};
-use menlou_error::{Error, Result, admin_words, words};
+use menlou_error::{Error, Result, admin_codes, codes};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::zeroize::Zeroizing;
 use std::{collections::BTreeMap, net::IpAddr, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -72,7 +72,7 @@ impl Visit {
                 Ok((visit, frame))
             }
             Err(error)
-                if error.is(&admin_words::ADMIN_TOKEN_REQUIRED) || error.is(&admin_words::ADMIN_TOKEN_INVALID) =>
+                if error.is(&admin_codes::ADMIN_TOKEN_REQUIRED) || error.is(&admin_codes::ADMIN_TOKEN_INVALID) =>
             {
                 let back = if head.method == Method::GET && !frame.part { escaped(&frame.here) } else { escaped(BASE) };
                 let address = format!("{BASE}sign-in?next={back}");
@@ -108,7 +108,7 @@ impl Visit {
         frame.hosts = console.desk.tenant_hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         frame.seen_by(caller.as_ref(), sitting.map(|sitting| sitting.csrf));
         let text = Text::fixed("地址不是 UTF-8", "the path is not UTF-8");
-        let params = params.map_err(|_| Error::new(&words::BAD_PARAMETER).saying(text))?;
+        let params = params.map_err(|_| Error::new(&codes::BAD_PARAMETER).with_message(text))?;
         Ok(Self {
             caller,
             remote: head.extensions.get::<Remote>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.0),
@@ -132,7 +132,7 @@ impl Visit {
     /// # Errors
     /// `admin_token_required` where nobody is signed in.
     pub fn caller(&self) -> Result<&Caller> {
-        self.caller.as_ref().ok_or_else(|| Error::new(&admin_words::ADMIN_TOKEN_REQUIRED))
+        self.caller.as_ref().ok_or_else(|| Error::new(&admin_codes::ADMIN_TOKEN_REQUIRED))
     }
 
     /// The tenant of the path, which the page is then about.
@@ -142,7 +142,7 @@ impl Visit {
     pub fn tenant(&mut self, tab: &'static str) -> Result<TenantName> {
         let written = self.part("tenant").to_owned();
         self.caller()?.may(Right::See, &written)?;
-        let name = TenantName::parse(&written).map_err(|_| Error::new(&words::UNKNOWN_TENANT))?;
+        let name = TenantName::parse(&written).map_err(|_| Error::new(&codes::UNKNOWN_TENANT))?;
         let title = self.desk().roster.find(&written).map(|tenant| tenant.title.clone());
         let changes = self.caller()?.may(Right::Change, &written).is_ok();
         self.frame.about(&written, title, tab, changes);
@@ -183,8 +183,8 @@ pub fn language(headers: &HeaderMap) -> Language {
 async fn receive(body: Body) -> Result<Zeroizing<Vec<u8>>> {
     match timeout(BODY, to_bytes(body, LARGEST)).await {
         Ok(Ok(body)) => Ok(Zeroizing::new(body.to_vec())),
-        Ok(Err(_)) => Err(Error::new(&words::BODY_TOO_LARGE)),
-        Err(_) => Err(Error::new(&words::REQUEST_TIMEOUT)),
+        Ok(Err(_)) => Err(Error::new(&codes::BODY_TOO_LARGE)),
+        Err(_) => Err(Error::new(&codes::REQUEST_TIMEOUT)),
     }
 }
 

@@ -3,13 +3,13 @@
 use super::both;
 use http::StatusCode;
 use menlou_action::Descriptor;
-use menlou_error::{Word, words};
+use menlou_error::{ErrorCode, codes};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// The schemas that all actions share.
 pub fn schemas() -> Map<String, Value> {
-    let names: Vec<&str> = words::ALL.iter().map(|w| w.name).collect();
+    let names: Vec<&str> = codes::ALL.iter().map(|w| w.name).collect();
     let mut schemas = Map::new();
     schemas.insert(
         "ErrorWord".into(),
@@ -107,9 +107,9 @@ fn own(prefix: &str, files: &[String]) -> Map<String, Value> {
 
 /// What the gateway answers where it could not serve.
 pub fn responses() -> Map<String, Value> {
-    let of = |(status, words): (u16, Vec<&Word>)| {
+    let of = |(status, words): (u16, Vec<&ErrorCode>)| {
         let listed: String = words.iter().map(|w| format!("\n- `{}`: {}", w.name, both(&w.text))).collect();
-        let example = |w: &&Word| {
+        let example = |w: &&ErrorCode| {
             let value = json!({ "code": 0, "error": w.name, "msg": w.text.zh, "data": {} });
             (w.name.to_owned(), json!({ "summary": both(&w.remedy), "value": value }))
         };
@@ -192,9 +192,9 @@ fn name(status: u16) -> String {
 }
 
 /// The words for what the gateway could not serve.
-fn by_status() -> BTreeMap<u16, Vec<&'static Word>> {
-    let mut statuses = BTreeMap::<u16, Vec<&Word>>::new();
-    for word in words::ALL.iter().filter(|w| w.status != 200) {
+fn by_status() -> BTreeMap<u16, Vec<&'static ErrorCode>> {
+    let mut statuses = BTreeMap::<u16, Vec<&ErrorCode>>::new();
+    for word in codes::ALL.iter().filter(|w| w.status != 200) {
         statuses.entry(word.status).or_default().push(word);
     }
     statuses

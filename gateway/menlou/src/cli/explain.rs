@@ -3,7 +3,7 @@
 use super::fail;
 use menlou_config::fault::nearest;
 use menlou_error::text::Text;
-use menlou_error::{Who, admin_words, words};
+use menlou_error::{Who, admin_codes, codes};
 use menlou_platform::wechat::errcodes;
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         list();
         return ExitCode::SUCCESS;
     };
-    if let Some(word) = words::find(what).or_else(|| admin_words::find(what)) {
+    if let Some(word) = codes::find(what).or_else(|| admin_codes::find(what)) {
         println!("{} (HTTP {})", word.name, word.status);
         explain(&word.text, word.who, &word.remedy, None);
         return ExitCode::SUCCESS;
@@ -35,11 +35,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 ),
             ));
         };
-        println!("{} → {} (HTTP {})", errcode.code, errcode.word.name, errcode.word.status);
+        println!("{} → {} (HTTP {})", errcode.code, errcode.error.name, errcode.error.status);
         explain(&errcode.meaning, errcode.who, &errcode.remedy, errcode.place.as_ref());
         return ExitCode::SUCCESS;
     }
-    let near = nearest(what, words::ALL.iter().chain(admin_words::ALL).map(|w| w.name));
+    let near = nearest(what, codes::ALL.iter().chain(admin_codes::ALL).map(|w| w.name));
     let (zh, en) = near.map(|n| (format!("；是否想问 {n}？"), format!("; did you mean {n}?"))).unwrap_or_default();
     fail(&Text::new(format!("没有错误词 {what}{zh}"), format!("there is no error word {what}{en}")))
 }
@@ -54,11 +54,11 @@ fn explain(meaning: &Text, who: Who, remedy: &Text, place: Option<&Text>) {
 }
 
 fn list() {
-    for word in words::ALL.iter().chain(admin_words::ALL) {
+    for word in codes::ALL.iter().chain(admin_codes::ALL) {
         println!("{:26} {} {} {}", word.name, word.status, word.text.zh, word.text.en);
     }
     println!();
     for errcode in errcodes::ALL {
-        println!("{:26} {} {} {}", errcode.code, errcode.word.name, errcode.meaning.zh, errcode.meaning.en);
+        println!("{:26} {} {} {}", errcode.code, errcode.error.name, errcode.meaning.zh, errcode.meaning.en);
     }
 }

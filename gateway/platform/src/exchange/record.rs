@@ -6,7 +6,7 @@ use crate::digest::sha256;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use menlou_error::text::Text;
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Record {
                 session_key: person.session_key.as_ref().map(|key| key.expose_secret().to_owned()),
             },
             Err(error) => Self::Error {
-                word: error.word().to_owned(),
+                word: error.code().to_owned(),
                 zh: error.text().zh.clone().into_owned(),
                 en: error.text().en.clone().into_owned(),
                 data: error.data().cloned(),
@@ -73,18 +73,18 @@ impl Record {
     /// The outcome of this code that was recorded. One that another replica still has is busy.
     pub fn outcome(self, code: &str) -> Outcome {
         match self {
-            Self::Pending { .. } => Err(Error::new(&words::PLATFORM_BUSY)),
+            Self::Pending { .. } => Err(Error::new(&codes::PLATFORM_BUSY)),
             Self::Person { openid, unionid, session_key } => {
                 let session_key = session_key.map(SecretString::from);
                 Ok(Granted::Person(Arc::new(Person { openid, unionid, session_key })))
             }
             Self::Phone { sealed } => open(&sealed, code).map(Granted::Phone).ok_or_else(|| {
-                Error::new(&words::INTERNAL_ERROR).because("the number of a phone code can't be unsealed")
+                Error::new(&codes::INTERNAL_ERROR).with_cause("the number of a phone code can't be unsealed")
             }),
             Self::Error { word, zh, en, data, retry_after_ms } => {
-                let word = words::find(&word).unwrap_or(&words::PLATFORM_ERROR);
+                let word = codes::find(&word).unwrap_or(&codes::PLATFORM_ERROR);
                 let mut error =
-                    Error::new(word).saying(Text::new(zh, en)).because("as the same code was answered before");
+                    Error::new(word).with_message(Text::new(zh, en)).with_cause("as the same code was answered before");
                 if let Some(data) = data {
                     error = error.with_data(data);
                 }
@@ -148,14 +148,14 @@ mod tests {
 
     #[test]
     fn an_error_comes_back_as_callers_see_it() {
-        let error = Error::new(&words::PLATFORM_BUSY)
-            .saying(Text::fixed("忙", "busy"))
+        let error = Error::new(&codes::PLATFORM_BUSY)
+            .with_message(Text::fixed("忙", "busy"))
             .with_data(json!({"errcode":45011,"rid":"1-2-3"}))
             .retry_after(Duration::from_secs(60))
-            .because("for the log");
+            .with_cause("for the log");
         let record = Record::decode(&Record::of(&Err(error.clone()), "code").encode()).expect("a record");
         let again = record.outcome("code").err().expect("an error");
-        assert_eq!((again.word(), again.text(), again.data()), (error.word(), error.text(), error.data()));
+        assert_eq!((again.code(), again.text(), again.data()), (error.code(), error.text(), error.data()));
         assert_eq!(again.wait(), error.wait());
     }
 

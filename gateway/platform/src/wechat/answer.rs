@@ -5,7 +5,7 @@ use crate::Answered;
 use crate::http::{Answer, Failure};
 use http::header::CONTENT_TYPE;
 use menlou_error::text::Text;
-use menlou_error::{Error, Word, words};
+use menlou_error::{Error, ErrorCode, codes};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub struct Refusal {
 
 /// Reads an answer: its fields, or why there are none. What stands in `secrets` reaches no error.
 pub fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Fields, Refusal> {
-    let answer = answer.map_err(|f| failed(Error::new(&words::PLATFORM_UNREACHABLE).because(f)))?;
+    let answer = answer.map_err(|f| failed(Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(f)))?;
     let fields = object(&answer.body);
     if let Some(fields) = &fields
         && let Some(value) = fields.0.get("errcode").filter(|v| !v.is_null())
@@ -45,7 +45,7 @@ pub fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Fields,
         (200..=299, Some(fields)) => Ok(fields),
         (200..=299, None) => Err(failed(unusable(&format!("{} bytes that are no JSON object", answer.body.len())))),
         (429 | 500..=599, _) => {
-            Err(failed(Error::new(&words::PLATFORM_BUSY).because(format_args!("HTTP {}", answer.status))))
+            Err(failed(Error::new(&codes::PLATFORM_BUSY).with_cause(format_args!("HTTP {}", answer.status))))
         }
         (status, _) => Err(failed(unusable(&format!("HTTP {status}; is base_url right?")))),
     }
@@ -72,12 +72,12 @@ pub fn read_any(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Ans
 
 /// What is answered where the platform's answer makes no sense.
 pub(super) fn unusable(why: &str) -> Error {
-    Error::new(&words::PLATFORM_UNREACHABLE).because(format_args!("unusable answer: {why}"))
+    Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(format_args!("unusable answer: {why}"))
 }
 
 /// The same refusal under another word.
-pub(super) fn reworded(error: Error, word: &'static Word, text: Text) -> Error {
-    let ours = Error::new(word).saying(text).because(error.cause().unwrap_or_default());
+pub(super) fn reworded(error: Error, word: &'static ErrorCode, text: Text) -> Error {
+    let ours = Error::new(word).with_message(text).with_cause(error.cause().unwrap_or_default());
     match error.data() {
         Some(data) => ours.with_data(data.clone()),
         None => ours,
@@ -127,11 +127,11 @@ fn failed(error: Error) -> Refusal {
 fn refused(errcode: i64, errmsg: &str, secrets: &[&str]) -> Error {
     let (errmsg, rid) = clean(errmsg, secrets);
     let known = errcodes::find(errcode);
-    let mut error = Error::new(known.map_or(&words::PLATFORM_ERROR, |e| e.word));
+    let mut error = Error::new(known.map_or(&codes::PLATFORM_ERROR, |e| e.error));
     if let Some(e) = known {
-        if error.is(&words::TENANT_MISCONFIGURED) {
+        if error.is(&codes::TENANT_MISCONFIGURED) {
             let Text { zh, en } = &e.meaning;
-            error = error.saying(Text::new(
+            error = error.with_message(Text::new(
                 format!("该小程序的平台配置有误：{zh}（errcode {errcode}）"),
                 format!("This mini-program's platform settings are wrong. {en} (errcode {errcode})."),
             ));
@@ -147,7 +147,7 @@ fn refused(errcode: i64, errmsg: &str, secrets: &[&str]) -> Error {
         let _ = write!(cause, " (rid {rid})");
         data["rid"] = Value::String(rid);
     }
-    error.with_data(data).because(cause)
+    error.with_data(data).with_cause(cause)
 }
 
 /// An `errmsg` as it may be logged, and the id of the request that stands in it (`rid: …`; of old, `req_id: …`).
@@ -212,14 +212,14 @@ mod tests {
         for body in [r#"{"errcode":40029}"#, r#"{"errcode":"40029"}"#, r#"{"errcode":" 40029 ","openid":"o"}"#] {
             let refusal = refusal(200, body);
             assert_eq!(refusal.errcode, Some(40029));
-            assert!(refusal.error.is(&words::INVALID_CODE));
+            assert!(refusal.error.is(&codes::INVALID_CODE));
         }
     }
 
     #[test]
     fn unknown_errcodes_keep_number_and_rid() {
         let refusal = refusal(200, r#"{"errcode":99999,"errmsg":"new fault rid: 63e60657-344dd3ee-28b67950"}"#);
-        assert!(refusal.error.is(&words::PLATFORM_ERROR));
+        assert!(refusal.error.is(&codes::PLATFORM_ERROR));
         assert_eq!(refusal.error.data(), Some(&json!({"errcode":99999,"rid":"63e60657-344dd3ee-28b67950"})));
         assert_eq!(refusal.error.cause(), Some("errcode 99999: new fault (rid 63e60657-344dd3ee-28b67950)"));
     }
@@ -237,7 +237,7 @@ mod tests {
             200,
             r#"{"errcode":40164,"errmsg":"invalid ip 10.1.2.3 ipv6 ::ffff:10.1.2.3, not in whitelist rid: 1-2-3"}"#,
         );
-        assert!(refusal.error.is(&words::TENANT_MISCONFIGURED));
+        assert!(refusal.error.is(&codes::TENANT_MISCONFIGURED));
         assert!(refusal.error.cause().is_some_and(|c| c.contains("invalid ip 10.1.2.3 ipv6 ::ffff:10.1.2.3")));
         assert!(!format!("{:?}{:?}", refusal.error.text(), refusal.error.data()).contains("10.1.2.3"));
     }
@@ -254,15 +254,15 @@ mod tests {
     #[test]
     fn without_an_errcode_the_status_decides() {
         for (status, body, word) in [
-            (500, "", &words::PLATFORM_BUSY),
-            (502, "<html>", &words::PLATFORM_BUSY),
-            (500, r#"{"errcode":40029}"#, &words::INVALID_CODE),
-            (404, "{}", &words::PLATFORM_UNREACHABLE),
-            (302, "", &words::PLATFORM_UNREACHABLE),
-            (200, "", &words::PLATFORM_UNREACHABLE),
-            (200, "[]", &words::PLATFORM_UNREACHABLE),
-            (200, r#"{"openid":"o"#, &words::PLATFORM_UNREACHABLE),
-            (200, r#"{"errcode":{}}"#, &words::PLATFORM_UNREACHABLE),
+            (500, "", &codes::PLATFORM_BUSY),
+            (502, "<html>", &codes::PLATFORM_BUSY),
+            (500, r#"{"errcode":40029}"#, &codes::INVALID_CODE),
+            (404, "{}", &codes::PLATFORM_UNREACHABLE),
+            (302, "", &codes::PLATFORM_UNREACHABLE),
+            (200, "", &codes::PLATFORM_UNREACHABLE),
+            (200, "[]", &codes::PLATFORM_UNREACHABLE),
+            (200, r#"{"openid":"o"#, &codes::PLATFORM_UNREACHABLE),
+            (200, r#"{"errcode":{}}"#, &codes::PLATFORM_UNREACHABLE),
         ] {
             assert!(refusal(status, body).error.is(word), "{status} {body}");
         }
@@ -282,7 +282,7 @@ mod tests {
             assert_eq!(read_called(called, fault).err().and_then(|r| r.errcode), Some(41030));
         }
         for (called, body) in [("text/html", &b"<html>"[..]), ("image/jpeg", b""), ("image/jpeg", b"{\"errco")] {
-            assert!(read_called(called, body).is_err_and(|r| r.error.is(&words::PLATFORM_UNREACHABLE)), "{called}");
+            assert!(read_called(called, body).is_err_and(|r| r.error.is(&codes::PLATFORM_UNREACHABLE)), "{called}");
         }
     }
 

@@ -5,7 +5,7 @@ use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockDecryptingKey, Un
 use aws_lc_rs::iv::FixedLength;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -23,12 +23,12 @@ pub(super) fn open(
     appid: &str,
     max_age: Duration,
 ) -> Result<Map<String, Value>> {
-    let plain = decrypt(session_key, data, iv).ok_or_else(|| Error::new(&words::DECRYPT_FAILED))?;
+    let plain = decrypt(session_key, data, iv).ok_or_else(|| Error::new(&codes::DECRYPT_FAILED))?;
     let watermark = plain.get("watermark").and_then(Value::as_object);
     let of = watermark.and_then(|w| w.get("appid")).and_then(Value::as_str);
     if of != Some(appid) {
         let text = Text::fixed("加密数据属于另一个小程序", "The encrypted data is of another mini-program.");
-        return Err(Error::new(&words::DECRYPT_FAILED).saying(text));
+        return Err(Error::new(&codes::DECRYPT_FAILED).with_message(text));
     }
     let made = watermark.and_then(|w| w.get("timestamp")).and_then(Value::as_u64).map(Duration::from_secs);
     let now = Duration::from_millis(unix_millis());
@@ -36,7 +36,7 @@ pub(super) fn open(
         Some(made) if now.saturating_sub(made) <= max_age && made.saturating_sub(now) <= SKEW => Ok(plain),
         _ => {
             let text = Text::fixed("加密数据已过期，请重新获取", "The encrypted data is too old: get it anew.");
-            Err(Error::new(&words::DECRYPT_FAILED).saying(text))
+            Err(Error::new(&codes::DECRYPT_FAILED).with_message(text))
         }
     }
 }
@@ -83,9 +83,9 @@ mod tests {
     #[test]
     fn another_apps_data_and_old_data_are_refused() {
         let of_another = opened(KEY, DATA, IV, "wx00000000000000ff", AGES).expect_err("refused");
-        assert!(of_another.is(&words::DECRYPT_FAILED) && of_another.text().en.contains("another mini-program"));
+        assert!(of_another.is(&codes::DECRYPT_FAILED) && of_another.text().en.contains("another mini-program"));
         let old = opened(KEY, DATA, IV, APPID, Duration::from_secs(3600)).expect_err("refused");
-        assert!(old.is(&words::DECRYPT_FAILED) && old.text().en.contains("too old"));
+        assert!(old.is(&codes::DECRYPT_FAILED) && old.text().en.contains("too old"));
     }
 
     #[test]
@@ -102,8 +102,8 @@ mod tests {
             (KEY, DATA, "AAAAAAAAAAAAAAAAAAAAAA=="),
         ] {
             let error = opened(key, data, iv, APPID, AGES).expect_err("refused");
-            assert!(error.is(&words::DECRYPT_FAILED), "{error}");
-            assert_eq!(error.text().en, words::DECRYPT_FAILED.text.en);
+            assert!(error.is(&codes::DECRYPT_FAILED), "{error}");
+            assert_eq!(error.text().en, codes::DECRYPT_FAILED.text.en);
         }
     }
 

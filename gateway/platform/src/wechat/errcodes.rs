@@ -1,7 +1,7 @@
 //! The table of WeChat's error codes: for each the word we answer with, what it means, who has to act, and what to do.
 
 use menlou_error::text::Text;
-use menlou_error::{Who, Word, words};
+use menlou_error::{ErrorCode, Who, codes};
 use std::time::Duration;
 
 /// One error code of WeChat's; its meaning is that of WeChat's published documentation (developers.weixin.qq.com).
@@ -10,7 +10,7 @@ pub struct Errcode {
     /// The number in `errcode`.
     pub code: i64,
     /// The word that we answer with.
-    pub word: &'static Word,
+    pub error: &'static ErrorCode,
     /// What it means.
     pub meaning: Text,
     /// Who has to act.
@@ -87,7 +87,7 @@ macro_rules! errcodes {
         /// Every known code, in ascending order.
         pub static ALL: &[Errcode] = &[$(Errcode {
             code: $code,
-            word: &words::$word,
+            error: &codes::$word,
             meaning: Text::fixed($zh, $en),
             who: Who::$who,
             remedy: Text::fixed($do_zh, $do_en),

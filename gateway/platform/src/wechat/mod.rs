@@ -18,7 +18,7 @@ use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
 use menlou_circuit::Breaker;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -127,8 +127,8 @@ impl Platform for Wechat {
         let answer = self.with_token(|token| async move { self.api.any(asked, &token).await });
         answer.await.map_err(|Refusal { errcode, error }| match errcode {
             // What would be our mistake in calls of our own is here how the action asked.
-            Some(_) if error.is(&words::INTERNAL_ERROR) => {
-                reworded(error, &words::PLATFORM_ERROR, words::PLATFORM_ERROR.text.clone())
+            Some(_) if error.is(&codes::INTERNAL_ERROR) => {
+                reworded(error, &codes::PLATFORM_ERROR, codes::PLATFORM_ERROR.text.clone())
             }
             _ => error,
         })
@@ -170,7 +170,7 @@ impl Wechat {
         };
         timeout(WITH_TOKEN, asking).await.unwrap_or_else(|_| {
             let late = format_args!("no answer in {WITH_TOKEN:?}");
-            Err(Error::new(&words::PLATFORM_UNREACHABLE).because(late).into())
+            Err(Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(late).into())
         })
     }
 }
@@ -288,8 +288,8 @@ impl Api {
         read: impl FnOnce(Result<Answer, Failure>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let pass = self.circuit.try_acquire().map_err(|shut| {
-            let error = Error::new(&words::PLATFORM_UNREACHABLE).retry_after(shut.retry_after);
-            Refusal::from(error.because(shut).known())
+            let error = Error::new(&codes::PLATFORM_UNREACHABLE).retry_after(shut.retry_after);
+            Refusal::from(error.with_cause(shut).logged())
         })?;
         let answer = self.http.send(request).await;
         let known = match &answer {
@@ -301,8 +301,10 @@ impl Api {
             Err(Failure::Unanswered(_)) if !one_of_ours => false,
             Err(failure) => !pass.failure(&failure.to_string()),
         };
-        read(answer)
-            .map_err(|Refusal { errcode, error }| Refusal { errcode, error: if known { error.known() } else { error } })
+        read(answer).map_err(|Refusal { errcode, error }| Refusal {
+            errcode,
+            error: if known { error.logged() } else { error },
+        })
     }
 
     fn url(&self, path: &str, query: &str) -> String {
@@ -326,7 +328,7 @@ fn of_another_app(error: Error) -> Error {
         "手机号凭证属于另一个小程序，请检查 f= 与小程序的 AppID",
         "The phone code is of another mini-program: check f= and the mini-program's AppID.",
     );
-    reworded(error, &words::INVALID_CODE, text)
+    reworded(error, &codes::INVALID_CODE, text)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::answer::{Fields, Refusal, reworded, unusable};
 use crate::clock::unix_millis;
 use crate::digest::sha256_hex;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -290,25 +290,25 @@ fn token(fields: &Fields, asked_at: u64) -> Option<Token> {
 async fn finished(mut renewal: watch::Receiver<Option<Outcome>>) -> Outcome {
     match timeout(RENEWAL + PAUSE, renewal.wait_for(Option::is_some)).await {
         Ok(Ok(outcome)) => outcome.clone().unwrap_or_else(|| Err(late())),
-        Ok(Err(_)) => Err(Error::new(&words::INTERNAL_ERROR).because("the renewal of the access token broke off")),
+        Ok(Err(_)) => Err(Error::new(&codes::INTERNAL_ERROR).with_cause("the renewal of the access token broke off")),
         Err(_) => Err(late()),
     }
 }
 
 /// How long nobody asks for a token after this failure.
 fn pause(error: &Error) -> Duration {
-    let passes = error.is(&words::PLATFORM_BUSY) || error.is(&words::PLATFORM_UNREACHABLE);
+    let passes = error.is(&codes::PLATFORM_BUSY) || error.is(&codes::PLATFORM_UNREACHABLE);
     error.wait().unwrap_or(if passes { PAUSE } else { LONG_PAUSE })
 }
 
 fn late() -> Error {
-    Error::new(&words::PLATFORM_UNREACHABLE).because(format_args!("no access token in {RENEWAL:?}"))
+    Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(format_args!("no access token in {RENEWAL:?}"))
 }
 
 fn stuck() -> Error {
-    Error::new(&words::PLATFORM_BUSY)
+    Error::new(&codes::PLATFORM_BUSY)
         .retry_after(STUCK)
-        .because("WeChat gives out an access token that it refuses, and it may not be renewed by force yet")
+        .with_cause("WeChat gives out an access token that it refuses, and it may not be renewed by force yet")
 }
 
 /// Where a token is asked for, 40001 says that the AppSecret is wrong.
@@ -317,5 +317,5 @@ fn wrong_secret(error: Error) -> Error {
         "该小程序的平台配置有误：AppSecret 不正确（errcode 40001）",
         "This mini-program's platform settings are wrong. The AppSecret is wrong (errcode 40001).",
     );
-    reworded(error, &words::TENANT_MISCONFIGURED, text)
+    reworded(error, &codes::TENANT_MISCONFIGURED, text)
 }

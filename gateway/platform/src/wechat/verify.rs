@@ -8,7 +8,7 @@ use super::{Api, Refusal, WechatAccount, app_secret::AppSecret};
 use crate::http::Http;
 use form_urlencoded::Serializer;
 use menlou_error::text::Text;
-use menlou_error::{Error, Who, words};
+use menlou_error::{Error, Who, codes};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::{io, net::IpAddr, time::Duration};
@@ -279,7 +279,7 @@ impl Unreached {
 
 /// Looks for the cause step by step, as a person would: the name, the connection, the rest.
 async fn unreached(api: &Api, error: &Error, cause: &str) -> Unreached {
-    if error.is(&words::PLATFORM_BUSY) {
+    if error.is(&codes::PLATFORM_BUSY) {
         return Unreached::Down;
     }
     if cause.starts_with("unusable answer") {

@@ -11,7 +11,7 @@ pub use limiter::Limiter;
 use limiter::Tally;
 use menlou_config::{rate::Rate, tenant};
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_store::rate_limits::RateLimitLevel;
 use metrics::{Counter, counter};
 use room::{Full, UnderWay};
@@ -128,7 +128,7 @@ impl Passage {
     pub async fn enter(&mut self, limits: &Limits, address: IpAddr) -> Result<()> {
         match limits.limiter.room.place(&limits.of_tenant, &limits.of_action, limits.most) {
             Ok(place) => self.place = Some(place),
-            Err(Full::Pressure) => return Err(Error::new(&words::OVERLOADED)),
+            Err(Full::Pressure) => return Err(Error::new(&codes::OVERLOADED)),
             Err(Full::Share) => {
                 let new = || counter!("menlou_tenant_shed_total", "tenant" => limits.tenant.clone());
                 limits.shed.get_or_init(new).increment(1);
@@ -136,7 +136,7 @@ impl Passage {
                     "该小程序处理中的请求过多，请稍后再试",
                     "Too many calls of this mini-program are under way; try again shortly.",
                 );
-                return Err(Error::new(&words::OVERLOADED).saying(text));
+                return Err(Error::new(&codes::OVERLOADED).with_message(text));
             }
         }
         match limits.early.is_empty() {
@@ -178,7 +178,7 @@ impl Passage {
         let new = || counter!("menlou_rate_limited_total", "tenant" => tenant.clone(), "limit" => name.clone());
         limit.refused.get_or_init(new).increment(1);
         self.tightest = Some((limit.name.clone(), level));
-        Err(Error::new(&words::RATE_LIMITED).retry_after(level.wait))
+        Err(Error::new(&codes::RATE_LIMITED).retry_after(level.wait))
     }
 
     /// The call took this long, until its answer began.

@@ -4,7 +4,7 @@ use super::{form, given, present};
 use http::Uri;
 use menlou_call::Params;
 use menlou_config::tenant::is_name;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use percent_encoding::percent_decode_str;
 
 /// The names of the query that say where a request goes.
@@ -27,7 +27,7 @@ pub struct Address<'a> {
 impl<'a> Address<'a> {
     /// Reads the URL.
     pub fn of(uri: &'a Uri) -> Result<Self> {
-        let not_found = || Error::new(&words::NOT_FOUND);
+        let not_found = || Error::new(&codes::NOT_FOUND);
         let path = uri.path().strip_prefix("/srv").ok_or_else(not_found)?;
         let query = uri.query().unwrap_or_default().as_bytes();
         let address = match path.strip_prefix('/').unwrap_or_default() {
@@ -43,10 +43,10 @@ impl<'a> Address<'a> {
         };
         // What is no name is nobody's: said so at once, and never looked up or logged.
         if !is_name(&address.tenant) {
-            return Err(Error::new(&words::UNKNOWN_TENANT));
+            return Err(Error::new(&codes::UNKNOWN_TENANT));
         }
         if !is_name(&address.action) {
-            return Err(Error::new(&words::UNKNOWN_ACTION));
+            return Err(Error::new(&codes::UNKNOWN_ACTION));
         }
         if climbs(address.subpath) {
             return Err(not_found());
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn word(uri: &str) -> String {
-        Address::of(&uri.parse().unwrap()).map_or_else(|e| e.word().to_owned(), |a| format!("{a:?}"))
+        Address::of(&uri.parse().unwrap()).map_or_else(|e| e.code().to_owned(), |a| format!("{a:?}"))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{bad, named};
 use menlou_call::{MAX_FORM, Params};
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use percent_encoding::percent_decode;
 use serde_json::{Value, map::Entry};
 use std::borrow::Cow;
@@ -77,8 +77,10 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
 fn repeated(name: &str) -> Error {
     // The name is the client's: shown only where it can't be anything but a name.
     match name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) {
-        true => Error::new(&words::BAD_PARAMETER)
-            .saying(Text::new(format!("参数 {name} 重复"), format!("The parameter {name} stands more than once."))),
+        true => Error::new(&codes::BAD_PARAMETER).with_message(Text::new(
+            format!("参数 {name} 重复"),
+            format!("The parameter {name} stands more than once."),
+        )),
         false => bad("有一个参数重复", "A parameter stands more than once."),
     }
 }
@@ -92,7 +94,7 @@ mod tests {
         let mut params = Params::new();
         match read(text, &mut params, &[]) {
             Ok(()) => Ok(params.as_json().clone()),
-            Err(e) => Err(e.word().to_owned()),
+            Err(e) => Err(e.code().to_owned()),
         }
     }
 

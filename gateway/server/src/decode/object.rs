@@ -2,7 +2,7 @@
 
 use super::bad;
 use menlou_error::text::Text;
-use menlou_error::{Error, words};
+use menlou_error::{Error, codes};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -44,7 +44,7 @@ pub fn refusal(e: &serde_json::Error) -> Error {
         true => bad("有一个参数重复", "A parameter stands more than once."),
         false => {
             let text = Text::fixed("请求体应为 JSON 对象", "The body must be a JSON object.");
-            Error::new(&words::BAD_BODY).saying(text)
+            Error::new(&codes::BAD_BODY).with_message(text)
         }
     }
 }

@@ -7,7 +7,7 @@ use menlou_action::{Action, Scope, Services};
 use menlou_call::{Call, Params, Pieces, Reply, Token, Unread};
 use menlou_config::server::Config;
 use menlou_error::text::{Language, Text};
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use menlou_platform::wechat::{Wechat, WechatAccount};
 use menlou_store::{AccountSelector, Identity, Session};
 use serde_json::Value;
@@ -36,7 +36,7 @@ impl House {
         let unavailable =
             |e: std::io::Error| Text::new(format!("没有临时文件夹：{e}"), format!("no place for files: {e}"));
         let folder = tempfile::Builder::new().prefix("menlou-test-").tempdir().map_err(unavailable)?;
-        let mut config = Config::load(None, std::iter::empty()).map_err(|_| words::INTERNAL_ERROR.text.clone())?;
+        let mut config = Config::load(None, std::iter::empty()).map_err(|_| codes::INTERNAL_ERROR.text.clone())?;
         config.store.path = folder.path().join("menlou.db");
         let services: Services = gateway::services(&config).await?;
         // Port 9 discards: connections are refused at once.
@@ -63,7 +63,7 @@ impl House {
         let served = action.run(call(action, params));
         tokio::time::timeout(CALL_TIMEOUT, served)
             .await
-            .unwrap_or_else(|_| Err(Error::new(&words::PLUGIN_FAILED).because("no answer within 10 s")))
+            .unwrap_or_else(|_| Err(Error::new(&codes::PLUGIN_FAILED).with_cause("no answer within 10 s")))
     }
 
     /// What an action did with it may have ended the session, or taken the binding away.

@@ -17,7 +17,7 @@ use menlou_config::{
     wiped::Wiped,
 };
 use menlou_error::text::{Language, Text};
-use menlou_error::{Error, Result, words};
+use menlou_error::{Error, Result, codes};
 use serde_json::Value;
 use std::{
     fs,
@@ -331,12 +331,12 @@ fn resident() -> u64 {
 /// A refusal by a word is an answer; a plugin that failed is not.
 fn good(served: Result<()>) -> std::result::Result<(), Text> {
     match served {
-        Err(e) if e.is(&words::PLUGIN_FAILED) => Err(unexpected(e)),
+        Err(e) if e.is(&codes::PLUGIN_FAILED) => Err(unexpected(e)),
         _ => Ok(()),
     }
 }
 
 fn unexpected(e: Error) -> Text {
-    let cause = e.cause().map_or_else(|| e.word().to_owned(), ToString::to_string);
+    let cause = e.cause().map_or_else(|| e.code().to_owned(), ToString::to_string);
     Text::new(cause.clone(), cause)
 }

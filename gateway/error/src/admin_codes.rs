@@ -1,14 +1,14 @@
 //! The error words of the admin API, beside those of the calls that it shares.
 
-use super::words::{Who, Word, words};
+use super::codes::{ErrorCode, Who, codes};
 use crate::text::Text;
 
 /// The word of this name.
-pub fn find(name: &str) -> Option<&'static Word> {
+pub fn find(name: &str) -> Option<&'static ErrorCode> {
     ALL.iter().copied().find(|w| w.name == name)
 }
 
-words! {
+codes! {
     // Who is asking.
     ADMIN_TOKEN_REQUIRED = "admin_token_required" 401 Operator
         ["需要管理令牌", "An admin token is needed."]
@@ -57,13 +57,13 @@ words! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words;
+    use crate::codes;
 
     #[test]
     fn no_word_stands_in_both_tables() {
-        for word in ALL {
-            assert!(words::find(word.name).is_none(), "{}", word.name);
-            assert_eq!(find(word.name).map(|w| w.status), Some(word.status));
+        for code in ALL {
+            assert!(codes::find(code.name).is_none(), "{}", code.name);
+            assert_eq!(find(code.name).map(|w| w.status), Some(code.status));
         }
     }
 }

@@ -31,9 +31,9 @@ impl Who {
     }
 }
 
-/// One error word. It is part of the contract with clients: a word is never renamed or given another meaning.
+/// One error code. It is part of the contract with clients: a word is never renamed or given another meaning.
 #[derive(Debug)]
-pub struct Word {
+pub struct ErrorCode {
     /// As it stands in `"error"`.
     pub name: &'static str,
     /// 200 for what an action decided; 4xx and 5xx where the gateway itself could not serve.
@@ -49,34 +49,34 @@ pub struct Word {
 }
 
 /// The word of this name.
-pub fn find(name: &str) -> Option<&'static Word> {
+pub fn find(name: &str) -> Option<&'static ErrorCode> {
     ALL.iter().copied().find(|w| w.name == name)
 }
 
-macro_rules! words {
+macro_rules! codes {
     ($($id:ident = $name:literal $status:literal $who:ident $(retry $seconds:literal)?
         [$zh:literal, $en:literal] [$do_zh:literal, $do_en:literal];)*) => {
         $(
             #[doc = $en]
-            pub static $id: Word = Word {
+            pub static $id: ErrorCode = ErrorCode {
                 name: $name,
                 status: $status,
                 text: Text::fixed($zh, $en),
                 who: Who::$who,
                 remedy: Text::fixed($do_zh, $do_en),
-                retry_after: words!(@retry $($seconds)?),
+                retry_after: codes!(@retry $($seconds)?),
             };
         )*
         /// Every word, in the order of the documentation.
-        pub static ALL: &[&Word] = &[$(&$id),*];
+        pub static ALL: &[&ErrorCode] = &[$(&$id),*];
     };
     (@retry $seconds:literal) => { Some(std::time::Duration::from_secs($seconds)) };
     (@retry) => { None };
 }
 
-pub(super) use words;
+pub(super) use codes;
 
-words! {
+codes! {
     // The log-in flow: what an action decided.
     INVALID_CODE = "invalid_code" 200 Client
         ["登录凭证无效或已过期", "The code is invalid or has expired."]
