@@ -1,7 +1,7 @@
 //! `docs/operations*.md` lists every metric that the code emits.
 
 use super::{generated_docs, root, sources};
-use menlou::telemetry::meanings::ALL;
+use menlou::telemetry::metric_catalog::ALL;
 use menlou_error::text::{Language, Text};
 use std::{collections::BTreeSet, fmt::Write, fs};
 

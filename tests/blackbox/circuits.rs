@@ -2,7 +2,7 @@
 //! log says it once.
 
 use crate::scene::{Scene, Stores, eventually, tenant};
-use menlou_harness::{Fault, FaultProxy};
+use menlou_harness::{ConfigError, FaultProxy};
 use menlou_simulator::Failure;
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,7 @@ fn a_platform_that_hangs_costs_a_few_calls_their_wait_and_no_more() {
     });
     let proxy = sim_proxy.get().unwrap();
     scene.authorize("ann").ok();
-    for fault in [Fault::Freeze, Fault::Trickle(Duration::from_millis(200)), Fault::Refuse] {
+    for fault in [ConfigError::Freeze, ConfigError::Trickle(Duration::from_millis(200)), ConfigError::Refuse] {
         proxy.set(fault.clone());
         let begun = Instant::now();
         let answers = crate::scene::side_by_side(8, |at| scene.authorize(&format!("person {at}")));
@@ -102,7 +102,7 @@ fn a_platform_that_hangs_costs_a_few_calls_their_wait_and_no_more() {
         }
         // At most a trial a second, each of which may wait; they are one at a time.
         assert!(quick >= 8, "{fault:?}: {quick} of 10 were answered at once, in {:?}", begun.elapsed());
-        proxy.set(Fault::None);
+        proxy.set(ConfigError::None);
         eventually("the platform is back", || scene.authorize("bob").error.is_none().then_some(()));
     }
 }

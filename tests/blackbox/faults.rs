@@ -2,7 +2,7 @@
 //! nobody is told to log in again, and service returns by itself.
 
 use crate::scene::{Scene, Stores, eventually};
-use menlou_harness::{Client, Fault, FaultProxy, Postgres, Redis};
+use menlou_harness::{Client, ConfigError, FaultProxy, Postgres, Redis};
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     thread,
@@ -85,13 +85,13 @@ impl Faulty {
     }
 }
 
-fn faults(words: &[u8]) -> [Fault; 5] {
+fn faults(words: &[u8]) -> [ConfigError; 5] {
     [
-        Fault::Freeze,
-        Fault::Delay(Duration::from_millis(800)),
-        Fault::Trickle(Duration::from_millis(30)),
-        Fault::Refuse,
-        Fault::ReplyAndClose(words.to_owned()),
+        ConfigError::Freeze,
+        ConfigError::Delay(Duration::from_millis(800)),
+        ConfigError::Trickle(Duration::from_millis(30)),
+        ConfigError::Refuse,
+        ConfigError::ReplyAndClose(words.to_owned()),
     ]
 }
 
@@ -103,7 +103,7 @@ fn whatever_happens_on_the_way_to_redis_calls_are_answered_in_time() {
         under_load(&format!("Redis: {fault:?}"), scene, &person, || {
             to_redis.set(fault);
             thread::sleep(LASTS);
-            to_redis.set(Fault::None);
+            to_redis.set(ConfigError::None);
         });
     }
     under_load("Redis: cut", scene, &person, || {
@@ -126,7 +126,7 @@ fn whatever_happens_on_the_way_to_postgres_calls_are_answered_in_time() {
         under_load(&format!("PostgreSQL: {fault:?}"), scene, &person, || {
             to_postgres.set(fault);
             thread::sleep(LASTS);
-            to_postgres.set(Fault::None);
+            to_postgres.set(ConfigError::None);
         });
     }
     under_load("PostgreSQL: cut", scene, &person, || {

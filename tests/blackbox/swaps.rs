@@ -52,7 +52,7 @@ fn tenant(sim: &Simulator, actions: &[String]) -> String {
     let tables: String = actions.iter().map(|a| format!("[actions.{a}]\n")).collect();
     let base = sim.base_url();
     format!(
-        "name = \"Swaps\"\n[wechat]\nappid = \"wx4f4bc4dec97d474b\"\nsecret = \"demo-secret\"\nbase_url = \"{base}\"\n{tables}"
+        "name = \"ReloadHistory\"\n[wechat]\nappid = \"wx4f4bc4dec97d474b\"\nsecret = \"demo-secret\"\nbase_url = \"{base}\"\n{tables}"
     )
 }
 

@@ -1,7 +1,7 @@
 //! A file that is being copied into the folder while the folder is read.
 
 use crate::made::{built, refused};
-use menlou_action::{Library, Refusal};
+use menlou_action::{Library, PluginLoadError};
 use std::{
     fs::File,
     io::Write,
@@ -29,7 +29,7 @@ fn is_taken_only_when_whole(copy: impl FnOnce(&Path, &[u8]) + Send) {
                 break;
             }
             for (_, why) in refused(&library) {
-                assert_eq!(why, Refusal::Incomplete);
+                assert_eq!(why, PluginLoadError::Incomplete);
                 looked += 1;
             }
         }

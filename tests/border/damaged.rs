@@ -2,7 +2,7 @@
 //! which says so loudly enough.
 
 use crate::made::{built, compiled, made_of, position, refusal};
-use menlou_action::{Refusal, look};
+use menlou_action::{PluginLoadError, look};
 use object::{
     Endianness,
     elf::FileHeader64,
@@ -14,20 +14,22 @@ use std::collections::BTreeSet;
 fn what_is_no_library_is_called_that() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     for bytes in [b"#!/bin/sh\necho a text\n".as_slice(), png, b"PK\x03\x04", b"!<arch>\n", &[0; 4096]] {
-        assert_eq!(refusal("odd.so", bytes), Some(Refusal::NotALibrary));
+        assert_eq!(refusal("odd.so", bytes), Some(PluginLoadError::NotALibrary));
     }
     let program = made_of("program.c", &["-no-pie"]);
-    assert_eq!(refusal("odd.so", &program), Some(Refusal::NotALibrary));
+    assert_eq!(refusal("odd.so", &program), Some(PluginLoadError::NotALibrary));
     // What programs are today looks like a library, but has no note.
-    assert_eq!(refusal("odd.so", &made_of("program.c", &["-fPIE", "-pie"])), Some(Refusal::NoNote));
+    assert_eq!(refusal("odd.so", &made_of("program.c", &["-fPIE", "-pie"])), Some(PluginLoadError::NoNote));
     let object = made_of("program.c", &["-c"]);
-    assert_eq!(refusal("odd.so", &object), Some(Refusal::NotALibrary));
+    assert_eq!(refusal("odd.so", &object), Some(PluginLoadError::NotALibrary));
 }
 
 #[test]
 fn a_program_with_our_note_is_refused_by_the_systems_loader() {
     let program = made_of("odd.c", &["-fPIE", "-pie", "-Wl,--defsym=main=menlou_plugin_v1"]);
-    assert!(matches!(refusal("odd.so", &program), Some(Refusal::NotLoaded(why)) if why.contains("dynamically load")));
+    assert!(
+        matches!(refusal("odd.so", &program), Some(PluginLoadError::NotLoaded(why)) if why.contains("dynamically load"))
+    );
 }
 
 #[test]
@@ -39,28 +41,31 @@ fn what_is_for_another_machine_names_it() {
         refusal("odd.so", &patched)
     };
     let this = if cfg!(target_arch = "x86_64") { ("aarch64", 183_u16) } else { ("x86_64", 62) };
-    assert_eq!(other(18, &this.1.to_le_bytes()), Some(Refusal::OtherMachine(this.0.into())));
-    assert_eq!(other(18, &243_u16.to_le_bytes()), Some(Refusal::OtherMachine("riscv".into())));
-    assert_eq!(other(4, &[1]), Some(Refusal::OtherMachine("32-bit".into())));
-    assert!(matches!(other(5, &[2]), Some(Refusal::OtherMachine(_) | Refusal::Incomplete)), "the other endianness");
-    let text = Refusal::OtherMachine("aarch64".into()).text();
+    assert_eq!(other(18, &this.1.to_le_bytes()), Some(PluginLoadError::OtherMachine(this.0.into())));
+    assert_eq!(other(18, &243_u16.to_le_bytes()), Some(PluginLoadError::OtherMachine("riscv".into())));
+    assert_eq!(other(4, &[1]), Some(PluginLoadError::OtherMachine("32-bit".into())));
+    assert!(
+        matches!(other(5, &[2]), Some(PluginLoadError::OtherMachine(_) | PluginLoadError::Incomplete)),
+        "the other endianness"
+    );
+    let text = PluginLoadError::OtherMachine("aarch64".into()).text();
     assert!(text.en.contains("aarch64") && text.en.contains(std::env::consts::ARCH), "{text:?}");
 }
 
 #[test]
 fn a_library_without_our_note_is_none_of_ours() {
-    assert_eq!(refusal("odd.so", &made_of("program.c", &["-shared", "-fPIC"])), Some(Refusal::NoNote));
+    assert_eq!(refusal("odd.so", &made_of("program.c", &["-shared", "-fPIC"])), Some(PluginLoadError::NoNote));
     let mut other = compiled("odd.c", &[]);
     let note = position(&other, b"Menlou\0\0");
     other[note] = b'X';
-    assert_eq!(refusal("odd.so", &other), Some(Refusal::NoNote));
+    assert_eq!(refusal("odd.so", &other), Some(PluginLoadError::NoNote));
 }
 
 #[test]
 fn an_empty_file_and_the_first_bytes_of_one_are_incomplete() {
     let whole = compiled("odd.c", &[]);
     for len in 0..=64 {
-        assert_eq!(refusal("odd.so", &whole[..len]), Some(Refusal::Incomplete), "{len} bytes");
+        assert_eq!(refusal("odd.so", &whole[..len]), Some(PluginLoadError::Incomplete), "{len} bytes");
     }
 }
 
@@ -70,7 +75,12 @@ fn a_file_cut_short_anywhere_is_incomplete() {
         let cuts = cuts(&whole);
         assert!(cuts.len() > 39, "{name}: {} cuts", cuts.len());
         for len in cuts {
-            assert_eq!(refusal(name, &whole[..len]), Some(Refusal::Incomplete), "{name}: {len} of {}", whole.len());
+            assert_eq!(
+                refusal(name, &whole[..len]),
+                Some(PluginLoadError::Incomplete),
+                "{name}: {len} of {}",
+                whole.len()
+            );
         }
         assert_eq!(refusal(name, &whole), None);
     }
@@ -89,15 +99,22 @@ fn a_file_of_full_length_that_is_not_yet_written_to_its_end_is_incomplete() {
             bytes[written..].fill(0);
             let why = refusal(name, &bytes);
             match written {
-                0 => assert_eq!(why, Some(Refusal::NotALibrary)),
+                0 => assert_eq!(why, Some(PluginLoadError::NotALibrary)),
                 _ => assert!(
-                    matches!(why, Some(Refusal::Incomplete | Refusal::OtherMachine(_) | Refusal::NotALibrary)),
+                    matches!(
+                        why,
+                        Some(
+                            PluginLoadError::Incomplete
+                                | PluginLoadError::OtherMachine(_)
+                                | PluginLoadError::NotALibrary
+                        )
+                    ),
                     "{name}: {written} of {}: {why:?}",
                     whole.len()
                 ),
             }
             if written >= 64 {
-                assert_eq!(why, Some(Refusal::Incomplete), "{name}: {written} of {}", whole.len());
+                assert_eq!(why, Some(PluginLoadError::Incomplete), "{name}: {written} of {}", whole.len());
             }
         }
     }
@@ -117,7 +134,7 @@ fn a_hole_of_zeros_where_code_was_is_incomplete() {
         for block in blocks.into_iter().step_by(step).filter(|block| end.min(block + 4096) - start.max(*block) >= 64) {
             let mut holed = whole.clone();
             holed[block..whole.len().min(block + 4096)].fill(0);
-            assert_eq!(look(&holed), Err(Refusal::Incomplete), "at {block} of {}", whole.len());
+            assert_eq!(look(&holed), Err(PluginLoadError::Incomplete), "at {block} of {}", whole.len());
         }
     }
 }
@@ -131,7 +148,7 @@ fn a_file_whose_very_last_bytes_are_missing_or_zero_does_no_harm() {
         let at = whole.len() - zeroed;
         bytes[at..].fill(0);
         let why = refusal("odd.so", &bytes);
-        assert!(matches!(why, None | Some(Refusal::Incomplete)), "{zeroed} zeroed: {why:?}");
+        assert!(matches!(why, None | Some(PluginLoadError::Incomplete)), "{zeroed} zeroed: {why:?}");
     }
 }
 
@@ -143,7 +160,7 @@ fn headers_that_lie_are_incomplete() {
         for fill in [0xff, 0x7f] {
             let mut bytes = whole.clone();
             bytes[at..at + len].fill(fill);
-            assert_eq!(refusal("odd.so", &bytes), Some(Refusal::Incomplete), "{fill:#x} at {at}");
+            assert_eq!(refusal("odd.so", &bytes), Some(PluginLoadError::Incomplete), "{fill:#x} at {at}");
         }
     }
 }

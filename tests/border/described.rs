@@ -1,9 +1,9 @@
 //! Plugins that say of themselves what can't be.
 
 use crate::made::{built, compiled, position, refusal};
-use menlou_action::Refusal;
+use menlou_action::PluginLoadError;
 
-fn odd(defined: &[&str]) -> Option<Refusal> {
+fn odd(defined: &[&str]) -> Option<PluginLoadError> {
     refusal("odd.so", &compiled("odd.c", defined))
 }
 
@@ -17,9 +17,9 @@ fn another_major_is_refused_by_note_and_by_descriptor() {
     for (name, mut bytes) in [("odd.so", compiled("odd.c", &[])), ("rogue.so", built("menlou_rogue"))] {
         let major = position(&bytes, b"Menlou\0\0") + 8;
         bytes[major..major + 2].copy_from_slice(&2_u16.to_le_bytes());
-        assert_eq!(refusal(name, &bytes), Some(Refusal::OtherAbi((2, 0), (1, 0))));
+        assert_eq!(refusal(name, &bytes), Some(PluginLoadError::OtherAbi((2, 0), (1, 0))));
     }
-    assert_eq!(odd(&["MAJOR=2"]), Some(Refusal::OtherAbi((2, 0), (1, 0))));
+    assert_eq!(odd(&["MAJOR=2"]), Some(PluginLoadError::OtherAbi((2, 0), (1, 0))));
 }
 
 #[test]
@@ -27,8 +27,8 @@ fn other_sizes_of_structs_are_refused_by_note_and_by_descriptor() {
     let mut bytes = compiled("odd.c", &[]);
     let sizes = position(&bytes, b"Menlou\0\0") + 12;
     bytes[sizes] ^= 8;
-    assert_eq!(refusal("odd.so", &bytes), Some(Refusal::OtherHeader((1, 0))));
-    assert_eq!(odd(&["SIZES={240,96,200,232,48,72,72,40}"]), Some(Refusal::OtherHeader((1, 0))));
+    assert_eq!(refusal("odd.so", &bytes), Some(PluginLoadError::OtherHeader((1, 0))));
+    assert_eq!(odd(&["SIZES={240,96,200,232,48,72,72,40}"]), Some(PluginLoadError::OtherHeader((1, 0))));
 }
 
 #[test]
@@ -43,29 +43,29 @@ fn a_later_minor_is_taken_unless_its_structs_are_smaller() {
         refusal("odd.so", &bytes)
     };
     assert_eq!((later(None), later(Some(1000))), (None, None));
-    assert_eq!(later(Some(8)), Some(Refusal::OtherHeader((1, 9))));
+    assert_eq!(later(Some(8)), Some(PluginLoadError::OtherHeader((1, 9))));
 }
 
 #[test]
 fn one_that_a_panic_would_take_out_of_is_refused() {
-    assert_eq!(odd(&["FLAGS=0"]), Some(Refusal::Aborts));
+    assert_eq!(odd(&["FLAGS=0"]), Some(PluginLoadError::Aborts));
 }
 
 #[test]
 fn one_without_an_entry_is_refused() {
-    assert_eq!(odd(&["ENTRY=0"]), Some(Refusal::NoEntry));
-    assert_eq!(odd(&["NO_ENTRY"]), Some(Refusal::NoEntry));
+    assert_eq!(odd(&["ENTRY=0"]), Some(PluginLoadError::NoEntry));
+    assert_eq!(odd(&["NO_ENTRY"]), Some(PluginLoadError::NoEntry));
 }
 
 #[test]
 fn one_whose_init_fails_is_refused_with_its_code() {
-    assert_eq!(odd(&["INIT=fails"]), Some(Refusal::InitFailed(-7)));
+    assert_eq!(odd(&["INIT=fails"]), Some(PluginLoadError::InitFailed(-7)));
 }
 
 #[test]
 fn a_symbol_that_nobody_has_is_the_systems_loaders_to_refuse() {
     assert!(
-        matches!(odd(&["START=nobody_has_this"]), Some(Refusal::NotLoaded(why)) if why.contains("nobody_has_this"))
+        matches!(odd(&["START=nobody_has_this"]), Some(PluginLoadError::NotLoaded(why)) if why.contains("nobody_has_this"))
     );
 }
 
@@ -92,13 +92,16 @@ fn a_bad_description_is_refused_and_names_what_is_bad() {
         ("PARAMS=MENLOU_STR(\"[]\")", "params_schema"),
         ("PARAMS=MENLOU_STR(\"{\\\"type\\\":7}\")", "params_schema"),
     ] {
-        assert!(matches!(odd(&[defined]), Some(Refusal::BadDescriptor(why)) if why.contains(what)), "{defined}");
+        assert!(
+            matches!(odd(&[defined]), Some(PluginLoadError::BadDescriptor(why)) if why.contains(what)),
+            "{defined}"
+        );
     }
     for field in ["ACTION", "METHODS", "TITLE", "PARAMS"] {
-        assert!(matches!(odd(&[&format!("{field}={bad_utf8}")]), Some(Refusal::BadDescriptor(_))), "{field}");
+        assert!(matches!(odd(&[&format!("{field}={bad_utf8}")]), Some(PluginLoadError::BadDescriptor(_))), "{field}");
     }
     assert!(matches!(
         refusal("Odd One.so", &compiled("odd.c", &["NAME=\"Odd One\""])),
-        Some(Refusal::BadDescriptor(why)) if why.contains("Odd One")
+        Some(PluginLoadError::BadDescriptor(why)) if why.contains("Odd One")
     ));
 }

@@ -6,11 +6,11 @@ use menlou_call::{Call, Params, Reply, Token};
 use menlou_error::Error;
 use menlou_error::text::Language;
 use menlou_platform::{
-    exchange::Exchanges,
+    exchange::CodeExchange,
     http::Http,
-    wechat::{Wechat, WechatAccount},
+    wechat::{Wechat, WechatCredentials},
 };
-use menlou_policy::attempts::Limits;
+use menlou_policy::attempts::AttemptLimits;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use menlou_store::{StoreConfig, Stores};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ impl House {
         let stores = Stores::open(&StoreConfig { path, prefix, ..StoreConfig::default() }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
         let http = Http::new().unwrap();
-        let account = WechatAccount {
+        let account = WechatCredentials {
             appid: DEMO_APPID.into(),
             secret: DEMO_SECRET.into(),
             previous_secret: None,
@@ -56,10 +56,10 @@ impl House {
         };
         let shared = stores.ephemeral.clone();
         let services = Services {
-            exchanges: Exchanges::new(shared.clone()),
+            exchanges: CodeExchange::new(shared.clone()),
             http: http.clone(),
             allow_test_openids: false,
-            attempts: Limits { per_account: 5, per_address: 50, window: Duration::from_secs(60) },
+            attempts: AttemptLimits { per_account: 5, per_address: 50, window: Duration::from_secs(60) },
             hashing: Arc::new(Semaphore::new(1)),
             stores,
         };

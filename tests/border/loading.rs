@@ -1,7 +1,7 @@
 //! A folder of plugins: who is taken, who is refused, and that nobody is refused for another's fault.
 
 use crate::made::{self, built, compiled, folder, put, refused};
-use menlou_action::{Library, Refusal};
+use menlou_action::{Library, PluginLoadError};
 use menlou_policy::Access;
 use std::process::Command;
 
@@ -38,13 +38,13 @@ fn first_party_plugins_are_what_they_say() {
 fn a_file_is_named_as_its_plugin() {
     let openid = built("menlou_openid");
     for name in ["openld.so", "openid2.so", "open.so", "libopenid.so"] {
-        assert_eq!(made::refusal(name, &openid), Some(Refusal::OtherName("openid".into())), "{name}");
+        assert_eq!(made::refusal(name, &openid), Some(PluginLoadError::OtherName("openid".into())), "{name}");
     }
     // The note has room for 32 bytes; what comes after is compared, too.
     let long = "a-name-of-32-bytes-fills-the-not";
     let bytes = compiled("odd.c", &[&format!("NAME=\"{long}\"")]);
     assert_eq!(made::refusal(&format!("{long}.so"), &bytes), None);
-    assert_eq!(made::refusal(&format!("{long}e.so"), &bytes), Some(Refusal::OtherName(long.into())));
+    assert_eq!(made::refusal(&format!("{long}e.so"), &bytes), Some(PluginLoadError::OtherName(long.into())));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_note_that_names_another_plugin_or_a_path_is_refused_before_any_code_runs() 
         let mut bytes = compiled("odd.c", &["INIT=fails"]);
         let at = made::position(&bytes, b"Menlou\0\0") + 28;
         bytes[at..at + name.len()].copy_from_slice(name.as_bytes());
-        assert_eq!(made::refusal("odd.so", &bytes), Some(Refusal::OtherName(name.into())));
+        assert_eq!(made::refusal("odd.so", &bytes), Some(PluginLoadError::OtherName(name.into())));
     }
 }
 
@@ -63,7 +63,7 @@ fn of_two_plugins_with_one_action_the_first_serves() {
     let (first, second) = (compiled("odd.c", &["NAME=\"first\""]), compiled("odd.c", &["NAME=\"second\""]));
     let folder = folder(&[("second.so", &second), ("first.so", &first)]);
     let library = Library::load(folder.path()).unwrap();
-    assert_eq!(refused(&library), [("second.so".into(), Refusal::Clash("odd".into(), "first".into()))]);
+    assert_eq!(refused(&library), [("second.so".into(), PluginLoadError::Clash("odd".into(), "first".into()))]);
     assert_eq!(library.find("odd", None).map(|(plugin, index)| (plugin.name, index)), Some(("first", 0)));
 }
 
@@ -81,10 +81,10 @@ fn one_bad_file_takes_nothing_else_down() {
     let why: Vec<_> = refused.iter().map(|(name, why)| (name.to_str().unwrap(), why)).collect();
     let [a, folder, link, pipe, z] = why.as_slice() else { panic!("{why:?}") };
     for (found, name) in [(a, "a.so"), (folder, "folder.so"), (pipe, "pipe.so")] {
-        assert_eq!(*found, (name, &Refusal::NotALibrary));
+        assert_eq!(*found, (name, &PluginLoadError::NotALibrary));
     }
-    assert!(matches!(link, ("link.so", Refusal::Unreadable(_))), "{link:?}");
-    assert_eq!(*z, ("z.so", &Refusal::Incomplete));
+    assert!(matches!(link, ("link.so", PluginLoadError::Unreadable(_))), "{link:?}");
+    assert_eq!(*z, ("z.so", &PluginLoadError::Incomplete));
 }
 
 #[test]

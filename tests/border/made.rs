@@ -1,6 +1,6 @@
 //! Libraries to load: ours as cargo built them, and C sources as the machine's compiler makes them.
 
-use menlou_action::{Library, Refusal};
+use menlou_action::{Library, PluginLoadError};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -57,7 +57,7 @@ pub fn put(path: &Path, bytes: &[u8]) {
 }
 
 /// Why a file with these bytes is refused; `None` where it is not.
-pub fn refusal(name: &str, bytes: &[u8]) -> Option<Refusal> {
+pub fn refusal(name: &str, bytes: &[u8]) -> Option<PluginLoadError> {
     let folder = folder(&[(name, bytes)]);
     let library = Library::load(folder.path()).unwrap();
     match library.refused() {
@@ -76,7 +76,7 @@ pub fn refusal(name: &str, bytes: &[u8]) -> Option<Refusal> {
 }
 
 /// The names of the files that a library refused, with the reasons.
-pub fn refused(library: &Library) -> Vec<(PathBuf, Refusal)> {
+pub fn refused(library: &Library) -> Vec<(PathBuf, PluginLoadError)> {
     library.refused().iter().map(|r| (r.path.file_name().unwrap().into(), r.why.clone())).collect()
 }
 

@@ -4,25 +4,25 @@ use crate::peer::Peer;
 use crate::{Scene, TOKEN};
 use http::Method;
 use menlou_error::{Error, codes};
-use menlou_platform::{Answered, Asked};
+use menlou_platform::{PlatformQuery, PlatformReply};
 use menlou_simulator::Failure;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 const CHECK: &str = "/wxa/msg_sec_check";
 
-fn asked(method: Method, fields: Value) -> Asked {
-    Asked { method, path: CHECK.to_owned(), fields: fields.as_object().expect("an object").clone() }
+fn asked(method: Method, fields: Value) -> PlatformQuery {
+    PlatformQuery { method, path: CHECK.to_owned(), fields: fields.as_object().expect("an object").clone() }
 }
 
-fn check(scene: &Scene) -> Asked {
+fn check(scene: &Scene) -> PlatformQuery {
     asked(Method::POST, json!({ "content": "x", "version": 2, "scene": 1, "openid": scene.sim.openid("alice") }))
 }
 
-fn fields(answered: Result<Answered, Error>) -> Value {
+fn fields(answered: Result<PlatformReply, Error>) -> Value {
     match answered.expect("an answer") {
-        Answered::Fields(fields) => Value::Object(fields),
-        Answered::File { .. } => panic!("a file"),
+        PlatformReply::Fields(fields) => Value::Object(fields),
+        PlatformReply::File { .. } => panic!("a file"),
     }
 }
 

@@ -4,8 +4,8 @@ use crate::peer::{Peer, Step, ok};
 use crate::{PHONE, SESSION, Scene, session_key};
 use async_trait::async_trait;
 use menlou_error::{Result, codes};
-use menlou_platform::exchange::Exchanges;
-use menlou_platform::{Answered, Asked, Person, Platform};
+use menlou_platform::exchange::CodeExchange;
+use menlou_platform::{Person, Platform, PlatformQuery, PlatformReply};
 use menlou_simulator::Failure;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -18,8 +18,8 @@ use tokio::time::sleep;
 const WINDOW: Duration = Duration::from_secs(10);
 
 impl Scene {
-    fn exchanges(&self) -> Arc<Exchanges> {
-        Arc::new(Exchanges::new(self.store.clone()))
+    fn exchanges(&self) -> Arc<CodeExchange> {
+        Arc::new(CodeExchange::new(self.store.clone()))
     }
 }
 
@@ -253,7 +253,7 @@ async fn a_platform_client_that_panics_fails_its_callers_at_once() {
         fn may_call(&self, _path: &str) -> bool {
             panic!("as a test wants it")
         }
-        async fn call(&self, _asked: Asked) -> Result<Answered> {
+        async fn call(&self, _asked: PlatformQuery) -> Result<PlatformReply> {
             panic!("as a test wants it")
         }
         fn decrypt(&self, _: &SecretString, _: &str, _: &str, _: Duration) -> Result<Map<String, Value>> {

@@ -13,7 +13,7 @@ mod secrets;
 mod tokens;
 
 use menlou_platform::http::Http;
-use menlou_platform::wechat::{Wechat, WechatAccount};
+use menlou_platform::wechat::{Wechat, WechatCredentials};
 use menlou_platform::{Person, Platform};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use menlou_store::Sqlite;
@@ -58,7 +58,7 @@ impl Scene {
     }
 
     fn wechat_with(&self, base_url: &str, secret: &str, previous: Option<&str>) -> Arc<dyn Platform> {
-        let account = WechatAccount {
+        let account = WechatCredentials {
             appid: DEMO_APPID.to_owned(),
             secret: SecretString::from(secret),
             previous_secret: previous.map(SecretString::from),

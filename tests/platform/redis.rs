@@ -3,9 +3,9 @@
 use crate::{PHONE, SESSION, TOKEN};
 use menlou_error::codes;
 use menlou_platform::Platform;
-use menlou_platform::exchange::Exchanges;
+use menlou_platform::exchange::CodeExchange;
 use menlou_platform::http::Http;
-use menlou_platform::wechat::{Wechat, WechatAccount};
+use menlou_platform::wechat::{Wechat, WechatCredentials};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use menlou_store::Redis;
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use tokio::task::JoinSet;
 const WINDOW: Duration = Duration::from_secs(10);
 
 struct Replica {
-    exchanges: Exchanges,
+    exchanges: CodeExchange,
     wechat: Arc<dyn Platform>,
 }
 
 impl Replica {
     async fn new(sim: &Simulator, redis: &menlou_harness::Redis) -> Arc<Self> {
         let store = Arc::new(Redis::open(&redis.url().into(), None, "menlou").await.expect("a store"));
-        let account = WechatAccount {
+        let account = WechatCredentials {
             appid: DEMO_APPID.to_owned(),
             secret: DEMO_SECRET.into(),
             previous_secret: None,
             base_url: sim.base_url().to_owned(),
         };
         let wechat = Wechat::new(account, "acme", Http::new().expect("a client"), store.clone());
-        Arc::new(Self { exchanges: Exchanges::new(store), wechat: Arc::new(wechat) })
+        Arc::new(Self { exchanges: CodeExchange::new(store), wechat: Arc::new(wechat) })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Nothing secret in what the gateway says or logs.
 
 use crate::{PHONE, SESSION, Scene, TOKEN};
-use menlou_platform::exchange::Exchanges;
-use menlou_platform::wechat::WechatAccount;
+use menlou_platform::exchange::CodeExchange;
+use menlou_platform::wechat::WechatCredentials;
 use menlou_simulator::Failure;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ async fn no_secret_code_token_key_or_number_is_in_any_error_debug_or_log_line() 
     let scene = Scene::new().await;
     let appid = scene.sim.first_app().appid().to_owned();
     scene.sim.first_app().reset_secret(SECRET).expect("a secret");
-    let account = WechatAccount {
+    let account = WechatCredentials {
         appid,
         secret: SECRET.into(),
         previous_secret: None,
@@ -43,7 +43,7 @@ async fn no_secret_code_token_key_or_number_is_in_any_error_debug_or_log_line() 
     let echo = |of: &[&str]| Failure::errcode_with_text(99999, format!("echo {}", of.join(" and ")));
 
     let wechat = scene.wechat_at(scene.sim.base_url(), SECRET);
-    let exchanges = Exchanges::new(scene.store.clone());
+    let exchanges = CodeExchange::new(scene.store.clone());
     let window = Duration::from_secs(10);
     let person = exchanges.exchange("acme", &wechat, &scene.sim.code("alice"), window).await.expect("a person");
     said.push(format!("{person:?}"));

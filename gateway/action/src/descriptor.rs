@@ -1,6 +1,6 @@
 //! What a plugin says of one of its actions, checked and copied.
 
-use super::{conduct::Conduct, params::ParamsSchema, refusal::Refusal, weight};
+use super::{params::ParamsSchema, plugin_load_error::PluginLoadError, schema_cost, watchdog::ViolationCounters};
 use http::Method;
 use menlou_abi::*;
 use menlou_config::{
@@ -36,7 +36,7 @@ pub struct Descriptor {
     /// What its table in a tenant file must be like.
     pub settings: Schema,
     /// What it does that it should not, in all tenants.
-    pub conduct: &'static Conduct,
+    pub conduct: &'static ViolationCounters,
     pub(super) raw: &'static menlou_action,
     pub(super) entry: Entry,
 }
@@ -78,10 +78,10 @@ impl Descriptor {
     ///
     /// # Safety
     /// `raw` and all that it points to live, unchanged, as long as the process.
-    pub unsafe fn read(plugin: &str, raw: &'static menlou_action) -> Result<Self, Refusal> {
+    pub unsafe fn read(plugin: &str, raw: &'static menlou_action) -> Result<Self, PluginLoadError> {
         // SAFETY: the caller's promise, here and below.
         let name = unsafe { text(raw.name, "action name") }?;
-        let wrong = |what: &str| Refusal::BadDescriptor(format!("action {name:?}: {what}"));
+        let wrong = |what: &str| PluginLoadError::BadDescriptor(format!("action {name:?}: {what}"));
         if !is_name(&name) {
             return Err(wrong("a name is 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"));
         }
@@ -153,7 +153,7 @@ impl Descriptor {
             data,
             files,
             settings,
-            conduct: Conduct::new(plugin, &name),
+            conduct: ViolationCounters::new(plugin, &name),
             raw,
             entry: Entry { start, poll, drop },
             name,
@@ -177,13 +177,13 @@ fn files(data: &Value) -> Option<Vec<String>> {
 
 /// # Safety
 /// The bytes of `s` can be read now.
-pub(super) unsafe fn text(s: menlou_str, what: &str) -> Result<String, Refusal> {
+pub(super) unsafe fn text(s: menlou_str, what: &str) -> Result<String, PluginLoadError> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { s.bytes() };
     match std::str::from_utf8(bytes) {
         Ok(text) if text.len() <= LONGEST => Ok(text.to_owned()),
-        Ok(_) => Err(Refusal::BadDescriptor(format!("its {what} is longer than {LONGEST} bytes"))),
-        Err(_) => Err(Refusal::BadDescriptor(format!("its {what} is no UTF-8 text"))),
+        Ok(_) => Err(PluginLoadError::BadDescriptor(format!("its {what} is longer than {LONGEST} bytes"))),
+        Err(_) => Err(PluginLoadError::BadDescriptor(format!("its {what} is no UTF-8 text"))),
     }
 }
 
@@ -202,7 +202,7 @@ unsafe fn schema(s: menlou_str) -> Result<Option<Value>, String> {
         return Err(format!("longer than {LONGEST} bytes"));
     }
     match serde_json::from_slice(bytes) {
-        Ok(schema @ Value::Object(_)) => weight::check(&schema).map(|()| Some(schema)),
+        Ok(schema @ Value::Object(_)) => schema_cost::check(&schema).map(|()| Some(schema)),
         Ok(_) => Err("a schema is a JSON object".into()),
         Err(e) => Err(e.to_string()),
     }

@@ -1,6 +1,6 @@
 //! Looks at a plugin's file before any of its code runs: is it whole, is it for this machine, does its note fit.
 
-use super::refusal::Refusal;
+use super::plugin_load_error::PluginLoadError;
 use menlou_abi::{MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR, NOTE_OWNER, NOTE_SECTION, RELEASED_SIZES};
 use object::{
     Endianness, elf,
@@ -29,27 +29,31 @@ const BLOCK: u64 = 4096;
 const PADDING: u64 = 64;
 
 /// Checks the bytes of a file that is to be loaded.
-pub fn check(bytes: &[u8]) -> Result<Note, Refusal> {
+pub fn check(bytes: &[u8]) -> Result<Note, PluginLoadError> {
     if !bytes.starts_with(&elf::ELFMAG) {
         let begun = elf::ELFMAG.starts_with(bytes);
-        return Err(if begun { Refusal::Incomplete } else { Refusal::NotALibrary });
+        return Err(if begun { PluginLoadError::Incomplete } else { PluginLoadError::NotALibrary });
     }
     if bytes.get(4).copied().map(elf::FileClass) != Some(elf::ELFCLASS64) {
-        return Err(if bytes.len() < 64 { Refusal::Incomplete } else { Refusal::OtherMachine("32-bit".into()) });
+        return Err(if bytes.len() < 64 {
+            PluginLoadError::Incomplete
+        } else {
+            PluginLoadError::OtherMachine("32-bit".into())
+        });
     }
-    let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(|_| Refusal::Incomplete)?;
-    let endian = header.endian().map_err(|_| Refusal::NotALibrary)?;
+    let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(|_| PluginLoadError::Incomplete)?;
+    let endian = header.endian().map_err(|_| PluginLoadError::NotALibrary)?;
     if header.e_machine(endian) != MACHINE || endian != Endianness::default() {
-        return Err(Refusal::OtherMachine(machine_name(header.e_machine(endian))));
+        return Err(PluginLoadError::OtherMachine(machine_name(header.e_machine(endian))));
     }
     if header.e_type(endian) != elf::ET_DYN {
-        return Err(Refusal::NotALibrary);
+        return Err(PluginLoadError::NotALibrary);
     }
     everything_is_there(header, endian, bytes)?;
     no_hole(header, endian, bytes)?;
     let note = note(header, endian, bytes)?;
     if !released(&note.1, note.0.abi.1) {
-        return Err(Refusal::OtherHeader(note.0.abi));
+        return Err(PluginLoadError::OtherHeader(note.0.abi));
     }
     Ok(note.0)
 }
@@ -68,14 +72,14 @@ fn everything_is_there(
     header: &elf::FileHeader64<Endianness>,
     endian: Endianness,
     bytes: &[u8],
-) -> Result<(), Refusal> {
+) -> Result<(), PluginLoadError> {
     let whole = bytes.len() as u64;
     let inside = |offset: u64, size: u64| offset.checked_add(size).is_some_and(|end| end <= whole);
-    let segments = header.program_headers(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+    let segments = header.program_headers(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
     if segments.is_empty() || !segments.iter().all(|s| inside(s.p_offset(endian), s.p_filesz(endian))) {
-        return Err(Refusal::Incomplete);
+        return Err(PluginLoadError::Incomplete);
     }
-    let sections = header.sections(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+    let sections = header.sections(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
     let mut real = 0;
     for (index, section) in sections.enumerate() {
         let kind = section.sh_type(endian);
@@ -84,16 +88,16 @@ fn everything_is_there(
             || kind != elf::SHT_NOBITS && !inside(section.sh_offset(endian), section.sh_size(endian))
             || sections.section_name(endian, section).is_err()
         {
-            return Err(Refusal::Incomplete);
+            return Err(PluginLoadError::Incomplete);
         }
     }
-    if real == 0 { Err(Refusal::Incomplete) } else { Ok(()) }
+    if real == 0 { Err(PluginLoadError::Incomplete) } else { Ok(()) }
 }
 
 /// A copy that broke off may have left a hole: blocks of zeros. Constants may be zeros, so there a hole can't be told; code,
 /// symbols, relocations and what panics unwind by never are.
-fn no_hole(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> Result<(), Refusal> {
-    let sections = header.sections(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+fn no_hole(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> Result<(), PluginLoadError> {
+    let sections = header.sections(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
     let never_zero = |section: &&elf::SectionHeader64<Endianness>| match section.sh_type(endian) {
         elf::SHT_SYMTAB | elf::SHT_DYNSYM | elf::SHT_STRTAB | elf::SHT_RELA | elf::SHT_REL => true,
         elf::SHT_NOBITS => false,
@@ -109,7 +113,7 @@ fn no_hole(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[
             let end = (block + BLOCK).min(bytes.len() as u64);
             let held = end.min(start + size) - block.max(start);
             if held >= PADDING && bytes[block as usize..end as usize].iter().all(|byte| *byte == 0) {
-                return Err(Refusal::Incomplete);
+                return Err(PluginLoadError::Incomplete);
             }
             block += BLOCK;
         }
@@ -117,18 +121,22 @@ fn no_hole(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[
     Ok(())
 }
 
-fn note(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> Result<(Note, [u16; 8]), Refusal> {
-    let sections = header.sections(endian, bytes).map_err(|_| Refusal::Incomplete)?;
-    let (_, section) = sections.section_by_name(endian, NOTE_SECTION.as_bytes()).ok_or(Refusal::NoNote)?;
-    let data = section.data(endian, bytes).map_err(|_| Refusal::Incomplete)?;
+fn note(
+    header: &elf::FileHeader64<Endianness>,
+    endian: Endianness,
+    bytes: &[u8],
+) -> Result<(Note, [u16; 8]), PluginLoadError> {
+    let sections = header.sections(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
+    let (_, section) = sections.section_by_name(endian, NOTE_SECTION.as_bytes()).ok_or(PluginLoadError::NoNote)?;
+    let data = section.data(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
     let mut fields = Fields(data);
     let (owner_len, _desc_len, _kind) = (fields.u32()?, fields.u32()?, fields.u32()?);
     if owner_len as usize != NOTE_OWNER.len() || fields.take(NOTE_OWNER.len())? != NOTE_OWNER {
-        return Err(Refusal::NoNote);
+        return Err(PluginLoadError::NoNote);
     }
     let abi = (fields.u16()?, fields.u16()?);
     if abi.0 != MENLOU_ABI_MAJOR {
-        return Err(Refusal::OtherAbi(abi, (MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR)));
+        return Err(PluginLoadError::OtherAbi(abi, (MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR)));
     }
     let mut sizes = [0; 8];
     for size in &mut sizes {
@@ -142,23 +150,23 @@ fn note(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Refusal> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(Refusal::NoNote)?;
+    fn take(&mut self, len: usize) -> Result<&'a [u8], PluginLoadError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(PluginLoadError::NoNote)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn u16(&mut self) -> Result<u16, Refusal> {
+    fn u16(&mut self) -> Result<u16, PluginLoadError> {
         let bytes = self.take(2)?;
         Ok(u16::from_ne_bytes([bytes[0], bytes[1]]))
     }
 
-    fn u32(&mut self) -> Result<u32, Refusal> {
+    fn u32(&mut self) -> Result<u32, PluginLoadError> {
         let bytes = self.take(4)?;
         Ok(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
-    fn text(&mut self, len: usize) -> Result<String, Refusal> {
+    fn text(&mut self, len: usize) -> Result<String, PluginLoadError> {
         let bytes = self.take(len)?;
         let end = bytes.iter().position(|b| *b == 0).unwrap_or(len);
         Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())

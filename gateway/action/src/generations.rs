@@ -3,7 +3,7 @@
 //! A version stays in memory for ever (some 0.3 MB), and one that asks for the current thread takes one of the 1,024 keys
 //! for thread-locals that a process has (rust-lang/rust#91979); without keys the next such call ends the process.
 
-use super::refusal::Refusal;
+use super::plugin_load_error::PluginLoadError;
 use std::{
     mem::MaybeUninit,
     sync::atomic::{AtomicU64, Ordering},
@@ -17,10 +17,10 @@ const SPARE_KEYS: usize = 64;
 static LOADED: AtomicU64 = AtomicU64::new(0);
 
 /// The number of the version that is about to be loaded, counted from 1.
-pub fn next() -> Result<u64, Refusal> {
+pub fn next() -> Result<u64, PluginLoadError> {
     let loaded = LOADED.load(Ordering::Relaxed);
     if loaded >= MOST || !keys_are_left() {
-        return Err(Refusal::TooManyGenerations(loaded));
+        return Err(PluginLoadError::TooManyGenerations(loaded));
     }
     let generation = LOADED.fetch_add(1, Ordering::Relaxed) + 1;
     metrics::gauge!("menlou_plugin_generations").set(generation as f64);
@@ -71,7 +71,7 @@ mod tests {
             // SAFETY: created above, and never given a value.
             unsafe { libc::pthread_key_delete(key) };
         }
-        assert!(matches!(refused, Err(Refusal::TooManyGenerations(_))));
+        assert!(matches!(refused, Err(PluginLoadError::TooManyGenerations(_))));
         assert!(next().is_ok());
     }
 }

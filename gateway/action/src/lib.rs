@@ -1,32 +1,32 @@
 //! Actions: plugins loaded from a folder, and one tenant's use of them.
 
-mod conduct;
+mod configure;
 mod descriptor;
 mod elf;
-mod flight;
+mod ffi;
 mod generations;
 mod host;
+mod instance;
 mod library;
-mod live;
 mod operation;
 mod params;
 mod plugin;
-mod raw;
-mod refusal;
+mod plugin_call;
+mod plugin_load_error;
 mod run;
+mod schema_cost;
 mod services;
-mod setup;
 mod stream;
-mod weight;
+mod watchdog;
 
-pub use conduct::Watch;
+pub use configure::SettingsFaults;
 pub use descriptor::{Descriptor, Takes};
 pub use elf::{Note, check as look};
 pub use generations::loaded as generations;
+pub use instance::{Action, Configured, Named};
 pub use library::{Change, Library, Refused};
-pub use live::{Action, Configured, Named};
 pub use params::ParamsSchema;
 pub use plugin::Plugin;
-pub use refusal::Refusal;
+pub use plugin_load_error::PluginLoadError;
 pub use services::{Openings, Scope, Services};
-pub use setup::SettingsFaults;
+pub use watchdog::Watchdog;

@@ -5,9 +5,9 @@ use super::{
     descriptor::Descriptor,
     host,
     plugin::{Patience, Plugin},
-    refusal::Refusal,
+    plugin_load_error::PluginLoadError,
 };
-use menlou_config::{fault::nearest, stamp::Stamp};
+use menlou_config::{config_error::nearest, fingerprint::Fingerprint};
 use std::{
     collections::{BTreeMap, HashSet},
     fs, io,
@@ -31,15 +31,15 @@ pub struct Refused {
     /// The file.
     pub path: PathBuf,
     /// Why.
-    pub why: Refusal,
+    pub why: PluginLoadError,
 }
 
 /// A file as it was looked at last. Where it was refused, the version before serves on.
 #[derive(Clone)]
 struct Seen {
-    stamp: Stamp,
+    stamp: Fingerprint,
     plugin: Option<Arc<Plugin>>,
-    refused: Option<Refusal>,
+    refused: Option<PluginLoadError>,
 }
 
 /// What is new with a file of the folder.
@@ -47,15 +47,15 @@ struct Seen {
 pub struct Change {
     /// The file.
     pub path: PathBuf,
-    stamp: Stamp,
+    stamp: Fingerprint,
     /// The plugin in it, why it was refused, or `None` where it is gone.
-    pub found: Option<Result<Arc<Plugin>, Refusal>>,
+    pub found: Option<Result<Arc<Plugin>, PluginLoadError>>,
 }
 
 impl Plugin {
     /// Loads one file by itself, as it would be in a folder of plugins; it may still have the name that Cargo gave it,
     /// `libpoints.so`. Blocks.
-    pub fn open(path: &Path) -> Result<Self, Refusal> {
+    pub fn open(path: &Path) -> Result<Self, PluginLoadError> {
         Self::load_alone(path, host::table)
     }
 }
@@ -87,10 +87,10 @@ impl Library {
         paths.sort();
         let gone = self.files.keys().filter(|path| !paths.contains(path));
         let mut changes: Vec<Change> =
-            gone.map(|path| Change { path: path.clone(), stamp: Stamp::default(), found: None }).collect();
+            gone.map(|path| Change { path: path.clone(), stamp: Fingerprint::default(), found: None }).collect();
         let mut private = None;
         for path in paths {
-            let stamp = Stamp::of(&path);
+            let stamp = Fingerprint::of(&path);
             if self.files.get(&path).is_some_and(|seen| seen.stamp == stamp && !self.may_serve_now(seen)) {
                 continue;
             }
@@ -100,7 +100,7 @@ impl Library {
                 None => private.insert(tempfile::Builder::new().prefix("menlou-plugins-").tempdir()?),
             };
             match Plugin::load(&path, private.path(), host::table, patience) {
-                Err(Refusal::Unsettled) => {}
+                Err(PluginLoadError::Unsettled) => {}
                 found => changes.push(Change { path, stamp, found: Some(found.map(Arc::new)) }),
             }
         }
@@ -123,29 +123,29 @@ impl Library {
     }
 
     /// The library with a change refused: the version before, if any, serves on.
-    pub fn without(&self, change: Change, why: Refusal) -> Self {
+    pub fn without(&self, change: Change, why: PluginLoadError) -> Self {
         self.refusing(change.path, change.stamp, why)
     }
 
-    fn refusing(&self, path: PathBuf, stamp: Stamp, why: Refusal) -> Self {
+    fn refusing(&self, path: PathBuf, stamp: Fingerprint, why: PluginLoadError) -> Self {
         let mut files = self.files.clone();
         let plugin = files.get(&path).and_then(|seen| seen.plugin.clone());
         files.insert(path, Seen { stamp, plugin, refused: Some(why) });
         Self::arranged(files)
     }
 
-    fn clash(&self, path: &Path, plugin: &Plugin) -> Option<Refusal> {
+    fn clash(&self, path: &Path, plugin: &Plugin) -> Option<PluginLoadError> {
         let others = self.files.iter().filter(|(other, _)| *other != path).filter_map(|(_, seen)| seen.plugin.as_ref());
         let taken: BTreeMap<&str, &str> =
             others.flat_map(|other| other.actions.iter().map(|a| (a.name.as_str(), other.name))).collect();
         let clash = plugin.actions.iter().find_map(|a| Some((a.name.clone(), *taken.get(a.name.as_str())?)));
-        clash.map(|(action, other)| Refusal::Clash(action, other.to_owned()))
+        clash.map(|(action, other)| PluginLoadError::Clash(action, other.to_owned()))
     }
 
     /// Whether a plugin was refused for another's action, and there is no such action any more.
     fn may_serve_now(&self, seen: &Seen) -> bool {
         let taken = |action: &str, by: &str| self.exported(action).is_some_and(|(plugin, _)| plugin.name == by);
-        matches!(&seen.refused, Some(Refusal::Clash(action, by)) if !taken(action, by))
+        matches!(&seen.refused, Some(PluginLoadError::Clash(action, by)) if !taken(action, by))
     }
 
     fn arranged(files: BTreeMap<PathBuf, Seen>) -> Self {
@@ -175,7 +175,7 @@ impl Library {
     }
 
     /// Why a file of the folder was refused, if it was.
-    pub fn refusal(&self, path: &Path) -> Option<&Refusal> {
+    pub fn refusal(&self, path: &Path) -> Option<&PluginLoadError> {
         self.files.get(path)?.refused.as_ref()
     }
 

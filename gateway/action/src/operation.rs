@@ -3,7 +3,7 @@
 //! Plugins know operations by number, never by address, so one that is given back twice, or polled later, is found missing.
 //! The work of an operation ends with its call at the latest, so one that is never given back holds no connection.
 
-use super::flight::Flight;
+use super::plugin_call::PluginCall;
 use ::menlou_call::Pieces;
 use bytes::Bytes;
 use menlou_abi::*;
@@ -24,7 +24,7 @@ use std::{
 use tokio::runtime::Handle;
 
 /// What an operation gives.
-pub(super) enum Done {
+pub(super) enum OpOutput {
     /// It happened.
     Nothing,
     /// There is no such thing.
@@ -44,7 +44,7 @@ pub(super) enum Done {
 }
 
 /// The work of an operation.
-pub(super) type Work = Pin<Box<dyn Future<Output = Result<Done>> + Send>>;
+pub(super) type OpFuture = Pin<Box<dyn Future<Output = Result<OpOutput>> + Send>>;
 
 /// An operation, which is the plugin's until `op_drop`.
 struct Operation {
@@ -52,7 +52,7 @@ struct Operation {
     call: usize,
     runtime: Handle,
     /// `None` once it is done, or given up.
-    work: Option<Work>,
+    work: Option<OpFuture>,
     status: i32,
     http_status: u16,
     word: String,
@@ -71,11 +71,11 @@ static HANDED_OUT: [Mutex<BTreeMap<usize, Arc<Mutex<Operation>>>>; SHARDS] =
 
 /// The operations that a call asked for, some of them given back since.
 #[derive(Default)]
-pub(super) struct Asked(RefCell<Vec<usize>>);
+pub(super) struct CallOperations(RefCell<Vec<usize>>);
 
-impl Asked {
+impl CallOperations {
     /// Makes one the plugin's; `None` where it has too many. Inside the runtime only.
-    pub fn hand_out(&self, call: usize, work: Work) -> Option<*mut menlou_op> {
+    pub fn register(&self, call: usize, work: OpFuture) -> Option<*mut menlou_op> {
         let mut asked = self.0.borrow_mut();
         if asked.len() == asked.capacity() || asked.len() == MOST {
             // Seldom enough to cost little, often enough for what was given back not to pile up.
@@ -103,21 +103,21 @@ impl Asked {
     }
 
     /// Gives up what the call has not given back, and says how many that were. What is done may still be read.
-    pub fn give_up(&self) -> usize {
+    pub fn cancel_all(&self) -> usize {
         let asked = self.0.take();
         // So it is with most calls.
         if asked.is_empty() {
             return 0;
         }
         let left = asked.into_iter().filter_map(find);
-        left.map(|operation| lock(&operation).give_up()).count()
+        left.map(|operation| lock(&operation).cancel_all()).count()
     }
 }
 
 /// Goes on with an operation, waking the call's own task where it must wait.
 pub(super) fn poll(
     op: *mut menlou_op,
-    flight: &Flight,
+    flight: &PluginCall,
     context: &mut Context<'_>,
     outcome: &mut menlou_outcome,
 ) -> i32 {
@@ -128,7 +128,7 @@ pub(super) fn poll(
 }
 
 /// Takes an operation back. On any thread, also of a plugin's own.
-pub(super) fn take_back(op: *mut menlou_op) {
+pub(super) fn release(op: *mut menlou_op) {
     let taken = shard(op.addr()).remove(&op.addr());
     drop(taken);
 }
@@ -146,7 +146,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Operation {
-    fn poll(&mut self, flight: &Flight, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> i32 {
+    fn poll(&mut self, flight: &PluginCall, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> i32 {
         if self.call != flight.number {
             return MENLOU_ERR_INVALID;
         }
@@ -167,19 +167,19 @@ impl Operation {
         MENLOU_READY
     }
 
-    fn give_up(&mut self) {
+    fn cancel_all(&mut self) {
         // A plugin may drop it on a thread of its own, but a connection that is given back needs the runtime.
         let _inside = self.runtime.enter();
         self.work = None;
     }
 
-    fn finish(&mut self, flight: &Flight, result: Result<Done>) {
+    fn finish(&mut self, flight: &PluginCall, result: Result<OpOutput>) {
         self.status = MENLOU_READY;
         match result {
-            Ok(Done::Nothing) => {}
-            Ok(Done::NotFound) => self.status = MENLOU_ERR_NOT_FOUND,
-            Ok(Done::Json(value)) => self.data = value.to_string().into(),
-            Ok(Done::Person { person, test }) => {
+            Ok(OpOutput::Nothing) => {}
+            Ok(OpOutput::NotFound) => self.status = MENLOU_ERR_NOT_FOUND,
+            Ok(OpOutput::Json(value)) => self.data = value.to_string().into(),
+            Ok(OpOutput::Person { person, test }) => {
                 let mut told = serde_json::json!({ "openid": person.openid });
                 if let Some(unionid) = &person.unionid {
                     told["unionid"] = unionid.as_str().into();
@@ -187,13 +187,13 @@ impl Operation {
                 self.data = told.to_string().into();
                 flight.got(person, test);
             }
-            Ok(Done::Http { status, body }) => (self.http_status, self.data) = (status, body),
-            Ok(Done::Piece(piece)) => self.data = piece,
-            Ok(Done::Forwarded(answer)) => {
+            Ok(OpOutput::Http { status, body }) => (self.http_status, self.data) = (status, body),
+            Ok(OpOutput::Piece(piece)) => self.data = piece,
+            Ok(OpOutput::Forwarded(answer)) => {
                 self.http_status = answer.status().as_u16();
                 flight.forwarded(answer);
             }
-            Ok(Done::File { content_type, body }) => (self.content_type, self.data) = (content_type, body),
+            Ok(OpOutput::File { content_type, body }) => (self.content_type, self.data) = (content_type, body),
             Err(error) => {
                 self.status = MENLOU_ERR_WORD;
                 self.word = error.code().to_owned();
@@ -206,6 +206,6 @@ impl Operation {
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        self.give_up();
+        self.cancel_all();
     }
 }

@@ -57,7 +57,7 @@ impl ParamsSchema {
         if let Some(name) = self.schema.lacks(params.as_json()) {
             return Err(missing(&name));
         }
-        let findings = check::findings(params.as_json(), &self.schema);
+        let findings = check::violations(params.as_json(), &self.schema);
         let text = match findings.into_iter().next() {
             Some(finding) => Text::new(
                 format!("参数有误：{}", finding.text.zh),

@@ -3,7 +3,7 @@
 use super::{
     descriptor::{Descriptor, text},
     elf, generations,
-    refusal::Refusal,
+    plugin_load_error::PluginLoadError,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use menlou_abi::*;
@@ -31,7 +31,7 @@ const LARGEST: u64 = 256 << 20;
 pub(super) enum Patience {
     /// Wait until it has stopped changing, a few seconds at most. Blocks.
     Wait,
-    /// Refuse it as [`Refusal::Unsettled`].
+    /// Refuse it as [`PluginLoadError::Unsettled`].
     None,
 }
 
@@ -58,13 +58,13 @@ pub struct Plugin {
 impl Plugin {
     /// Loads the plugin in `path` through a private copy in `private`, a folder that only we write to: the system's
     /// loader knows libraries by path, and maps the file, so it must never see the operator's.
-    pub(super) fn load(path: &Path, private: &Path, table: Table, patience: Patience) -> Result<Self, Refusal> {
+    pub(super) fn load(path: &Path, private: &Path, table: Table, patience: Patience) -> Result<Self, PluginLoadError> {
         Self::from_bytes(&read_settled(path, patience)?, path.file_stem().unwrap_or_default(), private, table)
     }
 
     /// Loads one file by itself. As Cargo names it, `target/release/libpoints.so`, it is taken for what it is to be in
     /// the plugin folder, `points.so`.
-    pub(super) fn load_alone(path: &Path, table: Table) -> Result<Self, Refusal> {
+    pub(super) fn load_alone(path: &Path, table: Table) -> Result<Self, PluginLoadError> {
         let bytes = read_settled(path, Patience::Wait)?;
         let note = elf::check(&bytes)?;
         let stem = path.file_stem().unwrap_or_default();
@@ -74,11 +74,11 @@ impl Plugin {
         Self::from_bytes(&bytes, stem, private.path(), table)
     }
 
-    fn from_bytes(bytes: &[u8], stem: &OsStr, private: &Path, table: Table) -> Result<Self, Refusal> {
+    fn from_bytes(bytes: &[u8], stem: &OsStr, private: &Path, table: Table) -> Result<Self, PluginLoadError> {
         let note = elf::check(bytes)?;
         // The note has room for 32 bytes of the name. What it says becomes part of a path, so it is compared first.
         if !stem.as_encoded_bytes().iter().take(32).eq(note.name.as_bytes()) {
-            return Err(Refusal::OtherName(note.name));
+            return Err(PluginLoadError::OtherName(note.name));
         }
         // Counted before it is opened: from then on it is in memory, whatever becomes of it.
         let generation = generations::next()?;
@@ -87,21 +87,21 @@ impl Plugin {
         copy.write_all(bytes).map_err(no_copy)?;
         // SAFETY: its constructors run. It is a whole library with our note; that its code is trusted is the border's premise.
         let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) }
-            .map_err(|e| Refusal::NotLoaded(reason(&e)))?;
+            .map_err(|e| PluginLoadError::NotLoaded(reason(&e)))?;
         let library = ManuallyDrop::new(library);
         // SAFETY: our note says that the symbol is what the border says.
         let plugin = unsafe {
-            let entry = library.get::<menlou_plugin_entry>(ENTRY_SYMBOL).map_err(|_| Refusal::NoEntry)?;
-            entry(MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR).as_ref().ok_or(Refusal::NoEntry)?
+            let entry = library.get::<menlou_plugin_entry>(ENTRY_SYMBOL).map_err(|_| PluginLoadError::NoEntry)?;
+            entry(MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR).as_ref().ok_or(PluginLoadError::NoEntry)?
         };
         check(plugin)?;
         // SAFETY: a descriptor lives as long as the process, and so does what it points to.
         let (name, version) = unsafe { (text(plugin.name, "name")?, text(plugin.version, "version")?) };
         if stem != name.as_str() {
-            return Err(Refusal::OtherName(name));
+            return Err(PluginLoadError::OtherName(name));
         }
         if !is_name(&name) {
-            return Err(Refusal::BadDescriptor(format!(
+            return Err(PluginLoadError::BadDescriptor(format!(
                 "its name {name:?}: a name is 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"
             )));
         }
@@ -114,10 +114,10 @@ impl Plugin {
         let actions = raw.map(|a| unsafe { Descriptor::read(&name, a) }).collect::<Result<Vec<_>, _>>()?;
         let mut seen = HashSet::new();
         if let Some(twice) = actions.iter().find(|a| !seen.insert(&a.name)) {
-            return Err(Refusal::BadDescriptor(format!("it has two actions {:?}", twice.name)));
+            return Err(PluginLoadError::BadDescriptor(format!("it has two actions {:?}", twice.name)));
         }
         if actions.is_empty() {
-            return Err(Refusal::BadDescriptor("it has no actions".into()));
+            return Err(PluginLoadError::BadDescriptor("it has no actions".into()));
         }
         let name: &'static str = name.leak(); // the host table, which lives for ever, has it too
         let host = table(name);
@@ -125,7 +125,7 @@ impl Plugin {
             // SAFETY: `host` lives for ever.
             match unsafe { init(host) } {
                 MENLOU_READY => {}
-                code => return Err(Refusal::InitFailed(code)),
+                code => return Err(PluginLoadError::InitFailed(code)),
             }
         }
         let abi = (plugin.abi_major, plugin.abi_minor);
@@ -144,30 +144,30 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-fn check(plugin: &menlou_plugin) -> Result<(), Refusal> {
+fn check(plugin: &menlou_plugin) -> Result<(), PluginLoadError> {
     if plugin.magic != MAGIC {
-        return Err(Refusal::BadDescriptor("its magic is wrong".into()));
+        return Err(PluginLoadError::BadDescriptor("its magic is wrong".into()));
     }
     let abi = (plugin.abi_major, plugin.abi_minor);
     if abi.0 != MENLOU_ABI_MAJOR {
-        return Err(Refusal::OtherAbi(abi, (MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR)));
+        return Err(PluginLoadError::OtherAbi(abi, (MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR)));
     }
     let needed = offset_of!(menlou_plugin, init) + size_of::<Option<unsafe extern "C" fn(*const menlou_host) -> i32>>();
     let aligned = usize::from(plugin.sizes[ACTION_SIZE]).is_multiple_of(align_of::<menlou_action>());
     if (plugin.struct_size as usize) < needed || !elf::released(&plugin.sizes, abi.1) || !aligned {
-        return Err(Refusal::OtherHeader(abi));
+        return Err(PluginLoadError::OtherHeader(abi));
     }
     if plugin.flags & MENLOU_FLAG_CONTAINS_PANICS == 0 {
-        return Err(Refusal::Aborts);
+        return Err(PluginLoadError::Aborts);
     }
     if plugin.actions_len > 1024 {
-        return Err(Refusal::BadDescriptor("it has more than 1024 actions".into()));
+        return Err(PluginLoadError::BadDescriptor("it has more than 1024 actions".into()));
     }
     Ok(())
 }
 
-fn no_copy(e: std::io::Error) -> Refusal {
-    Refusal::Unreadable(format!("no private copy could be made: {e}"))
+fn no_copy(e: std::io::Error) -> PluginLoadError {
+    PluginLoadError::Unreadable(format!("no private copy could be made: {e}"))
 }
 
 /// libloading's own text says only that it failed; the reason is its source.
@@ -176,17 +176,17 @@ fn reason(e: &libloading::Error) -> String {
 }
 
 /// Reads a file once it has stopped changing.
-fn read_settled(path: &Path, patience: Patience) -> Result<Vec<u8>, Refusal> {
-    let unreadable = |e: std::io::Error| Refusal::Unreadable(e.to_string());
+fn read_settled(path: &Path, patience: Patience) -> Result<Vec<u8>, PluginLoadError> {
+    let unreadable = |e: std::io::Error| PluginLoadError::Unreadable(e.to_string());
     for _ in 0..20 {
-        // Asked before it is opened: to open a pipe would wait for its other end.
+        // CallOperations before it is opened: to open a pipe would wait for its other end.
         if !fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(Refusal::NotALibrary);
+            return Err(PluginLoadError::NotALibrary);
         }
         let mut file = File::open(path).map_err(unreadable)?;
         let before = file.metadata().map_err(unreadable)?;
         if before.len() > LARGEST {
-            return Err(Refusal::Unreadable(format!("larger than {LARGEST} bytes")));
+            return Err(PluginLoadError::Unreadable(format!("larger than {LARGEST} bytes")));
         }
         let modified = before.modified().map_err(unreadable)?;
         let age = SystemTime::now().duration_since(modified).unwrap_or(SETTLED);
@@ -199,9 +199,9 @@ fn read_settled(path: &Path, patience: Patience) -> Result<Vec<u8>, Refusal> {
             }
         }
         if patience == Patience::None {
-            return Err(Refusal::Unsettled);
+            return Err(PluginLoadError::Unsettled);
         }
         std::thread::sleep(SETTLED.saturating_sub(age).max(Duration::from_millis(50)));
     }
-    Err(Refusal::Incomplete)
+    Err(PluginLoadError::Incomplete)
 }

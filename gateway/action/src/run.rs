@@ -1,13 +1,13 @@
 //! Serves one call of an action: who is calling, do the parameters fit, then the plugin.
 
-use super::{flight::Running, live::Action};
+use super::{instance::Action, plugin_call::PluginFuture};
 use ::menlou_call::{Call, Reply};
 use http::Method;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use menlou_policy::{
     self, Caller,
-    limits::{Limits, Passage},
+    limits::{RateLimitPermit, RequestLimits},
 };
 use std::sync::Arc;
 
@@ -20,7 +20,11 @@ impl Action {
 
     /// Who is calling, as far as the action needs to know, or why the call may not pass: the limits are asked too, where
     /// they are given.
-    pub async fn admit(&self, call: &Call, limits: Option<(&Limits, &mut Passage)>) -> Result<Option<Caller>> {
+    pub async fn admit(
+        &self,
+        call: &Call,
+        limits: Option<(&RequestLimits, &mut RateLimitPermit)>,
+    ) -> Result<Option<Caller>> {
         let descriptor = self.descriptor();
         if !descriptor.methods.contains(&call.method) {
             let methods = descriptor.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
@@ -33,6 +37,6 @@ impl Action {
     /// Serves a call of this caller, as [`Action::admit`] gave it. Dropping the future drops the plugin's.
     pub async fn serve(self: &Arc<Self>, mut call: Call, caller: Option<Caller>) -> Result<Reply> {
         self.descriptor().params.fit(&mut call.params)?;
-        Running::start(self.clone(), call, caller).answer().await
+        PluginFuture::start(self.clone(), call, caller).answer().await
     }
 }

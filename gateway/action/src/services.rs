@@ -1,7 +1,7 @@
 //! What the gateway's actions may reach: the services of the house, and within them one tenant's part.
 
-use menlou_platform::{Platform, exchange::Exchanges, http::Http};
-use menlou_policy::attempts::Limits;
+use menlou_platform::{Platform, exchange::CodeExchange, http::Http};
+use menlou_policy::attempts::AttemptLimits;
 use menlou_store::Stores;
 use smol_str::SmolStr;
 use std::{sync::Arc, time::Duration};
@@ -12,13 +12,13 @@ pub struct Services {
     /// Where sessions, short-lived values and accounts live.
     pub stores: Stores,
     /// The exchanges of login codes.
-    pub exchanges: Exchanges,
+    pub exchanges: CodeExchange,
     /// For requests of plugins to other servers.
     pub http: Http,
     /// Whether test openids are allowed at all.
     pub allow_test_openids: bool,
     /// How often passwords may be tried.
-    pub attempts: Limits,
+    pub attempts: AttemptLimits,
     /// How many passwords are hashed at once: each takes a core for a while, and 19 MiB.
     pub hashing: Arc<Semaphore>,
 }

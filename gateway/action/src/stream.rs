@@ -1,6 +1,6 @@
 //! Bodies that cross the border piece by piece: the request's, where it is unread, and the answer that a plugin writes.
 
-use super::{flight::Running, operation::Done};
+use super::{operation::OpOutput, plugin_call::PluginFuture};
 use ::menlou_call::{Pieces, Unread};
 use bytes::Bytes;
 use http_body_util::{LengthLimitError, Limited, combinators::UnsyncBoxBody};
@@ -22,14 +22,14 @@ pub(super) struct Slot(Mutex<Option<Bytes>>);
 /// An answer that a plugin writes: its call goes on while the answer is read.
 pub(super) struct Writing {
     /// The call, until it has ended.
-    running: Option<Running>,
+    running: Option<PluginFuture>,
     slot: Arc<Slot>,
     pause: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 /// Reads the next piece of a body.
-pub(super) fn read(unread: Arc<Unread>) -> impl Future<Output = Result<Done>> + Send {
+pub(super) fn read(unread: Arc<Unread>) -> impl Future<Output = Result<OpOutput>> + Send {
     poll_fn(move |cx| {
         loop {
             let frame = match unread.lock().as_mut() {
@@ -37,8 +37,8 @@ pub(super) fn read(unread: Arc<Unread>) -> impl Future<Output = Result<Done>> + 
                 None => None,
             };
             match frame.transpose()?.map(Frame::into_data) {
-                None => return Poll::Ready(Ok(Done::NotFound)),
-                Some(Ok(piece)) if !piece.is_empty() => return Poll::Ready(Ok(Done::Piece(piece))),
+                None => return Poll::Ready(Ok(OpOutput::NotFound)),
+                Some(Ok(piece)) if !piece.is_empty() => return Poll::Ready(Ok(OpOutput::Piece(piece))),
                 // Trailers, which nobody asks for, or an empty piece.
                 Some(_) => {}
             }
@@ -48,7 +48,7 @@ pub(super) fn read(unread: Arc<Unread>) -> impl Future<Output = Result<Done>> + 
 
 impl Slot {
     /// Puts a piece there once the one before has gone.
-    pub fn write(self: Arc<Self>, piece: Bytes) -> impl Future<Output = Result<Done>> + Send {
+    pub fn write(self: Arc<Self>, piece: Bytes) -> impl Future<Output = Result<OpOutput>> + Send {
         let mut piece = Some(piece).filter(|p| !p.is_empty());
         // No waker is kept: whoever takes the piece out polls the call next.
         poll_fn(move |_| {
@@ -57,7 +57,7 @@ impl Slot {
                 true => Poll::Pending,
                 false => {
                     *slot = piece.take().or_else(|| slot.take());
-                    Poll::Ready(Ok(Done::Nothing))
+                    Poll::Ready(Ok(OpOutput::Nothing))
                 }
             }
         })
@@ -74,7 +74,7 @@ impl Slot {
 
 impl Writing {
     /// The answer's body; `running` is the call, unless it has ended already.
-    pub fn pieces(running: Option<Running>, slot: Arc<Slot>, pause: Duration) -> Pieces {
+    pub fn pieces(running: Option<PluginFuture>, slot: Arc<Slot>, pause: Duration) -> Pieces {
         UnsyncBoxBody::new(Self { running, slot, pause, waiting: None })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     caller::{Caller, Right},
-    desk::Desk,
+    state::AdminState,
     time::Time,
 };
 use menlou_config::tenant::TenantName;
@@ -65,8 +65,8 @@ pub struct Failure {
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`.
-pub fn usage(desk: &Desk, caller: &Caller, tenant: &TenantName, minutes: u32) -> Result<Vec<Usage>> {
-    let tenant = found(desk, caller, tenant)?;
+pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: u32) -> Result<Vec<Usage>> {
+    let tenant = found(state, caller, tenant)?;
     let of = |(action, minutes): (String, Vec<menlou_tenant::Minute>)| Usage {
         action,
         calls: minutes.iter().map(|m| u64::from(m.calls)).sum(),
@@ -81,8 +81,8 @@ pub fn usage(desk: &Desk, caller: &Caller, tenant: &TenantName, minutes: u32) ->
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`.
-pub fn failures(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<Vec<Failure>> {
-    let tenant = found(desk, caller, tenant)?;
+pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Vec<Failure>> {
+    let tenant = found(state, caller, tenant)?;
     let failure = |failure: menlou_tenant::Failure| Failure {
         at: Time(i64::try_from(failure.at).unwrap_or(i64::MAX)),
         action: failure.action,
@@ -94,9 +94,9 @@ pub fn failures(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<Vec
     Ok(tenant.activity.failures().into_iter().map(failure).collect())
 }
 
-fn found(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<Arc<Tenant>> {
+fn found(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Arc<Tenant>> {
     caller.may(Right::See, tenant.as_str())?;
-    desk.roster.find(tenant.as_str()).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))
+    state.registry.find(tenant.as_str()).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))
 }
 
 impl From<&menlou_tenant::Minute> for Minute {

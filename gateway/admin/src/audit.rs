@@ -2,7 +2,7 @@
 
 use super::{
     caller::{Caller, Right},
-    desk::Desk,
+    state::AdminState,
     time::Time,
 };
 use menlou_config::tenant::TenantName;
@@ -40,9 +40,9 @@ pub struct Deed {
 ///
 /// # Errors
 /// `forbidden`, `store_unavailable`.
-pub async fn all(desk: &Desk, caller: &Caller, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
+pub async fn all(state: &AdminState, caller: &Caller, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
     caller.may_everywhere(Right::See)?;
-    told(desk, None, before, most).await
+    told(state, None, before, most).await
 }
 
 /// The same of one tenant.
@@ -50,18 +50,18 @@ pub async fn all(desk: &Desk, caller: &Caller, before: Option<i64>, most: u32) -
 /// # Errors
 /// `forbidden`, `store_unavailable`.
 pub async fn of(
-    desk: &Desk,
+    state: &AdminState,
     caller: &Caller,
     tenant: &TenantName,
     before: Option<i64>,
     most: u32,
 ) -> Result<Vec<Deed>> {
     caller.may(Right::See, tenant.as_str())?;
-    told(desk, Some(tenant.as_str()), before, most).await
+    told(state, Some(tenant.as_str()), before, most).await
 }
 
-async fn told(desk: &Desk, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
-    let deeds = desk.stores.admins.deeds(tenant, before, most).await?;
+async fn told(state: &AdminState, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
+    let deeds = state.stores.admins.deeds(tenant, before, most).await?;
     Ok(deeds.into_iter().map(Deed::from).collect())
 }
 

@@ -1,6 +1,6 @@
 //! `/openapi.json` and, for reading it, Swagger UI at `/docs`; `?tenant=f` is for one tenant's actions.
 
-use super::{Desk, openapi};
+use super::{AdminState, openapi};
 use axum::{
     Json,
     extract::{Path, Query, State},
@@ -31,20 +31,20 @@ pub struct Of {
 }
 
 /// `/openapi.json`: 404 for a tenant that doesn't serve.
-pub async fn document(State(desk): State<Arc<Desk>>, Query(of): Query<Of>) -> Response {
+pub async fn document(State(state): State<Arc<AdminState>>, Query(of): Query<Of>) -> Response {
     let Some(name) = of.tenant else {
-        let library = desk.library.load();
+        let library = state.library.load();
         let actions = library.actions().map(Named::of);
-        return Json(openapi::document(None, actions, desk.traffic)).into_response();
+        return Json(openapi::document(None, actions, state.traffic)).into_response();
     };
-    let Some(tenant) = desk.roster.find(&name) else {
+    let Some(tenant) = state.registry.find(&name) else {
         return (StatusCode::NOT_FOUND, "no such tenant serves\n").into_response();
     };
-    let actions = tenant.actions().filter_map(|switched| {
-        let action = switched.action.as_ref()?;
-        Some(Named { name: &switched.name, access: action.access(), descriptor: action.descriptor() })
+    let actions = tenant.actions().filter_map(|tenant_action| {
+        let action = tenant_action.action.as_ref()?;
+        Some(Named { name: &tenant_action.name, access: action.access(), descriptor: action.descriptor() })
     });
-    Json(openapi::document(Some(&tenant.name), actions, desk.traffic)).into_response()
+    Json(openapi::document(Some(&tenant.name), actions, state.traffic)).into_response()
 }
 
 /// `/docs`

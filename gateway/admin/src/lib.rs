@@ -9,18 +9,18 @@ mod api;
 pub mod audit;
 mod caller;
 mod console;
-mod desk;
 mod docs;
-pub mod drafts;
 mod listener;
 pub mod openapi;
 pub mod plugins;
 pub mod sessions;
+mod state;
 pub mod tenants;
 pub mod time;
 pub mod tokens;
 pub mod typescript;
 pub mod users;
+pub mod validation;
 pub mod verify;
 
 use axum::{
@@ -31,11 +31,11 @@ use axum::{
     routing::get,
 };
 pub use caller::{Caller, Right, Role};
-pub use desk::Desk;
 use menlou_error::text::Language;
 use menlou_server::tls::Tls;
 use menlou_server::wire::Limits;
 use serde_json::{Value, json};
+pub use state::AdminState;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -49,8 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const FAULTY: usize = 100;
 
 /// Serves until dropped.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits, desk: Arc<Desk>) {
-    let proxies = desk.proxies.clone();
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits, state: Arc<AdminState>) {
+    let proxies = state.proxies.clone();
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -58,18 +58,18 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits,
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::file))
-        .with_state(desk.clone())
-        .merge(console::router(desk.clone(), tls.is_some()))
-        .merge(api::router(desk));
+        .with_state(state.clone())
+        .merge(console::router(state.clone(), tls.is_some()))
+        .merge(api::router(state));
     listener::serve(listener, tls, (limits, proxies), routes).await;
 }
 
 /// 200 where calls can be served, 503 where a store is away or the gateway stops. Platforms that are away, faulty tenants
 /// and refused plugins are told, and don't make the whole unready: the others serve, and so do sessions that are open.
-async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
+async fn ready(State(state): State<Arc<AdminState>>) -> impl IntoResponse {
     let (sessions, users) =
-        tokio::join!(timeout(PATIENCE, desk.stores.ephemeral.ping()), timeout(PATIENCE, desk.stores.users.ping()));
-    let stopping = desk.stopping.load(Ordering::Acquire);
+        tokio::join!(timeout(PATIENCE, state.stores.ephemeral.ping()), timeout(PATIENCE, state.stores.users.ping()));
+    let stopping = state.stopping.load(Ordering::Acquire);
     let ready = !stopping && matches!((&sessions, &users), (Ok(Ok(())), Ok(Ok(()))));
     let told = |outcome: Result<Result<(), menlou_store::Error>, _>| match outcome {
         Ok(Ok(())) => "ok".to_owned(),
@@ -77,7 +77,7 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
         Err(_) => "no answer".to_owned(),
     };
     let language = Language::of_operator();
-    let faulty = desk.roster.standing_after("", FAULTY, |_, standing, _| !standing.faults.is_empty());
+    let faulty = state.registry.standing_after("", FAULTY, |_, standing, _| !standing.faults.is_empty());
     let faulty: serde_json::Map<String, Value> = faulty
         .into_iter()
         .map(|(name, standing)| {
@@ -85,7 +85,7 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
             (name, json!({ "serving": standing.serving, "faults": faults }))
         })
         .collect();
-    let library = desk.library.load();
+    let library = state.library.load();
     let loaded: Vec<Value> = library
         .plugins()
         .iter()
@@ -96,7 +96,7 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
         .iter()
         .map(|r| json!({ "file": r.path.file_name().map(|n| n.to_string_lossy()), "why": r.why.text().get(language) }))
         .collect();
-    let platforms: serde_json::Map<String, Value> = desk
+    let platforms: serde_json::Map<String, Value> = state
         .http
         .platforms()
         .standing()
@@ -108,17 +108,17 @@ async fn ready(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
         "stopping": stopping,
         "stores": { "sessions": told(sessions), "users": told(users) },
         "platforms": platforms,
-        "tenants": { "serving": desk.roster.len(), "with_faults": desk.roster.faulty(), "faulty": faulty },
+        "tenants": { "serving": state.registry.len(), "with_faults": state.registry.faulty(), "faulty": faulty },
         "plugins": { "loaded": loaded, "refused": refused },
     });
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
 }
 
-async fn metrics(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
+async fn metrics(State(state): State<Arc<AdminState>>) -> impl IntoResponse {
     // With many tenants that takes a while, which no call is to wait for.
     let told = move || {
-        desk.roster.tell();
-        desk.metrics.render()
+        state.registry.flush_metrics();
+        state.metrics.render()
     };
     match spawn_blocking(told).await {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),

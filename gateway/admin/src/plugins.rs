@@ -2,7 +2,7 @@
 
 use super::{
     caller::{Caller, Right},
-    desk::Desk,
+    state::AdminState,
     time::Time,
 };
 use menlou_action::Descriptor;
@@ -95,9 +95,9 @@ pub struct Swap {
 ///
 /// # Errors
 /// None that the caller could mend.
-pub fn list(desk: &Desk, caller: &Caller) -> Result<Plugins> {
+pub fn list(state: &AdminState, caller: &Caller) -> Result<Plugins> {
     caller.may_everywhere(Right::Know)?;
-    let library = desk.library.load();
+    let library = state.library.load();
     let plugins = library.plugins().iter().map(|plugin| Plugin {
         name: plugin.name.to_owned(),
         version: plugin.version.clone(),
@@ -113,7 +113,7 @@ pub fn list(desk: &Desk, caller: &Caller) -> Result<Plugins> {
             why: (&refused.why.text()).into(),
         });
         told.refused = refused.collect();
-        told.swaps = desk.swaps.latest().into_iter().map(Swap::from).collect();
+        told.swaps = state.swaps.latest().into_iter().map(Swap::from).collect();
     }
     Ok(told)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     caller::{Caller, Right},
-    desk::{Desk, Intent},
+    state::{AdminState, Intent},
     time::Time,
 };
 use menlou_config::tenant::TenantName;
@@ -46,20 +46,20 @@ pub struct Session {
 ///
 /// # Errors
 /// `forbidden`, `store_unavailable`.
-pub async fn count(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<u64> {
+pub async fn count(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<u64> {
     caller.may(Right::See, tenant.as_str())?;
-    Ok(desk.stores.sessions.count(tenant.as_str()).await?)
+    Ok(state.stores.sessions.count(tenant.as_str()).await?)
 }
 
 /// The sessions of a person, the newest first, 200 of an openid at most.
 ///
 /// # Errors
 /// `forbidden`, `unknown_user`, `store_unavailable`.
-pub async fn find(desk: &Desk, caller: &Caller, tenant: &TenantName, whose: &Whose) -> Result<Vec<Session>> {
+pub async fn find(state: &AdminState, caller: &Caller, tenant: &TenantName, whose: &Whose) -> Result<Vec<Session>> {
     caller.may(Right::Meet, tenant.as_str())?;
     let mut found = Vec::new();
-    for (platform, openid) in openids(desk, tenant, whose).await? {
-        let sessions = desk.stores.sessions.list(tenant.as_str(), &platform, &openid).await?;
+    for (platform, openid) in openids(state, tenant, whose).await? {
+        let sessions = state.stores.sessions.list(tenant.as_str(), &platform, &openid).await?;
         found.extend(sessions.into_iter().map(|(token, session)| Session {
             id: token.hex(),
             platform: session.platform.clone(),
@@ -76,63 +76,63 @@ pub async fn find(desk: &Desk, caller: &Caller, tenant: &TenantName, whose: &Who
 ///
 /// # Errors
 /// `forbidden`, `unknown_session`, `store_unavailable`.
-pub async fn end(desk: &Desk, caller: &Caller, tenant: &TenantName, id: &str) -> Result<()> {
+pub async fn end(state: &AdminState, caller: &Caller, tenant: &TenantName, id: &str) -> Result<()> {
     caller.may(Right::Change, tenant.as_str())?;
     let unknown = || Error::new(&admin_codes::UNKNOWN_SESSION);
     let token = TokenHash::from_hex(id).ok_or_else(unknown)?;
     let intent = Intent { what: "session.end", tenant: tenant.as_str(), ..Intent::default() };
-    let ending = async { desk.stores.sessions.end(tenant.as_str(), &token).await?.then_some(()).ok_or_else(unknown) };
-    desk.recorded(caller, intent, ending).await
+    let ending = async { state.stores.sessions.end(tenant.as_str(), &token).await?.then_some(()).ok_or_else(unknown) };
+    state.recorded(caller, intent, ending).await
 }
 
 /// Ends the sessions of a person; gives how many.
 ///
 /// # Errors
 /// `forbidden`, `unknown_user`, `store_unavailable`: then some may have ended.
-pub async fn end_of(desk: &Desk, caller: &Caller, tenant: &TenantName, whose: &Whose) -> Result<u64> {
+pub async fn end_of(state: &AdminState, caller: &Caller, tenant: &TenantName, whose: &Whose) -> Result<u64> {
     caller.may(Right::Change, tenant.as_str())?;
-    let openids = openids(desk, tenant, whose).await?;
+    let openids = openids(state, tenant, whose).await?;
     let target = match whose {
         Whose::User(id) => Some(id.to_string()),
         Whose::Openid { .. } => None,
     };
     let intent = Intent { what: "session.end_of", tenant: tenant.as_str(), target, ..Intent::default() };
-    desk.recorded(caller, intent, end_openids(desk, tenant, &openids)).await
+    state.recorded(caller, intent, end_openids(state, tenant, &openids)).await
 }
 
 /// Ends all sessions of a tenant; gives how many.
 ///
 /// # Errors
 /// `forbidden`, `store_unavailable`: then some may have ended.
-pub async fn end_all(desk: &Desk, caller: &Caller, tenant: &TenantName) -> Result<u64> {
+pub async fn end_all(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<u64> {
     caller.may(Right::Change, tenant.as_str())?;
     let intent = Intent { what: "session.end_all", tenant: tenant.as_str(), ..Intent::default() };
-    let ending = async { Ok(desk.stores.sessions.end_all(tenant.as_str()).await?) };
-    desk.recorded(caller, intent, ending).await
+    let ending = async { Ok(state.stores.sessions.end_all(tenant.as_str()).await?) };
+    state.recorded(caller, intent, ending).await
 }
 
 /// Ends the sessions of these openids.
-pub(super) async fn end_openids(desk: &Desk, tenant: &TenantName, openids: &[(String, String)]) -> Result<u64> {
+pub(super) async fn end_openids(state: &AdminState, tenant: &TenantName, openids: &[(String, String)]) -> Result<u64> {
     let mut ended = 0;
     for (platform, openid) in openids {
         loop {
-            let sessions = desk.stores.sessions.list(tenant.as_str(), platform, openid).await?;
+            let sessions = state.stores.sessions.list(tenant.as_str(), platform, openid).await?;
             if sessions.is_empty() {
                 break;
             }
             for (token, _) in sessions {
-                ended += u64::from(desk.stores.sessions.end(tenant.as_str(), &token).await?);
+                ended += u64::from(state.stores.sessions.end(tenant.as_str(), &token).await?);
             }
         }
     }
     Ok(ended)
 }
 
-async fn openids(desk: &Desk, tenant: &TenantName, whose: &Whose) -> Result<Vec<(String, String)>> {
+async fn openids(state: &AdminState, tenant: &TenantName, whose: &Whose) -> Result<Vec<(String, String)>> {
     match whose {
         Whose::Openid { platform, openid } => Ok(vec![(platform.clone(), openid.clone())]),
         Whose::User(id) => {
-            let profiles = desk.stores.accounts.profiles(tenant.as_str(), ProfileQuery::Id(*id), 1).await?;
+            let profiles = state.stores.accounts.profiles(tenant.as_str(), ProfileQuery::Id(*id), 1).await?;
             let profile = profiles.into_iter().next().ok_or_else(|| Error::new(&admin_codes::UNKNOWN_USER))?;
             Ok(profile.bindings.into_iter().map(|bound| (bound.platform, bound.openid)).collect())
         }

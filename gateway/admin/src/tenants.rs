@@ -2,14 +2,14 @@
 
 use super::{
     caller::{Caller, Right},
-    desk::{Desk, Intent},
-    drafts::{Flaw, Outline, faulty, flaws, listed, whole},
+    state::{AdminState, Intent},
     time::Time,
+    validation::{ConfigErrorBody, SettingsTree, faulty, flaws, listed, whole},
 };
 use menlou_config::{
     edit::{self, Change},
     load::Document,
-    masked::{Comments, MASK},
+    redacted::{Comments, MASK},
     tenant::TenantName,
 };
 use menlou_error::text::Language;
@@ -55,7 +55,7 @@ pub struct Page {
     /// Whether some version of it serves, which is not this one where there are faults.
     pub serving: bool,
     /// What is wrong with the file.
-    pub faults: Vec<Flaw>,
+    pub faults: Vec<ConfigErrorBody>,
     /// The names of its actions.
     pub actions: Vec<String>,
     /// The file, its secrets as "masked:"; null where it can't be read as TOML. A text that is saved keeps what it has as
@@ -63,7 +63,7 @@ pub struct Page {
     pub toml: Option<String>,
     /// What it says.
     #[serde(flatten)]
-    pub outline: Outline,
+    pub outline: SettingsTree,
     /// The file's version, as in ETag.
     pub revision: String,
 }
@@ -74,7 +74,7 @@ pub struct Saved {
     /// The file's new version, as in ETag.
     pub revision: String,
     /// What is wrong, and yet lets the rest serve.
-    pub faults: Vec<Flaw>,
+    pub faults: Vec<ConfigErrorBody>,
     /// Whether it is a new tenant.
     #[serde(skip)]
     pub created: bool,
@@ -116,7 +116,7 @@ pub struct Sought<'a> {
 ///
 /// # Errors
 /// None that the caller could mend.
-pub fn list(desk: &Desk, caller: &Caller, sought: Sought<'_>, most: usize) -> Result<Vec<Summary>> {
+pub fn list(state: &AdminState, caller: &Caller, sought: Sought<'_>, most: usize) -> Result<Vec<Summary>> {
     let own = match &caller.role {
         super::Role::Tenant(own) => Some(own.as_str()),
         _ => {
@@ -125,25 +125,25 @@ pub fn list(desk: &Desk, caller: &Caller, sought: Sought<'_>, most: usize) -> Re
         }
     };
     let text = sought.text.to_lowercase();
-    let standing = desk.roster.standing_after(sought.after, most, |name, standing, tenant| {
+    let standing = state.registry.standing_after(sought.after, most, |name, standing, tenant| {
         own.is_none_or(|own| own == name)
             && (!sought.faulty || !standing.faults.is_empty())
             && (name.contains(&text) || tenant.is_some_and(|tenant| tenant.title.to_lowercase().contains(&text)))
     });
-    Ok(standing.iter().map(|(name, standing)| summary(desk, name, standing)).collect())
+    Ok(standing.iter().map(|(name, standing)| summary(state, name, standing)).collect())
 }
 
 /// How one tenant is doing; `None` where the gateway has not seen its file yet.
 ///
 /// # Errors
 /// `forbidden`.
-pub fn summary_of(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Option<Summary>> {
+pub fn summary_of(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Option<Summary>> {
     caller.may(Right::See, name.as_str())?;
-    Ok(desk.roster.standing_of(name.as_str()).map(|standing| summary(desk, name.as_str(), &standing)))
+    Ok(state.registry.standing_of(name.as_str()).map(|standing| summary(state, name.as_str(), &standing)))
 }
 
-fn summary(desk: &Desk, name: &str, standing: &menlou_tenant::Standing) -> Summary {
-    let tenant = desk.roster.find(name);
+fn summary(state: &AdminState, name: &str, standing: &menlou_tenant::TenantStatus) -> Summary {
+    let tenant = state.registry.find(name);
     let minutes = tenant.iter().flat_map(|tenant| tenant.activity.usage(HOUR)).flat_map(|(_, minutes)| minutes);
     let (calls, failures) = minutes.fold((0, 0), |(c, f), m| (c + u64::from(m.calls), f + u64::from(m.failures)));
     let verified = tenant.as_ref().and_then(|tenant| tenant.activity.last_verified());
@@ -163,24 +163,24 @@ fn summary(desk: &Desk, name: &str, standing: &menlou_tenant::Standing) -> Summa
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`, `not_saved` where the file can't be read.
-pub async fn read(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Page> {
+pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Page> {
     caller.may(Right::See, name.as_str())?;
     // What was a setting once may be a secret still.
     let comments =
         if caller.may(Right::Change, name.as_str()).is_ok() { Comments::Whole } else { Comments::WithoutValues };
-    let tenant = desk.roster.find(name.as_str());
+    let tenant = state.registry.find(name.as_str());
     let (title, serving) = (tenant.as_ref().map(|tenant| tenant.title.clone()), tenant.is_some());
-    blocking(desk, name, move |files, library, name| {
+    blocking(state, name, move |files, library, name| {
         let bytes = bytes(&files.path(&name))?;
         let path = files.path(&name);
         let doc = Document::parse(path, &bytes);
         let (actions, faults) = match std::str::from_utf8(&bytes).map(|text| files.check(&name, text)) {
-            Ok(Ok(blueprint)) => (blueprint.actions.into_keys().collect(), blueprint.faults),
+            Ok(Ok(validated)) => (validated.actions.into_keys().collect(), validated.faults),
             Ok(Err(faults)) => (Vec::new(), faults),
             Err(_) => (Vec::new(), doc.as_ref().err().cloned().unwrap_or_default()),
         };
         let doc = doc.ok();
-        let mut outline = doc.as_ref().map(|doc| Outline::of(doc, library)).unwrap_or_default();
+        let mut outline = doc.as_ref().map(|doc| SettingsTree::of(doc, library)).unwrap_or_default();
         let faults = flaws(&faults, doc.as_ref());
         // What is no appid may be the secret, which slipped there.
         const APPID: &str = "/wechat/appid";
@@ -207,7 +207,7 @@ pub async fn read(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Pag
 /// # Errors
 /// `forbidden`, `setting_reserved`, `tenant_exists`, `unknown_tenant`, `changed_meanwhile`, `tenant_faulty`, `not_saved`.
 pub async fn save(
-    desk: &Desk,
+    state: &AdminState,
     caller: &Caller,
     name: &TenantName,
     draft: Draft,
@@ -216,10 +216,10 @@ pub async fn save(
     let creating = condition == Condition::Absent;
     caller.may(if creating { Right::Operate } else { Right::Change }, name.as_str())?;
     let own = caller.may(Right::Operate, name.as_str()).is_err();
-    let (wanted, keyring, reach) = (condition.clone(), desk.keyring.clone(), desk.tenant_hosts.clone());
-    let (text, found, before, after) = blocking(desk, name, move |files, library, name| {
+    let (wanted, keyring, reach) = (condition.clone(), state.keyring.clone(), state.tenant_hosts.clone());
+    let (text, found, before, after) = blocking(state, name, move |files, library, name| {
         let bytes = menlou_tenant::bytes(&files.path(&name))
-            .map_err(|text| refused(Refused::Unsaved(text)))?
+            .map_err(|text| refused(Refused::SaveError(text)))?
             .map(Zeroizing::new);
         let found = bytes.as_ref().map(|bytes| Revision::of(bytes));
         match (&wanted, &found) {
@@ -260,7 +260,7 @@ pub async fn save(
     .await?;
     let what = if creating { "tenant.create" } else { "tenant.replace" };
     let intent = Intent { what, tenant: name.as_str(), target: None, before, after: Some(after) };
-    let saving = blocking(desk, name, move |files, _, name| {
+    let saving = blocking(state, name, move |files, _, name| {
         // What was looked at above, or else somebody else was faster.
         let saved = match found {
             None => files.create(&name, &text),
@@ -270,16 +270,16 @@ pub async fn save(
         let faults = flaws(&saved.faults, None);
         Ok(Saved { revision: saved.revision.to_string(), faults, created: creating })
     });
-    desk.recorded(caller, intent, saving).await
+    state.recorded(caller, intent, saving).await
 }
 
 /// Takes a tenant's file away. What the stores hold of the tenant stays.
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`, `changed_meanwhile`, `not_saved`.
-pub async fn remove(desk: &Desk, caller: &Caller, name: &TenantName, condition: Condition) -> Result<()> {
+pub async fn remove(state: &AdminState, caller: &Caller, name: &TenantName, condition: Condition) -> Result<()> {
     caller.may(Right::Operate, name.as_str())?;
-    let (found, before) = blocking(desk, name, move |files, library, name| {
+    let (found, before) = blocking(state, name, move |files, library, name| {
         let bytes = bytes(&files.path(&name))?;
         let found = Revision::of(&bytes);
         match condition {
@@ -293,24 +293,24 @@ pub async fn remove(desk: &Desk, caller: &Caller, name: &TenantName, condition: 
     .await?;
     let intent = Intent { what: "tenant.remove", tenant: name.as_str(), before, ..Intent::default() };
     let removing =
-        blocking(desk, name, move |files, _, name| files.remove(&name, Some(&found)).map(|_| ()).map_err(refused));
-    desk.recorded(caller, intent, removing).await
+        blocking(state, name, move |files, _, name| files.remove(&name, Some(&found)).map(|_| ()).map_err(refused));
+    state.recorded(caller, intent, removing).await
 }
 
 /// Files are read and saved, and plugins asked, where that may take a while.
 pub(super) async fn blocking<T: Send + 'static>(
-    desk: &Desk,
+    state: &AdminState,
     name: &TenantName,
     work: impl FnOnce(&Files<'_>, &menlou_action::Library, TenantName) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (folder, library, keyring) = (desk.tenants.clone(), desk.library.load_full(), desk.keyring.clone());
+    let (folder, library, keyring) = (state.tenants.clone(), state.library.load_full(), state.keyring.clone());
     let (library, name): (Arc<menlou_action::Library>, _) = (library, name.clone());
     let done = spawn_blocking(move || work(&Files::new(&folder, &library, &keyring), &library, name)).await;
     done.unwrap_or_else(|e| Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e)))
 }
 
 fn bytes(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>> {
-    let bytes = menlou_tenant::bytes(path).map_err(|text| refused(Refused::Unsaved(text)))?;
+    let bytes = menlou_tenant::bytes(path).map_err(|text| refused(Refused::SaveError(text)))?;
     bytes.map(Zeroizing::new).ok_or_else(|| refused(Refused::Absent))
 }
 
@@ -322,7 +322,7 @@ pub(super) fn refused(refused: Refused) -> Error {
         Refused::Faulty(faults) => faulty(flaws(&faults, None)),
         Refused::Senseless(text) => Error::new(&codes::BAD_PARAMETER).with_message(text),
         // The path is of use to operators, and no secret to others.
-        Refused::Unsaved(text) => {
+        Refused::SaveError(text) => {
             let cause = text.get(Language::En).to_owned();
             Error::new(&admin_codes::NOT_SAVED).with_message(text).with_cause(cause)
         }

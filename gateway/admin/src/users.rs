@@ -2,8 +2,8 @@
 
 use super::{
     caller::{Caller, Right},
-    desk::{Desk, Intent},
     sessions::end_openids,
+    state::{AdminState, Intent},
     time::Time,
 };
 use menlou_config::tenant::TenantName;
@@ -70,14 +70,14 @@ pub struct Change {
 /// # Errors
 /// `forbidden`, `store_unavailable`.
 pub async fn find(
-    desk: &Desk,
+    state: &AdminState,
     caller: &Caller,
     tenant: &TenantName,
     seek: ProfileQuery<'_>,
     most: u32,
 ) -> Result<Vec<User>> {
     caller.may(Right::Meet, tenant.as_str())?;
-    let profiles = desk.stores.accounts.profiles(tenant.as_str(), seek, most).await?;
+    let profiles = state.stores.accounts.profiles(tenant.as_str(), seek, most).await?;
     Ok(profiles.into_iter().map(User::from).collect())
 }
 
@@ -85,8 +85,8 @@ pub async fn find(
 ///
 /// # Errors
 /// `forbidden`, `unknown_user`, `store_unavailable`.
-pub async fn read(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64) -> Result<User> {
-    let found = find(desk, caller, tenant, ProfileQuery::Id(id), 1).await?;
+pub async fn read(state: &AdminState, caller: &Caller, tenant: &TenantName, id: i64) -> Result<User> {
+    let found = find(state, caller, tenant, ProfileQuery::Id(id), 1).await?;
     found.into_iter().next().ok_or_else(|| Error::new(&admin_codes::UNKNOWN_USER))
 }
 
@@ -95,7 +95,7 @@ pub async fn read(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64) ->
 /// # Errors
 /// `forbidden`, `bad_parameter`, `unknown_user`, `changed_meanwhile`, `store_unavailable`.
 pub async fn update(
-    desk: &Desk,
+    state: &AdminState,
     caller: &Caller,
     tenant: &TenantName,
     id: i64,
@@ -113,10 +113,10 @@ pub async fn update(
     let intent = Intent { what: "user.update", tenant: tenant.as_str(), target, before: None, after };
     let changing = async {
         let (name, avatar_url) = (change.name.as_deref(), change.avatar_url.as_deref());
-        done(desk.stores.accounts.update_profile(tenant.as_str(), id, version, name, avatar_url).await?)?;
-        read(desk, caller, tenant, id).await
+        done(state.stores.accounts.update_profile(tenant.as_str(), id, version, name, avatar_url).await?)?;
+        read(state, caller, tenant, id).await
     };
-    desk.recorded(caller, intent, changing).await
+    state.recorded(caller, intent, changing).await
 }
 
 /// Takes the binding of an openid away: the person is logged out everywhere, and the account stays.
@@ -124,7 +124,7 @@ pub async fn update(
 /// # Errors
 /// `forbidden`, `unknown_user`, `unknown_binding`, `store_unavailable`.
 pub async fn unbind(
-    desk: &Desk,
+    state: &AdminState,
     caller: &Caller,
     tenant: &TenantName,
     id: i64,
@@ -132,16 +132,16 @@ pub async fn unbind(
     openid: &str,
 ) -> Result<()> {
     caller.may(Right::Change, tenant.as_str())?;
-    let user = read(desk, caller, tenant, id).await?;
+    let user = read(state, caller, tenant, id).await?;
     let unknown = || Error::new(&admin_codes::UNKNOWN_BINDING);
     user.bindings.iter().find(|b| b.platform == platform && b.openid == openid).ok_or_else(unknown)?;
     let target = Some(id.to_string());
     let intent = Intent { what: "user.unbind", tenant: tenant.as_str(), target, ..Intent::default() };
     let unbinding = async {
-        let unbound = desk.stores.users.unbind(tenant.as_str(), platform, openid).await?;
+        let unbound = state.stores.users.unbind(tenant.as_str(), platform, openid).await?;
         unbound.then_some(()).ok_or_else(unknown)
     };
-    desk.recorded(caller, intent, unbinding).await
+    state.recorded(caller, intent, unbinding).await
 }
 
 /// Forgets a person: the account, its bindings, and the sessions of its openids.
@@ -149,9 +149,15 @@ pub async fn unbind(
 /// # Errors
 /// `forbidden`, `unknown_user`, `changed_meanwhile`, `store_unavailable`: what had not ended by then is there still, and
 /// the same can be asked for again.
-pub async fn forget(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64, version: Option<i64>) -> Result<()> {
+pub async fn forget(
+    state: &AdminState,
+    caller: &Caller,
+    tenant: &TenantName,
+    id: i64,
+    version: Option<i64>,
+) -> Result<()> {
     caller.may(Right::Change, tenant.as_str())?;
-    let user = read(desk, caller, tenant, id).await?;
+    let user = read(state, caller, tenant, id).await?;
     if version.is_some_and(|version| version != user.version) {
         return Err(Error::new(&admin_codes::CHANGED_MEANWHILE));
     }
@@ -160,13 +166,13 @@ pub async fn forget(desk: &Desk, caller: &Caller, tenant: &TenantName, id: i64, 
     let intent = Intent { what: "user.forget", tenant: tenant.as_str(), target, ..Intent::default() };
     let forgetting = async {
         // The sessions come first: where they can't be ended, the account still tells which they are.
-        end_openids(desk, tenant, &openids).await?;
-        done(desk.stores.accounts.delete_account(tenant.as_str(), id, version).await?)?;
+        end_openids(state, tenant, &openids).await?;
+        done(state.stores.accounts.delete_account(tenant.as_str(), id, version).await?)?;
         // Those that were opened in between.
-        end_openids(desk, tenant, &openids).await?;
+        end_openids(state, tenant, &openids).await?;
         Ok(())
     };
-    desk.recorded(caller, intent, forgetting).await
+    state.recorded(caller, intent, forgetting).await
 }
 
 fn done(amended: UpdateOutcome) -> Result<()> {

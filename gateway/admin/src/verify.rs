@@ -2,10 +2,9 @@
 
 use super::{
     caller::{Caller, Right},
-    desk::Desk,
-    drafts,
     plugins::Both,
-    tenants,
+    state::AdminState,
+    tenants, validation,
 };
 use menlou_config::{load::Document, tenant::TenantName};
 use menlou_error::{Error, Result, codes};
@@ -61,21 +60,21 @@ pub struct Trouble {
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`, `tenant_faulty`, `overloaded` where too many are asking.
-pub async fn verify(desk: &Desk, caller: &Caller, name: &TenantName) -> Result<Verification> {
+pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Verification> {
     caller.may(Right::Change, name.as_str())?;
-    let _turn = desk.asking.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
-    let (account, phone) = tenants::blocking(desk, name, |files, _, name| {
+    let _turn = state.asking.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
+    let (account, phone) = tenants::blocking(state, name, |files, _, name| {
         let text = files.read(&name).map_err(tenants::refused)?.text;
         let doc = Document::parse(files.path(&name), text.as_bytes())
-            .map_err(|faults| drafts::faulty(drafts::flaws(&faults, None)))?;
-        let blueprint =
-            files.check(&name, &text).map_err(|faults| drafts::faulty(drafts::flaws(&faults, Some(&doc))))?;
-        Ok((blueprint.account, menlou_tenant::logs_in_by_phone(&doc)))
+            .map_err(|faults| validation::faulty(validation::flaws(&faults, None)))?;
+        let validated =
+            files.check(&name, &text).map_err(|faults| validation::faulty(validation::flaws(&faults, Some(&doc))))?;
+        Ok((validated.account, menlou_tenant::logs_in_by_phone(&doc)))
     })
     .await?;
-    let findings = menlou_tenant::verify(&account, phone, desk.http.clone(), |_| ()).await;
+    let findings = menlou_tenant::verify(&account, phone, state.http.clone(), |_| ()).await;
     let ok = findings.iter().all(|finding| finding.trouble.is_none());
-    if let Some(tenant) = desk.roster.find(name.as_str()) {
+    if let Some(tenant) = state.registry.find(name.as_str()) {
         tenant.activity.verified(ok);
     }
     Ok(Verification { ok, steps: findings.into_iter().map(Step::from).collect() })

@@ -1,7 +1,7 @@
 //! What a JSON Schema finds wrong, said in words: where, what is expected, what is there.
 
 use super::{
-    fault::{MOST, nearest, quoted},
+    config_error::{MOST, nearest, quoted},
     schema::{EXPECTED, Schema, escape},
     secret::SecretRef,
 };
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 /// One thing that is wrong with a value.
 #[derive(Debug)]
-pub struct Finding {
+pub struct SchemaViolation {
     /// Where, from the value that was checked.
     pub pointer: String,
     /// Whether the key is meant, not its value.
@@ -26,8 +26,8 @@ pub struct Finding {
     pub open: bool,
 }
 
-/// Everything that `schema` finds wrong with `value`, [`MOST`] findings at most.
-pub fn findings(value: &Value, schema: &Schema) -> Vec<Finding> {
+/// Everything that `schema` finds wrong with `value`, [`MOST`] violations at most.
+pub fn violations(value: &Value, schema: &Schema) -> Vec<SchemaViolation> {
     let secrets = schema.secrets(value);
     let mut check = Check { root: value, schema, secrets: &secrets, found: Vec::new() };
     for error in schema.validator().iter_errors(value) {
@@ -57,14 +57,14 @@ struct Check<'a> {
     root: &'a Value,
     schema: &'a Schema,
     secrets: &'a BTreeSet<String>,
-    found: Vec<Finding>,
+    found: Vec<SchemaViolation>,
 }
 
 impl Check<'_> {
     fn add(&mut self, pointer: String, key: bool, text: Text) {
         if self.found.len() < MOST {
             let open = !key && self.open(&pointer);
-            self.found.push(Finding { pointer, key, text, open });
+            self.found.push(SchemaViolation { pointer, key, text, open });
         }
     }
 
@@ -159,7 +159,7 @@ impl Check<'_> {
         // What stands in place of a table may be a secret out of it.
         let scalar = expected.iter().any(|t| !matches!(*t, "object" | "array"));
         let open = scalar && self.open(&pointer);
-        self.found.push(Finding { pointer, key: false, text, open });
+        self.found.push(SchemaViolation { pointer, key: false, text, open });
     }
 
     fn not_among(&self, pointer: &str, options: &[&str]) -> Text {

@@ -11,9 +11,9 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 
 /// A duration in a config: milliseconds to days, never zero. It reads as a [`Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(Duration);
+pub struct ConfigDuration(Duration);
 
-impl Span {
+impl ConfigDuration {
     /// `millis` milliseconds.
     pub const fn millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
@@ -30,7 +30,7 @@ impl Span {
     }
 }
 
-impl Deref for Span {
+impl Deref for ConfigDuration {
     type Target = Duration;
 
     fn deref(&self) -> &Duration {
@@ -38,13 +38,13 @@ impl Deref for Span {
     }
 }
 
-impl From<Span> for Duration {
-    fn from(span: Span) -> Self {
+impl From<ConfigDuration> for Duration {
+    fn from(span: ConfigDuration) -> Self {
         span.0
     }
 }
 
-impl FromStr for Span {
+impl FromStr for ConfigDuration {
     type Err = &'static str;
 
     fn from_str(written: &str) -> Result<Self, Self::Err> {
@@ -60,7 +60,7 @@ impl FromStr for Span {
 }
 
 /// In the largest unit that divides it.
-impl fmt::Display for Span {
+impl fmt::Display for ConfigDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         let (unit, factor) =
@@ -69,20 +69,20 @@ impl fmt::Display for Span {
     }
 }
 
-impl Serialize for Span {
+impl Serialize for ConfigDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for ConfigDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Cow::<str>::deserialize(deserializer)?;
         written.parse().map_err(serde::de::Error::custom)
     }
 }
 
-impl JsonSchema for Span {
+impl JsonSchema for ConfigDuration {
     fn schema_name() -> Cow<'static, str> {
         "Duration".into()
     }
@@ -108,13 +108,13 @@ mod tests {
         for (written, millis) in
             [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("2h", 7_200_000), ("7d", 604_800_000)]
         {
-            let span: Span = written.parse().unwrap();
+            let span: ConfigDuration = written.parse().unwrap();
             assert_eq!((span.as_millis(), span.to_string()), (millis, written.to_owned()));
         }
         for written in
             ["", "10", "s", "0s", "-1s", "1.5s", "1h30m", "10 s", "10S", "١s", "1000000d", "99999999999999999999s"]
         {
-            assert!(written.parse::<Span>().is_err(), "{written}");
+            assert!(written.parse::<ConfigDuration>().is_err(), "{written}");
         }
     }
 }

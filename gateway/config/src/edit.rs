@@ -1,6 +1,6 @@
 //! Changes values in a TOML text, and nothing else in it: comments, order and layout stay.
 
-use super::fault::quoted;
+use super::config_error::quoted;
 use menlou_error::text::Text;
 use serde_json::Value as Json;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};

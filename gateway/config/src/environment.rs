@@ -2,7 +2,7 @@
 
 use super::{
     check,
-    fault::{Fault, nearest, quoted},
+    config_error::{ConfigError, nearest, quoted},
     schema::Schema,
 };
 use menlou_error::text::Text;
@@ -16,7 +16,7 @@ pub struct Overrides {
     /// The variable's name by the setting's pointer.
     pub variables: BTreeMap<String, String>,
     /// What is wrong with them.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ConfigError>,
 }
 
 /// Writes the settings that `env` overrides into `value`. A variable without `__` (`MENLOU_LANG`) is no setting.
@@ -36,12 +36,12 @@ pub fn apply(value: &mut Value, schema: &Schema, env: impl Iterator<Item = (Stri
         let typed = match typed(&written, property) {
             Ok(typed) => typed,
             Err(text) => {
-                done.faults.push(Fault::in_variable(variable, text));
+                done.faults.push(ConfigError::in_variable(variable, text));
                 continue;
             }
         };
-        let findings = check::findings(&json!({ section: { key: &typed } }), schema);
-        done.faults.extend(findings.into_iter().map(|f| Fault::in_variable(&variable, f.text)));
+        let violations = check::violations(&json!({ section: { key: &typed } }), schema);
+        done.faults.extend(violations.into_iter().map(|f| ConfigError::in_variable(&variable, f.text)));
         if let Some(config) = value.as_object_mut() {
             // A section of the wrong type is a fault of the file; it must not hide the variable's own.
             let table = config.entry(section).or_insert_with(|| Value::Object(Map::new()));
@@ -86,7 +86,7 @@ fn typed(written: &str, property: &Value) -> Result<Value, Text> {
     }
 }
 
-fn unknown(variable: String, known: &BTreeMap<String, (String, String)>) -> Fault {
+fn unknown(variable: String, known: &BTreeMap<String, (String, String)>) -> ConfigError {
     let text = match nearest(&variable, known.keys().map(String::as_str)).map(quoted) {
         Some(near) => Text::new(
             format!("没有这个设置；是否想写 {near}？"),
@@ -97,5 +97,5 @@ fn unknown(variable: String, known: &BTreeMap<String, (String, String)>) -> Faul
             "there is no such setting; names look like MENLOU_SERVER__LISTEN, and menlou.toml lists the settings",
         ),
     };
-    Fault::in_variable(variable, text)
+    ConfigError::in_variable(variable, text)
 }

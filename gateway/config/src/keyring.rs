@@ -1,6 +1,6 @@
 //! Where the operator keeps the keys of sealed secrets; a changed file of keys is read anew.
 
-use super::{seal::Keys, sources, stamp::Stamp};
+use super::{fingerprint::Fingerprint, seal::Keys, sources};
 use menlou_error::text::Text;
 use std::{
     os::unix::fs::PermissionsExt,
@@ -12,7 +12,7 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Keyring {
     keys: Kept,
-    read: Mutex<Option<(Stamp, Arc<Keys>)>>,
+    read: Mutex<Option<(Fingerprint, Arc<Keys>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Keyring {
                 ));
             }
         };
-        let stamp = Stamp::of(path);
+        let stamp = Fingerprint::of(path);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, keys)) = read.as_ref().filter(|(of, _)| *of == stamp) {
             return Ok(keys.clone());

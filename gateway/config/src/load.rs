@@ -1,12 +1,13 @@
 //! A TOML text as JSON that knows where each of its values stands.
 
 use super::{
-    check, excerpt,
-    fault::{MOST, Place, Spot},
+    check,
+    config_error::{MOST, Place, Spot},
     schema::escape,
-    wiped::Wiped,
+    snippet,
+    zeroize::Zeroized,
 };
-pub use super::{fault::Fault, schema::Schema};
+pub use super::{config_error::ConfigError, schema::Schema};
 use menlou_error::text::Text;
 use secrecy::zeroize::Zeroizing;
 use serde::de::DeserializeOwned;
@@ -30,7 +31,7 @@ pub const LARGEST: usize = 1024 * 1024;
 #[derive(Clone)]
 pub struct Document {
     source: Arc<Source>,
-    value: Wiped,
+    value: Zeroized,
 }
 
 struct Source {
@@ -60,10 +61,13 @@ impl Document {
     /// # Errors
     /// All that keeps the text from being read: larger than [`LARGEST`], not UTF-8, not TOML, or a value that has no
     /// place in a config (a date without quotes, an infinite number).
-    pub fn parse(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self, Vec<Fault>> {
+    pub fn parse(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self, Vec<ConfigError>> {
         let path = path.into();
         if bytes.len() > LARGEST {
-            return Err(vec![Fault::in_file(path, Text::fixed("文件超过 1 MiB", "the file is larger than 1 MiB"))]);
+            return Err(vec![ConfigError::in_file(
+                path,
+                Text::fixed("文件超过 1 MiB", "the file is larger than 1 MiB"),
+            )]);
         }
         // A byte order mark is no part of the text, nor of any column.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -85,7 +89,7 @@ impl Document {
         }
         let mut unfit = Vec::new();
         let mut root = Node::default();
-        let value = Wiped::from(table_of(table.get_ref(), &mut root, &mut unfit));
+        let value = Zeroized::from(table_of(table.get_ref(), &mut root, &mut unfit));
         drop(table);
         leaves(&root, &mut source.values);
         source.values.sort_by_key(|s| s.start);
@@ -102,8 +106,8 @@ impl Document {
     ///
     /// # Errors
     /// As [`Self::parse`], or the file can't be read.
-    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
-        read(path).map_err(|text| vec![Fault::in_file(path, text)]).and_then(|bytes| Self::parse(path, &bytes))
+    pub fn read(path: &Path) -> Result<Self, Vec<ConfigError>> {
+        read(path).map_err(|text| vec![ConfigError::in_file(path, text)]).and_then(|bytes| Self::parse(path, &bytes))
     }
 
     /// Where it was read from.
@@ -132,16 +136,16 @@ impl Document {
 
     /// The same document with another value, of which each part stands where it stood.
     pub(super) fn with(&self, value: Value) -> Self {
-        Self { source: self.source.clone(), value: Wiped::from(value) }
+        Self { source: self.source.clone(), value: Zeroized::from(value) }
     }
 
     /// Checks the value at `pointer`: every fault, in the order of the file, [`MOST`] at most. Nothing at `pointer`
     /// counts as an empty table.
-    pub fn check(&self, pointer: &str, schema: &Schema) -> Vec<Fault> {
+    pub fn check(&self, pointer: &str, schema: &Schema) -> Vec<ConfigError> {
         let empty = Value::Object(Map::new());
         let value = self.value(pointer).unwrap_or(&empty);
-        let mut faults: Vec<Fault> = Vec::new();
-        for finding in check::findings(value, schema) {
+        let mut faults: Vec<ConfigError> = Vec::new();
+        for finding in check::violations(value, schema) {
             let at = format!("{pointer}{}", finding.pointer);
             let fault = if finding.key {
                 self.fault_at_key(&at, finding.text)
@@ -160,7 +164,7 @@ impl Document {
     ///
     /// # Errors
     /// What the schema lets through and `T` does not, such as `1.0` for an integer.
-    pub(super) fn typed<T: DeserializeOwned>(&self, value: &Value) -> Result<T, Fault> {
+    pub(super) fn typed<T: DeserializeOwned>(&self, value: &Value) -> Result<T, ConfigError> {
         serde_path_to_error::deserialize(value).map_err(|e| {
             let pointer = e.path().iter().fold(String::new(), |pointer, segment| match segment {
                 Segment::Seq { index } => format!("{pointer}/{index}"),
@@ -175,17 +179,17 @@ impl Document {
 
     /// A fault of the value at `pointer` (of what is nearest above it, where there is none). The value is masked where
     /// the line is shown.
-    pub fn fault_at(&self, pointer: &str, text: Text) -> Fault {
+    pub fn fault_at(&self, pointer: &str, text: Text) -> ConfigError {
         self.fault(pointer, text, false)
     }
 
     /// The same, for a value that is certainly no secret: it is shown.
-    pub fn fault_showing(&self, pointer: &str, text: Text) -> Fault {
+    pub fn fault_showing(&self, pointer: &str, text: Text) -> ConfigError {
         self.fault(pointer, text, true)
     }
 
     /// A fault of the key at `pointer`.
-    pub fn fault_at_key(&self, pointer: &str, text: Text) -> Fault {
+    pub fn fault_at_key(&self, pointer: &str, text: Text) -> ConfigError {
         let node = self.source.find(pointer);
         self.source.fault(node.key.clone().unwrap_or(node.value.clone()), text, false)
     }
@@ -201,7 +205,7 @@ impl Document {
     }
 
     /// The RFC 6901 pointer of what a fault of this document is about: the value that it stands at, or the nearest above.
-    pub fn pointer_of(&self, fault: &Fault) -> Option<String> {
+    pub fn pointer_of(&self, fault: &ConfigError) -> Option<String> {
         let Place::Spot(spot) = &fault.place else { return None };
         let (mut node, mut pointer) = (&self.source.root, String::new());
         loop {
@@ -218,7 +222,7 @@ impl Document {
         }
     }
 
-    fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
+    fn fault(&self, pointer: &str, text: Text, open: bool) -> ConfigError {
         self.source.fault(self.source.find(pointer).value.clone(), text, open)
     }
 }
@@ -254,7 +258,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
 }
 
 /// Puts faults in the order of the file.
-pub(super) fn sort(faults: &mut [Fault]) {
+pub(super) fn sort(faults: &mut [ConfigError]) {
     faults.sort_by_key(|f| match &f.place {
         Place::Spot(spot) => spot.span.start,
         _ => usize::MAX,
@@ -286,20 +290,20 @@ impl Source {
         node
     }
 
-    fn fault(&self, span: Range<usize>, text: Text, open: bool) -> Fault {
-        self.place(span, text, |text, line, span| excerpt::parsed(text, line, span, &self.values, open))
+    fn fault(&self, span: Range<usize>, text: Text, open: bool) -> ConfigError {
+        self.place(span, text, |text, line, span| snippet::parsed(text, line, span, &self.values, open))
     }
 
-    fn broken(&self, span: Range<usize>, text: Text) -> Fault {
-        self.place(span, text, excerpt::broken)
+    fn broken(&self, span: Range<usize>, text: Text) -> ConfigError {
+        self.place(span, text, snippet::broken)
     }
 
     fn place(
         &self,
         span: Range<usize>,
         text: Text,
-        line: impl FnOnce(&str, Range<usize>, &Range<usize>) -> excerpt::Line,
-    ) -> Fault {
+        line: impl FnOnce(&str, Range<usize>, &Range<usize>) -> snippet::Line,
+    ) -> ConfigError {
         let (start, end) = (self.boundary(span.start), self.boundary(span.end));
         let span = start..end.max(start);
         let number = self.lines.partition_point(|l| *l <= span.start).max(1);
@@ -309,7 +313,7 @@ impl Source {
         let cut = line(&self.text, from..to, &span);
         let file = self.path.clone();
         let spot = Spot { file, line: number, column, span, source: cut.source, mark: cut.mark };
-        Fault { place: Place::Spot(Box::new(spot)), text }
+        ConfigError { place: Place::Spot(Box::new(spot)), text }
     }
 
     /// The nearest place at or before `at` where a character starts.
@@ -318,8 +322,8 @@ impl Source {
     }
 
     /// One fault a line: what follows an error on its own line is mostly its echo.
-    fn syntax(&self, errors: &[toml::de::Error]) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = Vec::new();
+    fn syntax(&self, errors: &[toml::de::Error]) -> Vec<ConfigError> {
+        let mut faults: Vec<ConfigError> = Vec::new();
         for e in errors.iter().take(MOST) {
             let text =
                 Text::new(format!("不是有效的 TOML：{}", e.message()), format!("not valid TOML: {}", e.message()));

@@ -1,6 +1,6 @@
 //! Rates as people write them: `100/s`, `6000/m`, `10/h burst 3`.
 
-use super::duration::Span;
+use super::duration::ConfigDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
@@ -26,7 +26,7 @@ pub struct Rate {
 
 impl Rate {
     /// The longest that a used-up burst takes to come back.
-    pub const LONGEST: Span = Span::secs(30 * 86_400);
+    pub const LONGEST: ConfigDuration = ConfigDuration::secs(30 * 86_400);
 
     /// How often at once.
     pub fn burst(&self) -> u32 {

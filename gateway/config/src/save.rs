@@ -14,7 +14,7 @@ const MODE: u32 = 0o640;
 
 /// Why a file was not saved. What stood there before still does.
 #[derive(Debug)]
-pub enum Unsaved {
+pub enum SaveError {
     /// [`create`] found a file of this name.
     Exists,
     /// The system refuses: what it says, and what to look at.
@@ -27,24 +27,24 @@ pub enum Unsaved {
 /// and is taken away where saving fails. Blocks.
 ///
 /// # Errors
-/// [`Unsaved::Refused`]: full or read-only disk, no permission, no such folder, or `path` is a link or no regular file.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Unsaved> {
+/// [`SaveError::Refused`]: full or read-only disk, no permission, no such folder, or `path` is a link or no regular file.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     save(path, bytes, |draft| draft.persist(path))
 }
 
 /// As [`write_atomically`], for a file that must not exist yet.
 ///
 /// # Errors
-/// As there, and [`Unsaved::Exists`].
-pub fn create(path: &Path, bytes: &[u8]) -> Result<(), Unsaved> {
+/// As there, and [`SaveError::Exists`].
+pub fn create(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     save(path, bytes, |draft| draft.persist_noclobber(path))
 }
 
 /// Takes a file away, for good once this returns `Ok`. Blocks.
 ///
 /// # Errors
-/// [`Unsaved::Refused`]: read-only disk, no permission, no such file.
-pub fn remove(path: &Path) -> Result<(), Unsaved> {
+/// [`SaveError::Refused`]: read-only disk, no permission, no such file.
+pub fn remove(path: &Path) -> Result<(), SaveError> {
     let removed = fs::remove_file(path).and_then(|()| File::open(folder_of(path))?.sync_all());
     removed.map_err(|e| refused(path, "删除", "removed", &e))
 }
@@ -53,11 +53,11 @@ fn save(
     path: &Path,
     bytes: &[u8],
     persist: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
-) -> Result<(), Unsaved> {
+) -> Result<(), SaveError> {
     let before = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Some(metadata),
         // A rename would put a file in the link's place, and leave what it points at as it was.
-        Ok(_) => return Err(Unsaved::Refused(no_file(path))),
+        Ok(_) => return Err(SaveError::Refused(no_file(path))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(refused(path, "保存", "saved", &e)),
     };
@@ -74,7 +74,7 @@ fn save(
     };
     match written().and_then(|folder| folder.sync_all()) {
         Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(Unsaved::Exists),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(SaveError::Exists),
         Err(e) => Err(refused(path, "保存", "saved", &e)),
     }
 }
@@ -100,7 +100,7 @@ fn no_file(path: &Path) -> Text {
     }
 }
 
-fn refused(path: &Path, zh: &str, en: &str, e: &io::Error) -> Unsaved {
+fn refused(path: &Path, zh: &str, en: &str, e: &io::Error) -> SaveError {
     let (shown, folder) = (path.display(), folder_of(path).display());
     let (why_zh, why_en) = match e.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -115,7 +115,7 @@ fn refused(path: &Path, zh: &str, en: &str, e: &io::Error) -> Unsaved {
         io::ErrorKind::NotFound => ("没有这个文件或文件夹", "there is no such file or folder"),
         _ => ("系统拒绝", "the system refuses"),
     };
-    Unsaved::Refused(Text::new(
+    SaveError::Refused(Text::new(
         format!("无法{zh} {shown}：{why_zh}（文件夹 {folder}；{e}）；原有内容未改动"),
         format!("{shown} can't be {en}: {why_en} (folder {folder}; {e}); what was there is unchanged"),
     ))
@@ -132,9 +132,9 @@ mod tests {
         names
     }
 
-    fn told(outcome: Result<(), Unsaved>) -> Text {
+    fn told(outcome: Result<(), SaveError>) -> Text {
         match outcome {
-            Err(Unsaved::Refused(text)) => text,
+            Err(SaveError::Refused(text)) => text,
             other => panic!("{other:?}"),
         }
     }
@@ -156,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.toml");
         create(&path, b"one").unwrap();
-        assert!(matches!(create(&path, b"two"), Err(Unsaved::Exists)));
+        assert!(matches!(create(&path, b"two"), Err(SaveError::Exists)));
         assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"one".to_vec(), vec!["a.toml".to_owned()]));
     }
 

@@ -45,7 +45,7 @@ impl Schema {
         &self.value
     }
 
-    /// Whether a value fits; [`check::findings`](super::check::findings) says why not.
+    /// Whether a value fits; [`check::violations`](super::check::violations) says why not.
     pub fn fits(&self, value: &Value) -> bool {
         self.validator.is_valid(value)
     }

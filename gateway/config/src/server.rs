@@ -8,15 +8,15 @@ mod store;
 mod tls;
 
 use super::{
-    duration::Span,
+    config_error::{ConfigError, quoted},
+    duration::ConfigDuration,
     environment::{self, Overrides},
-    fault::{Fault, quoted},
     hosts::Hosts,
     keyring::Keyring,
     load::{self, Document},
     schema::{self, Schema},
     size::Size,
-    wiped::Wiped,
+    zeroize::Zeroized,
 };
 pub use clients::Clients;
 pub use log::{Log, LogFormat, LogLevel};
@@ -86,7 +86,7 @@ pub struct Config {
     pub keyring: Arc<Keyring>,
     /// What had better be mended, though all works.
     #[serde(skip)]
-    pub warnings: Vec<Fault>,
+    pub warnings: Vec<ConfigError>,
 }
 
 /// `[server]`
@@ -121,19 +121,19 @@ pub struct Server {
     pub max_calls_per_tenant: Option<usize>,
     /// How long a request's head may take from its first byte on.
     /// 请求头从第一个字节起的接收时限。
-    pub header_timeout: Span,
+    pub header_timeout: ConfigDuration,
     /// How long a body may take that is read before its action runs; see also [clients].
     /// 动作运行前读取整个请求体的时限；另见 [clients]。
-    pub body_timeout: Span,
+    pub body_timeout: ConfigDuration,
     /// How long a call may take, from the last byte of its request to its answer.
     /// 一次调用从收完请求到答复的时限。
-    pub call_timeout: Span,
+    pub call_timeout: ConfigDuration,
     /// When given, connections are still taken for so long once the gateway is told to stop, while /readyz says 503.
     /// 填写后，收到停止信号时先让 /readyz 返回 503，并在此时间内继续接受连接。
-    pub drain_delay: Option<Span>,
+    pub drain_delay: Option<ConfigDuration>,
     /// How long calls in flight may take to end when the gateway stops.
     /// 停止时等待处理中调用结束的时间。
-    pub drain_timeout: Span,
+    pub drain_timeout: ConfigDuration,
 }
 
 /// `[admin]`
@@ -199,7 +199,7 @@ pub struct Passwords {
     pub attempts_per_address: u64,
     /// The window: counting starts anew this long after the first attempt. 1s to 1d.
     /// 时间窗：从第一次尝试算起，过后重新计数。1s 至 1d。
-    pub attempts_window: Span,
+    pub attempts_window: ConfigDuration,
 }
 
 /// `[testing]`
@@ -218,14 +218,14 @@ impl Config {
     ///
     /// # Errors
     /// Every fault of the file and of the variables.
-    pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Vec<Fault>> {
+    pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Vec<ConfigError>> {
         let env: BTreeMap<String, String> = env.collect();
         let (doc, mut faults) = match path.map_or_else(|| Document::parse("", b""), Document::read) {
             Ok(doc) => (doc, Vec::new()),
             Err(faults) => (Document::parse("", b"")?, faults),
         };
         faults.extend(doc.check("", &SCHEMA));
-        let mut value = Wiped::from(doc.value("").cloned().unwrap_or_default());
+        let mut value = Zeroized::from(doc.value("").cloned().unwrap_or_default());
         let Overrides { variables, faults: of_variables } =
             environment::apply(&mut value, &SCHEMA, env.clone().into_iter());
         let merged = Merged { doc, value, variables };
@@ -283,14 +283,14 @@ fn address_expected() -> Value {
 /// The file's settings under the environment's.
 struct Merged {
     doc: Document,
-    value: Wiped,
+    value: Zeroized,
     variables: BTreeMap<String, String>,
 }
 
 impl Merged {
-    fn fault(&self, pointer: &str, text: Text, open: bool) -> Fault {
+    fn fault(&self, pointer: &str, text: Text, open: bool) -> ConfigError {
         match self.variables.get(pointer) {
-            Some(variable) => Fault::in_variable(variable, text),
+            Some(variable) => ConfigError::in_variable(variable, text),
             None if open => self.doc.fault_showing(pointer, text),
             None => self.doc.fault_at(pointer, text),
         }
@@ -302,7 +302,7 @@ impl Merged {
     }
 
     /// What no schema can say. It reads the raw values, so that a fault elsewhere hides none of these.
-    fn faults(&self) -> Vec<Fault> {
+    fn faults(&self) -> Vec<ConfigError> {
         let mut faults = Vec::new();
         let text = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str);
         let of_server = [
@@ -321,7 +321,7 @@ impl Merged {
                 faults.push(self.fault(pointer, text, true));
             }
         }
-        let window = text("/passwords/attempts_window").and_then(|t| t.parse::<Span>().ok());
+        let window = text("/passwords/attempts_window").and_then(|t| t.parse::<ConfigDuration>().ok());
         if window.is_some_and(|w| !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&w)) {
             let text = Text::fixed("`attempts_window` 应在 1s 至 1d 之间", "`attempts_window` must be from 1s to 1d");
             faults.push(self.fault("/passwords/attempts_window", text, true));
@@ -354,7 +354,7 @@ impl Merged {
     }
 
     /// Who may listen in on the admin side.
-    fn faults_of_admin(&self, listen: Option<SocketAddr>) -> Option<Fault> {
+    fn faults_of_admin(&self, listen: Option<SocketAddr>) -> Option<ConfigError> {
         let has = |pointer: &str| self.value.pointer(pointer).is_some();
         let (cert, key) = (has("/admin/tls_cert"), has("/admin/tls_key"));
         if cert != key {
@@ -385,11 +385,11 @@ impl Default for Server {
             max_connections: 10_000,
             max_calls: 4096,
             max_calls_per_tenant: None,
-            header_timeout: Span::secs(20),
-            body_timeout: Span::secs(15),
-            call_timeout: Span::secs(10),
+            header_timeout: ConfigDuration::secs(20),
+            body_timeout: ConfigDuration::secs(15),
+            call_timeout: ConfigDuration::secs(10),
             drain_delay: None,
-            drain_timeout: Span::secs(30),
+            drain_timeout: ConfigDuration::secs(30),
         }
     }
 }
@@ -414,6 +414,6 @@ impl Default for Tenants {
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { attempts_per_account: 10, attempts_per_address: 200, attempts_window: Span::secs(15 * 60) }
+        Self { attempts_per_account: 10, attempts_per_address: 200, attempts_window: ConfigDuration::secs(15 * 60) }
     }
 }

@@ -1,12 +1,12 @@
 //! A plugin's settings in a tenant's file, ready to be handed over: the secrets that its schema marks are resolved.
 
 use super::{
-    fault::Fault,
+    config_error::ConfigError,
     load::{self, Document},
     schema::Schema,
     secret::SecretRef,
     sources::Sources,
-    wiped::Wiped,
+    zeroize::Zeroized,
 };
 use secrecy::{ExposeSecret, zeroize::Zeroize};
 use serde_json::Value;
@@ -15,9 +15,14 @@ use serde_json::Value;
 ///
 /// # Errors
 /// Each secret that can't be resolved, at its place.
-pub fn resolve(doc: &Document, pointer: &str, schema: &Schema, sources: &Sources<'_>) -> Result<Wiped, Vec<Fault>> {
+pub fn resolve(
+    doc: &Document,
+    pointer: &str,
+    schema: &Schema,
+    sources: &Sources<'_>,
+) -> Result<Zeroized, Vec<ConfigError>> {
     let empty = || Value::Object(serde_json::Map::new());
-    let mut value = Wiped::from(doc.value(pointer).cloned().unwrap_or_else(empty));
+    let mut value = Zeroized::from(doc.value(pointer).cloned().unwrap_or_else(empty));
     let mut faults = Vec::new();
     for secret in schema.secrets(&value) {
         let Some(Value::String(written)) = value.pointer_mut(&secret) else { continue };
@@ -35,14 +40,14 @@ pub fn resolve(doc: &Document, pointer: &str, schema: &Schema, sources: &Sources
 }
 
 /// The secrets among the settings at `pointer` that stand in the file themselves.
-pub fn literals(doc: &Document, pointer: &str, schema: &Schema) -> Vec<Fault> {
+pub fn literals(doc: &Document, pointer: &str, schema: &Schema) -> Vec<ConfigError> {
     let Some(value) = doc.value(pointer) else { return Vec::new() };
     let secrets = schema.secrets(value).into_iter();
     secrets.filter_map(|secret| literal(doc, &format!("{pointer}{secret}"))).collect()
 }
 
 /// A warning where the secret at `pointer` stands there itself.
-pub fn literal(doc: &Document, pointer: &str) -> Option<Fault> {
+pub fn literal(doc: &Document, pointer: &str) -> Option<ConfigError> {
     let written = SecretRef::parse(doc.value(pointer)?.as_str()?).ok()?;
     written.literal().map(|_| doc.fault_at(pointer, SecretRef::LITERAL))
 }

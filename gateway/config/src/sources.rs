@@ -1,10 +1,10 @@
 //! Where secrets come from: the environment, files, sealed values; and which files those were.
 
 use super::{
+    fingerprint::Fingerprint,
     keyring::Keyring,
     seal::Field,
     secret::{LARGEST, SecretRef},
-    stamp::Stamp,
 };
 use menlou_error::text::Text;
 use secrecy::{SecretString, zeroize::Zeroizing};
@@ -36,7 +36,7 @@ pub struct Sources<'a> {
 }
 
 /// Files that secrets came from, each as it was just before it was read.
-pub type Files = BTreeMap<PathBuf, Stamp>;
+pub type Files = BTreeMap<PathBuf, Fingerprint>;
 
 impl<'a> Sources<'a> {
     /// Relative paths start from `base`; without a `tenant` the secrets are those of the gateway's own config.
@@ -93,7 +93,7 @@ impl<'a> Sources<'a> {
 
     /// Before it is read, so that what is written meanwhile counts as a change.
     fn note(&self, path: &Path) {
-        self.files.borrow_mut().insert(path.to_owned(), Stamp::of(path));
+        self.files.borrow_mut().insert(path.to_owned(), Fingerprint::of(path));
     }
 }
 

@@ -4,14 +4,14 @@ mod cors;
 mod limits;
 
 use super::{
-    duration::Span,
-    fault::{Fault, quoted},
+    config_error::{ConfigError, quoted},
+    duration::ConfigDuration,
     load::{self, Document},
     schema::{self, Schema},
     secret::SecretRef,
 };
 pub use cors::Cors;
-pub use limits::Limits;
+pub use limits::RateLimitConfig;
 use menlou_error::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,10 +53,10 @@ impl TenantName {
     ///
     /// # Errors
     /// A `.toml` file whose name is no tenant's.
-    pub fn of_file(path: &Path) -> Option<Result<Self, Fault>> {
+    pub fn of_file(path: &Path) -> Option<Result<Self, ConfigError>> {
         let file = path.file_name()?.to_string_lossy();
         let name = file.strip_suffix(".toml").filter(|_| !file.starts_with('.'))?;
-        Some(Self::parse(name).map_err(|text| Fault::in_file(path, text)))
+        Some(Self::parse(name).map_err(|text| ConfigError::in_file(path, text)))
     }
 
     /// The name.
@@ -102,7 +102,7 @@ pub struct TenantFile {
     /// How much of the gateway the tenant may take.
     /// 租户的用量上限。
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: RateLimitConfig,
     /// Which web pages may call.
     /// 允许哪些网页调用。
     #[serde(default)]
@@ -154,12 +154,12 @@ fn wechat_address() -> String {
 pub struct Session {
     /// How long a session lives after its last log-in: 1m to 30d.
     /// 会话自登录起的有效期：1m 至 30d。
-    pub ttl: Span,
+    pub ttl: ConfigDuration,
 }
 
 impl Default for Session {
     fn default() -> Self {
-        Self { ttl: Span::secs(7 * 86_400) }
+        Self { ttl: ConfigDuration::secs(7 * 86_400) }
     }
 }
 
@@ -173,7 +173,7 @@ pub struct Action {
     /// How much of the gateway the action may take, besides the tenant's own limits.
     /// 该动作的用量上限，与租户自身的上限同时生效。
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: RateLimitConfig,
 }
 
 /// The keys of `[actions.NAME]` that are the gateway's own: no plugin has a setting of such a name.
@@ -193,10 +193,10 @@ impl TenantFile {
     ///
     /// # Errors
     /// Every fault but the plugins' own.
-    pub fn read(doc: &Document) -> Result<Self, Vec<Fault>> {
+    pub fn read(doc: &Document) -> Result<Self, Vec<ConfigError>> {
         let mut faults = doc.check("", &SCHEMA);
         // These read the raw values, so that a fault elsewhere hides none of them.
-        let ttl = doc.value("/session/ttl").and_then(Value::as_str).and_then(|t| t.parse::<Span>().ok());
+        let ttl = doc.value("/session/ttl").and_then(Value::as_str).and_then(|t| t.parse::<ConfigDuration>().ok());
         if ttl.is_some_and(|t| !(Duration::from_secs(60)..=Duration::from_secs(30 * 86_400)).contains(&t)) {
             let text = Text::fixed("`ttl` 应在 1m 至 30d 之间", "`ttl` must be from 1m to 30d");
             faults.push(doc.fault_showing("/session/ttl", text));

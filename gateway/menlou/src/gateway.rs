@@ -2,23 +2,23 @@
 
 use crate::telemetry;
 use arc_swap::ArcSwap;
-use menlou_action::{Library, Services, Watch};
+use menlou_action::{Library, Services, Watchdog};
 use menlou_admin::tokens::Attempts;
 use menlou_config::{
     keyring::Keyring,
     server::{Certificate, Config},
 };
 use menlou_error::text::{Language, Text};
-use menlou_platform::{exchange::Exchanges, http::Http};
+use menlou_platform::{exchange::CodeExchange, http::Http};
 use menlou_policy::{
-    attempts::Limits,
-    limits::{Limiter, Room},
+    attempts::AttemptLimits,
+    limits::{AdmissionController, Limiter},
 };
 use menlou_server::proxies::Proxies;
 use menlou_server::tls::Tls;
-use menlou_server::{Traffic, wire};
+use menlou_server::{TrafficState, wire};
 use menlou_store::{StoreConfig, Stores};
-use menlou_tenant::{Roster, Swapper, Swaps, Watcher};
+use menlou_tenant::{PluginReloader, ReloadHistory, TenantRegistry, Watcher};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     future::Future,
@@ -49,17 +49,17 @@ pub struct Gateway {
     config: Config,
     library: Arc<ArcSwap<Library>>,
     services: Arc<Services>,
-    roster: Arc<Roster>,
+    registry: Arc<TenantRegistry>,
     watcher: Watcher,
-    room: Arc<Room>,
+    admission: Arc<AdmissionController>,
     tls: Option<Arc<Tls>>,
     traffic: TcpListener,
     admin: TcpListener,
     admin_tls: Option<Arc<Tls>>,
-    swaps: Arc<Swaps>,
+    swaps: Arc<ReloadHistory>,
     metrics: PrometheusHandle,
     /// Told of plugins that never return, until it is dropped.
-    _watch: Watch,
+    _watchdog: Watchdog,
 }
 
 impl Gateway {
@@ -81,44 +81,45 @@ impl Gateway {
             tracing::error!(file = %refused.path.display(), "plugin refused: {why}");
         }
         let services = Arc::new(services(&config).await?);
-        let roster = Arc::new(Roster::default());
+        let registry = Arc::new(TenantRegistry::default());
         let library = Arc::new(ArcSwap::from_pointee(library));
         let admin_tls = load_admin_certificate(&config)?;
         warn_of_keys(&config.keyring);
-        let plugins = Swapper::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
-        let room = Arc::new(Room::new(config.server.max_calls, config.server.max_calls_per_tenant));
-        let limiter = Arc::new(Limiter::new(services.stores.rate_limits.clone(), room.clone()));
+        let plugins = PluginReloader::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
+        let admission = Arc::new(AdmissionController::new(config.server.max_calls, config.server.max_calls_per_tenant));
+        let limiter = Arc::new(Limiter::new(services.stores.rate_limits.clone(), admission.clone()));
         let swaps = plugins.swaps();
-        let mut watcher = Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, roster.clone());
+        let mut watcher =
+            Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, registry.clone());
         tokio::task::block_in_place(|| watcher.look());
         let tls = load_certificates(&config)?;
         let traffic = listen(config.server.listen)?;
         let admin = listen(config.admin.listen)?;
-        let watch = Watch::start().map_err(|e| failed("线程", "a thread", e))?;
+        let watchdog = Watchdog::start().map_err(|e| failed("线程", "a thread", e))?;
         Ok(Self {
             config,
             library,
             services,
-            roster,
+            registry,
             watcher,
-            room,
+            admission,
             tls,
             traffic,
             admin,
             admin_tls,
             swaps,
             metrics,
-            _watch: watch,
+            _watchdog: watchdog,
         })
     }
 
-    /// Serves until `stop` is ready, then lets the calls in flight end.
+    /// Serves until `stop` is ready, then lets the calls in call end.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let address = |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string());
         tracing::info!(
             traffic = %format!("http{}://{}/srv/", if self.tls.is_some() { "s" } else { "" }, address(&self.traffic)),
             admin = %format!("http{}://{}/", if self.admin_tls.is_some() { "s" } else { "" }, address(&self.admin)),
-            tenants = self.roster.len(),
+            tenants = self.registry.len(),
             sessions = place(&self.config, self.config.store.sessions.is_some(), "Redis"),
             users = place(&self.config, self.config.store.users.is_some(), "PostgreSQL"),
             "menlou {} serves", env!("CARGO_PKG_VERSION"),
@@ -134,8 +135,8 @@ impl Gateway {
         }
         tasks.spawn(upkeep(self.metrics.clone()));
         let proxies = Arc::new(Proxies::new(&self.config.proxies));
-        let desk = menlou_admin::Desk {
-            roster: self.roster.clone(),
+        let desk = menlou_admin::AdminState {
+            registry: self.registry.clone(),
             tenants: self.config.tenants.dir.clone(),
             keyring: self.config.keyring.clone(),
             library: self.library,
@@ -152,9 +153,9 @@ impl Gateway {
         };
         let limits = wire::Limits::of(&self.config.server, &self.config.clients, &self.config.http2);
         tasks.spawn(menlou_admin::serve(self.admin, self.admin_tls, limits, Arc::new(desk)));
-        let traffic = Traffic {
-            roster: self.roster,
-            room: self.room,
+        let traffic = TrafficState {
+            registry: self.registry,
+            admission: self.admission,
             limits: self.config.server.clone(),
             clients: self.config.clients.clone(),
             proxies: proxies.clone(),
@@ -245,11 +246,11 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
     let stores = Stores::open(&store_settings(config)).await.map_err(|e| failed("存储", "the store", e))?;
     let passwords = &config.passwords;
     Ok(Services {
-        exchanges: Exchanges::new(stores.ephemeral.clone()),
+        exchanges: CodeExchange::new(stores.ephemeral.clone()),
         stores,
         http: Http::new().map_err(|e| failed("HTTP 客户端", "the HTTP client", e))?,
         allow_test_openids: config.testing.allow_test_openids,
-        attempts: Limits {
+        attempts: AttemptLimits {
             per_account: passwords.attempts_per_account,
             per_address: passwords.attempts_per_address,
             window: passwords.attempts_window.get(),

@@ -1,7 +1,7 @@
-//! Where logs and metrics leave the process. Only the gateway and its admin side see this room; everyone else emits
+//! Where logs and metrics leave the process. Only the gateway and its admin side see this admission; everyone else emits
 //! through the `tracing` and `metrics` facades.
 
-pub mod meanings;
+pub mod metric_catalog;
 
 use menlou_config::server::{Log, LogFormat, LogLevel};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -35,6 +35,6 @@ pub fn log(config: &Log) {
 pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     let recorder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?;
     let handle = recorder.install_recorder()?;
-    meanings::describe();
+    metric_catalog::describe();
     Ok(handle)
 }

@@ -34,21 +34,21 @@ const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 /// How many codes may be under way at once in this process.
 const MAX_FLIGHTS: usize = 16_384;
 
-/// Exchanges codes so that the same code, sent twice at once or again within a window, is answered alike.
+/// CodeExchange codes so that the same code, sent twice at once or again within a window, is answered alike.
 ///
 /// It fails closed: without the store no code is spent, as no session could be opened for it either.
-pub struct Exchanges(Arc<Inner>);
+pub struct CodeExchange(Arc<Inner>);
 
 struct Inner {
     /// Tells this replica's claims from others'.
     id: u64,
     shared: Arc<dyn EphemeralKv>,
-    flights: Mutex<HashMap<Flight, watch::Receiver<Option<Outcome>>>>,
+    flights: Mutex<HashMap<InflightExchange, watch::Receiver<Option<Outcome>>>>,
 }
 
 /// A tenant, and the key of a code in the store.
-type Flight = (String, String);
-type Outcome = Result<Granted>;
+type InflightExchange = (String, String);
+type Outcome = Result<ExchangeResult>;
 
 /// A code on its way to the platform.
 #[derive(Clone)]
@@ -65,21 +65,21 @@ enum Kind {
 
 /// What a code brought.
 #[derive(Clone)]
-enum Granted {
+enum ExchangeResult {
     Person(Arc<Person>),
     /// E.164.
     Phone(String),
 }
 
-impl Exchanges {
-    /// Exchanges whose outcomes replicas share through `shared`.
+impl CodeExchange {
+    /// CodeExchange whose outcomes replicas share through `shared`.
     pub fn new(shared: Arc<dyn EphemeralKv>) -> Self {
         // Each RandomState has random keys, so that what it makes of nothing is a random number.
         let id = RandomState::new().build_hasher().finish();
         Self(Arc::new(Inner { id, shared, flights: Mutex::default() }))
     }
 
-    /// Exchanges the code, or answers as the same code was answered up to `window` ago (at least 1 s). A `window` of
+    /// CodeExchange the code, or answers as the same code was answered up to `window` ago (at least 1 s). A `window` of
     /// zero switches this off: each request then asks the platform.
     ///
     /// What the platform decided about the code is kept: the person, or that it is invalid, used or blocked. Any other
@@ -97,12 +97,12 @@ impl Exchanges {
         }
         let key = format!("exchange:{}", sha256_hex(&[platform.name(), code]));
         match self.granted((tenant.to_owned(), key), platform, Kind::Login, code, window).await? {
-            Granted::Person(person) => Ok(person),
-            Granted::Phone(_) => Err(other_kind()),
+            ExchangeResult::Person(person) => Ok(person),
+            ExchangeResult::Phone(_) => Err(other_kind()),
         }
     }
 
-    /// The phone number, in E.164, behind a phone code of this openid's; as [`Exchanges::exchange`]. Only the same
+    /// The phone number, in E.164, behind a phone code of this openid's; as [`CodeExchange::exchange`]. Only the same
     /// openid is answered as before: for anyone else a code that was used is used. The number stands in the store sealed
     /// under the code, which is nowhere kept.
     pub async fn phone_number(
@@ -115,14 +115,14 @@ impl Exchanges {
     ) -> Result<String> {
         let key = format!("phone:{}", sha256_hex(&[platform.name(), openid, code]));
         match self.granted((tenant.to_owned(), key), platform, Kind::Phone, code, window).await? {
-            Granted::Phone(number) => Ok(number),
-            Granted::Person(_) => Err(other_kind()),
+            ExchangeResult::Phone(number) => Ok(number),
+            ExchangeResult::Person(_) => Err(other_kind()),
         }
     }
 
     async fn granted(
         &self,
-        flight: Flight,
+        flight: InflightExchange,
         platform: &Arc<dyn Platform>,
         kind: Kind,
         code: &str,
@@ -142,7 +142,7 @@ impl Inner {
     /// The flight of this code, begun if there is none. It has a task of its own, which ends by its own deadlines.
     fn join(
         self: &Arc<Self>,
-        flight: Flight,
+        flight: InflightExchange,
         platform: &Arc<dyn Platform>,
         code: Code,
         window: Duration,
@@ -157,7 +157,7 @@ impl Inner {
         let (sender, receiver) = watch::channel(None);
         flights.insert(flight.clone(), receiver.clone());
         drop(flights);
-        let landing = Landing { inner: Arc::clone(self), flight };
+        let landing = InflightGuard { inner: Arc::clone(self), flight };
         let platform = Arc::clone(platform);
         tokio::spawn(async move {
             let outcome = landing.fly(&*platform, &code, window).await;
@@ -168,24 +168,24 @@ impl Inner {
         Ok(receiver)
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Flight, watch::Receiver<Option<Outcome>>>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<InflightExchange, watch::Receiver<Option<Outcome>>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A flight under way; it is taken off the list when it ends, however it ends.
-struct Landing {
+struct InflightGuard {
     inner: Arc<Inner>,
-    flight: Flight,
+    flight: InflightExchange,
 }
 
-impl Drop for Landing {
+impl Drop for InflightGuard {
     fn drop(&mut self) {
         self.inner.flights().remove(&self.flight);
     }
 }
 
-impl Landing {
+impl InflightGuard {
     /// Takes the code for this replica and exchanges it, or waits for the replica that has it.
     async fn fly(&self, platform: &dyn Platform, code: &Code, window: Duration) -> Outcome {
         let (tenant, key) = &self.flight;
@@ -218,14 +218,16 @@ impl Landing {
         Err(late())
     }
 
-    /// Exchanges a code that this replica has claimed. The outcome is in the store before anybody is told.
+    /// CodeExchange a code that this replica has claimed. The outcome is in the store before anybody is told.
     async fn ask(&self, platform: &dyn Platform, code: &Code, window: Duration) -> Outcome {
         let (tenant, key) = &self.flight;
         let shared = &*self.inner.shared;
         let asking = async {
             match code.kind {
-                Kind::Login => platform.exchange(&code.code).await.map(|person| Granted::Person(Arc::new(person))),
-                Kind::Phone => platform.phone_number(&code.code).await.map(Granted::Phone),
+                Kind::Login => {
+                    platform.exchange(&code.code).await.map(|person| ExchangeResult::Person(Arc::new(person)))
+                }
+                Kind::Phone => platform.phone_number(&code.code).await.map(ExchangeResult::Phone),
             }
         };
         let outcome = timeout(EXCHANGE, asking).await.unwrap_or_else(|_| {

@@ -27,7 +27,7 @@ pub struct Person {
 }
 
 /// A call to the platform that carries the tenant's access token. It has no `Debug`: fields may hold codes.
-pub struct Asked {
+pub struct PlatformQuery {
     /// GET, whose fields become the query, or POST, whose fields become a JSON body.
     pub method: Method,
     /// The path at the platform: `/wxa/msg_sec_check`.
@@ -37,7 +37,7 @@ pub struct Asked {
 }
 
 /// What such a call brought.
-pub enum Answered {
+pub enum PlatformReply {
     /// The fields of a success, without what only says that it is one.
     Fields(Map<String, Value>),
     /// Something else than JSON: a picture.
@@ -54,14 +54,14 @@ pub enum Answered {
 pub trait Platform: Send + Sync {
     /// The name under which the tenant file and the stores know it: `wechat`.
     fn name(&self) -> &'static str;
-    /// Exchanges a login code. It asks the platform once and never repeats by itself: codes are single use.
+    /// CodeExchange a login code. It asks the platform once and never repeats by itself: codes are single use.
     async fn exchange(&self, code: &str) -> Result<Person>;
     /// The phone number behind a phone code, in E.164: `+8613800138000`.
     async fn phone_number(&self, phone_code: &str) -> Result<String>;
     /// Whether [`Platform::call`] takes this path: one of the platform's own, none that gives out credentials.
     fn may_call(&self, path: &str) -> bool;
     /// Calls the platform with the tenant's access token, which is renewed once where it is refused.
-    async fn call(&self, asked: Asked) -> Result<Answered>;
+    async fn call(&self, asked: PlatformQuery) -> Result<PlatformReply>;
     /// What the platform encrypted for a person, if it is this mini-program's and no older than `max_age`.
     fn decrypt(
         &self,

@@ -8,7 +8,7 @@ use std::{net::IpAddr, time::Duration};
 
 /// The limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct AttemptLimits {
     /// Attempts on one account of a tenant within the window.
     pub per_account: u64,
     /// Attempts from one address within the window, whatever the account.
@@ -21,7 +21,7 @@ pub struct Limits {
 /// answer, the attempt is refused.
 pub async fn count(
     shared: &dyn EphemeralKv,
-    limits: &Limits,
+    limits: &AttemptLimits,
     tenant: &str,
     account: &str,
     address: IpAddr,

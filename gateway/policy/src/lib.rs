@@ -6,7 +6,7 @@ pub mod limits;
 pub mod password;
 
 use aws_lc_rs::digest;
-use limits::{Limits, Passage};
+use limits::{RateLimitPermit, RequestLimits};
 use menlou_call::{Call, Token};
 use menlou_error::{Error, Result, codes};
 use menlou_store::{Session, Stores, TokenHash, User};
@@ -45,7 +45,7 @@ pub async fn admit(
     tenant: &str,
     access: Access,
     stores: &Stores,
-    limits: Option<(&Limits, &mut Passage)>,
+    limits: Option<(&RequestLimits, &mut RateLimitPermit)>,
 ) -> Result<Option<Caller>> {
     let token = match (access, &call.token) {
         (Access::Anyone, _) | (Access::Optional, None) => return Ok(None),

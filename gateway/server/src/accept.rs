@@ -1,12 +1,13 @@
 //! Connections: taken up, bounded in number, and drained when the gateway stops.
 
 use super::{
-    Traffic,
+    TrafficState,
     addresses::{AddressPlace, Addresses},
     begun::Begun,
     calls::Calls,
-    layers::Bounded,
-    refusal, request_id,
+    early_response,
+    layers::AdmissionService,
+    request_id,
     wire::{self, Reset, Wire},
 };
 use crate::proxies::Proxies;
@@ -43,7 +44,7 @@ const PARTING: Duration = Duration::from_secs(1);
 const HYPER_MAX_HEADERS: usize = 100;
 
 /// Serves connections until `stop` is ready; then takes no more, and gives the calls in flight `drain_timeout` to end.
-pub async fn serve(listener: TcpListener, traffic: Arc<Traffic>, stop: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, traffic: Arc<TrafficState>, stop: impl Future<Output = ()>) {
     tokio::task::spawn_blocking(request_id::prepare);
     let limits = traffic.limits.clone();
     let places = Arc::new(Semaphore::new(limits.max_connections));
@@ -83,12 +84,12 @@ struct Connections {
     addresses: Addresses,
     first_byte: Duration,
     wire: wire::Limits,
-    bounded: Bounded,
+    bounded: AdmissionService,
     open: metrics::Gauge,
 }
 
 impl Connections {
-    fn new(traffic: Arc<Traffic>) -> Self {
+    fn new(traffic: Arc<TrafficState>) -> Self {
         let (limits, http2) = (&traffic.limits, &traffic.http2);
         let proxies = traffic.proxies.clone();
         Self {
@@ -100,7 +101,7 @@ impl Connections {
             addresses: Addresses::new(traffic.clients.max_connections_per_address),
             first_byte: traffic.clients.first_byte_timeout.get(),
             wire: wire::Limits::of(limits, &traffic.clients, http2),
-            bounded: Bounded::new(traffic),
+            bounded: AdmissionService::new(traffic),
             open: metrics::gauge!("menlou_connections"),
         }
     }
@@ -180,7 +181,7 @@ impl Connections {
             Err(_) if begun.is_begun() => {
                 let_go("slow_head");
                 // It has this moment to be written; nobody waits for it to be read.
-                let _ = timeout(PARTING, begun.write_all(&refusal::answer(&codes::REQUEST_TIMEOUT))).await;
+                let _ = timeout(PARTING, begun.write_all(&early_response::answer(&codes::REQUEST_TIMEOUT))).await;
             }
             Err(_) => let_go("silent"),
         }

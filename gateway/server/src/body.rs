@@ -24,11 +24,11 @@ pub struct Incoming<B> {
     pace: Pace,
     until: Instant,
     waiting: Option<Pin<Box<Sleep>>>,
-    arrival: Option<Arc<Arrival>>,
+    arrival: Option<Arc<BodyProgress>>,
 }
 
 /// When the last piece of a body came: the call's deadline counts from there.
-pub struct Arrival(Mutex<Instant>);
+pub struct BodyProgress(Mutex<Instant>);
 
 /// An answer's body, with what it holds until it has gone.
 pub struct Outgoing {
@@ -55,7 +55,7 @@ struct Held {
     _place: OwnedSemaphorePermit,
 }
 
-impl Arrival {
+impl BodyProgress {
     /// Now.
     pub fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Instant::now())))
@@ -73,7 +73,7 @@ impl Arrival {
 
 impl<B> Incoming<B> {
     /// Takes a body that keeps this pace and ends at `until` at the latest; `arrival` is told of its pieces.
-    pub fn new(body: B, pace: Pace, until: Instant, arrival: Option<Arc<Arrival>>) -> Self {
+    pub fn new(body: B, pace: Pace, until: Instant, arrival: Option<Arc<BodyProgress>>) -> Self {
         Self { body, pace, until, waiting: None, arrival }
     }
 

@@ -3,7 +3,7 @@
 //! Only what an action gives as data: files and streams are as they are, and an answer that may hold a session's token
 //! stands beside what the caller sent, so that its length must tell nothing of the token (BREACH).
 
-use super::{Answer, decode::Asked};
+use super::{Answer, decode::RequestContext};
 use flate2::{Compression, write::GzEncoder};
 use http::{
     HeaderMap, HeaderValue,
@@ -19,7 +19,7 @@ const WORTH_IT: u64 = 1024;
 const AT_ONCE: usize = 32 * 1024;
 
 /// Whether the client takes gzip (RFC 9110, 12.5.3).
-pub fn takes_gzip(headers: &HeaderMap) -> bool {
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = false;
     for coding in headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
@@ -34,7 +34,7 @@ pub fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// The same answer, smaller where that is worth it.
-pub async fn shrink(mut answer: Answer, asked: &Asked) -> Answer {
+pub async fn compress_reply(mut answer: Answer, asked: &RequestContext) -> Answer {
     if answer.body().size_hint().exact().is_none_or(|length| length < WORTH_IT) {
         return answer;
     }
@@ -82,7 +82,7 @@ mod tests {
         for value in written {
             headers.append(ACCEPT_ENCODING, HeaderValue::from_static(value));
         }
-        takes_gzip(&headers)
+        accepts_gzip(&headers)
     }
 
     #[test]
@@ -115,8 +115,8 @@ mod tests {
             (false, text(1024), false),
             (true, noise, false),
         ] {
-            let asked = Asked { id: "x".into(), language: Language::Zh, gzip };
-            let answer = shrink(Response::new(Outgoing::from(Bytes::from(whole.clone()))), &asked).await;
+            let asked = RequestContext { id: "x".into(), language: Language::Zh, gzip };
+            let answer = compress_reply(Response::new(Outgoing::from(Bytes::from(whole.clone()))), &asked).await;
             let told = answer.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
             assert_eq!((told, answer.headers().contains_key(VARY)), (shrunk, whole.len() >= 1024), "{}", whole.len());
             let sent = answer.into_body().into_whole();

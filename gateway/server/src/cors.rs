@@ -2,7 +2,7 @@
 //!
 //! Credentials of the browser's own (cookies) are never allowed: a session's token comes in `Authorization`.
 
-use super::{Answer, decode::Asked, encode};
+use super::{Answer, decode::RequestContext, encode};
 use http::{
     HeaderMap, HeaderValue, Method,
     header::{
@@ -25,7 +25,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After
 /// # Errors
 /// Where pages of this origin may not call.
 pub fn preflight<'a>(
-    asked: &Asked,
+    asked: &RequestContext,
     head: &Parts,
     cors: Option<&Cors>,
     methods: impl FnOnce() -> &'a [Method],

@@ -1,11 +1,10 @@
 //! From an HTTP request to a call: where it goes, what it brings, each bad input with a clear error.
 
-mod address;
 mod form;
-mod object;
+mod json_params;
+mod route_target;
 
 use super::{body::broken_off, compress, request_id};
-pub use address::Address;
 use http::{
     HeaderMap,
     header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
@@ -17,6 +16,7 @@ use menlou_call::{Call, MAX_NAME, Params, Token, Unread};
 use menlou_config::server::Server;
 use menlou_error::text::{Language, Text};
 use menlou_error::{Error, Result, codes};
+pub use route_target::RouteTarget;
 use std::{
     net::IpAddr,
     sync::Arc,
@@ -29,7 +29,7 @@ const MAX_TOKEN: usize = 256;
 
 /// How the answer is to be: its id and language.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct RequestContext {
     /// See [`Call::id`].
     pub id: String,
     /// The caller's language.
@@ -38,14 +38,14 @@ pub struct Asked {
     pub gzip: bool,
 }
 
-impl Asked {
+impl RequestContext {
     /// Reads the headers that shape every answer.
     pub fn of(headers: &HeaderMap) -> Self {
         let language = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
         Self {
             id: request_id::of(headers.get(request_id::X_REQUEST_ID).map(|v| v.as_bytes())),
             language: language.map(Language::from_accept_language).unwrap_or_default(),
-            gzip: compress::takes_gzip(headers),
+            gzip: compress::accepts_gzip(headers),
         }
     }
 }
@@ -105,7 +105,7 @@ pub struct Input {
 
 /// Puts the call together.
 pub(super) fn call(
-    asked: &Asked,
+    asked: &RequestContext,
     mut head: Parts,
     (action, subpath): (String, String),
     input: Input,
@@ -184,8 +184,8 @@ fn media_type(headers: &HeaderMap) -> Result<MediaType> {
 
 fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
     let object = match serde_json::from_slice(bytes) {
-        Ok(object::Unique(object)) => object,
-        Err(e) if e.is_data() => return Err(object::refusal(&e)),
+        Ok(json_params::Unique(object)) => object,
+        Err(e) if e.is_data() => return Err(json_params::refusal(&e)),
         Err(e) => {
             // Line and column, never what stands there.
             let (line, column) = (e.line(), e.column());

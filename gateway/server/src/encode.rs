@@ -1,6 +1,6 @@
 //! From a reply or an error to an HTTP response: the only place where a status and the envelope are written.
 
-use super::{Answer, body::Outgoing, decode::Asked, request_id::X_REQUEST_ID};
+use super::{Answer, body::Outgoing, decode::RequestContext, request_id::X_REQUEST_ID};
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
     header::{
@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use menlou_call::Reply;
 use menlou_error::Error;
 use menlou_error::text::{Language, Text};
-use menlou_policy::limits::Quota;
+use menlou_policy::limits::RateLimitHeaders;
 use std::time::Duration;
 
 const SUCCESS: Text = Text::fixed("成功", "OK");
@@ -24,7 +24,7 @@ const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The answer to a call that succeeded: an envelope, or a file or stream as it is.
-pub fn reply(reply: Reply, asked: &Asked) -> Answer {
+pub fn reply(reply: Reply, asked: &RequestContext) -> Answer {
     let (body, content_type) = match reply {
         Reply::Data(data) | Reply::Secret(data) => return response(200, enveloped(&data, asked).into(), asked),
         Reply::File { content_type, body } => (body.into(), content_type),
@@ -43,7 +43,7 @@ pub fn reply(reply: Reply, asked: &Asked) -> Answer {
     response
 }
 
-fn enveloped(data: &[u8], asked: &Asked) -> Bytes {
+fn enveloped(data: &[u8], asked: &RequestContext) -> Bytes {
     let mut body = Vec::with_capacity(data.len() + 48);
     body.extend_from_slice(b"{\"code\":1,\"msg\":");
     string(&mut body, SUCCESS.get(asked.language));
@@ -54,7 +54,7 @@ fn enveloped(data: &[u8], asked: &Asked) -> Bytes {
 }
 
 /// The envelope of a call that failed, by itself.
-pub fn refusal(error: &Error, asked: &Asked) -> Bytes {
+pub fn refusal(error: &Error, asked: &RequestContext) -> Bytes {
     let mut body = Vec::with_capacity(160);
     body.extend_from_slice(b"{\"code\":0,\"error\":");
     string(&mut body, error.code());
@@ -70,7 +70,7 @@ pub fn refusal(error: &Error, asked: &Asked) -> Bytes {
 }
 
 /// The answer to a call that failed.
-pub fn error(error: &Error, asked: &Asked) -> Answer {
+pub fn error(error: &Error, asked: &RequestContext) -> Answer {
     let mut response = response(error.status(), refusal(error, asked).into(), asked);
     let headers = response.headers_mut();
     if let Some(wait) = error.wait() {
@@ -90,8 +90,8 @@ pub fn error(error: &Error, asked: &Asked) -> Answer {
 }
 
 /// Tells the caller how its limits stand.
-pub fn quota(answer: &mut Answer, quota: &Quota<'_>) {
-    let Quota { policy, tightest, level } = quota;
+pub fn quota(answer: &mut Answer, quota: &RateLimitHeaders<'_>) {
+    let RateLimitHeaders { policy, tightest, level } = quota;
     let standing = format!("\"{tightest}\";r={};t={}", level.remaining, seconds(level.reset));
     // Names of limits and numbers: nothing that a header can't hold.
     if let (Ok(policy), Ok(standing)) = (HeaderValue::from_str(policy), HeaderValue::from_str(&standing)) {
@@ -106,14 +106,14 @@ fn seconds(wait: Duration) -> u64 {
 }
 
 /// An answer that says nothing but what its headers will.
-pub fn nothing(asked: &Asked) -> Answer {
+pub fn nothing(asked: &RequestContext) -> Answer {
     let mut answer = response(204, Bytes::new().into(), asked);
     answer.headers_mut().remove(CONTENT_TYPE);
     answer.headers_mut().remove(CONTENT_LANGUAGE);
     answer
 }
 
-fn response(status: u16, body: Outgoing, asked: &Asked) -> Answer {
+fn response(status: u16, body: Outgoing, asked: &RequestContext) -> Answer {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

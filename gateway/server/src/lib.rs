@@ -1,4 +1,4 @@
-//! The traffic side: the life of a request stands in [`walk`], from its head to its answer.
+//! The traffic side: the life of a request stands in [`handle`], from its head to its answer.
 
 mod accept;
 pub mod addresses;
@@ -8,12 +8,12 @@ pub mod calls;
 mod compress;
 mod cors;
 pub mod decode;
+mod early_response;
 mod encode;
 mod layers;
 mod pace;
 mod preamble;
 pub mod proxies;
-mod refusal;
 mod request_id;
 pub mod tls;
 pub mod wire;
@@ -21,8 +21,8 @@ pub mod wire;
 use crate::proxies::Proxies;
 use crate::tls::Tls;
 pub use accept::serve;
-use body::{Arrival, Outgoing};
-use decode::{Address, Asked, Input};
+use body::{BodyProgress, Outgoing};
+use decode::{Input, RequestContext, RouteTarget};
 use http::{
     HeaderValue, Method, Request, Response, Version,
     header::{HOST, ORIGIN},
@@ -35,19 +35,19 @@ use menlou_config::server;
 use menlou_error::{Error, Result, codes};
 use menlou_policy::{
     cors::Cors,
-    limits::{Passage, Quota, Room},
+    limits::{AdmissionController, RateLimitHeaders, RateLimitPermit},
 };
-use menlou_tenant::{Roster, Switched, Tenant};
+use menlou_tenant::{Tenant, TenantAction, TenantRegistry};
 use pace::Pace;
 use std::{future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
-/// What the walk needs to know.
-pub struct Traffic {
+/// What the handle needs to know.
+pub struct TrafficState {
     /// Who serves.
-    pub roster: Arc<Roster>,
+    pub registry: Arc<TenantRegistry>,
     /// Where calls under way have their places.
-    pub room: Arc<Room>,
+    pub admission: Arc<AdmissionController>,
     /// Limits and deadlines.
     pub limits: server::Server,
     /// What clients may ask for.
@@ -69,16 +69,16 @@ type Answer = Response<Outgoing>;
 
 /// One request, from its head to its answer: decode → tenant → action (who may call, the plugin) → encode. The layers
 /// around it (panic, load, see [`layers`]) make an answer where this can't.
-async fn walk(
-    traffic: &Traffic,
-    asked: &Asked,
+async fn handle(
+    traffic: &TrafficState,
+    asked: &RequestContext,
     request: Request<Incoming>,
     remote: IpAddr,
     (began, until): (Instant, Instant),
 ) -> Answer {
-    let mut found = Found::default();
+    let mut found = RequestOutcome::default();
     let origin = request.headers().get(ORIGIN).cloned();
-    let (mut answer, error) = match serve_call(traffic, asked, request, remote, until, &mut found).await {
+    let (mut answer, error) = match dispatch(traffic, asked, request, remote, until, &mut found).await {
         Ok(answer) => (answer, None),
         Err(error) => (encode::error(&error, asked), Some(error)),
     };
@@ -101,14 +101,14 @@ async fn walk(
     }
 }
 
-/// The answer where there is no room for a call. The tenant's pages may read it, and what their browsers ask beforehand is
+/// The answer where there is no admission for a call. The tenant's pages may read it, and what their browsers ask beforehand is
 /// answered as ever, which costs no more.
-fn shed(traffic: &Traffic, asked: &Asked, request: Request<Incoming>) -> Answer {
+fn reject_overloaded(traffic: &TrafficState, asked: &RequestContext, request: Request<Incoming>) -> Answer {
     let (head, _) = request.into_parts();
     let overloaded = encode::error(&Error::new(&codes::OVERLOADED), asked);
     let Some(origin) = head.headers.get(ORIGIN).cloned() else { return overloaded };
-    let Ok(address) = Address::of(&head.uri) else { return overloaded };
-    let Some(tenant) = traffic.roster.find(&address.tenant) else { return overloaded };
+    let Ok(address) = RouteTarget::of(&head.uri) else { return overloaded };
+    let Some(tenant) = traffic.registry.find(&address.tenant) else { return overloaded };
     let Some(cors) = &tenant.cors else { return overloaded };
     let mut answer = match cors::preflight(asked, &head, Some(cors), || methods(&tenant, &address.action)) {
         Ok(asks) => asks.unwrap_or(overloaded),
@@ -118,13 +118,13 @@ fn shed(traffic: &Traffic, asked: &Asked, request: Request<Incoming>) -> Answer 
     answer
 }
 
-async fn serve_call(
-    traffic: &Traffic,
-    asked: &Asked,
+async fn dispatch(
+    traffic: &TrafficState,
+    asked: &RequestContext,
     request: Request<Incoming>,
     remote: IpAddr,
     until: Instant,
-    found: &mut Found,
+    found: &mut RequestOutcome,
 ) -> Result<Answer> {
     let (head, body) = request.into_parts();
     if !is_of_one_host(&head) {
@@ -134,22 +134,22 @@ async fn serve_call(
     if target > traffic.clients.max_target.bytes() {
         return Err(Error::new(&codes::URI_TOO_LONG));
     }
-    let address = Address::of(&head.uri)?;
-    let Found { tenant, action_at, passage } = found;
+    let address = RouteTarget::of(&head.uri)?;
+    let RequestOutcome { tenant, action_at, passage } = found;
     let tenant =
-        &**tenant.insert(traffic.roster.find(&address.tenant).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))?);
+        &**tenant.insert(traffic.registry.find(&address.tenant).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))?);
     if let Some(answer) = cors::preflight(asked, &head, tenant.cors.as_deref(), || methods(tenant, &address.action))? {
         return Ok(answer);
     }
-    let (at, switched) = tenant.find(&address.action).ok_or_else(|| Error::new(&codes::UNKNOWN_ACTION))?;
+    let (at, tenant_action) = tenant.find(&address.action).ok_or_else(|| Error::new(&codes::UNKNOWN_ACTION))?;
     *action_at = Some(at);
-    switched.fetch();
-    let action = switched.action.as_ref().ok_or_else(|| Error::new(&codes::PLUGIN_UNAVAILABLE))?;
+    tenant_action.prefetch();
+    let action = tenant_action.action.as_ref().ok_or_else(|| Error::new(&codes::PLUGIN_UNAVAILABLE))?;
     let takes = action.descriptor().takes;
     if !takes.subpaths && !address.subpath.is_empty() {
         return Err(Error::new(&codes::NOT_FOUND));
     }
-    passage.enter(&switched.limits, remote).await?;
+    passage.enter(&tenant_action.limits, remote).await?;
     let (limits, clients, mut input, mut arrival) = (&traffic.limits, &traffic.clients, Input::default(), None);
     let pace = Pace::new(clients.body_idle_timeout.get(), clients.min_rate.bytes());
     match takes.raw_query {
@@ -158,7 +158,7 @@ async fn serve_call(
     }
     match takes.raw_body {
         true => {
-            let arrival = arrival.insert(Arrival::new()).clone();
+            let arrival = arrival.insert(BodyProgress::new()).clone();
             let body = body::Incoming::new(body, pace, until, Some(arrival));
             input.unread = Some(Unread::new(body.boxed_unsync()));
         }
@@ -170,18 +170,18 @@ async fn serve_call(
     let (limit, names) = (limits.call_timeout.get(), (address.action, address.subpath.to_owned()));
     let call = decode::call(asked, head, names, input, remote, limit)?;
     let served = async {
-        let caller = action.admit(&call, Some((&switched.limits, passage))).await?;
+        let caller = action.admit(&call, Some((&tenant_action.limits, passage))).await?;
         action.serve(call, caller).await
     };
     Ok(match within(limit, arrival, served).await? {
-        data @ Reply::Data(_) => compress::shrink(encode::reply(data, asked), asked).await,
+        data @ Reply::Data(_) => compress::compress_reply(encode::reply(data, asked), asked).await,
         as_it_is => encode::reply(as_it_is, asked),
     })
 }
 
 /// The methods that an action serves; of one that isn't there, what calls mostly come with.
 fn methods<'a>(tenant: &'a Tenant, action: &str) -> &'a [Method] {
-    let action = tenant.action(action).and_then(|switched| switched.action.as_ref());
+    let action = tenant.action(action).and_then(|tenant_action| tenant_action.action.as_ref());
     action.map_or(&[Method::POST], |action| &action.descriptor().methods)
 }
 
@@ -197,7 +197,7 @@ fn is_of_one_host(head: &Parts) -> bool {
 /// Gives up on a call where it takes too long, counted from the last byte that came.
 async fn within(
     limit: Duration,
-    arrival: Option<Arc<Arrival>>,
+    arrival: Option<Arc<BodyProgress>>,
     call: impl Future<Output = Result<Reply>>,
 ) -> Result<Reply> {
     let mut call = pin!(call);
@@ -215,20 +215,20 @@ async fn within(
 
 /// What a request was found to be about, for the log and the counters.
 #[derive(Default)]
-struct Found {
+struct RequestOutcome {
     tenant: Option<Arc<Tenant>>,
     /// Where in the tenant the action stands.
     action_at: Option<usize>,
-    passage: Passage,
+    passage: RateLimitPermit,
 }
 
-impl Found {
-    fn switched(&self) -> Option<&Switched> {
+impl RequestOutcome {
+    fn tenant_action(&self) -> Option<&TenantAction> {
         self.tenant.as_ref()?.action_at(self.action_at?)
     }
 
-    fn quota(&self) -> Option<Quota<'_>> {
-        self.passage.quota(&self.switched()?.limits)
+    fn quota(&self) -> Option<RateLimitHeaders<'_>> {
+        self.passage.quota(&self.tenant_action()?.limits)
     }
 
     fn cors(&self) -> Option<&Cors> {
@@ -236,20 +236,20 @@ impl Found {
     }
 
     fn names(&self) -> (&str, &str) {
-        (self.tenant.as_ref().map_or("", |t| &t.name), self.switched().map_or("", |s| &s.name))
+        (self.tenant.as_ref().map_or("", |t| &t.name), self.tenant_action().map_or("", |s| &s.name))
     }
 
     fn count(&self, error: Option<&Error>, took: Duration, request_id: &str) {
-        let switched = self.switched();
-        if let Some(switched) = switched {
-            self.passage.took(&switched.limits, took);
-            switched.called(error.is_some(), took);
+        let tenant_action = self.tenant_action();
+        if let Some(tenant_action) = tenant_action {
+            self.passage.took(&tenant_action.limits, took);
+            tenant_action.called(error.is_some(), took);
         }
         let Some(error) = error else { return };
         // Words of plugins' own are as many as their authors like: they count as one.
         let word = codes::find(error.code()).map_or("other", |w| w.name);
-        match (&self.tenant, switched) {
-            (Some(tenant), Some(switched)) => switched.failed(&tenant.name, word),
+        match (&self.tenant, tenant_action) {
+            (Some(tenant), Some(tenant_action)) => tenant_action.failed(&tenant.name, word),
             (tenant, _) => {
                 let tenant = tenant.as_ref().map_or(String::new(), |tenant| tenant.name.clone());
                 metrics::counter!("menlou_errors_total", "tenant" => tenant, "action" => "", "error" => word)
@@ -257,12 +257,19 @@ impl Found {
             }
         }
         if let Some(tenant) = &self.tenant {
-            tenant.activity.failed(switched.map(|s| s.name.as_str()), error, request_id);
+            tenant.activity.failed(tenant_action.map(|s| s.name.as_str()), error, request_id);
         }
     }
 }
 
-fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: Duration, remote: IpAddr) {
+fn log(
+    found: &RequestOutcome,
+    asked: &RequestContext,
+    status: u16,
+    error: Option<&Error>,
+    took: Duration,
+    remote: IpAddr,
+) {
     let (tenant, action) = found.names();
     // Fields without a value are left out of the line.
     let known = error.is_some_and(Error::is_logged);
@@ -278,7 +285,7 @@ fn log(found: &Found, asked: &Asked, status: u16, error: Option<&Error>, took: D
     }
 }
 
-fn log_cause(found: &Found, asked: &Asked, error: &Error) {
+fn log_cause(found: &RequestOutcome, asked: &RequestContext, error: &Error) {
     let (tenant, action) = found.names();
     if let Some(cause) = error.cause().filter(|_| !error.is_logged()) {
         tracing::warn!(request_id = asked.id, tenant, action, error = error.code(), cause, "a call failed");

@@ -1,7 +1,7 @@
 //! Certificates: loaded at start, chosen by host name, and taken up again when their files change.
 
 use arc_swap::ArcSwap;
-use menlou_config::{server::Certificate, stamp::Stamp};
+use menlou_config::{fingerprint::Fingerprint, server::Certificate};
 use menlou_error::text::Text;
 use rustls::{
     RootCertStore, ServerConfig,
@@ -88,9 +88,9 @@ impl Tls {
 }
 
 impl Named {
-    fn stamps(&self) -> Vec<Stamp> {
+    fn stamps(&self) -> Vec<Fingerprint> {
         let files = self.certificates.iter().flat_map(|c| [&c.cert, &c.key]).chain(&self.client_ca);
-        files.map(|file| Stamp::of(file)).collect()
+        files.map(|file| Fingerprint::of(file)).collect()
     }
 
     fn read(&self) -> Result<ServerConfig, Text> {

@@ -15,7 +15,7 @@ mod reset;
 
 use super::{
     calls::Calls,
-    refusal::{answer, refused_with},
+    early_response::{answer, refused_with},
 };
 pub use deadlines::Limits;
 use deadlines::{Deadlines, Phase};
@@ -56,7 +56,7 @@ pub struct Wire<T> {
     odd: Option<What>,
     /// What hyper is still to be given in place of a bad head.
     instead: &'static [u8],
-    /// The answer that goes out in place of hyper's own refusal, and how much of it has gone.
+    /// The answer that goes out in place of hyper's own early_response, and how much of it has gone.
     refusal: Option<(Vec<u8>, usize)>,
     /// Whether nothing more comes of the client, or is waited for.
     ended: bool,

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A refusal for want of room that comes again within this time, in milliseconds, is not remembered: a flood of them would
+/// A refusal for want of admission that comes again within this time, in milliseconds, is not remembered: a flood of them would
 /// leave nothing else to see.
 const FLOOD_MS: u64 = 1000;
 /// For how many minutes calls are remembered.

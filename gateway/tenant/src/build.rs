@@ -3,13 +3,13 @@
 use super::folder;
 use menlou_action::{Configured, Library, Named};
 use menlou_config::{
-    fault::Fault,
+    config_error::ConfigError,
     keyring::Keyring,
     load::Document,
     secret::SecretRef,
     settings,
     sources::{self, Files, Sources},
-    tenant::{self, Cors, Limits, TenantFile, TenantName},
+    tenant::{self, Cors, RateLimitConfig, TenantFile, TenantName},
 };
 use menlou_error::text::Text;
 use menlou_policy::Access;
@@ -17,13 +17,13 @@ use secrecy::SecretString;
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 /// A tenant that was checked whole; [`Tenant::new`](super::Tenant::new) puts it to work.
-pub struct Blueprint {
+pub struct ValidatedTenant {
     /// The `f` of its requests.
     pub name: String,
     /// Its name for people.
     pub title: String,
     /// Its account at the platform.
-    pub account: Account,
+    pub account: PlatformCredentials,
     /// How long its sessions live.
     pub session_ttl: Duration,
     /// Its actions; `None` where the plugin is missing or broken.
@@ -31,19 +31,19 @@ pub struct Blueprint {
     /// Which web pages may call.
     pub cors: Cors,
     /// How much it may take.
-    pub limits: Limits,
+    pub limits: RateLimitConfig,
     /// How much each action may take.
-    pub action_limits: BTreeMap<String, Limits>,
+    pub action_limits: BTreeMap<String, RateLimitConfig>,
     /// What is wrong, and yet lets the rest serve.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ConfigError>,
     /// What had better be mended, though all works: secrets that stand in the file themselves.
-    pub warnings: Vec<Fault>,
+    pub warnings: Vec<ConfigError>,
     /// The files that its secrets came from.
     pub sources: Files,
 }
 
 /// A tenant's account at WeChat.
-pub struct Account {
+pub struct PlatformCredentials {
     /// The AppID.
     pub appid: String,
     /// The AppSecret, resolved.
@@ -59,7 +59,12 @@ pub struct Account {
 ///
 /// # Errors
 /// Every fault. Such a tenant must not serve as the file says.
-pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Keyring) -> Result<Blueprint, Vec<Fault>> {
+pub fn check(
+    name: &TenantName,
+    doc: &Document,
+    library: &Library,
+    keyring: &Keyring,
+) -> Result<ValidatedTenant, Vec<ConfigError>> {
     let (file, mut faults) = match TenantFile::read(doc) {
         Ok(file) => (Some(file), Vec::new()),
         Err(faults) => (None, faults),
@@ -71,14 +76,11 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
         sources.resolve(&reference, pointer).map_err(|text| faults.push(doc.fault_at(pointer, text))).ok()
     };
     let (secret, previous_secret) = (secret("/wechat/secret"), secret("/wechat/previous_secret"));
-    let account = file.as_ref().and_then(|file| file.wechat.as_ref()).zip(secret).map(|(wechat, secret)| Account {
-        appid: wechat.appid.clone(),
-        secret,
-        previous_secret,
-        base_url: wechat.base_url.clone(),
+    let account = file.as_ref().and_then(|file| file.wechat.as_ref()).zip(secret).map(|(wechat, secret)| {
+        PlatformCredentials { appid: wechat.appid.clone(), secret, previous_secret, base_url: wechat.base_url.clone() }
     });
     let (mut actions, mut lesser) = (BTreeMap::new(), Vec::new());
-    let mut warnings: Vec<Fault> =
+    let mut warnings: Vec<ConfigError> =
         ["/wechat/secret", "/wechat/previous_secret"].iter().filter_map(|at| settings::literal(doc, at)).collect();
     for (action, plugin) in tables(doc) {
         let (pointer, own) = tenant::settings(doc, action);
@@ -107,7 +109,7 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
         faults.extend(wrong);
     }
     match (file, account) {
-        (Some(file), Some(account)) if faults.is_empty() => Ok(Blueprint {
+        (Some(file), Some(account)) if faults.is_empty() => Ok(ValidatedTenant {
             name: name.as_str().to_owned(),
             title: file.name,
             account,
@@ -122,14 +124,14 @@ pub fn check(name: &TenantName, doc: &Document, library: &Library, keyring: &Key
         }),
         _ => {
             faults.extend(lesser);
-            faults.sort_by_key(Fault::position);
+            faults.sort_by_key(ConfigError::position);
             Err(faults)
         }
     }
 }
 
 /// A warning where an action has a limit by openid, and serves calls that have none.
-fn of_nobody(doc: &Document, pointer: &str, action: &Configured) -> Option<Fault> {
+fn of_nobody(doc: &Document, pointer: &str, action: &Configured) -> Option<ConfigError> {
     let pointer = format!("{pointer}/limits/per_openid");
     doc.value(&pointer)?;
     let text = match action.access() {
@@ -148,7 +150,7 @@ fn of_nobody(doc: &Document, pointer: &str, action: &Configured) -> Option<Fault
 
 /// The actions that a tenant's file switches on, and what is wrong with the rest.
 /// Secrets and settings are left alone.
-pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<Named<'a>>, Vec<Fault>) {
+pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<Named<'a>>, Vec<ConfigError>) {
     let (mut actions, mut faults) = (Vec::new(), Vec::new());
     for (action, plugin) in tables(doc) {
         match library.find(action, plugin) {
@@ -170,7 +172,7 @@ pub(super) fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&s
 }
 
 /// What a file came to; without a name where the file's is no tenant's.
-pub type Checked = (Option<TenantName>, Result<Blueprint, Vec<Fault>>);
+pub type Checked = (Option<TenantName>, Result<ValidatedTenant, Vec<ConfigError>>);
 
 /// Checks every tenant of a folder.
 pub fn check_folder(folder: &Path, library: &Library, keyring: &Keyring) -> Vec<Checked> {
@@ -193,14 +195,14 @@ pub fn check_folder(folder: &Path, library: &Library, keyring: &Keyring) -> Vec<
 }
 
 /// The fault of a folder that can't be listed.
-pub(super) fn unreadable(folder: &Path, e: &std::io::Error) -> Fault {
-    Fault::in_file(
+pub(super) fn unreadable(folder: &Path, e: &std::io::Error) -> ConfigError {
+    ConfigError::in_file(
         folder,
         Text::new(format!("无法读取租户文件夹：{e}"), format!("the tenants' folder can't be read: {e}")),
     )
 }
 
-fn missing(doc: &Document, pointer: &str, plugin: Option<&str>, action: &str, library: &Library) -> Fault {
+fn missing(doc: &Document, pointer: &str, plugin: Option<&str>, action: &str, library: &Library) -> ConfigError {
     let wanted = plugin.unwrap_or(action);
     let refused = library.refused().iter().find(|r| r.path.file_stem().is_some_and(|stem| stem == wanted));
     let text = match (refused, library.nearest(wanted)) {

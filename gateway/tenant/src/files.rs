@@ -1,15 +1,15 @@
 //! The folder of tenants' files as those who manage it see it: list, read, create, change and remove, each whole or not
 //! at all, and never over a change that they have not seen.
 
-use super::{Blueprint, build};
+use super::{ValidatedTenant, build};
 use aws_lc_rs::digest::{SHA256, digest};
 use menlou_action::Library;
 use menlou_config::{
+    config_error::ConfigError,
     edit::{self, Change},
-    fault::Fault,
     keyring::Keyring,
     load::{self, Document},
-    save::{self, Unsaved},
+    save::{self, SaveError},
     tenant::TenantName,
 };
 use menlou_error::text::Text;
@@ -46,7 +46,7 @@ pub struct Stored {
     /// The text as it stands on the disk.
     pub text: String,
     /// What it came to: the faults, or what would serve.
-    pub checked: Result<Blueprint, Vec<Fault>>,
+    pub checked: Result<ValidatedTenant, Vec<ConfigError>>,
     /// Which content this is.
     pub revision: Revision,
 }
@@ -60,7 +60,7 @@ pub struct Saved {
     /// Which content that is.
     pub revision: Revision,
     /// What is wrong and yet lets the rest serve, such as an action whose plugin is missing.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ConfigError>,
 }
 
 /// Why nothing was changed.
@@ -73,11 +73,11 @@ pub enum Refused {
     /// The file is not as the caller has seen it: read it again.
     Changed,
     /// The content would be faulty: each fault, at its place in the text as it was offered.
-    Faulty(Vec<Fault>),
+    Faulty(Vec<ConfigError>),
     /// The change itself makes no sense.
     Senseless(Text),
     /// The system refuses to read or save.
-    Unsaved(Text),
+    SaveError(Text),
 }
 
 impl<'a> Files<'a> {
@@ -95,14 +95,14 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// The folder can't be read.
-    pub fn names(&self) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
+    pub fn names(&self) -> Result<(Vec<TenantName>, Vec<ConfigError>), ConfigError> {
         names(self.folder)
     }
 
     /// A tenant's file as it is, faulty or not.
     ///
     /// # Errors
-    /// [`Refused::Absent`], [`Refused::Unsaved`] where it can't be read, [`Refused::Faulty`] where it is no text (not
+    /// [`Refused::Absent`], [`Refused::SaveError`] where it can't be read, [`Refused::Faulty`] where it is no text (not
     /// UTF-8, larger than 1 MiB).
     pub fn read(&self, name: &TenantName) -> Result<Stored, Refused> {
         let bytes = self.bytes(name)?;
@@ -113,15 +113,15 @@ impl<'a> Files<'a> {
     /// Makes a tenant of this text.
     ///
     /// # Errors
-    /// [`Refused::Exists`], [`Refused::Faulty`], [`Refused::Unsaved`].
+    /// [`Refused::Exists`], [`Refused::Faulty`], [`Refused::SaveError`].
     pub fn create(&self, name: &TenantName, text: &str) -> Result<Saved, Refused> {
         let _locked = lock(self.folder)?;
         if self.path(name).symlink_metadata().is_ok() {
             return Err(Refused::Exists);
         }
-        let blueprint = self.check(name, text).map_err(Refused::Faulty)?;
+        let validated = self.check(name, text).map_err(Refused::Faulty)?;
         save::create(&self.path(name), text.as_bytes()).map_err(Refused::from)?;
-        Ok(Saved::new(None, text.to_owned(), blueprint))
+        Ok(Saved::new(None, text.to_owned(), validated))
     }
 
     /// Puts this text in the place of a tenant's whole file. With `seen`, only if the file is still that.
@@ -144,7 +144,7 @@ impl<'a> Files<'a> {
     /// the tenant stays. With `seen`, only if the file is still that.
     ///
     /// # Errors
-    /// [`Refused::Absent`], [`Refused::Changed`], [`Refused::Unsaved`].
+    /// [`Refused::Absent`], [`Refused::Changed`], [`Refused::SaveError`].
     pub fn remove(&self, name: &TenantName, seen: Option<&Revision>) -> Result<Vec<u8>, Refused> {
         let _locked = lock(self.folder)?;
         let bytes = self.bytes(name)?;
@@ -157,7 +157,7 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// Every fault.
-    pub fn check(&self, name: &TenantName, text: &str) -> Result<Blueprint, Vec<Fault>> {
+    pub fn check(&self, name: &TenantName, text: &str) -> Result<ValidatedTenant, Vec<ConfigError>> {
         let doc = Document::parse(self.path(name), text.as_bytes())?;
         build::check(name, &doc, self.library, self.keyring)
     }
@@ -173,10 +173,10 @@ impl<'a> Files<'a> {
         let found = Revision::of(&bytes);
         unchanged(&bytes, seen)?;
         let after = make(&bytes)?;
-        let blueprint = self.check(name, &after).map_err(Refused::Faulty)?;
+        let validated = self.check(name, &after).map_err(Refused::Faulty)?;
         unchanged(&self.bytes(name)?, Some(&found))?;
         save::write_atomically(&self.path(name), after.as_bytes()).map_err(Refused::from)?;
-        Ok(Saved::new(Some(String::from_utf8_lossy(&bytes).into_owned()), after, blueprint))
+        Ok(Saved::new(Some(String::from_utf8_lossy(&bytes).into_owned()), after, validated))
     }
 
     fn text<'b>(&self, name: &TenantName, bytes: &'b [u8]) -> Result<&'b str, Refused> {
@@ -188,7 +188,7 @@ impl<'a> Files<'a> {
     }
 
     fn bytes(&self, name: &TenantName) -> Result<Vec<u8>, Refused> {
-        super::folder::bytes(&self.path(name)).map_err(Refused::Unsaved)?.ok_or(Refused::Absent)
+        super::folder::bytes(&self.path(name)).map_err(Refused::SaveError)?.ok_or(Refused::Absent)
     }
 }
 
@@ -196,7 +196,7 @@ impl<'a> Files<'a> {
 ///
 /// # Errors
 /// As there.
-pub fn names(folder: &Path) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
+pub fn names(folder: &Path) -> Result<(Vec<TenantName>, Vec<ConfigError>), ConfigError> {
     let unreadable = |e: io::Error| build::unreadable(folder, &e);
     let (mut names, mut faults) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -214,11 +214,11 @@ pub fn names(folder: &Path) -> Result<(Vec<TenantName>, Vec<Fault>), Fault> {
 /// it back from whoever dies.
 ///
 /// # Errors
-/// [`Refused::Unsaved`]: the folder can't be opened, or another holds the lock for long.
+/// [`Refused::SaveError`]: the folder can't be opened, or another holds the lock for long.
 pub fn lock(folder: &Path) -> Result<File, Refused> {
     let unlocked = |e: io::Error| {
         let folder = folder.display();
-        Refused::Unsaved(Text::new(
+        Refused::SaveError(Text::new(
             format!("无法打开租户文件夹 {folder}：{e}"),
             format!("the tenants' folder {folder} can't be opened: {e}"),
         ))
@@ -233,7 +233,7 @@ pub fn lock(folder: &Path) -> Result<File, Refused> {
             Err(TryLockError::Error(e)) => return Err(unlocked(e)),
             Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => sleep(RETRY),
             Err(TryLockError::WouldBlock) => {
-                return Err(Refused::Unsaved(Text::fixed(
+                return Err(Refused::SaveError(Text::fixed(
                     "另一处正在保存租户文件，请稍后再试",
                     "another change of the tenants is being saved; try again in a moment",
                 )));
@@ -269,16 +269,16 @@ impl fmt::Display for Revision {
 }
 
 impl Saved {
-    fn new(before: Option<String>, after: String, blueprint: Blueprint) -> Self {
-        Self { before, revision: Revision::of(after.as_bytes()), after, faults: blueprint.faults }
+    fn new(before: Option<String>, after: String, validated: ValidatedTenant) -> Self {
+        Self { before, revision: Revision::of(after.as_bytes()), after, faults: validated.faults }
     }
 }
 
-impl From<Unsaved> for Refused {
-    fn from(unsaved: Unsaved) -> Self {
+impl From<SaveError> for Refused {
+    fn from(unsaved: SaveError) -> Self {
         match unsaved {
-            Unsaved::Exists => Self::Exists,
-            Unsaved::Refused(text) => Self::Unsaved(text),
+            SaveError::Exists => Self::Exists,
+            SaveError::Refused(text) => Self::SaveError(text),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The folder of tenants' files: which names and links in it are taken, and how a file is read.
 
 use menlou_config::{
-    fault::Fault,
+    config_error::ConfigError,
     load::{self, Document},
     tenant::TenantName,
 };
@@ -12,7 +12,7 @@ use std::{fs, path::Path};
 ///
 /// # Errors
 /// A file whose name is no tenant's; where it differs from one that is by upper case only, which one.
-pub fn name(path: &Path) -> Option<Result<TenantName, Fault>> {
+pub fn name(path: &Path) -> Option<Result<TenantName, ConfigError>> {
     let name = TenantName::of_file(path)?;
     Some(name.map_err(|fault| {
         let right = path.file_name().map(|file| file.to_string_lossy().to_lowercase()).unwrap_or_default();
@@ -21,7 +21,7 @@ pub fn name(path: &Path) -> Option<Result<TenantName, Fault>> {
             return fault;
         }
         let shown = right.display();
-        Fault::in_file(
+        ConfigError::in_file(
             path,
             if right.exists() {
                 Text::new(
@@ -43,8 +43,8 @@ pub fn name(path: &Path) -> Option<Result<TenantName, Fault>> {
 ///
 /// # Errors
 /// As [`Document::read`], or the file is a link that leads out of the folder.
-pub fn read(path: &Path) -> Result<Document, Vec<Fault>> {
-    within(path).map_err(|text| vec![Fault::in_file(path, text)])?;
+pub fn read(path: &Path) -> Result<Document, Vec<ConfigError>> {
+    within(path).map_err(|text| vec![ConfigError::in_file(path, text)])?;
     Document::read(path)
 }
 

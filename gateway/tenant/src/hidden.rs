@@ -3,10 +3,10 @@
 use super::{build, view};
 use menlou_action::Library;
 use menlou_config::{
-    fault::Fault,
+    config_error::ConfigError,
     hosts::Hosts,
     load::Document,
-    masked::{Comments, mask},
+    redacted::{Comments, mask},
     secret::SecretRef,
     tenant,
 };
@@ -105,7 +105,7 @@ fn addressed<'a>(doc: &'a Document, pointer: &str, value: &'a str) -> Option<Add
 /// gateway can reach, and its caller perhaps not: its own admin port, a store, a cloud's metadata. Which these are can't be
 /// told by looking at a name, whose owner may have it lead anywhere at any time.
 /// `reach` are the hosts that operators leave to such admins.
-pub fn reserved(doc: &Document, before: Option<&Document>, library: &Library, reach: &[Hosts]) -> Vec<Fault> {
+pub fn reserved(doc: &Document, before: Option<&Document>, library: &Library, reach: &[Hosts]) -> Vec<ConfigError> {
     let secrets = Secrets::of(doc, library);
     let as_before = |pointer: &str, value: &str| {
         let stood =
@@ -215,7 +215,7 @@ mod tests {
     fn a_tenant_s_own_admin_adds_no_reference_and_leaves_the_address() {
         let told = |after: &str, before: &str| {
             let faults = reserved(&doc(after), Some(&doc(before)), &Library::default(), &[]);
-            faults.iter().filter_map(Fault::position).map(|(line, _)| line).collect::<Vec<_>>()
+            faults.iter().filter_map(ConfigError::position).map(|(line, _)| line).collect::<Vec<_>>()
         };
         let reference = FILE.replace("hunter2", "env:S");
         let unknown = FILE.replace("k1", "file:/etc/shadow");

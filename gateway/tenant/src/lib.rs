@@ -1,40 +1,40 @@
-//! Tenants: one live tenant, the roster that finds and swaps them, and the folder that they are built and rebuilt from.
+//! Tenants: one live tenant, the registry that finds and swaps them, and the folder that they are built and rebuilt from.
 
 mod activity;
 mod build;
+mod encrypt_secrets;
 mod files;
 mod folder;
+mod fs_watch;
 mod hidden;
+mod plugin_reload;
+mod registry;
 mod reload;
-mod roster;
-mod sealing;
-mod swap;
-mod switched;
 mod template;
+mod tenant_action;
 mod verify;
 mod view;
-mod watched;
 
 pub use activity::{Activity, Failure, MINUTES, Minute, Usage};
-pub use build::{Blueprint, check, check_folder, switched_on};
+pub use build::{ValidatedTenant, check, check_folder, switched_on};
+pub use encrypt_secrets::{rotate, seal};
 pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
 pub use folder::bytes;
 pub use hidden::{masked, reserved};
 use menlou_action::{Configured, Plugin, Scope, Services};
-use menlou_platform::{Platform, wechat::Wechat, wechat::WechatAccount};
+use menlou_platform::{Platform, wechat::Wechat, wechat::WechatCredentials};
 use menlou_policy::{
     Access,
     cors::Cors,
-    limits::{Limiter, Limits},
+    limits::{Limiter, RequestLimits},
 };
+pub use plugin_reload::{PluginReloader, ReloadHistory, Swap};
+pub use registry::{TenantRegistry, TenantStatus};
 pub use reload::Watcher;
-pub use roster::{Roster, Standing};
-pub use sealing::{rotate, seal};
 use smol_str::SmolStr;
 use std::sync::Arc;
-pub use swap::{Swap, Swapper, Swaps};
-pub use switched::{Durations, Switched};
 pub use template::{Facts, file as new_file};
+pub use tenant_action::{Durations, TenantAction};
 pub use verify::{logs_in_by_phone, verify};
 pub use view::{MASK, View, secrets, view};
 
@@ -49,22 +49,23 @@ pub struct Tenant {
     /// Which web pages may call, if any.
     pub cors: Option<Box<Cors>>,
     /// In the order of their names.
-    actions: Arc<[Switched]>,
+    actions: Arc<[TenantAction]>,
 }
 
 impl Tenant {
     /// Puts a checked tenant to work, which goes on with the activity of the one before it.
     pub fn new(
-        blueprint: Blueprint,
+        validated: ValidatedTenant,
         services: &Arc<Services>,
         limiter: &Arc<Limiter>,
         durations: &Durations,
         activity: Arc<Activity>,
     ) -> Self {
-        let Blueprint { name, title, account, session_ttl, actions, cors, limits, mut action_limits, .. } = blueprint;
+        let ValidatedTenant { name, title, account, session_ttl, actions, cors, limits, mut action_limits, .. } =
+            validated;
         activity.keep(|action| actions.contains_key(action));
         let wechat = Wechat::new(
-            WechatAccount {
+            WechatCredentials {
                 appid: account.appid,
                 secret: account.secret,
                 previous_secret: account.previous_secret,
@@ -79,14 +80,14 @@ impl Tenant {
         let switch = |(action, configured): (String, Option<Configured>)| {
             let own = action_limits.remove(&action).unwrap_or_default();
             let needs_session = configured.as_ref().is_some_and(|c| c.access() != Access::Anyone);
-            let limits = Limits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
+            let limits = RequestLimits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
             let usage = activity.of(&action);
             let serving = configured.map(|configured| {
                 let (tenant, platform, services) = (tenant.clone(), platform.clone(), services.clone());
                 let scope = Scope { tenant, session_ttl, platform, services, openings: usage.clone() };
                 Arc::new(configured.serve(scope))
             });
-            Switched::new(&action, serving, limits, usage, durations.of(&action))
+            TenantAction::new(&action, serving, limits, usage, durations.of(&action))
         };
         let actions = actions.into_iter().map(switch).collect();
         Self { actions, cors: Cors::new(&cors).map(Box::new), name: name.clone(), title, activity: activity.clone() }
@@ -94,32 +95,32 @@ impl Tenant {
 
     /// The plugins that it uses.
     fn plugins(&self) -> Vec<Arc<Plugin>> {
-        self.actions().filter_map(|switched| Some(switched.action.as_ref()?.plugin().clone())).collect()
+        self.actions().filter_map(|tenant_action| Some(tenant_action.action.as_ref()?.plugin().clone())).collect()
     }
 
-    /// The action of this name, if it is switched on.
-    pub fn action(&self, name: &str) -> Option<&Switched> {
-        self.find(name).map(|(_, switched)| switched)
+    /// The action of this name, if it is tenant_action on.
+    pub fn action(&self, name: &str) -> Option<&TenantAction> {
+        self.find(name).map(|(_, tenant_action)| tenant_action)
     }
 
     /// The same, and where it stands; in this tenant, not in the one after a reload.
-    pub fn find(&self, name: &str) -> Option<(usize, &Switched)> {
-        let at = self.actions.binary_search_by(|switched| switched.name.as_str().cmp(name)).ok()?;
+    pub fn find(&self, name: &str) -> Option<(usize, &TenantAction)> {
+        let at = self.actions.binary_search_by(|tenant_action| tenant_action.name.as_str().cmp(name)).ok()?;
         Some((at, self.action_at(at)?))
     }
 
     /// The action that stands there.
-    pub fn action_at(&self, at: usize) -> Option<&Switched> {
+    pub fn action_at(&self, at: usize) -> Option<&TenantAction> {
         self.actions.get(at)
     }
 
     /// Tells the metrics of the calls that came since they were told last.
-    fn tell(&self) {
-        self.actions.iter().for_each(|switched| switched.tell(&self.name));
+    fn flush_metrics(&self) {
+        self.actions.iter().for_each(|tenant_action| tenant_action.flush_metrics(&self.name));
     }
 
-    /// Every action that is switched on, in the order of their names.
-    pub fn actions(&self) -> impl Iterator<Item = &Switched> {
+    /// Every action that is tenant_action on, in the order of their names.
+    pub fn actions(&self) -> impl Iterator<Item = &TenantAction> {
         self.actions.iter()
     }
 }
@@ -127,6 +128,6 @@ impl Tenant {
 impl Drop for Tenant {
     /// What was counted last; of a reload, the tenant after it tells what comes then.
     fn drop(&mut self) {
-        self.tell();
+        self.flush_metrics();
     }
 }

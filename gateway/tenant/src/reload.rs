@@ -1,11 +1,11 @@
 //! Takes changes of the tenants' folder up while running: a bad file keeps its tenant's last good version.
 
 use super::{
-    Blueprint, Durations, Roster, Standing, Swapper, Tenant, build, folder,
-    watched::{Watched, identity},
+    Durations, PluginReloader, Tenant, TenantRegistry, TenantStatus, ValidatedTenant, build, folder,
+    fs_watch::{Watched, identity},
 };
 use menlou_action::Services;
-use menlou_config::{fault::Fault, sources::Files, stamp::Stamp, tenant::TenantName};
+use menlou_config::{config_error::ConfigError, fingerprint::Fingerprint, sources::Files, tenant::TenantName};
 use menlou_error::text::{Language, Text};
 use menlou_policy::limits::Limiter;
 use std::{
@@ -37,14 +37,14 @@ const FILLING: Duration = Duration::from_secs(1);
 /// What is missing for this long is gone.
 const GONE: Duration = Duration::from_millis(500);
 
-/// Keeps a roster as the folders of tenants and plugins say.
+/// Keeps a registry as the folders of tenants and plugins say.
 pub struct Watcher {
     folder: PathBuf,
-    plugins: Swapper,
+    plugins: PluginReloader,
     services: Arc<Services>,
     limiter: Arc<Limiter>,
     durations: Durations,
-    roster: Arc<Roster>,
+    registry: Arc<TenantRegistry>,
     files: BTreeMap<PathBuf, Seen>,
     /// Of these, those that are not there, and since when.
     missing: HashMap<PathBuf, Instant>,
@@ -58,10 +58,10 @@ pub struct Watcher {
 
 /// A tenant's file as it was read last.
 struct Seen {
-    stamp: Stamp,
+    stamp: Fingerprint,
     /// The tenant's name, where the file's is one.
     tenant: Option<String>,
-    standing: Standing,
+    standing: TenantStatus,
     /// The files that its secrets came from.
     sources: Files,
 }
@@ -70,10 +70,10 @@ impl Watcher {
     /// A watcher of a folder, nothing read yet.
     pub fn new(
         folder: PathBuf,
-        plugins: Swapper,
+        plugins: PluginReloader,
         services: Arc<Services>,
         limiter: Arc<Limiter>,
-        roster: Arc<Roster>,
+        registry: Arc<TenantRegistry>,
     ) -> Self {
         Self {
             folder,
@@ -81,7 +81,7 @@ impl Watcher {
             services,
             limiter,
             durations: Durations::default(),
-            roster,
+            registry,
             files: BTreeMap::new(),
             missing: HashMap::new(),
             listed: None,
@@ -96,14 +96,14 @@ impl Watcher {
         let mut changes = Vec::new();
         let serving = || {
             let tenants = self.files.iter().map(|(path, seen)| (path, seen.tenant.as_deref()));
-            tenants.filter_map(|(path, name)| Some((path.clone(), self.roster.find(name?)?))).collect()
+            tenants.filter_map(|(path, name)| Some((path.clone(), self.registry.find(name?)?))).collect()
         };
-        for (path, blueprint) in self.plugins.look(serving) {
+        for (path, validated) in self.plugins.look(serving) {
             if let Some(seen) = self.files.get_mut(&path) {
-                seen.standing.faults = blueprint.faults.clone();
-                log(&blueprint.faults);
+                seen.standing.faults = validated.faults.clone();
+                log(&validated.faults);
             }
-            changes.push(self.built(blueprint));
+            changes.push(self.built(validated));
         }
         self.unsettled = false;
         match self.list() {
@@ -142,20 +142,20 @@ impl Watcher {
                     self.unlisted = Some(why);
                 }
                 let faults = vec![fault];
-                standing.insert(self.folder.display().to_string(), Standing { serving: false, faults });
+                standing.insert(self.folder.display().to_string(), TenantStatus { serving: false, faults });
             }
         }
-        self.roster.swap(changes);
+        self.registry.swap(changes);
         for (path, seen) in &self.files {
             let name = seen.tenant.clone().unwrap_or_else(|| path.display().to_string());
             standing.insert(name, seen.standing.clone());
         }
-        metrics::gauge!("menlou_tenants").set(self.roster.len() as f64);
+        metrics::gauge!("menlou_tenants").set(self.registry.len() as f64);
         metrics::gauge!("menlou_tenants_faulty").set(standing.values().filter(|s| !s.faults.is_empty()).count() as f64);
-        self.roster.set_standing(standing);
+        self.registry.set_standing(standing);
     }
 
-    fn look_at(&mut self, path: &Path, stamp: Stamp, changes: &mut Vec<(String, Option<Arc<Tenant>>)>) {
+    fn look_at(&mut self, path: &Path, stamp: Fingerprint, changes: &mut Vec<(String, Option<Arc<Tenant>>)>) {
         let before = self.files.get(path);
         let changed = before.is_none_or(|seen| seen.stamp != stamp || seen.secrets_changed());
         // A file with faults is read again also where it did not change: its secret may be there now.
@@ -175,21 +175,21 @@ impl Watcher {
         let told_before = before.map(|seen| told(&seen.standing.faults)).unwrap_or_default();
         let mut sources = Files::new();
         let standing = match checked {
-            Ok(mut blueprint) => {
-                sources = std::mem::take(&mut blueprint.sources);
-                let faults = blueprint.faults.clone();
+            Ok(mut validated) => {
+                sources = std::mem::take(&mut validated.sources);
+                let faults = validated.faults.clone();
                 if changed || told_before != told(&faults) {
-                    let actions = blueprint.actions.keys().cloned().collect::<Vec<_>>().join(",");
+                    let actions = validated.actions.keys().cloned().collect::<Vec<_>>().join(",");
                     tracing::info!(
-                        tenant = blueprint.name,
+                        tenant = validated.name,
                         actions,
                         "{}",
                         if was_serving { "tenant reloaded" } else { "tenant loaded" }
                     );
                     log(&faults);
-                    changes.push(self.built(blueprint));
+                    changes.push(self.built(validated));
                 }
-                Standing { serving: true, faults }
+                TenantStatus { serving: true, faults }
             }
             Err(faults) => {
                 if changed || told_before != told(&faults) {
@@ -199,37 +199,37 @@ impl Watcher {
                         tracing::warn!(tenant, "its last good version serves on");
                     }
                 }
-                Standing { serving: was_serving, faults }
+                TenantStatus { serving: was_serving, faults }
             }
         };
         self.files.insert(path.to_owned(), Seen { stamp, tenant, standing, sources });
     }
 
     /// Whether the file, or one that its secrets come from, changed a moment ago: half of it may be a whole tenant, too.
-    fn is_being_written(&self, path: &Path, stamp: Stamp) -> bool {
+    fn is_being_written(&self, path: &Path, stamp: Fingerprint) -> bool {
         let Some(seen) = self.files.get(path) else { return stamp.is_fresh() };
-        let sources = seen.sources.iter().map(|(path, before)| (Stamp::of(path), *before));
+        let sources = seen.sources.iter().map(|(path, before)| (Fingerprint::of(path), *before));
         let mut all = sources.chain([(stamp, seen.stamp)]);
         all.any(|(now, before)| now != before && now.is_fresh())
     }
 
     /// Whether this is another folder than before, to which files come that are not all there yet: a copy, a check-out.
-    fn is_being_filled(&self, listed: &[(PathBuf, Stamp)]) -> bool {
+    fn is_being_filled(&self, listed: &[(PathBuf, Fingerprint)]) -> bool {
         let another = self.listed.is_some_and(|before| identity(&self.folder) != Some(before));
-        another && Stamp::of(&self.folder).is_younger_than(FILLING) && {
+        another && Fingerprint::of(&self.folder).is_younger_than(FILLING) && {
             let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
             self.files.keys().any(|path| !there.contains(path))
         }
     }
 
     /// The tenants' files.
-    fn list(&self) -> Result<Vec<(PathBuf, Stamp)>, Fault> {
-        let listed = || -> std::io::Result<Vec<(PathBuf, Stamp)>> {
+    fn list(&self) -> Result<Vec<(PathBuf, Fingerprint)>, ConfigError> {
+        let listed = || -> std::io::Result<Vec<(PathBuf, Fingerprint)>> {
             let mut files = Vec::new();
             for entry in fs::read_dir(&self.folder)? {
                 let path = entry?.path();
                 if TenantName::of_file(&path).is_some() {
-                    let stamp = Stamp::of(&path);
+                    let stamp = Fingerprint::of(&path);
                     files.push((path, stamp));
                 }
             }
@@ -242,7 +242,7 @@ impl Watcher {
                 "租户文件夹已被换成一个空文件夹：原有租户继续服务；若确要清空，请重启网关",
                 "the tenants' folder was replaced by an empty one: the tenants serve on; restart the gateway if that is meant",
             );
-            return Err(Fault::in_file(&self.folder, text));
+            return Err(ConfigError::in_file(&self.folder, text));
         }
         files.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(files)
@@ -253,11 +253,11 @@ impl Watcher {
         self.files.values().flat_map(|seen| seen.sources.keys()).map(PathBuf::as_path)
     }
 
-    fn built(&self, blueprint: Blueprint) -> (String, Option<Arc<Tenant>>) {
+    fn built(&self, validated: ValidatedTenant) -> (String, Option<Arc<Tenant>>) {
         metrics::counter!("menlou_tenants_built_total").increment(1);
-        let activity = self.roster.find(&blueprint.name).map(|before| before.activity.clone()).unwrap_or_default();
-        let name = blueprint.name.clone();
-        let tenant = Tenant::new(blueprint, &self.services, &self.limiter, &self.durations, activity);
+        let activity = self.registry.find(&validated.name).map(|before| before.activity.clone()).unwrap_or_default();
+        let name = validated.name.clone();
+        let tenant = Tenant::new(validated, &self.services, &self.limiter, &self.durations, activity);
         (name, Some(Arc::new(tenant)))
     }
 
@@ -303,11 +303,11 @@ impl Watcher {
 
 impl Seen {
     fn secrets_changed(&self) -> bool {
-        self.sources.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+        self.sources.iter().any(|(path, stamp)| Fingerprint::of(path) != *stamp)
     }
 }
 
-fn log(faults: &[Fault]) {
+fn log(faults: &[ConfigError]) {
     for fault in faults {
         // The place and the text on one line, for whoever searches; below it the pointer under the place.
         let language = Language::of_operator();
@@ -317,6 +317,6 @@ fn log(faults: &[Fault]) {
     }
 }
 
-fn told(faults: &[Fault]) -> Vec<String> {
+fn told(faults: &[ConfigError]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }

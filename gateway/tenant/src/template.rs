@@ -16,7 +16,7 @@ pub struct Facts<'a> {
     pub secret: &'a str,
     /// Where the platform is, if not where it usually is.
     pub base_url: Option<&'a str>,
-    /// The actions that are switched on.
+    /// The actions that are tenant_action on.
     pub actions: Vec<&'a Descriptor>,
 }
 

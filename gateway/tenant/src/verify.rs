@@ -1,11 +1,11 @@
 //! Whether a tenant's credentials work, asked of its platform with what its file says.
 
-use super::build::Account;
+use super::build::PlatformCredentials;
 use menlou_config::load::Document;
 use menlou_platform::{
     http::Http,
     wechat::{
-        WechatAccount,
+        WechatCredentials,
         verify::{self, Finding},
     },
 };
@@ -13,8 +13,13 @@ use serde_json::Value;
 
 /// Asks the platform, and tells each finding as soon as it is there. A running gateway is not disturbed: no token is
 /// renewed by force and nothing is stored.
-pub async fn verify(account: &Account, phone: bool, http: Http, told: impl FnMut(&Finding)) -> Vec<Finding> {
-    let account = WechatAccount {
+pub async fn verify(
+    account: &PlatformCredentials,
+    phone: bool,
+    http: Http,
+    told: impl FnMut(&Finding),
+) -> Vec<Finding> {
+    let account = WechatCredentials {
         appid: account.appid.clone(),
         secret: account.secret.clone(),
         previous_secret: account.previous_secret.clone(),

@@ -1,6 +1,6 @@
 //! An answer's body on its way: the server's place is held until its end, and a pause that is too long breaks it off.
 
-use super::{group::Turn, meters::Outcome, sending::Sending};
+use super::{load_balancer::Turn, metrics::Outcome, send::Sending};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use menlou_error::{Error, codes};

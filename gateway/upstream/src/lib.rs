@@ -5,29 +5,29 @@
 
 mod address;
 mod answer;
-mod checks;
-mod group;
-mod hops;
-mod meters;
-mod sending;
+mod health_check;
+mod hop_by_hop;
+mod load_balancer;
+mod metrics;
+mod send;
 
 use address::{Address, Target};
 use answer::Answer;
-use group::{Group, Turn};
-pub use hops::end_to_end;
+pub use hop_by_hop::end_to_end;
 use http::{
     HeaderMap, HeaderValue, Method, Response,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use load_balancer::{LoadBalancer, Turn};
 use menlou_call::Pieces;
 use menlou_circuit::BreakerPolicy;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use menlou_platform::http::{Failure, Http, Incoming};
-use meters::Outcome;
-use sending::Sending;
+use metrics::Outcome;
+use send::Sending;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -114,7 +114,7 @@ pub struct Forward {
 
 /// A tenant's action's group of servers.
 pub struct Upstream {
-    group: Arc<Group>,
+    group: Arc<LoadBalancer>,
     health: Option<Checks>,
     checking: Mutex<JoinSet<()>>,
 }
@@ -155,7 +155,7 @@ impl Upstream {
         }
         let limits = BreakerPolicy { break_after, break_for };
         let checked_every = health.as_ref().map_or(Duration::ZERO, |h| h.interval);
-        let group = Group::new(labels, addresses, limits, checked_every);
+        let group = LoadBalancer::new(labels, addresses, limits, checked_every);
         Ok(Self { group, health, checking: Mutex::default() })
     }
 
@@ -167,7 +167,7 @@ impl Upstream {
         if checking.is_empty() {
             for (server, url) in health.urls.iter().enumerate() {
                 let (group, http) = (Arc::clone(&self.group), http.clone());
-                checking.spawn(checks::watch(group, server, url.clone(), health.interval, http));
+                checking.spawn(health_check::watch(group, server, url.clone(), health.interval, http));
             }
         }
     }
@@ -187,7 +187,7 @@ impl Upstream {
         }
         let target = Target::new(path_and_query)
             .ok_or_else(|| Error::new(&codes::BAD_REQUEST).with_cause("the path can't be put beneath the server's"))?;
-        hops::of_request(&mut headers);
+        hop_by_hop::of_request(&mut headers);
         frame(&mut headers, &method, &body);
         let sending = Sending::new(body, timeout);
         let mut tried = Vec::new();
@@ -322,7 +322,7 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &Pieces) {
 /// What goes on to the client.
 fn answer(head: Response<Incoming>, turn: Turn, sending: Sending) -> Response<Pieces> {
     let (mut head, incoming) = head.into_parts();
-    hops::of_answer(&mut head.headers);
+    hop_by_hop::of_answer(&mut head.headers);
     let mut answer = Response::new(Answer::new(incoming, turn, sending).boxed_unsync());
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;

@@ -61,7 +61,7 @@ enum Part {
         times: f64,
     },
     /// Tells what many tenants cost: starting, changing one, the console, a request.
-    Scale {
+    CostVisitor {
         /// How many.
         #[arg(long, default_value_t = 10_000)]
         tenants: usize,
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
             let Arguments { rounds, seconds, keep, .. } = arguments;
             overload::measure(arguments.only.as_deref(), rounds.max(1), seconds, (*clients, *times), keep)
         }
-        Some(Part::Scale { tenants }) => {
+        Some(Part::CostVisitor { tenants }) => {
             let Arguments { rounds, seconds, no_tools, keep, .. } = arguments;
             let each = Duration::from_secs_f64(seconds);
             scale::measure(*tenants, &scale::Plan { rounds: rounds.max(1), each, tools: !no_tools }, keep)

@@ -31,7 +31,7 @@ pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
     let (date, machine) = (machine::date()?, machine::kind(house.cores.count));
     let (one, many) = (Fleet::new(&house, 1)?, Fleet::new(&house, tenants.max(2))?);
     let mut text = format!(
-        "# Scale: {date}, {machine}, menlou {}, {tenants} tenants\n\nA third of the secrets stand in the files, in the \
+        "# CostVisitor: {date}, {machine}, menlou {}, {tenants} tenants\n\nA third of the secrets stand in the files, in the \
          environment, in a file of their own; one tenant in four has limits; four actions each. The gateway has one core.\n\n",
         env!("CARGO_PKG_VERSION"),
     );
@@ -58,7 +58,7 @@ pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
     let fresh = pages::open(&many, &name_of(many.tenants / 2))?;
 
     eprintln!("asking");
-    let asked = cost::Asked::new(&house, &one, &many)?;
+    let asked = cost::PlatformQuery::new(&house, &one, &many)?;
     let rows = cost::times(&asked, (&first.0, &running.0), plan)?;
     let (after, metrics) = (running.0.resident()?, pages::open(&many, &name_of(many.tenants / 2))?);
 

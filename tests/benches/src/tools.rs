@@ -136,7 +136,7 @@ fn served(house: &House, case: Case, requests: u64) -> Result<Seen> {
     let out = house.folder().join("dhat.json");
     let under: Under<'_> = &dhat(&out);
     let mut subject = case.start(house, CONNECTIONS, under)?;
-    subject.drive(Until::Asked(requests), requests, |_| Ok(()))?;
+    subject.drive(Until::PlatformQuery(requests), requests, |_| Ok(()))?;
     subject.end();
     read(&out)
 }
@@ -144,7 +144,7 @@ fn served(house: &House, case: Case, requests: u64) -> Result<Seen> {
 /// How often each was made for one request, the most frequent first.
 fn system_calls(house: &House, case: Case) -> Result<Vec<(String, f64)>> {
     let mut subject = case.start(house, CONNECTIONS, &[])?;
-    subject.drive(Until::Asked(WATCHED / 10), WATCHED / 10, |_| Ok(()))?;
+    subject.drive(Until::PlatformQuery(WATCHED / 10), WATCHED / 10, |_| Ok(()))?;
     let (out, log) = (house.folder().join("strace"), house.folder().join("strace.log"));
     let watch = |server: &Server| {
         let mut strace = Command::new("strace");
@@ -153,7 +153,7 @@ fn system_calls(house: &House, case: Case) -> Result<Vec<(String, f64)>> {
         attached(server.id())?;
         Ok(strace)
     };
-    let (mut strace, answered) = subject.drive(Until::Asked(WATCHED), WATCHED, watch)?;
+    let (mut strace, answered) = subject.drive(Until::PlatformQuery(WATCHED), WATCHED, watch)?;
     strace.terminate(); // it lets go of the server, and writes its table
     let mut by_name: Vec<(String, f64)> = fs::read_to_string(&out)?
         .lines()

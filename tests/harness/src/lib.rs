@@ -20,7 +20,7 @@ pub use admin::Admin;
 pub use browser::Browser;
 pub use client::{Client, Envelope};
 pub use cluster::Cluster;
-pub use fault::{Fault, FaultProxy};
+pub use fault::{ConfigError, FaultProxy};
 pub use gateway::{Gateway, GatewayFolder, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;

@@ -1,7 +1,7 @@
 //! Lines of plugins in the gateway's log: bounded in length and in number.
 
 use super::guard;
-use crate::{flight::Flight, raw::printable};
+use crate::{ffi::printable, plugin_call::PluginCall};
 use menlou_abi::*;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -18,7 +18,7 @@ const MOST_FIELDS: usize = 32;
 const LONGEST_LINE: usize = 8 << 10;
 
 /// Who writes: the context of a plugin's host table.
-pub struct Speaker {
+pub struct PluginLogger {
     plugin: &'static str,
     second: Mutex<Second>,
 }
@@ -29,7 +29,7 @@ struct Second {
     lines: u32,
 }
 
-impl Speaker {
+impl PluginLogger {
     /// The plugin of this name.
     pub fn new(plugin: &'static str) -> Self {
         Self { plugin, second: Mutex::new(Second { began: Instant::now(), lines: 0 }) }
@@ -98,7 +98,7 @@ pub(super) unsafe extern "C" fn write(
 ) {
     guard((), || {
         // SAFETY: as above; the context is what `table` put there, and lives for ever.
-        let (speaker, flight) = unsafe { (&*(*host).context.cast::<Speaker>(), Flight::of(call)) };
+        let (speaker, flight) = unsafe { (&*(*host).context.cast::<PluginLogger>(), PluginCall::of(call)) };
         // Lines that nobody would keep don't count.
         if !is_kept(level) || !speaker.may_speak() {
             return;
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_plugin_is_heard_so_often_in_a_second() {
-        let speaker: &Speaker = Box::leak(Box::new(Speaker::new("loud")));
+        let speaker: &PluginLogger = Box::leak(Box::new(PluginLogger::new("loud")));
         let heard = (0..LINES_PER_SECOND * 3).filter(|_| speaker.may_speak()).count();
         // A busy machine may take long enough for a second to pass.
         assert!((LINES_PER_SECOND as usize..LINES_PER_SECOND as usize * 3).contains(&heard), "{heard}");
@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_told_of_also_where_nothing_comes_after_it() {
-        let speaker: &Speaker = Box::leak(Box::new(Speaker::new("loud")));
+        let speaker: &PluginLogger = Box::leak(Box::new(PluginLogger::new("loud")));
         let heard = (0..LINES_PER_SECOND * 3).filter(|_| speaker.may_speak()).count();
         assert!(heard < LINES_PER_SECOND as usize * 3, "{heard}");
         assert!(speaker.second().lines > LINES_PER_SECOND);

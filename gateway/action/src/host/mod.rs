@@ -3,18 +3,18 @@
 //! SAFETY of all that is `unsafe` here: plugins call these functions as the border (`plugins/abi`) says, with calls,
 //! operations and wakers that they got from the gateway, and texts that can be read during the call.
 
+mod http_and_exchange;
 mod log;
-mod outside;
-mod people;
 mod platform;
 mod sessions;
 mod stream;
+mod users;
 
 use super::{
-    flight::Flight,
-    operation::{self, Work},
-    raw::{printable, text},
-    setup::Setup,
+    configure::Setup,
+    ffi::{printable, text},
+    operation::{self, OpFuture},
+    plugin_call::PluginCall,
 };
 use aws_lc_rs::{hmac, rand};
 use menlou_abi::*;
@@ -28,7 +28,7 @@ use std::{
 
 /// Makes the table for the plugin of this name. Both live as long as the process, as the border promises.
 pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
-    let context = ptr::from_ref(Box::leak(Box::new(log::Speaker::new(plugin)))).cast_mut().cast::<c_void>();
+    let context = ptr::from_ref(Box::leak(Box::new(log::PluginLogger::new(plugin)))).cast_mut().cast::<c_void>();
     Box::leak(Box::new(menlou_host {
         struct_size: size_of::<menlou_host>() as u32,
         abi_major: MENLOU_ABI_MAJOR,
@@ -41,21 +41,21 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         hmac_sha256,
         fault,
         header,
-        exchange: outside::exchange,
-        test_identity: outside::test_identity,
+        exchange: http_and_exchange::exchange,
+        test_identity: http_and_exchange::test_identity,
         session_open: sessions::open,
         session_current: sessions::current,
         session_end: sessions::end,
-        phone_number: outside::phone_number,
-        user_find: people::find,
-        user_bind_new: people::bind_new,
-        user_bind_phone: people::bind_phone,
-        user_bind_external: people::bind_external,
-        user_bind_password: people::bind_password,
-        user_unbind: people::unbind,
-        user_update: people::update,
-        http_send: outside::http_send,
-        sleep_ms: outside::sleep_ms,
+        phone_number: http_and_exchange::phone_number,
+        user_find: users::find,
+        user_bind_new: users::bind_new,
+        user_bind_phone: users::bind_phone,
+        user_bind_external: users::bind_external,
+        user_bind_password: users::bind_password,
+        user_unbind: users::unbind,
+        user_update: users::update,
+        http_send: http_and_exchange::http_send,
+        sleep_ms: http_and_exchange::sleep_ms,
         op_poll,
         op_drop,
         reply,
@@ -83,11 +83,11 @@ fn guard<T>(otherwise: T, f: impl FnOnce() -> T) -> T {
 ///
 /// # Safety
 /// As the module's head says.
-unsafe fn begin(call: *mut menlou_call, f: impl FnOnce(&Flight) -> Option<Work>) -> *mut menlou_op {
+unsafe fn begin(call: *mut menlou_call, f: impl FnOnce(&PluginCall) -> Option<OpFuture>) -> *mut menlou_op {
     guard(ptr::null_mut(), || {
         // SAFETY: not kept.
-        let flight = unsafe { Flight::of(call) };
-        flight.and_then(|flight| flight.asked.hand_out(flight.number, f(flight)?)).unwrap_or(ptr::null_mut())
+        let flight = unsafe { PluginCall::of(call) };
+        flight.and_then(|flight| flight.asked.register(flight.number, f(flight)?)).unwrap_or(ptr::null_mut())
     })
 }
 
@@ -142,7 +142,7 @@ unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh
 unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut menlou_str) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
         // SAFETY: see above.
-        let (flight, name) = unsafe { (Flight::of(call), text(name)) };
+        let (flight, name) = unsafe { (PluginCall::of(call), text(name)) };
         let (Some(flight), Some(name), false) = (flight, name, out.is_null()) else { return MENLOU_ERR_INVALID };
         // The token is `session_current`'s. The decoder takes the header out; this holds even if it did not.
         let found = flight.call.headers.get(name).filter(|_| !name.eq_ignore_ascii_case("authorization"));
@@ -160,7 +160,7 @@ unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut 
 unsafe extern "C" fn op_poll(call: *mut menlou_call, op: *mut menlou_op, outcome: *mut menlou_outcome) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
         // SAFETY: see above.
-        let (flight, outcome) = unsafe { (Flight::of(call), outcome.as_mut()) };
+        let (flight, outcome) = unsafe { (PluginCall::of(call), outcome.as_mut()) };
         let (Some(flight), Some(outcome)) = (flight, outcome) else { return MENLOU_ERR_INVALID };
         // SAFETY: set to the poller's waker while `poll` runs, NULL else.
         let waker = unsafe { flight.waker.get().as_ref() };
@@ -174,14 +174,14 @@ unsafe extern "C" fn op_poll(call: *mut menlou_call, op: *mut menlou_op, outcome
 }
 
 unsafe extern "C" fn op_drop(op: *mut menlou_op) {
-    guard((), || operation::take_back(op));
+    guard((), || operation::release(op));
 }
 
 unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
         // SAFETY: see above.
         unsafe {
-            match (Flight::of(call), reply.as_ref()) {
+            match (PluginCall::of(call), reply.as_ref()) {
                 (Some(flight), Some(reply)) if flight.answer(reply) => MENLOU_READY,
                 _ => MENLOU_ERR_INVALID,
             }
@@ -192,7 +192,7 @@ unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -
 unsafe extern "C" fn waker_clone(call: *mut menlou_call) -> *mut menlou_waker {
     guard(ptr::null_mut(), || {
         // SAFETY: see above.
-        let waker = unsafe { Flight::of(call).and_then(|f| f.waker.get().as_ref()) };
+        let waker = unsafe { PluginCall::of(call).and_then(|f| f.waker.get().as_ref()) };
         Box::into_raw(Box::new(waker.cloned().unwrap_or_else(|| Waker::noop().clone()))).cast()
     })
 }

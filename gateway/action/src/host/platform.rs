@@ -1,15 +1,15 @@
 //! The tenant's account at the platform, for plugins: calls with its access token, and what hangs on the session's key.
 
 use super::begin;
-use crate::flight::Flight;
-use crate::operation::{Done, Work};
-use crate::raw::text;
+use crate::ffi::text;
+use crate::operation::{OpFuture, OpOutput};
+use crate::plugin_call::PluginCall;
 use crate::services::Scope;
 use http::Method;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
-use menlou_platform::{Answered, Asked};
+use menlou_platform::{PlatformQuery, PlatformReply};
 use menlou_policy::Caller;
 use menlou_store::Session;
 use secrecy::SecretString;
@@ -44,9 +44,9 @@ pub(super) unsafe extern "C" fn call(
                 return None;
             }
             Some(Box::pin(async move {
-                Ok(match scope.platform.call(Asked { method, path, fields }).await? {
-                    Answered::Fields(fields) => Done::Json(Value::Object(fields)),
-                    Answered::File { content_type, body } => Done::File { content_type, body },
+                Ok(match scope.platform.call(PlatformQuery { method, path, fields }).await? {
+                    PlatformReply::Fields(fields) => OpOutput::Json(Value::Object(fields)),
+                    PlatformReply::File { content_type, body } => OpOutput::File { content_type, body },
                 })
             }))
         })
@@ -65,7 +65,7 @@ pub(super) unsafe extern "C" fn decrypt(
             let (data, iv) = (text(encrypted_data)?.to_owned(), text(iv)?.to_owned());
             let max_age = Duration::from_millis(max_age_ms);
             with_key(flight, move |scope, _, key| async move {
-                scope.platform.decrypt(&key, &data, &iv, max_age).map(|plain| Done::Json(Value::Object(plain)))
+                scope.platform.decrypt(&key, &data, &iv, max_age).map(|plain| OpOutput::Json(Value::Object(plain)))
             })
         })
     }
@@ -76,7 +76,7 @@ pub(super) unsafe extern "C" fn check_session_key(call: *mut menlou_call) -> *mu
     unsafe {
         begin(call, |flight| {
             with_key(flight, |scope, caller, key| async move {
-                scope.platform.check_session_key(&caller.session.openid, &key).await.map(|()| Done::Nothing)
+                scope.platform.check_session_key(&caller.session.openid, &key).await.map(|()| OpOutput::Nothing)
             })
         })
     }
@@ -90,7 +90,7 @@ pub(super) unsafe extern "C" fn reset_session_key(call: *mut menlou_call) -> *mu
                 // In a task of its own, so that a new key gets into the session though the client hangs up: the old one
                 // is worth nothing by then. The platform's and the store's deadlines bound it.
                 let renewed = tokio::spawn(async move { renew(&scope, &caller, &key).await }).await;
-                renewed.map_err(|e| Error::new(&codes::INTERNAL_ERROR).with_cause(e))?.map(|()| Done::Nothing)
+                renewed.map_err(|e| Error::new(&codes::INTERNAL_ERROR).with_cause(e))?.map(|()| OpOutput::Nothing)
             })
         })
     }
@@ -110,9 +110,9 @@ async fn renew(scope: &Scope, caller: &Caller, key: &SecretString) -> Result<()>
 }
 
 /// An operation with the key of the caller's session; refused where that has none. `None` without a session.
-fn with_key<F>(flight: &Flight, how: impl FnOnce(Scope, Caller, SecretString) -> F) -> Option<Work>
+fn with_key<F>(flight: &PluginCall, how: impl FnOnce(Scope, Caller, SecretString) -> F) -> Option<OpFuture>
 where
-    F: Future<Output = Result<Done>> + Send + 'static,
+    F: Future<Output = Result<OpOutput>> + Send + 'static,
 {
     let caller = flight.caller.as_ref()?;
     let Some(key) = caller.session.session_key.clone() else {

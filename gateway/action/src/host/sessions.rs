@@ -1,8 +1,8 @@
 //! Sessions for plugins: opened for a person whom the call got, ended for the caller.
 
 use super::begin;
-use crate::operation::Done;
-use crate::raw::text;
+use crate::ffi::text;
+use crate::operation::OpOutput;
 use ::menlou_call::Token;
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -35,7 +35,7 @@ pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str)
                 };
                 scope.services.stores.sessions.open(&scope.tenant, &menlou_policy::hash(&token), session).await?;
                 scope.openings.opened();
-                Ok(Done::Json(json!({ "token": token.expose(), "expires_in": scope.session_ttl.as_secs() })))
+                Ok(OpOutput::Json(json!({ "token": token.expose(), "expires_in": scope.session_ttl.as_secs() })))
             }))
         })
     }
@@ -49,7 +49,7 @@ pub(super) unsafe extern "C" fn current(call: *mut menlou_call) -> *mut menlou_o
             flight.told_token.set(true);
             let left = caller.session.expires_at.saturating_sub(now());
             let told = json!({ "token": token.expose(), "expires_in": left });
-            Some(Box::pin(std::future::ready(Ok(Done::Json(told)))))
+            Some(Box::pin(std::future::ready(Ok(OpOutput::Json(told)))))
         })
     }
 }
@@ -61,7 +61,7 @@ pub(super) unsafe extern "C" fn end(call: *mut menlou_call) -> *mut menlou_op {
             let (scope, token) = (flight.scope(), flight.caller.as_ref()?.token);
             Some(Box::pin(async move {
                 scope.services.stores.sessions.end(&scope.tenant, &token).await?;
-                Ok(Done::Nothing)
+                Ok(OpOutput::Nothing)
             }))
         })
     }

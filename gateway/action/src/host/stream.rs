@@ -1,10 +1,10 @@
 //! Large bodies, for plugins: read and written piece by piece, or moved by the gateway between client and upstream.
 
 use super::begin;
-use crate::flight::Flight;
-use crate::operation::Done;
-use crate::raw::{LONGEST, text};
-use crate::setup::{Pointers, Setup};
+use crate::configure::{Pointers, Setup};
+use crate::ffi::{LONGEST, text};
+use crate::operation::OpOutput;
+use crate::plugin_call::PluginCall;
 use crate::stream::{limited, read};
 use ::menlou_upstream::{Forward, Health, Labels, Options, end_to_end};
 use bytes::Bytes;
@@ -92,7 +92,7 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
             Some(Box::pin(async move {
                 let body = limited(body, limit)?;
                 let forward = Forward { method, path_and_query, headers, body, timeout, retries };
-                Ok(Done::Forwarded(upstream.forward(&http, forward).await?))
+                Ok(OpOutput::Forwarded(upstream.forward(&http, forward).await?))
             }))
         })
     }
@@ -100,7 +100,7 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
 
 /// # Safety
 /// As above.
-unsafe fn headers(flight: &Flight, raw: &menlou_forward) -> Option<HeaderMap> {
+unsafe fn headers(flight: &PluginCall, raw: &menlou_forward) -> Option<HeaderMap> {
     if raw.pass_len > MAX_HEADERS || raw.headers_len > MAX_HEADERS {
         return None;
     }
@@ -150,7 +150,7 @@ pub(super) unsafe extern "C" fn body_read(call: *mut menlou_call) -> *mut menlou
 pub(super) unsafe extern "C" fn answer_begin(call: *mut menlou_call, content_type: menlou_str) -> i32 {
     super::guard(MENLOU_ERR_FAILED, || {
         // SAFETY: as above.
-        match unsafe { (Flight::of(call), text(content_type)) } {
+        match unsafe { (PluginCall::of(call), text(content_type)) } {
             (Some(flight), Some(content_type)) if flight.begin_writing(content_type) => MENLOU_READY,
             _ => MENLOU_ERR_INVALID,
         }

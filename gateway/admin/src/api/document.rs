@@ -2,8 +2,8 @@
 
 use super::{
     BASE,
-    answer::Failure,
-    asked::Brings,
+    request::Brings,
+    response::Failure,
     routes::{Of, Route, by_path},
 };
 use crate::Right;

@@ -1,14 +1,14 @@
 //! One function per route: reads the request, calls the room that does it, wraps what came of it.
 
-use super::{answer::Given, asked::Asked};
+use super::{request::ApiRequest, response::ApiResponse};
 use crate::Right;
 use crate::activity;
 use crate::audit;
-use crate::drafts;
 use crate::plugins;
 use crate::sessions;
 use crate::tenants::{self, Draft, Sought};
 use crate::users;
+use crate::validation;
 use crate::verify;
 use menlou_config::edit::{self, Change};
 use menlou_error::text::Text;
@@ -184,35 +184,35 @@ pub struct Deeds {
     deeds: Vec<audit::Deed>,
 }
 
-pub async fn me(asked: Asked) -> Result<Given> {
+pub async fn me(asked: ApiRequest) -> Result<ApiResponse> {
     let caller = asked.caller;
-    Ok(Given::json(&Me { id: caller.id, role: caller.role.to_string(), label: caller.label }))
+    Ok(ApiResponse::json(&Me { id: caller.id, role: caller.role.to_string(), label: caller.label }))
 }
 
-pub async fn list_tenants(asked: Asked) -> Result<Given> {
+pub async fn list_tenants(asked: ApiRequest) -> Result<ApiResponse> {
     let Names { after, limit } = asked.query()?;
     let most = page(limit, 1000)? as usize;
     let sought = Sought { after: after.as_deref().unwrap_or_default(), ..Sought::default() };
-    let tenants = tenants::list(&asked.desk, &asked.caller, sought, most)?;
-    Ok(Given::json(&Tenants { tenants }))
+    let tenants = tenants::list(&asked.state, &asked.caller, sought, most)?;
+    Ok(ApiResponse::json(&Tenants { tenants }))
 }
 
-pub async fn read_tenant(asked: Asked) -> Result<Given> {
-    let page = tenants::read(&asked.desk, &asked.caller, &asked.tenant()?).await?;
-    Ok(Given::json(&page).tagged(&page.revision))
+pub async fn read_tenant(asked: ApiRequest) -> Result<ApiResponse> {
+    let page = tenants::read(&asked.state, &asked.caller, &asked.tenant()?).await?;
+    Ok(ApiResponse::json(&page).tagged(&page.revision))
 }
 
-pub async fn save_tenant(asked: Asked) -> Result<Given> {
+pub async fn save_tenant(asked: ApiRequest) -> Result<ApiResponse> {
     let name = asked.tenant()?;
     // Who may not is told so before anything else.
     asked.caller.may(Right::Change, name.as_str())?;
     let draft = Draft::Whole(asked.text()?);
-    let saved = tenants::save(&asked.desk, &asked.caller, &name, draft, asked.condition()?).await?;
-    let given = Given::json(&saved).tagged(&saved.revision);
+    let saved = tenants::save(&asked.state, &asked.caller, &name, draft, asked.condition()?).await?;
+    let given = ApiResponse::json(&saved).tagged(&saved.revision);
     Ok(if saved.created { given.created() } else { given })
 }
 
-pub async fn change_tenant(asked: Asked) -> Result<Given> {
+pub async fn change_tenant(asked: ApiRequest) -> Result<ApiResponse> {
     let name = asked.tenant()?;
     asked.caller.may(Right::Change, name.as_str())?;
     let TenantChange { set, unset, new_secret } = asked.json()?;
@@ -225,71 +225,71 @@ pub async fn change_tenant(asked: Asked) -> Result<Given> {
         Some(secret) if changes.is_empty() => Draft::Rotation(Zeroizing::new(secret)),
         Some(_) => return Err(one_of()),
     };
-    let saved = tenants::save(&asked.desk, &asked.caller, &name, draft, asked.condition()?).await?;
-    Ok(Given::json(&saved).tagged(&saved.revision))
+    let saved = tenants::save(&asked.state, &asked.caller, &name, draft, asked.condition()?).await?;
+    Ok(ApiResponse::json(&saved).tagged(&saved.revision))
 }
 
-pub async fn verify(asked: Asked) -> Result<Given> {
-    Ok(Given::json(&verify::verify(&asked.desk, &asked.caller, &asked.tenant()?).await?))
+pub async fn verify(asked: ApiRequest) -> Result<ApiResponse> {
+    Ok(ApiResponse::json(&verify::verify(&asked.state, &asked.caller, &asked.tenant()?).await?))
 }
 
-pub async fn remove_tenant(asked: Asked) -> Result<Given> {
+pub async fn remove_tenant(asked: ApiRequest) -> Result<ApiResponse> {
     let name = asked.tenant()?;
     asked.caller.may(Right::Operate, name.as_str())?;
-    tenants::remove(&asked.desk, &asked.caller, &name, asked.condition()?).await?;
-    Ok(Given::nothing())
+    tenants::remove(&asked.state, &asked.caller, &name, asked.condition()?).await?;
+    Ok(ApiResponse::nothing())
 }
 
-pub async fn check_tenant(asked: Asked) -> Result<Given> {
-    Ok(Given::json(&drafts::check(&asked.desk, &asked.caller, &asked.tenant()?, asked.text()?).await?))
+pub async fn check_tenant(asked: ApiRequest) -> Result<ApiResponse> {
+    Ok(ApiResponse::json(&validation::check(&asked.state, &asked.caller, &asked.tenant()?, asked.text()?).await?))
 }
 
-pub async fn history(asked: Asked) -> Result<Given> {
+pub async fn history(asked: ApiRequest) -> Result<ApiResponse> {
     let Before { before, limit } = asked.query()?;
-    let deeds = audit::of(&asked.desk, &asked.caller, &asked.tenant()?, before, page(limit, 200)?).await?;
-    Ok(Given::json(&Deeds { deeds }))
+    let deeds = audit::of(&asked.state, &asked.caller, &asked.tenant()?, before, page(limit, 200)?).await?;
+    Ok(ApiResponse::json(&Deeds { deeds }))
 }
 
-pub async fn audit_log(asked: Asked) -> Result<Given> {
+pub async fn audit_log(asked: ApiRequest) -> Result<ApiResponse> {
     let Before { before, limit } = asked.query()?;
-    Ok(Given::json(&Deeds { deeds: audit::all(&asked.desk, &asked.caller, before, page(limit, 200)?).await? }))
+    Ok(ApiResponse::json(&Deeds { deeds: audit::all(&asked.state, &asked.caller, before, page(limit, 200)?).await? }))
 }
 
-pub async fn list_plugins(asked: Asked) -> Result<Given> {
-    Ok(Given::json(&plugins::list(&asked.desk, &asked.caller)?))
+pub async fn list_plugins(asked: ApiRequest) -> Result<ApiResponse> {
+    Ok(ApiResponse::json(&plugins::list(&asked.state, &asked.caller)?))
 }
 
-pub async fn count_sessions(asked: Asked) -> Result<Given> {
-    let total = sessions::count(&asked.desk, &asked.caller, &asked.tenant()?).await?;
-    Ok(Given::json(&Total { total }))
+pub async fn count_sessions(asked: ApiRequest) -> Result<ApiResponse> {
+    let total = sessions::count(&asked.state, &asked.caller, &asked.tenant()?).await?;
+    Ok(ApiResponse::json(&Total { total }))
 }
 
-pub async fn find_sessions(asked: Asked) -> Result<Given> {
+pub async fn find_sessions(asked: ApiRequest) -> Result<ApiResponse> {
     let (tenant, Person { user, openid, platform }) = (asked.tenant()?, asked.query()?);
     asked.caller.may(Right::Meet, tenant.as_str())?;
-    let sessions = sessions::find(&asked.desk, &asked.caller, &tenant, &whose(user, openid, platform)?).await?;
-    Ok(Given::json(&Sessions { sessions }))
+    let sessions = sessions::find(&asked.state, &asked.caller, &tenant, &whose(user, openid, platform)?).await?;
+    Ok(ApiResponse::json(&Sessions { sessions }))
 }
 
-pub async fn end_sessions(asked: Asked) -> Result<Given> {
+pub async fn end_sessions(asked: ApiRequest) -> Result<ApiResponse> {
     let (tenant, PersonOrAll { user, openid, platform, all }) = (asked.tenant()?, asked.query()?);
     asked.caller.may(Right::Change, tenant.as_str())?;
     let ended = match all {
         Some(true) if user.is_none() && openid.is_none() => {
-            sessions::end_all(&asked.desk, &asked.caller, &tenant).await?
+            sessions::end_all(&asked.state, &asked.caller, &tenant).await?
         }
         Some(true) => return Err(one_of()),
-        _ => sessions::end_of(&asked.desk, &asked.caller, &tenant, &whose(user, openid, platform)?).await?,
+        _ => sessions::end_of(&asked.state, &asked.caller, &tenant, &whose(user, openid, platform)?).await?,
     };
-    Ok(Given::json(&Ended { ended }))
+    Ok(ApiResponse::json(&Ended { ended }))
 }
 
-pub async fn end_session(asked: Asked) -> Result<Given> {
-    sessions::end(&asked.desk, &asked.caller, &asked.tenant()?, asked.part("session")).await?;
-    Ok(Given::nothing())
+pub async fn end_session(asked: ApiRequest) -> Result<ApiResponse> {
+    sessions::end(&asked.state, &asked.caller, &asked.tenant()?, asked.part("session")).await?;
+    Ok(ApiResponse::nothing())
 }
 
-pub async fn find_users(asked: Asked) -> Result<Given> {
+pub async fn find_users(asked: ApiRequest) -> Result<ApiResponse> {
     let (tenant, wanted) = (asked.tenant()?, asked.query::<Wanted>()?);
     asked.caller.may(Right::Meet, tenant.as_str())?;
     let platform = wanted.platform.as_deref().unwrap_or("wechat");
@@ -306,53 +306,53 @@ pub async fn find_users(asked: Asked) -> Result<Given> {
     if more.is_some() {
         return Err(one_of());
     }
-    let users = users::find(&asked.desk, &asked.caller, &tenant, seek, page(wanted.limit, 1000)?).await?;
-    Ok(Given::json(&Users { users }))
+    let users = users::find(&asked.state, &asked.caller, &tenant, seek, page(wanted.limit, 1000)?).await?;
+    Ok(ApiResponse::json(&Users { users }))
 }
 
-pub async fn read_user(asked: Asked) -> Result<Given> {
+pub async fn read_user(asked: ApiRequest) -> Result<ApiResponse> {
     let tenant = asked.tenant()?;
     asked.caller.may(Right::Meet, tenant.as_str())?;
-    let user = users::read(&asked.desk, &asked.caller, &tenant, asked.user()?).await?;
-    Ok(Given::json(&user).tagged(user.version))
+    let user = users::read(&asked.state, &asked.caller, &tenant, asked.user()?).await?;
+    Ok(ApiResponse::json(&user).tagged(user.version))
 }
 
-pub async fn update_user(asked: Asked) -> Result<Given> {
+pub async fn update_user(asked: ApiRequest) -> Result<ApiResponse> {
     let tenant = asked.tenant()?;
     asked.caller.may(Right::Change, tenant.as_str())?;
     let UserChange { name, avatar_url } = asked.json()?;
     let (id, version, change) = (asked.user()?, asked.user_version()?, users::Change { name, avatar_url });
-    let user = users::update(&asked.desk, &asked.caller, &tenant, id, version, change).await?;
-    Ok(Given::json(&user).tagged(user.version))
+    let user = users::update(&asked.state, &asked.caller, &tenant, id, version, change).await?;
+    Ok(ApiResponse::json(&user).tagged(user.version))
 }
 
-pub async fn forget_user(asked: Asked) -> Result<Given> {
+pub async fn forget_user(asked: ApiRequest) -> Result<ApiResponse> {
     let tenant = asked.tenant()?;
     asked.caller.may(Right::Change, tenant.as_str())?;
-    users::forget(&asked.desk, &asked.caller, &tenant, asked.user()?, asked.user_version()?).await?;
-    Ok(Given::nothing())
+    users::forget(&asked.state, &asked.caller, &tenant, asked.user()?, asked.user_version()?).await?;
+    Ok(ApiResponse::nothing())
 }
 
-pub async fn unbind(asked: Asked) -> Result<Given> {
+pub async fn unbind(asked: ApiRequest) -> Result<ApiResponse> {
     let tenant = asked.tenant()?;
     asked.caller.may(Right::Change, tenant.as_str())?;
     let (id, platform, openid) = (asked.user()?, asked.part("platform"), asked.part("openid"));
-    users::unbind(&asked.desk, &asked.caller, &tenant, id, platform, openid).await?;
-    Ok(Given::nothing())
+    users::unbind(&asked.state, &asked.caller, &tenant, id, platform, openid).await?;
+    Ok(ApiResponse::nothing())
 }
 
-pub async fn failures(asked: Asked) -> Result<Given> {
-    let failures = activity::failures(&asked.desk, &asked.caller, &asked.tenant()?)?;
-    Ok(Given::json(&Failures { failures }))
+pub async fn failures(asked: ApiRequest) -> Result<ApiResponse> {
+    let failures = activity::failures(&asked.state, &asked.caller, &asked.tenant()?)?;
+    Ok(ApiResponse::json(&Failures { failures }))
 }
 
-pub async fn usage(asked: Asked) -> Result<Given> {
+pub async fn usage(asked: ApiRequest) -> Result<ApiResponse> {
     let (tenant, Lately { minutes }) = (asked.tenant()?, asked.query()?);
     let minutes = minutes.unwrap_or(60);
     if !(1..=menlou_tenant::MINUTES).contains(&minutes) {
         return Err(out_of("minutes", menlou_tenant::MINUTES));
     }
-    Ok(Given::json(&Usages { actions: activity::usage(&asked.desk, &asked.caller, &tenant, minutes)? }))
+    Ok(ApiResponse::json(&Usages { actions: activity::usage(&asked.state, &asked.caller, &tenant, minutes)? }))
 }
 
 fn page(limit: Option<u32>, most: u32) -> Result<u32> {

@@ -1,14 +1,12 @@
 //! `/api/v1`: one table of routes, from which come the router, the OpenAPI document and the tests of who may what.
 
-mod answer;
-mod asked;
 mod document;
 mod handlers;
+mod request;
+mod response;
 mod routes;
 
-use super::{desk::Desk, listener::Remote, tokens::recognise};
-use answer::{Spoken, failure};
-use asked::{Asked, token};
+use super::{listener::Remote, state::AdminState, tokens::recognise};
 use axum::{
     Router,
     body::to_bytes,
@@ -19,6 +17,8 @@ use axum::{
 };
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
+use request::{ApiRequest, token};
+use response::{ResponseContext, failure};
 use routes::Route;
 use std::{net::IpAddr, net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -36,19 +36,22 @@ const CALL: Duration = Duration::from_secs(40);
 type Params = std::result::Result<RawPathParams, RawPathParamsRejection>;
 
 /// The routes of the API.
-pub fn router(desk: Arc<Desk>) -> Router {
+pub fn router(state: Arc<AdminState>) -> Router {
     let mut router = Router::new();
     for (path, methods) in routes::by_path() {
         let mut all = MethodRouter::new();
         for route in &methods {
-            let (desk, route) = (desk.clone(), *route);
-            let serve = move |params: Params, request: Request| serve(desk, route, params, request);
+            let (state, route) = (state.clone(), *route);
+            let serve = move |params: Params, request: Request| serve(state, route, params, request);
             all = all.merge(on(route.method, serve));
         }
         let allowed = methods.iter().map(|route| route.name()).collect::<Vec<_>>().join(", ");
         all = all.fallback(async move |request: Request| {
             let text = Text::new(format!("请使用 {allowed}"), format!("Use {allowed}."));
-            failure(Error::new(&codes::WRONG_HTTP_METHOD).with_message(text).allowing(allowed), &Spoken::of(&request))
+            failure(
+                Error::new(&codes::WRONG_HTTP_METHOD).with_message(text).allowing(allowed),
+                &ResponseContext::of(&request),
+            )
         });
         router = router.route(&format!("{BASE}{path}"), all);
     }
@@ -57,7 +60,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
             "管理接口没有这个地址，见 /api/v1/openapi.json",
             "the admin API has no such address; see /api/v1/openapi.json",
         );
-        failure(Error::new(&codes::NOT_FOUND).with_message(text), &Spoken::of(&request))
+        failure(Error::new(&codes::NOT_FOUND).with_message(text), &ResponseContext::of(&request))
     };
     router
         .route(&format!("{BASE}/openapi.json"), axum::routing::get(async || axum::Json(document::document())))
@@ -65,9 +68,9 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route(&format!("{BASE}/{{*rest}}"), axum::routing::any(nothing))
 }
 
-async fn serve(desk: Arc<Desk>, route: &'static Route, params: Params, request: Request) -> Response {
-    let spoken = Spoken::of(&request);
-    let outcome = match asked(desk, route, params, request).await {
+async fn serve(state: Arc<AdminState>, route: &'static Route, params: Params, request: Request) -> Response {
+    let spoken = ResponseContext::of(&request);
+    let outcome = match asked(state, route, params, request).await {
         Ok(asked) => {
             let handled = timeout(CALL, (route.handler)(asked));
             // Whoever hangs up stops no change half-way.
@@ -89,11 +92,11 @@ async fn serve(desk: Arc<Desk>, route: &'static Route, params: Params, request: 
 }
 
 /// Who asks is told first: nobody else's body is read.
-async fn asked(desk: Arc<Desk>, route: &'static Route, params: Params, request: Request) -> Result<Asked> {
+async fn asked(state: Arc<AdminState>, route: &'static Route, params: Params, request: Request) -> Result<ApiRequest> {
     let (head, body) = request.into_parts();
     let remote = head.extensions.get::<Remote>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.0);
     let token = token(&head.headers);
-    let caller = recognise(&*desk.stores.admins, &desk.attempts, token.as_ref(), remote).await?;
+    let caller = recognise(&*state.stores.admins, &state.attempts, token.as_ref(), remote).await?;
     let unreadable = |_| {
         let text = Text::fixed("地址不是 UTF-8", "the path is not UTF-8");
         Error::new(&codes::BAD_PARAMETER).with_message(text)
@@ -110,5 +113,5 @@ async fn asked(desk: Arc<Desk>, route: &'static Route, params: Params, request: 
         Err(_) => return Err(Error::new(&codes::REQUEST_TIMEOUT)),
     };
     route.body.accepts(&head.headers, &body)?;
-    Ok(Asked { desk, caller, path, uri: head.uri, headers: head.headers, body })
+    Ok(ApiRequest { state, caller, path, uri: head.uri, headers: head.headers, body })
 }

@@ -1,15 +1,15 @@
 //! The table of routes.
 
 use super::{
-    answer::Given,
-    asked::{Asked, Brings},
     handlers as h,
+    request::{ApiRequest, Brings},
+    response::ApiResponse,
 };
 use crate::Right;
-use crate::drafts;
 use crate::plugins;
 use crate::tenants;
 use crate::users;
+use crate::validation;
 use crate::verify;
 use axum::{http::Method, routing::MethodFilter};
 use menlou_error::Result;
@@ -18,7 +18,7 @@ use schemars::{Schema, SchemaGenerator};
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 /// What serves a request.
-type Handler = fn(Asked) -> Pin<Box<dyn Future<Output = Result<Given>> + Send>>;
+type Handler = fn(ApiRequest) -> Pin<Box<dyn Future<Output = Result<ApiResponse>> + Send>>;
 /// The schema of a type.
 pub type Of = fn(&mut SchemaGenerator) -> Schema;
 
@@ -130,7 +130,7 @@ pub static ROUTES: &[Route] = &[
         |asked| Box::pin(h::check_tenant(asked)),
     )
     .taking(Brings::Toml, None)
-    .giving(of::<drafts::Verdict>),
+    .giving(of::<validation::Verdict>),
     get(
         "readHistory",
         "/tenants/{tenant}/history",

@@ -1,15 +1,15 @@
 //! Settings as the fields of a form, made from their JSON Schema; and a filled-in form as changes of a file.
 
-pub use super::kinds::Kind;
+pub use super::field_kind::Kind;
 use super::{
-    frame::Frame,
-    kinds::{described, is_of_addresses, kind, plain},
-    visit::Fields,
+    console_request::Fields,
+    field_kind::{described, is_of_addresses, kind, plain},
+    layout::Layout,
 };
-use crate::drafts::{Flaw, Outline};
+use crate::validation::{ConfigErrorBody, SettingsTree};
 use menlou_config::{
     edit::{self, Change},
-    masked::MASK,
+    redacted::MASK,
     schema::{escape, is_secret},
 };
 use serde_json::{Map, Value};
@@ -67,21 +67,21 @@ pub struct Form {
 
 impl Form {
     /// The fields of a schema, filled in with what an outline says at `path`; `leave` tells pointers that it leaves out.
-    pub fn of(schema: &Value, outline: &Outline, path: &[&str], frame: &Frame, leave: &[&str]) -> Self {
+    pub fn of(schema: &Value, outline: &SettingsTree, path: &[&str], layout: &Layout, leave: &[&str]) -> Self {
         let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
         let mut form = Self { groups: Vec::new() };
-        let maker = Maker { root: schema, outline, frame, leave };
+        let maker = Maker { root: schema, outline, layout, leave };
         maker.table(schema, &path, String::new(), &mut form.groups);
         form.groups.retain(|group| !group.fields.is_empty());
         form
     }
 
     /// Puts what is wrong at its field; gives what belongs to none of them.
-    pub fn place(&mut self, flaws: &[Flaw], frame: &Frame) -> Vec<Flaw> {
+    pub fn place(&mut self, flaws: &[ConfigErrorBody], layout: &Layout) -> Vec<ConfigErrorBody> {
         let mut rest = Vec::new();
         for flaw in flaws {
             let at = flaw.pointer.as_deref().unwrap_or("-");
-            let text = flaw.text(frame.language).to_owned();
+            let text = flaw.text(layout.language).to_owned();
             let within = |pointer: &str| at == pointer || at.starts_with(&format!("{pointer}/"));
             let mut fields = self.groups.iter_mut().flat_map(|group| &mut group.fields);
             if let Some(field) = fields.find(|field| within(&field.pointer)) {
@@ -156,15 +156,15 @@ impl Field {
 /// What all fields of a form are made with.
 struct Maker<'a> {
     root: &'a Value,
-    outline: &'a Outline,
-    frame: &'a Frame,
+    outline: &'a SettingsTree,
+    layout: &'a Layout,
     leave: &'a [&'a str],
 }
 
 impl Maker<'_> {
     fn table(&self, schema: &Value, path: &[String], title: String, groups: &mut Vec<Group>) {
         let pointer = pointer(path);
-        let about = described(schema, self.frame);
+        let about = described(schema, self.layout);
         let own = groups.len();
         groups.push(Group { title, about, pointer: pointer.clone(), ..Group::default() });
         let empty = Map::new();
@@ -198,10 +198,10 @@ impl Maker<'_> {
 
     fn field(&self, whole: &Value, property: &Value, path: Vec<String>, required: bool) -> Field {
         let pointer = pointer(&path);
-        let kind = kind(property, self.root, self.frame);
+        let kind = kind(property, self.root, self.layout);
         let address = is_of_addresses(property, self.root);
-        let reserved = self.frame.changes && !self.frame.operator && (pointer == "/wechat/base_url" || address);
-        let hosts = if reserved && address { self.frame.hosts.clone() } else { String::new() };
+        let reserved = self.layout.changes && !self.layout.operator && (pointer == "/wechat/base_url" || address);
+        let hosts = if reserved && address { self.layout.hosts.clone() } else { String::new() };
         let written = self.written(&pointer);
         let chosen = match written {
             Some(Value::Array(items)) => items.iter().map(|item| shown(item, &Kind::Text)).collect(),
@@ -209,11 +209,11 @@ impl Maker<'_> {
         };
         let default = whole.get("default").or_else(|| property.get("default")).filter(|default| !default.is_null());
         let about =
-            [whole, property].iter().map(|schema| described(schema, self.frame)).find(|about| !about.is_empty());
+            [whole, property].iter().map(|schema| described(schema, self.layout)).find(|about| !about.is_empty());
         let default = default.map(|default| shown(default, &kind)).unwrap_or_default();
         let example = [whole, property].iter().find_map(|schema| schema.get("examples")?.get(0));
         let placeholder = match example.filter(|_| default.is_empty() && kind != Kind::Toml) {
-            Some(example) => format!("{} {}", self.frame.t("例如", "such as"), shown(example, &kind)),
+            Some(example) => format!("{} {}", self.layout.t("例如", "such as"), shown(example, &kind)),
             None => default.clone(),
         };
         Field {
@@ -226,7 +226,7 @@ impl Maker<'_> {
             default,
             placeholder,
             required,
-            locked: !self.frame.changes || reserved && hosts.is_empty(),
+            locked: !self.layout.changes || reserved && hosts.is_empty(),
             reserved,
             hosts,
             flaws: Vec::new(),
@@ -238,7 +238,7 @@ impl Maker<'_> {
 
     /// What the file itself says; a default is not written.
     fn written(&self, pointer: &str) -> Option<&Value> {
-        let Outline { settings, defaults, .. } = self.outline;
+        let SettingsTree { settings, defaults, .. } = self.outline;
         let default = defaults.iter().any(|at| pointer == at || pointer.starts_with(&format!("{at}/")));
         settings.pointer(pointer).filter(|_| !default)
     }
@@ -253,7 +253,7 @@ impl Maker<'_> {
             "/session/ttl" => ("会话有效期", "Life of a session"),
             _ => return None,
         };
-        Some(self.frame.t(zh, en).to_owned())
+        Some(self.layout.t(zh, en).to_owned())
     }
 }
 
@@ -305,9 +305,9 @@ mod tests {
         let settings = json!({ "a": {
             "methods": ["phone"], "retries": 2, "list": ["x", "y"], "key": "masked:", "deep": { "ttl": "7d" },
         } });
-        let outline = Outline { settings, defaults: ["/a/deep".to_owned()].into(), secrets: Default::default() };
-        let frame = Frame { language: Language::En, changes: true, ..Frame::default() };
-        Form::of(&schema(), &outline, &["a"], &frame, &[])
+        let outline = SettingsTree { settings, defaults: ["/a/deep".to_owned()].into(), secrets: Default::default() };
+        let layout = Layout { language: Language::En, changes: true, ..Layout::default() };
+        Form::of(&schema(), &outline, &["a"], &layout, &[])
     }
 
     fn filled(pairs: &[(&str, &str)]) -> Vec<String> {
@@ -361,15 +361,17 @@ mod tests {
     #[test]
     fn what_is_wrong_stands_at_its_field() {
         let mut form = form();
-        let flaw = |pointer: &str| Flaw {
+        let flaw = |pointer: &str| ConfigErrorBody {
             line: Some(1),
             column: Some(1),
             pointer: Some(pointer.to_owned()),
             zh: "错".into(),
             en: pointer.to_owned(),
         };
-        let rest = form
-            .place(&[flaw("/a/list/1"), flaw("/a"), flaw("/b")], &Frame { language: Language::En, ..Frame::default() });
+        let rest = form.place(
+            &[flaw("/a/list/1"), flaw("/a"), flaw("/b")],
+            &Layout { language: Language::En, ..Layout::default() },
+        );
         assert_eq!((rest.len(), rest[0].en.as_str(), form.groups[0].flaws.len()), (1, "/b", 1));
         let list = form.groups[0].fields.iter().find(|field| field.key == "a.list").unwrap();
         assert_eq!(list.flaws, ["/a/list/1"]);

@@ -2,25 +2,24 @@
 //! Each works without JavaScript; htmx only saves the way to a whole new page.
 
 mod actions;
-mod answer;
 mod assets;
+mod audit_log;
+mod chart;
+mod console_request;
+mod console_session;
+mod field_kind;
 mod fields;
-mod frame;
-mod kinds;
+mod layout;
 mod new;
 mod overview;
 mod people;
-mod plot;
 mod plugins;
-mod records;
+mod response;
 mod settings;
 mod sign_in;
-mod sittings;
 mod tenant;
-mod visit;
 
-use super::desk::Desk;
-use answer::Answer;
+use super::state::AdminState;
 use axum::{
     Router,
     extract::{RawPathParams, Request, rejection::RawPathParamsRejection},
@@ -29,10 +28,11 @@ use axum::{
     response::{Redirect, Response},
     routing::{MethodFilter, MethodRouter, get, on},
 };
+use console_request::ConsoleRequest;
+use console_session::ConsoleSessions;
 use menlou_error::{Error, Result, codes};
-use sittings::Sittings;
+use response::ConsoleResponse;
 use std::{future::Future, sync::Arc};
-use visit::Visit;
 
 /// Where the console stands.
 const BASE: &str = "/console/";
@@ -42,15 +42,15 @@ type Params = std::result::Result<RawPathParams, RawPathParamsRejection>;
 
 /// What the pages share.
 struct Console {
-    desk: Arc<Desk>,
-    sittings: Sittings,
+    state: Arc<AdminState>,
+    sessions: ConsoleSessions,
     /// Whether browsers are spoken to by TLS.
     secure: bool,
 }
 
 /// The pages.
-pub fn router(desk: Arc<Desk>, secure: bool) -> Router {
-    let console = &Arc::new(Console { desk, sittings: Sittings::new(), secure });
+pub fn router(state: Arc<AdminState>, secure: bool) -> Router {
+    let console = &Arc::new(Console { state, sessions: ConsoleSessions::new(), secure });
     let of = |rest: &str| format!("/console/tenants/{{tenant}}{rest}");
     Router::new()
         .route("/console/", at(PAGE, console, overview::show))
@@ -58,7 +58,7 @@ pub fn router(desk: Arc<Desk>, secure: bool) -> Router {
         .route("/console/sign-out", at(FORM, console, sign_in::leave))
         .route("/console/language", at(OPEN_FORM, console, sign_in::speak))
         .route("/console/plugins", at(PAGE, console, plugins::show))
-        .route("/console/audit", at(PAGE, console, records::audit))
+        .route("/console/audit", at(PAGE, console, audit_log::audit))
         .route("/console/new", at(PAGE, console, new::show).merge(at(FORM, console, new::make)))
         .route("/console/new/check", at(FORM, console, new::check))
         .route(&of(""), at(PAGE, console, tenant::show))
@@ -74,7 +74,7 @@ pub fn router(desk: Arc<Desk>, secure: bool) -> Router {
         .route(&of("/people"), at(PAGE, console, people::show))
         .route(&of("/people/end"), at(FORM, console, people::end))
         .route(&of("/people/forget"), at(FORM, console, people::forget))
-        .route(&of("/history"), at(PAGE, console, records::history))
+        .route(&of("/history"), at(PAGE, console, audit_log::history))
         .route("/console/assets/{file}", get(assets::file))
         .route("/console/{*rest}", at(PAGE, console, nothing))
         .route("/console", get(async || Redirect::to(BASE)))
@@ -82,7 +82,7 @@ pub fn router(desk: Arc<Desk>, secure: bool) -> Router {
         .layer(map_response(assets::guard))
 }
 
-async fn nothing(_: Visit) -> Result<Answer> {
+async fn nothing(_: ConsoleRequest) -> Result<ConsoleResponse> {
     Err(Error::new(&codes::NOT_FOUND))
 }
 
@@ -96,8 +96,8 @@ const OPEN_FORM: Door = (MethodFilter::POST, false);
 
 fn at<F, Fut>((method, members): Door, console: &Arc<Console>, handler: F) -> MethodRouter
 where
-    F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Answer>> + Send + 'static,
+    F: Fn(ConsoleRequest) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<ConsoleResponse>> + Send + 'static,
 {
     let console = console.clone();
     on(method, move |params: Params, request: Request| serve(console, params, request, members, handler))
@@ -105,15 +105,15 @@ where
 
 async fn serve<F, Fut>(console: Arc<Console>, params: Params, request: Request, members: bool, handler: F) -> Response
 where
-    F: Fn(Visit) -> Fut,
-    Fut: Future<Output = Result<Answer>> + Send + 'static,
+    F: Fn(ConsoleRequest) -> Fut,
+    Fut: Future<Output = Result<ConsoleResponse>> + Send + 'static,
 {
     let changes = request.method() == Method::POST;
-    let (visit, frame) = match Visit::of(console, params, request, members).await {
-        Ok(visit) => (visit.0, visit.1),
+    let (request, layout) = match ConsoleRequest::of(console, params, request, members).await {
+        Ok(request) => (request.0, request.1),
         Err(refused) => return *refused,
     };
-    let handled = handler(visit);
+    let handled = handler(request);
     // Whoever hangs up stops no change half-way.
     let outcome = if changes {
         tokio::spawn(handled).await.unwrap_or_else(|e| Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e)))
@@ -122,6 +122,6 @@ where
     };
     match outcome {
         Ok(answer) => answer.response(),
-        Err(error) => answer::problem(&error, frame),
+        Err(error) => response::problem(&error, layout),
     }
 }

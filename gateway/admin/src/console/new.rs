@@ -2,15 +2,15 @@
 
 use super::{
     BASE,
-    answer::Answer,
-    frame::Frame,
+    console_request::{ConsoleRequest, Fields},
+    layout::Layout,
+    response::ConsoleResponse,
     settings::{flaws, is_theirs_to_mend, name_of},
-    visit::{Fields, Visit},
 };
-use crate::Desk;
+use crate::AdminState;
 use crate::Right;
-use crate::drafts::{self, Flaw};
 use crate::tenants::{self, Condition, Draft};
+use crate::validation::{self, ConfigErrorBody};
 use askama::Template;
 use menlou_error::{Error, Result};
 use menlou_tenant::{Facts, new_file};
@@ -22,7 +22,7 @@ const ACTIONS: [&str; 4] = ["openid", "login", "user", "logout"];
 #[derive(Template)]
 #[template(path = "new.html")]
 struct Page {
-    frame: Frame,
+    layout: Layout,
     tenant: String,
     name: String,
     appid: String,
@@ -30,18 +30,18 @@ struct Page {
     actions: Vec<Offer>,
     /// Why it was not made.
     why: Option<String>,
-    flaws: Vec<Flaw>,
+    flaws: Vec<ConfigErrorBody>,
 }
 
 /// What is wrong so far, as part of the page.
 #[derive(Template)]
 #[template(path = "new_check.html")]
 struct Checked {
-    frame: Frame,
-    flaws: Vec<Flaw>,
+    layout: Layout,
+    flaws: Vec<ConfigErrorBody>,
 }
 
-/// An action that can be switched on.
+/// An action that can be tenant_action on.
 struct Offer {
     name: String,
     title: String,
@@ -49,42 +49,48 @@ struct Offer {
 }
 
 /// `GET /console/new`
-pub async fn show(visit: Visit) -> Result<Answer> {
-    visit.caller()?.may_everywhere(Right::Operate)?;
-    Answer::page(&Page::of(&visit, None))
+pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    request.caller()?.may_everywhere(Right::Operate)?;
+    ConsoleResponse::page(&Page::of(&request, None))
 }
 
 /// `POST /console/new/check`: as somebody types.
-pub async fn check(visit: Visit) -> Result<Answer> {
-    visit.caller()?.may_everywhere(Right::Operate)?;
-    let flaws = match name_of(visit.form.get("tenant")) {
-        Ok(name) => drafts::check(visit.desk(), visit.caller()?, &name, file(visit.desk(), &visit.form)).await?.faults,
-        Err(error) => vec![Flaw::of_name(&error)],
+pub async fn check(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    request.caller()?.may_everywhere(Right::Operate)?;
+    let flaws = match name_of(request.form.get("tenant")) {
+        Ok(name) => {
+            validation::check(request.state(), request.caller()?, &name, file(request.state(), &request.form))
+                .await?
+                .faults
+        }
+        Err(error) => vec![ConfigErrorBody::of_name(&error)],
     };
-    Answer::page(&Checked { flaws: typed(flaws, &visit.form), frame: visit.frame })
+    ConsoleResponse::page(&Checked { flaws: typed(flaws, &request.form), layout: request.layout })
 }
 
 /// `POST /console/new`
-pub async fn make(visit: Visit) -> Result<Answer> {
-    let (desk, caller) = (visit.desk(), visit.caller()?);
+pub async fn make(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let (state, caller) = (request.state(), request.caller()?);
     caller.may_everywhere(Right::Operate)?;
-    let made = match name_of(visit.form.get("tenant")) {
+    let made = match name_of(request.form.get("tenant")) {
         Ok(name) => {
-            let text = drafts::sealed(desk, &name, file(desk, &visit.form)).await?;
-            tenants::save(desk, caller, &name, Draft::Whole(text), Condition::Absent).await.map(|_| name)
+            let text = validation::sealed(state, &name, file(state, &request.form)).await?;
+            tenants::save(state, caller, &name, Draft::Whole(text), Condition::Absent).await.map(|_| name)
         }
         Err(error) => Err(error),
     };
     match made {
-        Ok(name) => Ok(Answer::to(format!("{BASE}tenants/{name}?done=made"))),
-        Err(error) if is_theirs_to_mend(&error) => Ok(Answer::page(&Page::of(&visit, Some(&error)))?.failed(&error)),
+        Ok(name) => Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}?done=made"))),
+        Err(error) if is_theirs_to_mend(&error) => {
+            Ok(ConsoleResponse::page(&Page::of(&request, Some(&error)))?.failed(&error))
+        }
         Err(error) => Err(error),
     }
 }
 
 /// The file that the answers make.
-fn file(desk: &Desk, form: &Fields) -> Zeroizing<String> {
-    let library = desk.library.load();
+fn file(state: &AdminState, form: &Fields) -> Zeroizing<String> {
+    let library = state.library.load();
     let chosen: Vec<&str> = form.all("action").collect();
     let facts = Facts {
         tenant: form.get("tenant"),
@@ -98,8 +104,8 @@ fn file(desk: &Desk, form: &Fields) -> Zeroizing<String> {
 }
 
 /// Only what is wrong with what was typed: what is still empty is no fault yet.
-fn typed(flaws: Vec<Flaw>, form: &Fields) -> Vec<Flaw> {
-    let empty = |flaw: &Flaw| {
+fn typed(flaws: Vec<ConfigErrorBody>, form: &Fields) -> Vec<ConfigErrorBody> {
+    let empty = |flaw: &ConfigErrorBody| {
         let field = match flaw.pointer.as_deref() {
             Some("/name") => "name",
             Some("/wechat/appid") => "appid",
@@ -113,13 +119,13 @@ fn typed(flaws: Vec<Flaw>, form: &Fields) -> Vec<Flaw> {
 }
 
 impl Page {
-    fn of(visit: &Visit, error: Option<&Error>) -> Self {
-        let (form, frame) = (&visit.form, visit.frame.clone());
-        let library = visit.desk().library.load();
+    fn of(request: &ConsoleRequest, error: Option<&Error>) -> Self {
+        let (form, layout) = (&request.form, request.layout.clone());
+        let library = request.state().library.load();
         let offer = |name: &&str| library.actions().find(|action| action.name == **name);
         let actions = ACTIONS.iter().filter_map(offer).map(|action| Offer {
             name: action.name.clone(),
-            title: frame.s(&action.title).to_owned(),
+            title: layout.s(&action.title).to_owned(),
             on: error.is_none() || form.all("action").any(|on| on == action.name),
         });
         Self {
@@ -128,27 +134,27 @@ impl Page {
             name: form.get("name").to_owned(),
             appid: form.get("appid").to_owned(),
             base_url: form.get("base_url").to_owned(),
-            why: error.map(|error| frame.s(error.text()).to_owned()),
+            why: error.map(|error| layout.s(error.text()).to_owned()),
             flaws: error.map(flaws).unwrap_or_default(),
-            frame,
+            layout,
         }
     }
 }
 
 /// What is wrong with one answer.
-fn at<'a>(flaws: &'a [Flaw], pointer: &str, frame: &Frame) -> Vec<&'a str> {
+fn at<'a>(flaws: &'a [ConfigErrorBody], pointer: &str, layout: &Layout) -> Vec<&'a str> {
     let here = flaws.iter().filter(|flaw| flaw.pointer.as_deref() == Some(pointer));
-    here.map(|flaw| flaw.text(frame.language)).collect()
+    here.map(|flaw| flaw.text(layout.language)).collect()
 }
 
 /// What is wrong elsewhere.
-fn elsewhere<'a>(flaws: &'a [Flaw], frame: &Frame) -> Vec<&'a str> {
+fn elsewhere<'a>(flaws: &'a [ConfigErrorBody], layout: &Layout) -> Vec<&'a str> {
     let fields = ["tenant", "/name", "/wechat/appid", "/wechat/secret", "/wechat/base_url"];
     let there = flaws.iter().filter(|flaw| flaw.pointer.as_deref().is_none_or(|at| !fields.contains(&at)));
-    there.map(|flaw| flaw.text(frame.language)).collect()
+    there.map(|flaw| flaw.text(layout.language)).collect()
 }
 
-impl Flaw {
+impl ConfigErrorBody {
     /// That a tenant's name is none.
     fn of_name(error: &Error) -> Self {
         let text = error.text();

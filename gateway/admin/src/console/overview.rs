@@ -1,6 +1,6 @@
 //! All tenants, and how each is doing.
 
-use super::{BASE, answer::Answer, frame::Frame, plot::Plot, visit::Visit};
+use super::{BASE, chart::Chart, console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
 use crate::activity;
 use crate::plugins;
 use crate::tenants::{self, Sought};
@@ -17,7 +17,7 @@ const BARS: u32 = 36;
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Page {
-    frame: Frame,
+    layout: Layout,
     rows: Vec<Row>,
     /// What was sought: a part of the name, and whether only tenants with faults are.
     sought: String,
@@ -36,22 +36,22 @@ struct Row {
     tenant: tenants::Summary,
     /// Whether it has pages: a file whose name is no tenant's has none.
     named: bool,
-    plot: Plot,
+    plot: Chart,
 }
 
 /// `GET /console/`
-pub async fn show(visit: Visit) -> Result<Answer> {
-    if let Some(own) = visit.own() {
-        return Ok(Answer::to(format!("{BASE}tenants/{own}")));
+pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    if let Some(own) = request.own() {
+        return Ok(ConsoleResponse::to(format!("{BASE}tenants/{own}")));
     }
-    let (desk, caller) = (visit.desk(), visit.caller()?);
-    let (text, after) = (visit.query.get("q").trim(), visit.query.get("after"));
-    let only_faulty = visit.query.get("faulty") == "1";
-    let mut found = tenants::list(desk, caller, Sought { after, text, faulty: only_faulty }, MOST + 1)?;
+    let (state, caller) = (request.state(), request.caller()?);
+    let (text, after) = (request.query.get("q").trim(), request.query.get("after"));
+    let only_faulty = request.query.get("faulty") == "1";
+    let mut found = tenants::list(state, caller, Sought { after, text, faulty: only_faulty }, MOST + 1)?;
     if let [only] = found.as_slice()
         && only.name == text.to_lowercase()
     {
-        return Ok(Answer::to(format!("{BASE}tenants/{}", only.name)));
+        return Ok(ConsoleResponse::to(format!("{BASE}tenants/{}", only.name)));
     }
     let more = (found.len() > MOST).then(|| found[MOST - 1].name.clone());
     found.truncate(MOST);
@@ -59,24 +59,24 @@ pub async fn show(visit: Visit) -> Result<Answer> {
     for tenant in found {
         let name = TenantName::parse(&tenant.name).ok();
         // One that does not serve has none.
-        let usage = name.as_ref().and_then(|name| activity::usage(desk, caller, name, MINUTES).ok());
-        let plot = Plot::of(&usage.unwrap_or_default(), MINUTES, BARS);
+        let usage = name.as_ref().and_then(|name| activity::usage(state, caller, name, MINUTES).ok());
+        let plot = Chart::of(&usage.unwrap_or_default(), MINUTES, BARS);
         rows.push(Row { plot, named: name.is_some(), tenant });
     }
-    let loaded = plugins::list(desk, caller)?;
+    let loaded = plugins::list(state, caller)?;
     let page = Page {
         rows,
         sought: text.to_owned(),
         only_faulty,
         after: after.to_owned(),
         more,
-        serving: desk.roster.len(),
-        faulty: desk.roster.faulty(),
+        serving: state.registry.len(),
+        faulty: state.registry.faulty(),
         plugins: loaded.plugins.len(),
         refused: loaded.refused.len(),
-        frame: visit.frame,
+        layout: request.layout,
     };
-    Answer::page(&page)
+    ConsoleResponse::page(&page)
 }
 
 impl Page {
@@ -85,7 +85,7 @@ impl Page {
         let pairs =
             [("q", self.sought.as_str()), ("faulty", if self.only_faulty { "1" } else { "" }), ("after", after)];
         let given = pairs.iter().filter(|(_, value)| !value.is_empty());
-        let query: Vec<String> = given.map(|(name, value)| format!("{name}={}", self.frame.url(value))).collect();
+        let query: Vec<String> = given.map(|(name, value)| format!("{name}={}", self.layout.url(value))).collect();
         format!("{BASE}?{}", query.join("&"))
     }
 }

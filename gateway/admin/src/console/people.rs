@@ -2,9 +2,9 @@
 
 use super::{
     BASE,
-    answer::{Answer, remedy},
-    frame::Frame,
-    visit::{Visit, escaped},
+    console_request::{ConsoleRequest, escaped},
+    layout::Layout,
+    response::{ConsoleResponse, remedy},
 };
 use crate::Right;
 use crate::sessions::{self, Session, Whose};
@@ -20,7 +20,7 @@ const MOST: u32 = 50;
 #[derive(Template)]
 #[template(path = "people.html")]
 struct Page {
-    frame: Frame,
+    layout: Layout,
     total: u64,
     /// How they were sought, and what for.
     by: String,
@@ -39,23 +39,23 @@ struct Person {
 }
 
 /// `GET /console/tenants/{tenant}/people?by=…&of=…`
-pub async fn show(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("people")?;
-    let (desk, caller) = (visit.desk(), visit.caller()?);
+pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("people")?;
+    let (state, caller) = (request.state(), request.caller()?);
     caller.may(Right::Meet, name.as_str())?;
-    let (by, of) = (visit.query.get("by").to_owned(), visit.query.get("of").trim().to_owned());
+    let (by, of) = (request.query.get("by").to_owned(), request.query.get("of").trim().to_owned());
     let mut page = Page {
-        total: sessions::count(desk, caller, &name).await?,
+        total: sessions::count(state, caller, &name).await?,
         found: Vec::new(),
         loose: Vec::new(),
         more: None,
         problem: None,
         by,
         of,
-        frame: visit.frame.clone(),
+        layout: request.layout.clone(),
     };
     let seek = match (page.by.as_str(), page.of.as_str()) {
-        (_, "") => Ok(ProfileQuery::After(visit.query.get("after").parse().unwrap_or_default())),
+        (_, "") => Ok(ProfileQuery::After(request.query.get("after").parse().unwrap_or_default())),
         ("id", id) => id.parse().map(ProfileQuery::Id).map_err(|_| {
             let text = Text::fixed("用户 ID 是一个整数", "A user's id is a whole number.");
             Error::new(&codes::BAD_PARAMETER).with_message(text)
@@ -66,7 +66,7 @@ pub async fn show(mut visit: Visit) -> Result<Answer> {
         (_, openid) => Ok(ProfileQuery::Openid { platform: "wechat", openid }),
     };
     let users = match seek {
-        Ok(seek) => users::find(desk, caller, &name, seek, MOST).await,
+        Ok(seek) => users::find(state, caller, &name, seek, MOST).await,
         Err(error) => Err(error),
     };
     match users {
@@ -76,39 +76,39 @@ pub async fn show(mut visit: Visit) -> Result<Answer> {
         }
         Ok(users) => {
             for user in users {
-                let sessions = sessions::find(desk, caller, &name, &Whose::User(user.id)).await?;
+                let sessions = sessions::find(state, caller, &name, &Whose::User(user.id)).await?;
                 page.found.push(Person { user, sessions });
             }
             if page.found.is_empty() && matches!(page.by.as_str(), "openid" | "") {
                 let whose = Whose::Openid { platform: "wechat".to_owned(), openid: page.of.clone() };
-                page.loose = sessions::find(desk, caller, &name, &whose).await?;
+                page.loose = sessions::find(state, caller, &name, &whose).await?;
             }
         }
         Err(error) if error.status() < 500 => {
-            page.problem = Some((error.text().get(page.frame.language).to_owned(), remedy(&error, &page.frame)));
+            page.problem = Some((error.text().get(page.layout.language).to_owned(), remedy(&error, &page.layout)));
         }
         Err(error) => return Err(error),
     }
-    Answer::page(&page)
+    ConsoleResponse::page(&page)
 }
 
 /// `POST /console/tenants/{tenant}/people/end`: one session, a person's or all.
-pub async fn end(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("people")?;
-    let (desk, caller, form) = (visit.desk(), visit.caller()?, &visit.form);
+pub async fn end(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("people")?;
+    let (state, caller, form) = (request.state(), request.caller()?, &request.form);
     caller.may(Right::Change, name.as_str())?;
     let text = |field: &str| Some(form.get(field)).filter(|text| !text.is_empty());
     match (text("session"), text("user"), text("openid"), text("all")) {
-        (Some(session), ..) => sessions::end(desk, caller, &name, session).await?,
+        (Some(session), ..) => sessions::end(state, caller, &name, session).await?,
         (_, Some(user), ..) => {
-            sessions::end_of(desk, caller, &name, &Whose::User(user.parse().unwrap_or_default())).await?;
+            sessions::end_of(state, caller, &name, &Whose::User(user.parse().unwrap_or_default())).await?;
         }
         (_, _, Some(openid), _) => {
             let whose = Whose::Openid { platform: "wechat".to_owned(), openid: openid.to_owned() };
-            sessions::end_of(desk, caller, &name, &whose).await?;
+            sessions::end_of(state, caller, &name, &whose).await?;
         }
         (.., Some(all)) if all == name.as_str() => {
-            sessions::end_all(desk, caller, &name).await?;
+            sessions::end_all(state, caller, &name).await?;
         }
         _ => {
             let text =
@@ -116,30 +116,30 @@ pub async fn end(mut visit: Visit) -> Result<Answer> {
             return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
         }
     }
-    Ok(back(&visit, name.as_str(), "ended"))
+    Ok(back(&request, name.as_str(), "ended"))
 }
 
 /// `POST /console/tenants/{tenant}/people/forget`: the person, or one binding.
-pub async fn forget(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("people")?;
-    let (desk, caller, form) = (visit.desk(), visit.caller()?, &visit.form);
+pub async fn forget(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("people")?;
+    let (state, caller, form) = (request.state(), request.caller()?, &request.form);
     caller.may(Right::Change, name.as_str())?;
     let user = form.get("user").parse().unwrap_or_default();
     if let Some(openid) = form.find("openid") {
-        users::unbind(desk, caller, &name, user, form.get("platform"), openid).await?;
-        return Ok(back(&visit, name.as_str(), "unbound"));
+        users::unbind(state, caller, &name, user, form.get("platform"), openid).await?;
+        return Ok(back(&request, name.as_str(), "unbound"));
     }
     if form.get("sure").is_empty() {
         let text = Text::fixed("请勾选“我确定”", "Tick that you are sure.");
         return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
     }
     let version = form.get("version").parse().ok();
-    users::forget(desk, caller, &name, user, version).await?;
-    Ok(Answer::to(format!("{BASE}tenants/{name}/people?done=forgotten")))
+    users::forget(state, caller, &name, user, version).await?;
+    Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/people?done=forgotten")))
 }
 
 /// Back to what was sought.
-fn back(visit: &Visit, tenant: &str, done: &str) -> Answer {
-    let (by, of) = (escaped(visit.form.get("by")), escaped(visit.form.get("of")));
-    Answer::to(format!("{BASE}tenants/{tenant}/people?by={by}&of={of}&done={done}"))
+fn back(request: &ConsoleRequest, tenant: &str, done: &str) -> ConsoleResponse {
+    let (by, of) = (escaped(request.form.get("by")), escaped(request.form.get("of")));
+    ConsoleResponse::to(format!("{BASE}tenants/{tenant}/people?by={by}&of={of}&done={done}"))
 }

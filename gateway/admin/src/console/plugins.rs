@@ -1,6 +1,6 @@
 //! The plugins: what they offer, which version serves, what came of new ones.
 
-use super::{answer::Answer, frame::Frame, visit::Visit};
+use super::{console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
 use crate::plugins::{self, Plugins};
 use askama::Template;
 use menlou_error::Result;
@@ -8,12 +8,12 @@ use menlou_error::Result;
 #[derive(Template)]
 #[template(path = "plugins.html")]
 struct Page {
-    frame: Frame,
+    layout: Layout,
     told: Plugins,
 }
 
 /// `GET /console/plugins`
-pub async fn show(visit: Visit) -> Result<Answer> {
-    let told = plugins::list(visit.desk(), visit.caller()?)?;
-    Answer::page(&Page { told, frame: visit.frame })
+pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let told = plugins::list(request.state(), request.caller()?)?;
+    ConsoleResponse::page(&Page { told, layout: request.layout })
 }

@@ -2,14 +2,14 @@
 
 use super::{
     BASE,
-    answer::Answer,
+    console_request::ConsoleRequest,
     fields::{Form, Kind},
-    frame::Frame,
-    visit::Visit,
+    layout::Layout,
+    response::ConsoleResponse,
 };
 use crate::Right;
-use crate::drafts::{self, Flaw, Outline, Verdict};
 use crate::tenants::{self, Condition, Draft};
+use crate::validation::{self, ConfigErrorBody, SettingsTree, Verdict};
 use askama::Template;
 use menlou_config::{
     edit::{self, Change},
@@ -27,7 +27,7 @@ const LEFT: [&str; 3] = ["/actions", "/wechat/secret", "/wechat/previous_secret"
 #[derive(Template)]
 #[template(path = "settings.html")]
 struct Page {
-    frame: Frame,
+    layout: Layout,
     form: Form,
     editor: Editor,
     revision: String,
@@ -44,7 +44,7 @@ struct Page {
 #[derive(Template)]
 #[template(path = "check.html")]
 struct Checked {
-    frame: Frame,
+    layout: Layout,
     form: Form,
     editor: Editor,
     /// Whether the form was filled in, so that the text follows; else the other way.
@@ -58,9 +58,9 @@ pub struct Editor {
     pub text: String,
     pub lines: Vec<Line>,
     /// What is wrong, in the order of the text.
-    pub flaws: Vec<Flaw>,
+    pub flaws: Vec<ConfigErrorBody>,
     /// What is wrong and yet lets the rest serve.
-    pub lesser: Vec<Flaw>,
+    pub lesser: Vec<ConfigErrorBody>,
     /// Whether it was looked at for faults, and none was found.
     pub good: bool,
 }
@@ -83,106 +83,106 @@ pub enum Origin {
 }
 
 /// `GET /console/tenants/{tenant}/settings`
-pub async fn show(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("settings")?;
-    let tenant = tenants::read(visit.desk(), visit.caller()?, &name).await?;
-    page(visit.frame, tenant, None)
+pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("settings")?;
+    let tenant = tenants::read(request.state(), request.caller()?, &name).await?;
+    page(request.layout, tenant, None)
 }
 
 /// `POST /console/tenants/{tenant}/check`: as somebody types; without scripts, a whole page.
-pub async fn check(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("settings")?;
-    let (desk, caller) = (visit.desk(), visit.caller()?);
+pub async fn check(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("settings")?;
+    let (state, caller) = (request.state(), request.caller()?);
     caller.may(Right::Change, name.as_str())?;
-    let mut text = visit.form.lines("toml");
-    let from_form = visit.query.get("from") == "form";
-    if from_form || !visit.frame.part {
-        let outline = match visit.frame.part {
+    let mut text = request.form.lines("toml");
+    let from_form = request.query.get("from") == "form";
+    if from_form || !request.layout.part {
+        let outline = match request.layout.part {
             // Form and text go together: what differs was typed just now.
-            true => drafts::look(desk, caller, &name, text.clone()).await?.1,
-            false => tenants::read(desk, caller, &name).await?.outline,
+            true => validation::look(state, caller, &name, text.clone()).await?.1,
+            false => tenants::read(state, caller, &name).await?.outline,
         };
-        if let Ok(changed) = filled_in(&visit, &outline, &text) {
+        if let Ok(changed) = filled_in(&request, &outline, &text) {
             text = changed;
         }
     }
-    let (verdict, outline) = drafts::look(desk, caller, &name, text.clone()).await?;
-    if !visit.frame.part {
-        let tenant = tenants::read(desk, caller, &name).await?;
-        return page(visit.frame, tenant, Some(Drafted { text, verdict, outline, why: None, theirs: false }));
+    let (verdict, outline) = validation::look(state, caller, &name, text.clone()).await?;
+    if !request.layout.part {
+        let tenant = tenants::read(state, caller, &name).await?;
+        return page(request.layout, tenant, Some(Drafted { text, verdict, outline, why: None, theirs: false }));
     }
-    let (mut form, readable) = (form(&outline, &visit.frame), !outline.settings.is_null());
-    form.place(&verdict.faults, &visit.frame);
-    let editor = Editor::of(&text, verdict, &visit.frame);
-    Answer::page(&Checked { form, editor, from_form, readable, frame: visit.frame })
+    let (mut form, readable) = (form(&outline, &request.layout), !outline.settings.is_null());
+    form.place(&verdict.faults, &request.layout);
+    let editor = Editor::of(&text, verdict, &request.layout);
+    ConsoleResponse::page(&Checked { form, editor, from_form, readable, layout: request.layout })
 }
 
 /// `POST /console/tenants/{tenant}/settings`
-pub async fn save(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("settings")?;
-    let (desk, caller) = (visit.desk(), visit.caller()?);
+pub async fn save(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("settings")?;
+    let (state, caller) = (request.state(), request.caller()?);
     caller.may(Right::Change, name.as_str())?;
-    let now = tenants::read(desk, caller, &name).await?;
-    let text = match filled_in(&visit, &now.outline, &visit.form.lines("toml")) {
+    let now = tenants::read(state, caller, &name).await?;
+    let text = match filled_in(&request, &now.outline, &request.form.lines("toml")) {
         Ok(text) => text,
         // What is no TOML is told with its place.
-        Err(_) => visit.form.lines("toml"),
+        Err(_) => request.form.lines("toml"),
     };
-    let seen = Condition::Is(Revision::told(visit.form.get("revision")));
-    let Err(error) = tenants::save(desk, caller, &name, Draft::Whole(text.clone()), seen).await else {
-        return Ok(Answer::to(format!("{BASE}tenants/{name}/settings?done=saved")));
+    let seen = Condition::Is(Revision::told(request.form.get("revision")));
+    let Err(error) = tenants::save(state, caller, &name, Draft::Whole(text.clone()), seen).await else {
+        return Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/settings?done=saved")));
     };
     if !is_theirs_to_mend(&error) {
         return Err(error);
     }
-    let (mut verdict, outline) = drafts::look(desk, caller, &name, text.clone()).await?;
+    let (mut verdict, outline) = validation::look(state, caller, &name, text.clone()).await?;
     let told = flaws(&error);
     if !told.is_empty() {
         verdict.faults = told;
     }
     let theirs = error.is(&admin_codes::CHANGED_MEANWHILE);
-    let why = Some(error.text().get(visit.frame.language).to_owned());
-    Ok(page(visit.frame, now, Some(Drafted { text, verdict, outline, why, theirs }))?.failed(&error))
+    let why = Some(error.text().get(request.layout.language).to_owned());
+    Ok(page(request.layout, now, Some(Drafted { text, verdict, outline, why, theirs }))?.failed(&error))
 }
 
 /// `POST /console/tenants/{tenant}/secret`
-pub async fn change_secret(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("settings")?;
-    let (desk, caller) = (visit.desk(), visit.caller()?);
+pub async fn change_secret(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("settings")?;
+    let (state, caller) = (request.state(), request.caller()?);
     caller.may(Right::Change, name.as_str())?;
     let path = |key: &str| ["wechat".to_owned(), key.to_owned()].to_vec();
-    let secret = visit.form.get("secret").trim();
-    let draft = if visit.form.get("drop") == "previous" {
+    let secret = request.form.get("secret").trim();
+    let draft = if request.form.get("drop") == "previous" {
         Draft::Changes(vec![Change::Unset(path("previous_secret"))])
-    } else if visit.form.get("keep") == "previous" {
+    } else if request.form.get("keep") == "previous" {
         Draft::Rotation(Zeroizing::new(secret.to_owned()))
     } else {
         Draft::Changes(vec![Change::Set(path("secret"), secret.into())])
     };
-    let seen = Condition::Is(Revision::told(visit.form.get("revision")));
-    let Err(error) = tenants::save(desk, caller, &name, draft, seen).await else {
-        return Ok(Answer::to(format!("{BASE}tenants/{name}/settings?done=secret")));
+    let seen = Condition::Is(Revision::told(request.form.get("revision")));
+    let Err(error) = tenants::save(state, caller, &name, draft, seen).await else {
+        return Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/settings?done=secret")));
     };
     if !is_theirs_to_mend(&error) {
         return Err(error);
     }
-    let tenant = tenants::read(desk, caller, &name).await?;
+    let tenant = tenants::read(state, caller, &name).await?;
     let verdict = Verdict { faults: flaws(&error), lesser: Vec::new() };
-    let why = Some(error.text().get(visit.frame.language).to_owned());
+    let why = Some(error.text().get(request.layout.language).to_owned());
     let (text, outline) = (Zeroizing::new(tenant.toml.clone().unwrap_or_default()), copy(&tenant.outline));
-    Ok(page(visit.frame, tenant, Some(Drafted { text, verdict, outline, why, theirs: false }))?.failed(&error))
+    Ok(page(request.layout, tenant, Some(Drafted { text, verdict, outline, why, theirs: false }))?.failed(&error))
 }
 
 /// What somebody would have the file be.
 struct Drafted {
     text: Zeroizing<String>,
     verdict: Verdict,
-    outline: Outline,
+    outline: SettingsTree,
     why: Option<String>,
     theirs: bool,
 }
 
-fn page(frame: Frame, tenant: tenants::Page, drafted: Option<Drafted>) -> Result<Answer> {
+fn page(layout: Layout, tenant: tenants::Page, drafted: Option<Drafted>) -> Result<ConsoleResponse> {
     let (secret, previous) = (Origin::of(&tenant.outline, "secret"), Origin::of(&tenant.outline, "previous_secret"));
     let toml = tenant.toml.clone().unwrap_or_default();
     let now = || {
@@ -193,21 +193,21 @@ fn page(frame: Frame, tenant: tenants::Page, drafted: Option<Drafted>) -> Result
     let Drafted { text, mut verdict, outline, why, theirs } = drafted.unwrap_or_else(now);
     // What can't be read as TOML has no fields: those of the file as it is stand in their place.
     let outline = if outline.settings.is_null() { copy(&tenant.outline) } else { outline };
-    let mut form = form(&outline, &frame);
-    form.place(&verdict.faults, &frame);
+    let mut form = form(&outline, &layout);
+    form.place(&verdict.faults, &layout);
     verdict.faults.sort_by_key(|flaw| flaw.line);
-    let editor = Editor::of(&text, verdict, &frame);
+    let editor = Editor::of(&text, verdict, &layout);
     let theirs = theirs.then_some(toml);
-    Answer::page(&Page { frame, form, editor, revision: tenant.revision, why, theirs, secret, previous })
+    ConsoleResponse::page(&Page { layout, form, editor, revision: tenant.revision, why, theirs, secret, previous })
 }
 
-fn form(outline: &Outline, frame: &Frame) -> Form {
-    Form::of(&tenant::schema(), outline, &[], frame, &LEFT)
+fn form(outline: &SettingsTree, layout: &Layout) -> Form {
+    Form::of(&tenant::schema(), outline, &[], layout, &LEFT)
 }
 
 /// The text with what the form says otherwise than this outline.
-fn filled_in(visit: &Visit, outline: &Outline, text: &str) -> Result<Zeroizing<String>> {
-    let changes = form(outline, &visit.frame).changes(&visit.form);
+fn filled_in(request: &ConsoleRequest, outline: &SettingsTree, text: &str) -> Result<Zeroizing<String>> {
+    let changes = form(outline, &request.layout).changes(&request.form);
     let applied = edit::apply(text, &changes).map(Zeroizing::new);
     applied.map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text))
 }
@@ -226,15 +226,15 @@ pub fn is_theirs_to_mend(error: &Error) -> bool {
 }
 
 /// The faults that an error tells.
-pub fn flaws(error: &Error) -> Vec<Flaw> {
+pub fn flaws(error: &Error) -> Vec<ConfigErrorBody> {
     let listed = error.data().and_then(|data| data.get("faults")).cloned();
     listed.and_then(|faults| serde_json::from_value(faults).ok()).unwrap_or_default()
 }
 
 /// An outline's copy.
-pub fn copy(outline: &Outline) -> Outline {
-    let Outline { settings, defaults, secrets } = outline;
-    Outline { settings: settings.clone(), defaults: defaults.clone(), secrets: secrets.clone() }
+pub fn copy(outline: &SettingsTree) -> SettingsTree {
+    let SettingsTree { settings, defaults, secrets } = outline;
+    SettingsTree { settings: settings.clone(), defaults: defaults.clone(), secrets: secrets.clone() }
 }
 
 /// The name of a tenant in a form.
@@ -244,11 +244,11 @@ pub fn name_of(written: &str) -> Result<TenantName> {
 
 impl Editor {
     /// The text with what is wrong in it.
-    pub fn of(text: &str, verdict: Verdict, frame: &Frame) -> Self {
+    pub fn of(text: &str, verdict: Verdict, layout: &Layout) -> Self {
         let Verdict { faults, lesser } = verdict;
         let of = |line: usize| {
             let here = faults.iter().chain(&lesser).filter(move |flaw| flaw.line == Some(line));
-            here.map(|flaw| flaw.text(frame.language).to_owned()).collect()
+            here.map(|flaw| flaw.text(layout.language).to_owned()).collect()
         };
         let lines = text.trim_start_matches('\u{feff}').split('\n').enumerate();
         let lines = lines.map(|(at, text)| Line { text: text.to_owned(), flaws: of(at + 1) }).collect();
@@ -257,7 +257,7 @@ impl Editor {
 }
 
 impl Origin {
-    fn of(outline: &Outline, key: &str) -> Self {
+    fn of(outline: &SettingsTree, key: &str) -> Self {
         match outline.settings.pointer(&format!("/wechat/{key}")).and_then(Value::as_str) {
             None => Self::None,
             Some(written) => match SecretRef::parse(written) {

@@ -2,10 +2,10 @@
 
 use super::{
     BASE,
-    answer::{Answer, remedy},
-    frame::Frame,
-    sittings,
-    visit::Visit,
+    console_request::ConsoleRequest,
+    console_session,
+    layout::Layout,
+    response::{ConsoleResponse, remedy},
 };
 use crate::tokens;
 use askama::Template;
@@ -15,55 +15,55 @@ use menlou_error::Result;
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct Page {
-    frame: Frame,
+    layout: Layout,
     next: String,
     /// Why it was refused, and what to do.
     refused: Option<(String, String)>,
 }
 
 /// `GET /console/sign-in`
-pub async fn show(visit: Visit) -> Result<Answer> {
-    let next = within(visit.query.get("next"));
-    if visit.caller().is_ok() {
-        return Ok(Answer::to(next));
+pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let next = within(request.query.get("next"));
+    if request.caller().is_ok() {
+        return Ok(ConsoleResponse::to(next));
     }
-    Answer::page(&Page { next, frame: visit.frame, refused: None })
+    ConsoleResponse::page(&Page { next, layout: request.layout, refused: None })
 }
 
 /// `POST /console/sign-in`
-pub async fn enter(visit: Visit) -> Result<Answer> {
-    let next = within(visit.form.get("next"));
-    let (desk, written) = (visit.desk(), visit.form.get("token").trim());
+pub async fn enter(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let next = within(request.form.get("next"));
+    let (state, written) = (request.state(), request.form.get("token").trim());
     let token = (!written.is_empty()).then(|| Token::new(written));
-    match tokens::recognise(&*desk.stores.admins, &desk.attempts, token.as_ref(), visit.remote).await {
+    match tokens::recognise(&*state.stores.admins, &state.attempts, token.as_ref(), request.remote).await {
         Ok(caller) => {
             // Whoever was signed in here before is not any more.
-            visit.console.sittings.end(&visit.headers, visit.secure);
-            let value = visit.console.sittings.begin(&caller)?;
+            request.console.sessions.end(&request.headers, request.secure);
+            let value = request.console.sessions.begin(&caller)?;
             tracing::info!(who = caller.label, token = caller.id, role = %caller.role, "signed in at the console");
-            Ok(Answer::to(next).cookie(sittings::set(Some(&value), visit.secure)))
+            Ok(ConsoleResponse::to(next).cookie(console_session::set(Some(&value), request.secure)))
         }
         Err(error) => {
-            let why = error.text().get(visit.frame.language).to_owned();
-            let refused = Some((why, remedy(&error, &visit.frame).unwrap_or_default()));
-            Ok(Answer::page(&Page { next, frame: visit.frame, refused })?.failed(&error))
+            let why = error.text().get(request.layout.language).to_owned();
+            let refused = Some((why, remedy(&error, &request.layout).unwrap_or_default()));
+            Ok(ConsoleResponse::page(&Page { next, layout: request.layout, refused })?.failed(&error))
         }
     }
 }
 
 /// `POST /console/sign-out`
-pub async fn leave(visit: Visit) -> Result<Answer> {
-    visit.console.sittings.end(&visit.headers, visit.secure);
+pub async fn leave(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    request.console.sessions.end(&request.headers, request.secure);
     let address = format!("{BASE}sign-in?done=out");
-    Ok(Answer::to(address).cookie(sittings::set(None, visit.secure)))
+    Ok(ConsoleResponse::to(address).cookie(console_session::set(None, request.secure)))
 }
 
 /// `POST /console/language`
-pub async fn speak(visit: Visit) -> Result<Answer> {
-    let language = if visit.form.get("to") == "en" { "en" } else { "zh" };
-    let only = if visit.secure { "; Secure" } else { "" };
+pub async fn speak(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let language = if request.form.get("to") == "en" { "en" } else { "zh" };
+    let only = if request.secure { "; Secure" } else { "" };
     let kept = format!("menlou-language={language}; Path=/console; Max-Age=31536000; HttpOnly; SameSite=Lax{only}");
-    Ok(Answer::to(within(visit.form.get("back"))).cookie(kept))
+    Ok(ConsoleResponse::to(within(request.form.get("back"))).cookie(kept))
 }
 
 /// The address where to go on, if it is one of the console's: elsewhere nobody is sent.

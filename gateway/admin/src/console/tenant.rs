@@ -1,6 +1,6 @@
 //! One tenant: how it is doing, why calls failed, whether its credentials work.
 
-use super::{BASE, answer::Answer, frame::Frame, plot::Plot, visit::Visit};
+use super::{BASE, chart::Chart, console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
 use crate::Right;
 use crate::activity::{self, Failure, Usage};
 use crate::sessions;
@@ -17,13 +17,13 @@ use std::net::SocketAddr;
 #[derive(Template)]
 #[template(path = "tenant.html")]
 struct Page {
-    frame: Frame,
+    layout: Layout,
     tenant: tenants::Page,
     verified: Option<(bool, Time)>,
     verification: Option<Verification>,
     /// Of how many minutes the numbers are.
     minutes: u32,
-    plot: Plot,
+    plot: Chart,
     usage: Vec<Usage>,
     failures: Vec<Explained>,
     sessions: Option<u64>,
@@ -34,7 +34,7 @@ struct Page {
 #[derive(Template)]
 #[template(path = "verification.html")]
 struct Verified {
-    frame: Frame,
+    layout: Layout,
     verification: Option<Verification>,
 }
 
@@ -50,56 +50,56 @@ struct Explained {
 }
 
 /// `GET /console/tenants/{tenant}`
-pub async fn show(visit: Visit) -> Result<Answer> {
-    page(visit, None).await
+pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    page(request, None).await
 }
 
 /// `POST /console/tenants/{tenant}/verify`
-pub async fn verify(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("")?;
-    let verification = Some(verify::verify(visit.desk(), visit.caller()?, &name).await?);
-    if visit.frame.part {
-        return Answer::page(&Verified { frame: visit.frame, verification });
+pub async fn verify(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("")?;
+    let verification = Some(verify::verify(request.state(), request.caller()?, &name).await?);
+    if request.layout.part {
+        return ConsoleResponse::page(&Verified { layout: request.layout, verification });
     }
-    page(visit, verification).await
+    page(request, verification).await
 }
 
-async fn page(mut visit: Visit, verification: Option<Verification>) -> Result<Answer> {
-    let name = visit.tenant("")?;
-    let (desk, caller) = (visit.desk(), visit.caller()?);
-    let minutes = if visit.query.get("minutes") == "60" { 60 } else { 360 };
-    let tenant = tenants::read(desk, caller, &name).await?;
+async fn page(mut request: ConsoleRequest, verification: Option<Verification>) -> Result<ConsoleResponse> {
+    let name = request.tenant("")?;
+    let (state, caller) = (request.state(), request.caller()?);
+    let minutes = if request.query.get("minutes") == "60" { 60 } else { 360 };
+    let tenant = tenants::read(state, caller, &name).await?;
     // One that does not serve has none.
-    let usage = activity::usage(desk, caller, &name, minutes).unwrap_or_default();
-    let failures = activity::failures(desk, caller, &name).unwrap_or_default();
-    let summary = tenants::summary_of(desk, caller, &name)?;
+    let usage = activity::usage(state, caller, &name, minutes).unwrap_or_default();
+    let failures = activity::failures(state, caller, &name).unwrap_or_default();
+    let summary = tenants::summary_of(state, caller, &name)?;
     let page = Page {
-        plot: Plot::of(&usage, minutes, if minutes == 60 { 60 } else { 72 }),
+        plot: Chart::of(&usage, minutes, if minutes == 60 { 60 } else { 72 }),
         usage,
-        failures: Explained::together(failures, &visit.frame),
+        failures: Explained::together(failures, &request.layout),
         verified: summary.and_then(|summary| summary.verified.zip(summary.verified_at)),
         verification,
         minutes,
         // The page stands also where the store is away.
-        sessions: sessions::count(desk, caller, &name).await.ok(),
-        traffic: desk.traffic,
+        sessions: sessions::count(state, caller, &name).await.ok(),
+        traffic: state.traffic,
         tenant,
-        frame: visit.frame,
+        layout: request.layout,
     };
-    Answer::page(&page)
+    ConsoleResponse::page(&page)
 }
 
 /// `POST /console/tenants/{tenant}/remove`
-pub async fn remove(mut visit: Visit) -> Result<Answer> {
-    let name = visit.tenant("")?;
-    visit.caller()?.may(Right::Operate, name.as_str())?;
-    if visit.form.get("name") != name.as_str() {
+pub async fn remove(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+    let name = request.tenant("")?;
+    request.caller()?.may(Right::Operate, name.as_str())?;
+    if request.form.get("name") != name.as_str() {
         let text = Text::fixed("请输入租户名以确认删除", "Write the tenant's name to say that you mean it.");
         return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
     }
-    let seen = Condition::Is(Revision::told(visit.form.get("revision")));
-    tenants::remove(visit.desk(), visit.caller()?, &name, seen).await?;
-    Ok(Answer::to(format!("{BASE}?done=removed")))
+    let seen = Condition::Is(Revision::told(request.form.get("revision")));
+    tenants::remove(request.state(), request.caller()?, &name, seen).await?;
+    Ok(ConsoleResponse::to(format!("{BASE}?done=removed")))
 }
 
 /// Whether what to do about a step's trouble stands at a step before it.
@@ -110,7 +110,7 @@ fn told_before(steps: &[Step], &index: &usize) -> bool {
 
 impl Explained {
     /// Failures of one kind stand together, the kinds in the order of their latest.
-    fn together(failures: Vec<Failure>, frame: &Frame) -> Vec<Self> {
+    fn together(failures: Vec<Failure>, layout: &Layout) -> Vec<Self> {
         let mut kinds: Vec<Self> = Vec::new();
         for failure in failures {
             let alike = |one: &Failure| {
@@ -118,14 +118,14 @@ impl Explained {
             };
             match kinds.iter_mut().find(|kind| alike(&kind.failure)) {
                 Some(kind) => kind.earlier.push(failure),
-                None => kinds.push(Self::of(failure, frame)),
+                None => kinds.push(Self::of(failure, layout)),
             }
         }
         kinds
     }
 
-    fn of(failure: Failure, frame: &Frame) -> Self {
-        let told = |text: &Text| Some(frame.s(text).to_owned());
+    fn of(failure: Failure, layout: &Layout) -> Self {
+        let told = |text: &Text| Some(layout.s(text).to_owned());
         // The platform's own code says more than our word for it.
         if let Some(explained) = failure.errcode.and_then(errcodes::explain) {
             return Self {

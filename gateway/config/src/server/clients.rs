@@ -1,6 +1,6 @@
 //! What a client may ask for, and how long it may take.
 
-use crate::{duration::Span, size::Size};
+use crate::{duration::ConfigDuration, size::Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,22 +22,22 @@ pub struct Clients {
     pub max_requests_per_connection: u64,
     /// How long a new connection may be silent.
     /// 新连接可以不发数据的时间。
-    pub first_byte_timeout: Span,
+    pub first_byte_timeout: ConfigDuration,
     /// How long a connection may be idle between two requests.
     /// 连接在两个请求之间可以空闲的时间。
-    pub keep_alive_timeout: Span,
+    pub keep_alive_timeout: ConfigDuration,
     /// How long a request's body may pause.
     /// 请求体可以停顿的时间。
-    pub body_idle_timeout: Span,
+    pub body_idle_timeout: ConfigDuration,
     /// How long a client may leave an answer unread.
     /// 客户端可以不读取答复的时间。
-    pub answer_idle_timeout: Span,
+    pub answer_idle_timeout: ConfigDuration,
     /// The least rate, in bytes a second, of who sends a body or reads an answer slowly: pauses in all are bounded by it.
     /// 收发数据的最低速率（每秒字节数）：断续收发时，停顿的总和由此受限。
     pub min_rate: Size,
     /// How long a request may take in all, also where body and answer are streams.
     /// 一个请求从头到答复结束的总时限，流式传输亦然。
-    pub request_timeout: Span,
+    pub request_timeout: ConfigDuration,
 }
 
 impl Clients {
@@ -54,12 +54,12 @@ impl Default for Clients {
             max_target: Size::kib(8),
             max_connections_per_address: 1000,
             max_requests_per_connection: 10_000,
-            first_byte_timeout: Span::secs(10),
-            keep_alive_timeout: Span::secs(30),
-            body_idle_timeout: Span::secs(10),
-            answer_idle_timeout: Span::secs(20),
+            first_byte_timeout: ConfigDuration::secs(10),
+            keep_alive_timeout: ConfigDuration::secs(30),
+            body_idle_timeout: ConfigDuration::secs(10),
+            answer_idle_timeout: ConfigDuration::secs(20),
             min_rate: Size::bytes_of(1000),
-            request_timeout: Span::secs(600),
+            request_timeout: ConfigDuration::secs(600),
         }
     }
 }

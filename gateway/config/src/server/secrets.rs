@@ -1,7 +1,7 @@
 //! The gateway's own secrets: the keys of sealed ones, and the addresses of its stores.
 
 use super::Merged;
-use crate::fault::{Fault, quoted};
+use crate::config_error::{ConfigError, quoted};
 use crate::keyring::Keyring;
 use crate::seal::Keys;
 use crate::secret::SecretRef;
@@ -28,7 +28,7 @@ const KEYS: &str = "The keys that sealed secrets open with: file:PATH or env:NAM
 
 impl Merged {
     /// Where the keys of sealed secrets are. A file of keys may be made later, those of a variable must be there.
-    pub(super) fn keyring(&self, env: Env<'_>) -> Result<Keyring, Fault> {
+    pub(super) fn keyring(&self, env: Env<'_>) -> Result<Keyring, ConfigError> {
         const POINTER: &str = "/secrets/keys";
         let Some(reference) = self.reference(POINTER) else { return Ok(Keyring::default()) };
         let wrong = |text| self.fault(POINTER, text, false);
@@ -58,7 +58,7 @@ impl Merged {
         schemes: &[&str],
         env: Env<'_>,
         keyring: &Keyring,
-    ) -> Result<Option<SecretRef>, Fault> {
+    ) -> Result<Option<SecretRef>, ConfigError> {
         let Some(reference) = self.reference(pointer) else { return Ok(None) };
         let sources = Sources::new(self.folder(pointer), env, keyring, None);
         let secret = sources.resolve(&reference, pointer).map_err(|text| self.fault(pointer, text, false))?;
@@ -75,7 +75,7 @@ impl Merged {
     }
 
     /// Addresses in the file that have a password in them.
-    pub(super) fn warnings(&self) -> Vec<Fault> {
+    pub(super) fn warnings(&self) -> Vec<ConfigError> {
         let has_password = |pointer: &&str| {
             let of_file = !self.variables.contains_key(*pointer);
             let written = self.reference(pointer).filter(|_| of_file);

@@ -1,6 +1,6 @@
 //! Certificates, and what HTTP/2 may cost.
 
-use crate::duration::Span;
+use crate::duration::ConfigDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
     /// How long a TLS handshake may take.
     /// TLS 握手的时限。
-    pub handshake_timeout: Span,
+    pub handshake_timeout: ConfigDuration,
 }
 
 /// A certificate. Its files are looked at while running: new ones are taken up.
@@ -57,10 +57,10 @@ pub struct Http2 {
     pub max_pings: u32,
     /// How often a client with a request under way is asked whether it is still there.
     /// 对有请求进行中的客户端的探活间隔。
-    pub ping_interval: Span,
+    pub ping_interval: ConfigDuration,
     /// How long it may take to say so.
     /// 探活的应答时限。
-    pub ping_timeout: Span,
+    pub ping_timeout: ConfigDuration,
 }
 
 impl Tls {
@@ -73,7 +73,7 @@ impl Tls {
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { certificates: Vec::new(), client_ca: None, handshake_timeout: Span::secs(10) }
+        Self { certificates: Vec::new(), client_ca: None, handshake_timeout: ConfigDuration::secs(10) }
     }
 }
 
@@ -84,8 +84,8 @@ impl Default for Http2 {
             max_streams: 100,
             max_resets: 20,
             max_pings: 1000,
-            ping_interval: Span::secs(20),
-            ping_timeout: Span::secs(10),
+            ping_interval: ConfigDuration::secs(20),
+            ping_timeout: ConfigDuration::secs(10),
         }
     }
 }

@@ -6,12 +6,12 @@ use menlou_error::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use super::ConfigError;
 
 /// `[limits]` and `[actions.NAME.limits]`. What is not set is not limited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
+pub struct RateLimitConfig {
     /// How often it may be called, all callers together, such as "1000/s" or "600/m burst 50"; further calls are answered with 429.
     /// 所有调用者合计的调用频率，例如 "1000/s"、"600/m burst 50"（burst 为突发量），超出的以 429 答复。
     pub calls: Option<Rate>,
@@ -31,7 +31,7 @@ pub struct Limits {
 const RATES: [&str; 3] = ["calls", "per_address", "per_openid"];
 
 /// What no schema can say of the limits at `pointer`.
-pub(super) fn faults(doc: &Document, pointer: &str) -> Vec<Fault> {
+pub(super) fn faults(doc: &Document, pointer: &str) -> Vec<ConfigError> {
     let too_long = |name: &&str| {
         let pointer = format!("{pointer}/{name}");
         let rate: Rate = doc.value(&pointer)?.as_str()?.parse().ok()?;

@@ -1,7 +1,7 @@
 //! No input makes the config panic, and each fault lies inside its file.
 
 use super::*;
-use crate::{fault::Place, schema::Schema, server};
+use crate::{config_error::Place, schema::Schema, server};
 use proptest::prelude::*;
 
 const VALID: &str = include_str!("../../../../tenants/manulife.toml");

@@ -6,7 +6,7 @@ mod goldens;
 mod plugin_settings;
 mod variables;
 
-use super::{fault::Fault, load::Document, tenant::TenantFile};
+use super::{config_error::ConfigError, load::Document, tenant::TenantFile};
 use menlou_error::text::Language;
 
 /// All faults of a tenant's file, rendered.
@@ -18,6 +18,6 @@ fn tenant_faults(text: &str, language: Language) -> String {
     render(&faults, language)
 }
 
-fn render(faults: &[Fault], language: Language) -> String {
+fn render(faults: &[ConfigError], language: Language) -> String {
     faults.iter().map(|f| f.render(language, false)).collect::<Vec<_>>().join("\n\n")
 }

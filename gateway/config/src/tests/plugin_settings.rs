@@ -1,7 +1,7 @@
 //! Plugins' settings, checked and resolved by the plugin's own schema.
 
 use super::*;
-use crate::{keyring::Keyring, schema::Schema, settings, sources::Sources, tenant, wiped::Wiped};
+use crate::{keyring::Keyring, schema::Schema, settings, sources::Sources, tenant, zeroize::Zeroized};
 use serde_json::json;
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn env(name: &str) -> Option<String> {
     (name == "KEY").then(|| "hunter2".to_owned())
 }
 
-fn resolve(doc: &Document, pointer: &str) -> Result<Wiped, Vec<Fault>> {
+fn resolve(doc: &Document, pointer: &str) -> Result<Zeroized, Vec<ConfigError>> {
     let keyring = Keyring::default();
     settings::resolve(doc, pointer, &schema(), &Sources::new(Path::new(""), &env, &keyring, Some("x")))
 }

@@ -3,7 +3,7 @@
 use super::{fail, runtime, say, show};
 use crate::gateway::store_settings;
 use menlou_admin::{Role, time::Time, tokens};
-use menlou_config::{duration::Span, fault::Fault, server::Config};
+use menlou_config::{config_error::ConfigError, duration::ConfigDuration, server::Config};
 use menlou_error::text::{Language, Text};
 use menlou_store::{AdminToken, Stores};
 use secrecy::ExposeSecret;
@@ -57,10 +57,10 @@ struct New {
 struct Life(Option<Duration>);
 
 fn life(written: &str) -> Result<Life, &'static str> {
-    if written == "never" { Ok(Life(None)) } else { written.parse().map(|span: Span| Life(Some(span.get()))) }
+    if written == "never" { Ok(Life(None)) } else { written.parse().map(|span: ConfigDuration| Life(Some(span.get()))) }
 }
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: Arguments) -> ExitCode {
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments: Arguments) -> ExitCode {
     let Command::Token(command) = arguments.command;
     let config = match config() {
         Ok(config) => config,

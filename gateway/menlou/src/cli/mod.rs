@@ -1,7 +1,7 @@
-//! The command line: each command in a room of its own.
+//! The command line: each command in a admission of its own.
 
 mod admin;
-mod described;
+mod api_docs;
 mod explain;
 mod plugin;
 mod run;
@@ -12,7 +12,7 @@ mod user;
 mod validate;
 
 use clap::{Parser, Subcommand};
-use menlou_config::{fault::Fault, server::Config};
+use menlou_config::{config_error::ConfigError, server::Config};
 use menlou_error::text::{Language, Text};
 use std::{
     io::{self, IsTerminal},
@@ -47,9 +47,9 @@ enum Command {
     /// 密封密钥：生成密钥、密封、更换。Sealed secrets: make keys, seal, change keys.
     Secret(secret::Arguments),
     /// 打印动作的 OpenAPI 3.1 文档。Print the actions' OpenAPI 3.1 document.
-    Openapi(described::Arguments),
+    Openapi(api_docs::Arguments),
     /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
-    Types(described::Arguments),
+    Types(api_docs::Arguments),
     /// 新建、列出、显示、修改、删除、验证租户。Make, list, show, change, remove and verify tenants.
     Tenant(tenant::Arguments),
     /// 管理账号。Manage accounts.
@@ -70,8 +70,8 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Plugin(arguments) => plugin::run(config, file, &arguments),
         Command::Secret(arguments) => secret::run(config, file, &arguments),
-        Command::Openapi(arguments) => described::run(config, &arguments, described::As::OpenApi),
-        Command::Types(arguments) => described::run(config, &arguments, described::As::TypeScript),
+        Command::Openapi(arguments) => api_docs::run(config, &arguments, api_docs::As::OpenApi),
+        Command::Types(arguments) => api_docs::run(config, &arguments, api_docs::As::TypeScript),
         Command::Tenant(arguments) => tenant::run(config, file.is_some(), arguments),
         Command::User(arguments) => user::run(config, arguments),
         Command::Admin(arguments) => admin::run(config, arguments),
@@ -84,7 +84,7 @@ fn config_file(named: Option<&Path>) -> Option<&Path> {
     named.or_else(|| usual.exists().then_some(usual))
 }
 
-fn load(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
+fn load(file: Option<&Path>) -> Result<Config, Vec<ConfigError>> {
     // Variables that are no Unicode are not ours.
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -92,7 +92,7 @@ fn load(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
 }
 
 /// Shows faults on standard error.
-fn show(faults: &[Fault]) {
+fn show(faults: &[ConfigError]) {
     let color = io::stderr().is_terminal();
     for fault in faults {
         eprintln!("{}\n", fault.render(Language::of_operator(), color));
@@ -100,7 +100,7 @@ fn show(faults: &[Fault]) {
 }
 
 /// Shows on standard error what had better be mended, though all works.
-fn warn(warnings: &[Fault]) {
+fn warn(warnings: &[ConfigError]) {
     let color = io::stderr().is_terminal();
     for warning in warnings {
         eprintln!("{}\n", warning.render_warning(Language::of_operator(), color));

@@ -9,7 +9,7 @@ mod page;
 mod samples;
 mod sources;
 
-use menlou_config::{fault::Fault, server::Config};
+use menlou_config::{config_error::ConfigError, server::Config};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -26,7 +26,7 @@ pub struct Arguments {
 enum Command {
     /// 新建一个可立即构建的插件。Make a plugin that builds at once.
     New(new::Arguments),
-    /// 监视源码：保存即构建、放入运行中的网关、打印试调用的命令。Watch the sources: at each save build, put into the
+    /// 监视源码：保存即构建、放入运行中的网关、打印试调用的命令。Watchdog the sources: at each save build, put into the
     /// running gateway, and print the call to try.
     Dev(dev::Arguments),
     /// 像网关那样加载一个插件并说明其内容；不可用则说明原因，退出码为 1。Load a plugin as the gateway would and tell what
@@ -46,7 +46,7 @@ enum Command {
 }
 
 pub fn run(
-    config: impl FnOnce() -> Result<Config, Vec<Fault>>,
+    config: impl FnOnce() -> Result<Config, Vec<ConfigError>>,
     file: Option<&Path>,
     arguments: &Arguments,
 ) -> ExitCode {

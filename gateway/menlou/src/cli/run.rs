@@ -2,7 +2,7 @@
 
 use super::{fail, runtime, show};
 use crate::gateway::Gateway;
-use menlou_config::{fault::Fault, server::Config};
+use menlou_config::{config_error::ConfigError, server::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// What is left of a stop after the drain: connections are closed, tasks dropped.
 const LAST: Duration = Duration::from_secs(2);
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
@@ -30,7 +30,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
             Ok(Ok(gateway)) => {
                 let stop = async {
                     told_to_stop().await;
-                    tracing::info!("told to stop: no new connections, calls in flight may end");
+                    tracing::info!("told to stop: no new connections, calls in call may end");
                 };
                 gateway.run(stop).await;
                 ExitCode::SUCCESS

@@ -4,10 +4,10 @@ mod rotate;
 
 use super::{fail, say, show};
 use menlou_config::{
+    config_error::ConfigError,
     edit,
-    fault::Fault,
     keyring::Keyring,
-    save::{self, Unsaved},
+    save::{self, SaveError},
     schema,
     seal::{Field, Keys},
     secret::LARGEST,
@@ -62,7 +62,7 @@ enum Command {
 
 /// `file` is the config's.
 pub fn run(
-    config: impl FnOnce() -> Result<Config, Vec<Fault>>,
+    config: impl FnOnce() -> Result<Config, Vec<ConfigError>>,
     file: Option<&Path>,
     arguments: &Arguments,
 ) -> ExitCode {
@@ -85,7 +85,7 @@ pub fn run(
 }
 
 fn with(
-    config: impl FnOnce() -> Result<Config, Vec<Fault>>,
+    config: impl FnOnce() -> Result<Config, Vec<ConfigError>>,
     run: impl FnOnce(&Config) -> Result<ExitCode, Text>,
 ) -> Result<ExitCode, Text> {
     config().map_or_else(
@@ -158,8 +158,8 @@ fn prepend(path: &Path, key: &SecretString, id: &str) -> Result<(), Text> {
         .map_err(|e| Text::new(format!("无法读取 {shown}：{e}"), format!("{shown} can't be read: {e}")))?;
     let text = Zeroizing::new([line(key, id).as_str(), &before].concat());
     save::write_atomically(path, text.as_bytes()).map_err(|unsaved| match unsaved {
-        Unsaved::Refused(text) => text,
-        Unsaved::Exists => Text::fixed("文件已存在", "the file exists"),
+        SaveError::Refused(text) => text,
+        SaveError::Exists => Text::fixed("文件已存在", "the file exists"),
     })
 }
 
@@ -204,7 +204,7 @@ fn read_secret() -> Result<SecretString, Text> {
         let secret = rpassword::prompt_password("密钥 Secret: ").map(SecretString::from).map_err(unreadable)?;
         return checked(secret.expose_secret());
     }
-    // Room for all of it, so that nothing is moved and left behind.
+    // AdmissionController for all of it, so that nothing is moved and left behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST as usize + 32));
     io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {

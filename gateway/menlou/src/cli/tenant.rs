@@ -15,7 +15,7 @@ mod verify;
 use super::{fail, show as show_faults};
 use crate::gateway::open_library;
 use menlou_action::Library;
-use menlou_config::{fault::Fault, server::Config, tenant::TenantName};
+use menlou_config::{config_error::ConfigError, server::Config, tenant::TenantName};
 use menlou_error::text::Text;
 use menlou_tenant::{Files, Refused};
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ struct Failure {
     /// A stable word, for scripts.
     word: &'static str,
     text: Text,
-    faults: Vec<Fault>,
+    faults: Vec<ConfigError>,
 }
 
 impl Failure {
@@ -101,7 +101,11 @@ impl Failure {
     }
 }
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, configured: bool, arguments: Arguments) -> ExitCode {
+pub fn run(
+    config: impl FnOnce() -> Result<Config, Vec<ConfigError>>,
+    configured: bool,
+    arguments: Arguments,
+) -> ExitCode {
     let json = arguments.json;
     let outcome = office(config).and_then(|(config, library)| {
         let office = Office { config: &config, library: &library, json, configured };
@@ -134,7 +138,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, configured: bool
     }
 }
 
-fn office(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> Result<(Config, Library), Failure> {
+fn office(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> Result<(Config, Library), Failure> {
     let config = config().map_err(|faults| Failure {
         word: "faulty_config",
         text: Text::fixed("网关配置有误", "the gateway's config is faulty"),
@@ -171,7 +175,7 @@ fn refused(name: &TenantName, refused: Refused) -> Failure {
             return Failure { word: "faulty", text, faults };
         }
         Refused::Senseless(text) => return Failure::usage(text),
-        Refused::Unsaved(text) => return Failure::new("unsaved", text),
+        Refused::SaveError(text) => return Failure::new("unsaved", text),
         Refused::Exists => (
             "exists",
             format!("租户 {name} 已存在：用 menlou tenant edit {name} 修改"),

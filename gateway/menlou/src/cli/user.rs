@@ -2,7 +2,7 @@
 
 use super::{fail, runtime, say, show};
 use crate::gateway::store_settings;
-use menlou_config::{fault::Fault, server::Config, tenant::TenantName};
+use menlou_config::{config_error::ConfigError, server::Config, tenant::TenantName};
 use menlou_error::text::Text;
 use menlou_policy::password;
 use menlou_store::Stores;
@@ -47,7 +47,7 @@ struct Add {
     avatar_url: String,
 }
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: Arguments) -> ExitCode {
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments: Arguments) -> ExitCode {
     let Command::Add(add) = arguments.command;
     let config = match config() {
         Ok(config) => config,

@@ -2,7 +2,7 @@
 
 use super::{fail, runtime, say, show, warn};
 use crate::gateway::{load_admin_certificate, load_certificates, open_library, store_settings};
-use menlou_config::{fault::Fault, server::Config};
+use menlou_config::{config_error::ConfigError, server::Config};
 use menlou_error::text::{Language, Text};
 use menlou_store::Stores;
 use std::{process::ExitCode, time::Duration};
@@ -19,7 +19,7 @@ pub struct Arguments {
     offline: bool,
 }
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Arguments) -> ExitCode {
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments: &Arguments) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
@@ -42,7 +42,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
     }
     let mut warnings = config.warnings.clone();
     if let Some((file, text)) = config.keyring.file().zip(config.keyring.warning()) {
-        warnings.push(Fault::in_file(file, text));
+        warnings.push(ConfigError::in_file(file, text));
     }
     match open_library(&config) {
         Ok(library) => {
@@ -57,9 +57,9 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Argu
             }
             for (name, checked) in menlou_tenant::check_folder(&config.tenants.dir, &library, &config.keyring) {
                 let (faults, served) = match checked {
-                    Ok(blueprint) => {
-                        warnings.extend(blueprint.warnings);
-                        (blueprint.faults, blueprint.actions.into_keys().collect::<Vec<_>>())
+                    Ok(validated) => {
+                        warnings.extend(validated.warnings);
+                        (validated.faults, validated.actions.into_keys().collect::<Vec<_>>())
                     }
                     Err(faults) => (faults, Vec::new()),
                 };

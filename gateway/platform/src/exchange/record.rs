@@ -1,6 +1,6 @@
 //! What replicas tell each other about a code, in versioned JSON: that one has it, or what came of it.
 
-use super::{Granted, Outcome};
+use super::{ExchangeResult, Outcome};
 use crate::Person;
 use crate::digest::sha256;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -54,8 +54,8 @@ impl Record {
     /// What came of this code.
     pub fn of(outcome: &Outcome, code: &str) -> Self {
         match outcome {
-            Ok(Granted::Phone(number)) => Self::Phone { sealed: seal(number, code).unwrap_or_default() },
-            Ok(Granted::Person(person)) => Self::Person {
+            Ok(ExchangeResult::Phone(number)) => Self::Phone { sealed: seal(number, code).unwrap_or_default() },
+            Ok(ExchangeResult::Person(person)) => Self::Person {
                 openid: person.openid.clone(),
                 unionid: person.unionid.clone(),
                 session_key: person.session_key.as_ref().map(|key| key.expose_secret().to_owned()),
@@ -76,9 +76,9 @@ impl Record {
             Self::Pending { .. } => Err(Error::new(&codes::PLATFORM_BUSY)),
             Self::Person { openid, unionid, session_key } => {
                 let session_key = session_key.map(SecretString::from);
-                Ok(Granted::Person(Arc::new(Person { openid, unionid, session_key })))
+                Ok(ExchangeResult::Person(Arc::new(Person { openid, unionid, session_key })))
             }
-            Self::Phone { sealed } => open(&sealed, code).map(Granted::Phone).ok_or_else(|| {
+            Self::Phone { sealed } => open(&sealed, code).map(ExchangeResult::Phone).ok_or_else(|| {
                 Error::new(&codes::INTERNAL_ERROR).with_cause("the number of a phone code can't be unsealed")
             }),
             Self::Error { word, zh, en, data, retry_after_ms } => {
@@ -138,9 +138,9 @@ mod tests {
             unionid: None,
             session_key: Some("nzoqhc3OnwHzeTxJs+inbQ==".into()),
         };
-        let outcome = Ok(Granted::Person(Arc::new(person)));
+        let outcome = Ok(ExchangeResult::Person(Arc::new(person)));
         let record = Record::decode(&Record::of(&outcome, "code").encode()).expect("a record");
-        let Ok(Granted::Person(person)) = record.outcome("code") else { panic!("no person") };
+        let Ok(ExchangeResult::Person(person)) = record.outcome("code") else { panic!("no person") };
         assert_eq!(person.openid, "oVBkZ0aYgDMDIywRdgPW8-joxXc4");
         assert_eq!(person.unionid, None);
         assert_eq!(person.session_key.as_ref().map(|k| k.expose_secret()), Some("nzoqhc3OnwHzeTxJs+inbQ=="));
@@ -161,10 +161,10 @@ mod tests {
 
     #[test]
     fn a_number_comes_back_by_its_code_only() {
-        let stored = Record::of(&Ok(Granted::Phone("+8613800138000".into())), "code").encode();
+        let stored = Record::of(&Ok(ExchangeResult::Phone("+8613800138000".into())), "code").encode();
         assert!(!String::from_utf8_lossy(&stored).contains("138"));
         let read = |code: &str| Record::decode(&stored).expect("a record").outcome(code);
-        assert!(matches!(read("code"), Ok(Granted::Phone(number)) if number == "+8613800138000"));
+        assert!(matches!(read("code"), Ok(ExchangeResult::Phone(number)) if number == "+8613800138000"));
         assert!(read("another").is_err());
         for sealed in ["", "?", "AAAA", &STANDARD_NO_PAD.encode([0; 40])] {
             assert!(Record::Phone { sealed: sealed.into() }.outcome("code").is_err());

@@ -1,7 +1,7 @@
 //! Reads WeChat's answers, leniently and by their body alone, and words its refusals without repeating a secret.
 
 use super::errcodes;
-use crate::Answered;
+use crate::PlatformReply;
 use crate::http::{Answer, Failure};
 use http::header::CONTENT_TYPE;
 use menlou_error::text::Text;
@@ -53,7 +53,7 @@ pub fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Fields,
 
 /// Reads an answer that may be a picture. Faults come as JSON whatever they are called, so the body decides first; but
 /// only what is called a file, and begins like no JSON, is one.
-pub fn read_any(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Answered, Refusal> {
+pub fn read_any(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<PlatformReply, Refusal> {
     if let Ok(answer) = &answer
         && (200..=299).contains(&answer.status)
         && !matches!(answer.body.trim_ascii_start().first(), None | Some(b'{'))
@@ -62,12 +62,12 @@ pub fn read_any(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Ans
             .iter()
             .any(|kind| content_type.starts_with(kind))
     {
-        return Ok(Answered::File { content_type: content_type.to_owned(), body: answer.body.clone() });
+        return Ok(PlatformReply::File { content_type: content_type.to_owned(), body: answer.body.clone() });
     }
     let Fields(mut fields) = read(answer, secrets)?;
     fields.remove("errcode");
     fields.remove("errmsg");
-    Ok(Answered::Fields(fields))
+    Ok(PlatformReply::Fields(fields))
 }
 
 /// What is answered where the platform's answer makes no sense.
@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    fn read_called(content_type: &'static str, body: &'static [u8]) -> Result<Answered, Refusal> {
+    fn read_called(content_type: &'static str, body: &'static [u8]) -> Result<PlatformReply, Refusal> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, http::HeaderValue::from_static(content_type))]);
         read_any(Ok(Answer { status: 200, headers, body: Bytes::from_static(body) }), &[])
     }
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_picture_is_a_picture_and_a_fault_is_a_fault_whatever_it_is_called() {
         let jpeg = b"\xff\xd8\xff\xe0";
-        assert!(matches!(read_called("image/jpeg", jpeg), Ok(Answered::File { body, .. }) if &body[..] == jpeg));
+        assert!(matches!(read_called("image/jpeg", jpeg), Ok(PlatformReply::File { body, .. }) if &body[..] == jpeg));
         let fault = br#"{"errcode":41030,"errmsg":"invalid page rid: 1-2-3"}"#;
         for called in ["image/jpeg", "text/plain", "application/json"] {
             assert_eq!(read_called(called, fault).err().and_then(|r| r.errcode), Some(41030));
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn what_only_says_that_it_went_well_is_left_out() {
         let body = br#"{"errcode":0,"errmsg":"ok","result":{"errcode":0}}"#;
-        let Ok(Answered::Fields(fields)) = read_called("application/json", body) else { panic!("no fields") };
+        let Ok(PlatformReply::Fields(fields)) = read_called("application/json", body) else { panic!("no fields") };
         assert_eq!(Value::Object(fields), json!({ "result": { "errcode": 0 } }));
     }
 

@@ -9,7 +9,7 @@ mod tokens;
 pub mod verify;
 
 use super::http::{Answer, Failure, Http, Request};
-use super::{Answered, Asked, Person, Platform};
+use super::{Person, Platform, PlatformQuery, PlatformReply};
 use answer::{Fields, Refusal, read, read_any, reworded, unusable};
 use app_secret::AppSecret;
 use async_trait::async_trait;
@@ -44,7 +44,7 @@ const MAX_ID: usize = 128;
 
 /// A mini-program's account with WeChat.
 #[derive(Clone, Debug)]
-pub struct WechatAccount {
+pub struct WechatCredentials {
     /// The AppID: `wx` and 16 hex digits.
     pub appid: String,
     /// The AppSecret.
@@ -63,9 +63,14 @@ pub struct Wechat {
 
 impl Wechat {
     /// The account as `tenant` uses it; its access token is kept in `shared`.
-    pub fn new(account: WechatAccount, tenant: impl Into<String>, http: Http, shared: Arc<dyn EphemeralKv>) -> Self {
+    pub fn new(
+        account: WechatCredentials,
+        tenant: impl Into<String>,
+        http: Http,
+        shared: Arc<dyn EphemeralKv>,
+    ) -> Self {
         let tenant = tenant.into();
-        let WechatAccount { appid, secret, previous_secret, base_url } = account;
+        let WechatCredentials { appid, secret, previous_secret, base_url } = account;
         let key = tokens::key(&base_url, &appid, &secret);
         let secret = AppSecret::new(tenant.clone(), secret, previous_secret);
         let circuit = http.platforms().of(&base_url);
@@ -122,7 +127,7 @@ impl Platform for Wechat {
         segments == Some(true) && path.len() <= MAX_PATH && !CREDENTIALS.iter().any(|c| beneath(c))
     }
 
-    async fn call(&self, asked: Asked) -> Result<Answered> {
+    async fn call(&self, asked: PlatformQuery) -> Result<PlatformReply> {
         let asked = &asked;
         let answer = self.with_token(|token| async move { self.api.any(asked, &token).await });
         answer.await.map_err(|Refusal { errcode, error }| match errcode {
@@ -223,7 +228,7 @@ impl Api {
     }
 
     /// A call as an action asks for it. It is sent once: what it does is not known here.
-    async fn any(&self, asked: &Asked, token: &SecretString) -> Result<Answered, Refusal> {
+    async fn any(&self, asked: &PlatformQuery, token: &SecretString) -> Result<PlatformReply, Refusal> {
         let token = token.expose_secret();
         let (mut headers, mut body) = (HeaderMap::new(), Bytes::new());
         let mut pairs = vec![("access_token", Cow::Borrowed(token))];
@@ -337,8 +342,12 @@ mod tests {
 
     #[test]
     fn only_plain_paths_that_give_out_no_credentials_may_be_called() {
-        let account =
-            WechatAccount { appid: "wx".into(), secret: "s".into(), previous_secret: None, base_url: BASE_URL.into() };
+        let account = WechatCredentials {
+            appid: "wx".into(),
+            secret: "s".into(),
+            previous_secret: None,
+            base_url: BASE_URL.into(),
+        };
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -4,7 +4,7 @@
 //! such a code is the proof that all the rest was right.
 
 use super::errcodes::{self, Explanation};
-use super::{Api, Refusal, WechatAccount, app_secret::AppSecret};
+use super::{Api, Refusal, WechatCredentials, app_secret::AppSecret};
 use crate::http::Http;
 use form_urlencoded::Serializer;
 use menlou_error::text::Text;
@@ -88,8 +88,13 @@ pub struct Trouble {
 
 /// Asks WeChat step by step, and tells each finding as soon as it is there. Phone numbers are asked for with `phone`
 /// only; the previous secret where the new one is refused. Takes at most half a minute.
-pub async fn verify(account: WechatAccount, http: Http, phone: bool, mut told: impl FnMut(&Finding)) -> Vec<Finding> {
-    let WechatAccount { appid, secret, previous_secret, base_url } = account;
+pub async fn verify(
+    account: WechatCredentials,
+    http: Http,
+    phone: bool,
+    mut told: impl FnMut(&Finding),
+) -> Vec<Finding> {
+    let WechatCredentials { appid, secret, previous_secret, base_url } = account;
     let with = |secret| Api {
         appid: appid.clone(),
         secret: AppSecret::new(String::new(), secret, None),

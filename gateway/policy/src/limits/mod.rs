@@ -1,21 +1,21 @@
 //! How much of the gateway a tenant and its actions may take: so many calls at once; so many in a time, in all, by address,
 //! by openid.
 
+mod admission;
+mod cpu_load;
 mod limiter;
-mod pressure;
-mod room;
 
 use super::network;
+pub use admission::{AdmissionController, Permit};
+use admission::{Full, InFlightStats};
 use aws_lc_rs::digest;
 pub use limiter::Limiter;
-use limiter::Tally;
+use limiter::TenantCounters;
 use menlou_config::{rate::Rate, tenant};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use menlou_store::rate_limits::RateLimitLevel;
 use metrics::{Counter, counter};
-use room::{Full, UnderWay};
-pub use room::{Place, Room};
 use std::{
     fmt::Write,
     net::IpAddr,
@@ -23,17 +23,17 @@ use std::{
     time::Duration,
 };
 
-/// The limits that hold for one action of a tenant. What every call needs comes first: see [`Limits::near`].
+/// The limits that hold for one action of a tenant. What every call needs comes first: see [`RequestLimits::near`].
 #[repr(C)]
-pub struct Limits {
+pub struct RequestLimits {
     /// The tenant's calls under way.
-    of_tenant: Arc<UnderWay>,
+    of_tenant: Arc<InFlightStats>,
     /// The action's.
-    of_action: Arc<UnderWay>,
+    of_action: Arc<InFlightStats>,
     limiter: Arc<Limiter>,
     /// How many of the tenant's and of the action's calls may be under way.
     most: (Option<usize>, Option<usize>),
-    tally: Arc<Tally>,
+    tally: Arc<TenantCounters>,
     tenant: String,
     /// Calls beyond `most` or the tenant's share, once there was one.
     shed: OnceLock<Counter>,
@@ -57,14 +57,14 @@ struct Limit {
 
 /// One call on its way in, past the limits of its action.
 #[derive(Default)]
-pub struct Passage {
-    place: Option<Place>,
+pub struct RateLimitPermit {
+    place: Option<Permit>,
     /// The limit that is nearest to its end.
     tightest: Option<(String, RateLimitLevel)>,
 }
 
 /// How the limits stand, for the answer's headers.
-pub struct Quota<'a> {
+pub struct RateLimitHeaders<'a> {
     /// All limits that hold: what `RateLimit-Policy` says.
     pub policy: &'a str,
     /// The name of the limit that is nearest to its end.
@@ -73,11 +73,11 @@ pub struct Quota<'a> {
     pub level: RateLimitLevel,
 }
 
-impl Limits {
+impl RequestLimits {
     /// The limits of an action by its tenant's file. Those by openid hold only where the action needs a session.
     pub fn new(
         (tenant, action): (&str, &str),
-        (of_tenant, of_action): (&tenant::Limits, &tenant::Limits),
+        (of_tenant, of_action): (&tenant::RateLimitConfig, &tenant::RateLimitConfig),
         needs_session: bool,
         limiter: Arc<Limiter>,
     ) -> Self {
@@ -122,13 +122,13 @@ impl Limit {
     }
 }
 
-impl Passage {
+impl RateLimitPermit {
     /// Gives the call a place among those under way, and counts it against the limits that hold for whoever calls; an
     /// error where it is beyond one of them.
-    pub async fn enter(&mut self, limits: &Limits, address: IpAddr) -> Result<()> {
+    pub async fn enter(&mut self, limits: &RequestLimits, address: IpAddr) -> Result<()> {
         match limits.limiter.room.place(&limits.of_tenant, &limits.of_action, limits.most) {
             Ok(place) => self.place = Some(place),
-            Err(Full::Pressure) => return Err(Error::new(&codes::OVERLOADED)),
+            Err(Full::CpuLoad) => return Err(Error::new(&codes::OVERLOADED)),
             Err(Full::Share) => {
                 let new = || counter!("menlou_tenant_shed_total", "tenant" => limits.tenant.clone());
                 limits.shed.get_or_init(new).increment(1);
@@ -146,7 +146,7 @@ impl Passage {
     }
 
     /// Counts the call against the limits that hold for each openid, once it is known.
-    pub async fn known(&mut self, limits: &Limits, openid: &str) -> Result<()> {
+    pub async fn known(&mut self, limits: &RequestLimits, openid: &str) -> Result<()> {
         if limits.by_openid.is_empty() {
             return Ok(());
         }
@@ -160,7 +160,7 @@ impl Passage {
         self.take(limits, &limits.by_openid, &who).await
     }
 
-    async fn take(&mut self, limits: &Limits, taken: &[Limit], who: &str) -> Result<()> {
+    async fn take(&mut self, limits: &RequestLimits, taken: &[Limit], who: &str) -> Result<()> {
         let outcome = limits.limiter.take(&limits.tenant, &limits.tally, taken, who).await;
         let levels =
             taken.iter().zip(outcome.backlogs).map(|(limit, debt)| (limit, RateLimitLevel::new(&limit.rate, debt)));
@@ -182,20 +182,20 @@ impl Passage {
     }
 
     /// The call took this long, until its answer began.
-    pub fn took(&self, limits: &Limits, time: Duration) {
+    pub fn took(&self, limits: &RequestLimits, time: Duration) {
         if self.place.is_some() {
             limits.of_action.took(time);
         }
     }
 
     /// The call's place, to be kept until its answer has gone.
-    pub fn into_place(self) -> Option<Place> {
+    pub fn into_place(self) -> Option<Permit> {
         self.place
     }
 
     /// How the limits stand; `None` where none holds, or none was asked yet.
-    pub fn quota<'a>(&'a self, limits: &'a Limits) -> Option<Quota<'a>> {
+    pub fn quota<'a>(&'a self, limits: &'a RequestLimits) -> Option<RateLimitHeaders<'a>> {
         let (tightest, level) = self.tightest.as_ref()?;
-        Some(Quota { policy: &limits.policy, tightest, level: *level })
+        Some(RateLimitHeaders { policy: &limits.policy, tightest, level: *level })
     }
 }

@@ -20,7 +20,7 @@ use super::{
 use log::Log;
 use reader::Reader;
 use rusqlite::{Connection, OpenFlags};
-use schema::Fault;
+use schema::SchemaError;
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 use tokio::task::{JoinSet, spawn_blocking};
 use writer::{Durability, Writer};
@@ -75,7 +75,7 @@ impl Sqlite {
 }
 
 /// The connection that writes, its log, and the connections that read.
-fn connect(path: &Path) -> std::result::Result<(Connection, Log, Vec<Connection>), Fault> {
+fn connect(path: &Path) -> std::result::Result<(Connection, Log, Vec<Connection>), SchemaError> {
     let writer = schema::prepare(path)?;
     let log = Log::new(&writer, schema::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, DEADLINE)?);
     let readers = (0..READERS).map(|_| schema::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, DEADLINE));

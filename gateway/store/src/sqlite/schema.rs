@@ -23,19 +23,19 @@ const STATEMENTS: usize = 64;
 
 /// Why a file can't be used.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum SchemaError {
     Sqlite(rusqlite::Error),
     /// Its tables are of this version, which none of our scripts makes.
     Newer(usize),
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for SchemaError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SchemaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(error) => error.fmt(f),
@@ -48,12 +48,14 @@ impl fmt::Display for Fault {
 }
 
 /// The connection that writes, to an up-to-date file in WAL mode. Blocks, for ten seconds at most.
-pub(super) fn prepare(path: &Path) -> Result<Connection, Fault> {
+pub(super) fn prepare(path: &Path) -> Result<Connection, SchemaError> {
     let start = Instant::now();
     loop {
         match attempt(path) {
             // The change to WAL can be refused at once, without the busy time-out being waited for.
-            Err(Fault::Sqlite(e)) if is_busy(&e) && start.elapsed() < PATIENCE => sleep(Duration::from_millis(20)),
+            Err(SchemaError::Sqlite(e)) if is_busy(&e) && start.elapsed() < PATIENCE => {
+                sleep(Duration::from_millis(20))
+            }
             outcome => return outcome,
         }
     }
@@ -69,7 +71,7 @@ pub(super) fn open(path: &Path, flags: OpenFlags, busy: Duration) -> rusqlite::R
     Ok(connection)
 }
 
-fn attempt(path: &Path) -> Result<Connection, Fault> {
+fn attempt(path: &Path) -> Result<Connection, SchemaError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = open(path, flags, PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -81,11 +83,11 @@ fn attempt(path: &Path) -> Result<Connection, Fault> {
 }
 
 /// Runs the scripts that are missing. The write lock, taken before the version is read, lets one process do it.
-fn migrate(connection: &mut Connection) -> Result<(), Fault> {
+fn migrate(connection: &mut Connection) -> Result<(), SchemaError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let done = usize::try_from(version).unwrap_or(usize::MAX);
-    let Some(missing) = SCRIPTS.get(done..) else { return Err(Fault::Newer(done)) };
+    let Some(missing) = SCRIPTS.get(done..) else { return Err(SchemaError::Newer(done)) };
     for script in missing {
         transaction.execute_batch(script)?;
     }

@@ -7,11 +7,11 @@ use menlou_action::{Action, Configured, Library, Scope, Services};
 use menlou_call::{Call, Params, Reply};
 use menlou_error::text::Language;
 use menlou_platform::{
-    exchange::Exchanges,
+    exchange::CodeExchange,
     http::Http,
-    wechat::{BASE_URL, Wechat, WechatAccount},
+    wechat::{BASE_URL, Wechat, WechatCredentials},
 };
-use menlou_policy::attempts::Limits;
+use menlou_policy::attempts::AttemptLimits;
 use menlou_store::{StoreConfig, Stores};
 use std::{
     error::Error,
@@ -150,11 +150,11 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let stores = Stores::open(&StoreConfig { path, prefix: "bench".into(), ..StoreConfig::default() }).await?;
     let http = Http::new().map_err(|e| format!("{e:?}"))?;
     let account =
-        WechatAccount { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
+        WechatCredentials { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
     let platform = Wechat::new(account, "bench", http.clone(), stores.ephemeral.clone());
-    let attempts = Limits { per_account: 10, per_address: 200, window: Duration::from_secs(900) };
+    let attempts = AttemptLimits { per_account: 10, per_address: 200, window: Duration::from_secs(900) };
     let services = Arc::new(Services {
-        exchanges: Exchanges::new(stores.ephemeral.clone()),
+        exchanges: CodeExchange::new(stores.ephemeral.clone()),
         stores,
         http,
         allow_test_openids: false,

@@ -30,7 +30,7 @@ pub struct Plan {
 }
 
 /// What is asked of the gateway with one tenant and of that with many.
-pub struct Asked(Vec<Kind>);
+pub struct PlatformQuery(Vec<Kind>);
 
 struct Kind {
     name: &'static str,
@@ -42,7 +42,7 @@ struct Kind {
 /// The processor time of each kind in each round, in microseconds.
 pub type Row = Vec<f64>;
 
-impl Asked {
+impl PlatformQuery {
     /// Makes the requests; both gateways run.
     pub fn new(house: &House, one: &Fleet, many: &Fleet) -> Result<Self> {
         let kind = |name, of_many, requests| Kind { name, of_many, requests };
@@ -58,7 +58,7 @@ impl Asked {
 }
 
 /// Measures the processor time, kind by kind in turn.
-pub fn times(asked: &Asked, (one, many): (&Server, &Server), plan: &Plan) -> Result<Vec<Row>> {
+pub fn times(asked: &PlatformQuery, (one, many): (&Server, &Server), plan: &Plan) -> Result<Vec<Row>> {
     let mut loads = [Load::open(one.address, CONNECTIONS)?, Load::open(many.address, CONNECTIONS)?];
     let mut rows = vec![Row::new(); asked.0.len()];
     for round in 0..=plan.rounds {
@@ -66,7 +66,7 @@ pub fn times(asked: &Asked, (one, many): (&Server, &Server), plan: &Plan) -> Res
             let (server, load) = (if kind.of_many { many } else { one }, &mut loads[usize::from(kind.of_many)]);
             // The first round makes sure that everybody was there once.
             let until = match round {
-                0 => Until::Asked(2 * kind.requests.len() as u64),
+                0 => Until::PlatformQuery(2 * kind.requests.len() as u64),
                 _ => Until::Elapsed(plan.each),
             };
             let (cpu, start) = (server.cpu()?, Instant::now());
@@ -82,15 +82,15 @@ pub fn times(asked: &Asked, (one, many): (&Server, &Server), plan: &Plan) -> Res
 }
 
 /// Counts instructions, of each kind; no gateway runs.
-pub fn counts(house: &House, asked: &Asked, one: &Fleet, many: &Fleet) -> Result<Vec<f64>> {
+pub fn counts(house: &House, asked: &PlatformQuery, one: &Fleet, many: &Fleet) -> Result<Vec<f64>> {
     let out = house.folder().join("callgrind");
     let count = |kind: &Kind| {
         eprintln!("counting: {}", kind.name);
         let (server, _) = if kind.of_many { many } else { one }.start(&tools::callgrind(&out))?;
         let mut load = Load::open(server.address, CONNECTIONS)?;
-        drive(&mut load, Until::Asked(kind.requests.len() as u64), &kind.requests)?;
+        drive(&mut load, Until::PlatformQuery(kind.requests.len() as u64), &kind.requests)?;
         tools::count_from_now(&server)?;
-        let answered = drive(&mut load, Until::Asked(SEEN), &kind.requests)?;
+        let answered = drive(&mut load, Until::PlatformQuery(SEEN), &kind.requests)?;
         let counted = tools::counted(&server, &out)?;
         server.terminate();
         Ok(counted as f64 / answered as f64)
@@ -99,7 +99,13 @@ pub fn counts(house: &House, asked: &Asked, one: &Fleet, many: &Fleet) -> Result
 }
 
 /// Adds the table.
-pub fn table(text: &mut String, asked: &Asked, rows: &[Row], counts: Option<&[f64]>, plan: &Plan) -> Result<()> {
+pub fn table(
+    text: &mut String,
+    asked: &PlatformQuery,
+    rows: &[Row],
+    counts: Option<&[f64]>,
+    plan: &Plan,
+) -> Result<()> {
     writeln!(
         text,
         "Requests: medians of {} rounds of {:.1} s, {CONNECTIONS} connections; against the same with one tenant in the \

@@ -9,12 +9,12 @@ use crate::random;
 /// An error of the platform. Codes are an open set; those that the platform documents for our
 /// endpoints have their own text.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct ConfigError {
     errcode: i64,
     errmsg: Cow<'static, str>,
 }
 
-impl Fault {
+impl ConfigError {
     /// The error with this code, in the platform's own words where they are known.
     pub(crate) fn of(errcode: i64) -> Self {
         Self { errcode, errmsg: standard_text(errcode).into() }

@@ -17,14 +17,14 @@ use serde_json::{Map, Value};
 
 use crate::world::World;
 
-pub(crate) use fault::Fault;
+pub(crate) use fault::ConfigError;
 
 /// An endpoint of the platform.
 pub(crate) struct Endpoint {
     pub(crate) path: &'static str,
     method: Method,
     answers: &'static str,
-    handler: fn(&mut World, &Call) -> Result<Answer, Fault>,
+    handler: fn(&mut World, &Call) -> Result<Answer, ConfigError>,
 }
 
 /// The login exchange answers JSON under this name; so does the real one.
@@ -98,10 +98,10 @@ pub(crate) fn endpoint(path: &str) -> Option<&'static Endpoint> {
 /// Carries a call out; a missing endpoint answers 40066, as the platform does.
 pub(crate) fn answer(world: &mut World, endpoint: Option<&Endpoint>, call: &Call) -> Encoded {
     let result = match endpoint {
-        None => Err(Fault::of(40066)),
+        None => Err(ConfigError::of(40066)),
         Some(endpoint) if endpoint.method == call.method => (endpoint.handler)(world, call),
-        Some(endpoint) if endpoint.method == Method::GET => Err(Fault::of(43001)),
-        Some(_) => Err(Fault::of(43002)),
+        Some(endpoint) if endpoint.method == Method::GET => Err(ConfigError::of(43001)),
+        Some(_) => Err(ConfigError::of(43002)),
     };
     match result {
         Ok(Answer::Json(value)) => {
@@ -113,7 +113,7 @@ pub(crate) fn answer(world: &mut World, endpoint: Option<&Endpoint>, call: &Call
 }
 
 /// A fault as the platform words it, with the request's `rid`.
-pub(crate) fn encode_fault(world: &World, endpoint: Option<&Endpoint>, fault: &Fault) -> Encoded {
+pub(crate) fn encode_fault(world: &World, endpoint: Option<&Endpoint>, fault: &ConfigError) -> Encoded {
     let content_type = endpoint.map_or(JSON, |endpoint| endpoint.answers);
     // Seen in the wild: "invalid code, rid: …" from the login, "… not latest rid: …" elsewhere.
     let joint = if content_type == TEXT { ", " } else { " " };
@@ -130,15 +130,15 @@ impl Call {
     ///
     /// # Errors
     /// 47001 if it is none.
-    fn json(&self) -> Result<Map<String, Value>, Fault> {
+    fn json(&self) -> Result<Map<String, Value>, ConfigError> {
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(object)) => Ok(object),
-            _ => Err(Fault::of(47001)),
+            _ => Err(ConfigError::of(47001)),
         }
     }
 
     /// The app whose access token the call carries.
-    fn caller(&self, world: &World) -> Result<Arc<str>, Fault> {
+    fn caller(&self, world: &World) -> Result<Arc<str>, ConfigError> {
         let now = world.clock.now_ms();
         world.tokens.owner(self.query("access_token"), now)
     }
@@ -158,18 +158,18 @@ fn ok() -> Answer {
 ///
 /// # Errors
 /// 41002, 41004 if one is missing, 40013, 40125 if one is wrong.
-fn credentials(world: &World, appid: &str, secret: &str) -> Result<Arc<str>, Fault> {
+fn credentials(world: &World, appid: &str, secret: &str) -> Result<Arc<str>, ConfigError> {
     if appid.is_empty() {
-        return Err(Fault::of(41002));
+        return Err(ConfigError::of(41002));
     }
     if secret.is_empty() {
-        return Err(Fault::of(41004));
+        return Err(ConfigError::of(41004));
     }
     let (Some(known), Some(app)) = (world.known_appid(appid), world.app(appid)) else {
-        return Err(Fault::of(40013));
+        return Err(ConfigError::of(40013));
     };
     if !app.takes(secret) {
-        return Err(Fault::of(40125));
+        return Err(ConfigError::of(40125));
     }
     Ok(known)
 }

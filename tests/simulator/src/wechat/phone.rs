@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{Answer, Call, Fault, text};
+use super::{Answer, Call, ConfigError, text};
 use crate::world::World;
 
-pub(super) fn getuserphonenumber(world: &mut World, call: &Call) -> Result<Answer, Fault> {
+pub(super) fn getuserphonenumber(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
     let appid = call.caller(world)?;
     let body = call.json()?;
     let phone = world.redeem_phone(&appid, text(&body, "code"))?;

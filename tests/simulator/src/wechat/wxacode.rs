@@ -2,27 +2,27 @@
 
 use serde_json::Value;
 
-use super::{Answer, Call, Fault, text};
+use super::{Answer, Call, ConfigError, text};
 use crate::world::World;
 
 /// A round pattern of 280 × 280 pixels. It looks like a code, and leads nowhere.
 const PICTURE: &[u8] = include_bytes!("../../assets/wxacode.jpg");
 
-pub(super) fn getwxacodeunlimit(world: &mut World, call: &Call) -> Result<Answer, Fault> {
+pub(super) fn getwxacodeunlimit(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
     call.caller(world)?;
     let body = call.json()?;
     let scene = text(&body, "scene");
     if scene.is_empty() || scene.len() > 32 || !scene.bytes().all(may_stand_in_a_scene) {
-        return Err(Fault::of(40169));
+        return Err(ConfigError::of(40169));
     }
     if text(&body, "page").starts_with('/') {
-        return Err(Fault::of(41030));
+        return Err(ConfigError::of(41030));
     }
     let version = body.get("env_version").map_or(Some("release"), Value::as_str);
     let width = body.get("width").map_or(Some(430), Value::as_u64);
     match (version, width) {
         (Some("release" | "trial" | "develop"), Some(280..=1280)) => Ok(Answer::Jpeg(PICTURE)),
-        _ => Err(Fault::of(40097)),
+        _ => Err(ConfigError::of(40097)),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::gateway::plugin_folder;
 use http::{HeaderMap, Method};
 use menlou_action::{Descriptor, Plugin};
 use menlou_config::{
-    fault::Fault,
+    config_error::ConfigError,
     load::Document,
     server::Config,
     tenant::{TenantFile, TenantName},
@@ -51,7 +51,7 @@ pub struct Arguments {
 }
 
 pub fn run(
-    config: impl FnOnce() -> Result<Config, Vec<Fault>>,
+    config: impl FnOnce() -> Result<Config, Vec<ConfigError>>,
     file: Option<&Path>,
     arguments: &Arguments,
 ) -> ExitCode {

@@ -5,8 +5,8 @@ use super::{
     describe::describe,
 };
 use crate::gateway::open_library;
-use menlou_action::{Plugin, Refusal};
-use menlou_config::{fault::Fault, server::Config};
+use menlou_action::{Plugin, PluginLoadError};
+use menlou_config::{config_error::ConfigError, server::Config};
 use menlou_error::text::{Language, Text};
 use std::{path::Path, process::ExitCode};
 
@@ -20,7 +20,7 @@ pub fn check(file: &Path) -> ExitCode {
     }
 }
 
-pub fn list(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
+pub fn list(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
@@ -44,7 +44,7 @@ pub fn list(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> ExitCode {
 }
 
 /// The sentence of a refusal.
-pub fn refused(file: &Path, why: &Refusal) -> Text {
+pub fn refused(file: &Path, why: &PluginLoadError) -> Text {
     let (file, why) = (file.display(), why.text());
     Text::new(format!("{file}：{}", why.zh), format!("{file}: {}", why.en))
 }

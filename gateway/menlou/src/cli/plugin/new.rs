@@ -5,7 +5,7 @@ use super::{
     sources,
 };
 use crate::gateway::plugin_folder;
-use menlou_config::{fault::Fault, server::Config, tenant::is_name};
+use menlou_config::{config_error::ConfigError, server::Config, tenant::is_name};
 use menlou_error::text::Text;
 use std::{
     fs, io,
@@ -31,7 +31,7 @@ enum Lang {
     C,
 }
 
-/// A note in the plugin's file has room for as many bytes of its name.
+/// A note in the plugin's file has admission for as many bytes of its name.
 const LONGEST: usize = 32;
 
 /// Crates of these names can't be built: Rust's own words, and what the scaffold stands on.
@@ -100,7 +100,7 @@ const TAKEN: &[&str] = &[
     "yield",
 ];
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<Fault>>, arguments: &Arguments) -> ExitCode {
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments: &Arguments) -> ExitCode {
     let folder = Path::new(&arguments.name);
     let made = check(&arguments.name, arguments.lang).and_then(|()| {
         write(folder, &files(&arguments.name, arguments.lang)).map_err(|e| {
@@ -200,7 +200,7 @@ fn write(folder: &Path, files: &[(PathBuf, String)]) -> io::Result<()> {
 }
 
 /// The folder that the gateway here takes its plugins from.
-fn plugins(config: impl FnOnce() -> Result<Config, Vec<Fault>>) -> PathBuf {
+fn plugins(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> PathBuf {
     let folder = config().ok().and_then(|config| plugin_folder(&config).ok());
     let folder = folder.unwrap_or_else(|| PathBuf::from("plugins"));
     std::path::absolute(&folder).unwrap_or(folder)

@@ -3,8 +3,8 @@
 use super::super::{fail, say, show};
 use menlou_config::{
     load::{self, Document},
-    reseal::reseal,
-    save::{self, Unsaved},
+    reencrypt::reencrypt,
+    save::{self, SaveError},
     seal::Keys,
     server::Config,
 };
@@ -31,7 +31,7 @@ pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCo
     let mut done = Done::default();
     // Held to the end, so that nobody saves a tenant's file meanwhile.
     let _locked = menlou_tenant::lock(&config.tenants.dir).map_err(|refused| match refused {
-        Refused::Unsaved(text) => text,
+        Refused::SaveError(text) => text,
         _ => Text::fixed("租户文件夹被占用", "the tenants' folder is in use"),
     })?;
     for (path, tenant) in files(config, file, &mut done)? {
@@ -71,7 +71,7 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
             return Ok(());
         }
     };
-    let resealed = reseal(&doc, &bytes, tenant, keys)?;
+    let resealed = reencrypt(&doc, &bytes, tenant, keys)?;
     show(&resealed.faults);
     done.wrong += resealed.faults.len();
     done.current += resealed.current;
@@ -87,8 +87,8 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
             ));
         }
         save::write_atomically(path, &resealed.bytes).map_err(|unsaved| match unsaved {
-            Unsaved::Refused(text) => text,
-            Unsaved::Exists => Text::fixed("文件已存在", "the file exists"),
+            SaveError::Refused(text) => text,
+            SaveError::Exists => Text::fixed("文件已存在", "the file exists"),
         })?;
     }
     let (shown, new) = (path.display(), keys.ids().next().unwrap_or_default());

@@ -122,7 +122,7 @@ fn in_editor(office: &Office<'_>, name: &TenantName, stored: &Stored) -> Result<
         match outcome {
             Ok(saved) => return Ok(Some(saved)),
             // What was written is not lost where it can't be saved.
-            Err(why @ (Refused::Changed | Refused::Absent | Refused::Unsaved(_))) => {
+            Err(why @ (Refused::Changed | Refused::Absent | Refused::SaveError(_))) => {
                 let kept = folder.keep().join(format!("{name}.toml"));
                 let kept = kept.display();
                 say(format!("你的改动留在 {kept}"), format!("your changes are kept in {kept}"));

@@ -2,7 +2,7 @@
 
 use super::{Done, Failure, Office, out, refused};
 use crate::cli::{say, show};
-use menlou_config::{fault::Fault, load::Document};
+use menlou_config::{config_error::ConfigError, load::Document};
 use menlou_error::text::{Language, Text};
 use menlou_tenant::Refused;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ struct Row {
     name: String,
     appid: String,
     actions: String,
-    faults: Vec<Fault>,
+    faults: Vec<ConfigError>,
 }
 
 pub fn run(office: &Office<'_>) -> Result<Done, Failure> {
@@ -23,11 +23,11 @@ pub fn run(office: &Office<'_>) -> Result<Done, Failure> {
         .map(|name| {
             let (doc, faults) = match files.read(name) {
                 Ok(stored) => {
-                    let faults = stored.checked.map_or_else(|faults| faults, |blueprint| blueprint.faults);
+                    let faults = stored.checked.map_or_else(|faults| faults, |validated| validated.faults);
                     (Document::parse(files.path(name), stored.text.as_bytes()).ok(), faults)
                 }
                 Err(Refused::Faulty(faults)) => (None, faults),
-                Err(why) => (None, vec![Fault::in_file(files.path(name), refused(name, why).text)]),
+                Err(why) => (None, vec![ConfigError::in_file(files.path(name), refused(name, why).text)]),
             };
             let text = |pointer: &str| {
                 let value = doc.as_ref().and_then(|doc| doc.value(pointer)?.as_str());

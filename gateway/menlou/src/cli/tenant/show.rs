@@ -12,7 +12,7 @@ pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
     let name = named(name)?;
     let files = office.files();
     let stored = files.read(&name).map_err(|r| refused(&name, r))?;
-    let faults = stored.checked.map_or_else(|faults| faults, |blueprint| blueprint.faults);
+    let faults = stored.checked.map_or_else(|faults| faults, |validated| validated.faults);
     // Where it can't be parsed, the faults say why.
     let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
     let view = doc.as_ref().map(|doc| (view(doc, office.library), sources(doc, office)));

@@ -25,10 +25,10 @@ pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
 /// Asks the platform, tells people what it says as it comes, and gives the same for scripts.
 pub fn verify(office: &Office<'_>, name: &TenantName, text: &str) -> Result<(bool, Value), Failure> {
     let files = office.files();
-    let checked = files.check(name, text).and_then(|blueprint| {
-        Document::parse(files.path(name), text.as_bytes()).map(|doc| (blueprint, logs_in_by_phone(&doc)))
+    let checked = files.check(name, text).and_then(|validated| {
+        Document::parse(files.path(name), text.as_bytes()).map(|doc| (validated, logs_in_by_phone(&doc)))
     });
-    let (blueprint, phone) = checked.map_err(|faults| Failure {
+    let (validated, phone) = checked.map_err(|faults| Failure {
         word: "faulty",
         text: Text::new(
             format!("租户 {name} 的文件有误，改正后再验证"),
@@ -41,7 +41,7 @@ pub fn verify(office: &Office<'_>, name: &TenantName, text: &str) -> Result<(boo
     };
     let http = Http::new().map_err(|e| cannot(e.to_string()))?;
     let runtime = runtime().map_err(|text| Failure::new("internal", text))?;
-    let account = &blueprint.account;
+    let account = &validated.account;
     let progress = Progress::start(&account.base_url);
     let told = Cell::new(None);
     let findings = runtime.block_on(menlou_tenant::verify(account, phone, http, |finding| {

@@ -8,7 +8,7 @@ use menlou_call::{Call, Params, Pieces, Reply, Token, Unread};
 use menlou_config::server::Config;
 use menlou_error::text::{Language, Text};
 use menlou_error::{Error, Result, codes};
-use menlou_platform::wechat::{Wechat, WechatAccount};
+use menlou_platform::wechat::{Wechat, WechatCredentials};
 use menlou_store::{AccountSelector, Identity, Session};
 use serde_json::Value;
 use std::{
@@ -40,7 +40,7 @@ impl House {
         config.store.path = folder.path().join("menlou.db");
         let services: Services = gateway::services(&config).await?;
         // Port 9 discards: connections are refused at once.
-        let account = WechatAccount {
+        let account = WechatCredentials {
             appid: "wx0000000000000000".into(),
             secret: "none".into(),
             previous_secret: None,

@@ -7,14 +7,14 @@ use super::{
 use menlou_action::{Action, Configured, Descriptor, Plugin};
 use menlou_call::Reply;
 use menlou_config::{
-    fault::Fault,
+    config_error::ConfigError,
     keyring::Keyring,
     load::Document,
     schema::Schema,
     settings,
     sources::{self, Sources},
     tenant::{self, TenantName},
-    wiped::Wiped,
+    zeroize::Zeroized,
 };
 use menlou_error::text::{Language, Text};
 use menlou_error::{Error, Result, codes};
@@ -143,7 +143,11 @@ fn described(descriptor: &Descriptor) -> Found {
 }
 
 /// The settings of an action in a tenant's file, its secrets resolved, if it has such a table.
-fn given(file: &Document, plugin: &str, descriptor: &Descriptor) -> Option<std::result::Result<Wiped, Vec<Fault>>> {
+fn given(
+    file: &Document,
+    plugin: &str,
+    descriptor: &Descriptor,
+) -> Option<std::result::Result<Zeroized, Vec<ConfigError>>> {
     let tables = file.value("/actions").and_then(Value::as_object)?;
     let (name, _) = tables.iter().find(|(name, table)| match table.get("plugin").and_then(Value::as_str) {
         Some(named) => named == plugin || named == descriptor.name,

@@ -1,0 +1,173 @@
+//! Accounts for plugins: found for openids that the call got, bound and changed for the caller.
+
+use super::begin;
+use crate::ffi::text;
+use crate::operation::{OpFuture, OpOutput};
+use crate::plugin_call::PluginCall;
+use crate::services::Scope;
+use menlou_abi::{menlou_call, menlou_op, menlou_str};
+use menlou_error::{Error, Result, codes};
+use menlou_policy::{attempts, password};
+use menlou_store::{AccountSelector, Identity, User};
+use secrecy::SecretString;
+use serde_json::json;
+use std::sync::Arc;
+
+// SAFETY of all that is `unsafe` here: see the module's head.
+
+pub(super) unsafe extern "C" fn find(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op {
+    // SAFETY: as above.
+    unsafe {
+        begin(call, |flight| {
+            let openid = text(openid)?.to_owned();
+            let own = flight.caller.as_ref().is_some_and(|c| c.session.openid == openid);
+            if !own && flight.person(&openid).is_none() {
+                return None;
+            }
+            let scope = flight.scope();
+            Some(Box::pin(async move {
+                let found = scope.services.stores.users.find(&scope.tenant, scope.platform.name(), &openid).await?;
+                Ok(found.map_or(OpOutput::NotFound, |user| told(&user)))
+            }))
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn bind_new(
+    call: *mut menlou_call,
+    name: menlou_str,
+    avatar_url: menlou_str,
+) -> *mut menlou_op {
+    // SAFETY: as above.
+    unsafe {
+        begin(call, |flight| {
+            let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
+            bind(flight, |scope, identity| async move {
+                let account = AccountSelector::New { name: &name, avatar_url: &avatar_url };
+                scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
+            })
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn bind_phone(call: *mut menlou_call, phone: menlou_str) -> *mut menlou_op {
+    // SAFETY: as above.
+    unsafe {
+        begin(call, |flight| {
+            let phone = text(phone)?.to_owned();
+            let digits = phone.strip_prefix('+')?;
+            if !(5..=20).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            bind(flight, |scope, identity| async move {
+                let bound =
+                    scope.services.stores.users.bind(&scope.tenant, &identity, AccountSelector::Phone(&phone)).await;
+                bound.map_err(Error::from)
+            })
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn bind_external(
+    call: *mut menlou_call,
+    id: menlou_str,
+    name: menlou_str,
+    avatar_url: menlou_str,
+) -> *mut menlou_op {
+    // SAFETY: as above.
+    unsafe {
+        begin(call, |flight| {
+            let id = text(id).filter(|id| (1..=256).contains(&id.len()))?.to_owned();
+            let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
+            bind(flight, |scope, identity| async move {
+                let account = AccountSelector::External { id: &id, name: &name, avatar_url: &avatar_url };
+                scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
+            })
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn bind_password(
+    call: *mut menlou_call,
+    account: menlou_str,
+    given: menlou_str,
+) -> *mut menlou_op {
+    // SAFETY: as above.
+    unsafe {
+        begin(call, |flight| {
+            let (account, given) = (text(account)?.to_owned(), SecretString::from(text(given)?));
+            let remote = flight.call.remote;
+            bind(flight, |scope, identity| async move {
+                let services = &scope.services;
+                attempts::count(&*services.stores.ephemeral, &services.attempts, &scope.tenant, &account, remote)
+                    .await?;
+                let known = services.stores.users.credentials(&scope.tenant, &account).await?;
+                let (user, hash) = known.map(|c| (c.user, c.password_hash)).unzip();
+                if !password::fits(&services.hashing, given, hash).await? {
+                    return Err(Error::new(&codes::BAD_CREDENTIALS));
+                }
+                attempts::forget(&*services.stores.ephemeral, &scope.tenant, &account).await?;
+                let existing = AccountSelector::Existing(user.unwrap_or_default());
+                Ok(services.stores.users.bind(&scope.tenant, &identity, existing).await?)
+            })
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn unbind(call: *mut menlou_call) -> *mut menlou_op {
+    // SAFETY: as above.
+    unsafe {
+        begin(call, |flight| {
+            let (scope, identity) = (flight.scope(), identity(flight)?);
+            Some(Box::pin(async move {
+                scope.services.stores.users.unbind(&scope.tenant, &identity.platform, &identity.openid).await?;
+                Ok(OpOutput::Nothing)
+            }))
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn update(
+    call: *mut menlou_call,
+    name: menlou_str,
+    avatar_url: menlou_str,
+) -> *mut menlou_op {
+    // SAFETY: as above; a NULL text leaves as it is.
+    unsafe {
+        begin(call, |flight| {
+            let given = |s: menlou_str| if s.ptr.is_null() { Some(None) } else { text(s).map(|t| Some(t.to_owned())) };
+            let (name, avatar_url) = (given(name)?, given(avatar_url)?);
+            let (scope, user) = (flight.scope(), flight.caller.as_ref()?.user.as_ref()?.id);
+            Some(Box::pin(async move {
+                let users = &scope.services.stores.users;
+                let changed = users.update(&scope.tenant, user, name.as_deref(), avatar_url.as_deref()).await?;
+                changed.map(|user| told(&user)).ok_or_else(|| Error::new(&codes::LOGIN_REQUIRED))
+            }))
+        })
+    }
+}
+
+/// An operation that binds the caller's openid by `how`, and tells the account.
+fn bind<F>(flight: &PluginCall, how: impl FnOnce(Scope, Identity) -> F) -> Option<OpFuture>
+where
+    F: Future<Output = Result<Option<Arc<User>>>> + Send + 'static,
+{
+    let binding = how(flight.scope(), identity(flight)?);
+    Some(Box::pin(async move {
+        let bound = binding.await?;
+        bound.map(|user| told(&user)).ok_or_else(|| Error::new(&codes::BAD_CREDENTIALS))
+    }))
+}
+
+fn identity(flight: &PluginCall) -> Option<Identity> {
+    let session = &flight.caller.as_ref()?.session;
+    Some(Identity {
+        platform: session.platform.clone(),
+        openid: session.openid.clone(),
+        unionid: session.unionid.clone(),
+    })
+}
+
+fn told(user: &User) -> OpOutput {
+    OpOutput::Json(json!(user))
+}

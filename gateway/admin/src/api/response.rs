@@ -1,0 +1,134 @@
+//! From what a handler gave to a response: JSON, always; the only place of the API where a status is written.
+
+use aws_lc_rs::rand;
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{
+        HeaderValue, StatusCode,
+        header::{
+            ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    response::Response,
+};
+use menlou_error::Error;
+use menlou_error::text::Language;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// What a handler gave.
+pub struct ApiResponse {
+    status: StatusCode,
+    body: String,
+    etag: Option<String>,
+}
+
+/// How a request is to be answered.
+pub struct ResponseContext {
+    language: Language,
+    id: String,
+}
+
+/// The body of every failure.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub struct Failure {
+    /// A stable word: see gateway/ERRORS.md, or menlou explain WORD.
+    error: String,
+    /// A sentence for people, in Chinese, or English where Accept-Language prefers it.
+    msg: String,
+    /// More where there is more to tell: faults of a tenant's file as faults.
+    data: Map<String, Value>,
+}
+
+impl ApiResponse {
+    /// 200 with this body.
+    pub fn json(body: &impl Serialize) -> Self {
+        // Our own types are JSON.
+        Self { status: StatusCode::OK, body: serde_json::to_string(body).unwrap_or_default(), etag: None }
+    }
+
+    /// 204.
+    pub fn nothing() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: String::new(), etag: None }
+    }
+
+    /// The same with 201.
+    pub fn created(self) -> Self {
+        Self { status: StatusCode::CREATED, ..self }
+    }
+
+    /// The same with the version that it shows.
+    pub fn tagged(self, version: impl std::fmt::Display) -> Self {
+        Self { etag: Some(format!("\"{version}\"")), ..self }
+    }
+
+    /// The response.
+    pub fn response(self, spoken: &ResponseContext) -> Response {
+        let mut response = spoken.response(self.status, Body::from(self.body));
+        if let Some(etag) = self.etag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
+            response.headers_mut().insert(ETAG, etag);
+        }
+        response
+    }
+}
+
+/// The response of a failure.
+pub fn failure(error: Error, spoken: &ResponseContext) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(cause) = error.cause() {
+        tracing::warn!(request_id = spoken.id, error = error.code(), cause, "a request to the admin API failed");
+    }
+    let failure = Failure {
+        error: error.code().to_owned(),
+        msg: error.text().get(spoken.language).to_owned(),
+        data: error.data().and_then(Value::as_object).cloned().unwrap_or_default(),
+    };
+    let body = serde_json::to_string(&failure).unwrap_or_default();
+    let mut response = spoken.response(status, Body::from(body));
+    let headers = response.headers_mut();
+    if let Some(wait) = error.wait() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if let Some(methods) = error.allow().and_then(|methods| HeaderValue::from_str(methods).ok()) {
+        headers.insert(ALLOW, methods);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+impl ResponseContext {
+    /// What a request's headers say of its answer.
+    pub fn of(request: &Request) -> Self {
+        let language = request.headers().get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok());
+        let mut id = [0; 8];
+        // Without random numbers the id only tells less.
+        let _ = rand::fill(&mut id);
+        Self {
+            language: Language::from_accept_language(language.unwrap_or_default()),
+            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
+
+    fn response(&self, status: StatusCode, body: Body) -> Response {
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        if status != StatusCode::NO_CONTENT {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+            let language = if self.language == Language::En { "en" } else { "zh-CN" };
+            headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language));
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Ok(id) = HeaderValue::from_str(&self.id) {
+            headers.insert("x-request-id", id);
+        }
+        response
+    }
+}

@@ -1,0 +1,116 @@
+//! What the admin side works on, and how its deeds are written down.
+
+use super::{caller::Caller, tokens::Attempts};
+use arc_swap::ArcSwap;
+use menlou_action::Library;
+use menlou_config::{hosts::Hosts, keyring::Keyring};
+use menlou_error::Result;
+use menlou_platform::http::Http;
+use menlou_server::proxies::Proxies;
+use menlou_store::{NewDeed, Stores};
+use menlou_tenant::{ReloadHistory, TenantRegistry};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
+use tokio::sync::Semaphore;
+
+/// How much of a file is kept in the log, bytes: a page of entries has to be bearable.
+const KEPT: usize = 32 * 1024;
+
+/// What the admin side works on.
+pub struct AdminState {
+    /// The tenants.
+    pub registry: Arc<TenantRegistry>,
+    /// The folder of their files.
+    pub tenants: PathBuf,
+    /// The keys of sealed secrets.
+    pub keyring: Arc<Keyring>,
+    /// The plugins.
+    pub library: Arc<ArcSwap<Library>>,
+    /// What came of new versions of them.
+    pub swaps: Arc<ReloadHistory>,
+    /// The stores.
+    pub stores: Stores,
+    /// For asking platforms.
+    pub http: Http,
+    /// How many may be asked at once.
+    pub asking: Semaphore,
+    /// Bad tokens, wherever they are shown.
+    pub attempts: Attempts,
+    /// What was counted.
+    pub metrics: PrometheusHandle,
+    /// Where the traffic side listens.
+    pub traffic: SocketAddr,
+    /// Where tenants' own admins may have the gateway connect to.
+    pub tenant_hosts: Arc<[Hosts]>,
+    /// Who is believed to say whom they ask for.
+    pub proxies: Arc<Proxies>,
+    /// Whether the gateway was told to stop.
+    pub stopping: Arc<AtomicBool>,
+}
+
+/// What an admin is about to do. Secrets masked, no personal data.
+#[derive(Default)]
+pub struct Intent<'a> {
+    /// A stable word: `tenant.replace`.
+    pub what: &'static str,
+    /// The tenant.
+    pub tenant: &'a str,
+    /// What it is about within that: a user's id.
+    pub target: Option<String>,
+    /// How it is.
+    pub before: Option<String>,
+    /// How it shall be.
+    pub after: Option<String>,
+}
+
+impl AdminState {
+    /// Writes down what is about to be done, then does it. Nothing is done that could not be written down; where it
+    /// fails, that is written down behind it.
+    pub async fn recorded<T>(
+        &self,
+        caller: &Caller,
+        intent: Intent<'_>,
+        deed: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut entry = NewDeed {
+            who: format!("{} {}", caller.id, caller.label).trim_end().to_owned(),
+            role: caller.role.to_string(),
+            what: intent.what.to_owned(),
+            tenant: Some(intent.tenant.to_owned()),
+            target: intent.target,
+            before: intent.before.map(cut),
+            after: intent.after.map(cut),
+            failed: None,
+        };
+        self.stores.admins.write_down(&entry).await?;
+        tracing::info!(
+            who = entry.who,
+            role = entry.role,
+            what = entry.what,
+            tenant = intent.tenant,
+            "an admin's deed"
+        );
+        let outcome = deed.await;
+        if let Err(error) = &outcome {
+            (entry.before, entry.after) = (None, None);
+            entry.failed = Some(error.code().to_owned());
+            if let Err(e) = self.stores.admins.write_down(&entry).await {
+                tracing::error!(what = entry.what, cause = %e, "that an admin's deed failed could not be written down");
+            }
+        }
+        outcome
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > KEPT {
+        text.truncate(text.floor_char_boundary(KEPT));
+        text.push_str("\n…");
+    }
+    text
+}

@@ -1,0 +1,78 @@
+//! `menlou openapi` and `menlou types`: the actions as their plugins describe them, for those who write clients.
+
+use super::{fail, show};
+use crate::gateway::open_library;
+use menlou_action::Named;
+use menlou_admin::{openapi, typescript};
+use menlou_config::{config_error::ConfigError, load::Document, server::Config, tenant::TenantName};
+use menlou_error::text::Text;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// What `openapi` and `types` take.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// 只含此租户开启的动作。Only the actions that this tenant has switched on.
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+}
+
+/// How the actions are described.
+#[derive(Clone, Copy)]
+pub enum As {
+    /// An OpenAPI document.
+    OpenApi,
+    /// Types of TypeScript.
+    TypeScript,
+}
+
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments: &Arguments, how: As) -> ExitCode {
+    let config = match config() {
+        Ok(config) => config,
+        Err(faults) => {
+            show(&faults);
+            return ExitCode::FAILURE;
+        }
+    };
+    let library = match open_library(&config) {
+        Ok(library) => library,
+        Err(text) => return fail(&text),
+    };
+    for refused in library.refused() {
+        let (file, why) = (refused.path.display(), refused.why.text());
+        let _ = fail(&Text::new(format!("插件 {file}：{}", why.zh), format!("plugin {file}: {}", why.en)));
+    }
+    let tenant = arguments.tenant.as_deref();
+    let doc = match tenant.map(|name| tenant_file(&config, name)).transpose() {
+        Ok(doc) => doc,
+        Err(code) => return code,
+    };
+    let actions: Vec<Named<'_>> = match &doc {
+        Some(doc) => {
+            let (actions, faults) = menlou_tenant::switched_on(doc, &library);
+            show(&faults);
+            actions
+        }
+        None => library.actions().map(Named::of).collect(),
+    };
+    let text = match how {
+        As::OpenApi => format!("{:#}\n", openapi::document(tenant, actions, config.server.listen)),
+        As::TypeScript => typescript::types(tenant, actions),
+    };
+    // Whoever reads may stop reading.
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn tenant_file(config: &Config, name: &str) -> Result<Document, ExitCode> {
+    let name = TenantName::parse(name).map_err(|text| fail(&text))?;
+    let path = config.tenants.dir.join(format!("{}.toml", name.as_str()));
+    Document::read(&path).map_err(|faults| {
+        show(&faults);
+        ExitCode::FAILURE
+    })
+}

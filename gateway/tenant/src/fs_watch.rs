@@ -1,0 +1,104 @@
+//! Folders whose changes are told, also where one is replaced by another under the same name.
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    ffi::OsString,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// How many folders are watched for the sake of single files.
+const MOST_FOLDERS: usize = 1000;
+
+/// Folders that are watched. The system's watch stays with a folder, not with its name: where the name comes to mean
+/// another, as when a link is tenant_action, that one is watched instead.
+pub struct Watched {
+    changed: Arc<Notify>,
+    events: Option<RecommendedWatcher>,
+    folders: HashMap<Identity, PathBuf>,
+    names: Names,
+}
+
+/// Device and inode.
+type Identity = (u64, u64);
+/// The names whose changes are told; `None` is all.
+type Names = Arc<Mutex<Option<HashSet<OsString>>>>;
+
+impl Watched {
+    /// Nothing yet; `changed` will be told.
+    pub fn new(changed: Arc<Notify>) -> Self {
+        let names = Names::default();
+        let (told, wanted) = (changed.clone(), names.clone());
+        // The folders themselves are watched, not their files: editors and mounted config maps replace files by rename.
+        let on_event = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|e| !e.kind.is_access() && concerns(&wanted, &e.paths)) {
+                told.notify_one();
+            }
+        };
+        Self { changed, events: notify::recommended_watcher(on_event).ok(), folders: HashMap::new(), names }
+    }
+
+    /// Watches these folders as they are now, and no others; false where one is missing or the system can't.
+    pub fn keep<'a>(&mut self, folders: impl IntoIterator<Item = &'a Path>) -> bool {
+        let Some(events) = &mut self.events else { return false };
+        let mut all = true;
+        let mut wanted = HashMap::new();
+        for folder in folders {
+            match identity(folder) {
+                Some(identity) => drop(wanted.insert(identity, folder)),
+                None => all = false,
+            }
+        }
+        self.folders.retain(|identity, folder| {
+            let kept = wanted.get(identity).is_some_and(|wanted| wanted == folder);
+            if !kept {
+                // Where the folder is gone, so is its watch.
+                let _ = events.unwatch(folder);
+            }
+            kept
+        });
+        for (identity, folder) in wanted {
+            if self.folders.contains_key(&identity) {
+                continue;
+            }
+            if events.watch(folder, RecursiveMode::NonRecursive).is_ok() {
+                self.folders.insert(identity, folder.to_owned());
+                // What changed before made no event.
+                self.changed.notify_one();
+            } else {
+                all = false;
+            }
+        }
+        all
+    }
+
+    /// Watches these files, as far as [`MOST_FOLDERS`] folders go, and no others. What else is written beside them, a
+    /// database say, is not told.
+    pub fn keep_files<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
+        let (mut folders, mut names) = (BTreeSet::new(), HashSet::new());
+        for file in files {
+            let folder = file.parent().map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f });
+            folders.extend(folder);
+            names.extend(file.file_name().map(OsString::from));
+        }
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = Some(names);
+        self.keep(folders.into_iter().take(MOST_FOLDERS));
+    }
+}
+
+/// Whether the change is of a name that is wanted, or of the link that a mounted secret is tenant_action by: `..data`.
+fn concerns(wanted: &Names, paths: &[PathBuf]) -> bool {
+    let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(wanted) = wanted.as_ref().filter(|_| !paths.is_empty()) else { return true };
+    let mut names = paths.iter().filter_map(|path| path.file_name());
+    names.any(|name| wanted.contains(name) || name.as_bytes().starts_with(b".."))
+}
+
+/// Which folder this is.
+pub fn identity(folder: &Path) -> Option<Identity> {
+    fs::metadata(folder).ok().filter(fs::Metadata::is_dir).map(|m| (m.dev(), m.ino()))
+}

@@ -1,0 +1,41 @@
+//! Active health checks: each server is asked now and then whether it is well.
+
+use super::load_balancer::LoadBalancer;
+use bytes::Bytes;
+use http::{HeaderMap, Method, header::USER_AGENT};
+use http_body_util::Empty;
+use menlou_platform::http::{AGENT, Http};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::{sleep, timeout};
+
+/// The longest that a server may take to say that it is well.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Checks one server for ever: about every `interval`, the first time somewhere within it, so that many don't check at once.
+pub(super) async fn watch(group: Arc<LoadBalancer>, server: usize, url: String, interval: Duration, http: Http) {
+    sleep(interval.mul_f64(fraction())).await;
+    loop {
+        let failure = check(&http, &url, interval.min(PATIENCE)).await.err();
+        group.checked(server, failure.as_deref());
+        sleep(interval.mul_f64(0.9 + fraction() / 5.0)).await;
+    }
+}
+
+/// Asks once; the answer's head decides.
+async fn check(http: &Http, url: &str, patience: Duration) -> Result<(), String> {
+    let headers = HeaderMap::from_iter([(USER_AGENT, AGENT)]);
+    let asked = http.stream(Method::GET, url, headers, Empty::<Bytes>::new());
+    let answer = timeout(patience, asked).await.map_err(|_| format!("no answer in {patience:?}"))?;
+    let status = answer.map_err(|failure| failure.to_string())?.status();
+    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("it answers {status}")) }
+}
+
+/// A random number from 0 to 1.
+fn fraction() -> f64 {
+    // Each RandomState has random keys, so that what it makes of nothing is a random number.
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}

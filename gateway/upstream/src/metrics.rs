@@ -1,0 +1,85 @@
+//! What is counted of each server, under labels from the configuration only.
+//!
+//! - `menlou_upstream_requests_total{tenant,action,server,outcome}`: requests to a server, each attempt once, when it has
+//!   ended. [`Outcome`] says how.
+//! - `menlou_upstream_seconds{tenant,action,server}`: until the answer's head, where one came; sending the body included.
+//! - `menlou_upstream_open{tenant,action,server}`: 1 where the circuit is open or on trial.
+//! - `menlou_upstream_unhealthy{tenant,action,server}`: 1 where health checks took it out.
+//!
+//! Both gauges are 0 for a server that is not configured any more.
+
+use super::Labels;
+use menlou_circuit::CallOutcome;
+use metrics::{Counter, Gauge, Histogram};
+
+macro_rules! outcomes {
+    ($($(#[$doc:meta])* $id:ident = $name:literal $verdict:ident,)*) => {
+        /// How a request to a server ended.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Outcome {
+            $($(#[$doc])* $id,)*
+        }
+
+        /// The label of each.
+        const NAMES: &[&str] = &[$($name),*];
+
+        impl Outcome {
+            /// What it tells of the server.
+            pub fn verdict(self) -> CallOutcome {
+                match self {
+                    $(Self::$id => CallOutcome::$verdict,)*
+                }
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// The answer came, whole.
+    Answered = "answered" Success,
+    /// It was 502, 503 or 504.
+    Refused = "refused" Failure,
+    /// Nothing of the request could be sent.
+    Unreachable = "unreachable" Failure,
+    /// The connection broke before the answer's end.
+    Broken = "broken" Failure,
+    /// What came is no HTTP.
+    Unusable = "unusable" Failure,
+    /// It kept us waiting too long, before the answer or within it.
+    Timeout = "timeout" Failure,
+    /// The client's own body failed.
+    ClientFault = "client_fault" Abandoned,
+    /// The client hung up, or the call's time was over.
+    Abandoned = "abandoned" Abandoned,
+}
+
+/// One server's meters.
+pub(super) struct UpstreamMetrics {
+    requests: Vec<Counter>,
+    pub seconds: Histogram,
+    pub open: Gauge,
+    pub unhealthy: Gauge,
+}
+
+impl UpstreamMetrics {
+    pub fn new(labels: &Labels, server: &str) -> Self {
+        let of_server =
+            [("tenant", labels.tenant.clone()), ("action", labels.action.clone()), ("server", server.into())];
+        let requests = NAMES.iter().map(|outcome| {
+            let labels: Vec<_> = of_server.iter().cloned().chain([("outcome", (*outcome).to_owned())]).collect();
+            metrics::counter!("menlou_upstream_requests_total", &labels)
+        });
+        Self {
+            requests: requests.collect(),
+            seconds: metrics::histogram!("menlou_upstream_seconds", &of_server),
+            open: metrics::gauge!("menlou_upstream_open", &of_server),
+            unhealthy: metrics::gauge!("menlou_upstream_unhealthy", &of_server),
+        }
+    }
+
+    pub fn count(&self, outcome: Outcome) {
+        if let Some(counter) = self.requests.get(outcome as usize) {
+            counter.increment(1);
+        }
+    }
+}
