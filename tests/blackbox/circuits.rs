@@ -2,7 +2,7 @@
 //! log says it once.
 
 use crate::scene::{Scene, Stores, eventually, tenant};
-use menlou_harness::{ConfigError, FaultProxy};
+use menlou_harness::{FaultProxy, NetworkFault};
 use menlou_simulator::Failure;
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ fn a_platform_that_keeps_failing_is_left_alone_and_tried_by_one_call_at_a_time()
     let (status, readiness) = scene.readiness();
     assert_eq!(status, 200, "sessions are served on");
     assert!(readiness["platforms"][&origin].as_str().unwrap().contains("not answered"), "{readiness}");
-    assert_eq!(metric(&scene, &format!("menlou_platform_away{{server=\"{origin}\"}}")).as_deref(), Some("1"));
+    assert_eq!(metric(&scene, &format!("menlou_platform_up{{server=\"{origin}\"}}")).as_deref(), Some("0"));
 
     scene.sim.clear_failures();
     // A code that was refused unasked is not spent.
@@ -54,8 +54,8 @@ fn a_platform_that_keeps_failing_is_left_alone_and_tried_by_one_call_at_a_time()
         scene.client().call("openid", &[("code", last)]).error.is_none().then_some(())
     });
     assert_eq!(scene.readiness().1["platforms"][&origin], "ok");
-    assert_eq!(metric(&scene, &format!("menlou_platform_away{{server=\"{origin}\"}}")).as_deref(), Some("0"));
-    assert_eq!((count(&scene, "a server is away"), count(&scene, "a server is back")), (1, 1), "{}", scene.log());
+    assert_eq!(metric(&scene, &format!("menlou_platform_up{{server=\"{origin}\"}}")).as_deref(), Some("1"));
+    assert_eq!((count(&scene, "server is down"), count(&scene, "server is up again")), (1, 1), "{}", scene.log());
     assert!(complaints(&scene) <= 8, "{}", scene.log());
 }
 
@@ -71,7 +71,7 @@ fn what_the_platform_says_of_codes_and_credentials_never_opens_its_circuit() {
         assert!(scene.sim.calls(EXCHANGE) >= 8, "errcode {errcode}: each was asked");
         scene.authorize("bob").ok();
     }
-    assert_eq!(count(&scene, "a server is away"), 0, "{}", scene.log());
+    assert_eq!(count(&scene, "server is down"), 0, "{}", scene.log());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_platform_that_hangs_costs_a_few_calls_their_wait_and_no_more() {
     });
     let proxy = sim_proxy.get().unwrap();
     scene.authorize("ann").ok();
-    for fault in [ConfigError::Freeze, ConfigError::Trickle(Duration::from_millis(200)), ConfigError::Refuse] {
+    for fault in [NetworkFault::Freeze, NetworkFault::Trickle(Duration::from_millis(200)), NetworkFault::Refuse] {
         proxy.set(fault.clone());
         let begun = Instant::now();
         let answers = crate::scene::side_by_side(8, |at| scene.authorize(&format!("person {at}")));
@@ -102,7 +102,7 @@ fn a_platform_that_hangs_costs_a_few_calls_their_wait_and_no_more() {
         }
         // At most a trial a second, each of which may wait; they are one at a time.
         assert!(quick >= 8, "{fault:?}: {quick} of 10 were answered at once, in {:?}", begun.elapsed());
-        proxy.set(ConfigError::None);
+        proxy.set(NetworkFault::None);
         eventually("the platform is back", || scene.authorize("bob").error.is_none().then_some(()));
     }
 }
@@ -121,8 +121,8 @@ fn an_outage_of_a_store_is_told_once_however_many_calls_fail() {
         }
     });
     eventually("both are known", || {
-        let away = |store| metric(&scene, &format!("menlou_store_away{{store=\"{store}\"}}")).as_deref() == Some("1");
-        (away("redis") && away("postgresql")).then_some(())
+        let is_down = |store| metric(&scene, &format!("menlou_store_up{{store=\"{store}\"}}")).as_deref() == Some("0");
+        (is_down("redis") && is_down("postgresql")).then_some(())
     });
     let (status, readiness) = scene.readiness();
     assert_eq!(status, 503);
@@ -132,7 +132,7 @@ fn an_outage_of_a_store_is_told_once_however_many_calls_fail() {
     eventually("service returns", || (scene.readiness().0 == 200).then_some(()));
     person.call("user", &[]).ok();
     for server in ["Redis", "PostgreSQL"] {
-        for words in ["a server is away", "a server is back"] {
+        for words in ["server is down", "server is up again"] {
             let told = scene
                 .log()
                 .lines()

@@ -2,7 +2,7 @@
 //! nobody is told to log in again, and service returns by itself.
 
 use crate::scene::{Scene, Stores, eventually};
-use menlou_harness::{Client, ConfigError, FaultProxy, Postgres, Redis};
+use menlou_harness::{Client, FaultProxy, NetworkFault, Postgres, Redis};
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     thread,
@@ -85,13 +85,13 @@ impl Faulty {
     }
 }
 
-fn faults(words: &[u8]) -> [ConfigError; 5] {
+fn faults(words: &[u8]) -> [NetworkFault; 5] {
     [
-        ConfigError::Freeze,
-        ConfigError::Delay(Duration::from_millis(800)),
-        ConfigError::Trickle(Duration::from_millis(30)),
-        ConfigError::Refuse,
-        ConfigError::ReplyAndClose(words.to_owned()),
+        NetworkFault::Freeze,
+        NetworkFault::Delay(Duration::from_millis(800)),
+        NetworkFault::Trickle(Duration::from_millis(30)),
+        NetworkFault::Refuse,
+        NetworkFault::ReplyAndClose(words.to_owned()),
     ]
 }
 
@@ -103,7 +103,7 @@ fn whatever_happens_on_the_way_to_redis_calls_are_answered_in_time() {
         under_load(&format!("Redis: {fault:?}"), scene, &person, || {
             to_redis.set(fault);
             thread::sleep(LASTS);
-            to_redis.set(ConfigError::None);
+            to_redis.set(NetworkFault::None);
         });
     }
     under_load("Redis: cut", scene, &person, || {
@@ -126,7 +126,7 @@ fn whatever_happens_on_the_way_to_postgres_calls_are_answered_in_time() {
         under_load(&format!("PostgreSQL: {fault:?}"), scene, &person, || {
             to_postgres.set(fault);
             thread::sleep(LASTS);
-            to_postgres.set(ConfigError::None);
+            to_postgres.set(NetworkFault::None);
         });
     }
     under_load("PostgreSQL: cut", scene, &person, || {
@@ -214,7 +214,7 @@ fn a_redis_that_still_loads_its_data_is_not_taken_for_one_that_serves() {
     });
     assert!(begun.elapsed() > Duration::from_secs(1), "it had something to load");
     let told = |words: &str| scene.log().lines().filter(|line| line.contains(words)).count();
-    assert_eq!((told("a server is away"), told("a server is back")), (1, 1), "{}", scene.log());
+    assert_eq!((told("server is down"), told("server is up again")), (1, 1), "{}", scene.log());
 }
 
 #[test]

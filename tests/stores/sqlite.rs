@@ -179,7 +179,7 @@ async fn expired_rows_are_swept_away() {
     sleep(Duration::from_millis(5)).await;
     let store = Sqlite::open(&path).await.unwrap();
     let start = Instant::now();
-    while (rows(&path, "sessions"), rows(&path, "shared")) != (1, 0) {
+    while (rows(&path, "sessions"), rows(&path, "ephemeral")) != (1, 0) {
         assert!(start.elapsed() < Duration::from_secs(10));
         sleep(Duration::from_millis(10)).await;
     }
@@ -195,7 +195,7 @@ async fn a_file_locked_by_another_process_is_unavailable_within_a_second_and_ser
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let start = Instant::now();
     let refused = store.open("a", &token(1), session("person", 60)).await;
-    assert!(matches!(refused, Err(Error::Unavailable(_) | Error::Down(_))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
     assert!(start.elapsed() < Duration::from_millis(1200), "{:?}", start.elapsed());
     // Reading goes on meanwhile.
     assert!(SessionStore::find(&store, "a", &token(1)).await.unwrap().is_none());

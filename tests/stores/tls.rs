@@ -31,7 +31,10 @@ async fn redis_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
     for ca in [None, Some(pem(&other))] {
         let store = Redis::open(&url, ca.as_deref(), "menlou").await.unwrap();
         let refused = store.ping().await.unwrap_err();
-        assert!(matches!(&refused, Error::Down(text) if text.contains("ertificate")), "{refused}");
+        assert!(
+            matches!(&refused, Error::Unavailable { reason, is_logged: true } if reason.contains("ertificate")),
+            "{refused}"
+        );
     }
     let nonsense = Redis::open(&url, Some(b"no certificate"), "menlou").await;
     assert!(nonsense.is_err() || nonsense.unwrap().ping().await.is_err());
@@ -53,7 +56,10 @@ async fn postgres_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
     assert_eq!(server.ask(plain), "0");
     drop(store);
     let refused = Postgres::open(&url, None, Some(pem(&other))).await.unwrap().ping().await.unwrap_err();
-    assert!(matches!(&refused, Error::Down(text) if text.contains("ertificate")), "{refused}");
+    assert!(
+        matches!(&refused, Error::Unavailable { reason, is_logged: true } if reason.contains("ertificate")),
+        "{refused}"
+    );
     let checked = SecretString::from(format!("{}?sslmode=verify-full", server.url()));
     assert!(
         Postgres::open(&checked, None, None).await.unwrap().ping().await.is_err(),

@@ -8,10 +8,11 @@ use super::caller::{Caller, Role};
 use aws_lc_rs::{constant_time, digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use menlou_call::Token;
+use menlou_clock::unix_millis_i64;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_policy::network;
-use menlou_store::{AdminStore, AdminToken, NewDeed, clock};
+use menlou_store::{AdminStore, AdminToken, NewDeed};
 use moka::sync::Cache;
 use secrecy::SecretString;
 use std::{
@@ -67,7 +68,7 @@ pub async fn make(
     let random = rand::fill(&mut id).and_then(|()| rand::fill(&mut secret));
     random.map_err(|_| Text::fixed("系统没有给出随机数", "the system gave no random numbers"))?;
     let (id, secret) = (hex(&id), URL_SAFE_NO_PAD.encode(secret));
-    let created_at = clock::millis();
+    let created_at = unix_millis_i64();
     let life = life.map(|life| i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
     let token = AdminToken {
         hash: hash(&secret),
@@ -119,7 +120,7 @@ pub async fn recognise(
 }
 
 async fn known(admins: &dyn AdminStore, found: AdminToken) -> Result<Caller> {
-    let now = clock::millis();
+    let now = unix_millis_i64();
     if found.used_at.is_none_or(|used| used <= now - USED) {
         // What was not remembered now is at the next use.
         let _ = admins.record_token_use(&found.id, now - now % USED).await;
@@ -152,7 +153,7 @@ async fn find(admins: &dyn AdminStore, written: &str) -> Result<Option<AdminToke
 }
 
 fn is_current(token: &AdminToken) -> bool {
-    token.expires_at.is_none_or(|end| clock::millis() < end)
+    token.expires_at.is_none_or(|end| unix_millis_i64() < end)
 }
 
 impl Attempts {

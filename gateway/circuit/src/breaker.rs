@@ -1,73 +1,72 @@
-//! A circuit in front of one server that all calls share: it answers at once while the server is away, and says in log
-//! and metrics, once each, that it is away and that it is back.
+//! A circuit that threads share, with its log lines and its gauge.
 
-use super::{BreakerPolicy, CallOutcome, Circuit, CircuitChange};
-use metrics::Gauge;
+use crate::{
+    circuit::{BreakerPolicy, CallOutcome, Circuit, CircuitChange},
+    up_gauge::UpGauge,
+};
 use std::{
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-/// How long the same failure is no news once it was told, …
-const TOLD: Duration = Duration::from_secs(10);
-/// … and how many different ones are told in that time.
-const NEWS: usize = 8;
+/// Time for which a failure with the same reason is not logged again, …
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// … and number of different reasons that are logged in that time.
+const MAX_LOGGED_REASONS: usize = 8;
 
-/// The circuit of one server.
+/// The circuit breaker of one server. It rejects calls while the server is down, and logs once that the server is down and
+/// once that it is up again.
 pub struct Breaker {
-    /// What logs call it.
+    /// Name of the server in log lines.
     name: String,
-    limits: BreakerPolicy,
-    /// 1 while it is away.
-    gauge: Gauge,
+    policy: BreakerPolicy,
+    up: UpGauge,
     state: Mutex<State>,
 }
 
 struct State {
     circuit: Circuit,
-    /// Why it is away.
+    /// Why the circuit is open.
     reason: String,
-    /// Since when the circuit is open.
-    since: Instant,
-    /// What was told as news lately, and when.
-    told: Vec<(String, Instant)>,
+    /// When the circuit opened.
+    opened_at: Instant,
+    /// Reasons that were logged within [`LOG_INTERVAL`], and when.
+    logged: Vec<(String, Instant)>,
 }
 
-/// A call on its way. Dropping it says nothing of the server.
+/// The right to make one call. Dropping it says nothing about the server.
 pub struct CallPermit<'a> {
     breaker: &'a Breaker,
     trial: bool,
-    told: bool,
+    reported: bool,
 }
 
-/// Why no call passes. Its text is for the log.
+/// The circuit is open: no call is made. The text is for the log.
 #[derive(Clone, Debug)]
 pub struct CircuitOpen {
     /// What is wrong with the server.
     pub reason: String,
-    /// How long none will pass; zero where that is not known.
+    /// Time until the next trial call; zero where it is unknown.
     pub retry_after: Duration,
 }
 
 impl Breaker {
-    /// A closed one. The gauge counts open ones: several may share it.
-    pub fn new(name: impl Into<String>, limits: BreakerPolicy, gauge: Gauge) -> Self {
-        // So that it is there to be read before anything has failed.
-        gauge.increment(0.0);
+    /// A closed breaker. `name` is the server's name in log lines.
+    pub fn new(name: impl Into<String>, policy: BreakerPolicy, up: UpGauge) -> Self {
         let state = State {
             circuit: Circuit::Closed { failures: 0 },
             reason: String::new(),
-            since: Instant::now(),
-            told: Vec::new(),
+            opened_at: Instant::now(),
+            logged: Vec::new(),
         };
-        Self { name: name.into(), limits, gauge, state: Mutex::new(state) }
+        Self { name: name.into(), policy, up, state: Mutex::new(state) }
     }
 
-    /// Lets a call pass. Whoever passed tells by the pass how it ended.
+    /// Admits a call. The caller reports its outcome through the permit.
     ///
     /// # Errors
-    /// Where the server is away: one call at a time tries it, and this is not the one.
+    /// Where the circuit is open, or a trial call is in flight.
     pub fn try_acquire(&self) -> Result<CallPermit<'_>, CircuitOpen> {
         let now = Instant::now();
         let mut state = self.state();
@@ -75,53 +74,53 @@ impl Breaker {
             return Err(CircuitOpen { reason: state.reason.clone(), retry_after: state.circuit.retry_after(now) });
         }
         let trial = state.circuit.begin_call();
-        Ok(CallPermit { breaker: self, trial, told: false })
+        Ok(CallPermit { breaker: self, trial, reported: false })
     }
 
-    /// Lets no call pass until [`Breaker::force_close`]: for whoever watches the server by other means than calls. Where it is
-    /// away already, the reason is brought up to date.
+    /// Rejects all calls until [`Breaker::force_close`]. For owners that watch the server by other means than calls. Where
+    /// the circuit is open already, only the reason is updated.
     pub fn force_open(&self, reason: &str) {
         let mut state = self.state();
         let change = state.circuit.force_open();
         reason.clone_into(&mut state.reason);
-        self.changed(state, change);
+        self.report(state, change);
     }
 
-    /// Lets calls pass again.
+    /// Admits calls again.
     pub fn force_close(&self) {
         let mut state = self.state();
         let change = state.circuit.force_close();
-        self.changed(state, change);
+        self.report(state, change);
     }
 
-    /// Why the server is away, where it is.
+    /// Why the circuit is open; `None` where it is closed.
     pub fn open_reason(&self) -> Option<String> {
         let state = self.state();
         (!state.circuit.is_closed()).then(|| state.reason.clone())
     }
 
-    /// Whether this failure is worth a line in the log: not while the server is known to be away, nor where the same
-    /// was told a moment ago.
+    /// Whether a failure with this reason should be logged: not while the circuit is open, and not where the same reason
+    /// was logged within the last ten seconds.
     pub fn should_log(&self, reason: &str) -> bool {
         self.state().should_log(reason)
     }
 
-    fn changed(&self, state: MutexGuard<'_, State>, change: Option<CircuitChange>) {
+    fn report(&self, state: MutexGuard<'_, State>, change: Option<CircuitChange>) {
         let mut state = state;
         let (name, reason) = (&self.name, state.reason.clone());
         match change {
             Some(CircuitChange::Opened) => {
-                state.since = Instant::now();
+                state.opened_at = Instant::now();
                 drop(state);
-                self.gauge.increment(1.0);
-                tracing::warn!(server = name, reason, "a server is away: calls are answered at once until it is back");
+                self.up.opened();
+                tracing::warn!(server = name, reason, "server is down: calls fail immediately until it is up again");
             }
             Some(CircuitChange::Closed) => {
-                let seconds = format_args!("{:.1}", state.since.elapsed().as_secs_f64()).to_string();
-                state.told.clear();
+                let seconds = format_args!("{:.1}", state.opened_at.elapsed().as_secs_f64()).to_string();
+                state.logged.clear();
                 drop(state);
-                self.gauge.decrement(1.0);
-                tracing::info!(server = name, seconds, "a server is back");
+                self.up.closed();
+                tracing::info!(server = name, seconds, "server is up again");
             }
             None => {}
         }
@@ -135,61 +134,61 @@ impl Breaker {
 impl State {
     fn should_log(&mut self, reason: &str) -> bool {
         let now = Instant::now();
-        self.told.retain(|(_, when)| now - *when < TOLD);
-        let known = self.told.len() >= NEWS || self.told.iter().any(|(told, _)| told == reason);
+        self.logged.retain(|(_, when)| now - *when < LOG_INTERVAL);
+        let known = self.logged.len() >= MAX_LOGGED_REASONS || self.logged.iter().any(|(logged, _)| logged == reason);
         if !self.circuit.is_closed() || known {
             return false;
         }
-        self.told.push((reason.to_owned(), now));
+        self.logged.push((reason.to_owned(), now));
         true
     }
 }
 
 impl Drop for Breaker {
-    /// The gauge counts what is open now, and this is no more.
+    /// The gauge counts breakers that exist.
     fn drop(&mut self) {
         if !self.state().circuit.is_closed() {
-            self.gauge.decrement(1.0);
+            self.up.closed();
         }
     }
 }
 
 impl CallPermit<'_> {
-    /// The server serves.
+    /// The server works.
     pub fn success(mut self) {
-        self.tell(CallOutcome::Success, "");
+        self.report(CallOutcome::Success, "");
     }
 
-    /// It does not. Whether that is news: see [`Breaker::should_log`].
+    /// The server does not work. Returns whether the failure should be logged: see [`Breaker::should_log`].
     pub fn failure(mut self, reason: &str) -> bool {
-        let news = self.breaker.state().should_log(reason);
-        self.tell(CallOutcome::Failure, reason);
-        news
+        let should_log = self.breaker.state().should_log(reason);
+        self.report(CallOutcome::Failure, reason);
+        should_log
     }
 
-    fn tell(&mut self, verdict: CallOutcome, reason: &str) {
-        self.told = true;
+    fn report(&mut self, outcome: CallOutcome, reason: &str) {
+        self.reported = true;
         let breaker = self.breaker;
         let mut state = breaker.state();
-        let change = state.circuit.record(self.trial, verdict, breaker.limits, Instant::now());
+        let change = state.circuit.record(self.trial, outcome, breaker.policy, Instant::now());
         if change == Some(CircuitChange::Opened) {
             reason.clone_into(&mut state.reason);
         }
-        breaker.changed(state, change);
+        breaker.report(state, change);
     }
 }
 
 impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
-        if !self.told {
-            self.tell(CallOutcome::Abandoned, "");
+        if !self.reported {
+            self.report(CallOutcome::Abandoned, "");
         }
     }
 }
 
 impl fmt::Display for CircuitOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "left alone for now: {}", self.reason)
+        write!(f, "circuit open: {}", self.reason)
     }
 }
 
@@ -202,32 +201,30 @@ impl fmt::Debug for Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use metrics::Gauge;
     use metrics_exporter_prometheus::PrometheusBuilder;
 
-    const LIMITS: BreakerPolicy = BreakerPolicy { break_after: 3, break_for: Duration::from_millis(30) };
+    const POLICY: BreakerPolicy = BreakerPolicy { break_after: 3, break_for: Duration::from_millis(30) };
 
     fn breaker() -> Breaker {
-        Breaker::new("it", LIMITS, Gauge::noop())
+        Breaker::new("it", POLICY, UpGauge::new(Gauge::noop()))
     }
 
     #[test]
-    fn failures_in_a_row_shut_it_and_one_at_a_time_tries() {
+    fn consecutive_failures_open_the_breaker_and_one_trial_at_a_time_is_admitted() {
         let breaker = breaker();
         let early = breaker.try_acquire().unwrap();
         for at in 0..3 {
-            assert_eq!(
-                breaker.try_acquire().unwrap().failure("no answer"),
-                at == 0,
-                "the first is news, the same again is none"
-            );
+            let logged = breaker.try_acquire().unwrap().failure("no response");
+            assert_eq!(logged, at == 0, "the first failure is logged, the same reason again is not");
         }
-        let shut = breaker.try_acquire().err().unwrap();
-        assert!(
-            shut.reason == "no answer" && shut.retry_after > Duration::ZERO && shut.retry_after <= LIMITS.break_for
-        );
-        assert!(!early.failure("another"), "what began before and is known by now is no news");
-        assert_eq!(breaker.open_reason().as_deref(), Some("no answer"));
-        std::thread::sleep(LIMITS.break_for);
+        let open = breaker.try_acquire().err().unwrap();
+        assert!(open.reason == "no response" && open.retry_after > Duration::ZERO);
+        assert!(open.retry_after <= POLICY.break_for);
+        assert!(!early.failure("another"), "a failure is not logged while the circuit is open");
+        assert_eq!(breaker.open_reason().as_deref(), Some("no response"));
+        // The time of `break_for` has to pass.
+        std::thread::sleep(POLICY.break_for);
         let trial = breaker.try_acquire().unwrap();
         assert!(breaker.try_acquire().is_err());
         drop(trial);
@@ -236,24 +233,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_watched_stays_shut_until_it_is_back_and_the_gauge_counts_it() {
+    fn forced_open_breaker_stays_open_until_forced_closed_and_its_gauge_follows() {
         let recorder = PrometheusBuilder::new().build_recorder();
-        let gauge = metrics::with_local_recorder(&recorder, || metrics::gauge!("away"));
-        let value = || recorder.handle().render().lines().find_map(|l| l.strip_prefix("away ").map(str::to_owned));
-        let breaker = Breaker::new("it", LIMITS, gauge);
-        assert_eq!(value().as_deref(), Some("0"));
+        let gauge = metrics::with_local_recorder(&recorder, || metrics::gauge!("up"));
+        let value = || recorder.handle().render().lines().find_map(|l| l.strip_prefix("up ").map(str::to_owned));
+        let breaker = Breaker::new("it", POLICY, UpGauge::new(gauge));
+        assert_eq!(value().as_deref(), Some("1"));
         for reason in ["dead", "frozen"] {
             breaker.force_open(reason);
-            assert_eq!(value().as_deref(), Some("1"));
+            assert_eq!(value().as_deref(), Some("0"));
             assert_eq!(breaker.try_acquire().err().unwrap().reason, reason);
         }
         breaker.force_close();
-        assert_eq!(value().as_deref(), Some("0"));
+        assert_eq!(value().as_deref(), Some("1"));
         assert!(breaker.should_log("dead") && breaker.should_log("other"));
         assert!(!breaker.should_log("dead") && !breaker.should_log("other"));
-        assert!((0..100).filter(|n| breaker.should_log(&n.to_string())).count() < 10, "however many reasons there are");
+        assert!((0..100).filter(|n| breaker.should_log(&n.to_string())).count() < 10, "log lines are bounded");
         breaker.force_open("dead");
         drop(breaker);
-        assert_eq!(value().as_deref(), Some("0"), "what is no more is not away");
+        assert_eq!(value().as_deref(), Some("1"), "a breaker that was dropped is not down");
     }
 }

@@ -1,7 +1,7 @@
 //! The circuits of the platforms: one for each place, whichever tenants have their accounts there.
 
 use super::http::Url;
-use menlou_circuit::{Breaker, BreakerPolicy};
+use menlou_circuit::{Breaker, BreakerPolicy, UpGauge};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -14,7 +14,7 @@ const LIMITS: BreakerPolicy = BreakerPolicy { break_after: 5, break_for: Duratio
 
 /// Circuits by the origin of a platform's base URL. They live as long as somebody has them.
 ///
-/// The gauge of each is `menlou_platform_away{server}`: 1 while its calls are answered without asking it.
+/// The gauge of each is `menlou_platform_up{server}`: 0 while its circuit is open.
 #[derive(Default)]
 pub struct Circuits(Mutex<BTreeMap<String, Weak<Breaker>>>);
 
@@ -28,8 +28,8 @@ impl Circuits {
         if let Some(circuit) = all.get(&origin).and_then(Weak::upgrade) {
             return circuit;
         }
-        let gauge = metrics::gauge!("menlou_platform_away", "server" => origin.clone());
-        let circuit = Arc::new(Breaker::new(origin.clone(), LIMITS, gauge));
+        let up = UpGauge::new(metrics::gauge!("menlou_platform_up", "server" => origin.clone()));
+        let circuit = Arc::new(Breaker::new(origin.clone(), LIMITS, up));
         all.insert(origin, Arc::downgrade(&circuit));
         circuit
     }

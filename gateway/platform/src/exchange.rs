@@ -1,9 +1,9 @@
 //! The idempotent exchange: one code is exchanged once, and whoever sends it again soon is answered as the first was. A
 //! login code brings a person, a phone code the number of the one who sent it.
 
-use super::clock::unix_millis;
 use super::digest::sha256_hex;
 use super::{Person, Platform};
+use menlou_clock::unix_millis;
 use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
 use record::Record;

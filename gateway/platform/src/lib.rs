@@ -1,7 +1,6 @@
 //! The mini-program platforms: who a login code belongs to, which phone number a phone code stands for.
 
 pub mod circuits;
-mod clock;
 mod digest;
 pub mod exchange;
 pub mod http;

@@ -13,15 +13,12 @@ use http::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use menlou_call::{Call, MAX_NAME, Params, Token, Unread};
+use menlou_clock::since_epoch;
 use menlou_config::server::Server;
 use menlou_error::text::{Language, Text};
 use menlou_error::{Error, Result, codes};
 pub use route_target::RouteTarget;
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// No session token is longer, in bytes.
@@ -116,7 +113,6 @@ pub(super) fn call(
         Some(value) => bearer(&value)?,
         None => None,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Call {
         id: asked.id.clone(),
         method: head.method,
@@ -126,7 +122,7 @@ pub(super) fn call(
         action,
         language: asked.language,
         remote,
-        deadline_unix_ms: (now + limit).as_millis() as u64,
+        deadline_unix_ms: (since_epoch() + limit).as_millis() as u64,
         token,
         params: input.params,
         headers: head.headers,

@@ -1,85 +1,85 @@
-//! Accounts and their bindings as those see them who look after them.
+//! User accounts as admins see them, and the trait of their stores.
 
-use super::Result;
+use crate::error::Result;
 use async_trait::async_trait;
 
-/// An account with everything that is known of the person, but the password.
+/// A user account with all its data except the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// See [`User::id`](super::User::id).
+    /// See [`User::id`](crate::User::id).
     pub id: i64,
-    /// The name to show.
+    /// Display name.
     pub name: String,
-    /// The picture to show.
+    /// URL of the picture.
     pub avatar_url: String,
-    /// The name that the person logs in by with a password.
+    /// Account name for password logins.
     pub account: Option<String>,
-    /// E.164.
+    /// Phone number in E.164.
     pub phone: Option<String>,
-    /// The id at the tenant's own login service.
+    /// Id in the tenant's own login service.
     pub external_id: Option<String>,
     /// Unix milliseconds.
     pub created_at: i64,
     /// Unix milliseconds.
     pub updated_at: i64,
-    /// Counts the changes of name and picture.
+    /// Number of the account's current version; each change of name or picture increments it.
     pub version: i64,
-    /// The openids that are bound to it.
+    /// The identities that are bound to the account.
     pub bindings: Vec<BoundIdentity>,
 }
 
-/// An openid that is bound to an account.
+/// An identity that is bound to an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundIdentity {
-    /// `wechat`.
+    /// Platform of the openid, such as `wechat`.
     pub platform: String,
-    /// The person's id in this mini-program.
+    /// The user's id in this mini-program.
     pub openid: String,
-    /// See [`Session::unionid`](super::Session::unionid).
+    /// See [`Session::unionid`](crate::Session::unionid).
     pub unionid: Option<String>,
-    /// Unix milliseconds.
+    /// When it was bound, in Unix milliseconds.
     pub created_at: i64,
 }
 
-/// Which accounts are meant.
+/// Which accounts to find.
 #[derive(Clone, Copy, Debug)]
 pub enum ProfileQuery<'a> {
-    /// The one with this id.
+    /// The account with this id.
     Id(i64),
-    /// The one that this openid is bound to.
+    /// The account that this openid is bound to.
     Openid {
-        /// `wechat`.
+        /// Platform of the openid, such as `wechat`.
         platform: &'a str,
         /// The openid.
         openid: &'a str,
     },
-    /// The one with this phone number.
+    /// The account with this phone number.
     Phone(&'a str),
-    /// The one with this account name.
+    /// The account with this account name.
     Account(&'a str),
-    /// The one with this id at the tenant's own login service.
+    /// The account with this id in the tenant's own login service.
     External(&'a str),
-    /// All whose id is greater.
+    /// All accounts with a greater id.
     After(i64),
 }
 
-/// What came of a change that was bound to a version.
+/// The outcome of a change that may depend on the account's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateOutcome {
-    /// It is done.
+    /// The change was made.
     Done,
-    /// The account has changed in the meantime; nothing was done.
+    /// The account has another version; nothing was changed.
     VersionMismatch,
     /// The tenant has no such account.
     NotFound,
 }
 
-/// The same accounts as [`UserStore`](super::Users), past any cache.
+/// The accounts of a [`UserStore`](crate::UserStore), never cached.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
-    /// Those that are sought, by ascending id, `most` at most.
-    async fn profiles(&self, tenant: &str, seek: ProfileQuery<'_>, most: u32) -> Result<Vec<Profile>>;
-    /// Changes what is given, if the account is of this version (or whichever it is of).
+    /// The accounts that match, by ascending id, at most `limit`.
+    async fn profiles(&self, tenant: &str, query: ProfileQuery<'_>, limit: u32) -> Result<Vec<Profile>>;
+    /// Changes the fields that are given. Where `version` is given, the account must have that version.
     async fn update_profile(
         &self,
         tenant: &str,
@@ -88,6 +88,6 @@ pub trait AccountStore: Send + Sync {
         name: Option<&str>,
         avatar_url: Option<&str>,
     ) -> Result<UpdateOutcome>;
-    /// Takes the account with all its bindings away, if it is of this version (or whichever it is of).
+    /// Deletes the account with all its bindings. Where `version` is given, the account must have that version.
     async fn delete_account(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<UpdateOutcome>;
 }

@@ -1,45 +1,45 @@
-//! Admins: the tokens by which they are known, and the log of what they did.
+//! Admin tokens and the audit log, and the trait of their stores.
 
-use super::Result;
+use crate::error::Result;
 use async_trait::async_trait;
 
-/// An admin's token, as far as it is stored. All times are Unix milliseconds.
+/// An admin token as it is stored. All times are Unix milliseconds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken {
-    /// The public part, which names the token.
+    /// The public part, which identifies the token.
     pub id: String,
     /// SHA-256 of the secret part.
     pub hash: [u8; 32],
-    /// What its bearer may do: `operator`, `viewer`, `tenant:NAME`.
+    /// What the token permits: `operator`, `viewer` or `tenant:NAME`.
     pub role: String,
-    /// Whose it is, or what for.
+    /// Whom or what the token is for.
     pub label: String,
-    /// When it was made.
+    /// When the token was created.
     pub created_at: i64,
-    /// When it ends.
+    /// When the token expires.
     pub expires_at: Option<i64>,
-    /// When it was used last, as [`AdminStore::record_token_use`] was told.
+    /// When the token was used last, as recorded by [`AdminStore::record_token_use`].
     pub used_at: Option<i64>,
 }
 
-/// Something that an admin is about to do, or failed to do. No secrets, no personal data.
+/// Something that an admin is about to do, or failed to do. It holds neither secrets nor personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDeed {
-    /// The token's id and label, or who gave the command.
+    /// The token's id and label, or the user of the command line.
     pub who: String,
-    /// As what they did it: a role, or `command`.
+    /// The role, or `command` for the command line.
     pub role: String,
-    /// A stable word: `tenant.replace`.
+    /// A stable name, such as `tenant.replace`.
     pub what: String,
-    /// Whose tenant it is about.
+    /// The tenant concerned.
     pub tenant: Option<String>,
-    /// What it is about within that: a user's id.
+    /// The object within the tenant, such as a user's id.
     pub target: Option<String>,
-    /// How it was.
+    /// The state before the change.
     pub before: Option<String>,
-    /// How it shall be.
+    /// The state after the change.
     pub after: Option<String>,
-    /// The error's word, where the deed that was written down before this one failed.
+    /// The error code, where the action of the entry before this one failed.
     pub failed: Option<String>,
 }
 
@@ -61,20 +61,20 @@ impl std::fmt::Debug for AdminToken {
     }
 }
 
-/// Tokens and the log of deeds. Nothing is cached: what was revoked is worth nothing from then on.
+/// Admin tokens and the audit log. Nothing is cached: a revoked token is invalid immediately.
 #[async_trait]
 pub trait AdminStore: Send + Sync {
-    /// Keeps a new token.
+    /// Stores a new token.
     async fn add_token(&self, token: &AdminToken) -> Result<()>;
-    /// The token of this id, expired or not.
+    /// The token with this id, expired or not.
     async fn token(&self, id: &str) -> Result<Option<AdminToken>>;
-    /// All tokens, the oldest first.
+    /// All tokens, oldest first.
     async fn tokens(&self) -> Result<Vec<AdminToken>>;
-    /// Takes a token away; false where there was none.
+    /// Deletes a token. Returns false where there is none.
     async fn revoke(&self, id: &str) -> Result<bool>;
-    /// Remembers that a token was used.
+    /// Records when a token was used, in Unix milliseconds.
     async fn record_token_use(&self, id: &str, at: i64) -> Result<()>;
-    /// Writes a deed down, for ever: the database itself refuses to change it.
+    /// Appends a deed to the log. The database itself refuses to change it.
     async fn write_down(&self, deed: &NewDeed) -> Result<()>;
     /// Deeds, the newest first: of one tenant or all, those before an id or all, `most` at most.
     async fn deeds(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>>;

@@ -1,6 +1,10 @@
-//! Bounded caches in front of a store, which never keep a value that was overtaken while it was being read.
+//! Bounded caches in front of a store. A value that changed while it was read is never cached.
 
-use super::{Session, TokenHash, User, clock};
+use crate::{
+    session::{Session, TokenHash},
+    users::User,
+};
+use menlou_clock::unix_seconds;
 use moka::Equivalent;
 use std::{
     collections::hash_map::RandomState,
@@ -12,40 +16,42 @@ use std::{
     time::Duration,
 };
 
-/// How many entries a cache holds at most.
+/// Maximum number of entries of one cache.
 const CAPACITY: u64 = 100_000;
-/// How long an entry is trusted: the bound where another process may write and can't tell us (`menlou user add`).
-const LIFE: Duration = Duration::from_secs(5);
-/// Counts of what was forgotten. Keys that share one cost each other a read now and then, so there are many: 512 KiB.
-const TURNS: usize = 1 << 16;
+/// Time for which an entry is valid. It bounds staleness where another process writes without a notification, such as
+/// `menlou user add`.
+const TTL: Duration = Duration::from_secs(5);
+/// Number of version counters, 512 KiB in total. Keys that share one invalidate each other, which costs an extra read.
+const VERSIONS: usize = 1 << 16;
 
-/// Values by key, positive ones only.
+/// Values by key. Absence is not cached.
 ///
-/// A reader takes a ticket before it asks the store and hands it in with the value. An entry is worth something only
-/// while its ticket is: until its key is forgotten or the cache paused, be it before or after it was put here.
+/// A reader takes the [`ReadVersion`] of a key before it reads the store, and inserts the value with that version. An entry
+/// is valid only while its version is current. The version becomes stale when the key is invalidated or the cache is
+/// paused, whether that happens before or after the insertion.
 struct Cache<K, V> {
-    entries: moka::sync::Cache<K, (Ticket, V)>,
-    /// Even while serving, odd while paused.
+    entries: moka::sync::Cache<K, (ReadVersion, V)>,
+    /// Even while the cache is in use, odd while it is paused.
     epoch: AtomicU64,
-    /// How often something was forgotten, by hash of the key.
-    turns: Box<[AtomicU64]>,
-    /// How often anything was.
+    /// Number of invalidations, by hash of the key.
+    versions: Box<[AtomicU64]>,
+    /// Number of invalidations of all keys.
     total: AtomicU64,
     hasher: RandomState,
 }
 
-/// The moment before a read of one key.
+/// The version of one key before a read.
 #[derive(Clone, Copy)]
-struct Ticket {
+struct ReadVersion {
     epoch: u64,
-    /// Which count is its key's, so that a hit need not hash the key again.
+    /// Index of the key's counter, so that a hit need not hash the key again.
     slot: usize,
-    turn: u64,
+    version: u64,
 }
 
-/// The moment before a read whose key turns out only by it.
+/// The version of all keys, before a read that returns the key.
 #[derive(Clone, Copy)]
-struct AnyTicket {
+struct TotalVersion {
     epoch: u64,
     total: u64,
 }
@@ -53,80 +59,80 @@ struct AnyTicket {
 impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     fn new() -> Self {
         Self {
-            entries: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(LIFE).build(),
+            entries: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(TTL).build(),
             epoch: AtomicU64::new(0),
-            turns: (0..TURNS).map(|_| AtomicU64::new(0)).collect(),
+            versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             total: AtomicU64::new(0),
             hasher: RandomState::new(),
         }
     }
 
     fn get<Q: Hash + Equivalent<K>>(&self, key: &Q) -> Option<V> {
-        let (ticket, value) = self.entries.get(key)?;
-        self.is_good(ticket).then_some(value)
+        let (version, value) = self.entries.get(key)?;
+        self.is_current(version).then_some(value)
     }
 
-    fn ticket<Q: Hash>(&self, key: &Q) -> Ticket {
+    fn version<Q: Hash>(&self, key: &Q) -> ReadVersion {
         let slot = self.slot(key);
-        Ticket { epoch: self.epoch.load(SeqCst), slot, turn: self.turns[slot].load(SeqCst) }
+        ReadVersion { epoch: self.epoch.load(SeqCst), slot, version: self.versions[slot].load(SeqCst) }
     }
 
-    fn is_good(&self, ticket: Ticket) -> bool {
-        ticket.epoch == self.epoch.load(SeqCst) && ticket.turn == self.turns[ticket.slot].load(SeqCst)
+    fn is_current(&self, read: ReadVersion) -> bool {
+        read.epoch == self.epoch.load(SeqCst) && read.version == self.versions[read.slot].load(SeqCst)
     }
 
-    fn keep(&self, ticket: Ticket, key: K, value: V) {
-        if ticket.epoch.is_multiple_of(2) && self.is_good(ticket) {
-            self.entries.insert(key, (ticket, value));
+    fn insert(&self, version: ReadVersion, key: K, value: V) {
+        if version.epoch.is_multiple_of(2) && self.is_current(version) {
+            self.entries.insert(key, (version, value));
         }
     }
 
-    fn any_ticket(&self) -> AnyTicket {
-        AnyTicket { epoch: self.epoch.load(SeqCst), total: self.total.load(SeqCst) }
+    fn total_version(&self) -> TotalVersion {
+        TotalVersion { epoch: self.epoch.load(SeqCst), total: self.total.load(SeqCst) }
     }
 
-    fn keep_any(&self, AnyTicket { epoch, total }: AnyTicket, key: K, value: V) {
-        let ticket = Ticket { epoch, ..self.ticket(&key) };
-        // `forget` counts the total first: where that has not changed yet, the turn just read is from before it, too.
+    fn insert_if_none_changed(&self, TotalVersion { epoch, total }: TotalVersion, key: K, value: V) {
+        let version = ReadVersion { epoch, ..self.version(&key) };
+        // `invalidate` counts the total first: while the total is unchanged, the version just read is from before it.
         if self.total.load(SeqCst) == total {
-            self.keep(ticket, key, value);
+            self.insert(version, key, value);
         }
     }
 
-    fn forget<Q: Hash + Equivalent<K>>(&self, key: &Q) {
+    fn invalidate<Q: Hash + Equivalent<K>>(&self, key: &Q) {
         self.total.fetch_add(1, SeqCst);
-        self.turns[self.slot(key)].fetch_add(1, SeqCst);
+        self.versions[self.slot(key)].fetch_add(1, SeqCst);
         self.entries.invalidate(key);
     }
 
-    /// Forgets all.
+    /// Removes all entries.
     fn clear(&self) {
         self.epoch.fetch_add(2, SeqCst);
         self.entries.invalidate_all();
     }
 
-    /// Forgets all and keeps nothing until [`Cache::resume`].
+    /// Removes all entries, and caches nothing until [`Cache::resume`].
     fn pause(&self) {
         self.epoch.fetch_or(1, SeqCst);
         self.entries.invalidate_all();
     }
 
-    /// Serves again, of what is read from now on.
+    /// Caches again what is read from now on.
     fn resume(&self) {
         self.pause();
         self.epoch.fetch_add(1, SeqCst);
     }
 
     fn slot<Q: Hash>(&self, key: &Q) -> usize {
-        self.hasher.hash_one(key) as usize % TURNS
+        self.hasher.hash_one(key) as usize % VERSIONS
     }
 }
 
-/// Parsed sessions.
-pub(super) struct SessionCache(Cache<TokenKey, Arc<Session>>);
+/// Decoded sessions.
+pub(crate) struct SessionCache(Cache<TokenKey, Arc<Session>>);
 
-/// The moment before a session was read.
-pub(super) struct SessionTicket(Ticket);
+/// The version of a session before a read.
+pub(crate) struct SessionVersion(ReadVersion);
 
 #[derive(PartialEq, Eq, Hash)]
 struct TokenKey {
@@ -147,58 +153,58 @@ impl Equivalent<TokenKey> for TokenRef<'_> {
 }
 
 impl SessionCache {
-    /// A cache that serves from the start.
+    /// An empty cache, in use.
     pub fn new() -> Self {
         Self(Cache::new())
     }
 
-    /// A kept session that has not ended.
+    /// The cached session, if it has not expired.
     pub fn get(&self, tenant: &str, token: &TokenHash) -> Option<Arc<Session>> {
-        self.0.get(&TokenRef { tenant, token }).filter(|session| clock::seconds() < session.expires_at)
+        self.0.get(&TokenRef { tenant, token }).filter(|session| unix_seconds() < session.expires_at)
     }
 
-    /// To be taken before the store is asked.
-    pub fn ticket(&self, tenant: &str, token: &TokenHash) -> SessionTicket {
-        SessionTicket(self.0.ticket(&TokenRef { tenant, token }))
+    /// The session's version; to be taken before the store is read.
+    pub fn version(&self, tenant: &str, token: &TokenHash) -> SessionVersion {
+        SessionVersion(self.0.version(&TokenRef { tenant, token }))
     }
 
-    /// Keeps what the store gave, unless it was overtaken.
-    pub fn keep(&self, ticket: SessionTicket, tenant: &str, token: &TokenHash, session: &Arc<Session>) {
-        self.0.keep(ticket.0, TokenKey { tenant: tenant.into(), token: *token }, Arc::clone(session));
+    /// Caches what the store returned, unless the version is stale.
+    pub fn insert(&self, version: SessionVersion, tenant: &str, token: &TokenHash, session: &Arc<Session>) {
+        self.0.insert(version.0, TokenKey { tenant: tenant.into(), token: *token }, Arc::clone(session));
     }
 
-    /// To be called after each change of this session.
-    pub fn forget(&self, tenant: &str, token: &TokenHash) {
-        self.0.forget(&TokenRef { tenant, token });
+    /// Removes a session; to be called after each change of it.
+    pub fn invalidate(&self, tenant: &str, token: &TokenHash) {
+        self.0.invalidate(&TokenRef { tenant, token });
     }
 
-    /// Forgets all.
+    /// Removes all entries.
     pub fn clear(&self) {
         self.0.clear();
     }
 
-    /// Forgets all and keeps nothing until [`SessionCache::resume`].
+    /// Removes all entries, and caches nothing until [`SessionCache::resume`].
     pub fn pause(&self) {
         self.0.pause();
     }
 
-    /// Serves again.
+    /// Caches again what is read from now on.
     pub fn resume(&self) {
         self.0.resume();
     }
 }
 
-/// Users by the openids bound to them: which account an openid has, and each account once, so that a changed name
-/// holds for all its openids.
-pub(super) struct UserCache {
+/// Users by the openids bound to them. An openid maps to an account id, and each account is cached once, so that a changed
+/// name applies to all its openids.
+pub(crate) struct UserCache {
     bindings: Cache<IdentityKey, i64>,
     users: Cache<i64, Arc<User>>,
 }
 
-/// The moment before a user was read.
-pub(super) struct UserTicket {
-    binding: Ticket,
-    user: AnyTicket,
+/// The version of a binding and of all users before a read.
+pub(crate) struct UserVersion {
+    binding: ReadVersion,
+    users: TotalVersion,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -210,7 +216,7 @@ struct IdentityKey {
 
 /// An openid of a tenant, borrowed.
 #[derive(Clone, Copy, Hash)]
-pub(super) struct IdentityRef<'a> {
+pub(crate) struct IdentityRef<'a> {
     pub tenant: &'a str,
     pub platform: &'a str,
     pub openid: &'a str,
@@ -223,52 +229,52 @@ impl Equivalent<IdentityKey> for IdentityRef<'_> {
 }
 
 impl UserCache {
-    /// A cache that serves from the start.
+    /// An empty cache, in use.
     pub fn new() -> Self {
         Self { bindings: Cache::new(), users: Cache::new() }
     }
 
-    /// The kept account of this openid.
+    /// The cached account of this openid.
     pub fn get(&self, identity: &IdentityRef<'_>) -> Option<Arc<User>> {
         self.users.get(&self.bindings.get(identity)?)
     }
 
-    /// To be taken before the store is asked.
-    pub fn ticket(&self, identity: &IdentityRef<'_>) -> UserTicket {
-        UserTicket { binding: self.bindings.ticket(identity), user: self.users.any_ticket() }
+    /// The version of the binding and of all users; to be taken before the store is read.
+    pub fn version(&self, identity: &IdentityRef<'_>) -> UserVersion {
+        UserVersion { binding: self.bindings.version(identity), users: self.users.total_version() }
     }
 
-    /// Keeps what the store gave, unless it was overtaken.
-    pub fn keep(&self, ticket: UserTicket, identity: &IdentityRef<'_>, user: &Arc<User>) {
+    /// Caches what the store returned, unless the version is stale.
+    pub fn insert(&self, version: UserVersion, identity: &IdentityRef<'_>, user: &Arc<User>) {
         let IdentityRef { tenant, platform, openid } = identity;
         let key = IdentityKey { tenant: (*tenant).into(), platform: (*platform).into(), openid: (*openid).into() };
-        self.users.keep_any(ticket.user, user.id, Arc::clone(user));
-        self.bindings.keep(ticket.binding, key, user.id);
+        self.users.insert_if_none_changed(version.users, user.id, Arc::clone(user));
+        self.bindings.insert(version.binding, key, user.id);
     }
 
-    /// To be called after each change of this openid's binding.
-    pub fn forget_binding(&self, identity: &IdentityRef<'_>) {
-        self.bindings.forget(identity);
+    /// Removes a binding; to be called after each change of it.
+    pub fn invalidate_binding(&self, identity: &IdentityRef<'_>) {
+        self.bindings.invalidate(identity);
     }
 
-    /// To be called after each change of this account's name or picture.
-    pub fn forget_user(&self, user: i64) {
-        self.users.forget(&user);
+    /// Removes an account; to be called after each change of its name or picture.
+    pub fn invalidate_user(&self, user: i64) {
+        self.users.invalidate(&user);
     }
 
-    /// Forgets all.
+    /// Removes all entries.
     pub fn clear(&self) {
         self.bindings.clear();
         self.users.clear();
     }
 
-    /// Forgets all and keeps nothing until [`UserCache::resume`].
+    /// Removes all entries, and caches nothing until [`UserCache::resume`].
     pub fn pause(&self) {
         self.bindings.pause();
         self.users.pause();
     }
 
-    /// Serves again.
+    /// Caches again what is read from now on.
     pub fn resume(&self) {
         self.bindings.resume();
         self.users.resume();
@@ -285,62 +291,62 @@ mod tests {
         Arc::new(User { id, name: name.into(), avatar_url: String::new() })
     }
 
-    /// The name that is kept after something happened between reading and keeping.
-    fn kept(meanwhile: fn(&UserCache)) -> Option<String> {
+    /// The name that is cached when `meanwhile` runs between the read and the insertion.
+    fn cached(meanwhile: fn(&UserCache)) -> Option<String> {
         let cache = UserCache::new();
-        let ticket = cache.ticket(&PERSON);
+        let version = cache.version(&PERSON);
         meanwhile(&cache);
-        cache.keep(ticket, &PERSON, &user(1, "read"));
+        cache.insert(version, &PERSON, &user(1, "read"));
         cache.get(&PERSON).map(|user| user.name.clone())
     }
 
     #[test]
-    fn what_was_read_is_kept_unless_it_was_overtaken() {
-        assert_eq!(kept(|_| ()).as_deref(), Some("read"));
-        assert_eq!(kept(|cache| cache.forget_binding(&PERSON)), None);
-        assert_eq!(kept(|cache| cache.forget_user(1)), None);
-        assert_eq!(kept(UserCache::clear), None);
-        assert_eq!(kept(UserCache::pause), None);
-        assert_eq!(kept(UserCache::resume), None);
+    fn value_is_cached_unless_it_changed_while_it_was_read() {
+        assert_eq!(cached(|_| ()).as_deref(), Some("read"));
+        assert_eq!(cached(|cache| cache.invalidate_binding(&PERSON)), None);
+        assert_eq!(cached(|cache| cache.invalidate_user(1)), None);
+        assert_eq!(cached(UserCache::clear), None);
+        assert_eq!(cached(UserCache::pause), None);
+        assert_eq!(cached(UserCache::resume), None);
     }
 
     #[test]
-    fn what_is_kept_is_gone_when_it_is_forgotten() {
-        let forgetting: [fn(&UserCache); 5] = [
-            |cache| cache.forget_binding(&PERSON),
-            |cache| cache.forget_user(1),
+    fn entry_is_gone_after_an_invalidation() {
+        let invalidations: [fn(&UserCache); 5] = [
+            |cache| cache.invalidate_binding(&PERSON),
+            |cache| cache.invalidate_user(1),
             UserCache::clear,
             UserCache::pause,
             UserCache::resume,
         ];
-        for forget in forgetting {
+        for invalidate in invalidations {
             let cache = UserCache::new();
-            cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
+            cache.insert(cache.version(&PERSON), &PERSON, &user(1, "one"));
             assert!(cache.get(&PERSON).is_some());
-            forget(&cache);
+            invalidate(&cache);
             assert!(cache.get(&PERSON).is_none());
         }
     }
 
     #[test]
-    fn another_s_change_leaves_what_is_kept() {
+    fn change_of_another_key_leaves_the_entry() {
         let cache = UserCache::new();
-        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
-        cache.forget_user(2);
-        cache.forget_binding(&IdentityRef { tenant: "b", ..PERSON });
+        cache.insert(cache.version(&PERSON), &PERSON, &user(1, "one"));
+        cache.invalidate_user(2);
+        cache.invalidate_binding(&IdentityRef { tenant: "b", ..PERSON });
         assert!(cache.get(&PERSON).is_some());
         assert!(cache.get(&IdentityRef { tenant: "b", ..PERSON }).is_none());
     }
 
     #[test]
-    fn a_paused_cache_keeps_nothing_until_it_resumes() {
+    fn paused_cache_stores_nothing_until_it_is_resumed() {
         let cache = UserCache::new();
         cache.pause();
-        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "one"));
+        cache.insert(cache.version(&PERSON), &PERSON, &user(1, "one"));
         assert!(cache.get(&PERSON).is_none());
         cache.resume();
         assert!(cache.get(&PERSON).is_none());
-        cache.keep(cache.ticket(&PERSON), &PERSON, &user(1, "two"));
+        cache.insert(cache.version(&PERSON), &PERSON, &user(1, "two"));
         assert_eq!(cache.get(&PERSON).map(|user| user.name.clone()).as_deref(), Some("two"));
     }
 }

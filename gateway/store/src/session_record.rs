@@ -1,11 +1,14 @@
 //! The stored form of a session: JSON with a version, so that replicas of two releases can share a store.
 
-use super::{Error, Result, Session};
+use crate::{
+    error::{Error, Result},
+    session::Session,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// The only version there is. A later one must be readable before it is written.
+/// The only version so far. A release must be able to read a new version before a later release writes it.
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -29,7 +32,7 @@ struct Record<'a> {
 /// The bytes to store.
 ///
 /// # Errors
-/// Where there is no JSON of it, which no session comes to.
+/// Where serialisation fails, which no session causes.
 pub fn encode(session: &Session) -> Result<Vec<u8>> {
     let record = Record {
         version: VERSION,
@@ -41,16 +44,16 @@ pub fn encode(session: &Session) -> Result<Vec<u8>> {
         created_at: session.created_at,
         expires_at: session.expires_at,
     };
-    serde_json::to_vec(&record).map_err(|_| Error::Corrupt("a session that can't be written down".into()))
+    serde_json::to_vec(&record).map_err(|_| Error::Corrupt("a session that cannot be serialised".into()))
 }
 
 /// The session in these bytes.
 ///
 /// # Errors
-/// Where they are none. It tells where the record is wrong, never what it says.
+/// Where the bytes are no session record. The error has the position, and nothing of the content.
 pub fn decode(bytes: &[u8]) -> Result<Session> {
     let record: Record<'_> = serde_json::from_slice(bytes).map_err(|e| {
-        Error::Corrupt(format!("a session record of {} bytes, wrong at byte {}", bytes.len(), e.column()))
+        Error::Corrupt(format!("a session record of {} bytes, malformed at byte {}", bytes.len(), e.column()))
     })?;
     if record.version != VERSION {
         return Err(Error::Corrupt(format!("a session record of version {}, not {VERSION}", record.version)));
@@ -71,30 +74,30 @@ mod tests {
     use super::*;
     use proptest::{option, prelude::*};
 
-    /// All that it says: a session can't be compared, nor its key printed.
-    fn told(session: &Session) -> (String, Option<&str>) {
+    /// All fields: a session is neither comparable, nor is its key printed.
+    fn fields(session: &Session) -> (String, Option<&str>) {
         (format!("{session:?}"), session.session_key.as_ref().map(ExposeSecret::expose_secret))
     }
 
     proptest! {
         #[test]
-        fn every_session_comes_back_as_it_was(
+        fn any_session_is_decoded_as_it_was_encoded(
             (platform, openid, unionid) in (any::<String>(), any::<String>(), option::of(any::<String>())),
             (session_key, test) in (option::of(any::<String>()), any::<bool>()),
             (created_at, expires_at) in any::<(u64, u64)>(),
         ) {
             let session_key = session_key.map(SecretString::from);
             let session = Session { platform, openid, unionid, session_key, test, created_at, expires_at };
-            let again = decode(&encode(&session).unwrap()).unwrap();
-            prop_assert_eq!(told(&again), told(&session));
+            let decoded = decode(&encode(&session).unwrap()).unwrap();
+            prop_assert_eq!(fields(&decoded), fields(&session));
         }
 
         #[test]
-        fn of_a_record_that_is_cut_or_changed_nothing_is_told(at in 0_usize..160, byte: u8) {
+        fn error_for_a_damaged_record_holds_nothing_of_its_content(at in 0_usize..160, byte: u8) {
             let text = r#"{"v":1,"platform":"wechat","openid":"the-openid","session_key":"the-key","created_at":1,"expires_at":2}"#;
             let mut bytes = text.as_bytes().to_vec();
             match bytes.get_mut(at) {
-                Some(place) => *place = byte,
+                Some(at) => *at = byte,
                 None => bytes.truncate(at - text.len()),
             }
             if let Err(error) = decode(&bytes) {
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_release_adds_is_passed_over_and_its_version_is_not_read() {
+    fn unknown_fields_are_ignored_and_a_later_version_is_refused() {
         let record = |version| {
             format!(r#"{{"v":{version},"platform":"wechat","openid":"o","created_at":1,"expires_at":2,"later":[1]}}"#)
         };

@@ -2,6 +2,7 @@
 //! reload keeps it, a restart does not.
 
 use menlou_action::Openings;
+use menlou_clock::{unix_millis, unix_seconds};
 use menlou_error::{Error, codes};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,7 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// A refusal for want of admission that comes again within this time, in milliseconds, is not remembered: a flood of them would
@@ -131,7 +132,7 @@ impl Activity {
 
     /// Remembers a failure. Of an action's refusals by load or limits, one of each kind a second will do.
     pub fn failed(&self, action: Option<&str>, error: &Error, request_id: &str) {
-        let now = now();
+        let now = unix_millis();
         let is_one_of_many = [&codes::OVERLOADED, &codes::RATE_LIMITED].into_iter().any(|word| error.is(word));
         let alike = |known: &&Failure| known.word == error.code() && known.action.as_deref() == action;
         let mut failures = locked(&self.failures);
@@ -158,7 +159,7 @@ impl Activity {
 
     /// Remembers what the platform said of the credentials.
     pub fn verified(&self, good: bool) {
-        *locked(&self.verified) = Some(Verified { at: now(), good });
+        *locked(&self.verified) = Some(Verified { at: unix_millis(), good });
     }
 
     /// What the platform said of the credentials when it was asked last.
@@ -281,15 +282,7 @@ impl Minute {
 }
 
 fn this_minute() -> u32 {
-    u32::try_from(since_epoch().as_secs() / 60).unwrap_or(u32::MAX)
-}
-
-fn now() -> u64 {
-    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    u32::try_from(unix_seconds() / 60).unwrap_or(u32::MAX)
 }
 
 /// What a thread that panicked left is whole: nothing in here stops half-way.

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// What the proxy does with connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConfigError {
+pub enum NetworkFault {
     /// Nothing: bytes pass as they come.
     None,
     /// Each piece passes so much later, either way.
@@ -30,7 +30,7 @@ pub enum ConfigError {
     Refuse,
     /// Open connections are broken; on new ones each piece is answered with this, and the other side hears nothing.
     Reply(Vec<u8>),
-    /// As [`ConfigError::Reply`], and then closes.
+    /// As [`NetworkFault::Reply`], and then closes.
     ReplyAndClose(Vec<u8>),
 }
 
@@ -50,7 +50,7 @@ struct Shared {
 
 #[derive(Clone, Debug)]
 struct Plan {
-    fault: ConfigError,
+    fault: NetworkFault,
     /// Connections of an earlier one are broken.
     generation: u64,
 }
@@ -63,7 +63,7 @@ impl FaultProxy {
     pub fn start(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
         let addr = listener.local_addr().expect("the port just bound");
-        let plan = Mutex::new(Plan { fault: ConfigError::None, generation: 0 });
+        let plan = Mutex::new(Plan { fault: NetworkFault::None, generation: 0 });
         let shared = Arc::new(Shared { target: loopback(target), plan, ended: AtomicBool::new(false) });
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || accept(addr, listener, &of_thread));
@@ -86,10 +86,10 @@ impl FaultProxy {
     }
 
     /// From now on it does this, also to connections that are open.
-    pub fn set(&self, fault: ConfigError) {
+    pub fn set(&self, fault: NetworkFault) {
         let mut plan = self.shared.plan();
-        if matches!(fault, ConfigError::Refuse | ConfigError::Reply(_) | ConfigError::ReplyAndClose(_))
-            || matches!(plan.fault, ConfigError::Reply(_) | ConfigError::ReplyAndClose(_))
+        if matches!(fault, NetworkFault::Refuse | NetworkFault::Reply(_) | NetworkFault::ReplyAndClose(_))
+            || matches!(plan.fault, NetworkFault::Reply(_) | NetworkFault::ReplyAndClose(_))
         {
             plan.generation += 1;
         }
@@ -122,7 +122,7 @@ fn accept(addr: SocketAddr, listener: TcpListener, shared: &Arc<Shared>) {
     let mut listener = Some(listener);
     while !shared.ended.load(SeqCst) {
         let plan = shared.now();
-        if plan.fault == ConfigError::Refuse {
+        if plan.fault == NetworkFault::Refuse {
             listener = None;
         } else if listener.is_none() {
             // Somebody may be connecting from this very port at the moment.
@@ -146,7 +146,7 @@ fn accept(addr: SocketAddr, listener: TcpListener, shared: &Arc<Shared>) {
 /// One connection, until either side ends it or it is broken.
 fn serve(client: TcpStream, generation: u64, shared: &Arc<Shared>) {
     let _ = client.set_nonblocking(false);
-    if let ConfigError::Reply(words) | ConfigError::ReplyAndClose(words) = shared.now().fault {
+    if let NetworkFault::Reply(words) | NetworkFault::ReplyAndClose(words) = shared.now().fault {
         return say(client, &words, generation, shared);
     }
     // Where the server is not there, neither is the connection.
@@ -165,7 +165,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, generation: u64, shared: &Shared
     let stands = || !shared.ended.load(SeqCst) && shared.now().generation == generation;
     let mut piece = [0; 16 * 1024];
     'connection: while stands() {
-        if shared.now().fault == ConfigError::Freeze {
+        if shared.now().fault == NetworkFault::Freeze {
             thread::sleep(LOOK);
             continue;
         }
@@ -180,15 +180,15 @@ fn pump(mut from: TcpStream, mut to: TcpStream, generation: u64, shared: &Shared
         let mut rest = &piece[..length];
         while !rest.is_empty() {
             let count = match shared.now().fault {
-                ConfigError::Freeze => {
+                NetworkFault::Freeze => {
                     thread::sleep(LOOK);
                     0
                 }
-                ConfigError::Trickle(pause) => {
+                NetworkFault::Trickle(pause) => {
                     thread::sleep(pause);
                     1
                 }
-                ConfigError::Delay(pause) => {
+                NetworkFault::Delay(pause) => {
                     thread::sleep(pause);
                     rest.len()
                 }
@@ -213,7 +213,7 @@ fn say(mut client: TcpStream, words: &[u8], generation: u64, shared: &Shared) {
         match client.read(&mut piece) {
             Ok(0) => return,
             Ok(_) => {
-                if client.write_all(words).is_err() || matches!(shared.now().fault, ConfigError::ReplyAndClose(_)) {
+                if client.write_all(words).is_err() || matches!(shared.now().fault, NetworkFault::ReplyAndClose(_)) {
                     return;
                 }
             }

@@ -20,7 +20,7 @@ pub use admin::Admin;
 pub use browser::Browser;
 pub use client::{Client, Envelope};
 pub use cluster::Cluster;
-pub use fault::{ConfigError, FaultProxy};
+pub use fault::{FaultProxy, NetworkFault};
 pub use gateway::{Gateway, GatewayFolder, Setup};
 pub use postgres::Postgres;
 pub use redis::Redis;

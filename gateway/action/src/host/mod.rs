@@ -23,7 +23,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     task::{Context, Waker},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Makes the table for the plugin of this name. Both live as long as the process, as the border promises.
@@ -92,7 +91,7 @@ unsafe fn begin(call: *mut menlou_call, f: impl FnOnce(&PluginCall) -> Option<Op
 }
 
 unsafe extern "C" fn now_unix_ms(_: *const menlou_host) -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+    menlou_clock::unix_millis()
 }
 
 unsafe extern "C" fn random(_: *const menlou_host, out: *mut u8, len: usize) -> i32 {

@@ -7,10 +7,10 @@ use ::menlou_call::Token;
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
+use menlou_clock::unix_seconds;
 use menlou_error::{Error, codes};
 use menlou_store::Session;
 use serde_json::json;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op {
     // SAFETY: see the module's head, here and below.
@@ -23,7 +23,7 @@ pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str)
                 let mut bits = [0; 32];
                 rand::fill(&mut bits).map_err(|_| Error::new(&codes::INTERNAL_ERROR).with_cause("no random bytes"))?;
                 let token = Token::new(&URL_SAFE_NO_PAD.encode(bits));
-                let now = now();
+                let now = unix_seconds();
                 let session = Session {
                     platform: scope.platform.name().to_owned(),
                     openid: person.openid.clone(),
@@ -47,7 +47,7 @@ pub(super) unsafe extern "C" fn current(call: *mut menlou_call) -> *mut menlou_o
         begin(call, |flight| {
             let (caller, token) = (flight.caller.as_ref()?, flight.call.token.as_ref()?);
             flight.told_token.set(true);
-            let left = caller.session.expires_at.saturating_sub(now());
+            let left = caller.session.expires_at.saturating_sub(unix_seconds());
             let told = json!({ "token": token.expose(), "expires_in": left });
             Some(Box::pin(std::future::ready(Ok(OpOutput::Json(told)))))
         })
@@ -65,9 +65,4 @@ pub(super) unsafe extern "C" fn end(call: *mut menlou_call) -> *mut menlou_op {
             }))
         })
     }
-}
-
-/// Unix seconds.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }

@@ -96,12 +96,12 @@ pub const ALL: &[Metric] = &[
         ),
     ),
     of(
-        "menlou_platform_away",
+        "menlou_platform_up",
         Kind::Gauge,
         &["server"],
         Text::fixed(
-            "1：平台无法连接，调用立即失败而不再等待",
-            "1 while a platform is known to be away: calls fail at once instead of waiting",
+            "1：平台可用；0：平台不可用，对它的调用立即失败",
+            "1 while a platform is up; 0 while it is down and calls to it fail immediately",
         ),
     ),
     of(
@@ -162,6 +162,15 @@ pub const ALL: &[Metric] = &[
         ),
     ),
     of(
+        "menlou_requests_shed_total",
+        Kind::Counter,
+        &["reason", "tenant"],
+        Text::fixed(
+            "因过载而以 503 拒绝的请求，按原因；store_busy：内置的 SQLite 写入积压",
+            "requests rejected with 503 because of overload, by reason; store_busy: too many writes are queued in the embedded SQLite",
+        ),
+    ),
+    of(
         "menlou_shed_total",
         Kind::Counter,
         &[],
@@ -171,21 +180,12 @@ pub const ALL: &[Metric] = &[
         ),
     ),
     of(
-        "menlou_store_away",
+        "menlou_store_up",
         Kind::Gauge,
         &["store"],
         Text::fixed(
-            "1：存储不可用，调用立即失败而不再等待",
-            "1 while a store is known to be away: calls fail at once instead of waiting",
-        ),
-    ),
-    of(
-        "menlou_store_busy_total",
-        Kind::Counter,
-        &[],
-        Text::fixed(
-            "因内置的 SQLite 忙不过来而以 503 答复的调用",
-            "calls answered with 503 as the embedded SQLite had more to write than it could",
+            "1：存储可用；0：存储不可用，对它的操作立即失败",
+            "1 while a store is up; 0 while it is down and operations on it fail immediately",
         ),
     ),
     of(

@@ -1,9 +1,9 @@
 //! WeChat's `encryptedData`: opened with the person's session_key, and held to its watermark.
 
-use crate::clock::unix_millis;
 use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use menlou_clock::unix_millis;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use secrecy::{ExposeSecret, SecretString};

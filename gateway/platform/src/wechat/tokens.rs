@@ -2,8 +2,8 @@
 
 use super::Api;
 use super::answer::{Fields, Refusal, reworded, unusable};
-use crate::clock::unix_millis;
 use crate::digest::sha256_hex;
+use menlou_clock::unix_millis;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;

@@ -1,4 +1,4 @@
--- Counts an account's changes, so that nobody overwrites what they have not seen.
+-- Version of an account, for conditional updates.
 ALTER TABLE users ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
 
 CREATE TABLE admin_tokens (
@@ -6,7 +6,7 @@ CREATE TABLE admin_tokens (
     hash       BYTEA NOT NULL, -- SHA-256
     role       TEXT NOT NULL,
     label      TEXT NOT NULL,
-    created_at BIGINT NOT NULL, -- Unix milliseconds, as the other times of admins
+    created_at BIGINT NOT NULL, -- Unix milliseconds, as all times in this table and in audit
     expires_at BIGINT,
     used_at    BIGINT
 );

@@ -34,11 +34,11 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_expires ON sessions (expires_at);
 
-CREATE TABLE shared (
+CREATE TABLE ephemeral (
     tenant     TEXT NOT NULL,
     key        TEXT NOT NULL,
     value      BLOB NOT NULL,
     expires_at INTEGER NOT NULL,
     PRIMARY KEY (tenant, key)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX shared_expires ON shared (expires_at);
+CREATE INDEX ephemeral_expires ON ephemeral (expires_at);

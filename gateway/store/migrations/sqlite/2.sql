@@ -1,13 +1,13 @@
--- For those who look after sessions: whose each is.
+-- The identity of each session, for admins.
 ALTER TABLE sessions ADD COLUMN platform TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN openid TEXT NOT NULL DEFAULT '';
 UPDATE sessions SET
     platform = coalesce(json_extract(CAST(record AS TEXT), '$.platform'), ''),
     openid = coalesce(json_extract(CAST(record AS TEXT), '$.openid'), '')
     WHERE json_valid(CAST(record AS TEXT));
-CREATE INDEX sessions_person ON sessions (tenant, platform, openid, expires_at);
+CREATE INDEX sessions_identity ON sessions (tenant, platform, openid, expires_at);
 
--- Counts an account's changes, so that nobody overwrites what they have not seen.
+-- Version of an account, for conditional updates.
 ALTER TABLE users ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
 
 CREATE TABLE admin_tokens (
@@ -33,5 +33,5 @@ CREATE TABLE audit (
     failed TEXT
 ) STRICT;
 CREATE INDEX audit_tenant ON audit (tenant, id);
-CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
-CREATE TRIGGER audit_undeleted BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;

@@ -1,13 +1,19 @@
-//! Accounts as those see them who look after them, in PostgreSQL.
+//! User accounts as admins see them, in PostgreSQL.
 
 use super::{
-    super::{AccountStore, BoundIdentity, Profile, ProfileQuery, Result, UpdateOutcome, cache::IdentityRef},
-    CHANNEL, Notice, Postgres, plain,
+    Postgres,
+    notice::{CHANNEL, Notice},
+    rows::without_nul,
+};
+use crate::{
+    accounts::{AccountStore, BoundIdentity, Profile, ProfileQuery, UpdateOutcome},
+    cache::IdentityRef,
+    error::Result,
 };
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// Unix milliseconds of a column.
+/// Selects a timestamp column as Unix milliseconds.
 macro_rules! millis {
     ($column:literal) => {
         concat!("(extract(epoch FROM ", $column, ") * 1000)::bigint AS ", $column)
@@ -16,8 +22,8 @@ macro_rules! millis {
 
 #[async_trait]
 impl AccountStore for Postgres {
-    async fn profiles(&self, tenant: &str, seek: ProfileQuery<'_>, most: u32) -> Result<Vec<Profile>> {
-        let (condition, values): (&str, Vec<&str>) = match &seek {
+    async fn profiles(&self, tenant: &str, query: ProfileQuery<'_>, limit: u32) -> Result<Vec<Profile>> {
+        let (condition, values): (&str, Vec<&str>) = match &query {
             ProfileQuery::Id(_) => ("users.id = $2", Vec::new()),
             ProfileQuery::Openid { platform, openid } => (
                 "users.id IN (SELECT user_id FROM bindings WHERE tenant = $1 AND platform = $2 AND openid = $4)",
@@ -29,34 +35,34 @@ impl AccountStore for Postgres {
             ProfileQuery::After(_) => ("users.id > $2", Vec::new()),
         };
         let (created, updated) = (millis!("created_at"), millis!("updated_at"));
-        // The conditions are ours, as they stand above.
+        // The condition is one of the constants above.
         let sql = AssertSqlSafe(format!(
             "SELECT id, name, avatar_url, account, phone, external_id, {created}, {updated}, version FROM users
             WHERE tenant = $1 AND {condition} ORDER BY id LIMIT $3"
         ));
-        let mut values = values.into_iter().map(plain);
-        let query = sqlx::query_as::<_, Row>(sql).bind(tenant);
-        let query = match seek {
-            ProfileQuery::Id(id) | ProfileQuery::After(id) => query.bind(id),
-            _ => query.bind(values.next()),
+        let mut values = values.into_iter().map(without_nul);
+        let select = sqlx::query_as::<_, AccountRow>(sql).bind(tenant);
+        let select = match query {
+            ProfileQuery::Id(id) | ProfileQuery::After(id) => select.bind(id),
+            _ => select.bind(values.next()),
         };
-        let mut query = query.bind(i64::from(most));
+        let mut select = select.bind(i64::from(limit));
         if let Some(openid) = values.next() {
-            query = query.bind(openid);
+            select = select.bind(openid);
         }
-        let found = self.ask(|pool| async move {
-            let rows = query.fetch_all(&pool).await?;
+        let found = self.query(|pool| async move {
+            let rows = select.fetch_all(&pool).await?;
             let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
             let sql = concat!(
                 "SELECT user_id, platform, openid, unionid, ",
                 millis!("created_at"),
                 " FROM bindings WHERE user_id = ANY ($1) ORDER BY bindings.created_at, openid"
             );
-            let bindings = sqlx::query_as::<_, Binding>(sql).bind(ids).fetch_all(&pool).await?;
+            let bindings = sqlx::query_as::<_, BindingRow>(sql).bind(ids).fetch_all(&pool).await?;
             Ok((rows, bindings))
         });
         let (rows, bindings) = found.await?;
-        Ok(rows.into_iter().map(|row| row.with(&bindings)).collect())
+        Ok(rows.into_iter().map(|row| row.with_bindings(&bindings)).collect())
     }
 
     async fn update_profile(
@@ -67,7 +73,7 @@ impl AccountStore for Postgres {
         name: Option<&str>,
         avatar_url: Option<&str>,
     ) -> Result<UpdateOutcome> {
-        let amended = self.ask(|pool| async move {
+        let updated = self.query(|pool| async move {
             let mut transaction = pool.begin().await?;
             let outcome = compare(&mut transaction, tenant, user, version).await?;
             if outcome == UpdateOutcome::Done {
@@ -75,20 +81,20 @@ impl AccountStore for Postgres {
                         UPDATE users SET name = coalesce($1, name), avatar_url = coalesce($2, avatar_url),
                             updated_at = now(), version = version + 1 WHERE id = $3)
                     SELECT pg_notify($4, $5)";
-                let query = sqlx::query(sql).bind(name.map(plain)).bind(avatar_url.map(plain)).bind(user);
-                let query = query.bind(CHANNEL).bind(Notice::User(user).text());
+                let query = sqlx::query(sql).bind(name.map(without_nul)).bind(avatar_url.map(without_nul)).bind(user);
+                let query = query.bind(CHANNEL).bind(Notice::User(user).payload());
                 query.execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
             Ok(outcome)
         });
-        let amended = amended.await;
-        self.heard.user(user);
-        amended
+        let updated = updated.await;
+        self.invalidation.user(user);
+        updated
     }
 
     async fn delete_account(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<UpdateOutcome> {
-        let erased = self.ask(|pool| async move {
+        let deleted = self.query(|pool| async move {
             let mut transaction = pool.begin().await?;
             let outcome = compare(&mut transaction, tenant, user, version).await?;
             let mut bound = Vec::new();
@@ -98,25 +104,26 @@ impl AccountStore for Postgres {
                 sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&mut *transaction).await?;
                 let bindings =
                     bound.iter().map(|(platform, openid)| Notice::Binding(IdentityRef { tenant, platform, openid }));
-                let notices: Vec<String> = bindings.chain([Notice::User(user)]).map(|notice| notice.text()).collect();
+                let notices: Vec<String> =
+                    bindings.chain([Notice::User(user)]).map(|notice| notice.payload()).collect();
                 let sql = "SELECT pg_notify($1, notice) FROM unnest($2::text[]) AS notice";
                 sqlx::query(sql).bind(CHANNEL).bind(notices).execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
             Ok((outcome, bound))
         });
-        let erased = erased.await;
-        self.heard.user(user);
-        let (outcome, bound) = erased?;
+        let deleted = deleted.await;
+        self.invalidation.user(user);
+        let (outcome, bound) = deleted?;
         for (platform, openid) in &bound {
-            self.heard.binding(&IdentityRef { tenant, platform, openid });
+            self.invalidation.binding(&IdentityRef { tenant, platform, openid });
         }
         Ok(outcome)
     }
 }
 
-/// Whether the account is there, and of this version. It is locked until the transaction ends: nobody binds an openid to
-/// it meanwhile.
+/// Whether the account exists and, where `version` is given, has that version. It stays locked until the transaction ends, so
+/// that no openid is bound to it meanwhile.
 async fn compare(
     connection: &mut PgConnection,
     tenant: &str,
@@ -133,7 +140,7 @@ async fn compare(
 
 /// An account without its bindings.
 #[derive(sqlx::FromRow)]
-struct Row {
+struct AccountRow {
     id: i64,
     name: String,
     avatar_url: String,
@@ -145,12 +152,12 @@ struct Row {
     version: i64,
 }
 
-/// An account's id and an openid's platform, openid, unionid and time of binding.
-type Binding = (i64, String, String, Option<String>, i64);
+/// A bound identity: account id, platform, openid, unionid, and when it was bound.
+type BindingRow = (i64, String, String, Option<String>, i64);
 
-impl Row {
-    /// The whole, with those of these bindings that are the account's.
-    fn with(self, bindings: &[Binding]) -> Profile {
+impl AccountRow {
+    /// The account with those of the bindings that belong to it.
+    fn with_bindings(self, bindings: &[BindingRow]) -> Profile {
         let own = bindings.iter().filter(|(user, ..)| *user == self.id);
         let bindings = own.map(|(_, platform, openid, unionid, created_at)| BoundIdentity {
             platform: platform.clone(),

@@ -1,52 +1,56 @@
-//! Tokens of admins and the log of their deeds, in PostgreSQL.
+//! Admin tokens and the audit log, in PostgreSQL.
 
-use super::{
-    super::{AdminStore, AdminToken, Deed, Error, NewDeed, Result, clock},
-    Postgres, plain,
+use super::{Postgres, rows::without_nul};
+use crate::{
+    admins::{AdminStore, AdminToken, Deed, NewDeed},
+    error::{Error, Result},
 };
 use async_trait::async_trait;
+use menlou_clock::unix_millis_i64;
 
 #[async_trait]
 impl AdminStore for Postgres {
     async fn add_token(&self, token: &AdminToken) -> Result<()> {
         let sql = "INSERT INTO admin_tokens (id, hash, role, label, created_at, expires_at)
             VALUES ($1, $2, $3, $4, $5, $6)";
-        let query = sqlx::query(sql).bind(&token.id).bind(&token.hash[..]).bind(&token.role).bind(plain(&token.label));
+        let query =
+            sqlx::query(sql).bind(&token.id).bind(&token.hash[..]).bind(&token.role).bind(without_nul(&token.label));
         let query = query.bind(token.created_at).bind(token.expires_at);
-        self.ask(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
+        self.query(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
     }
 
     async fn token(&self, id: &str) -> Result<Option<AdminToken>> {
         let query = sqlx::query_as::<_, TokenRow>("SELECT * FROM admin_tokens WHERE id = $1").bind(id);
-        let row = self.ask(|pool| async move { query.fetch_optional(&pool).await }).await?;
+        let row = self.query(|pool| async move { query.fetch_optional(&pool).await }).await?;
         row.map(TryInto::try_into).transpose()
     }
 
     async fn tokens(&self) -> Result<Vec<AdminToken>> {
         let query = sqlx::query_as::<_, TokenRow>("SELECT * FROM admin_tokens ORDER BY created_at, id");
-        let rows = self.ask(|pool| async move { query.fetch_all(&pool).await }).await?;
+        let rows = self.query(|pool| async move { query.fetch_all(&pool).await }).await?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
     async fn revoke(&self, id: &str) -> Result<bool> {
         let query = sqlx::query("DELETE FROM admin_tokens WHERE id = $1").bind(id);
-        let done = self.ask(|pool| async move { query.execute(&pool).await }).await?;
+        let done = self.query(|pool| async move { query.execute(&pool).await }).await?;
         Ok(done.rows_affected() == 1)
     }
 
     async fn record_token_use(&self, id: &str, at: i64) -> Result<()> {
         let query = sqlx::query("UPDATE admin_tokens SET used_at = $1 WHERE id = $2").bind(at).bind(id);
-        self.ask(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
+        self.query(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
     }
 
     async fn write_down(&self, deed: &NewDeed) -> Result<()> {
         let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, failed)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let text = |text: &Option<String>| text.as_deref().map(|text| plain(text).into_owned());
-        let query = sqlx::query(sql).bind(clock::millis()).bind(plain(&deed.who)).bind(&deed.role).bind(&deed.what);
+        let text = |text: &Option<String>| text.as_deref().map(|text| without_nul(text).into_owned());
+        let query =
+            sqlx::query(sql).bind(unix_millis_i64()).bind(without_nul(&deed.who)).bind(&deed.role).bind(&deed.what);
         let query = query.bind(&deed.tenant).bind(text(&deed.target)).bind(text(&deed.before)).bind(text(&deed.after));
         let query = query.bind(&deed.failed);
-        self.ask(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
+        self.query(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
     }
 
     async fn deeds(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
@@ -58,7 +62,7 @@ impl AdminStore for Postgres {
         if let Some(tenant) = tenant {
             query = query.bind(tenant);
         }
-        let rows = self.ask(|pool| async move { query.fetch_all(&pool).await }).await?;
+        let rows = self.query(|pool| async move { query.fetch_all(&pool).await }).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 }
@@ -78,7 +82,7 @@ impl TryFrom<TokenRow> for AdminToken {
     type Error = Error;
 
     fn try_from(row: TokenRow) -> Result<Self> {
-        let hash = row.hash.try_into().map_err(|_| Error::Corrupt("the hash of an admin's token".into()))?;
+        let hash = row.hash.try_into().map_err(|_| Error::Corrupt("the hash of an admin token".into()))?;
         let TokenRow { id, role, label, created_at, expires_at, used_at, .. } = row;
         Ok(Self { id, hash, role, label, created_at, expires_at, used_at })
     }

@@ -1,24 +1,21 @@
-//! Binds an openid to an account in PostgreSQL, in one transaction, whatever races.
+//! Binds an identity to an account in PostgreSQL, in one transaction, also under concurrent calls.
 
 use super::{
-    super::{AccountSelector, Identity, cache::IdentityRef},
-    UserRow,
-    link::{CHANNEL, Notice},
+    notice::Notice,
+    rows::{BOUND_USER, UserRow, without_nul},
+};
+use crate::{
+    cache::IdentityRef,
+    users::{AccountSelector, Identity},
 };
 use sqlx::{PgConnection, PgPool};
-use std::borrow::Cow;
 
-/// The account that an openid is bound to.
-pub(super) const BOUND: &str = "SELECT users.id, users.name, users.avatar_url FROM bindings
-    JOIN users ON users.id = user_id WHERE bindings.tenant = $1 AND platform = $2 AND openid = $3";
+/// A concurrent transaction made a conflicting change between two statements. The next attempt sees that change.
+struct Conflict;
 
-/// Someone else was faster between two statements; what they did is seen at the next attempt.
-struct Overtaken;
+type Attempt<T> = sqlx::Result<Result<T, Conflict>>;
 
-type Attempt<T> = sqlx::Result<Result<T, Overtaken>>;
-
-/// `None` only where [`AccountSelector::Existing`] is no account of this tenant. Tries until nobody is faster; the caller's
-/// deadline ends it.
+/// See [`UserStore::bind`](crate::UserStore::bind). Retries after conflicts until the caller's deadline ends it.
 pub(super) async fn bind(
     pool: &PgPool,
     tenant: &str,
@@ -32,7 +29,7 @@ pub(super) async fn bind(
                 transaction.commit().await?;
                 return Ok(user);
             }
-            Err(Overtaken) => transaction.rollback().await?,
+            Err(Conflict) => transaction.rollback().await?,
         }
     }
 }
@@ -43,24 +40,24 @@ async fn attempt(
     identity: &Identity,
     account: AccountSelector<'_>,
 ) -> Attempt<Option<UserRow>> {
-    let openid = plain(&identity.openid);
-    let fresh = matches!(account, AccountSelector::New { .. });
-    if fresh {
-        let query = sqlx::query_as::<_, UserRow>(BOUND).bind(tenant).bind(&identity.platform).bind(&openid);
+    let openid = without_nul(&identity.openid);
+    let is_new = matches!(account, AccountSelector::New { .. });
+    if is_new {
+        let query = sqlx::query_as::<_, UserRow>(BOUND_USER).bind(tenant).bind(&identity.platform).bind(&openid);
         if let Some(bound) = query.fetch_optional(&mut *connection).await? {
             return Ok(Ok(Some(bound)));
         }
     }
     let user = match self::account(connection, tenant, account).await? {
         Ok(Some(user)) => user,
-        none_or_overtaken => return Ok(none_or_overtaken),
+        none_or_conflict => return Ok(none_or_conflict),
     };
-    let sql = if fresh {
-        // Where another bound this openid meanwhile, the account just made goes with the transaction.
+    let sql = if is_new {
+        // Where a concurrent call has bound this openid, the rollback also undoes the new account.
         "INSERT INTO bindings (tenant, platform, openid, unionid, user_id) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT DO NOTHING RETURNING false"
     } else {
-        // A row's xmax is 0 only where it was inserted: it says whether there was a binding before.
+        // The xmax of a row is 0 only where it was inserted: it tells whether a binding was replaced.
         "INSERT INTO bindings AS b (tenant, platform, openid, unionid, user_id) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (tenant, platform, openid) DO UPDATE SET
                 created_at = CASE WHEN b.user_id = excluded.user_id THEN b.created_at ELSE now() END,
@@ -68,17 +65,17 @@ async fn attempt(
             RETURNING xmax <> 0"
     };
     let query = sqlx::query_scalar::<_, bool>(sql).bind(tenant).bind(&identity.platform).bind(openid);
-    let query = query.bind(identity.unionid.as_deref().map(plain)).bind(user.id);
-    let Some(replaced) = query.fetch_optional(&mut *connection).await? else { return Ok(Err(Overtaken)) };
+    let query = query.bind(identity.unionid.as_deref().map(without_nul)).bind(user.id);
+    let Some(replaced) = query.fetch_optional(&mut *connection).await? else { return Ok(Err(Conflict)) };
     if replaced {
-        let notice = IdentityRef { tenant, platform: &identity.platform, openid: &identity.openid };
-        notify(connection, Notice::Binding(notice)).await?;
+        let replaced_binding = IdentityRef { tenant, platform: &identity.platform, openid: &identity.openid };
+        Notice::Binding(replaced_binding).send(connection).await?;
     }
     Ok(Ok(Some(user)))
 }
 
-/// The account to bind to, made where it may be. It is looked for before it is made: an insertion that finds it there
-/// would use up an id each time.
+/// The selected account; created where the selector permits. It is looked up first, since an insertion that finds it uses
+/// up an id.
 async fn account(
     connection: &mut PgConnection,
     tenant: &str,
@@ -87,11 +84,11 @@ async fn account(
     match account {
         AccountSelector::New { name, avatar_url } => {
             let sql = "INSERT INTO users (tenant, name, avatar_url) VALUES ($1, $2, $3) RETURNING id, name, avatar_url";
-            let query = sqlx::query_as(sql).bind(tenant).bind(plain(name)).bind(plain(avatar_url));
+            let query = sqlx::query_as(sql).bind(tenant).bind(without_nul(name)).bind(without_nul(avatar_url));
             Ok(Ok(Some(query.fetch_one(connection).await?)))
         }
         AccountSelector::Phone(phone) => {
-            let phone = plain(phone);
+            let phone = without_nul(phone);
             let sql = "SELECT id, name, avatar_url FROM users WHERE tenant = $1 AND phone = $2";
             let known = sqlx::query_as(sql).bind(tenant).bind(&phone).fetch_optional(&mut *connection).await?;
             if known.is_some() {
@@ -99,18 +96,18 @@ async fn account(
             }
             let sql = "INSERT INTO users (tenant, phone, name, avatar_url) VALUES ($1, $2, '', '')
                 ON CONFLICT (tenant, phone) DO NOTHING RETURNING id, name, avatar_url";
-            let made = sqlx::query_as(sql).bind(tenant).bind(&phone).fetch_optional(connection).await?;
-            Ok(made.map(Some).ok_or(Overtaken))
+            let created = sqlx::query_as(sql).bind(tenant).bind(&phone).fetch_optional(connection).await?;
+            Ok(created.map(Some).ok_or(Conflict))
         }
         AccountSelector::External { id, name, avatar_url } => {
-            let (id, name, avatar_url) = (plain(id), plain(name), plain(avatar_url));
+            let (id, name, avatar_url) = (without_nul(id), without_nul(name), without_nul(avatar_url));
             let sql = "SELECT id, name, avatar_url FROM users WHERE tenant = $1 AND external_id = $2 FOR UPDATE";
             let query = sqlx::query_as::<_, UserRow>(sql).bind(tenant).bind(&id);
             let Some(known) = query.fetch_optional(&mut *connection).await? else {
                 let sql = "INSERT INTO users (tenant, external_id, name, avatar_url) VALUES ($1, $2, $3, $4)
                     ON CONFLICT (tenant, external_id) DO NOTHING RETURNING id, name, avatar_url";
                 let query = sqlx::query_as(sql).bind(tenant).bind(&id).bind(name).bind(avatar_url);
-                return Ok(query.fetch_optional(connection).await?.map(Some).ok_or(Overtaken));
+                return Ok(query.fetch_optional(connection).await?.map(Some).ok_or(Conflict));
             };
             if known.name == name && known.avatar_url == avatar_url {
                 return Ok(Ok(Some(known)));
@@ -120,7 +117,7 @@ async fn account(
                 RETURNING id, name, avatar_url";
             let query = sqlx::query_as(sql).bind(name).bind(avatar_url).bind(known.id);
             let user = query.fetch_one(&mut *connection).await?;
-            notify(connection, Notice::User(known.id)).await?;
+            Notice::User(known.id).send(connection).await?;
             Ok(Ok(Some(user)))
         }
         AccountSelector::Existing(id) => {
@@ -128,15 +125,4 @@ async fn account(
             Ok(Ok(sqlx::query_as(sql).bind(tenant).bind(id).fetch_optional(connection).await?))
         }
     }
-}
-
-/// Tells all replicas, when the transaction is committed.
-async fn notify(connection: &mut PgConnection, notice: Notice<'_>) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(notice.text()).execute(connection).await?;
-    Ok(())
-}
-
-/// PostgreSQL's text can't hold a NUL: it is replaced, as any other character that can't be shown.
-pub(super) fn plain(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }

@@ -1,19 +1,19 @@
-//! Brings the tables up to date: one replica at a time, and all or nothing.
+//! Migrates the tables, in one transaction, by one replica at a time.
 
 use sqlx::{Connection, PgConnection};
 
-/// One script per version; what has been released is never changed.
+/// One script per version. A script that was released is never changed.
 const SCRIPTS: &[&str] =
     &[include_str!("../../migrations/postgres/1.sql"), include_str!("../../migrations/postgres/2.sql")];
-/// Any number, the same in all releases: who holds PostgreSQL's lock of this number may change the tables.
+/// Key of the advisory lock under which tables are migrated; the same in all releases.
 const LOCK: i64 = 0x6d65_6e6c_6f75;
 
-/// Whether there is nothing to do.
+/// Whether the tables have the newest version.
 pub(super) async fn is_current(connection: &mut PgConnection) -> sqlx::Result<bool> {
     Ok(version(connection).await? == Some(newest()))
 }
 
-/// Runs the scripts that are missing.
+/// Runs the missing scripts.
 pub(super) async fn migrate(connection: &mut PgConnection) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
@@ -25,7 +25,8 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> sqlx::Result<()> {
     }
     let found = found.unwrap_or(0);
     if found > newest() {
-        let text = format!("its tables are of version {found}, of a newer Menlou; this one knows {}", newest());
+        let text =
+            format!("its tables have version {found} of a newer Menlou; this release knows version {}", newest());
         return Err(sqlx::Error::Configuration(text.into()));
     }
     for script in SCRIPTS.iter().skip(usize::try_from(found).unwrap_or(0)) {
@@ -34,14 +35,14 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("UPDATE menlou_schema SET version = $1").bind(newest()).execute(&mut *transaction).await?;
     transaction.commit().await?;
     if found < newest() {
-        tracing::info!(from = found, to = newest(), "brought PostgreSQL's tables up to date");
+        tracing::info!(from = found, to = newest(), "migrated the tables in PostgreSQL");
     }
     Ok(())
 }
 
 /// The version of the tables, if there are any.
 async fn version(connection: &mut PgConnection) -> sqlx::Result<Option<i32>> {
-    // From the catalogue itself: `to_regclass` answers from a cache that waiting for our lock does not refresh.
+    // Read from the catalogue: `to_regclass` uses a cache that waiting for the lock does not refresh.
     let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
         WHERE tablename = 'menlou_schema' AND schemaname = ANY (current_schemas(false)))";
     if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *connection).await? {

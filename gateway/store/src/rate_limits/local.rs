@@ -1,6 +1,6 @@
-//! Limits counted in this process: those of one tenant, in a table that does not grow without bound.
+//! Rate limits of one tenant, counted in this process, in a table of bounded size.
 
-use super::{Gcra, RateLimitCheck, RateLimitOutcome, duration, ticks};
+use super::gcra::{Gcra, RateLimitCheck, RateLimitOutcome, duration, ticks};
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many callers are remembered. Beyond it, those go first who would be forgotten soonest anyway.
-const MOST: usize = 1 << 16;
+/// Maximum number of limits and subjects in the table. Beyond it, the entries that would expire first are evicted.
+const MAX_CELLS: usize = 1 << 16;
 
-/// How often one tenant's callers came.
+/// Counts the requests of one tenant.
 pub struct LocalRateLimiter {
     start: Instant,
     hasher: RandomState,
@@ -20,86 +20,87 @@ pub struct LocalRateLimiter {
 
 #[derive(Clone, Copy)]
 struct Cell {
-    /// When the burst is whole again, in ticks since `start`.
+    /// Theoretical arrival time, in ticks since `start`.
     tat: u64,
-    /// Of all callers together: few, and never forgotten for others' sake.
-    of_all: bool,
+    /// Whether the limit counts all subjects together. Such cells are few, and never evicted.
+    is_total: bool,
 }
 
 impl LocalRateLimiter {
-    /// Nobody came yet. Nothing is allocated until somebody does.
+    /// An empty table. Memory is allocated with the first request.
     pub fn new() -> Self {
         Self { start: Instant::now(), hasher: RandomState::new(), cells: Mutex::default() }
     }
 
-    /// As [`SharedRateLimiter::acquire`](super::Limiter::take).
+    /// As [`SharedRateLimiter::acquire`](super::SharedRateLimiter::acquire).
     pub fn acquire(&self, checks: &[RateLimitCheck<'_>]) -> RateLimitOutcome {
         self.acquire_at(self.start.elapsed(), checks)
     }
 
-    /// As [`LocalRateLimiter::acquire`], at a time of the caller's own, which is counted from any moment and doesn't go back.
+    /// As [`LocalRateLimiter::acquire`], at a time from the caller's own monotonic clock.
     pub fn acquire_at(&self, at: Duration, checks: &[RateLimitCheck<'_>]) -> RateLimitOutcome {
         let now = ticks(at);
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = checks.iter().map(|check| {
+        let found = checks.iter().map(|check| {
             let key = self.key(check);
             (key, Gcra::new(check.rate), cells.get(&key).map_or(0, |cell| cell.tat), check.subject.is_none())
         });
-        let looked: Vec<_> = looked.collect();
-        let allowed = looked.iter().all(|(_, pace, tat, _)| pace.allowed(pace.backlog(*tat, now)));
-        let backlogs = looked.into_iter().map(|(key, pace, tat, of_all)| {
-            let backlog = pace.backlog(tat, now) + if allowed { pace.interval } else { 0 };
-            if allowed || pace.is_beyond(tat, now) {
-                make_room(&mut cells, now);
-                cells.insert(key, Cell { tat: now + backlog, of_all });
+        let found: Vec<_> = found.collect();
+        let allowed = found.iter().all(|(_, gcra, tat, _)| gcra.is_allowed(gcra.backlog(*tat, now)));
+        let backlogs = found.into_iter().map(|(key, gcra, tat, is_total)| {
+            let backlog = gcra.backlog(tat, now) + if allowed { gcra.interval } else { 0 };
+            if allowed || gcra.is_beyond(tat, now) {
+                evict(&mut cells, now);
+                cells.insert(key, Cell { tat: now + backlog, is_total });
             }
             duration(backlog)
         });
         RateLimitOutcome { allowed, backlogs: backlogs.collect(), at }
     }
 
-    /// What [`LocalRateLimiter::acquire`] would refuse: the call is counted nowhere either way.
+    /// The rejection that [`LocalRateLimiter::acquire`] would return; `None` if it would allow the request. The request is
+    /// not counted.
     pub fn known_rejection(&self, checks: &[RateLimitCheck<'_>]) -> Option<RateLimitOutcome> {
         let at = self.start.elapsed();
         let now = ticks(at);
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let known = checks.iter().map(|check| {
             let tat = cells.get(&self.key(check)).map_or(0, |cell| cell.tat);
-            let pace = Gcra::new(check.rate);
-            // What is owed beyond measure tells nothing of the limit as it is now.
-            (pace, if pace.is_beyond(tat, now) { 0 } else { pace.backlog(tat, now) })
+            let gcra = Gcra::new(check.rate);
+            // A TAT that was stored under another rate says nothing about the current one.
+            (gcra, if gcra.is_beyond(tat, now) { 0 } else { gcra.backlog(tat, now) })
         });
         let known: Vec<_> = known.collect();
-        let refused = !known.iter().all(|(pace, backlog)| pace.allowed(*backlog));
+        let is_rejected = !known.iter().all(|(gcra, backlog)| gcra.is_allowed(*backlog));
         let backlogs = || known.iter().map(|(_, backlog)| duration(*backlog)).collect();
-        refused.then(|| RateLimitOutcome { allowed: false, backlogs: backlogs(), at })
+        is_rejected.then(|| RateLimitOutcome { allowed: false, backlogs: backlogs(), at })
     }
 
-    /// Remembers debts that someone else has counted.
+    /// Stores backlogs that a shared rate limiter has counted.
     pub fn learn_backlogs(&self, checks: &[RateLimitCheck<'_>], backlogs: &[Duration]) {
         let now = ticks(self.start.elapsed());
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         for (check, backlog) in checks.iter().zip(backlogs) {
-            let (key, told) = (self.key(check), now + ticks(*backlog));
+            let (key, learned) = (self.key(check), now + ticks(*backlog));
             let known = cells.get(&key).map_or(0, |cell| cell.tat);
-            // Answers may come out of turn: the latest debt is the largest, unless the limit was another before.
-            let tat = if Gcra::new(check.rate).is_beyond(known, now) { told } else { told.max(known) };
-            make_room(&mut cells, now);
-            cells.insert(key, Cell { tat, of_all: check.subject.is_none() });
+            // Responses may arrive out of order: the latest backlog is the largest, unless the rate has changed.
+            let tat = if Gcra::new(check.rate).is_beyond(known, now) { learned } else { learned.max(known) };
+            evict(&mut cells, now);
+            cells.insert(key, Cell { tat, is_total: check.subject.is_none() });
         }
     }
 
     fn key(&self, check: &RateLimitCheck<'_>) -> u64 {
-        // A collision would make two callers share a limit; the keys are random, so none can be brought about.
+        // Two subjects with the same hash share a limit. The hasher's keys are random, so nobody can provoke it.
         self.hasher.hash_one((check.limit, check.subject))
     }
 
-    /// How many callers are remembered.
+    /// Number of entries in the table.
     pub fn len(&self) -> usize {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether nobody is.
+    /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -111,87 +112,91 @@ impl Default for LocalRateLimiter {
     }
 }
 
-/// Forgets who owes nothing, and where that is not enough the half that owes least: seldom enough to cost nothing.
-fn make_room(cells: &mut HashMap<u64, Cell>, now: u64) {
-    if cells.len() < MOST {
+/// Removes the cells without a backlog from a full table; if more than half remain, also the half with the smallest
+/// backlogs. It runs too rarely to matter.
+fn evict(cells: &mut HashMap<u64, Cell>, now: u64) {
+    if cells.len() < MAX_CELLS {
         return;
     }
     cells.retain(|_, cell| cell.tat > now);
-    if cells.len() < MOST / 2 {
+    if cells.len() < MAX_CELLS / 2 {
         return;
     }
-    let mut owing: Vec<u64> = cells.values().filter(|cell| !cell.of_all).map(|cell| cell.tat).collect();
-    let half = owing.len() / 2;
-    let (_, middle, _) = owing.select_nth_unstable(half);
-    let middle = *middle;
-    cells.retain(|_, cell| cell.of_all || cell.tat > middle);
+    let mut tats: Vec<u64> = cells.values().filter(|cell| !cell.is_total).map(|cell| cell.tat).collect();
+    let half = tats.len() / 2;
+    let (_, median, _) = tats.select_nth_unstable(half);
+    let median = *median;
+    cells.retain(|_, cell| cell.is_total || cell.tat > median);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::RateLimitLevel, *};
+    use super::{
+        super::gcra::{RateLimitLevel, TICK},
+        *,
+    };
     use menlou_config::rate::Rate;
     use proptest::prelude::*;
 
     fn rates() -> impl Strategy<Value = Rate> {
-        let written = prop_oneof![
+        let text = prop_oneof![
             (1..50_000u32, 1..300u32).prop_map(|(n, burst)| format!("{n}/s burst {burst}")),
             (1..9000u32).prop_map(|n| format!("{n}/m")),
             (1..50u32, 1..5u32).prop_map(|(n, burst)| format!("{n}/h burst {burst}")),
         ];
-        written.prop_map(|written| written.parse().unwrap())
+        text.prop_map(|text| text.parse().unwrap())
     }
 
     proptest! {
-        /// The definition, in any span between two calls, not from the start only.
+        /// The definition of a rate limit, checked for any span between two requests, not only from the start.
         #[test]
-        fn never_more_than_burst_and_rate_pass_and_what_waits_as_told_passes(
+        fn at_most_burst_and_rate_are_allowed_and_the_announced_wait_is_exact(
             rate in rates(),
             steps in prop::collection::vec((0..5u64, 0..2_000_000_000u64), 1..120),
         ) {
-            let memory = LocalRateLimiter::new();
+            let limiter = LocalRateLimiter::new();
             let check = [RateLimitCheck { limit: "calls", subject: None, rate: &rate }];
-            let (mut at, mut passed, mut waits) = (Duration::ZERO, Vec::new(), None);
-            for (often, pause) in steps {
-                for _ in 0..often * u64::from(rate.burst()).min(40) {
-                    let taken = memory.acquire_at(at, &check);
-                    let level = RateLimitLevel::new(&rate, taken.backlogs[0]);
-                    if taken.allowed {
-                        passed.push(at);
+            let (mut at, mut allowed, mut waits) = (Duration::ZERO, Vec::new(), None);
+            for (count, pause) in steps {
+                for _ in 0..count * u64::from(rate.burst()).min(40) {
+                    let outcome = limiter.acquire_at(at, &check);
+                    let level = RateLimitLevel::new(&rate, outcome.backlogs[0]);
+                    if outcome.allowed {
+                        allowed.push(at);
                     } else {
                         prop_assert!(level.wait > Duration::ZERO && level.remaining == 0);
                         waits = Some(at + level.wait);
                     }
                 }
                 match waits.take() {
-                    // No call has passed since: as long as was told, to the tick, and not shorter.
+                    // No request was allowed since: one tick less than the announced wait is too early.
                     Some(until) => {
-                        let short = until - super::super::TICK;
-                        prop_assert!(!memory.acquire_at(short.max(at), &check).allowed);
-                        prop_assert!(memory.acquire_at(until, &check).allowed);
-                        passed.push(until);
+                        let too_early = until - TICK;
+                        prop_assert!(!limiter.acquire_at(too_early.max(at), &check).allowed);
+                        prop_assert!(limiter.acquire_at(until, &check).allowed);
+                        allowed.push(until);
                         at = until;
                     }
                     None => at += Duration::from_nanos(pause),
                 }
             }
-            // Between any two of them, both counted, and to the tick.
+            // Between any two allowed requests, both included, with a tolerance of one tick.
             let mut least = f64::INFINITY;
-            for (number, at) in passed.iter().enumerate() {
+            for (number, at) in allowed.iter().enumerate() {
                 let ahead = number as f64 - at.as_secs_f64() / rate.interval().as_secs_f64();
                 least = least.min(ahead);
-                let tick = super::super::TICK.as_secs_f64() / rate.interval().as_secs_f64();
+                let tick = TICK.as_secs_f64() / rate.interval().as_secs_f64();
                 prop_assert!(ahead - least + 1.0 <= f64::from(rate.burst()) + tick + 1e-6);
             }
         }
     }
 
     #[test]
-    fn a_call_that_fails_one_limit_is_counted_in_none() {
+    fn request_that_exceeds_one_limit_is_counted_against_none() {
         let (wide, narrow): (Rate, Rate) = ("10/h".parse().unwrap(), "1/h".parse().unwrap());
-        let memory = LocalRateLimiter::new();
-        let take = |subject: &str| {
-            memory.acquire_at(
+        let limiter = LocalRateLimiter::new();
+        let acquire = |subject: &str| {
+            limiter.acquire_at(
                 Duration::ZERO,
                 &[
                     RateLimitCheck { limit: "calls", subject: None, rate: &wide },
@@ -199,49 +204,43 @@ mod tests {
                 ],
             )
         };
-        assert!(take("a").allowed);
+        assert!(acquire("a").allowed);
         for _ in 0..50 {
-            assert!(!take("a").allowed);
+            assert!(!acquire("a").allowed);
         }
-        let passed = ('b'..='z').filter(|subject| take(&subject.to_string()).allowed).count();
-        assert_eq!(passed, 9);
+        let allowed = ('b'..='z').filter(|subject| acquire(&subject.to_string()).allowed).count();
+        assert_eq!(allowed, 9);
     }
 
     #[test]
-    fn what_others_counted_is_known_and_refused_without_them() {
+    fn learned_backlog_rejects_until_the_rate_changes() {
         let (rate, other): (Rate, Rate) = ("10/h".parse().unwrap(), "1000/s".parse().unwrap());
-        let memory = LocalRateLimiter::new();
+        let limiter = LocalRateLimiter::new();
         let check = |rate| [RateLimitCheck { limit: "calls", subject: None, rate }];
-        assert_eq!(memory.known_rejection(&check(&rate)), None);
-        memory.learn_backlogs(&check(&rate), &[rate.window()]);
-        // An older answer that comes late changes nothing.
-        memory.learn_backlogs(&check(&rate), &[rate.interval()]);
-        assert!(
-            memory
-                .known_rejection(&check(&rate))
-                .is_some_and(|taken| !taken.allowed && taken.backlogs[0] > rate.window() / 2)
-        );
-        // A limit that is another now: whoever counts says what is owed, and that is believed.
-        assert_eq!(memory.known_rejection(&check(&other)), None);
-        memory.learn_backlogs(&check(&other), &[other.interval()]);
-        assert_eq!(memory.known_rejection(&check(&rate)), None);
+        assert_eq!(limiter.known_rejection(&check(&rate)), None);
+        limiter.learn_backlogs(&check(&rate), &[rate.window()]);
+        // An older response that arrives late changes nothing.
+        limiter.learn_backlogs(&check(&rate), &[rate.interval()]);
+        let rejection = limiter.known_rejection(&check(&rate));
+        assert!(rejection.is_some_and(|outcome| !outcome.allowed && outcome.backlogs[0] > rate.window() / 2));
+        // Under another rate the stored backlog is unknown, and the next one that is learned replaces it.
+        assert_eq!(limiter.known_rejection(&check(&other)), None);
+        limiter.learn_backlogs(&check(&other), &[other.interval()]);
+        assert_eq!(limiter.known_rejection(&check(&rate)), None);
     }
 
     #[test]
-    fn a_flood_of_callers_is_remembered_within_bounds_and_loosens_no_limit_of_all() {
-        let (all, each): (Rate, Rate) = ("100/m".parse().unwrap(), "5/d".parse().unwrap());
-        let memory = LocalRateLimiter::new();
-        let of_all = [RateLimitCheck { limit: "calls", subject: None, rate: &all }];
-        while memory.acquire_at(Duration::ZERO, &of_all).allowed {}
-        for caller in 0..3 * MOST {
-            let subject = caller.to_string();
-            assert!(
-                memory
-                    .acquire_at(Duration::ZERO, &[RateLimitCheck { limit: "x", subject: Some(&subject), rate: &each }])
-                    .allowed
-            );
-            assert!(memory.len() <= MOST);
+    fn flood_of_subjects_stays_within_the_table_and_keeps_total_limits() {
+        let (total, each): (Rate, Rate) = ("100/m".parse().unwrap(), "5/d".parse().unwrap());
+        let limiter = LocalRateLimiter::new();
+        let total = [RateLimitCheck { limit: "calls", subject: None, rate: &total }];
+        while limiter.acquire_at(Duration::ZERO, &total).allowed {}
+        for number in 0..3 * MAX_CELLS {
+            let subject = number.to_string();
+            let check = [RateLimitCheck { limit: "x", subject: Some(&subject), rate: &each }];
+            assert!(limiter.acquire_at(Duration::ZERO, &check).allowed);
+            assert!(limiter.len() <= MAX_CELLS);
         }
-        assert!(!memory.acquire_at(Duration::ZERO, &of_all).allowed);
+        assert!(!limiter.acquire_at(Duration::ZERO, &total).allowed);
     }
 }

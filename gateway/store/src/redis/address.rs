@@ -1,54 +1,47 @@
-//! Where Redis is, as its address says: one server, a primary that Sentinels name, or a cluster.
+//! The address of Redis: one server, a primary that Sentinels name, or a cluster.
 //!
 //! - `redis://user:password@host:6379/0`
 //! - `redis+sentinel://user:password@sentinel1:26379,sentinel2:26379/primary/0?sentinel_password=…`
 //! - `redis+cluster://user:password@node1:6379,node2:6379`
 //!
-//! With `rediss` in place of `redis` all connections are by TLS. User and password are percent-encoded where they have
-//! characters that mean something in a URL.
+//! With `rediss` instead of `redis` all connections use TLS. User and password are percent-encoded.
 
-use super::sentinel::Sentinels;
+use super::{
+    access::{NodeAccess, certificates, resp3},
+    sentinel::Sentinels,
+};
 use ::redis::{
-    Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates,
+    Client, ConnectionInfo, IntoConnectionInfo,
     cluster::{ClusterClient, ClusterClientBuilder},
 };
 use std::time::Duration;
 
-/// Where Redis is.
-pub(super) enum Place {
-    One(Client),
+/// The address of Redis.
+pub(super) enum RedisAddress {
+    Single(Client),
     Sentinels(Sentinels),
     Cluster(Box<ClusterClient>),
 }
 
-/// What an address is made of.
-struct Parts<'a> {
-    /// `user:password@`, or nothing.
+/// The parts of an address with several hosts.
+struct AddressParts<'a> {
+    /// `user:password@`, or empty.
     user: &'a str,
     hosts: Vec<&'a str>,
     path: Vec<&'a str>,
     query: &'a str,
 }
 
-/// How the nodes of a place are reached. It has no `Debug`: it holds credentials.
-pub(super) struct Access {
-    scheme: String,
-    user: String,
-    database: String,
-    /// The CAs that are trusted in place of the system's, PEM.
-    ca: Option<Vec<u8>>,
-}
-
-impl Place {
-    /// Reads an address; `None` where it is none. `ca` holds, as PEM, the CAs to trust in place of the system's.
-    /// `limits` are the longest that a connection and an answer of a cluster's node may take.
-    pub fn of(url: &str, ca: Option<&[u8]>, (connect, answer): (Duration, Duration)) -> Option<Self> {
+impl RedisAddress {
+    /// Parses an address; `None` where it is malformed. `ca` holds, as PEM, the CAs to trust instead of the system's.
+    /// `connect` and `response` are timeouts of a connection to a cluster's node and of its response.
+    pub fn parse(url: &str, ca: Option<&[u8]>, connect: Duration, response: Duration) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let (scheme, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         if !matches!(scheme, "redis" | "rediss") {
             return None;
         }
-        let access = |user: &str, database: &str| Access {
+        let access = |user: &str, database: &str| NodeAccess {
             scheme: scheme.to_owned(),
             user: user.to_owned(),
             database: database.to_owned(),
@@ -57,25 +50,25 @@ impl Place {
         match kind {
             "" => {
                 let info = resp3(url.into_connection_info().ok()?);
-                access("", "").open(info).map(Self::One)
+                access("", "").open(info).map(Self::Single)
             }
             "sentinel" => {
-                let Parts { user, hosts, path, query, .. } = Parts::of(rest)?;
+                let AddressParts { user, hosts, path, query } = AddressParts::parse(rest)?;
                 let (name, database) = match path[..] {
                     [name] => (name, "0"),
                     [name, database] => (name, database),
                     _ => return None,
                 };
                 let name = percent_encoding::percent_decode_str(name).decode_utf8().ok().filter(|n| !n.is_empty())?;
-                let own = Access { ca: ca.map(<[u8]>::to_vec), ..access(&credentials(query)?, "") };
-                let sentinels = hosts.iter().map(|host| own.at(&with_port(host, 26379)));
+                let of_sentinels = access(&sentinel_credentials(query)?, "");
+                let clients = hosts.iter().map(|host| of_sentinels.client(&with_port(host, 26379)));
                 let primary = access(user, database);
-                // A fault in the part about the primary is to be found now, not when one is named.
-                primary.at("localhost:6379")?;
-                Some(Self::Sentinels(Sentinels::new(name.into_owned(), sentinels.collect::<Option<_>>()?, primary)))
+                // Errors in the primary's part are found now, and not when the Sentinels name a primary.
+                primary.client("localhost:6379")?;
+                Some(Self::Sentinels(Sentinels::new(name.into_owned(), clients.collect::<Option<_>>()?, primary)))
             }
             "cluster" => {
-                let Parts { user, hosts, path, query, .. } = Parts::of(rest)?;
+                let AddressParts { user, hosts, path, query } = AddressParts::parse(rest)?;
                 if !query.is_empty() || !path.iter().all(|part| matches!(*part, "" | "0")) {
                     return None;
                 }
@@ -84,9 +77,9 @@ impl Place {
                     hosts.iter().map(|host| access.info(&with_port(host, 6379))).collect();
                 let mut builder = ClusterClientBuilder::new(nodes?)
                     .connection_timeout(connect)
-                    .response_timeout(answer)
-                    .overall_response_timeout(Some(answer))
-                    // Redirections count as retries; the deadline is what ends them.
+                    .response_timeout(response)
+                    .overall_response_timeout(Some(response))
+                    // Redirections count as retries; the timeout above ends them.
                     .retries(8)
                     .min_retry_wait(10)
                     .max_retry_wait(60);
@@ -100,8 +93,8 @@ impl Place {
     }
 }
 
-impl<'a> Parts<'a> {
-    fn of(rest: &'a str) -> Option<Self> {
+impl<'a> AddressParts<'a> {
+    fn parse(rest: &'a str) -> Option<Self> {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, hosts) = match authority.rfind('@') {
@@ -109,37 +102,9 @@ impl<'a> Parts<'a> {
             None => ("", authority),
         };
         let hosts: Vec<_> = hosts.split(',').collect();
-        let whole = hosts.iter().all(|host| !host.is_empty());
-        whole.then(|| Self { user, hosts, path: path.trim_end_matches('/').split('/').collect(), query })
+        let has_all_hosts = hosts.iter().all(|host| !host.is_empty());
+        has_all_hosts.then(|| Self { user, hosts, path: path.trim_end_matches('/').split('/').collect(), query })
     }
-}
-
-impl Access {
-    /// A client of the node at `host:port`.
-    pub fn at(&self, host: &str) -> Option<Client> {
-        self.open(self.info(host)?)
-    }
-
-    fn info(&self, host: &str) -> Option<ConnectionInfo> {
-        let Self { scheme, user, database, .. } = self;
-        format!("{scheme}://{user}{host}/{database}").into_connection_info().ok().map(resp3)
-    }
-
-    fn open(&self, info: ConnectionInfo) -> Option<Client> {
-        match &self.ca {
-            Some(pem) => Client::build_with_tls(info, certificates(pem)).ok(),
-            None => Client::open(info).ok(),
-        }
-    }
-}
-
-fn certificates(pem: &[u8]) -> TlsCertificates {
-    TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) }
-}
-
-fn resp3(info: ConnectionInfo) -> ConnectionInfo {
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    info.set_redis_settings(settings)
 }
 
 fn with_port(host: &str, port: u16) -> String {
@@ -147,8 +112,8 @@ fn with_port(host: &str, port: u16) -> String {
     if after_address.contains(':') { host.to_owned() } else { format!("{host}:{port}") }
 }
 
-/// The Sentinels' own user and password, as they stand in a URL.
-fn credentials(query: &str) -> Option<String> {
+/// User and password of the Sentinels, from the URL's query, in the form of a URL: `user:password@` or empty.
+fn sentinel_credentials(query: &str) -> Option<String> {
     let (mut user, mut password) = (String::new(), None);
     for (name, value) in
         query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=')).collect::<Option<Vec<_>>>()?
@@ -166,28 +131,28 @@ fn credentials(query: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn place(url: &str) -> Option<Place> {
-        Place::of(url, None, (Duration::from_secs(1), Duration::from_secs(1)))
+    fn parse(url: &str) -> Option<RedisAddress> {
+        RedisAddress::parse(url, None, Duration::from_secs(1), Duration::from_secs(1))
     }
 
     #[test]
-    fn one_server_sentinels_and_clusters_are_told_apart() {
+    fn single_servers_sentinels_and_clusters_are_parsed() {
         for url in ["redis://h", "redis://u:p@h:1/2", "rediss://h", "redis://[::1]:6379/0"] {
-            assert!(matches!(place(url), Some(Place::One(_))), "{url}");
+            assert!(matches!(parse(url), Some(RedisAddress::Single(_))), "{url}");
         }
         for url in [
             "redis+sentinel://h/mymaster",
             "rediss+sentinel://u:p%40@a:1,b,[::1]:3,[::1]/mymaster/3?sentinel_user=s&sentinel_password=x%26",
         ] {
-            assert!(matches!(place(url), Some(Place::Sentinels(_))), "{url}");
+            assert!(matches!(parse(url), Some(RedisAddress::Sentinels(_))), "{url}");
         }
         for url in ["redis+cluster://a", "redis+cluster://u:p@a:1,b:2/", "rediss+cluster://:p@a:1,b/0"] {
-            assert!(matches!(place(url), Some(Place::Cluster(_))), "{url}");
+            assert!(matches!(parse(url), Some(RedisAddress::Cluster(_))), "{url}");
         }
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn malformed_addresses_are_refused() {
         for url in [
             "",
             "hunter2",
@@ -206,14 +171,14 @@ mod tests {
             "redis+cluster://a?x=y",
             "redis+cluster://a:port",
         ] {
-            assert!(place(url).is_none(), "{url}");
+            assert!(parse(url).is_none(), "{url}");
         }
     }
 
     #[test]
-    fn a_host_without_a_port_gets_the_usual_one() {
-        for (host, whole) in [("a", "a:1"), ("a:2", "a:2"), ("[::1]", "[::1]:1"), ("[::1]:2", "[::1]:2")] {
-            assert_eq!(with_port(host, 1), whole);
+    fn host_without_a_port_gets_the_default_port() {
+        for (host, expected) in [("a", "a:1"), ("a:2", "a:2"), ("[::1]", "[::1]:1"), ("[::1]:2", "[::1]:2")] {
+            assert_eq!(with_port(host, 1), expected);
         }
     }
 }

@@ -1,19 +1,21 @@
-//! Accounts as those see them who look after them, in the SQLite file.
+//! User accounts as admins see them, in the SQLite file.
 
-use super::{
-    super::{AccountStore, BoundIdentity, Profile, ProfileQuery, Result, UpdateOutcome, cache::IdentityRef, clock},
-    Sqlite,
-    writer::Durability,
+use super::{Sqlite, writer::Durability};
+use crate::{
+    accounts::{AccountStore, BoundIdentity, Profile, ProfileQuery, UpdateOutcome},
+    cache::IdentityRef,
+    error::Result,
 };
 use async_trait::async_trait;
+use menlou_clock::unix_millis_i64;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
 use std::sync::Arc;
 
 #[async_trait]
 impl AccountStore for Sqlite {
-    async fn profiles(&self, tenant: &str, seek: ProfileQuery<'_>, most: u32) -> Result<Vec<Profile>> {
+    async fn profiles(&self, tenant: &str, query: ProfileQuery<'_>, limit: u32) -> Result<Vec<Profile>> {
         let text = |text: &str| -> Value { Box::new(text.to_owned()) };
-        let (condition, sought): (&str, Vec<Value>) = match seek {
+        let (condition, parameters): (&str, Vec<Value>) = match query {
             ProfileQuery::Id(id) => ("users.id = ?", vec![Box::new(id)]),
             ProfileQuery::Openid { platform, openid } => (
                 "users.id IN (SELECT user_id FROM bindings WHERE tenant = users.tenant AND platform = ? AND openid = ?)",
@@ -24,14 +26,14 @@ impl AccountStore for Sqlite {
             ProfileQuery::External(id) => ("external_id = ?", vec![text(id)]),
             ProfileQuery::After(id) => ("users.id > ?", vec![Box::new(id)]),
         };
-        // The conditions are ours, as they stand above.
+        // The condition is one of the constants above.
         let sql = format!(
             "SELECT id, name, avatar_url, account, phone, external_id, created_at, updated_at, version FROM users
             WHERE tenant = ? AND {condition} ORDER BY id LIMIT ?"
         );
         let mut values = vec![text(tenant)];
-        values.extend(sought);
-        values.push(Box::new(most));
+        values.extend(parameters);
+        values.push(Box::new(limit));
         let found = self.reader.run(move |connection| {
             let mut query = connection.prepare_cached(&sql)?;
             let profiles = query.query_map(params_from_iter(values), profile)?;
@@ -59,15 +61,15 @@ impl AccountStore for Sqlite {
             if outcome == UpdateOutcome::Done {
                 let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
                     updated_at = ?, version = version + 1 WHERE id = ?";
-                connection.prepare_cached(sql)?.execute((name, avatar_url, clock::millis(), user))?;
+                connection.prepare_cached(sql)?.execute((name, avatar_url, unix_millis_i64(), user))?;
             }
             Ok(outcome)
         };
-        self.writer.run_then(Durability::Machine, work, move |_| users.forget_user(user)).await
+        self.writer.run_then(Durability::Machine, work, move |_| users.invalidate_user(user)).await
     }
 
     async fn delete_account(&self, tenant: &str, user: i64, version: Option<i64>) -> Result<UpdateOutcome> {
-        let (tenant, owner) = (tenant.to_owned(), tenant.to_owned());
+        let (tenant, owned_tenant) = (tenant.to_owned(), tenant.to_owned());
         let users = Arc::clone(&self.users);
         let work = move |connection: &Connection| {
             let outcome = compare(connection, &tenant, user, version)?;
@@ -81,20 +83,20 @@ impl AccountStore for Sqlite {
             }
             Ok((outcome, bound))
         };
-        let forget = move |erased: Option<&(UpdateOutcome, Vec<(String, String)>)>| {
-            users.forget_user(user);
-            for (platform, openid) in erased.into_iter().flat_map(|(_, bound)| bound) {
-                users.forget_binding(&IdentityRef { tenant: &owner, platform, openid });
+        let invalidate = move |deleted: Option<&(UpdateOutcome, Vec<(String, String)>)>| {
+            users.invalidate_user(user);
+            for (platform, openid) in deleted.into_iter().flat_map(|(_, bound)| bound) {
+                users.invalidate_binding(&IdentityRef { tenant: &owned_tenant, platform, openid });
             }
         };
-        self.writer.run_then(Durability::Machine, work, forget).await.map(|(outcome, _)| outcome)
+        self.writer.run_then(Durability::Machine, work, invalidate).await.map(|(outcome, _)| outcome)
     }
 }
 
-/// What a query is given.
+/// A parameter of a query.
 type Value = Box<dyn ToSql + Send>;
 
-/// Without its bindings.
+/// Reads an account without its bindings.
 fn profile(row: &Row<'_>) -> rusqlite::Result<Profile> {
     Ok(Profile {
         id: row.get("id")?,
@@ -121,7 +123,7 @@ fn bindings(connection: &Connection, user: i64) -> rusqlite::Result<Vec<BoundIde
     query.query_map((user,), bound)?.collect()
 }
 
-/// Whether the account is there, and of this version.
+/// Whether the account exists and, where `version` is given, has that version.
 fn compare(connection: &Connection, tenant: &str, user: i64, version: Option<i64>) -> rusqlite::Result<UpdateOutcome> {
     let mut query = connection.prepare_cached("SELECT version FROM users WHERE tenant = ? AND id = ?")?;
     Ok(match query.query_row((tenant, user), |row| row.get::<_, i64>(0)).optional()? {

@@ -1,11 +1,12 @@
-//! Tokens of admins and the log of their deeds, in the SQLite file.
+//! Admin tokens and the audit log, in the SQLite file.
 
-use super::{
-    super::{AdminStore, AdminToken, Deed, NewDeed, Result, clock},
-    Sqlite,
-    writer::Durability,
+use super::{Sqlite, writer::Durability};
+use crate::{
+    admins::{AdminStore, AdminToken, Deed, NewDeed},
+    error::Result,
 };
 use async_trait::async_trait;
+use menlou_clock::unix_millis_i64;
 use rusqlite::{OptionalExtension, Row};
 
 #[async_trait]
@@ -60,7 +61,7 @@ impl AdminStore for Sqlite {
         let written = self.writer.run(Durability::Machine, move |connection| {
             let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, failed)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-            let values = (clock::millis(), who, role, what, tenant, target, before, after, failed);
+            let values = (unix_millis_i64(), who, role, what, tenant, target, before, after, failed);
             connection.prepare_cached(sql)?.execute(values).map(|_| ())
         });
         written.await

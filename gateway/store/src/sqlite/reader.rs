@@ -1,10 +1,12 @@
-//! Those who read the SQLite file: they wait for no writer, and a file that can't be written can still be read.
+//! The readers of the SQLite file. They wait for no writer, and a file that cannot be written can still be read.
 
 use super::{
-    super::guard::{Failure, Guard, Outcome},
-    DEADLINE, Result,
-    batch::gather,
-    execute, failure,
+    batch::next_batch,
+    statement::{execute, failure},
+};
+use crate::{
+    deadline_breaker::{DeadlineBreaker, Outcome, StoreFailure},
+    error::Result,
 };
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -17,32 +19,32 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// Look-ups that may wait.
+/// Maximum number of queued look-ups.
 const QUEUE: usize = 1024;
-/// Look-ups that one reader takes at once: few, as one that takes its time keeps those that come after it.
-const FEW: usize = 16;
+/// Maximum number of look-ups in one transaction. It is small, because a slow look-up delays those behind it.
+const BATCH: usize = 16;
 
-/// The queue to the tasks that read. They end with it.
+/// The queue to the reading tasks. They end when it is dropped.
 pub(super) struct Reader {
     queue: mpsc::Sender<Job>,
-    guard: Guard,
+    breaker: DeadlineBreaker,
 }
 
-/// Reads, and answers.
+/// Reads, and sends the result to the caller.
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
 impl Reader {
-    /// Starts a task for each of these connections.
-    pub fn start(connections: Vec<Connection>) -> Self {
+    /// Starts one task for each connection.
+    pub fn start(connections: Vec<Connection>, breaker: DeadlineBreaker) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         for connection in connections {
-            tokio::spawn(serve(connection, jobs.clone()));
+            tokio::spawn(read_jobs(connection, jobs.clone()));
         }
-        Self { queue, guard: Guard::new("SQLite", DEADLINE) }
+        Self { queue, breaker }
     }
 
-    /// What `query` finds. A caller that goes away before its turn is passed over.
+    /// Runs a query. The query of a caller that is gone before its turn is skipped.
     pub async fn run<T, Q>(&self, query: Q) -> Result<T>
     where
         T: Send + 'static,
@@ -51,42 +53,42 @@ impl Reader {
         let (sender, receiver) = oneshot::channel::<Outcome<T>>();
         let job: Job = Box::new(move |connection| {
             if !sender.is_closed() {
-                // Nobody listens where the caller has gone.
+                // Sending fails where the caller is gone.
                 let _ = sender.send(query(connection).map_err(failure));
             }
         });
-        let answered = async {
-            self.queue.send(job).await.map_err(|_| gone())?;
-            receiver.await.map_err(|_| gone())?
+        let operation = async {
+            self.queue.send(job).await.map_err(|_| no_reader())?;
+            receiver.await.map_err(|_| no_reader())?
         };
-        self.guard.ask(answered).await
+        self.breaker.run(operation).await
     }
 }
 
-async fn serve(mut connection: Connection, jobs: Arc<Mutex<Receiver<Job>>>) {
+async fn read_jobs(mut connection: Connection, jobs: Arc<Mutex<Receiver<Job>>>) {
     loop {
-        let batch = gather(&mut *jobs.lock().await, FEW).await;
+        let batch = next_batch(&mut *jobs.lock().await, BATCH).await;
         let Some(batch) = batch else { return };
         let read = spawn_blocking(move || {
-            // One transaction for all: a reader looks at its locks, and whether its pages still hold, once for each.
-            let together = batch.len() > 1 && execute(&connection, "BEGIN").is_ok();
+            // In one transaction, SQLite checks its locks and its cached pages once for all look-ups.
+            let in_transaction = batch.len() > 1 && execute(&connection, "BEGIN").is_ok();
             for job in batch {
                 job(&connection);
             }
-            if together {
-                // Nothing was changed that could be lost; where it fails, the next one does, and is read alone.
+            if in_transaction {
+                // Nothing was changed. Where COMMIT fails, the next BEGIN fails too, and its look-ups run without one.
                 let _ = execute(&connection, "COMMIT");
             }
             connection
         });
         match read.await {
-            Ok(back) => connection = back,
+            Ok(returned) => connection = returned,
             Err(_) => return,
         }
     }
 }
 
-/// No task is left that reads.
-fn gone() -> Failure {
-    Failure::Refused("the file could not be read".into())
+/// No reading task is left.
+fn no_reader() -> StoreFailure {
+    StoreFailure::Refused("the file could not be read".into())
 }

@@ -1,4 +1,4 @@
-//! Opens the connections to the file, and brings its tables up to date.
+//! Opens connections to the file, and migrates its tables.
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
 use std::{
@@ -8,24 +8,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One script per version; what has been released is never changed.
+/// One script per version. A script that was released is never changed.
 const SCRIPTS: &[&str] =
     &[include_str!("../../migrations/sqlite/1.sql"), include_str!("../../migrations/sqlite/2.sql")];
-/// How long to wait at start for another process that is at the same.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a transaction waits for another process's, such as `menlou user add`: less than our callers wait.
-const BUSY: Duration = Duration::from_millis(500);
+/// Maximum time to wait at start for another process that opens the same file.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a transaction waits for one of another process, such as `menlou user add`; shorter than an operation's deadline.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Pages that the writer keeps, in KiB: tokens are random, so each new session is in a page of its own.
+/// Page cache of the writer, in KiB. Tokens are random, so that each new session is in another page.
 const CACHE_KIB: i64 = 16 * 1024;
-/// Statements that a connection keeps ready: as many as there are, and some more.
+/// Number of prepared statements that a connection caches; more than the store has.
 const STATEMENTS: usize = 64;
 
-/// Why a file can't be used.
+/// Why a file cannot be used.
 #[derive(Debug)]
 pub(super) enum SchemaError {
     Sqlite(rusqlite::Error),
-    /// Its tables are of this version, which none of our scripts makes.
+    /// The tables have this version, which is newer than all scripts.
     Newer(usize),
 }
 
@@ -41,48 +41,48 @@ impl fmt::Display for SchemaError {
             Self::Sqlite(error) => error.fmt(f),
             Self::Newer(version) => {
                 let known = SCRIPTS.len();
-                write!(f, "its tables are of version {version}, of a newer Menlou; this one knows {known}")
+                write!(f, "its tables have version {version} of a newer Menlou; this release knows version {known}")
             }
         }
     }
 }
 
-/// The connection that writes, to an up-to-date file in WAL mode. Blocks, for ten seconds at most.
+/// Opens the writing connection in WAL mode and migrates the file. Blocks for at most ten seconds.
 pub(super) fn prepare(path: &Path) -> Result<Connection, SchemaError> {
     let start = Instant::now();
     loop {
-        match attempt(path) {
-            // The change to WAL can be refused at once, without the busy time-out being waited for.
-            Err(SchemaError::Sqlite(e)) if is_busy(&e) && start.elapsed() < PATIENCE => {
-                sleep(Duration::from_millis(20))
+        match try_prepare(path) {
+            // SQLite may refuse the change to WAL immediately, without waiting for the busy timeout.
+            Err(SchemaError::Sqlite(e)) if is_busy(&e) && start.elapsed() < START_TIMEOUT => {
+                sleep(Duration::from_millis(20));
             }
             outcome => return outcome,
         }
     }
 }
 
-/// A connection that waits this long for others at most.
-pub(super) fn open(path: &Path, flags: OpenFlags, busy: Duration) -> rusqlite::Result<Connection> {
-    // One thread at a time has it, which the types see to.
+/// Opens a connection that waits for locks of other connections for at most `busy_timeout`.
+pub(super) fn open(path: &Path, flags: OpenFlags, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    // SQLite needs no mutex: the type system gives a connection to one thread at a time.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(busy)?;
+    connection.busy_timeout(busy_timeout)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
-fn attempt(path: &Path) -> Result<Connection, SchemaError> {
+fn try_prepare(path: &Path) -> Result<Connection, SchemaError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let mut connection = open(path, flags, PATIENCE)?;
+    let mut connection = open(path, flags, START_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     migrate(&mut connection)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 
-/// Runs the scripts that are missing. The write lock, taken before the version is read, lets one process do it.
+/// Runs the missing scripts. The write lock is taken before the version is read, so that one process migrates.
 fn migrate(connection: &mut Connection) -> Result<(), SchemaError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;

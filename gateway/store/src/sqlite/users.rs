@@ -1,11 +1,13 @@
-//! Accounts and bindings in the SQLite file. One writer at a time: what races here comes one after the other.
+//! Users and bindings in the SQLite file. There is one writer, so that concurrent changes run one after another.
 
-use super::{
-    super::{AccountSelector, Identity, PasswordCredentials, Result, User, UserStore, cache::IdentityRef, clock},
-    Sqlite,
-    writer::Durability,
+use super::{Sqlite, writer::Durability};
+use crate::{
+    cache::IdentityRef,
+    error::Result,
+    users::{AccountSelector, Identity, PasswordCredentials, User, UserStore},
 };
 use async_trait::async_trait;
+use menlou_clock::unix_millis_i64;
 use rusqlite::{Connection, OptionalExtension, Row};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -17,45 +19,46 @@ impl UserStore for Sqlite {
         if let Some(user) = self.users.get(&identity) {
             return Ok(Some(user));
         }
-        let ticket = self.users.ticket(&identity);
-        let (owner, site, person) = (tenant.to_owned(), platform.to_owned(), openid.to_owned());
+        let version = self.users.version(&identity);
+        let values = (tenant.to_owned(), platform.to_owned(), openid.to_owned());
         let found = self
             .reader
-            .run(move |connection| connection.prepare_cached(BOUND)?.query_row((owner, site, person), user).optional());
+            .run(move |connection| connection.prepare_cached(BOUND_USER)?.query_row(values, user).optional());
         let user = found.await?;
         if let Some(user) = &user {
-            self.users.keep(ticket, &identity, user);
+            self.users.insert(version, &identity, user);
         }
         Ok(user)
     }
 
     async fn bind(&self, tenant: &str, identity: &Identity, account: AccountSelector<'_>) -> Result<Option<Arc<User>>> {
         let binding = Binding { tenant: tenant.to_owned(), identity: identity.clone() };
-        let wish = Wish::from(account);
-        let (users, owner, person) = (Arc::clone(&self.users), tenant.to_owned(), identity.clone());
-        let forget = move |bound: Option<&Option<Arc<User>>>| {
-            users.forget_binding(&IdentityRef { tenant: &owner, platform: &person.platform, openid: &person.openid });
+        let selector = OwnedSelector::from(account);
+        let (users, owned_tenant, identity) = (Arc::clone(&self.users), tenant.to_owned(), identity.clone());
+        let invalidate = move |bound: Option<&Option<Arc<User>>>| {
+            let Identity { platform, openid, .. } = &identity;
+            users.invalidate_binding(&IdentityRef { tenant: &owned_tenant, platform, openid });
             if let Some(Some(user)) = bound {
-                users.forget_user(user.id);
+                users.invalidate_user(user.id);
             }
         };
-        let work = move |connection: &Connection| binding.make(connection, wish);
-        self.writer.run_then(Durability::Machine, work, forget).await
+        let work = move |connection: &Connection| binding.bind(connection, selector);
+        self.writer.run_then(Durability::Machine, work, invalidate).await
     }
 
     async fn unbind(&self, tenant: &str, platform: &str, openid: &str) -> Result<bool> {
-        let (owner, site, person) = (tenant.to_owned(), platform.to_owned(), openid.to_owned());
-        let binding = (owner.clone(), site.clone(), person.clone());
+        let values = (tenant.to_owned(), platform.to_owned(), openid.to_owned());
+        let (tenant, platform, openid) = values.clone();
         let users = Arc::clone(&self.users);
-        let forget = move |_: Option<&bool>| {
-            let (tenant, platform, openid) = (&*binding.0, &*binding.1, &*binding.2);
-            users.forget_binding(&IdentityRef { tenant, platform, openid });
+        let invalidate = move |_: Option<&bool>| {
+            let (tenant, platform, openid) = (&*tenant, &*platform, &*openid);
+            users.invalidate_binding(&IdentityRef { tenant, platform, openid });
         };
         let work = move |connection: &Connection| {
             let sql = "DELETE FROM bindings WHERE tenant = ? AND platform = ? AND openid = ?";
-            Ok(connection.prepare_cached(sql)?.execute((owner, site, person))? == 1)
+            Ok(connection.prepare_cached(sql)?.execute(values)? == 1)
         };
-        self.writer.run_then(Durability::Machine, work, forget).await
+        self.writer.run_then(Durability::Machine, work, invalidate).await
     }
 
     async fn update(
@@ -67,14 +70,14 @@ impl UserStore for Sqlite {
     ) -> Result<Option<Arc<User>>> {
         let (tenant, name, avatar_url) = (tenant.to_owned(), name.map(str::to_owned), avatar_url.map(str::to_owned));
         let users = Arc::clone(&self.users);
-        let forget = move |_: Option<&Option<Arc<User>>>| users.forget_user(id);
+        let invalidate = move |_: Option<&Option<Arc<User>>>| users.invalidate_user(id);
         let work = move |connection: &Connection| {
             let sql = "UPDATE users SET name = coalesce(?, name), avatar_url = coalesce(?, avatar_url),
                 updated_at = ?, version = version + 1 WHERE id = ? AND tenant = ? RETURNING id, name, avatar_url";
             let mut query = connection.prepare_cached(sql)?;
-            query.query_row((name, avatar_url, clock::millis(), id, tenant), user).optional()
+            query.query_row((name, avatar_url, unix_millis_i64(), id, tenant), user).optional()
         };
-        self.writer.run_then(Durability::Machine, work, forget).await
+        self.writer.run_then(Durability::Machine, work, invalidate).await
     }
 
     async fn credentials(&self, tenant: &str, account: &str) -> Result<Option<PasswordCredentials>> {
@@ -105,7 +108,7 @@ impl UserStore for Sqlite {
             let sql = "INSERT INTO users (tenant, account, password_hash, name, avatar_url, created_at, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (tenant, account) DO NOTHING
                 RETURNING id, name, avatar_url";
-            let values = (tenant, account, password_hash.expose_secret(), name, avatar_url, clock::millis());
+            let values = (tenant, account, password_hash.expose_secret(), name, avatar_url, unix_millis_i64());
             connection.prepare_cached(sql)?.query_row(values, user).optional()
         });
         added.await
@@ -116,23 +119,24 @@ impl UserStore for Sqlite {
     }
 }
 
-const BOUND: &str = "SELECT users.id, users.name, users.avatar_url FROM bindings JOIN users ON users.id = user_id
+/// The account that an openid is bound to.
+const BOUND_USER: &str = "SELECT users.id, users.name, users.avatar_url FROM bindings JOIN users ON users.id = user_id
     WHERE bindings.tenant = ? AND platform = ? AND openid = ?";
 
-/// Of a row with id, name and picture.
+/// Reads a row with id, name and picture.
 fn user(row: &Row<'_>) -> rusqlite::Result<Arc<User>> {
     Ok(Arc::new(User { id: row.get(0)?, name: row.get(1)?, avatar_url: row.get(2)? }))
 }
 
-/// [`AccountSelector`], owned.
-enum Wish {
+/// An [`AccountSelector`] that owns its texts.
+enum OwnedSelector {
     New { name: String, avatar_url: String },
     Phone(String),
     External { id: String, name: String, avatar_url: String },
     Existing(i64),
 }
 
-impl From<AccountSelector<'_>> for Wish {
+impl From<AccountSelector<'_>> for OwnedSelector {
     fn from(account: AccountSelector<'_>) -> Self {
         match account {
             AccountSelector::New { name, avatar_url } => Self::New { name: name.into(), avatar_url: avatar_url.into() },
@@ -145,48 +149,50 @@ impl From<AccountSelector<'_>> for Wish {
     }
 }
 
+/// An identity of a tenant that is to be bound.
 struct Binding {
     tenant: String,
     identity: Identity,
 }
 
 impl Binding {
-    fn make(self, connection: &Connection, wish: Wish) -> rusqlite::Result<Option<Arc<User>>> {
+    /// Binds the identity to the selected account; see [`UserStore::bind`].
+    fn bind(self, connection: &Connection, selector: OwnedSelector) -> rusqlite::Result<Option<Arc<User>>> {
         let Identity { platform, openid, unionid } = &self.identity;
-        if matches!(wish, Wish::New { .. }) {
-            let mut query = connection.prepare_cached(BOUND)?;
+        if matches!(selector, OwnedSelector::New { .. }) {
+            let mut query = connection.prepare_cached(BOUND_USER)?;
             let bound = query.query_row((&self.tenant, platform, openid), user).optional()?;
             if bound.is_some() {
                 return Ok(bound);
             }
         }
-        let Some(user) = self.account(connection, wish)? else { return Ok(None) };
+        let Some(user) = self.account(connection, selector)? else { return Ok(None) };
         let sql = "INSERT INTO bindings (tenant, platform, openid, unionid, user_id, created_at)
             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
                 created_at = CASE WHEN user_id = excluded.user_id THEN created_at ELSE excluded.created_at END,
                 user_id = excluded.user_id, unionid = coalesce(excluded.unionid, unionid)";
-        let values = (&self.tenant, platform, openid, unionid, user.id, clock::millis());
+        let values = (&self.tenant, platform, openid, unionid, user.id, unix_millis_i64());
         connection.prepare_cached(sql)?.execute(values)?;
         Ok(Some(user))
     }
 
-    /// The account to bind to, made where it may be.
-    fn account(&self, connection: &Connection, wish: Wish) -> rusqlite::Result<Option<Arc<User>>> {
-        let (tenant, now) = (&self.tenant, clock::millis());
-        let account = match wish {
-            Wish::New { name, avatar_url } => {
+    /// The selected account; created where the selector permits.
+    fn account(&self, connection: &Connection, selector: OwnedSelector) -> rusqlite::Result<Option<Arc<User>>> {
+        let (tenant, now) = (&self.tenant, unix_millis_i64());
+        let account = match selector {
+            OwnedSelector::New { name, avatar_url } => {
                 let sql = "INSERT INTO users (tenant, name, avatar_url, created_at, updated_at)
                     VALUES (?1, ?2, ?3, ?4, ?4) RETURNING id, name, avatar_url";
                 connection.prepare_cached(sql)?.query_row((tenant, name, avatar_url, now), user)
             }
-            Wish::Phone(phone) => {
-                // The update changes nothing: it is there for the row to be returned.
+            OwnedSelector::Phone(phone) => {
+                // The update changes nothing; without it the existing row would not be returned.
                 let sql = "INSERT INTO users (tenant, phone, name, avatar_url, created_at, updated_at)
                     VALUES (?1, ?2, '', '', ?3, ?3) ON CONFLICT (tenant, phone) DO UPDATE SET phone = excluded.phone
                     RETURNING id, name, avatar_url";
                 connection.prepare_cached(sql)?.query_row((tenant, phone, now), user)
             }
-            Wish::External { id, name, avatar_url } => {
+            OwnedSelector::External { id, name, avatar_url } => {
                 let sql = "INSERT INTO users (tenant, external_id, name, avatar_url, created_at, updated_at)
                     VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (tenant, external_id) DO UPDATE
                     SET name = excluded.name, avatar_url = excluded.avatar_url, updated_at = excluded.updated_at,
@@ -194,7 +200,7 @@ impl Binding {
                     RETURNING id, name, avatar_url";
                 connection.prepare_cached(sql)?.query_row((tenant, id, name, avatar_url, now), user)
             }
-            Wish::Existing(id) => {
+            OwnedSelector::Existing(id) => {
                 let sql = "SELECT id, name, avatar_url FROM users WHERE tenant = ? AND id = ?";
                 connection.prepare_cached(sql)?.query_row((tenant, id), user)
             }

@@ -1,13 +1,15 @@
-//! The one writer of the SQLite file: gathers what is asked for at the same time into one transaction.
+//! The writer of the SQLite file: jobs that arrive together share one transaction.
 
 use super::{
-    super::guard::{Failure, Guard, Outcome},
-    DEADLINE, Error, Result,
-    batch::gather,
-    execute, failure,
-    log::Log,
+    batch::next_batch,
+    statement::{execute, failure},
+    wal_checkpoint::WalCheckpointer,
 };
-use metrics::{Counter, counter};
+use crate::{
+    deadline_breaker::{DeadlineBreaker, Outcome, StoreFailure},
+    error::{Error, Result},
+};
+use metrics::counter;
 use rusqlite::Connection;
 use std::{
     sync::{
@@ -24,39 +26,39 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// Jobs that may wait.
+/// Maximum number of queued jobs.
 const QUEUE: usize = 1024;
-/// Jobs in one transaction at most.
+/// Maximum number of jobs in one transaction.
 const BATCH: usize = 128;
-/// How long more than a transaction's jobs may wait before what has not begun yet is turned away. A rush of calls passes;
-/// where more come all the time than can be served, all would wait until nobody waits for the answer any more.
-const RUSH: Duration = Duration::from_millis(250);
+/// Time for which more jobs than fit into one transaction may be queued before new work is rejected. A burst drains within
+/// it; under lasting overload the queue would otherwise grow until every job misses its deadline.
+const MAX_QUEUE_TIME: Duration = Duration::from_millis(250);
 
-/// What an acknowledged change outlives. In WAL mode a commit is a `write` to the log, so the kernel has it when the
-/// process dies, even by SIGKILL; only a fall of the whole machine can lose it before the log is synced (it never
-/// corrupts the file).
+/// What an acknowledged change survives. In WAL mode a commit is a `write` to the log: the kernel has it when the process
+/// dies, even by SIGKILL. Only a crash of the machine can lose it before the log is synced, and never corrupts the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// The death of this process: `synchronous = NORMAL`. For sessions and shared values; who loses one logs in again.
+    /// The change survives the death of this process (`synchronous = NORMAL`). For sessions and ephemeral values: if one is
+    /// lost, its user logs in again.
     Process,
-    /// The fall of the machine: `synchronous = FULL`, the log is synced at each commit. For accounts and bindings.
+    /// The change survives a crash of the machine (`synchronous = FULL`): the log is synced at each commit. For accounts and
+    /// bindings.
     Machine,
 }
 
-/// The queue to the writing task. The task ends with the last of these.
+/// The queue to the writing task. The task ends when the last clone is dropped.
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
-    guard: Arc<Guard>,
-    backlog: Arc<Backlog>,
+    breaker: Arc<DeadlineBreaker>,
+    drain: Arc<DrainClock>,
 }
 
-/// Whether jobs come faster than they are done.
-struct Backlog {
+/// When the queue was last drained.
+struct DrainClock {
     start: Instant,
-    /// When much less than a transaction's jobs were waiting, the last time; in milliseconds after `start`.
-    short_ms: AtomicU64,
-    turned_away: Counter,
+    /// Milliseconds after `start`.
+    drained_at: AtomicU64,
 }
 
 struct Job {
@@ -64,33 +66,36 @@ struct Job {
     work: Work,
 }
 
-/// Does its part of the transaction, and says how to answer when the transaction is over.
-type Work = Box<dyn FnOnce(&Connection) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Outcome<()>) + Send>;
+/// Does its part of the transaction, and returns what to do with the outcome of the commit.
+type Work = Box<dyn FnOnce(&Connection) -> Completion + Send>;
+type Completion = Box<dyn FnOnce(Outcome<()>) + Send>;
 
 impl Writer {
     /// Starts the writing task.
-    pub fn start(connection: Connection, log: Log) -> Self {
+    pub fn start(connection: Connection, checkpointer: WalCheckpointer, breaker: DeadlineBreaker) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let turned_away = counter!("menlou_store_busy_total");
-        let backlog = Arc::new(Backlog { start: Instant::now(), short_ms: AtomicU64::new(0), turned_away });
-        let file = File { connection, synced: Durability::Machine, log };
-        tokio::spawn(serve(file, jobs, backlog.clone()));
-        Self { queue, guard: Arc::new(Guard::new("SQLite", DEADLINE)), backlog }
+        let drain = Arc::new(DrainClock { start: Instant::now(), drained_at: AtomicU64::new(0) });
+        let file = File { connection, synchronous: Durability::Machine, checkpointer };
+        tokio::spawn(write_jobs(file, jobs, drain.clone()));
+        Self { queue, breaker: Arc::new(breaker), drain }
     }
 
-    /// Turns away who has not begun yet, where too many have been waiting for too long.
-    pub fn admit(&self) -> Result<()> {
-        let waiting = self.queue.max_capacity() - self.queue.capacity();
-        if waiting <= BATCH || !self.backlog.lasts() {
+    /// Admits work of a request that has written nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] where too many jobs have been queued for longer than [`MAX_QUEUE_TIME`]. It is counted in
+    /// `menlou_requests_shed_total`.
+    pub fn admit(&self, tenant: &str) -> Result<()> {
+        let queued = self.queue.max_capacity() - self.queue.capacity();
+        if queued <= BATCH || self.drain.elapsed() <= MAX_QUEUE_TIME {
             return Ok(());
         }
-        self.backlog.turned_away.increment(1);
-        Err(Error::Busy(format!("SQLite: {waiting} changes are waiting")))
+        counter!("menlou_requests_shed_total", "reason" => "store_busy", "tenant" => tenant.to_owned()).increment(1);
+        Err(Error::Overloaded(format!("SQLite: {queued} changes are queued")))
     }
 
-    /// Runs `work` in a transaction, which may have others' in it too, and answers after its commit. Work that fails
-    /// leaves nothing behind. A caller that goes away before its turn is passed over.
+    /// Runs `work` in a transaction that it may share with other jobs, and returns after the commit. Work that fails leaves
+    /// no trace. Work of a caller that is gone before its turn is skipped.
     pub async fn run<T, W>(&self, durability: Durability, work: W) -> Result<T>
     where
         T: Send + 'static,
@@ -99,8 +104,8 @@ impl Writer {
         self.run_then(durability, work, |_| ()).await
     }
 
-    /// The same, with a last step between commit and answer, which gets what came of it: what a cache must forget. It is
-    /// taken even where the caller went away in the meantime.
+    /// As [`Writer::run`], with a step between the commit and the return, such as the invalidation of a cache. The step gets
+    /// the outcome; it runs even if the caller is gone by then.
     pub async fn run_then<T, W, F>(&self, durability: Durability, work: W, then: F) -> Result<T>
     where
         T: Send + 'static,
@@ -112,26 +117,26 @@ impl Writer {
             if sender.is_closed() {
                 return Box::new(|_| ());
             }
-            let outcome = apart(connection, durability, work).map_err(failure);
+            let outcome = in_savepoint(connection, durability, work).map_err(failure);
             Box::new(move |committed| {
-                // Work's own failure tells more: it may be why there was nothing left to commit.
+                // The failure of the work comes first: it may be the reason why there was nothing to commit.
                 let outcome = outcome.and_then(|value| committed.map(|()| value));
                 then(outcome.as_ref().ok());
-                // Nobody listens where the caller has gone.
+                // Sending fails where the caller is gone.
                 let _ = sender.send(outcome);
             })
         });
-        let answered = async {
-            self.queue.send(Job { durability, work }).await.map_err(|_| gone())?;
-            receiver.await.map_err(|_| gone())?
+        let operation = async {
+            self.queue.send(Job { durability, work }).await.map_err(|_| not_written())?;
+            receiver.await.map_err(|_| not_written())?
         };
-        self.guard.ask(answered).await
+        self.breaker.run(operation).await
     }
 }
 
-/// Users' work takes several statements: a savepoint of its own undoes them without the others in the transaction.
-/// Sessions' and shared values' work is a single statement, which SQLite undoes by itself.
-fn apart<T, W>(connection: &Connection, durability: Durability, work: W) -> rusqlite::Result<T>
+/// Runs work with [`Durability::Machine`] in a savepoint: its statements are undone without the other jobs of the
+/// transaction. Other work is a single statement, which SQLite undoes by itself.
+fn in_savepoint<T, W>(connection: &Connection, durability: Durability, work: W) -> rusqlite::Result<T>
 where
     W: FnOnce(&Connection) -> rusqlite::Result<T>,
 {
@@ -141,93 +146,93 @@ where
     execute(connection, "SAVEPOINT work")?;
     let outcome = work(connection);
     if outcome.is_err() {
-        // Fails only where SQLite has rolled everything back already.
+        // Fails only where SQLite has rolled back the transaction already.
         let _ = execute(connection, "ROLLBACK TO work");
     }
     let released = execute(connection, "RELEASE work");
     outcome.and_then(|value| released.map(|()| value))
 }
 
-impl Backlog {
-    fn is_short(&self) {
-        self.short_ms.store(self.now_ms(), Relaxed);
+impl DrainClock {
+    fn mark_drained(&self) {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.drained_at.store(now, Relaxed);
     }
 
-    fn lasts(&self) -> bool {
-        u128::from(self.now_ms().saturating_sub(self.short_ms.load(Relaxed))) > RUSH.as_millis()
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    /// Time since the queue was last drained.
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_millis(self.drained_at.load(Relaxed)))
     }
 }
 
-async fn serve(mut file: File, mut jobs: Receiver<Job>, backlog: Arc<Backlog>) {
+async fn write_jobs(mut file: File, mut jobs: Receiver<Job>, drain: Arc<DrainClock>) {
     loop {
-        let idle = jobs.is_empty();
-        // Most of what a transaction costs is there once, however many are in it.
-        let Some(batch) = gather(&mut jobs, BATCH).await else { return };
-        if idle || batch.len() < BATCH / 2 {
-            backlog.is_short();
+        let was_idle = jobs.is_empty();
+        // Most of the cost of a transaction does not depend on the number of jobs in it.
+        let Some(batch) = next_batch(&mut jobs, BATCH).await else { return };
+        if was_idle || batch.len() < BATCH / 2 {
+            drain.mark_drained();
         }
-        let mut answers = Vec::with_capacity(batch.len());
+        let mut completions = Vec::with_capacity(batch.len());
         let written = spawn_blocking(move || {
-            // Jobs whose turn does not come are dropped, which their callers see.
-            let committed = file.transact(batch, &mut answers);
-            (file, committed, answers)
+            // Jobs that are not reached are dropped, which their callers notice.
+            let committed = file.transact(batch, &mut completions);
+            (file, committed, completions)
         });
-        let Ok((back, committed, answers)) = written.await else { return };
-        file = back;
-        for answer in answers {
-            answer(committed.as_ref().copied().map_err(|e| Failure::Refused(e.to_string())));
+        let Ok((returned, committed, completions)) = written.await else { return };
+        file = returned;
+        for complete in completions {
+            complete(committed.as_ref().copied().map_err(|e| StoreFailure::Refused(e.to_string())));
         }
     }
 }
 
-/// The connection that writes.
+/// The writing connection.
 struct File {
     connection: Connection,
-    /// What its commits outlive, as it is set.
-    synced: Durability,
-    log: Log,
+    /// The durability that `PRAGMA synchronous` is set to.
+    synchronous: Durability,
+    checkpointer: WalCheckpointer,
 }
 
 impl File {
-    fn transact(&mut self, batch: Vec<Job>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
+    fn transact(&mut self, batch: Vec<Job>, completions: &mut Vec<Completion>) -> rusqlite::Result<()> {
         let machine = batch.iter().any(|job| job.durability == Durability::Machine);
         let wanted = if machine { Durability::Machine } else { Durability::Process };
-        if self.synced != wanted {
+        if self.synchronous != wanted {
             self.connection.pragma_update(None, "synchronous", if machine { "FULL" } else { "NORMAL" })?;
-            self.synced = wanted;
+            self.synchronous = wanted;
         }
-        // SQLite ends a transaction by itself when the disk is full: what follows then fails, or is of its own.
+        // SQLite ends the transaction by itself when the disk is full: later statements fail, or run outside of it.
         execute(&self.connection, "BEGIN IMMEDIATE")?;
-        answers.extend(batch.into_iter().map(|job| (job.work)(&self.connection)));
+        completions.extend(batch.into_iter().map(|job| (job.work)(&self.connection)));
         let committed = execute(&self.connection, "COMMIT");
-        self.log.keep_short(&self.connection);
+        self.checkpointer.after_commit(&self.connection);
         if committed.is_err() {
-            // Fails only where there is nothing to roll back any more.
+            // Fails only where there is no transaction left to roll back.
             let _ = execute(&self.connection, "ROLLBACK");
         }
         committed
     }
 }
 
-/// The transaction could not begin, or did not reach this job.
-fn gone() -> Failure {
-    Failure::Refused("the file could not be written".into())
+/// The transaction did not begin, or did not reach the job.
+fn not_written() -> StoreFailure {
+    StoreFailure::Refused("the file could not be written".into())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::sqlite::schema;
+    use super::{super::schema, *};
+    use crate::deadline_breaker::up_gauge;
+
+    const DEADLINE: Duration = Duration::from_millis(900);
 
     fn writer(folder: &tempfile::TempDir) -> Writer {
         let path = folder.path().join("menlou.db");
         let connection = schema::prepare(&path).unwrap();
-        let log = Log::new(&connection, Connection::open(&path).unwrap());
-        Writer::start(connection, log)
+        let checkpointer = WalCheckpointer::new(&connection, Connection::open(&path).unwrap());
+        Writer::start(connection, checkpointer, DeadlineBreaker::new("SQLite", DEADLINE, up_gauge("SQLite")))
     }
 
     async fn run(writer: &Writer, durability: Durability, sql: String) -> Result<()> {
@@ -235,11 +240,11 @@ mod tests {
     }
 
     fn put(key: usize, size: usize) -> String {
-        format!("INSERT INTO shared VALUES ('a', 'k{key}', zeroblob({size}), 0)")
+        format!("INSERT INTO ephemeral VALUES ('a', 'k{key}', zeroblob({size}), 0)")
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_full_disk_is_unavailable_and_is_over_when_there_is_room() {
+    async fn full_disk_is_unavailable_until_there_is_space_again() {
         for durability in [Durability::Process, Durability::Machine] {
             let folder = tempfile::tempdir().unwrap();
             let writer = writer(&folder);
@@ -247,7 +252,7 @@ mod tests {
             for key in 0..3 {
                 let refused = run(&writer, durability, put(key, 1_000_000)).await;
                 assert!(
-                    matches!(&refused, Err(Error::Unavailable(text) | Error::Down(text)) if text.contains("full")),
+                    matches!(&refused, Err(Error::Unavailable { reason, .. }) if reason.contains("full")),
                     "{refused:?}"
                 );
             }
@@ -257,15 +262,15 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_rush_is_served_and_what_comes_while_too_much_waits_for_too_long_is_turned_away() {
+    async fn burst_is_written_and_new_work_is_rejected_while_the_queue_does_not_drain() {
         let folder = tempfile::tempdir().unwrap();
         let writer = writer(&folder);
-        // Holds the writer up, as a slow disk would.
         let mut tasks = tokio::task::JoinSet::new();
         for key in 0..3 * BATCH {
-            let (writer, time) = (writer.clone(), if key == 0 { 2 * RUSH } else { Duration::ZERO });
+            let (writer, time) = (writer.clone(), if key == 0 { 2 * MAX_QUEUE_TIME } else { Duration::ZERO });
             tasks.spawn(async move {
                 let slow = move |_: &Connection| {
+                    // Delays the writer, as a slow disk would.
                     std::thread::sleep(time);
                     Ok(())
                 };
@@ -275,15 +280,16 @@ mod tests {
         while writer.queue.max_capacity() - writer.queue.capacity() <= BATCH {
             tokio::task::yield_now().await;
         }
-        assert!(writer.admit().is_ok(), "a rush has just begun");
-        tokio::time::sleep(RUSH + RUSH / 5).await;
-        assert!(matches!(writer.admit(), Err(Error::Busy(_))));
-        assert!(tasks.join_all().await.into_iter().all(|done| done.is_ok()), "what had begun is done");
-        assert!(writer.admit().is_ok());
+        assert!(writer.admit("a").is_ok(), "the burst has just begun");
+        // The time of MAX_QUEUE_TIME has to pass.
+        tokio::time::sleep(MAX_QUEUE_TIME + MAX_QUEUE_TIME / 5).await;
+        assert!(matches!(writer.admit("a"), Err(Error::Overloaded(_))));
+        assert!(tasks.join_all().await.into_iter().all(|done| done.is_ok()), "queued work is done");
+        assert!(writer.admit("a").is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn work_that_fails_takes_nothing_of_the_others_with_it_and_leaves_nothing_behind() {
+    async fn failed_work_leaves_no_trace_and_the_other_jobs_of_its_transaction_intact() {
         let folder = tempfile::tempdir().unwrap();
         let writer = writer(&folder);
         let mut tasks = tokio::task::JoinSet::new();
@@ -293,14 +299,14 @@ mod tests {
                 match key % 3 {
                     0 => run(&writer, Durability::Process, put(key, 1)).await.is_ok(),
                     1 => run(&writer, Durability::Machine, put(key, 1)).await.is_ok(),
-                    // The first statement succeeds, the second does not.
+                    // The first statement succeeds, the second one fails.
                     _ => run(&writer, Durability::Machine, format!("{}; no sql", put(key, 1))).await.is_err(),
                 }
             });
         }
         assert!(tasks.join_all().await.into_iter().all(|as_expected| as_expected));
         let count = |connection: &Connection| {
-            connection.query_row("SELECT count(*) FROM shared", (), |row| row.get::<_, i64>(0))
+            connection.query_row("SELECT count(*) FROM ephemeral", (), |row| row.get::<_, i64>(0))
         };
         assert_eq!(writer.run(Durability::Process, count).await.unwrap(), 40);
     }

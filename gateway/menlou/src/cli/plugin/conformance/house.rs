@@ -5,6 +5,7 @@ use crate::gateway;
 use http_body_util::{BodyExt, Empty};
 use menlou_action::{Action, Scope, Services};
 use menlou_call::{Call, Params, Pieces, Reply, Token, Unread};
+use menlou_clock::{since_epoch, unix_seconds};
 use menlou_config::server::Config;
 use menlou_error::text::{Language, Text};
 use menlou_error::{Error, Result, codes};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// How long a call may take, as the gateway has it unless told otherwise.
@@ -70,7 +71,7 @@ impl House {
     pub async fn log_in(&self) -> Result<()> {
         let (stores, token) = (&self.scope.services.stores, menlou_policy::hash(&Token::new(TOKEN)));
         if stores.sessions.find(TENANT, &token).await?.is_none() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let now = unix_seconds();
             let session = Session {
                 platform: "wechat".into(),
                 openid: OPENID.into(),
@@ -96,7 +97,7 @@ pub fn call(action: &Action, params: Value) -> Call {
     if let Value::Object(params) = params {
         *given.as_map_mut() = params;
     }
-    let deadline = SystemTime::now() + CALL_TIMEOUT;
+    let deadline = since_epoch() + CALL_TIMEOUT;
     let descriptor = action.descriptor();
     Call {
         id: "a-request".into(),
@@ -107,7 +108,7 @@ pub fn call(action: &Action, params: Value) -> Call {
         action: descriptor.name.clone(),
         language: Language::Zh,
         remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        deadline_unix_ms: deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+        deadline_unix_ms: deadline.as_millis() as u64,
         token: Some(Token::new(TOKEN)),
         params: given,
         headers: http::HeaderMap::new(),

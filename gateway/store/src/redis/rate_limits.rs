@@ -1,21 +1,21 @@
-//! Limits counted in Redis, for all replicas together: one script, one round trip for all limits of a call.
+//! Rate limits in Redis, shared by all replicas: one script, and one round trip for all limits of a request.
 
 use super::{Redis, eval};
 use crate::{
-    Error, Result,
+    error::{Error, Result},
     rate_limits::{Gcra, RateLimitCheck, RateLimitOutcome, SharedRateLimiter, duration},
 };
 use async_trait::async_trait;
 
-/// As [`limits`](crate::limits) says. Times are counted by Redis' own clock, in ticks since the start of 2025, so
-/// that a double holds them. A key lives as long as it says anything.
-const TAKE: &str = "local time = redis.call('TIME')
+/// The algorithm of [`rate_limits`](crate::rate_limits). Times are read from Redis' clock, in ticks since the start of 2025,
+/// so that a double holds them exactly. A key lives as long as it has a backlog.
+const ACQUIRE: &str = "local time = redis.call('TIME')
         local now = (time[1] - 1735689600) * 10000000 + time[2] * 10
-        local kept = redis.call('MGET', unpack(KEYS))
+        local tats = redis.call('MGET', unpack(KEYS))
         local allowed, backlogs, beyond = 1, {}, {}
         for i = 1, #KEYS do
           local interval, capacity = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-          local backlog = math.max((tonumber(kept[i] or 0) or 0) - now, 0)
+          local backlog = math.max((tonumber(tats[i] or 0) or 0) - now, 0)
           beyond[i] = backlog > capacity
           backlogs[i] = math.min(backlog, capacity)
           if backlogs[i] + interval > capacity then allowed = 0 end
@@ -33,21 +33,21 @@ impl SharedRateLimiter for Redis {
     async fn acquire(&self, tenant: &str, checks: &[RateLimitCheck<'_>]) -> Result<RateLimitOutcome> {
         let keys: Vec<String> = checks
             .iter()
-            .map(|RateLimitCheck { limit, subject, .. }| self.keys.limit(tenant, limit, *subject))
+            .map(|RateLimitCheck { limit, subject, .. }| self.keys.rate_limit(tenant, limit, *subject))
             .collect();
-        let mut call = eval(TAKE, &keys);
+        let mut command = eval(ACQUIRE, &keys);
         for RateLimitCheck { rate, .. } in checks {
             let Gcra { interval, capacity } = Gcra::new(rate);
-            call.arg(interval).arg(capacity);
+            command.arg(interval).arg(capacity);
         }
-        let answer: Vec<u64> = self.ask(&call).await?;
-        match answer.as_slice() {
+        let response: Vec<u64> = self.query(&command).await?;
+        match response.as_slice() {
             [at, allowed, backlogs @ ..] if backlogs.len() == checks.len() => Ok(RateLimitOutcome {
                 allowed: *allowed == 1,
                 backlogs: backlogs.iter().map(|backlog| duration(*backlog)).collect(),
                 at: duration(*at),
             }),
-            _ => Err(Error::Corrupt("Redis answered something else to the limits' script".into())),
+            _ => Err(Error::Corrupt("unexpected response of Redis to the rate limit script".into())),
         }
     }
 }

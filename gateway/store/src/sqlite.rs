@@ -1,0 +1,109 @@
+//! The embedded store: all data in one SQLite file.
+//!
+//! One thread writes and several read. Writes that arrive together share a transaction. Sessions and users are cached.
+
+mod accounts;
+mod admins;
+mod batch;
+mod ephemeral;
+mod expiry;
+mod reader;
+mod schema;
+mod sessions;
+mod statement;
+mod users;
+mod wal_checkpoint;
+mod writer;
+
+use crate::{
+    cache::{SessionCache, UserCache},
+    deadline_breaker::{DeadlineBreaker, up_gauge},
+    error::{Error, Result},
+};
+use reader::Reader;
+use rusqlite::{Connection, OpenFlags};
+use schema::SchemaError;
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use tokio::task::{JoinSet, spawn_blocking};
+use wal_checkpoint::WalCheckpointer;
+use writer::{Durability, Writer};
+
+/// The store's name in log lines and metrics.
+const NAME: &str = "SQLite";
+/// Maximum time of an operation, waiting included.
+const DEADLINE: Duration = Duration::from_millis(900);
+/// Number of reading connections. Readers of SQLite never block each other; more readers than spare cores gain nothing.
+const READERS: usize = 4;
+
+/// An open SQLite file. Its tasks end when it is dropped.
+pub struct Sqlite {
+    reader: Reader,
+    writer: Writer,
+    sessions: Arc<SessionCache>,
+    users: Arc<UserCache>,
+    _expiry: JoinSet<()>,
+}
+
+impl Sqlite {
+    /// Opens the file, creates it with mode 0600 where it is missing, and migrates its tables. Several processes may do so
+    /// at the same time.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened. The text names the file and the cause.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let failed =
+            |cause: String| Error::unavailable(format!("cannot open the SQLite file {}: {cause}", path.display()));
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| failed(e.to_string()))?;
+        let owned = path.to_owned();
+        let opened = spawn_blocking(move || connect(&owned)).await.map_err(|e| failed(e.to_string()))?;
+        let (writer, checkpointer, readers) = opened.map_err(|e| failed(e.to_string()))?;
+        let up = up_gauge(NAME);
+        let writer = Writer::start(writer, checkpointer, DeadlineBreaker::new(NAME, DEADLINE, up.clone()));
+        let mut expiry = JoinSet::new();
+        expiry.spawn(expiry::delete_expired(writer.clone()));
+        Ok(Self {
+            reader: Reader::start(readers, DeadlineBreaker::new(NAME, DEADLINE, up)),
+            writer,
+            sessions: Arc::new(SessionCache::new()),
+            users: Arc::new(UserCache::new()),
+            _expiry: expiry,
+        })
+    }
+
+    /// Checks that the file can be written.
+    async fn ping(&self) -> Result<()> {
+        self.writer.run(Durability::Process, |_| Ok(())).await
+    }
+}
+
+/// The writing connection, its checkpointer, and the reading connections.
+fn connect(path: &Path) -> std::result::Result<(Connection, WalCheckpointer, Vec<Connection>), SchemaError> {
+    let writer = schema::prepare(path)?;
+    let beside = schema::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, DEADLINE)?;
+    let checkpointer = WalCheckpointer::new(&writer, beside);
+    let readers = (0..READERS).map(|_| schema::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, DEADLINE));
+    Ok((writer, checkpointer, readers.collect::<rusqlite::Result<_>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn ping_fails_while_another_process_locks_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("menlou.db");
+        let store = Sqlite::open(&path).await.unwrap();
+        store.ping().await.unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(store.ping().await.is_err());
+    }
+}
