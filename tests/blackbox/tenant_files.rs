@@ -118,11 +118,11 @@ fn what_is_no_file_of_the_folder_is_told_and_not_read() {
     is_mended(&scene);
     fs::remove_file(path(&scene, TENANT)).unwrap();
     fs::create_dir(path(&scene, TENANT)).unwrap();
-    is_told(&scene, "is no regular file");
+    is_told(&scene, "is not a regular file");
     is_mended(&scene);
     let pipe = std::process::Command::new("mkfifo").arg(path(&scene, "pipe")).status().unwrap();
     assert!(pipe.success());
-    is_told(&scene, "is no regular file");
+    is_told(&scene, "is not a regular file");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Where the operator keeps the keys of sealed secrets; a changed file of keys is read anew.
 
-use super::{fingerprint::Fingerprint, seal::Keys, sources};
+use super::{fingerprint::Fingerprint, seal::Keys, secret_file};
 use menlou_error::text::Text;
 use std::{
     os::unix::fs::PermissionsExt,
@@ -68,7 +68,7 @@ impl Keyring {
             return Ok(keys.clone());
         }
         let shown = path.display();
-        let keys = sources::read(path).and_then(|text| {
+        let keys = secret_file::read(path).and_then(|text| {
             Keys::parse(&text)
                 .map_err(|text| Text::new(format!("{shown}：{}", text.zh), format!("{shown}: {}", text.en)))
         })?;

@@ -17,6 +17,7 @@ pub mod save;
 pub mod schema;
 pub mod seal;
 pub mod secret;
+mod secret_file;
 pub mod server;
 pub mod settings;
 pub mod size;

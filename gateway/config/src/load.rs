@@ -248,7 +248,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
     // Reading a pipe could wait for ever.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(Text::fixed("不是普通文件", "is no regular file"));
+        return Err(Text::fixed("不是普通文件", "is not a regular file"));
     }
     // Room for all of it and the look beyond its end, so that nothing is moved and left behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(LARGEST as u64) as usize + 32));

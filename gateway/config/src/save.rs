@@ -96,7 +96,7 @@ fn no_file(path: &Path) -> Text {
             format!("{shown} 是指向 {target} 的链接，未改动：请修改它指向的文件"),
             format!("{shown} is a link to {target} and was left as it is: change the file that it points at"),
         ),
-        Err(_) => Text::new(format!("{shown} 不是普通文件"), format!("{shown} is no regular file")),
+        Err(_) => Text::new(format!("{shown} 不是普通文件"), format!("{shown} is not a regular file")),
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
         assert!(told(write_atomically(&folder.path().join("none/a.toml"), b"x")).en.contains("no such file or folder"));
         let here = folder.path().join("a.toml");
         fs::create_dir(&here).unwrap();
-        assert!(told(write_atomically(&here, b"x")).en.contains("no regular file"));
+        assert!(told(write_atomically(&here, b"x")).en.contains("not a regular file"));
         assert_eq!(names(folder.path()), ["a.toml"]);
         let read_only = told(write_atomically(Path::new("/proc/menlou.toml"), b"x"));
         assert!(read_only.zh.starts_with("无法保存") && read_only.en.contains("unchanged"), "{read_only:?}");

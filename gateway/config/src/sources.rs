@@ -1,17 +1,11 @@
 //! Where secrets come from: the environment, files, sealed values; and which files those were.
 
-use super::{
-    fingerprint::Fingerprint,
-    keyring::Keyring,
-    seal::Field,
-    secret::{LARGEST, SecretRef},
-};
+use super::{fingerprint::Fingerprint, keyring::Keyring, seal::Field, secret::SecretRef, secret_file};
 use menlou_error::text::Text;
-use secrecy::{SecretString, zeroize::Zeroizing};
+use secrecy::SecretString;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -88,48 +82,13 @@ impl<'a> Sources<'a> {
 
     fn file(&self, path: PathBuf) -> Result<SecretString, Text> {
         self.note(&path);
-        read(&path)
+        secret_file::read(&path)
     }
 
     /// Before it is read, so that what is written meanwhile counts as a change.
     fn note(&self, path: &Path) {
         self.files.borrow_mut().insert(path.to_owned(), Fingerprint::of(path));
     }
-}
-
-/// Reads a secret's file.
-pub(super) fn read(path: &Path) -> Result<SecretString, Text> {
-    let shown = path.display();
-    let unreadable = |e: std::io::Error| {
-        Text::new(format!("无法读取密钥文件 {shown}：{e}"), format!("the secret's file {shown} can't be read: {e}"))
-    };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    // Reading a pipe could wait for ever.
-    if !metadata.is_file() {
-        return Err(Text::new(
-            format!("密钥文件 {shown} 不是普通文件"),
-            format!("the secret's file {shown} is a folder or no regular file"),
-        ));
-    }
-    // Room for all of it and the look beyond its end, so that nothing is moved and left behind.
-    let room = metadata.len().min(LARGEST) as usize + 32;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Text::new(
-            format!("密钥文件 {shown} 超过 64 KiB"),
-            format!("the secret's file {shown} is larger than 64 KiB"),
-        ));
-    }
-    let text = std::str::from_utf8(&bytes).map_err(|_| {
-        Text::new(format!("密钥文件 {shown} 不是 UTF-8"), format!("the secret's file {shown} is not UTF-8"))
-    })?;
-    let secret = text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
-    if secret.trim().is_empty() {
-        return Err(Text::new(format!("密钥文件 {shown} 为空"), format!("the secret's file {shown} is empty")));
-    }
-    Ok(secret.into())
 }
 
 #[cfg(test)]
@@ -183,8 +142,8 @@ mod tests {
             ("env:BLANK", "BLANK is empty"),
             ("file:none", "none can't be read"),
             ("file:$CREDENTIALS_DIRECTORY/none", "credentials/none can't be read"),
-            ("file:.", "is a folder or no regular file"),
-            ("file:/dev/zero", "is a folder or no regular file"),
+            ("file:.", "is not a regular file"),
+            ("file:/dev/zero", "is not a regular file"),
             ("file:empty", "is empty"),
             ("file:binary", "is not UTF-8"),
             ("file:large", "is larger than 64 KiB"),

@@ -1,0 +1,45 @@
+//! Reads files that hold one secret.
+
+use super::secret::LARGEST;
+use menlou_error::text::Text;
+use secrecy::{SecretString, zeroize::Zeroizing};
+use std::{io::Read, path::Path};
+
+/// Reads the secret in a file, without one trailing line break.
+///
+/// # Errors
+/// The file is unreadable, not a regular file, larger than 64 KiB, not UTF-8, or blank.
+pub fn read(path: &Path) -> Result<SecretString, Text> {
+    let shown = path.display();
+    let unreadable = |e: std::io::Error| {
+        Text::new(format!("无法读取密钥文件 {shown}：{e}"), format!("the secret file {shown} can't be read: {e}"))
+    };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    // Opening a named pipe could block forever.
+    if !metadata.is_file() {
+        return Err(Text::new(
+            format!("密钥文件 {shown} 不是普通文件"),
+            format!("the secret file {shown} is not a regular file"),
+        ));
+    }
+    // The buffer never grows: growing would leave a copy of the secret in freed memory. The spare bytes hold the read
+    // that detects the end of the file.
+    let capacity = metadata.len().min(LARGEST) as usize + 32;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Text::new(
+            format!("密钥文件 {shown} 超过 64 KiB"),
+            format!("the secret file {shown} is larger than 64 KiB"),
+        ));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        Text::new(format!("密钥文件 {shown} 不是 UTF-8"), format!("the secret file {shown} is not UTF-8"))
+    })?;
+    let secret = text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
+    if secret.trim().is_empty() {
+        return Err(Text::new(format!("密钥文件 {shown} 为空"), format!("the secret file {shown} is empty")));
+    }
+    Ok(secret.into())
+}
