@@ -1,6 +1,9 @@
 //! `menlou admin token new|list|revoke`: who may use the admin side.
 
-use super::{fail, runtime, say, show};
+use crate::cli::{
+    output::{fail, say, show_errors},
+    runtime,
+};
 use crate::gateway::store_settings;
 use menlou_admin::{Role, time::Time, tokens};
 use menlou_config::{config_error::ConfigError, duration::ConfigDuration, server::Config};
@@ -65,7 +68,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
-            show(&faults);
+            show_errors(&faults);
             return ExitCode::FAILURE;
         }
     };
@@ -76,7 +79,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
 }
 
 fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
-    runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let unavailable = |e: menlou_store::Error| Text::new(format!("存储不可用：{e}"), e.to_string());
         let stores = Stores::open(&store_settings(config)).await.map_err(unavailable)?;
         let admins = &*stores.admins;

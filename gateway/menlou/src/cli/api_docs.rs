@@ -1,6 +1,6 @@
 //! `menlou openapi` and `menlou types`: the actions as their plugins describe them, for those who write clients.
 
-use super::{fail, show};
+use crate::cli::output::{fail, show_errors};
 use crate::gateway::open_library;
 use menlou_action::Named;
 use menlou_admin::{openapi, typescript};
@@ -32,7 +32,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
-            show(&faults);
+            show_errors(&faults);
             return ExitCode::FAILURE;
         }
     };
@@ -52,7 +52,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     let actions: Vec<Named<'_>> = match &doc {
         Some(doc) => {
             let (actions, faults) = menlou_tenant::switched_on(doc, &library);
-            show(&faults);
+            show_errors(&faults);
             actions
         }
         None => library.actions().map(Named::of).collect(),
@@ -72,7 +72,7 @@ fn tenant_file(config: &Config, name: &str) -> Result<Document, ExitCode> {
     let name = TenantName::parse(name).map_err(|text| fail(&text))?;
     let path = config.tenants.dir.join(format!("{}.toml", name.as_str()));
     Document::read(&path).map_err(|faults| {
-        show(&faults);
+        show_errors(&faults);
         ExitCode::FAILURE
     })
 }

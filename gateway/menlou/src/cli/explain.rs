@@ -1,6 +1,6 @@
 //! `menlou explain WORD|ERRCODE`: what an error means, who has to act, what to do.
 
-use super::fail;
+use crate::cli::output::fail;
 use menlou_config::config_error::nearest;
 use menlou_error::text::Text;
 use menlou_error::{Who, admin_codes, codes};

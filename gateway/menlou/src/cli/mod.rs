@@ -3,19 +3,20 @@
 mod admin;
 mod api_docs;
 mod explain;
+mod output;
 mod plugin;
 mod run;
+mod runtime;
 mod schema;
 mod secret;
+mod shutdown_signal;
 mod tenant;
 mod user;
 mod validate;
 
 use clap::{Parser, Subcommand};
 use menlou_config::{config_error::ConfigError, server::Config};
-use menlou_error::text::{Language, Text};
 use std::{
-    io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -89,42 +90,4 @@ fn load(file: Option<&Path>) -> Result<Config, Vec<ConfigError>> {
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Config::load(file, env)
-}
-
-/// Shows faults on standard error.
-fn show(faults: &[ConfigError]) {
-    let color = io::stderr().is_terminal();
-    for fault in faults {
-        eprintln!("{}\n", fault.render(Language::of_operator(), color));
-    }
-}
-
-/// Shows on standard error what had better be mended, though all works.
-fn warn(warnings: &[ConfigError]) {
-    let color = io::stderr().is_terminal();
-    for warning in warnings {
-        eprintln!("{}\n", warning.render_warning(Language::of_operator(), color));
-    }
-}
-
-/// Says why a command failed, on standard error.
-fn fail(text: &Text) -> ExitCode {
-    let language = Language::of_operator();
-    let word = Text::fixed("错误", "error");
-    eprintln!("{}: {}", word.get(language), text.get(language));
-    ExitCode::FAILURE
-}
-
-/// Says one of two sentences, in the operator's language, on standard output.
-fn say(zh: impl AsRef<str>, en: impl AsRef<str>) {
-    match Language::of_operator() {
-        Language::Zh => println!("{}", zh.as_ref()),
-        Language::En => println!("{}", en.as_ref()),
-    }
-}
-
-/// A runtime for a command.
-fn runtime() -> Result<tokio::runtime::Runtime, Text> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.map_err(|e| Text::new(format!("无法启动运行时：{e}"), format!("the runtime can't be started: {e}")))
 }

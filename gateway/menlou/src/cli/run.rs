@@ -1,11 +1,14 @@
 //! `menlou run`
 
-use super::{fail, runtime, show};
+use crate::cli::{
+    output::{fail, show_errors},
+    runtime,
+    shutdown_signal::shutdown_signal,
+};
 use crate::gateway::Gateway;
 use menlou_config::{config_error::ConfigError, server::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{process::ExitCode, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// What is left of a stop after the drain: connections are closed, tasks dropped.
 const LAST: Duration = Duration::from_secs(2);
@@ -14,12 +17,12 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCod
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
-            show(&faults);
+            show_errors(&faults);
             return ExitCode::FAILURE;
         }
     };
     allow_files();
-    let runtime = match runtime() {
+    let runtime = match runtime::start() {
         Ok(runtime) => runtime,
         Err(text) => return fail(&text),
     };
@@ -29,15 +32,17 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCod
         match built {
             Ok(Ok(gateway)) => {
                 let stop = async {
-                    told_to_stop().await;
-                    tracing::info!("told to stop: no new connections, calls in call may end");
+                    shutdown_signal().await;
+                    tracing::info!(
+                        "shutdown signal received: accepting no new connections, finishing requests in flight"
+                    );
                 };
                 gateway.run(stop).await;
                 ExitCode::SUCCESS
             }
             Ok(Err(text)) => fail(&text),
             Err(e) => {
-                tracing::error!(cause = %e, "the gateway could not be built: this is a mistake in Menlou");
+                tracing::error!(cause = %e, "building the gateway panicked (a bug in Menlou)");
                 ExitCode::FAILURE
             }
         }
@@ -52,18 +57,5 @@ fn allow_files() {
     if limit.current != limit.maximum {
         // Where it may not be raised, it stays as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    }
-}
-
-/// Ready at the first SIGTERM or SIGINT.
-pub async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals can't be listened for: end the gateway with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }

@@ -2,7 +2,7 @@
 
 mod rotate;
 
-use super::{fail, say, show};
+use crate::cli::output::{fail, say, show_errors};
 use menlou_config::{
     config_error::ConfigError,
     edit,
@@ -90,7 +90,7 @@ fn with(
 ) -> Result<ExitCode, Text> {
     config().map_or_else(
         |faults| {
-            show(&faults);
+            show_errors(&faults);
             Ok(ExitCode::FAILURE)
         },
         |config| run(&config),

@@ -4,6 +4,7 @@
 //! With `--json` one object goes to standard output, whose `ok` says the same, and nothing is asked.
 
 mod ask;
+mod context;
 mod edit;
 mod list;
 mod new;
@@ -12,17 +13,14 @@ mod secrets;
 mod show;
 mod verify;
 
-use super::{fail, show as show_faults};
+use crate::cli::output::{fail, print_text, show_errors};
 use crate::gateway::open_library;
+use context::{CommandFailure, TenantContext};
 use menlou_action::Library;
-use menlou_config::{config_error::ConfigError, server::Config, tenant::TenantName};
+use menlou_config::{config_error::ConfigError, server::Config};
 use menlou_error::text::Text;
-use menlou_tenant::{Files, Refused};
 use serde_json::{Value, json};
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 /// What `tenant` takes.
 #[derive(clap::Args)]
@@ -59,138 +57,56 @@ enum Command {
     },
 }
 
-/// What commands share.
-struct Office<'a> {
-    config: &'a Config,
-    library: &'a Library,
-    json: bool,
-    /// Whether there is a config of a gateway, or defaults only.
-    configured: bool,
-}
-
-impl Office<'_> {
-    fn files(&self) -> Files<'_> {
-        Files::new(&self.config.tenants.dir, self.library, &self.config.keyring)
-    }
-}
-
-/// What a command has to say at its end, where it has not said it already.
-struct Done {
-    /// For scripts; `ok` is added.
-    json: Value,
-    /// Whether all is well.
-    ok: bool,
-}
-
-/// Why a command did not do what it was asked.
-struct Failure {
-    /// A stable word, for scripts.
-    word: &'static str,
-    text: Text,
-    faults: Vec<ConfigError>,
-}
-
-impl Failure {
-    fn new(word: &'static str, text: Text) -> Self {
-        Self { word, text, faults: Vec::new() }
-    }
-
-    /// The command line itself is wrong.
-    fn usage(text: Text) -> Self {
-        Self::new("usage", text)
-    }
-}
-
 pub fn run(
     config: impl FnOnce() -> Result<Config, Vec<ConfigError>>,
     configured: bool,
     arguments: Arguments,
 ) -> ExitCode {
     let json = arguments.json;
-    let outcome = office(config).and_then(|(config, library)| {
-        let office = Office { config: &config, library: &library, json, configured };
+    let outcome = open(config).and_then(|(config, library)| {
+        let context = TenantContext { config: &config, library: &library, json, configured };
         match arguments.command {
-            Command::New(arguments) => new::run(&office, arguments),
-            Command::List => list::run(&office),
-            Command::Show { name } => show::run(&office, &name),
-            Command::Edit(arguments) => edit::run(&office, arguments),
-            Command::Remove(arguments) => remove::run(&office, &arguments),
-            Command::Verify { name } => verify::run(&office, &name),
+            Command::New(arguments) => new::run(&context, arguments),
+            Command::List => list::run(&context),
+            Command::Show { name } => show::run(&context, &name),
+            Command::Edit(arguments) => edit::run(&context, arguments),
+            Command::Remove(arguments) => remove::run(&context, &arguments),
+            Command::Verify { name } => verify::run(&context, &name),
         }
     });
     match outcome {
         Ok(done) => {
             if json {
-                print(done.json, done.ok);
+                print_json(done.json, done.ok);
             }
             if done.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(failure) => {
             if json {
                 let Text { zh, en } = &failure.text;
-                print(json!({ "error": failure.word, "zh": zh, "en": en, "faults": failure.faults }), false);
+                print_json(json!({ "error": failure.code, "zh": zh, "en": en, "faults": failure.faults }), false);
             } else {
-                show_faults(&failure.faults);
+                show_errors(&failure.faults);
                 let _ = fail(&failure.text);
             }
-            if failure.word == "usage" { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if failure.code == "usage" { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn office(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> Result<(Config, Library), Failure> {
-    let config = config().map_err(|faults| Failure {
-        word: "faulty_config",
+fn open(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> Result<(Config, Library), CommandFailure> {
+    let config = config().map_err(|faults| CommandFailure {
+        code: "faulty_config",
         text: Text::fixed("网关配置有误", "the gateway's config is faulty"),
         faults,
     })?;
-    let library = open_library(&config).map_err(|text| Failure::new("plugins_unreadable", text))?;
+    let library = open_library(&config).map_err(|text| CommandFailure::new("plugins_unreadable", text))?;
     Ok((config, library))
 }
 
-fn print(mut object: Value, ok: bool) {
+fn print_json(mut object: Value, ok: bool) {
     if let Value::Object(fields) = &mut object {
         fields.insert("ok".into(), ok.into());
     }
-    out(&format!("{object:#}\n"));
-}
-
-/// To standard output; whoever reads may stop reading.
-fn out(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
-fn named(name: &str) -> Result<TenantName, Failure> {
-    TenantName::parse(name).map_err(Failure::usage)
-}
-
-/// A refusal of the folder's, in words.
-fn refused(name: &TenantName, refused: Refused) -> Failure {
-    let (word, zh, en) = match refused {
-        Refused::Faulty(faults) => {
-            let text = Text::new(
-                format!("租户 {name} 的文件有误，未作改动"),
-                format!("the file of the tenant {name} is faulty; nothing was changed"),
-            );
-            return Failure { word: "faulty", text, faults };
-        }
-        Refused::Senseless(text) => return Failure::usage(text),
-        Refused::SaveError(text) => return Failure::new("unsaved", text),
-        Refused::Exists => (
-            "exists",
-            format!("租户 {name} 已存在：用 menlou tenant edit {name} 修改"),
-            format!("the tenant {name} exists already: change it with menlou tenant edit {name}"),
-        ),
-        Refused::Absent => (
-            "absent",
-            format!("没有租户 {name}：menlou tenant list 列出全部"),
-            format!("there is no tenant {name}: menlou tenant list shows all"),
-        ),
-        Refused::Changed => (
-            "changed",
-            format!("租户 {name} 的文件已被别人改动，未保存"),
-            format!("the file of the tenant {name} was changed by somebody else meanwhile; nothing was saved"),
-        ),
-    };
-    Failure::new(word, Text::new(zh, en))
+    print_text(&format!("{object:#}\n"));
 }

@@ -1,6 +1,9 @@
 //! `menlou user add`: accounts with a password.
 
-use super::{fail, runtime, say, show};
+use crate::cli::{
+    output::{fail, say, show_errors},
+    runtime,
+};
 use crate::gateway::store_settings;
 use menlou_config::{config_error::ConfigError, server::Config, tenant::TenantName};
 use menlou_error::text::Text;
@@ -52,7 +55,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
-            show(&faults);
+            show_errors(&faults);
             return ExitCode::FAILURE;
         }
     };
@@ -85,7 +88,7 @@ fn make(config: &Config, add: &Add) -> Result<i64, Text> {
     within("avatar-url", "头像地址", &add.avatar_url, 0, 2048)?;
     let password = read_password()?;
     let hash = password::hash(&password).map_err(|e| e.text().clone())?;
-    runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let unavailable = |e: menlou_store::Error| Text::new(format!("存储不可用：{e}"), e.to_string());
         let stores = Stores::open(&store_settings(config)).await.map_err(unavailable)?;
         let added = stores.users.add(tenant.as_str(), &add.account, &hash, name, &add.avatar_url).await;

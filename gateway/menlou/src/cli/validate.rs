@@ -1,6 +1,9 @@
 //! `menlou validate`: everything that `run` would check, without starting.
 
-use super::{fail, runtime, say, show, warn};
+use crate::cli::{
+    output::{fail, say, show_errors, show_warnings},
+    runtime,
+};
 use crate::gateway::{load_admin_certificate, load_certificates, open_library, store_settings};
 use menlou_config::{config_error::ConfigError, server::Config};
 use menlou_error::text::{Language, Text};
@@ -23,7 +26,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
-            show(&faults);
+            show_errors(&faults);
             return summary(faults.len());
         }
     };
@@ -68,7 +71,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
                     let actions = served.join(", ");
                     say(format!("租户 {name}：{actions}"), format!("tenant {name}: {actions}"));
                 }
-                show(&faults);
+                show_errors(&faults);
                 wrong += faults.len();
             }
         }
@@ -85,13 +88,13 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
             }
         }
     }
-    warn(&warnings);
+    show_warnings(&warnings);
     summary(wrong)
 }
 
 fn stores(config: &Config) -> Result<(), Vec<Text>> {
     let unavailable = |zh: &str, en: &str, why: String| Text::new(format!("{zh}不可用：{why}"), format!("{en}: {why}"));
-    let runtime = runtime().map_err(|text| vec![text])?;
+    let runtime = runtime::start().map_err(|text| vec![text])?;
     runtime.block_on(async {
         let opened = Stores::open(&store_settings(config)).await;
         let stores = opened.map_err(|e| vec![unavailable("存储", "the store", e.to_string())])?;

@@ -1,11 +1,12 @@
 //! `menlou plugin test`: does a plugin keep the border's rules; asked in a process of its own, which it may take down.
 
-mod house;
-mod kit;
+mod checks;
+mod test_gateway;
 
-use super::{
-    super::{fail, runtime, show},
-    look::refused,
+use super::look::refused;
+use crate::cli::{
+    output::{fail, show_errors},
+    runtime,
 };
 use menlou_action::Plugin;
 use menlou_config::load::Document;
@@ -75,11 +76,11 @@ fn inside(arguments: &Arguments) -> ExitCode {
         Ok(plugin) => Arc::new(plugin),
         Err(why) => return fail(&refused(&arguments.file, &why)),
     };
-    let runtime = match runtime() {
+    let runtime = match runtime::start() {
         Ok(runtime) => runtime,
         Err(text) => return fail(&text),
     };
-    let outcome = runtime.block_on(kit::all(&plugin, tenant.as_ref()));
+    let outcome = runtime.block_on(checks::all(&plugin, tenant.as_ref()));
     // A plugin that never returns keeps its thread.
     runtime.shutdown_background();
     match outcome {
@@ -95,7 +96,7 @@ fn read(file: &Path) -> Result<Document, ExitCode> {
         fail(&Text::new(format!("无法读取 {file}：{e}"), format!("{file} can't be read: {e}")))
     })?;
     Document::parse(file, &bytes).map_err(|faults| {
-        show(&faults);
+        show_errors(&faults);
         ExitCode::FAILURE
     })
 }

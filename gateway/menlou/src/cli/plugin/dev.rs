@@ -2,9 +2,11 @@
 
 mod begin;
 
-use super::{
-    super::{fail, run::told_to_stop, runtime, say, show},
-    samples,
+use super::samples;
+use crate::cli::{
+    output::{fail, say, show_errors},
+    runtime,
+    shutdown_signal::shutdown_signal,
 };
 use crate::gateway::plugin_folder;
 use http::{HeaderMap, Method};
@@ -58,7 +60,7 @@ pub fn run(
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
-            show(&faults);
+            show_errors(&faults);
             return ExitCode::FAILURE;
         }
     };
@@ -106,7 +108,7 @@ impl Bench {
         Ok(Self {
             plugins: plugin_folder(&config)?,
             tenant: TenantName::parse(&arguments.tenant)?,
-            runtime: runtime()?,
+            runtime: runtime::start()?,
             http: Http::new().map_err(|e| Text::new(format!("HTTP 客户端不可用：{e}"), e.to_string()))?,
             file: file.map(Path::to_owned),
             once: arguments.once,
@@ -123,7 +125,7 @@ impl Bench {
         let (sender, events) = mpsc::channel();
         let stop = sender.clone();
         self.runtime.spawn(async move {
-            told_to_stop().await;
+            shutdown_signal().await;
             let _ = stop.send(Event::Stop); // the other end is gone only when the program ends
         });
         let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());

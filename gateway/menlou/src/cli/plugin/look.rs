@@ -1,9 +1,7 @@
 //! `menlou plugin check` and `menlou plugin list`: what plugins are, or why they are refused.
 
-use super::{
-    super::{fail, show},
-    describe::describe,
-};
+use super::describe::describe;
+use crate::cli::output::{fail, show_errors};
 use crate::gateway::open_library;
 use menlou_action::{Plugin, PluginLoadError};
 use menlou_config::{config_error::ConfigError, server::Config};
@@ -24,7 +22,7 @@ pub fn list(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCo
     let config = match config() {
         Ok(config) => config,
         Err(faults) => {
-            show(&faults);
+            show_errors(&faults);
             return ExitCode::FAILURE;
         }
     };

@@ -1,9 +1,7 @@
 //! `menlou plugin new`: a plugin that builds at once, wherever it is made, with all that it needs from us beside it.
 
-use super::{
-    super::{fail, say},
-    sources,
-};
+use super::sources;
+use crate::cli::output::{fail, say};
 use crate::gateway::plugin_folder;
 use menlou_config::{config_error::ConfigError, server::Config, tenant::is_name};
 use menlou_error::text::Text;

@@ -2,11 +2,8 @@
 
 mod rows;
 
-use super::{
-    super::{fail, say},
-    describe::taken,
-    look::refused,
-};
+use super::{describe::taken, look::refused};
+use crate::cli::output::{fail, say};
 use http::Method;
 use menlou_action::{Descriptor, Plugin};
 use menlou_error::text::Text;

@@ -1,6 +1,6 @@
 //! `menlou secret rotate`: what is sealed in all files, sealed anew under the first key.
 
-use super::super::{fail, say, show};
+use crate::cli::output::{fail, say, show_errors};
 use menlou_config::{
     load::{self, Document},
     reencrypt::reencrypt,
@@ -51,7 +51,7 @@ pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCo
 /// The config's file and the tenants', each with its tenant's name.
 fn files(config: &Config, file: Option<&Path>, done: &mut Done) -> Result<Vec<(PathBuf, Option<String>)>, Text> {
     let (names, faults) = menlou_tenant::names(&config.tenants.dir).map_err(|fault| fault.text)?;
-    show(&faults);
+    show_errors(&faults);
     done.wrong += faults.len();
     let own = file.map(|file| (file.to_owned(), None));
     let tenants =
@@ -66,13 +66,13 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
     let doc = match Document::parse(path, &bytes) {
         Ok(doc) => doc,
         Err(faults) => {
-            show(&faults);
+            show_errors(&faults);
             done.wrong += faults.len();
             return Ok(());
         }
     };
     let resealed = reencrypt(&doc, &bytes, tenant, keys)?;
-    show(&resealed.faults);
+    show_errors(&resealed.faults);
     done.wrong += resealed.faults.len();
     done.current += resealed.current;
     if resealed.fields.is_empty() {

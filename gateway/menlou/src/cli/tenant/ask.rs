@@ -1,6 +1,6 @@
 //! Questions on a terminal: asked on standard error, answered on standard input.
 
-use super::Failure;
+use super::context::CommandFailure;
 use menlou_error::text::{Language, Text};
 use secrecy::SecretString;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -14,7 +14,7 @@ pub fn somebody() -> bool {
 }
 
 /// An answer in one line; `default` where it is empty.
-pub fn line(question: &Text, default: Option<&str>) -> Result<String, Failure> {
+pub fn line(question: &Text, default: Option<&str>) -> Result<String, CommandFailure> {
     loop {
         let shown = default.map(|d| format!(" [{d}]")).unwrap_or_default();
         eprint!("{}{shown}: ", question.get(Language::of_operator()));
@@ -34,7 +34,11 @@ pub fn line(question: &Text, default: Option<&str>) -> Result<String, Failure> {
 }
 
 /// As [`line`], asked again until it fits.
-pub fn fitting<T>(question: &Text, default: Option<&str>, fit: impl Fn(&str) -> Result<T, Text>) -> Result<T, Failure> {
+pub fn fitting<T>(
+    question: &Text,
+    default: Option<&str>,
+    fit: impl Fn(&str) -> Result<T, Text>,
+) -> Result<T, CommandFailure> {
     loop {
         match fit(&line(question, default)?) {
             Ok(value) => return Ok(value),
@@ -44,7 +48,7 @@ pub fn fitting<T>(question: &Text, default: Option<&str>, fit: impl Fn(&str) -> 
 }
 
 /// A secret: from a prompt without echo, or the first line of standard input.
-pub fn secret(question: &Text) -> Result<SecretString, Failure> {
+pub fn secret(question: &Text) -> Result<SecretString, CommandFailure> {
     let written = if somebody() {
         let question = format!("{}: ", question.get(Language::of_operator()));
         rpassword::prompt_password(question).map_err(|e| match e.kind() {
@@ -57,7 +61,7 @@ pub fn secret(question: &Text) -> Result<SecretString, Failure> {
         line
     };
     if written.len() as u64 > LONGEST {
-        return Err(Failure::usage(Text::new(
+        return Err(CommandFailure::usage(Text::new(
             format!("密钥超过 {LONGEST} 字节"),
             format!("the secret has more than {LONGEST} bytes"),
         )));
@@ -65,11 +69,11 @@ pub fn secret(question: &Text) -> Result<SecretString, Failure> {
     Ok(SecretString::from(written.trim()))
 }
 
-fn unreadable(e: io::Error) -> Failure {
+fn unreadable(e: io::Error) -> CommandFailure {
     let text = Text::new(format!("无法读取输入：{e}"), format!("the input can't be read: {e}"));
-    Failure::new("unreadable_input", text)
+    CommandFailure::new("unreadable_input", text)
 }
 
-fn broken_off() -> Failure {
-    Failure::new("broken_off", Text::fixed("已中止，未改动任何内容", "broken off; nothing was changed"))
+fn broken_off() -> CommandFailure {
+    CommandFailure::new("broken_off", Text::fixed("已中止，未改动任何内容", "broken off; nothing was changed"))
 }

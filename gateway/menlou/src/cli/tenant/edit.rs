@@ -1,7 +1,11 @@
 //! `menlou tenant edit`: in an editor, or value by value for scripts.
 
-use super::{Done, Failure, Office, ask, named, refused, secrets};
-use crate::cli::{say, show};
+use super::{
+    ask,
+    context::{CommandFailure, CommandOutput, TenantContext, parse_name},
+    secrets,
+};
+use crate::cli::output::{fail, say, show_errors};
 use menlou_config::{
     edit::{self, Change},
     tenant::TenantName,
@@ -33,70 +37,75 @@ pub struct Arguments {
     set_secret: Option<String>,
 }
 
-pub fn run(office: &Office<'_>, arguments: Arguments) -> Result<Done, Failure> {
-    let name = named(&arguments.name)?;
-    let stored = office.files().read(&name).map_err(|r| refused(&name, r))?;
+pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandOutput, CommandFailure> {
+    let name = parse_name(&arguments.name)?;
+    let stored = context.files().read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
     let mut changes = settings(&arguments.set)?;
     for key in &arguments.unset {
-        changes.push(Change::Unset(edit::path(key).map_err(Failure::usage)?));
+        changes.push(Change::Unset(edit::path(key).map_err(CommandFailure::usage)?));
     }
-    secrets::none_of(&changes, &stored.text, office)?;
+    secrets::none_of(&changes, &stored.text, context)?;
     if let Some(key) = &arguments.set_secret {
-        let path = edit::path(key).map_err(Failure::usage)?;
+        let path = edit::path(key).map_err(CommandFailure::usage)?;
         let question = Text::new(format!("{key}（不显示）"), format!("{key} (not shown)"));
-        let secret = secrets::ask(office, &name, &path, &question)?;
+        let secret = secrets::ask(context, &name, &path, &question)?;
         changes.push(Change::Set(path, json!(secret)));
     }
     let saved = match changes.as_slice() {
-        [] => in_editor(office, &name, &stored)?,
-        changes => Some(office.files().edit(&name, changes, None).map_err(|r| refused(&name, r))?),
+        [] => in_editor(context, &name, &stored)?,
+        changes => {
+            Some(context.files().edit(&name, changes, None).map_err(|r| CommandFailure::from_refusal(&name, r))?)
+        }
     };
-    Ok(told(office, &name, saved))
+    Ok(told(context, &name, saved))
 }
 
 /// The changes that `--set KEY=VALUE` asks for.
-pub fn settings(written: &[String]) -> Result<Vec<Change>, Failure> {
+pub fn settings(written: &[String]) -> Result<Vec<Change>, CommandFailure> {
     let change = |setting: &String| {
         let (key, value) = setting.split_once('=').ok_or_else(|| {
-            Failure::usage(Text::fixed(
+            CommandFailure::usage(Text::fixed(
                 "--set 应为 键=值，如 session.ttl=1d",
                 "--set takes KEY=VALUE, such as session.ttl=1d",
             ))
         })?;
-        Ok(Change::Set(edit::path(key.trim()).map_err(Failure::usage)?, edit::value(value)))
+        Ok(Change::Set(edit::path(key.trim()).map_err(CommandFailure::usage)?, edit::value(value)))
     };
     written.iter().map(change).collect()
 }
 
-fn told(office: &Office<'_>, name: &TenantName, saved: Option<Saved>) -> Done {
+fn told(context: &TenantContext<'_>, name: &TenantName, saved: Option<Saved>) -> CommandOutput {
     let Some(saved) = saved else {
-        if !office.json {
+        if !context.json {
             say("没有改动", "nothing was changed");
         }
-        return Done { json: json!({ "tenant": name.as_str(), "changed": false, "faults": [] }), ok: true };
+        return CommandOutput { json: json!({ "tenant": name.as_str(), "changed": false, "faults": [] }), ok: true };
     };
-    if !office.json {
+    if !context.json {
         say(
             format!("已保存租户 {name}，网关随即生效"),
             format!("the tenant {name} is saved; the gateway takes it up by itself"),
         );
-        show(&saved.faults);
+        show_errors(&saved.faults);
     }
     let changed = saved.before.as_ref() != Some(&saved.after);
     let json = json!({ "tenant": name.as_str(), "changed": changed, "revision": saved.revision.to_string(), "faults": saved.faults });
-    Done { json, ok: saved.faults.is_empty() }
+    CommandOutput { json, ok: saved.faults.is_empty() }
 }
 
 /// Opens the editor on a copy until what comes out of it can be saved, or is dropped; `None` where it is as before.
-fn in_editor(office: &Office<'_>, name: &TenantName, stored: &Stored) -> Result<Option<Saved>, Failure> {
-    if office.json || !ask::somebody() {
-        return Err(Failure::usage(Text::fixed(
+fn in_editor(context: &TenantContext<'_>, name: &TenantName, stored: &Stored) -> Result<Option<Saved>, CommandFailure> {
+    if context.json || !ask::somebody() {
+        return Err(CommandFailure::usage(Text::fixed(
             "不在终端上，无法打开编辑器：用 --set、--unset 或 --set-secret",
             "there is no terminal for an editor: use --set, --unset or --set-secret",
         )));
     }
     let cannot = |e: std::io::Error| {
-        Failure::new("no_draft", Text::new(format!("无法写草稿：{e}"), format!("the draft can't be written: {e}")))
+        CommandFailure::new(
+            "no_draft",
+            Text::new(format!("无法写草稿：{e}"), format!("the draft can't be written: {e}")),
+        )
     };
     // For the owner alone: a secret may stand in it.
     let folder = tempfile::Builder::new()
@@ -107,7 +116,7 @@ fn in_editor(office: &Office<'_>, name: &TenantName, stored: &Stored) -> Result<
     let draft = folder.path().join(format!("{name}.toml"));
     fs::write(&draft, &stored.text).map_err(cannot)?;
     if let Err(faults) = &stored.checked {
-        show(faults);
+        show_errors(faults);
     }
     loop {
         open(&draft)?;
@@ -116,7 +125,7 @@ fn in_editor(office: &Office<'_>, name: &TenantName, stored: &Stored) -> Result<
             return Ok(None);
         }
         let outcome = match String::from_utf8(bytes) {
-            Ok(text) => office.files().replace(name, &text, Some(&stored.revision)),
+            Ok(text) => context.files().replace(name, &text, Some(&stored.revision)),
             Err(_) => Err(Refused::Senseless(Text::fixed("草稿不是 UTF-8", "the draft is not UTF-8"))),
         };
         match outcome {
@@ -126,11 +135,11 @@ fn in_editor(office: &Office<'_>, name: &TenantName, stored: &Stored) -> Result<
                 let kept = folder.keep().join(format!("{name}.toml"));
                 let kept = kept.display();
                 say(format!("你的改动留在 {kept}"), format!("your changes are kept in {kept}"));
-                return Err(refused(name, why));
+                return Err(CommandFailure::from_refusal(name, why));
             }
-            Err(Refused::Faulty(faults)) => show(&faults),
+            Err(Refused::Faulty(faults)) => show_errors(&faults),
             Err(why) => {
-                let _ = crate::cli::fail(&refused(name, why).text);
+                let _ = fail(&CommandFailure::from_refusal(name, why).text);
             }
         }
         let question = Text::fixed(
@@ -149,7 +158,7 @@ fn in_editor(office: &Office<'_>, name: &TenantName, stored: &Stored) -> Result<
 }
 
 /// `$VISUAL`, else `$EDITOR`, else `vi`; any of them may bring arguments.
-fn open(draft: &Path) -> Result<(), Failure> {
+fn open(draft: &Path) -> Result<(), CommandFailure> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".to_owned());
     let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(draft).status();
@@ -160,8 +169,8 @@ fn open(draft: &Path) -> Result<(), Failure> {
     }
 }
 
-fn editor_failed(editor: &str, why: &str) -> Failure {
-    Failure::new(
+fn editor_failed(editor: &str, why: &str) -> CommandFailure {
+    CommandFailure::new(
         "editor_failed",
         Text::new(
             format!("编辑器 {editor} 未正常结束（{why}），未保存；用 VISUAL 或 EDITOR 指定编辑器"),

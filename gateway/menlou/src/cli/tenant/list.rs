@@ -1,7 +1,7 @@
 //! `menlou tenant list`
 
-use super::{Done, Failure, Office, out, refused};
-use crate::cli::{say, show};
+use super::context::{CommandFailure, CommandOutput, TenantContext};
+use crate::cli::output::{print_text, say, show_errors};
 use menlou_config::{config_error::ConfigError, load::Document};
 use menlou_error::text::{Language, Text};
 use menlou_tenant::Refused;
@@ -15,9 +15,9 @@ struct Row {
     faults: Vec<ConfigError>,
 }
 
-pub fn run(office: &Office<'_>) -> Result<Done, Failure> {
-    let (names, misnamed) = office.files().names().map_err(|fault| Failure::new("unreadable", fault.text))?;
-    let files = office.files();
+pub fn run(context: &TenantContext<'_>) -> Result<CommandOutput, CommandFailure> {
+    let (names, misnamed) = context.files().names().map_err(|fault| CommandFailure::new("unreadable", fault.text))?;
+    let files = context.files();
     let rows: Vec<Row> = names
         .iter()
         .map(|name| {
@@ -27,7 +27,9 @@ pub fn run(office: &Office<'_>) -> Result<Done, Failure> {
                     (Document::parse(files.path(name), stored.text.as_bytes()).ok(), faults)
                 }
                 Err(Refused::Faulty(faults)) => (None, faults),
-                Err(why) => (None, vec![ConfigError::in_file(files.path(name), refused(name, why).text)]),
+                Err(why) => {
+                    (None, vec![ConfigError::in_file(files.path(name), CommandFailure::from_refusal(name, why).text)])
+                }
             };
             let text = |pointer: &str| {
                 let value = doc.as_ref().and_then(|doc| doc.value(pointer)?.as_str());
@@ -41,9 +43,9 @@ pub fn run(office: &Office<'_>) -> Result<Done, Failure> {
         })
         .collect();
     let faults = misnamed.len() + rows.iter().map(|row| row.faults.len()).sum::<usize>();
-    if !office.json {
-        table(office, &rows);
-        show(&misnamed);
+    if !context.json {
+        table(context, &rows);
+        show_errors(&misnamed);
         if rows.iter().any(|row| !row.faults.is_empty()) {
             say("用 menlou tenant show NAME 查看问题", "menlou tenant show NAME tells the faults");
         }
@@ -55,13 +57,13 @@ pub fn run(office: &Office<'_>) -> Result<Done, Failure> {
             json!({ "tenant": row.tenant, "name": row.name, "appid": row.appid, "actions": actions, "faults": row.faults })
         })
         .collect();
-    Ok(Done { json: json!({ "tenants": tenants, "misnamed": misnamed }), ok: faults == 0 })
+    Ok(CommandOutput { json: json!({ "tenants": tenants, "misnamed": misnamed }), ok: faults == 0 })
 }
 
-fn table(office: &Office<'_>, rows: &[Row]) {
+fn table(context: &TenantContext<'_>, rows: &[Row]) {
     let language = Language::of_operator();
     if rows.is_empty() {
-        let folder = office.config.tenants.dir.display();
+        let folder = context.config.tenants.dir.display();
         say(
             format!("{folder} 中还没有租户：用 menlou tenant new NAME 新建"),
             format!("there are no tenants in {folder} yet: make one with menlou tenant new NAME"),
@@ -86,7 +88,7 @@ fn table(office: &Office<'_>, rows: &[Row]) {
     let widths: [usize; 5] = std::array::from_fn(width);
     for line in &lines {
         let padded = line.iter().zip(widths).map(|(cell, width)| cell.clone() + &" ".repeat(width - columns(cell)));
-        out(&format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end()));
+        print_text(&format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end()));
     }
 }
 

@@ -1,7 +1,12 @@
 //! `menlou tenant new`
 
-use super::{Done, Failure, Office, ask, named, refused, secrets, verify::verify};
-use crate::cli::{say, show};
+use super::{
+    ask,
+    context::{CommandFailure, CommandOutput, TenantContext, parse_name},
+    secrets,
+    verify::verify,
+};
+use crate::cli::output::{say, show_errors};
 use menlou_action::Descriptor;
 use menlou_config::{
     edit,
@@ -46,25 +51,25 @@ pub struct Arguments {
 /// What is switched on unless told otherwise, where there is a plugin for it.
 const ACTIONS: [&str; 4] = ["openid", "login", "user", "logout"];
 
-pub fn run(office: &Office<'_>, arguments: Arguments) -> Result<Done, Failure> {
-    let tenant = named(&arguments.tenant)?;
-    let files = office.files();
-    ready(office, &tenant)?;
-    let text = text(office, &tenant, &arguments)?;
-    let saved = files.create(&tenant, &text).map_err(|r| refused(&tenant, r))?;
+pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandOutput, CommandFailure> {
+    let tenant = parse_name(&arguments.tenant)?;
+    let files = context.files();
+    ready(context, &tenant)?;
+    let text = text(context, &tenant, &arguments)?;
+    let saved = files.create(&tenant, &text).map_err(|r| CommandFailure::from_refusal(&tenant, r))?;
     let path = files.path(&tenant);
-    if !office.json {
+    if !context.json {
         say(format!("已写入 {}", path.display()), format!("{} is written", path.display()));
-        show(&saved.faults);
+        show_errors(&saved.faults);
     }
     let (verified, findings) = match arguments.offline {
         true => (true, Value::Null),
-        false => verify(office, &tenant, &saved.after)?,
+        false => verify(context, &tenant, &saved.after)?,
     };
     let actions =
         files.check(&tenant, &saved.after).map(|b| b.actions.into_keys().collect::<Vec<_>>()).unwrap_or_default();
-    let call = Call::new(office, &tenant, &actions);
-    if !office.json {
+    let call = Call::new(context, &tenant, &actions);
+    if !context.json {
         if !verified {
             say(
                 format!(
@@ -77,7 +82,7 @@ pub fn run(office: &Office<'_>, arguments: Arguments) -> Result<Done, Failure> {
         }
         call.tell();
     }
-    Ok(Done {
+    Ok(CommandOutput {
         ok: verified && saved.faults.is_empty(),
         json: json!({
             "tenant": tenant.as_str(),
@@ -91,9 +96,9 @@ pub fn run(office: &Office<'_>, arguments: Arguments) -> Result<Done, Failure> {
 }
 
 /// That a file can be made: told before anything is asked.
-fn ready(office: &Office<'_>, tenant: &TenantName) -> Result<(), Failure> {
-    let folder = &office.config.tenants.dir;
-    if !office.configured {
+fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), CommandFailure> {
+    let folder = &context.config.tenants.dir;
+    if !context.configured {
         let text = Text::new(
             format!(
                 "这里没有网关配置（menlou.toml），也没有用 --config 指定：使用缺省设置，租户文件夹为 {}",
@@ -108,7 +113,7 @@ fn ready(office: &Office<'_>, tenant: &TenantName) -> Result<(), Failure> {
     }
     if !folder.is_dir() {
         let folder = folder.display();
-        return Err(Failure::new(
+        return Err(CommandFailure::new(
             "no_folder",
             Text::new(
                 format!("租户文件夹 {folder} 不存在：新建它，或用 --config 指定网关的配置"),
@@ -118,16 +123,16 @@ fn ready(office: &Office<'_>, tenant: &TenantName) -> Result<(), Failure> {
             ),
         ));
     }
-    match office.files().path(tenant).symlink_metadata() {
-        Ok(_) => Err(refused(tenant, Refused::Exists)),
+    match context.files().path(tenant).symlink_metadata() {
+        Ok(_) => Err(CommandFailure::from_refusal(tenant, Refused::Exists)),
         Err(_) => Ok(()),
     }
 }
 
-fn text(office: &Office<'_>, tenant: &TenantName, arguments: &Arguments) -> Result<String, Failure> {
-    let asking = !office.json && !arguments.secret_stdin && ask::somebody();
+fn text(context: &TenantContext<'_>, tenant: &TenantName, arguments: &Arguments) -> Result<String, CommandFailure> {
+    let asking = !context.json && !arguments.secret_stdin && ask::somebody();
     let needed = |flag: &str| {
-        Failure::usage(Text::new(
+        CommandFailure::usage(Text::new(
             format!("不在终端上，无法提问：请给出 {flag}"),
             format!("there is no terminal to ask on: give {flag}"),
         ))
@@ -151,26 +156,26 @@ fn text(office: &Office<'_>, tenant: &TenantName, arguments: &Arguments) -> Resu
     let secret = match &arguments.secret {
         Some(reference) => secrets::reference(reference)?,
         None if asking || arguments.secret_stdin => {
-            secrets::ask(office, tenant, &SECRET.map(str::to_owned), &question)?
+            secrets::ask(context, tenant, &SECRET.map(str::to_owned), &question)?
         }
         None => return Err(needed("--secret-stdin")),
     };
-    let usual: Vec<&str> = ACTIONS.into_iter().filter(|a| office.library.find(a, None).is_some()).collect();
+    let usual: Vec<&str> = ACTIONS.into_iter().filter(|a| context.library.find(a, None).is_some()).collect();
     let actions = match &arguments.actions {
-        Some(names) => descriptors(office, names.iter().map(String::as_str)).map_err(Failure::usage)?,
+        Some(names) => descriptors(context, names.iter().map(String::as_str)).map_err(CommandFailure::usage)?,
         None if asking => {
             ask::fitting(&Text::fixed("开启的动作", "actions to switch on"), Some(&usual.join(",")), |line| {
-                descriptors(office, line.split(','))
+                descriptors(context, line.split(','))
             })?
         }
-        None => descriptors(office, usual.into_iter()).map_err(Failure::usage)?,
+        None => descriptors(context, usual.into_iter()).map_err(CommandFailure::usage)?,
     };
     let base_url = arguments.base_url.as_deref();
     let facts = Facts { tenant: tenant.as_str(), name: &name, appid: &appid, secret: &secret, base_url, actions };
     let text = new_file(&facts);
     let changes = super::edit::settings(&arguments.set)?;
-    secrets::none_of(&changes, &text, office)?;
-    edit::apply(&text, &changes).map_err(Failure::usage)
+    secrets::none_of(&changes, &text, context)?;
+    edit::apply(&text, &changes).map_err(CommandFailure::usage)
 }
 
 const APPID: &str = "/properties/wechat/properties/appid";
@@ -191,12 +196,15 @@ fn fits(place: &'static str) -> impl Fn(&str) -> Result<String, Text> {
     }
 }
 
-fn descriptors<'a, 'n>(office: &Office<'a>, names: impl Iterator<Item = &'n str>) -> Result<Vec<&'a Descriptor>, Text> {
+fn descriptors<'a, 'n>(
+    context: &TenantContext<'a>,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<Vec<&'a Descriptor>, Text> {
     let mut found: Vec<&Descriptor> = Vec::new();
     for name in names.map(str::trim).filter(|name| !name.is_empty()) {
-        let Some((plugin, index)) = office.library.find(name, None) else {
+        let Some((plugin, index)) = context.library.find(name, None) else {
             let near =
-                office.library.nearest(name).map(|n| (format!("；是否想写 {n}？"), format!("; did you mean {n}?")));
+                context.library.nearest(name).map(|n| (format!("；是否想写 {n}？"), format!("; did you mean {n}?")));
             let (zh, en) = near.unwrap_or_default();
             return Err(Text::new(
                 format!("没有插件提供动作 {name}{zh}"),
@@ -218,8 +226,8 @@ struct Call {
 }
 
 impl Call {
-    fn new(office: &Office<'_>, tenant: &TenantName, actions: &[String]) -> Self {
-        let mut listen = office.config.server.listen;
+    fn new(context: &TenantContext<'_>, tenant: &TenantName, actions: &[String]) -> Self {
+        let mut listen = context.config.server.listen;
         if listen.ip().is_unspecified() {
             listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }

@@ -1,7 +1,10 @@
 //! `menlou tenant remove`
 
-use super::{Done, Failure, Office, ask, named, refused};
-use crate::cli::say;
+use super::{
+    ask,
+    context::{CommandFailure, CommandOutput, TenantContext, parse_name},
+};
+use crate::cli::output::say;
 use menlou_error::text::Text;
 use serde_json::json;
 
@@ -15,17 +18,17 @@ pub struct Arguments {
     yes: bool,
 }
 
-pub fn run(office: &Office<'_>, arguments: &Arguments) -> Result<Done, Failure> {
-    let name = named(&arguments.name)?;
-    let files = office.files();
+pub fn run(context: &TenantContext<'_>, arguments: &Arguments) -> Result<CommandOutput, CommandFailure> {
+    let name = parse_name(&arguments.name)?;
+    let files = context.files();
     // A file that is no text can be taken away too, so its content does not matter here.
     let path = files.path(&name);
     if path.symlink_metadata().is_err() {
-        return Err(refused(&name, menlou_tenant::Refused::Absent));
+        return Err(CommandFailure::from_refusal(&name, menlou_tenant::Refused::Absent));
     }
     if !arguments.yes {
-        if office.json || !ask::somebody() {
-            return Err(Failure::usage(Text::fixed(
+        if context.json || !ask::somebody() {
+            return Err(CommandFailure::usage(Text::fixed(
                 "不在终端上：确认删除请加 --yes",
                 "there is no terminal to ask on: confirm with --yes",
             )));
@@ -39,17 +42,17 @@ pub fn run(office: &Office<'_>, arguments: &Arguments) -> Result<Done, Failure> 
         );
         if ask::line(&question, None)? != name.as_str() {
             let text = Text::fixed("名称不符，未删除", "that is not its name; nothing was removed");
-            return Err(Failure::new("unconfirmed", text));
+            return Err(CommandFailure::new("unconfirmed", text));
         }
     }
-    files.remove(&name, None).map_err(|r| refused(&name, r))?;
-    let users = match &office.config.store.users {
+    files.remove(&name, None).map_err(|r| CommandFailure::from_refusal(&name, r))?;
+    let users = match &context.config.store.users {
         Some(_) => Text::fixed("PostgreSQL", "PostgreSQL"),
         None => {
-            Text::new(office.config.store.path.display().to_string(), office.config.store.path.display().to_string())
+            Text::new(context.config.store.path.display().to_string(), context.config.store.path.display().to_string())
         }
     };
-    if !office.json {
+    if !context.json {
         say(
             format!(
                 "已删除 {}。\n仍留在存储中：账号与绑定（{}；以后同名的租户会再次用到它们），会话（不再可用，到期自动清除）。",
@@ -63,7 +66,7 @@ pub fn run(office: &Office<'_>, arguments: &Arguments) -> Result<Done, Failure> 
             ),
         );
     }
-    Ok(Done {
+    Ok(CommandOutput {
         json: json!({ "tenant": name.as_str(), "removed": path, "stays": ["accounts", "bindings", "sessions"] }),
         ok: true,
     })

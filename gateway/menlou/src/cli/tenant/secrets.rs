@@ -1,7 +1,10 @@
 //! Secrets come from a prompt or standard input, never from an argument: those stand in the shell's history and in the list
 //! of processes. Where the operator has keys for it, they go into the file sealed.
 
-use super::{Failure, Office, ask};
+use super::{
+    ask,
+    context::{CommandFailure, TenantContext},
+};
 use menlou_config::{
     edit::{self, Change},
     load::Document,
@@ -16,34 +19,39 @@ use secrecy::ExposeSecret;
 use std::path::Path;
 
 /// Asks for what comes into the file at `path`: the secret, sealed where there are keys, or where it is.
-pub fn ask(office: &Office<'_>, tenant: &TenantName, path: &[String], question: &Text) -> Result<String, Failure> {
+pub fn ask(
+    context: &TenantContext<'_>,
+    tenant: &TenantName,
+    path: &[String],
+    question: &Text,
+) -> Result<String, CommandFailure> {
     loop {
         let written = ask::secret(question)?;
         match SecretRef::parse(written.expose_secret()) {
-            Ok(SecretRef::Literal(secret)) if office.config.keyring.is_set() => {
+            Ok(SecretRef::Literal(secret)) if context.config.keyring.is_set() => {
                 let pointer: String = path.iter().map(|key| format!("/{}", escape(key))).collect();
                 let field = Field { tenant: Some(tenant.as_str()), pointer: &pointer };
-                let sealed = office.config.keyring.keys().and_then(|keys| keys.seal(&secret, field));
-                return sealed.map(|sealed| sealed.to_string()).map_err(|text| Failure::new("unsealed", text));
+                let sealed = context.config.keyring.keys().and_then(|keys| keys.seal(&secret, field));
+                return sealed.map(|sealed| sealed.to_string()).map_err(|text| CommandFailure::new("unsealed", text));
             }
             Ok(_) => return Ok(written.expose_secret().to_owned()),
             Err(text) if ask::somebody() => eprintln!("  {}", text.get(menlou_error::text::Language::of_operator())),
-            Err(text) => return Err(Failure::usage(text)),
+            Err(text) => return Err(CommandFailure::usage(text)),
         }
     }
 }
 
 /// A reference that was given as an argument.
-pub fn reference(written: &str) -> Result<String, Failure> {
+pub fn reference(written: &str) -> Result<String, CommandFailure> {
     match SecretRef::parse(written) {
         Ok(SecretRef::Literal(_)) => Err(as_argument()),
         Ok(_) => Ok(written.to_owned()),
-        Err(text) => Err(Failure::usage(text)),
+        Err(text) => Err(CommandFailure::usage(text)),
     }
 }
 
 /// That none of these changes, given as arguments, brings a secret itself into this text.
-pub fn none_of(changes: &[Change], text: &str, office: &Office<'_>) -> Result<(), Failure> {
+pub fn none_of(changes: &[Change], text: &str, context: &TenantContext<'_>) -> Result<(), CommandFailure> {
     // What can't be applied or read is told by whoever applies and checks it.
     let Ok(edited) = edit::apply(text, changes) else { return Ok(()) };
     let Ok(doc) = Document::parse(Path::new(""), edited.as_bytes()) else { return Ok(()) };
@@ -54,7 +62,7 @@ pub fn none_of(changes: &[Change], text: &str, office: &Office<'_>) -> Result<()
             !w.starts_with("sealed:") && matches!(SecretRef::parse(w), Ok(SecretRef::Literal(_)) | Err(_))
         })
     };
-    let found = secrets(&doc, office.library);
+    let found = secrets(&doc, context.library);
     for change in changes {
         let Change::Set(path, _) = change else { continue };
         let at: String = path.iter().map(|part| format!("/{}", escape(part))).collect();
@@ -65,8 +73,8 @@ pub fn none_of(changes: &[Change], text: &str, office: &Office<'_>) -> Result<()
     Ok(())
 }
 
-fn as_argument() -> Failure {
-    Failure::usage(Text::fixed(
+fn as_argument() -> CommandFailure {
+    CommandFailure::usage(Text::fixed(
         "密钥不能写在命令行中（会留在历史记录与进程列表里）：请从提示或标准输入给出，或写 env:变量名、file:路径",
         "a secret can't be an argument, which stays in the shell's history and shows in the list of processes: give it at the prompt or on standard input, or write env:NAME or file:PATH",
     ))

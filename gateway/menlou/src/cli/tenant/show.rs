@@ -1,25 +1,25 @@
 //! `menlou tenant show`: a tenant's settings as they hold, and the faults of its file.
 
-use super::{Done, Failure, Office, named, out, refused};
-use crate::cli::show as show_faults;
+use super::context::{CommandFailure, CommandOutput, TenantContext, parse_name};
+use crate::cli::output::{print_text, show_errors};
 use menlou_config::{edit::toml_value, load::Document, schema::escape};
 use menlou_error::text::{Language, Text};
 use menlou_tenant::{View, secrets, view};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
-    let name = named(name)?;
-    let files = office.files();
-    let stored = files.read(&name).map_err(|r| refused(&name, r))?;
+pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, CommandFailure> {
+    let name = parse_name(name)?;
+    let files = context.files();
+    let stored = files.read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
     let faults = stored.checked.map_or_else(|faults| faults, |validated| validated.faults);
     // Where it can't be parsed, the faults say why.
     let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
-    let view = doc.as_ref().map(|doc| (view(doc, office.library), sources(doc, office)));
-    if !office.json {
+    let view = doc.as_ref().map(|doc| (view(doc, context.library), sources(doc, context)));
+    if !context.json {
         let page = view.as_ref().map(|(view, sources)| page(view, sources)).unwrap_or_default();
-        out(&format!("# {}\n{page}", files.path(&name).display()));
-        show_faults(&faults);
+        print_text(&format!("# {}\n{page}", files.path(&name).display()));
+        show_errors(&faults);
     }
     let (settings, defaults, secrets) = match &view {
         Some((view, sources)) => (view.settings.clone(), json!(view.defaults), json!(sources)),
@@ -35,17 +35,17 @@ pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
         "secrets": secrets,
         "faults": faults,
     });
-    Ok(Done { json, ok })
+    Ok(CommandOutput { json, ok })
 }
 
 /// Where each secret comes from. Whether it can be had is told by the faults.
-fn sources(doc: &Document, office: &Office<'_>) -> BTreeMap<String, &'static str> {
+fn sources(doc: &Document, context: &TenantContext<'_>) -> BTreeMap<String, &'static str> {
     let source = |pointer: String| {
         let written = doc.value(&pointer)?.as_str()?;
         let kind = ["env", "file", "sealed"].into_iter().find(|kind| written.starts_with(&format!("{kind}:")));
         Some((pointer, kind.unwrap_or("literal")))
     };
-    secrets(doc, office.library).into_iter().filter_map(source).collect()
+    secrets(doc, context.library).into_iter().filter_map(source).collect()
 }
 
 fn origin(kind: &str) -> Text {

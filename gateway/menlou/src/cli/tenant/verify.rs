@@ -1,7 +1,7 @@
 //! `menlou tenant verify`: the platform's word on a tenant's credentials, for people.
 
-use super::{Done, Failure, Office, named, refused};
-use crate::cli::{runtime, say};
+use super::context::{CommandFailure, CommandOutput, TenantContext, parse_name};
+use crate::cli::{output::say, runtime};
 use menlou_config::{load::Document, tenant::TenantName};
 use menlou_error::text::{Language, Text};
 use menlou_platform::{
@@ -15,21 +15,21 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-pub fn run(office: &Office<'_>, name: &str) -> Result<Done, Failure> {
-    let name = named(name)?;
-    let stored = office.files().read(&name).map_err(|r| refused(&name, r))?;
-    let (ok, findings) = verify(office, &name, &stored.text)?;
-    Ok(Done { json: json!({ "tenant": name.as_str(), "findings": findings }), ok })
+pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, CommandFailure> {
+    let name = parse_name(name)?;
+    let stored = context.files().read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
+    let (ok, findings) = verify(context, &name, &stored.text)?;
+    Ok(CommandOutput { json: json!({ "tenant": name.as_str(), "findings": findings }), ok })
 }
 
 /// Asks the platform, tells people what it says as it comes, and gives the same for scripts.
-pub fn verify(office: &Office<'_>, name: &TenantName, text: &str) -> Result<(bool, Value), Failure> {
-    let files = office.files();
+pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Result<(bool, Value), CommandFailure> {
+    let files = context.files();
     let checked = files.check(name, text).and_then(|validated| {
         Document::parse(files.path(name), text.as_bytes()).map(|doc| (validated, logs_in_by_phone(&doc)))
     });
-    let (validated, phone) = checked.map_err(|faults| Failure {
-        word: "faulty",
+    let (validated, phone) = checked.map_err(|faults| CommandFailure {
+        code: "faulty",
         text: Text::new(
             format!("租户 {name} 的文件有误，改正后再验证"),
             format!("the file of the tenant {name} is faulty: mend it first"),
@@ -37,16 +37,19 @@ pub fn verify(office: &Office<'_>, name: &TenantName, text: &str) -> Result<(boo
         faults,
     })?;
     let cannot = |e: String| {
-        Failure::new("internal", Text::new(format!("无法询问平台：{e}"), format!("the platform can't be asked: {e}")))
+        CommandFailure::new(
+            "internal",
+            Text::new(format!("无法询问平台：{e}"), format!("the platform can't be asked: {e}")),
+        )
     };
     let http = Http::new().map_err(|e| cannot(e.to_string()))?;
-    let runtime = runtime().map_err(|text| Failure::new("internal", text))?;
+    let runtime = runtime::start().map_err(|text| CommandFailure::new("internal", text))?;
     let account = &validated.account;
     let progress = Progress::start(&account.base_url);
     let told = Cell::new(None);
     let findings = runtime.block_on(menlou_tenant::verify(account, phone, http, |finding| {
         progress.clear();
-        if !office.json {
+        if !context.json {
             let trouble = finding.trouble.as_ref();
             // The same trouble again needs no more than its name.
             let again = trouble.is_some_and(|t| t.errcode.is_some() && told.get() == t.errcode);
@@ -57,7 +60,7 @@ pub fn verify(office: &Office<'_>, name: &TenantName, text: &str) -> Result<(boo
     }));
     progress.clear();
     let ok = findings.iter().all(|finding| finding.trouble.is_none());
-    if !office.json && ok {
+    if !context.json && ok {
         say(format!("租户 {name} 的凭据可用"), format!("the credentials of the tenant {name} work"));
     }
     Ok((ok, findings.iter().map(json).collect()))

@@ -1,6 +1,6 @@
 //! What an author of plugins finds in an empty place: a first tenant, and a gateway while they work.
 
-use crate::cli::say;
+use crate::cli::output::say;
 use menlou_action::Plugin;
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;

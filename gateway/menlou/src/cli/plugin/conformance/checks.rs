@@ -1,9 +1,10 @@
 //! The questions that a plugin is asked, action by action; each is named before it is asked.
 
 use super::{
-    super::{super::show, samples},
-    house::{CALL_TIMEOUT, House, call},
+    super::samples,
+    test_gateway::{CALL_TIMEOUT, TestGateway, call},
 };
+use crate::cli::output::show_errors;
 use menlou_action::{Action, Configured, Descriptor, Plugin};
 use menlou_call::Reply;
 use menlou_config::{
@@ -47,7 +48,7 @@ const LEAK: u64 = 64;
 
 /// Asks everything; gives how many checks failed.
 pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result::Result<usize, Text> {
-    let house = Arc::new(House::new().await?);
+    let gateway = Arc::new(TestGateway::new().await?);
     let mut failed = 0;
     for index in 0..plugin.actions.len() {
         let descriptor = &plugin.actions[index];
@@ -70,15 +71,15 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
             Some(Ok(given)) => given,
             Some(Err(faults)) => {
                 println!();
-                show(&faults);
+                show_errors(&faults);
                 failed += 1;
                 continue;
             }
             None => samples::fitting(descriptor.settings.as_json()).into(),
         };
-        let configure = || Configured::new(plugin.clone(), index, (&house.scope.tenant, &descriptor.name), &settings);
+        let configure = || Configured::new(plugin.clone(), index, (&gateway.scope.tenant, &descriptor.name), &settings);
         let action = match configured(descriptor, &settings, configure) {
-            Ok(configured) => Arc::new(configured.serve(house.scope.clone())),
+            Ok(configured) => Arc::new(configured.serve(gateway.scope.clone())),
             Err(why) => {
                 tell(Err(why));
                 continue;
@@ -88,21 +89,21 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
 
         ask("各种参数", "odd parameters");
         // What never answers would keep each of the further checks waiting.
-        if !tell(parameters(&house, &action).await?) {
+        if !tell(parameters(&gateway, &action).await?) {
             continue;
         }
         // Counted before many calls crowd the machine, where anyone may be kept from going on.
         let blocked = descriptor.conduct.blocked.count();
         ask("中途取消", "cancelled in the middle");
-        tell(cancelled(&house, &action).await);
+        tell(cancelled(&gateway, &action).await);
         ask("大量并发调用", "many calls side by side");
         tell(
-            side_by_side(&house, &action)
+            side_by_side(&gateway, &action)
                 .await
                 .map(|calls| Some(Text::new(format!("{calls} 次"), format!("{calls} calls")))),
         );
         ask("反复调用，内存不增长", "again and again, without growth");
-        tell(growth(&house, &action, || drop(configure())).await);
+        tell(growth(&gateway, &action, || drop(configure())).await);
         ask("遵守接口规则", "keeps the border's rules");
         tell(rules(descriptor, blocked));
     }
@@ -188,15 +189,15 @@ fn configured(
 
 /// # Errors
 /// Where a call never returns: it keeps its thread, so nothing that is measured from then on means anything.
-async fn parameters(house: &Arc<House>, action: &Arc<Action>) -> std::result::Result<Found, Text> {
+async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::result::Result<Found, Text> {
     let descriptor = action.descriptor();
     let answer = Schema::compile(&descriptor.data).map_err(|e| Text::new(e.clone(), e))?;
     let mut answered = 0;
     for params in samples::odd(descriptor.params.as_json()) {
         let told: String = params.to_string().chars().take(100).collect();
         let of_these = |why: Text| Text::new(format!("{}：{told}", why.zh), format!("{}: {told}", why.en));
-        let (house, action) = (house.clone(), action.clone());
-        let served = tokio::spawn(async move { house.call(&action, params).await });
+        let (gateway, action) = (gateway.clone(), action.clone());
+        let served = tokio::spawn(async move { gateway.call(&action, params).await });
         let served = tokio::time::timeout(CALL_TIMEOUT + ROUND, served).await;
         let Ok(Ok(served)) = served else {
             println!();
@@ -239,10 +240,10 @@ fn is_within(media_type: &str, range: &str) -> bool {
 }
 
 /// Each call is given up after its first poll, its second, and so on.
-async fn cancelled(house: &Arc<House>, action: &Arc<Action>) -> Found {
+async fn cancelled(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> Found {
     let good = samples::fitting(action.descriptor().params.as_json());
     for polls in 1..=100_u32 {
-        house.log_in().await.map_err(unexpected)?;
+        gateway.log_in().await.map_err(unexpected)?;
         let mut served = Box::pin(action.run(call(action, good.clone())));
         for _ in 0..polls {
             if poll_fn(|context| Poll::Ready(served.as_mut().poll(context).is_ready())).await {
@@ -255,15 +256,15 @@ async fn cancelled(house: &Arc<House>, action: &Arc<Action>) -> Found {
 }
 
 /// Calls of many callers at once; gives how many were made.
-async fn side_by_side(house: &Arc<House>, action: &Arc<Action>) -> std::result::Result<u64, Text> {
+async fn side_by_side(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::result::Result<u64, Text> {
     let made = Arc::new(AtomicU64::new(0));
     let params = samples::fitting(action.descriptor().params.as_json());
     let end = Instant::now() + ROUND;
     let callers = (0..CALLERS).map(|_| {
-        let (house, action, made, params) = (house.clone(), action.clone(), made.clone(), params.clone());
+        let (gateway, action, made, params) = (gateway.clone(), action.clone(), made.clone(), params.clone());
         tokio::spawn(async move {
             while Instant::now() < end {
-                good(house.call(&action, params.clone()).await.map(drop))?;
+                good(gateway.call(&action, params.clone()).await.map(drop))?;
                 made.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())
@@ -275,10 +276,10 @@ async fn side_by_side(house: &Arc<House>, action: &Arc<Action>) -> std::result::
     Ok(made.load(Ordering::Relaxed))
 }
 
-async fn growth(house: &Arc<House>, action: &Arc<Action>, configure: impl Fn()) -> Found {
-    side_by_side(house, action).await?;
+async fn growth(gateway: &Arc<TestGateway>, action: &Arc<Action>, configure: impl Fn()) -> Found {
+    side_by_side(gateway, action).await?;
     let before = resident();
-    let calls = side_by_side(house, action).await? + side_by_side(house, action).await?;
+    let calls = side_by_side(gateway, action).await? + side_by_side(gateway, action).await?;
     within("调用", "call", before, calls)?;
     (0..TENANTS / 10).for_each(|_| configure());
     let before = resident();

@@ -26,13 +26,13 @@ const TOKEN: &str = "a-session-token";
 const OPENID: &str = "an-openid";
 const LIFE: Duration = Duration::from_secs(3600);
 
-pub struct House {
+pub struct TestGateway {
     pub scope: Scope,
-    /// Of the store; it goes with the house.
+    /// Of the store; it goes with the gateway.
     _folder: tempfile::TempDir,
 }
 
-impl House {
+impl TestGateway {
     pub async fn new() -> std::result::Result<Self, Text> {
         let unavailable =
             |e: std::io::Error| Text::new(format!("没有临时文件夹：{e}"), format!("no place for files: {e}"));
