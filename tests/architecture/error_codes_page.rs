@@ -1,7 +1,7 @@
 //! `gateway/ERRORS.md` lists the error codes of the code; `MENLOU_UPDATE_DOCS=1` rewrites it.
 
 use menlou_error::text::Text;
-use menlou_error::{Who, admin_codes, codes};
+use menlou_error::{Responsible, admin_codes, codes};
 use menlou_platform::wechat::errcodes;
 use std::{fmt::Write, fs};
 
@@ -39,7 +39,15 @@ fn page() -> String {
     page
 }
 
-fn row(page: &mut String, name: &str, second: &str, meaning: &Text, who: Who, remedy: &Text, place: Option<&Text>) {
+fn row(
+    page: &mut String,
+    name: &str,
+    second: &str,
+    meaning: &Text,
+    who: Responsible,
+    remedy: &Text,
+    place: Option<&Text>,
+) {
     let both = |t: &Text| format!("{}<br>{}", t.zh, t.en).replace('|', "\\|");
     let place = place.map(|p| format!("<br>{}", both(p))).unwrap_or_default();
     writeln!(page, "| `{name}` | {second} | {} | {} | {}{place} |", both(meaning), both(&who.text()), both(remedy))

@@ -3,7 +3,7 @@
 
 use super::generated_docs;
 use menlou_config::tenant;
-use menlou_error::Who;
+use menlou_error::Responsible;
 use menlou_error::text::{Language, Text};
 use menlou_platform::wechat::{
     errcodes::{self, Explanation},
@@ -56,7 +56,7 @@ fn failures(language: Language) -> String {
         "| errcode | meaning | who acts | what to do | where |",
     );
     let mut table = format!("{}\n|---|---|---|---|---|\n", head.get(language));
-    for errcode in errcodes::ALL.iter().filter(|e| e.who == Who::TenantAdmin) {
+    for errcode in errcodes::ALL.iter().filter(|e| e.who == Responsible::TenantAdmin) {
         let explanation = errcodes::explain(errcode.code).unwrap();
         row(&errcode.code.to_string(), &explanation, language, &mut table);
     }

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use menlou_action::{ParamsSchema, look};
 use menlou_call::{MAX_NAME, Params};
 use menlou_config::{
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     load::Document,
     server::Server,
     tenant::{TenantFile, is_name},
@@ -66,7 +66,7 @@ pub fn tenant_file(data: &[u8]) {
     let Err(faults) = read else {
         let text = std::str::from_utf8(data).expect("what is read is UTF-8");
         let path = vec!["session".to_owned(), "ttl".to_owned()];
-        let Ok(changed) = edit::apply(text, &[Change::Set(path, "2d".into())]) else { return };
+        let Ok(changed) = edit::apply(text, &[ConfigChange::Set(path, "2d".into())]) else { return };
         let doc = Document::parse("x.toml", changed.as_bytes()).expect("what was edited is read");
         assert_eq!(doc.value("/session/ttl").and_then(|v| v.as_str()), Some("2d"));
         return;

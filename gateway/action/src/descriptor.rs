@@ -5,7 +5,7 @@ use http::Method;
 use menlou_abi::*;
 use menlou_config::{
     schema::Schema,
-    tenant::{OWN_KEYS, is_name},
+    tenant::{GATEWAY_KEYS, is_name},
 };
 use menlou_error::text::Text;
 use menlou_policy::Access;
@@ -136,7 +136,7 @@ impl Descriptor {
         let settings = settings.map_err(|e| wrong(&format!("settings_schema: {e}")))?;
         let settings = settings.unwrap_or_else(|| serde_json::json!({ "type": "object", "maxProperties": 0 }));
         let settings = Schema::compile(&settings).map_err(|e| wrong(&format!("settings_schema: {e}")))?;
-        if let Some(key) = OWN_KEYS.iter().find(|key| settings.names(key)) {
+        if let Some(key) = GATEWAY_KEYS.iter().find(|key| settings.has_property(key)) {
             return Err(wrong(&format!("settings_schema: {key:?} is a key of the gateway's own")));
         }
         let data = data.unwrap_or_else(|| serde_json::json!({ "type": "object" }));

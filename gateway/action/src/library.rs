@@ -90,7 +90,7 @@ impl Library {
             gone.map(|path| Change { path: path.clone(), stamp: Fingerprint::default(), found: None }).collect();
         let mut private = None;
         for path in paths {
-            let stamp = Fingerprint::of(&path);
+            let stamp = Fingerprint::for_path(&path);
             if self.files.get(&path).is_some_and(|seen| seen.stamp == stamp && !self.may_serve_now(seen)) {
                 continue;
             }

@@ -54,7 +54,7 @@ impl ParamsSchema {
         if self.schema.fits(params.as_json()) {
             return Ok(());
         }
-        if let Some(name) = self.schema.lacks(params.as_json()) {
+        if let Some(name) = self.schema.missing_property(params.as_json()) {
             return Err(missing(&name));
         }
         let findings = check::violations(params.as_json(), &self.schema);

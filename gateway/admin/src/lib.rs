@@ -76,7 +76,7 @@ async fn ready(State(state): State<Arc<AdminState>>) -> impl IntoResponse {
         Ok(Err(e)) => e.to_string(),
         Err(_) => "no answer".to_owned(),
     };
-    let language = Language::of_operator();
+    let language = Language::for_operator();
     let faulty = state.registry.standing_after("", FAULTY, |_, standing, _| !standing.faults.is_empty());
     let faulty: serde_json::Map<String, Value> = faulty
         .into_iter()

@@ -3,7 +3,7 @@
 use super::{caller::Caller, tokens::Attempts};
 use arc_swap::ArcSwap;
 use menlou_action::Library;
-use menlou_config::{hosts::Hosts, keyring::Keyring};
+use menlou_config::{hosts::HostPattern, keyring::Keyring};
 use menlou_error::Result;
 use menlou_platform::http::Http;
 use menlou_server::proxies::Proxies;
@@ -46,7 +46,7 @@ pub struct AdminState {
     /// Where the traffic side listens.
     pub traffic: SocketAddr,
     /// Where tenants' own admins may have the gateway connect to.
-    pub tenant_hosts: Arc<[Hosts]>,
+    pub tenant_hosts: Arc<[HostPattern]>,
     /// Who is believed to say whom they ask for.
     pub proxies: Arc<Proxies>,
     /// Whether the gateway was told to stop.

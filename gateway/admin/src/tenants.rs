@@ -7,7 +7,7 @@ use super::{
     validation::{ConfigErrorBody, SettingsTree, faulty, flaws, listed, whole},
 };
 use menlou_config::{
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     load::Document,
     redacted::{Comments, MASK},
     tenant::TenantName,
@@ -85,7 +85,7 @@ pub enum Draft {
     /// This text.
     Whole(Zeroizing<String>),
     /// The file with these changes; comments and layout stay. New secrets are sealed where the operator has keys for it.
-    Changes(Vec<Change>),
+    Changes(Vec<ConfigChange>),
     /// The file with this AppSecret, the one before it being kept as `previous_secret`.
     Rotation(Zeroizing<String>),
 }

@@ -8,7 +8,7 @@ use super::{
 use menlou_action::Library;
 use menlou_config::{
     config_error::ConfigError,
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     load::Document,
     redacted::{MASK, unmask},
     tenant::TenantName,
@@ -110,7 +110,7 @@ pub async fn sealed(state: &AdminState, name: &TenantName, text: Zeroizing<Strin
         let Ok(doc) = Document::parse(files.path(&name), text.as_bytes()) else { return Ok(text) };
         let literals = view(&doc, library).secrets.into_iter().filter_map(|pointer| {
             let path = pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
-            Some(Change::Set(path, doc.value(&pointer)?.clone()))
+            Some(ConfigChange::Set(path, doc.value(&pointer)?.clone()))
         });
         let senseless = |text| Error::new(&codes::BAD_PARAMETER).with_message(text);
         let changes = menlou_tenant::seal(&doc, literals.collect(), &name, library, &keyring).map_err(senseless)?;

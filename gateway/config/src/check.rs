@@ -1,7 +1,7 @@
 //! What a JSON Schema finds wrong, said in words: where, what is expected, what is there.
 
 use super::{
-    config_error::{MOST, nearest, quoted},
+    config_error::{MAX_ERRORS, nearest, quoted},
     schema::{EXPECTED, Schema, escape},
     secret::SecretRef,
 };
@@ -26,13 +26,13 @@ pub struct SchemaViolation {
     pub open: bool,
 }
 
-/// Everything that `schema` finds wrong with `value`, [`MOST`] violations at most.
+/// Everything that `schema` finds wrong with `value`, [`MAX_ERRORS`] violations at most.
 pub fn violations(value: &Value, schema: &Schema) -> Vec<SchemaViolation> {
     let secrets = schema.secrets(value);
     let mut check = Check { root: value, schema, secrets: &secrets, found: Vec::new() };
     for error in schema.validator().iter_errors(value) {
         check.error(&error);
-        if check.found.len() >= MOST {
+        if check.found.len() >= MAX_ERRORS {
             break;
         }
     }
@@ -43,7 +43,7 @@ pub fn violations(value: &Value, schema: &Schema) -> Vec<SchemaViolation> {
             check.add(pointer.clone(), false, about(pointer, &text));
         }
     }
-    check.found.truncate(MOST);
+    check.found.truncate(MAX_ERRORS);
     check.found
 }
 
@@ -62,7 +62,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn add(&mut self, pointer: String, key: bool, text: Text) {
-        if self.found.len() < MOST {
+        if self.found.len() < MAX_ERRORS {
             let open = !key && self.open(&pointer);
             self.found.push(SchemaViolation { pointer, key, text, open });
         }
@@ -88,7 +88,7 @@ impl Check<'_> {
         match error.kind() {
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
                 let known = self.schema.known_keys(schema);
-                for key in unexpected.iter().take(MOST) {
+                for key in unexpected.iter().take(MAX_ERRORS) {
                     self.add(format!("{pointer}/{}", escape(key)), true, unknown_key(key, &known));
                 }
             }

@@ -10,22 +10,22 @@ use std::{
 };
 
 /// How many faults of one file are listed: more help nobody.
-pub const MOST: usize = 100;
+pub const MAX_ERRORS: usize = 100;
 
 /// One thing that is wrong. It owns what it needs to be shown, and holds no value that may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// Where.
-    pub place: Place,
+    pub location: ErrorLocation,
     /// What is wrong, and what would be right.
     pub text: Text,
 }
 
 /// Where a fault is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ErrorLocation {
     /// At a place in a file.
-    Spot(Box<Spot>),
+    Position(Box<FilePosition>),
     /// In a file as a whole: it can't be read, say.
     File(PathBuf),
     /// In an environment variable.
@@ -34,7 +34,7 @@ pub enum Place {
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spot {
+pub struct FilePosition {
     /// The file, as it was named.
     pub file: PathBuf,
     /// From 1.
@@ -52,37 +52,39 @@ pub struct Spot {
 impl ConfigError {
     /// A fault of a whole file.
     pub fn in_file(file: impl Into<PathBuf>, text: Text) -> Self {
-        Self { place: Place::File(file.into()), text }
+        Self { location: ErrorLocation::File(file.into()), text }
     }
 
     /// A fault of an environment variable.
     pub fn in_variable(name: impl Into<String>, text: Text) -> Self {
-        Self { place: Place::Variable(name.into()), text }
+        Self { location: ErrorLocation::Variable(name.into()), text }
     }
 
     /// The file, where the fault is in one.
     pub fn file(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Spot(spot) => Some(&spot.file),
-            Place::File(file) => Some(file),
-            Place::Variable(_) => None,
+        match &self.location {
+            ErrorLocation::Position(position) => Some(&position.file),
+            ErrorLocation::File(file) => Some(file),
+            ErrorLocation::Variable(_) => None,
         }
     }
 
     /// Line and column, both from 1, where the fault has a place in a file.
     pub fn position(&self) -> Option<(usize, usize)> {
-        match &self.place {
-            Place::Spot(spot) => Some((spot.line, spot.column)),
+        match &self.location {
+            ErrorLocation::Position(position) => Some((position.line, position.column)),
             _ => None,
         }
     }
 
     /// The place in one line: `tenants/x.toml:4:1`, a file, or a variable's name.
     pub fn at(&self) -> String {
-        match &self.place {
-            Place::Spot(spot) => format!("{}:{}:{}", spot.file.display(), spot.line, spot.column),
-            Place::File(file) => file.display().to_string(),
-            Place::Variable(name) => name.clone(),
+        match &self.location {
+            ErrorLocation::Position(position) => {
+                format!("{}:{}:{}", position.file.display(), position.line, position.column)
+            }
+            ErrorLocation::File(file) => file.display().to_string(),
+            ErrorLocation::Variable(name) => name.clone(),
         }
     }
 
@@ -100,18 +102,19 @@ impl ConfigError {
     fn rendered(&self, level: Level<'_>, name: Text, language: Language, color: bool) -> String {
         let level = level.with_name(name.get(language));
         let group = Group::with_title(level.primary_title(self.text.get(language)));
-        let group = match &self.place {
-            Place::Spot(spot) => match &spot.source {
+        let group = match &self.location {
+            ErrorLocation::Position(position) => match &position.source {
                 Some(source) => group.element(
                     Snippet::source(source.as_str())
-                        .path(spot.file.display().to_string())
-                        .line_start(spot.line)
-                        .annotation(AnnotationKind::Primary.span(spot.mark.clone())),
+                        .path(position.file.display().to_string())
+                        .line_start(position.line)
+                        .annotation(AnnotationKind::Primary.span(position.mark.clone())),
                 ),
-                None => group
-                    .element(Origin::path(spot.file.display().to_string()).line(spot.line).char_column(spot.column)),
+                None => group.element(
+                    Origin::path(position.file.display().to_string()).line(position.line).char_column(position.column),
+                ),
             },
-            Place::File(_) | Place::Variable(_) => group.element(Origin::path(self.at())),
+            ErrorLocation::File(_) | ErrorLocation::Variable(_) => group.element(Origin::path(self.at())),
         };
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group])
@@ -130,8 +133,8 @@ impl std::error::Error for ConfigError {}
 /// `{"file","line","column","variable","zh","en"}`; what does not apply is null.
 impl Serialize for ConfigError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let variable = match &self.place {
-            Place::Variable(name) => Some(name),
+        let variable = match &self.location {
+            ErrorLocation::Variable(name) => Some(name),
             _ => None,
         };
         let mut s = serializer.serialize_struct("ConfigError", 6)?;

@@ -7,7 +7,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, Table, TableLike, Va
 
 /// One change. Values and their absence are plain JSON; TOML has no null.
 #[derive(Clone)]
-pub enum Change {
+pub enum ConfigChange {
     /// The value under this path becomes this one. A table that stands there already is changed key by key, so that
     /// what stays in it keeps its comments.
     Set(Vec<String>, Json),
@@ -19,7 +19,7 @@ pub enum Change {
 ///
 /// # Errors
 /// What is no key.
-pub fn path(written: &str) -> Result<Vec<String>, Text> {
+pub fn parse_key(written: &str) -> Result<Vec<String>, Text> {
     match Key::parse(written) {
         Ok(keys) if !keys.is_empty() => Ok(keys.iter().map(|key| key.get().to_owned()).collect()),
         _ => {
@@ -33,7 +33,7 @@ pub fn path(written: &str) -> Result<Vec<String>, Text> {
 }
 
 /// The value that a person wrote on a command line: as TOML would read it, else a string.
-pub fn value(written: &str) -> Json {
+pub fn parse_value(written: &str) -> Json {
     let doc = format!("x = {written}");
     let parsed: Option<toml::Table> = toml::from_str(&doc).ok();
     let only = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("x"));
@@ -47,7 +47,7 @@ pub fn value(written: &str) -> Json {
 ///
 /// # Errors
 /// A text that is no TOML, a path that leads through what is no table, or a null.
-pub fn apply(text: &str, changes: &[Change]) -> Result<String, Text> {
+pub fn apply(text: &str, changes: &[ConfigChange]) -> Result<String, Text> {
     let (mark, body) = match text.strip_prefix('\u{feff}') {
         Some(body) => ("\u{feff}", body),
         None => ("", text),
@@ -57,8 +57,8 @@ pub fn apply(text: &str, changes: &[Change]) -> Result<String, Text> {
     })?;
     for change in changes {
         match change {
-            Change::Set(path, value) => set(doc.as_item_mut(), path, value, false)?,
-            Change::Unset(path) => unset(&mut doc, path),
+            ConfigChange::Set(path, value) => set(doc.as_item_mut(), path, value, false)?,
+            ConfigChange::Unset(path) => unset(&mut doc, path),
         }
     }
     let mut edited = doc.to_string();
@@ -294,14 +294,14 @@ mod tests {
     const FILE: &str = "# One tenant.\n\n# The name.\nname = \"Acme\" # for people\n\n[wechat]\nappid  = \"wx1\" # ours\nsecret = \"env:S\"\n\n# The actions.\n\n# Logs in.\n[actions.openid]\n[actions.login]\nmethods = [\n    \"phone\", # a number\n    \"password\",\n]\n# the end\n";
 
     fn keys(written: &str) -> Vec<String> {
-        path(written).unwrap()
+        parse_key(written).unwrap()
     }
 
-    fn set(written: &str, value: Json) -> Change {
-        Change::Set(keys(written), value)
+    fn set(written: &str, value: Json) -> ConfigChange {
+        ConfigChange::Set(keys(written), value)
     }
 
-    fn edited(changes: &[Change]) -> String {
+    fn edited(changes: &[ConfigChange]) -> String {
         apply(FILE, changes).unwrap()
     }
 
@@ -358,13 +358,13 @@ mod tests {
 
     #[test]
     fn what_is_taken_away_takes_its_own_comment_along_and_no_other() {
-        let without = edited(&[Change::Unset(keys("actions.openid"))]);
+        let without = edited(&[ConfigChange::Unset(keys("actions.openid"))]);
         assert_eq!(without, FILE.replace("# Logs in.\n[actions.openid]\n", ""));
-        let without = edited(&[Change::Unset(keys("name"))]);
+        let without = edited(&[ConfigChange::Unset(keys("name"))]);
         assert_eq!(without, FILE.replace("# The name.\nname = \"Acme\" # for people\n\n", ""));
-        let without = edited(&[Change::Unset(keys("actions"))]);
+        let without = edited(&[ConfigChange::Unset(keys("actions"))]);
         assert!(without.contains("# The actions.") && without.ends_with("# the end\n"), "{without}");
-        assert_eq!(edited(&[Change::Unset(keys("none.such")), Change::Unset(keys("name.below"))]), FILE);
+        assert_eq!(edited(&[ConfigChange::Unset(keys("none.such")), ConfigChange::Unset(keys("name.below"))]), FILE);
     }
 
     #[test]
@@ -378,9 +378,9 @@ mod tests {
         }
         assert!(apply("a = ", &[]).unwrap_err().en.contains("not valid TOML"));
         for bad in ["", ".", "a.", "a b", "a = 1", "[a]", "a\n"] {
-            assert!(path(bad).is_err(), "{bad:?}");
+            assert!(parse_key(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(path(r#"actions."a.b".plugin"#).unwrap(), ["actions", "a.b", "plugin"]);
+        assert_eq!(parse_key(r#"actions."a.b".plugin"#).unwrap(), ["actions", "a.b", "plugin"]);
     }
 
     #[test]
@@ -397,7 +397,7 @@ mod tests {
             ("", json!("")),
             ("门楼", json!("门楼")),
         ] {
-            assert_eq!(value(written), read, "{written}");
+            assert_eq!(parse_value(written), read, "{written}");
         }
     }
 
@@ -407,7 +407,7 @@ mod tests {
             const TEXT: &str = "a = 1\nb.c = 2\n[c]\na = { b = 1 }\n\n# x\n\n[c.d]\n[d.a.b]\nc = [1]\n";
             let mut expected: Json = toml::from_str::<Json>(TEXT).unwrap();
             let at = |path: &str| format!("/{}", path.replace('.', "/"));
-            if let Ok(text) = apply(TEXT, &[set(&key, json!(n)), Change::Unset(keys(&gone))]) {
+            if let Ok(text) = apply(TEXT, &[set(&key, json!(n)), ConfigChange::Unset(keys(&gone))]) {
                 let mut here = &mut expected;
                 for part in keys(&key) {
                     here = here.as_object_mut().unwrap().entry(part).or_insert(json!({}));

@@ -20,7 +20,7 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// The version of the file at `path`, behind links; the default where it can't be told.
-    pub fn of(path: &Path) -> Self {
+    pub fn for_path(path: &Path) -> Self {
         fs::metadata(path).map_or_else(
             |_| Self::default(),
             |m| Self { inode: m.ino(), length: m.len(), written: (m.mtime(), m.mtime_nsec()) },

@@ -1,4 +1,4 @@
-//! Hosts as people write them: `api.example.com`, `*.example.com` for all below one, or a network.
+//! HostPattern as people write them: `api.example.com`, `*.example.com` for all below one, or a network.
 
 use super::network::Network;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -7,22 +7,22 @@ use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 
 /// A host, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hosts {
+pub enum HostPattern {
     /// The one of this name.
-    Named(String),
+    Exact(String),
     /// All whose names end in this, a dot before it.
-    Below(String),
+    Subdomains(String),
     /// All of these addresses, where they are written as addresses.
-    Of(Network),
+    Network(Network),
 }
 
-impl Hosts {
+impl HostPattern {
     /// Whether a host, as addresses (`https://…`) have it, is among them. Names are not looked up.
-    pub fn have(&self, host: &str) -> bool {
+    pub fn matches(&self, host: &str) -> bool {
         match self {
-            Self::Named(name) => host == name,
-            Self::Below(name) => host.strip_suffix(name.as_str()).is_some_and(|start| start.ends_with('.')),
-            Self::Of(network) => {
+            Self::Exact(name) => host == name,
+            Self::Subdomains(name) => host.strip_suffix(name.as_str()).is_some_and(|start| start.ends_with('.')),
+            Self::Network(network) => {
                 let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
                 bare.parse::<IpAddr>().is_ok_and(|address| network.contains(address))
             }
@@ -30,12 +30,12 @@ impl Hosts {
     }
 }
 
-impl FromStr for Hosts {
+impl FromStr for HostPattern {
     type Err = &'static str;
 
     fn from_str(written: &str) -> Result<Self, Self::Err> {
         if let Ok(network) = written.parse() {
-            return Ok(Self::Of(network));
+            return Ok(Self::Network(network));
         }
         let (below, name) = written.strip_prefix("*.").map_or((false, written), |name| (true, name));
         let part =
@@ -43,39 +43,39 @@ impl FromStr for Hosts {
         // What ends in a number is an address to browsers, and to us.
         let number = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
         match name.split('.').all(part) && !number {
-            true if below => Ok(Self::Below(name.to_owned())),
-            true => Ok(Self::Named(name.to_owned())),
+            true if below => Ok(Self::Subdomains(name.to_owned())),
+            true => Ok(Self::Exact(name.to_owned())),
             false => Err("not a host such as api.example.com or *.example.com, nor a network"),
         }
     }
 }
 
-impl fmt::Display for Hosts {
+impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named(name) => f.write_str(name),
-            Self::Below(name) => write!(f, "*.{name}"),
-            Self::Of(network) => network.fmt(f),
+            Self::Exact(name) => f.write_str(name),
+            Self::Subdomains(name) => write!(f, "*.{name}"),
+            Self::Network(network) => network.fmt(f),
         }
     }
 }
 
-impl Serialize for Hosts {
+impl Serialize for HostPattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Hosts {
+impl<'de> Deserialize<'de> for HostPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Cow::<str>::deserialize(deserializer)?;
         written.parse().map_err(serde::de::Error::custom)
     }
 }
 
-impl JsonSchema for Hosts {
+impl JsonSchema for HostPattern {
     fn schema_name() -> Cow<'static, str> {
-        "Hosts".into()
+        "HostPattern".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -109,12 +109,12 @@ mod tests {
             ("2001:db8::/32", "[2001:db8::1]", true),
             ("127.0.0.1", "[::ffff:7f00:1]", true),
         ] {
-            assert_eq!(hosts.parse::<Hosts>().unwrap().have(host), among, "{hosts} {host}");
+            assert_eq!(hosts.parse::<HostPattern>().unwrap().matches(host), among, "{hosts} {host}");
         }
         for written in
             ["", "*", "*.", "a.*.com", "https://a.com", "A.com", "a.com:80", "a..com", "10.0.0", "a.com/8", "*.1"]
         {
-            assert!(written.parse::<Hosts>().is_err(), "{written}");
+            assert!(written.parse::<HostPattern>().is_err(), "{written}");
         }
     }
 }

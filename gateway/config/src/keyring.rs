@@ -25,12 +25,12 @@ enum Kept {
 
 impl Keyring {
     /// The keys in a file, which need not be there yet.
-    pub fn of_file(path: PathBuf) -> Self {
+    pub fn from_file(path: PathBuf) -> Self {
         Self { keys: Kept::File(path), read: Mutex::default() }
     }
 
     /// These keys.
-    pub fn of(keys: Keys) -> Self {
+    pub fn from_keys(keys: Keys) -> Self {
         Self { keys: Kept::Here(Arc::new(keys)), read: Mutex::default() }
     }
 
@@ -62,7 +62,7 @@ impl Keyring {
                 ));
             }
         };
-        let stamp = Fingerprint::of(path);
+        let stamp = Fingerprint::for_path(path);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, keys)) = read.as_ref().filter(|(of, _)| *of == stamp) {
             return Ok(keys.clone());
@@ -101,7 +101,7 @@ mod tests {
     fn a_changed_file_of_keys_is_read_anew_and_a_bad_one_told_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seal.keys");
-        let keyring = Keyring::of_file(path.clone());
+        let keyring = Keyring::from_file(path.clone());
         assert!(keyring.keys().unwrap_err().en.contains("seal.keys can't be read"));
         let mut ids = Vec::new();
         for _ in 0..2 {
@@ -123,7 +123,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            assert_eq!(Keyring::of_file(path.clone()).warning().is_some(), warned, "{mode:o}");
+            assert_eq!(Keyring::from_file(path.clone()).warning().is_some(), warned, "{mode:o}");
         }
         assert!(Keyring::default().warning().is_none());
     }

@@ -2,7 +2,7 @@
 
 use super::{
     check,
-    config_error::{MOST, Place, Spot},
+    config_error::{ErrorLocation, FilePosition, MAX_ERRORS},
     schema::escape,
     snippet,
     zeroize::Zeroized,
@@ -25,7 +25,7 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 /// The largest file that is read, in bytes.
-pub const LARGEST: usize = 1024 * 1024;
+pub const MAX_FILE_SIZE: usize = 1024 * 1024;
 
 /// A parsed file. Its `Debug` shows the path only; text and values are wiped from memory when the last copy is dropped.
 #[derive(Clone)]
@@ -59,11 +59,11 @@ impl Document {
     /// Parses a TOML file that has been read from `path`; the path is only named in faults.
     ///
     /// # Errors
-    /// All that keeps the text from being read: larger than [`LARGEST`], not UTF-8, not TOML, or a value that has no
+    /// All that keeps the text from being read: larger than [`MAX_FILE_SIZE`], not UTF-8, not TOML, or a value that has no
     /// place in a config (a date without quotes, an infinite number).
     pub fn parse(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self, Vec<ConfigError>> {
         let path = path.into();
-        if bytes.len() > LARGEST {
+        if bytes.len() > MAX_FILE_SIZE {
             return Err(vec![ConfigError::in_file(
                 path,
                 Text::fixed("文件超过 1 MiB", "the file is larger than 1 MiB"),
@@ -94,7 +94,7 @@ impl Document {
         leaves(&root, &mut source.values);
         source.values.sort_by_key(|s| s.start);
         source.root = root;
-        unfit.truncate(MOST);
+        unfit.truncate(MAX_ERRORS);
         if unfit.is_empty() {
             Ok(Self { source: Arc::new(source), value })
         } else {
@@ -139,7 +139,7 @@ impl Document {
         Self { source: self.source.clone(), value: Zeroized::from(value) }
     }
 
-    /// Checks the value at `pointer`: every fault, in the order of the file, [`MOST`] at most. Nothing at `pointer`
+    /// Checks the value at `pointer`: every fault, in the order of the file, [`MAX_ERRORS`] at most. Nothing at `pointer`
     /// counts as an empty table.
     pub fn check(&self, pointer: &str, schema: &Schema) -> Vec<ConfigError> {
         let empty = Value::Object(Map::new());
@@ -206,12 +206,12 @@ impl Document {
 
     /// The RFC 6901 pointer of what a fault of this document is about: the value that it stands at, or the nearest above.
     pub fn pointer_of(&self, fault: &ConfigError) -> Option<String> {
-        let Place::Spot(spot) = &fault.place else { return None };
+        let ErrorLocation::Position(position) = &fault.location else { return None };
         let (mut node, mut pointer) = (&self.source.root, String::new());
         loop {
             let listed = node.list.iter().enumerate().map(|(i, below)| (i.to_string(), below));
             let below = node.table.iter().map(|(key, below)| (escape(key), below));
-            match below.chain(listed).find(|(_, below)| below.holds(spot.span.start)) {
+            match below.chain(listed).find(|(_, below)| below.holds(position.span.start)) {
                 Some((key, below)) => {
                     pointer.push('/');
                     pointer.push_str(&key);
@@ -233,7 +233,7 @@ impl fmt::Debug for Document {
     }
 }
 
-/// The bytes of a file, [`LARGEST`] and one more at most; `None` where there is no file.
+/// The bytes of a file, [`MAX_FILE_SIZE`] and one more at most; `None` where there is no file.
 ///
 /// # Errors
 /// The file can't be read.
@@ -251,16 +251,16 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
         return Err(Text::fixed("不是普通文件", "is not a regular file"));
     }
     // Room for all of it and the look beyond its end, so that nothing is moved and left behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(LARGEST as u64) as usize + 32));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(MAX_FILE_SIZE as u64) as usize + 32));
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(MAX_FILE_SIZE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
 /// Puts faults in the order of the file.
 pub(super) fn sort(faults: &mut [ConfigError]) {
-    faults.sort_by_key(|f| match &f.place {
-        Place::Spot(spot) => spot.span.start,
+    faults.sort_by_key(|f| match &f.location {
+        ErrorLocation::Position(position) => position.span.start,
         _ => usize::MAX,
     });
 }
@@ -312,8 +312,8 @@ impl Source {
         let column = self.text[from..span.start].chars().count() + 1;
         let cut = line(&self.text, from..to, &span);
         let file = self.path.clone();
-        let spot = Spot { file, line: number, column, span, source: cut.source, mark: cut.mark };
-        ConfigError { place: Place::Spot(Box::new(spot)), text }
+        let position = FilePosition { file, line: number, column, span, source: cut.source, mark: cut.mark };
+        ConfigError { location: ErrorLocation::Position(Box::new(position)), text }
     }
 
     /// The nearest place at or before `at` where a character starts.
@@ -324,7 +324,7 @@ impl Source {
     /// One fault a line: what follows an error on its own line is mostly its echo.
     fn syntax(&self, errors: &[toml::de::Error]) -> Vec<ConfigError> {
         let mut faults: Vec<ConfigError> = Vec::new();
-        for e in errors.iter().take(MOST) {
+        for e in errors.iter().take(MAX_ERRORS) {
             let text =
                 Text::new(format!("不是有效的 TOML：{}", e.message()), format!("not valid TOML: {}", e.message()));
             faults.push(self.broken(e.span().unwrap_or(0..0), text));

@@ -1,6 +1,6 @@
 //! A JSON Schema, compiled once: our own files' and the plugins' settings are checked by the same code.
 
-use super::{hosts::Hosts, network::Network};
+use super::{hosts::HostPattern, network::Network};
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde_json::Value;
 use std::{
@@ -33,7 +33,7 @@ impl Schema {
             .should_validate_formats(true)
             .with_format("socket-address", |s: &str| s.parse::<SocketAddr>().is_ok())
             .with_format("network", |s: &str| s.parse::<Network>().is_ok())
-            .with_format("hosts", |s: &str| s.parse::<Hosts>().is_ok())
+            .with_format("hosts", |s: &str| s.parse::<HostPattern>().is_ok())
             .with_format("base-url", is_base_url)
             .build(value)
             .map_err(|e| format!("{e} (at {:?} of the schema)", e.instance_path().as_str()))?;
@@ -52,12 +52,12 @@ impl Schema {
 
     /// What the schema requires of an object, and it hasn't: the first such property, also where one of several would do
     /// (`anyOf`, `oneOf`) or a condition asks for it (`if`). Properties of properties are not looked at.
-    pub fn lacks(&self, value: &Value) -> Option<String> {
+    pub fn missing_property(&self, value: &Value) -> Option<String> {
         self.validator.iter_errors(value).find_map(|error| lacking(&error))
     }
 
     /// Whether the schema has a property of this name.
-    pub fn names(&self, key: &str) -> bool {
+    pub fn has_property(&self, key: &str) -> bool {
         self.known_keys(&self.value).contains(key)
     }
 
@@ -245,7 +245,7 @@ impl<'a> Search<'a> {
 }
 
 /// The schema of one of our own types, in one piece: no references, and no null, which TOML does not have.
-pub(super) fn of<T: schemars::JsonSchema>(id: &str) -> Value {
+pub(super) fn generate<T: schemars::JsonSchema>(id: &str) -> Value {
     let generator =
         schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
     let mut schema = generator.into_root_schema_for::<T>();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, fmt, path::PathBuf};
 
 /// The largest secret that is read from a file, in bytes.
-pub const LARGEST: u64 = 64 * 1024;
+pub const MAX_SECRET_SIZE: u64 = 64 * 1024;
 
 /// A secret, or where it is. Its `Debug` shows the kind only, and it can neither be displayed nor serialised:
 ///

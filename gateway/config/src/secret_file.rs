@@ -1,6 +1,6 @@
 //! Reads files that hold one secret.
 
-use super::secret::LARGEST;
+use super::secret::MAX_SECRET_SIZE;
 use menlou_error::text::Text;
 use secrecy::{SecretString, zeroize::Zeroizing};
 use std::{io::Read, path::Path};
@@ -24,11 +24,11 @@ pub fn read(path: &Path) -> Result<SecretString, Text> {
     }
     // The buffer never grows: growing would leave a copy of the secret in freed memory. The spare bytes hold the read
     // that detects the end of the file.
-    let capacity = metadata.len().min(LARGEST) as usize + 32;
+    let capacity = metadata.len().min(MAX_SECRET_SIZE) as usize + 32;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
+    file.take(MAX_SECRET_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_SECRET_SIZE {
         return Err(Text::new(
             format!("密钥文件 {shown} 超过 64 KiB"),
             format!("the secret file {shown} is larger than 64 KiB"),

@@ -11,7 +11,7 @@ use super::{
     config_error::{ConfigError, quoted},
     duration::ConfigDuration,
     environment::{self, Overrides},
-    hosts::Hosts,
+    hosts::HostPattern,
     keyring::Keyring,
     load::{self, Document},
     schema::{self, Schema},
@@ -162,7 +162,7 @@ pub struct Admin {
     /// below one "*.example.com", a network "10.20.0.0/16"; other addresses are for operators to set. Any port counts.
     /// 租户管理员自己可以让网关连接到哪里（upstream、delegate_url）：主机 "api.example.com"、其下所有主机 "*.example.com" 或网段
     /// "10.20.0.0/16"，不限端口；其他地址只能由运维设置。
-    pub tenant_hosts: Vec<Hosts>,
+    pub tenant_hosts: Vec<HostPattern>,
 }
 
 /// `[tenants]`
@@ -267,7 +267,7 @@ pub fn secrets() -> Vec<String> {
 
 /// The JSON Schema of the config.
 pub fn schema() -> Value {
-    schema::of::<Config>("urn:menlou:schema:server")
+    schema::generate::<Config>("urn:menlou:schema:server")
 }
 
 #[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]

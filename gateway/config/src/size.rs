@@ -15,7 +15,7 @@ pub struct Size(u64);
 
 impl Size {
     /// `n` bytes.
-    pub const fn bytes_of(n: u64) -> Self {
+    pub const fn from_bytes(n: u64) -> Self {
         Self(n)
     }
 

@@ -87,7 +87,7 @@ impl<'a> Sources<'a> {
 
     /// Before it is read, so that what is written meanwhile counts as a change.
     fn note(&self, path: &Path) {
-        self.files.borrow_mut().insert(path.to_owned(), Fingerprint::of(path));
+        self.files.borrow_mut().insert(path.to_owned(), Fingerprint::for_path(path));
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
         let path = folder.path().join("keys");
         std::fs::write(&path, Keys::generate().unwrap().expose_secret()).unwrap();
         std::fs::write(folder.path().join("s"), "of a file").unwrap();
-        let keyring = Keyring::of_file(path.clone());
+        let keyring = Keyring::from_file(path.clone());
         let field = Field { tenant: Some("acme"), pointer: "/wechat/secret" };
         let sealed = keyring.keys().unwrap().seal(&"hunter2".into(), field).unwrap().to_string();
         let reference = SecretRef::parse(&sealed).unwrap();

@@ -53,7 +53,7 @@ impl TenantName {
     ///
     /// # Errors
     /// A `.toml` file whose name is no tenant's.
-    pub fn of_file(path: &Path) -> Option<Result<Self, ConfigError>> {
+    pub fn from_path(path: &Path) -> Option<Result<Self, ConfigError>> {
         let file = path.file_name()?.to_string_lossy();
         let name = file.strip_suffix(".toml").filter(|_| !file.starts_with('.'))?;
         Some(Self::parse(name).map_err(|text| ConfigError::in_file(path, text)))
@@ -94,11 +94,11 @@ pub struct TenantFile {
     pub name: String,
     /// The WeChat mini-program.
     /// 微信小程序。
-    pub wechat: Option<Wechat>,
+    pub wechat: Option<WechatConfig>,
     /// How long people stay logged in.
     /// 登录会话。
     #[serde(default)]
-    pub session: Session,
+    pub session: SessionConfig,
     /// How much of the gateway the tenant may take.
     /// 租户的用量上限。
     #[serde(default)]
@@ -111,13 +111,13 @@ pub struct TenantFile {
     /// 开启的动作，表名即请求中的 a。
     #[serde(default)]
     #[schemars(extend("propertyNames" = action_names()))]
-    pub actions: BTreeMap<String, Action>,
+    pub actions: BTreeMap<String, ActionConfig>,
 }
 
 /// `[wechat]`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Wechat {
+pub struct WechatConfig {
     /// The mini-program's AppID.
     /// 小程序的 AppID。
     #[schemars(extend(
@@ -151,21 +151,21 @@ fn wechat_address() -> String {
 /// `[session]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Session {
+pub struct SessionConfig {
     /// How long a session lives after its last log-in: 1m to 30d.
     /// 会话自登录起的有效期：1m 至 30d。
     pub ttl: ConfigDuration,
 }
 
-impl Default for Session {
+impl Default for SessionConfig {
     fn default() -> Self {
         Self { ttl: ConfigDuration::secs(7 * 86_400) }
     }
 }
 
-/// `[actions.NAME]`. The other keys are the plugin's own settings, which its own schema describes: [`settings`] has them.
+/// `[actions.NAME]`. The other keys are the plugin's own settings, which its own schema describes: [`plugin_settings`] has them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-pub struct Action {
+pub struct ActionConfig {
     /// The plugin that serves this action; the same as the action's name when absent.
     /// 提供该动作的插件；不填时与动作同名。
     #[schemars(extend("pattern" = NAME, "x-expected" = name_expected()))]
@@ -177,9 +177,9 @@ pub struct Action {
 }
 
 /// The keys of `[actions.NAME]` that are the gateway's own: no plugin has a setting of such a name.
-pub const OWN_KEYS: [&str; 2] = ["plugin", "limits"];
+pub const GATEWAY_KEYS: [&str; 2] = ["plugin", "limits"];
 
-impl Action {
+impl ActionConfig {
     /// The plugin that serves the action `name`.
     pub fn plugin<'a>(&'a self, name: &'a str) -> &'a str {
         self.plugin.as_deref().unwrap_or(name)
@@ -187,7 +187,7 @@ impl Action {
 }
 
 impl TenantFile {
-    /// Reads a tenant. What belongs to plugins, `[actions.*]`, is not looked at: [`settings`] gives it to
+    /// Reads a tenant. What belongs to plugins, `[actions.*]`, is not looked at: [`plugin_settings`] gives it to
     /// [`Document::check`] with the plugin's schema. A tenant without actions is allowed: it answers every call with
     /// `unknown_action`, and does no harm.
     ///
@@ -223,11 +223,11 @@ impl TenantFile {
 
 /// Where the settings of an action stand in a tenant's file, and the document with these alone, without the gateway's own
 /// keys: what a plugin's schema is checked against.
-pub fn settings(doc: &Document, action: &str) -> (String, Document) {
+pub fn plugin_settings(doc: &Document, action: &str) -> (String, Document) {
     let pointer = format!("/actions/{}", schema::escape(action));
     let own = doc.value(&pointer).map(|table| match table {
         Value::Object(table) => {
-            let own = table.iter().filter(|(key, _)| !OWN_KEYS.contains(&key.as_str()));
+            let own = table.iter().filter(|(key, _)| !GATEWAY_KEYS.contains(&key.as_str()));
             Value::Object(own.map(|(key, value)| (key.clone(), value.clone())).collect())
         }
         other => other.clone(),
@@ -253,7 +253,7 @@ pub fn secrets_in(file: &Value) -> BTreeSet<String> {
 
 /// The JSON Schema of a tenant's file, for editors.
 pub fn schema() -> Value {
-    schema::of::<TenantFile>("urn:menlou:schema:tenant")
+    schema::generate::<TenantFile>("urn:menlou:schema:tenant")
 }
 
 #[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]

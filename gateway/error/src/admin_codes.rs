@@ -1,6 +1,6 @@
 //! The error words of the admin API, beside those of the calls that it shares.
 
-use super::codes::{ErrorCode, Who, codes};
+use super::codes::{ErrorCode, Responsible, codes};
 use crate::text::Text;
 
 /// The word of this name.
@@ -9,7 +9,7 @@ pub fn find(name: &str) -> Option<&'static ErrorCode> {
 }
 
 codes! {
-    // Who is asking.
+    // Responsible is asking.
     ADMIN_TOKEN_REQUIRED = "admin_token_required" 401 Operator
         ["需要管理令牌", "An admin token is needed."]
         ["以 Authorization: Bearer mla_… 发送；令牌用 menlou admin token new 生成。", "Send it as Authorization: Bearer mla_…; menlou admin token new makes one."];
@@ -34,7 +34,7 @@ codes! {
         ["没有这个会话，或已结束", "There is no such session, or it has ended."]
         ["按 openid 或用户查找会话。", "Sessions are found by openid or user."];
 
-    // Who was faster.
+    // Responsible was faster.
     PRECONDITION_REQUIRED = "precondition_required" 428 TenantAdmin
         ["请用 If-Match 说明依据的版本", "Say by If-Match which version this is based on."]
         ["先读取，把回答的 ETag 放进 If-Match；新建租户用 If-None-Match: *；不论版本用 If-Match: *。", "Read it first and send its ETag as If-Match; If-None-Match: * for a new tenant; If-Match: * for whichever version."];

@@ -3,9 +3,9 @@
 use crate::text::Text;
 use std::time::Duration;
 
-/// Who has to act on an error.
+/// Responsible has to act on an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Responsible {
     /// The mini-program's code.
     Client,
     /// The person who holds the phone.
@@ -18,7 +18,7 @@ pub enum Who {
     ActionAuthor,
 }
 
-impl Who {
+impl Responsible {
     /// The name for people.
     pub fn text(self) -> Text {
         match self {
@@ -40,8 +40,8 @@ pub struct ErrorCode {
     pub status: u16,
     /// The `msg`, unless the place where it happens knows more.
     pub text: Text,
-    /// Who has to act.
-    pub who: Who,
+    /// Responsible has to act.
+    pub who: Responsible,
     /// What to do.
     pub remedy: Text,
     /// Sent as `Retry-After` unless the place where it happens knows better.
@@ -62,7 +62,7 @@ macro_rules! codes {
                 name: $name,
                 status: $status,
                 text: Text::fixed($zh, $en),
-                who: Who::$who,
+                who: Responsible::$who,
                 remedy: Text::fixed($do_zh, $do_en),
                 retry_after: codes!(@retry $($seconds)?),
             };
@@ -103,7 +103,7 @@ codes! {
         ["加密数据无法解密：会话密钥已更换，或数据不完整", "The data can't be decrypted: the session key has changed, or the data is not whole."]
         ["先 wx.login 并用 a=openid 登录，再重新获取 encryptedData 与 iv，立即发送。", "Call wx.login and log in with a=openid first, then get encryptedData and iv anew and send them at once."];
 
-    // Who is calling.
+    // Responsible is calling.
     LOGIN_REQUIRED = "login_required" 401 Client
         ["需要登录", "Log in first."]
         ["先用 a=openid 取得会话令牌，以 Authorization: Bearer <token> 发送；若 data.user 为 null，再调用 a=login。", "Get a session token with a=openid and send it as Authorization: Bearer <token>; where data.user was null, call a=login too."];

@@ -5,7 +5,7 @@ pub mod codes;
 pub mod text;
 
 use crate::text::Text;
-pub use codes::{ErrorCode, Who};
+pub use codes::{ErrorCode, Responsible};
 use std::{borrow::Cow, fmt, time::Duration};
 
 /// Why a call was not served. The caller sees word, status, text, data and `Retry-After`; the log sees the cause as well.

@@ -34,7 +34,7 @@ impl Language {
     }
 
     /// The operator's language: `MENLOU_LANG`, else `LC_ALL`, else `LANG`; Chinese where it starts with `zh`, else English.
-    pub fn of_operator() -> Self {
+    pub fn for_operator() -> Self {
         let set = ["MENLOU_LANG", "LC_ALL", "LANG"]
             .iter()
             .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));

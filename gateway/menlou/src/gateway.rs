@@ -77,7 +77,7 @@ impl Gateway {
         }
         for refused in library.refused() {
             let why = refused.why.text();
-            let why = why.get(Language::of_operator());
+            let why = why.get(Language::for_operator());
             tracing::error!(file = %refused.path.display(), "plugin refused: {why}");
         }
         let services = Arc::new(services(&config).await?);
@@ -179,7 +179,7 @@ impl Gateway {
 
 /// Tells what is wrong with the keys of sealed secrets. Tenants with sealed secrets show it again, each at its place.
 fn warn_of_keys(keyring: &Keyring) {
-    let language = Language::of_operator();
+    let language = Language::for_operator();
     if let Some(text) = keyring.is_set().then(|| keyring.keys().err()).flatten() {
         tracing::error!("[secrets] keys: {}", text.get(language));
     }

@@ -90,7 +90,7 @@ impl Tls {
 impl Named {
     fn stamps(&self) -> Vec<Fingerprint> {
         let files = self.certificates.iter().flat_map(|c| [&c.cert, &c.key]).chain(&self.client_ca);
-        files.map(|file| Fingerprint::of(file)).collect()
+        files.map(|file| Fingerprint::for_path(file)).collect()
     }
 
     fn read(&self) -> Result<ServerConfig, Text> {

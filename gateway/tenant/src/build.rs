@@ -83,7 +83,7 @@ pub fn check(
     let mut warnings: Vec<ConfigError> =
         ["/wechat/secret", "/wechat/previous_secret"].iter().filter_map(|at| settings::literal(doc, at)).collect();
     for (action, plugin) in tables(doc) {
-        let (pointer, own) = tenant::settings(doc, action);
+        let (pointer, own) = tenant::plugin_settings(doc, action);
         let Some((found, index)) = library.find(action, plugin) else {
             lesser.push(missing(doc, &pointer, plugin, action, library));
             actions.insert(action.clone(), None);
@@ -155,10 +155,10 @@ pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<Named<'a
     for (action, plugin) in tables(doc) {
         match library.find(action, plugin) {
             Some((found, index)) => {
-                let table = doc.value(&tenant::settings(doc, action).0).unwrap_or_default();
+                let table = doc.value(&tenant::plugin_settings(doc, action).0).unwrap_or_default();
                 actions.push(Named::with(action, &found.actions[index], table));
             }
-            None => faults.push(missing(doc, &tenant::settings(doc, action).0, plugin, action, library)),
+            None => faults.push(missing(doc, &tenant::plugin_settings(doc, action).0, plugin, action, library)),
         }
     }
     (actions, faults)

@@ -3,7 +3,7 @@
 use super::view;
 use menlou_action::Library;
 use menlou_config::{
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     keyring::Keyring,
     load::Document,
     schema::escape,
@@ -25,11 +25,11 @@ const PREVIOUS: [&str; 2] = ["wechat", "previous_secret"];
 /// Changes that make no sense; keys that can't be read.
 pub fn seal(
     doc: &Document,
-    mut changes: Vec<Change>,
+    mut changes: Vec<ConfigChange>,
     tenant: &TenantName,
     library: &Library,
     keyring: &Keyring,
-) -> Result<Vec<Change>, Text> {
+) -> Result<Vec<ConfigChange>, Text> {
     if !keyring.is_set() {
         return Ok(changes);
     }
@@ -38,7 +38,7 @@ pub fn seal(
     let Ok(edited) = Document::parse(doc.path(), edited.as_bytes()) else { return Ok(changes) };
     let secrets = view::secrets(&edited, library);
     for change in &mut changes {
-        if let Change::Set(path, value) = change {
+        if let ConfigChange::Set(path, value) = change {
             let pointer: String = path.iter().map(|key| format!("/{}", escape(key))).collect();
             seal_below(value, &pointer, &secrets, tenant, keyring)?;
         }
@@ -51,7 +51,7 @@ pub fn seal(
 ///
 /// # Errors
 /// No present AppSecret, a new one that is none, keys that can't be read.
-pub fn rotate(doc: &Document, new: &str, tenant: &TenantName, keyring: &Keyring) -> Result<Vec<Change>, Text> {
+pub fn rotate(doc: &Document, new: &str, tenant: &TenantName, keyring: &Keyring) -> Result<Vec<ConfigChange>, Text> {
     let pointer = |path: [&str; 2]| format!("/{}/{}", path[0], path[1]);
     let Some(present) = doc.value(&pointer(SECRET)).and_then(Value::as_str) else {
         return Err(Text::fixed("文件中没有 wechat.secret", "the file has no wechat.secret"));
@@ -67,7 +67,8 @@ pub fn rotate(doc: &Document, new: &str, tenant: &TenantName, keyring: &Keyring)
         SecretRef::Literal(secret) if keyring.is_set() => sealed_at(&secret, &pointer(SECRET), tenant, keyring)?,
         _ => new.to_owned(),
     };
-    let set = |path: [&str; 2], value: String| Change::Set(path.map(str::to_owned).to_vec(), Value::String(value));
+    let set =
+        |path: [&str; 2], value: String| ConfigChange::Set(path.map(str::to_owned).to_vec(), Value::String(value));
     Ok(vec![set(SECRET, secret), set(PREVIOUS, previous)])
 }
 

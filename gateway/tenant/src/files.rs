@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use menlou_action::Library;
 use menlou_config::{
     config_error::ConfigError,
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     keyring::Keyring,
     load::{self, Document},
     save::{self, SaveError},
@@ -136,7 +136,7 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// All but [`Refused::Exists`].
-    pub fn edit(&self, name: &TenantName, changes: &[Change], seen: Option<&Revision>) -> Result<Saved, Refused> {
+    pub fn edit(&self, name: &TenantName, changes: &[ConfigChange], seen: Option<&Revision>) -> Result<Saved, Refused> {
         self.change(name, seen, |before| edit::apply(self.text(name, before)?, changes).map_err(Refused::Senseless))
     }
 
@@ -181,7 +181,7 @@ impl<'a> Files<'a> {
 
     fn text<'b>(&self, name: &TenantName, bytes: &'b [u8]) -> Result<&'b str, Refused> {
         let faulty = || Refused::Faulty(Document::parse(self.path(name), bytes).err().unwrap_or_default());
-        if bytes.len() > load::LARGEST {
+        if bytes.len() > load::MAX_FILE_SIZE {
             return Err(faulty());
         }
         std::str::from_utf8(bytes).map_err(|_| faulty())
@@ -311,8 +311,8 @@ mod tests {
         TenantName::parse("acme").unwrap()
     }
 
-    fn rename(to: &str) -> [Change; 1] {
-        [Change::Set(vec!["name".into()], json!(to))]
+    fn rename(to: &str) -> [ConfigChange; 1] {
+        [ConfigChange::Set(vec!["name".into()], json!(to))]
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
         assert!(faults.len() >= 3 && faults[0].position() == Some((1, 1)), "{faults:?}");
         assert!(matches!(files.read(&acme()), Err(Refused::Absent)));
         assert!(files.create(&acme(), FILE).is_ok());
-        let unset = [Change::Unset(vec!["wechat".into(), "secret".into()])];
+        let unset = [ConfigChange::Unset(vec!["wechat".into(), "secret".into()])];
         assert!(matches!(files.edit(&acme(), &unset, None), Err(Refused::Faulty(_))));
         assert_eq!(files.read(&acme()).ok().unwrap().text, FILE);
         fs::write(files.path(&acme()), b"\xff").unwrap();
@@ -369,7 +369,7 @@ mod tests {
         };
         let won = race(&|i| scene.files().edit(&acme(), &rename(&format!("of {i}")), Some(&seen)).is_ok());
         assert_eq!(won, 1);
-        let tables = |i: usize| [Change::Set(vec!["actions".into(), format!("a{i}")], json!({}))];
+        let tables = |i: usize| [ConfigChange::Set(vec!["actions".into(), format!("a{i}")], json!({}))];
         assert_eq!(race(&|i| scene.files().edit(&acme(), &tables(i), None).is_ok()), 8);
         let text = scene.files().read(&acme()).ok().unwrap().text;
         assert!((0..8).all(|i| text.contains(&format!("[actions.a{i}]"))), "{text}");

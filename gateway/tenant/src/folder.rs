@@ -8,16 +8,16 @@ use menlou_config::{
 use menlou_error::text::Text;
 use std::{fs, path::Path};
 
-/// The tenant that a file is of: `None` where it is none's, as [`TenantName::of_file`] says.
+/// The tenant that a file is of: `None` where it is none's, as [`TenantName::from_path`] says.
 ///
 /// # Errors
 /// A file whose name is no tenant's; where it differs from one that is by upper case only, which one.
 pub fn name(path: &Path) -> Option<Result<TenantName, ConfigError>> {
-    let name = TenantName::of_file(path)?;
+    let name = TenantName::from_path(path)?;
     Some(name.map_err(|fault| {
         let right = path.file_name().map(|file| file.to_string_lossy().to_lowercase()).unwrap_or_default();
         let right = path.with_file_name(right);
-        if !matches!(TenantName::of_file(&right), Some(Ok(_))) {
+        if !matches!(TenantName::from_path(&right), Some(Ok(_))) {
             return fault;
         }
         let shown = right.display();

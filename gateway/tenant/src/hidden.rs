@@ -4,7 +4,7 @@ use super::{build, view};
 use menlou_action::Library;
 use menlou_config::{
     config_error::ConfigError,
-    hosts::Hosts,
+    hosts::HostPattern,
     load::Document,
     redacted::{Comments, mask},
     secret::SecretRef,
@@ -31,7 +31,7 @@ impl Secrets {
             secrets.unknown.push(String::new());
         }
         for (action, plugin) in build::tables(doc) {
-            let (pointer, own) = tenant::settings(doc, action);
+            let (pointer, own) = tenant::plugin_settings(doc, action);
             let schema = library.find(action, plugin).map(|(found, index)| &found.actions[index].settings);
             if schema.is_none_or(|schema| !own.check(&pointer, schema).is_empty()) {
                 secrets.unknown.push(format!("{pointer}/"));
@@ -90,8 +90,8 @@ impl Addresses {
 }
 
 /// Whether an address leads to one of these hosts, as far as it is written.
-fn leads_to(value: &str, hosts: &[Hosts]) -> bool {
-    Url::parse(value).is_ok_and(|url| url.host_str().is_some_and(|host| hosts.iter().any(|of| of.have(host))))
+fn leads_to(value: &str, hosts: &[HostPattern]) -> bool {
+    Url::parse(value).is_ok_and(|url| url.host_str().is_some_and(|host| hosts.iter().any(|of| of.matches(host))))
 }
 
 /// Which of an action's settings an address is in does not matter: one of several may be moved or taken away.
@@ -105,7 +105,12 @@ fn addressed<'a>(doc: &'a Document, pointer: &str, value: &'a str) -> Option<Add
 /// gateway can reach, and its caller perhaps not: its own admin port, a store, a cloud's metadata. Which these are can't be
 /// told by looking at a name, whose owner may have it lead anywhere at any time.
 /// `reach` are the hosts that operators leave to such admins.
-pub fn reserved(doc: &Document, before: Option<&Document>, library: &Library, reach: &[Hosts]) -> Vec<ConfigError> {
+pub fn reserved(
+    doc: &Document,
+    before: Option<&Document>,
+    library: &Library,
+    reach: &[HostPattern],
+) -> Vec<ConfigError> {
     let secrets = Secrets::of(doc, library);
     let as_before = |pointer: &str, value: &str| {
         let stood =

@@ -116,7 +116,7 @@ impl PluginReloader {
         let refused = next.refusal(&change.path).map(|why| why.text());
         let outcome = match &refused {
             Some(why) => {
-                let why = why.get(Language::of_operator());
+                let why = why.get(Language::for_operator());
                 tracing::error!(file = %change.path.display(), "plugin refused: {why}");
                 "refused"
             }

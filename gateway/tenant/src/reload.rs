@@ -208,7 +208,7 @@ impl Watcher {
     /// Whether the file, or one that its secrets come from, changed a moment ago: half of it may be a whole tenant, too.
     fn is_being_written(&self, path: &Path, stamp: Fingerprint) -> bool {
         let Some(seen) = self.files.get(path) else { return stamp.is_fresh() };
-        let sources = seen.sources.iter().map(|(path, before)| (Fingerprint::of(path), *before));
+        let sources = seen.sources.iter().map(|(path, before)| (Fingerprint::for_path(path), *before));
         let mut all = sources.chain([(stamp, seen.stamp)]);
         all.any(|(now, before)| now != before && now.is_fresh())
     }
@@ -216,7 +216,7 @@ impl Watcher {
     /// Whether this is another folder than before, to which files come that are not all there yet: a copy, a check-out.
     fn is_being_filled(&self, listed: &[(PathBuf, Fingerprint)]) -> bool {
         let another = self.listed.is_some_and(|before| identity(&self.folder) != Some(before));
-        another && Fingerprint::of(&self.folder).is_younger_than(FILLING) && {
+        another && Fingerprint::for_path(&self.folder).is_younger_than(FILLING) && {
             let there: HashSet<&PathBuf> = listed.iter().map(|(path, _)| path).collect();
             self.files.keys().any(|path| !there.contains(path))
         }
@@ -228,8 +228,8 @@ impl Watcher {
             let mut files = Vec::new();
             for entry in fs::read_dir(&self.folder)? {
                 let path = entry?.path();
-                if TenantName::of_file(&path).is_some() {
-                    let stamp = Fingerprint::of(&path);
+                if TenantName::from_path(&path).is_some() {
+                    let stamp = Fingerprint::for_path(&path);
                     files.push((path, stamp));
                 }
             }
@@ -303,14 +303,14 @@ impl Watcher {
 
 impl Seen {
     fn secrets_changed(&self) -> bool {
-        self.sources.iter().any(|(path, stamp)| Fingerprint::of(path) != *stamp)
+        self.sources.iter().any(|(path, stamp)| Fingerprint::for_path(path) != *stamp)
     }
 }
 
 fn log(faults: &[ConfigError]) {
     for fault in faults {
         // The place and the text on one line, for whoever searches; below it the pointer under the place.
-        let language = Language::of_operator();
+        let language = Language::for_operator();
         let shown = fault.render(language, false);
         let pointer = shown.split_once('\n').map_or("", |(_, pointer)| pointer);
         tracing::error!("{}: {}\n{pointer}", fault.at(), fault.text.get(language));

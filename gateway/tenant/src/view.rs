@@ -5,7 +5,7 @@ use menlou_action::Library;
 use menlou_config::{
     load::Document,
     schema::{Schema, escape},
-    tenant::{self, OWN_KEYS},
+    tenant::{self, GATEWAY_KEYS},
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -39,13 +39,13 @@ pub fn view(doc: &Document, library: &Library) -> View {
             actions.insert(action.clone(), json!(MASK));
             continue;
         };
-        let of_plugin = |(key, _): &(&String, &Value)| !OWN_KEYS.contains(&key.as_str());
+        let of_plugin = |(key, _): &(&String, &Value)| !GATEWAY_KEYS.contains(&key.as_str());
         let settings = table.iter().filter(of_plugin).map(|(key, value)| (key.clone(), value.clone())).collect();
         let mut shown = match library.find(action, plugin) {
             Some((found, index)) => view.table(found.actions[index].settings.as_json(), &settings, &pointer),
             None => view.table(&json!({}), &settings, &pointer),
         };
-        for (key, value) in OWN_KEYS.iter().filter_map(|key| table.get_key_value(*key)) {
+        for (key, value) in GATEWAY_KEYS.iter().filter_map(|key| table.get_key_value(*key)) {
             let at = format!("{pointer}/{}", escape(key));
             shown.insert(key.clone(), view.value(own.get(key), value, &at));
         }
@@ -73,7 +73,7 @@ pub fn addresses(doc: &Document, library: &Library) -> BTreeSet<String> {
 fn marked(doc: &Document, library: &Library, marks: fn(&Schema, &Value) -> BTreeSet<String>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (action, plugin) in build::tables(doc) {
-        let (pointer, own) = tenant::settings(doc, action);
+        let (pointer, own) = tenant::plugin_settings(doc, action);
         if let (Some((plugin, index)), Some(table)) = (library.find(action, plugin), own.value(&pointer)) {
             let below = marks(&plugin.actions[index].settings, table);
             found.extend(below.into_iter().map(|at| format!("{pointer}{at}")));

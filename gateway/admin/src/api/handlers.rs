@@ -10,7 +10,7 @@ use crate::tenants::{self, Draft, Sought};
 use crate::users;
 use crate::validation;
 use crate::verify;
-use menlou_config::edit::{self, Change};
+use menlou_config::edit::{self, ConfigChange};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use menlou_store::ProfileQuery;
@@ -216,9 +216,9 @@ pub async fn change_tenant(asked: ApiRequest) -> Result<ApiResponse> {
     let name = asked.tenant()?;
     asked.caller.may(Right::Change, name.as_str())?;
     let TenantChange { set, unset, new_secret } = asked.json()?;
-    let path = |key: &str| edit::path(key).map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text));
-    let set = set.into_iter().map(|(key, value)| Ok(Change::Set(path(&key)?, value)));
-    let unset = unset.iter().map(|key| Ok(Change::Unset(path(key)?)));
+    let path = |key: &str| edit::parse_key(key).map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text));
+    let set = set.into_iter().map(|(key, value)| Ok(ConfigChange::Set(path(&key)?, value)));
+    let unset = unset.iter().map(|key| Ok(ConfigChange::Unset(path(key)?)));
     let changes: Vec<_> = set.chain(unset).collect::<Result<_>>()?;
     let draft = match new_secret {
         None => Draft::Changes(changes),

@@ -15,7 +15,7 @@ use crate::tenants::{self, Condition, Draft};
 use crate::validation::{ConfigErrorBody, SettingsTree};
 use askama::Template;
 use menlou_config::{
-    edit::Change,
+    edit::ConfigChange,
     schema::escape,
     tenant::{TenantName, is_name},
 };
@@ -145,7 +145,7 @@ pub async fn switch_on(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
 pub async fn switch_off(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
     request.caller()?.may(Right::Change, name.as_str())?;
-    let off = Change::Unset(vec!["actions".to_owned(), request.part("action").to_owned()]);
+    let off = ConfigChange::Unset(vec!["actions".to_owned(), request.part("action").to_owned()]);
     let seen = Condition::Is(Revision::told(request.form.get("revision")));
     tenants::save(request.state(), request.caller()?, &name, Draft::Changes(vec![off]), seen).await?;
     Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/actions?done=off")))
@@ -178,7 +178,7 @@ async fn change(
     let mut changes = Vec::new();
     if let Some(plugin) = new {
         let table = if plugin == action { json!({}) } else { json!({ "plugin": plugin }) };
-        changes.push(Change::Set(vec!["actions".to_owned(), action.to_owned()], table));
+        changes.push(ConfigChange::Set(vec!["actions".to_owned(), action.to_owned()], table));
     }
     // The fields of one that is being tenant_action on are named before it has its name.
     let under = if new.is_some() { NEW } else { action };
@@ -260,14 +260,14 @@ fn described(state: &AdminState, action: &str, plugin: Option<&str>) -> Option<A
     library.find(action, plugin).map(|(plugin, index)| Action::from(&plugin.actions[index]))
 }
 
-fn renamed(change: Change, action: &str) -> Change {
+fn renamed(change: ConfigChange, action: &str) -> ConfigChange {
     let rename = |mut path: Vec<String>| {
         path[1] = action.to_owned();
         path
     };
     match change {
-        Change::Set(path, value) => Change::Set(rename(path), value),
-        Change::Unset(path) => Change::Unset(rename(path)),
+        ConfigChange::Set(path, value) => ConfigChange::Set(rename(path), value),
+        ConfigChange::Unset(path) => ConfigChange::Unset(rename(path)),
     }
 }
 

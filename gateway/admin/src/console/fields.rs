@@ -8,7 +8,7 @@ use super::{
 };
 use crate::validation::{ConfigErrorBody, SettingsTree};
 use menlou_config::{
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     redacted::MASK,
     schema::{escape, is_secret},
 };
@@ -106,16 +106,16 @@ impl Form {
     }
 
     /// What a filled-in form would change of what stands in the file.
-    pub fn changes(&self, filled: &Fields) -> Vec<Change> {
+    pub fn changes(&self, filled: &Fields) -> Vec<ConfigChange> {
         let fields = self.groups.iter().flat_map(|group| &group.fields);
         fields.filter(|field| !field.locked).filter_map(|field| field.change(filled)).collect()
     }
 }
 
 impl Field {
-    fn change(&self, filled: &Fields) -> Option<Change> {
-        let set = |value: Value| Some(Change::Set(self.path.clone(), value));
-        let unset = || Some(Change::Unset(self.path.clone()));
+    fn change(&self, filled: &Fields) -> Option<ConfigChange> {
+        let set = |value: Value| Some(ConfigChange::Set(self.path.clone(), value));
+        let unset = || Some(ConfigChange::Unset(self.path.clone()));
         if self.kind == Kind::Secret {
             return match filled.get(&self.key).trim() {
                 "" if filled.get(&format!("{}-clear", self.key)).is_empty() => None,
@@ -144,8 +144,8 @@ impl Field {
         let mut lines = given.lines().map(str::trim).filter(|line| !line.is_empty());
         set(match self.kind {
             Kind::Flag => Value::Bool(given == "true"),
-            Kind::Number => edit::value(given.trim()),
-            Kind::Toml => edit::value(given),
+            Kind::Number => edit::parse_value(given.trim()),
+            Kind::Toml => edit::parse_value(given),
             Kind::OneOrLines if lines.clone().count() == 1 => lines.next().into(),
             Kind::Lines | Kind::OneOrLines => lines.collect(),
             _ => given.trim().into(),
@@ -313,9 +313,9 @@ mod tests {
     fn filled(pairs: &[(&str, &str)]) -> Vec<String> {
         let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let changes = form().changes(&Fields::of(encoded.as_bytes()));
-        let told = |change: &Change| match change {
-            Change::Set(path, value) => format!("{}={value}", path.join(".")),
-            Change::Unset(path) => format!("{}-", path.join(".")),
+        let told = |change: &ConfigChange| match change {
+            ConfigChange::Set(path, value) => format!("{}={value}", path.join(".")),
+            ConfigChange::Unset(path) => format!("{}-", path.join(".")),
         };
         changes.iter().map(told).collect()
     }

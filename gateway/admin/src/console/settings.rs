@@ -12,7 +12,7 @@ use crate::tenants::{self, Condition, Draft};
 use crate::validation::{self, ConfigErrorBody, SettingsTree, Verdict};
 use askama::Template;
 use menlou_config::{
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     secret::SecretRef,
     tenant::{self, TenantName},
 };
@@ -153,11 +153,11 @@ pub async fn change_secret(mut request: ConsoleRequest) -> Result<ConsoleRespons
     let path = |key: &str| ["wechat".to_owned(), key.to_owned()].to_vec();
     let secret = request.form.get("secret").trim();
     let draft = if request.form.get("drop") == "previous" {
-        Draft::Changes(vec![Change::Unset(path("previous_secret"))])
+        Draft::Changes(vec![ConfigChange::Unset(path("previous_secret"))])
     } else if request.form.get("keep") == "previous" {
         Draft::Rotation(Zeroizing::new(secret.to_owned()))
     } else {
-        Draft::Changes(vec![Change::Set(path("secret"), secret.into())])
+        Draft::Changes(vec![ConfigChange::Set(path("secret"), secret.into())])
     };
     let seen = Condition::Is(Revision::told(request.form.get("revision")));
     let Err(error) = tenants::save(state, caller, &name, draft, seen).await else {

@@ -43,8 +43,8 @@ pub struct Clients {
 impl Clients {
     /// Each size with the least and the most that it may be.
     pub(super) const SIZES: [(&'static str, Size, Size); 2] = [
-        ("/clients/max_target", Size::bytes_of(256), Size::kib(32)),
-        ("/clients/min_rate", Size::bytes_of(1), Size::mib(64)),
+        ("/clients/max_target", Size::from_bytes(256), Size::kib(32)),
+        ("/clients/min_rate", Size::from_bytes(1), Size::mib(64)),
     ];
 }
 
@@ -58,7 +58,7 @@ impl Default for Clients {
             keep_alive_timeout: ConfigDuration::secs(30),
             body_idle_timeout: ConfigDuration::secs(10),
             answer_idle_timeout: ConfigDuration::secs(20),
-            min_rate: Size::bytes_of(1000),
+            min_rate: Size::from_bytes(1000),
             request_timeout: ConfigDuration::secs(600),
         }
     }

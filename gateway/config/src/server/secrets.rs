@@ -35,8 +35,8 @@ impl Merged {
         let none = Keyring::default();
         let sources = Sources::new(self.folder(POINTER), env, &none, None);
         match &reference {
-            SecretRef::File(path) => Ok(Keyring::of_file(self.folder(POINTER).join(path))),
-            SecretRef::Credential(name) => sources.credential(name).map(Keyring::of_file).map_err(wrong),
+            SecretRef::File(path) => Ok(Keyring::from_file(self.folder(POINTER).join(path))),
+            SecretRef::Credential(name) => sources.credential(name).map(Keyring::from_file).map_err(wrong),
             SecretRef::Literal(_) if !self.variables.contains_key(POINTER) => Err(wrong(Text::fixed(
                 "不要把密钥写在配置文件里：请写 \"file:路径\" 或 \"env:变量名\"",
                 "a key does not belong into the config: write \"file:PATH\" or \"env:NAME\"",
@@ -46,7 +46,7 @@ impl Merged {
             }
             SecretRef::Literal(_) | SecretRef::Env(_) => {
                 let keys = sources.resolve(&reference, POINTER).and_then(|text| Keys::parse(&text));
-                keys.map(Keyring::of).map_err(wrong)
+                keys.map(Keyring::from_keys).map_err(wrong)
             }
         }
     }

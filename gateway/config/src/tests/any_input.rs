@@ -1,7 +1,7 @@
 //! No input makes the config panic, and each fault lies inside its file.
 
 use super::*;
-use crate::{config_error::Place, schema::Schema, server};
+use crate::{config_error::ErrorLocation, schema::Schema, server};
 use proptest::prelude::*;
 
 const VALID: &str = include_str!("../../../../tenants/manulife.toml");
@@ -20,15 +20,18 @@ fn holds(bytes: &[u8]) {
     };
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for fault in faults {
-        let Place::Spot(spot) = &fault.place else { continue };
-        assert!(spot.span.start <= spot.span.end && spot.span.end <= text.len(), "{spot:?}");
-        let before = &text[..spot.span.start];
-        assert_eq!(spot.line, before.iter().filter(|b| **b == b'\n').count() + 1);
+        let ErrorLocation::Position(position) = &fault.location else { continue };
+        assert!(position.span.start <= position.span.end && position.span.end <= text.len(), "{position:?}");
+        let before = &text[..position.span.start];
+        assert_eq!(position.line, before.iter().filter(|b| **b == b'\n').count() + 1);
         let line = before.rsplit(|b| *b == b'\n').next().unwrap();
-        assert_eq!(spot.column, std::str::from_utf8(line).unwrap().chars().count() + 1);
+        assert_eq!(position.column, std::str::from_utf8(line).unwrap().chars().count() + 1);
         for language in [Language::Zh, Language::En] {
             let rendered = fault.render(language, false);
-            assert!(rendered.contains(&format!("x.toml:{}:{}", spot.line, spot.column)), "{spot:?}\n{rendered}");
+            assert!(
+                rendered.contains(&format!("x.toml:{}:{}", position.line, position.column)),
+                "{position:?}\n{rendered}"
+            );
             fault.render(language, true);
         }
     }

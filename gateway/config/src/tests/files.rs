@@ -70,16 +70,19 @@ fn the_example_tenant_is_free_of_faults() {
     let file = TenantFile::read(&doc).unwrap_or_else(|f| panic!("{}", render(&f, Language::En)));
     assert_eq!(file.actions.keys().collect::<Vec<_>>(), ["login", "logout", "openid", "user"]);
     assert_eq!(file.session.ttl.to_string(), "7d");
-    assert_eq!(tenant::TenantName::of_file(Path::new("tenants/manulife.toml")).unwrap().unwrap().as_str(), "manulife");
+    assert_eq!(
+        tenant::TenantName::from_path(Path::new("tenants/manulife.toml")).unwrap().unwrap().as_str(),
+        "manulife"
+    );
 }
 
 #[test]
 fn a_tenants_name_is_its_files() {
     for ignored in ["x.toml~", "README.md", ".x.toml", "toml", "x.toml.swp"] {
-        assert!(tenant::TenantName::of_file(Path::new(ignored)).is_none(), "{ignored}");
+        assert!(tenant::TenantName::from_path(Path::new(ignored)).is_none(), "{ignored}");
     }
     for bad in ["X.toml", "-x.toml", "a b.toml", "保险.toml", &format!("{}.toml", "a".repeat(65))] {
-        let fault = tenant::TenantName::of_file(Path::new(bad)).unwrap().unwrap_err();
+        let fault = tenant::TenantName::from_path(Path::new(bad)).unwrap().unwrap_err();
         assert_eq!(fault.file(), Some(Path::new(bad)));
     }
 }

@@ -48,7 +48,7 @@ fn resolve(doc: &Document, pointer: &str) -> Result<Zeroized, Vec<ConfigError>> 
 
 fn check(settings: &str) -> String {
     let doc = Document::parse("tenants/x.toml", settings.as_bytes()).unwrap();
-    let (pointer, doc) = tenant::settings(&doc, "login");
+    let (pointer, doc) = tenant::plugin_settings(&doc, "login");
     let mut faults = doc.check(&pointer, &schema());
     if faults.is_empty() {
         faults = resolve(&doc, &pointer).err().unwrap_or_default();
@@ -100,7 +100,7 @@ fn only_what_the_schema_marks_is_resolved() {
     let text =
         "[actions.login]\nplugin = 'env:KEY'\nmethods = ['phone']\ndelegate = { url = 'env:KEY', key = 'env:KEY' }\n";
     let doc = Document::parse("tenants/x.toml", text.as_bytes()).unwrap();
-    let (pointer, doc) = tenant::settings(&doc, "login");
+    let (pointer, doc) = tenant::plugin_settings(&doc, "login");
     let value = resolve(&doc, &pointer).unwrap();
     assert_eq!(*value, json!({ "methods": ["phone"], "delegate": { "url": "env:KEY", "key": "hunter2" } }));
 }
@@ -132,7 +132,7 @@ fn a_secret_that_stands_in_the_file_itself_is_warned_about_at_its_place() {
         "[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'hunter2-itself'\n";
     let told = |text: &str| {
         let doc = Document::parse("tenants/x.toml", text.as_bytes()).unwrap();
-        let (pointer, doc) = tenant::settings(&doc, "login");
+        let (pointer, doc) = tenant::plugin_settings(&doc, "login");
         let warnings = settings::literals(&doc, &pointer, &schema());
         warnings.iter().map(|w| w.render_warning(Language::En, false)).collect::<String>()
     };

@@ -46,7 +46,7 @@ enum TokenCommand {
 #[derive(clap::Args)]
 struct New {
     /// 角色：operator、viewer 或 tenant:租户名。The role: operator, viewer or tenant:NAME.
-    #[arg(long, value_parser = |role: &str| Role::parse(role).map_err(|text| text.get(Language::of_operator()).to_owned()))]
+    #[arg(long, value_parser = |role: &str| Role::parse(role).map_err(|text| text.get(Language::for_operator()).to_owned()))]
     role: Role,
     /// 有效期，如 90d、12h；never 为不过期。How long it is good, such as 90d or 12h; never for ever.
     #[arg(long, default_value = "90d", value_parser = life)]
@@ -93,7 +93,7 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
                 if let Role::Tenant(name) = &role
                     && !config.tenants.dir.join(format!("{name}.toml")).exists()
                 {
-                    match Language::of_operator() {
+                    match Language::for_operator() {
                         Language::Zh => eprintln!("注意：还没有租户 {name}。"),
                         Language::En => eprintln!("Note: there is no tenant {name} yet."),
                     }
@@ -113,7 +113,7 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
 
 fn told(token: &AdminToken) {
     let (id, role) = (&token.id, &token.role);
-    match (Language::of_operator(), token.expires_at.map(Time)) {
+    match (Language::for_operator(), token.expires_at.map(Time)) {
         (Language::Zh, Some(end)) => eprintln!("令牌 {id}（{role}）有效至 {end}；它只显示这一次。"),
         (Language::Zh, None) => eprintln!("令牌 {id}（{role}）不过期；它只显示这一次。"),
         (Language::En, Some(end)) => eprintln!("The token {id} ({role}) is good until {end}; it is shown this once."),

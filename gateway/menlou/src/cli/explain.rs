@@ -3,7 +3,7 @@
 use crate::cli::output::fail;
 use menlou_config::config_error::nearest;
 use menlou_error::text::Text;
-use menlou_error::{Who, admin_codes, codes};
+use menlou_error::{Responsible, admin_codes, codes};
 use menlou_platform::wechat::errcodes;
 use std::process::ExitCode;
 
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Both languages: whoever asks may be asked by somebody else.
-fn explain(meaning: &Text, who: Who, remedy: &Text, place: Option<&Text>) {
+fn explain(meaning: &Text, who: Responsible, remedy: &Text, place: Option<&Text>) {
     let who = who.text();
     let (at_zh, at_en) =
         place.map(|p| (format!("\n在哪里：{}", p.zh), format!("\nWhere: {}", p.en))).unwrap_or_default();

@@ -11,7 +11,7 @@ use std::{
 pub fn show_errors(errors: &[ConfigError]) {
     let color = io::stderr().is_terminal();
     for error in errors {
-        eprintln!("{}\n", error.render(Language::of_operator(), color));
+        eprintln!("{}\n", error.render(Language::for_operator(), color));
     }
 }
 
@@ -19,13 +19,13 @@ pub fn show_errors(errors: &[ConfigError]) {
 pub fn show_warnings(warnings: &[ConfigError]) {
     let color = io::stderr().is_terminal();
     for warning in warnings {
-        eprintln!("{}\n", warning.render_warning(Language::of_operator(), color));
+        eprintln!("{}\n", warning.render_warning(Language::for_operator(), color));
     }
 }
 
 /// Prints why a command failed on standard error, and returns the exit code for failure.
 pub fn fail(text: &Text) -> ExitCode {
-    let language = Language::of_operator();
+    let language = Language::for_operator();
     let label = Text::fixed("错误", "error");
     eprintln!("{}: {}", label.get(language), text.get(language));
     ExitCode::FAILURE
@@ -33,7 +33,7 @@ pub fn fail(text: &Text) -> ExitCode {
 
 /// Prints a sentence on standard output, in the operator's language.
 pub fn say(zh: impl AsRef<str>, en: impl AsRef<str>) {
-    match Language::of_operator() {
+    match Language::for_operator() {
         Language::Zh => println!("{}", zh.as_ref()),
         Language::En => println!("{}", en.as_ref()),
     }

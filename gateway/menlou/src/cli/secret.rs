@@ -10,7 +10,7 @@ use menlou_config::{
     save::{self, SaveError},
     schema,
     seal::{Field, Keys},
-    secret::LARGEST,
+    secret::MAX_SECRET_SIZE,
     server::{self, Config},
     tenant::{self, TenantName},
 };
@@ -151,7 +151,7 @@ fn create(path: &Path, key: &SecretString, id: &str) -> io::Result<()> {
 
 fn prepend(path: &Path, key: &SecretString, id: &str) -> Result<(), Text> {
     // Also that what is there are keys.
-    Keyring::of_file(path.to_owned()).keys()?;
+    Keyring::from_file(path.to_owned()).keys()?;
     let shown = path.display();
     let before = fs::read_to_string(path)
         .map(Zeroizing::new)
@@ -165,7 +165,7 @@ fn prepend(path: &Path, key: &SecretString, id: &str) -> Result<(), Text> {
 
 fn seal(keyring: &Keyring, tenant: Option<&str>, field: &str) -> Result<ExitCode, Text> {
     let tenant = tenant.map(TenantName::parse).transpose()?;
-    let pointer: String = edit::path(field)?.iter().map(|key| format!("/{}", schema::escape(key))).collect();
+    let pointer: String = edit::parse_key(field)?.iter().map(|key| format!("/{}", schema::escape(key))).collect();
     can_hold_a_secret(tenant.is_some(), field, &pointer)?;
     let keys = keyring.keys()?;
     let field = Field { tenant: tenant.as_ref().map(TenantName::as_str), pointer: &pointer };
@@ -205,9 +205,9 @@ fn read_secret() -> Result<SecretString, Text> {
         return checked(secret.expose_secret());
     }
     // AdmissionController for all of it, so that nothing is moved and left behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST as usize + 32));
-    io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_SIZE as usize + 32));
+    io::stdin().lock().take(MAX_SECRET_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_SECRET_SIZE {
         return Err(Text::fixed("密钥超过 64 KiB", "the secret is larger than 64 KiB"));
     }
     let text =

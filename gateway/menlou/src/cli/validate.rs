@@ -121,7 +121,7 @@ fn summary(wrong: usize) -> ExitCode {
             ExitCode::SUCCESS
         }
         n => {
-            match Language::of_operator() {
+            match Language::for_operator() {
                 Language::Zh => eprintln!("共 {n} 处问题"),
                 Language::En if n == 1 => eprintln!("1 fault"),
                 Language::En => eprintln!("{n} faults"),

@@ -1,7 +1,7 @@
 //! The table of WeChat's error codes: for each the word we answer with, what it means, who has to act, and what to do.
 
 use menlou_error::text::Text;
-use menlou_error::{ErrorCode, Who, codes};
+use menlou_error::{ErrorCode, Responsible, codes};
 use std::time::Duration;
 
 /// One error code of WeChat's; its meaning is that of WeChat's published documentation (developers.weixin.qq.com).
@@ -14,7 +14,7 @@ pub struct Errcode {
     /// What it means.
     pub meaning: Text,
     /// Who has to act.
-    pub who: Who,
+    pub who: Responsible,
     /// What to do.
     pub remedy: Text,
     /// Where in WeChat's console it is mended, where it is there.
@@ -34,7 +34,7 @@ pub struct Explanation {
     /// What it means.
     pub what: Text,
     /// Who has to act.
-    pub who: Who,
+    pub who: Responsible,
     /// What to do.
     pub remedy: Text,
     /// Where in WeChat's console, where it is mended there.
@@ -89,7 +89,7 @@ macro_rules! errcodes {
             code: $code,
             error: &codes::$word,
             meaning: Text::fixed($zh, $en),
-            who: Who::$who,
+            who: Responsible::$who,
             remedy: Text::fixed($do_zh, $do_en),
             place: errcodes!(@at $($place)?),
             retry_after: errcodes!(@retry $($seconds)?),

@@ -8,7 +8,7 @@ use super::{Api, Refusal, WechatCredentials, app_secret::AppSecret};
 use crate::http::Http;
 use form_urlencoded::Serializer;
 use menlou_error::text::Text;
-use menlou_error::{Error, Who, codes};
+use menlou_error::{Error, Responsible, codes};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::{io, net::IpAddr, time::Duration};
@@ -185,7 +185,7 @@ fn seen(address: IpAddr) -> Text {
 fn unknown(code: i64) -> Explanation {
     Explanation {
         what: Text::new(format!("没有记录的错误码 {code}"), format!("the errcode {code} is not known here")),
-        who: Who::TenantAdmin,
+        who: Responsible::TenantAdmin,
         remedy: Text::fixed(
             "在微信文档中查该错误码；联系平台支持时给出 rid。",
             "Look it up in WeChat's documentation; give the rid to its support.",
@@ -274,7 +274,7 @@ impl Unreached {
                 Text::fixed("稍后再试。", "Try again later."),
             ),
         };
-        Explanation { what, who: Who::Operator, remedy, place: None }
+        Explanation { what, who: Responsible::Operator, remedy, place: None }
     }
 
     fn is_the_network(self) -> bool {

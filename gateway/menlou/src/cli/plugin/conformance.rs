@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
     match apart(arguments) {
         Ok(status) if status.code() == Some(PASSED.into()) => {
-            println!("{}", Text::fixed("通过", "passed").get(Language::of_operator()));
+            println!("{}", Text::fixed("通过", "passed").get(Language::for_operator()));
             ExitCode::SUCCESS
         }
         Ok(status) if status.code() == Some(1) => ExitCode::FAILURE,

@@ -11,7 +11,7 @@ use std::{path::Path, process::ExitCode};
 pub fn check(file: &Path) -> ExitCode {
     match Plugin::open(file) {
         Ok(plugin) => {
-            print!("{}", describe(&plugin, Language::of_operator()));
+            print!("{}", describe(&plugin, Language::for_operator()));
             ExitCode::SUCCESS
         }
         Err(why) => fail(&refused(file, &why)),

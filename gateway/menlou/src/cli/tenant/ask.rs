@@ -17,7 +17,7 @@ pub fn somebody() -> bool {
 pub fn line(question: &Text, default: Option<&str>) -> Result<String, CommandFailure> {
     loop {
         let shown = default.map(|d| format!(" [{d}]")).unwrap_or_default();
-        eprint!("{}{shown}: ", question.get(Language::of_operator()));
+        eprint!("{}{shown}: ", question.get(Language::for_operator()));
         let _ = io::stderr().flush();
         let mut line = String::new();
         let read = io::stdin().lock().take(LONGEST).read_line(&mut line).map_err(unreadable)?;
@@ -42,7 +42,7 @@ pub fn fitting<T>(
     loop {
         match fit(&line(question, default)?) {
             Ok(value) => return Ok(value),
-            Err(text) => eprintln!("  {}", text.get(Language::of_operator())),
+            Err(text) => eprintln!("  {}", text.get(Language::for_operator())),
         }
     }
 }
@@ -50,7 +50,7 @@ pub fn fitting<T>(
 /// A secret: from a prompt without echo, or the first line of standard input.
 pub fn secret(question: &Text) -> Result<SecretString, CommandFailure> {
     let written = if somebody() {
-        let question = format!("{}: ", question.get(Language::of_operator()));
+        let question = format!("{}: ", question.get(Language::for_operator()));
         rpassword::prompt_password(question).map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof => broken_off(),
             _ => unreadable(e),

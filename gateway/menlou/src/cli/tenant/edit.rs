@@ -7,7 +7,7 @@ use super::{
 };
 use crate::cli::output::{fail, say, show_errors};
 use menlou_config::{
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     tenant::TenantName,
 };
 use menlou_error::text::Text;
@@ -42,14 +42,14 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
     let stored = context.files().read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
     let mut changes = settings(&arguments.set)?;
     for key in &arguments.unset {
-        changes.push(Change::Unset(edit::path(key).map_err(CommandFailure::usage)?));
+        changes.push(ConfigChange::Unset(edit::parse_key(key).map_err(CommandFailure::usage)?));
     }
     secrets::none_of(&changes, &stored.text, context)?;
     if let Some(key) = &arguments.set_secret {
-        let path = edit::path(key).map_err(CommandFailure::usage)?;
+        let path = edit::parse_key(key).map_err(CommandFailure::usage)?;
         let question = Text::new(format!("{key}（不显示）"), format!("{key} (not shown)"));
         let secret = secrets::ask(context, &name, &path, &question)?;
-        changes.push(Change::Set(path, json!(secret)));
+        changes.push(ConfigChange::Set(path, json!(secret)));
     }
     let saved = match changes.as_slice() {
         [] => in_editor(context, &name, &stored)?,
@@ -61,7 +61,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
 }
 
 /// The changes that `--set KEY=VALUE` asks for.
-pub fn settings(written: &[String]) -> Result<Vec<Change>, CommandFailure> {
+pub fn settings(written: &[String]) -> Result<Vec<ConfigChange>, CommandFailure> {
     let change = |setting: &String| {
         let (key, value) = setting.split_once('=').ok_or_else(|| {
             CommandFailure::usage(Text::fixed(
@@ -69,7 +69,7 @@ pub fn settings(written: &[String]) -> Result<Vec<Change>, CommandFailure> {
                 "--set takes KEY=VALUE, such as session.ttl=1d",
             ))
         })?;
-        Ok(Change::Set(edit::path(key.trim()).map_err(CommandFailure::usage)?, edit::value(value)))
+        Ok(ConfigChange::Set(edit::parse_key(key.trim()).map_err(CommandFailure::usage)?, edit::parse_value(value)))
     };
     written.iter().map(change).collect()
 }

@@ -61,7 +61,7 @@ pub fn run(context: &TenantContext<'_>) -> Result<CommandOutput, CommandFailure>
 }
 
 fn table(context: &TenantContext<'_>, rows: &[Row]) {
-    let language = Language::of_operator();
+    let language = Language::for_operator();
     if rows.is_empty() {
         let folder = context.config.tenants.dir.display();
         say(

@@ -109,7 +109,7 @@ fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), Command
                 folder.display()
             ),
         );
-        eprintln!("{}", text.get(Language::of_operator()));
+        eprintln!("{}", text.get(Language::for_operator()));
     }
     if !folder.is_dir() {
         let folder = folder.display();

@@ -6,7 +6,7 @@ use super::{
     context::{CommandFailure, TenantContext},
 };
 use menlou_config::{
-    edit::{self, Change},
+    edit::{self, ConfigChange},
     load::Document,
     schema::escape,
     seal::Field,
@@ -35,7 +35,7 @@ pub fn ask(
                 return sealed.map(|sealed| sealed.to_string()).map_err(|text| CommandFailure::new("unsealed", text));
             }
             Ok(_) => return Ok(written.expose_secret().to_owned()),
-            Err(text) if ask::somebody() => eprintln!("  {}", text.get(menlou_error::text::Language::of_operator())),
+            Err(text) if ask::somebody() => eprintln!("  {}", text.get(menlou_error::text::Language::for_operator())),
             Err(text) => return Err(CommandFailure::usage(text)),
         }
     }
@@ -51,7 +51,7 @@ pub fn reference(written: &str) -> Result<String, CommandFailure> {
 }
 
 /// That none of these changes, given as arguments, brings a secret itself into this text.
-pub fn none_of(changes: &[Change], text: &str, context: &TenantContext<'_>) -> Result<(), CommandFailure> {
+pub fn none_of(changes: &[ConfigChange], text: &str, context: &TenantContext<'_>) -> Result<(), CommandFailure> {
     // What can't be applied or read is told by whoever applies and checks it.
     let Ok(edited) = edit::apply(text, changes) else { return Ok(()) };
     let Ok(doc) = Document::parse(Path::new(""), edited.as_bytes()) else { return Ok(()) };
@@ -64,7 +64,7 @@ pub fn none_of(changes: &[Change], text: &str, context: &TenantContext<'_>) -> R
     };
     let found = secrets(&doc, context.library);
     for change in changes {
-        let Change::Set(path, _) = change else { continue };
+        let ConfigChange::Set(path, _) = change else { continue };
         let at: String = path.iter().map(|part| format!("/{}", escape(part))).collect();
         if found.iter().any(|secret| (secret == &at || secret.starts_with(&format!("{at}/"))) && literal(secret)) {
             return Err(as_argument());

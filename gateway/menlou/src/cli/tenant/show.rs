@@ -59,7 +59,7 @@ fn origin(kind: &str) -> Text {
 
 /// The settings as TOML, with a remark where a default or a secret stands.
 fn page(view: &View, sources: &BTreeMap<String, &'static str>) -> String {
-    let mut page = Page { text: String::new(), view, sources, language: Language::of_operator() };
+    let mut page = Page { text: String::new(), view, sources, language: Language::for_operator() };
     if let Value::Object(settings) = &view.settings {
         page.table(settings, &[], false);
     }

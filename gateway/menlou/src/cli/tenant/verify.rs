@@ -67,7 +67,7 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
 }
 
 fn tell(finding: &Finding, again: bool) {
-    let language = Language::of_operator();
+    let language = Language::for_operator();
     let step = finding.step.text();
     let step = step.get(language);
     let Some(Trouble { errcode, rid, explanation, note, cause, .. }) = &finding.trouble else {
@@ -122,7 +122,7 @@ struct Progress {
 impl Progress {
     fn start(base_url: &str) -> Self {
         let text = Text::new(format!("正在询问 {base_url} …"), format!("asking {base_url} …"));
-        let line = io::stderr().is_terminal().then(|| text.get(Language::of_operator()).to_owned());
+        let line = io::stderr().is_terminal().then(|| text.get(Language::for_operator()).to_owned());
         let progress = Self { line };
         progress.show();
         progress

@@ -54,7 +54,7 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         let descriptor = &plugin.actions[index];
         println!("a={}", descriptor.name);
         let mut tell = |found: Found| -> bool {
-            let language = Language::of_operator();
+            let language = Language::for_operator();
             match &found {
                 Ok(None) => println!("ok"),
                 Ok(Some(note)) => println!("ok; {}", note.get(language)),
@@ -112,7 +112,7 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
 
 /// Names a check before it runs: where the plugin takes the process down, it is the last word.
 fn ask(zh: &'static str, en: &'static str) {
-    print!("  {} … ", Text::fixed(zh, en).get(Language::of_operator()));
+    print!("  {} … ", Text::fixed(zh, en).get(Language::for_operator()));
     let _ = io::stdout().flush();
 }
 
@@ -154,12 +154,12 @@ fn given(
         Some(named) => named == plugin || named == descriptor.name,
         None => **name == descriptor.name,
     })?;
-    let (pointer, own) = tenant::settings(file, name);
+    let (pointer, own) = tenant::plugin_settings(file, name);
     let faults = own.check(&pointer, &descriptor.settings);
     if !faults.is_empty() {
         return Some(Err(faults));
     }
-    let (keyring, name) = (Keyring::default(), TenantName::of_file(file.path()).and_then(Result::ok));
+    let (keyring, name) = (Keyring::default(), TenantName::from_path(file.path()).and_then(Result::ok));
     let name = name.as_ref().map(TenantName::as_str);
     let sources = Sources::new(file.folder(), &sources::process_env, &keyring, name);
     Some(settings::resolve(&own, &pointer, &descriptor.settings, &sources))
