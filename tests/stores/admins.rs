@@ -1,4 +1,4 @@
-//! What every store promises of admins' tokens and deeds.
+//! The contract of admin stores.
 
 use crate::test_stores::TestStores;
 use menlou_store::{AdminToken, NewDeed};
@@ -28,20 +28,20 @@ pub fn deed(what: &str, tenant: Option<&str>) -> NewDeed {
     }
 }
 
-pub async fn a_token_is_found_as_it_was_made_until_it_is_revoked(stores: &TestStores) {
+pub async fn token_is_found_as_it_was_created_until_it_is_revoked(stores: &TestStores) {
     let admins = &stores.admins;
     assert!(admins.token("one").await.unwrap().is_none() && admins.tokens().await.unwrap().is_empty());
     let (one, two) = (token("one", 2), AdminToken { expires_at: None, ..token("two", 1) });
     admins.add_token(&one).await.unwrap();
     admins.add_token(&two).await.unwrap();
-    assert!(admins.add_token(&one).await.is_err(), "an id names one token");
+    assert!(admins.add_token(&one).await.is_err(), "token ids are unique");
     assert_eq!(admins.token("one").await.unwrap(), Some(one.clone()));
     admins.record_token_use("two", 77).await.unwrap();
     assert_eq!(admins.tokens().await.unwrap(), [AdminToken { used_at: Some(77), ..two }, one]);
     assert!(admins.revoke("one").await.unwrap());
     assert!(!admins.revoke("one").await.unwrap());
     assert!(admins.token("one").await.unwrap().is_none());
-    assert!(!format!("{:?}", token("x", 1)).contains('7'), "no hash is printed");
+    assert!(!format!("{:?}", token("x", 1)).contains('7'), "the hash is not printed");
 }
 
 pub async fn deeds_are_read_newest_first_page_by_page(stores: &TestStores) {

@@ -1,37 +1,38 @@
-//! A Redis Cluster keeps the contract, too. One cluster serves all promises: starting it takes longer than they do.
+//! The contract of session and ephemeral stores, tested against a Redis Cluster. All requirements share one cluster, since
+//! its start takes longer than the tests.
 
-use crate::{sessions, shared, test_stores::at};
+use crate::{ephemeral, sessions, test_stores::redis_with_prefix};
 use menlou_harness as harness;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_keeps_what_the_session_store_promises() {
+async fn cluster_keeps_the_contract_of_session_and_ephemeral_stores() {
     let cluster = harness::Cluster::start();
     let url = cluster.url();
     let mut number = 0;
-    // Each in a place of its own.
-    macro_rules! hold {
-        ($($room:ident::$promise:ident),* $(,)?) => {
+    // Each requirement has a key prefix of its own.
+    macro_rules! check {
+        ($($module:ident::$requirement:ident),* $(,)?) => {
             $(
                 number += 1;
-                $room::$promise(&at(&url, &format!("p{number}")).await).await;
+                $module::$requirement(&redis_with_prefix(&url, &format!("p{number}")).await).await;
             )*
         };
     }
-    hold!(
-        sessions::a_session_is_found_as_it_was_opened,
-        sessions::an_unknown_token_finds_nothing,
-        sessions::a_session_is_not_found_past_its_end,
-        sessions::an_ended_session_is_gone_at_once_and_ends_only_once,
-        sessions::a_token_is_worth_nothing_in_another_tenant,
-        sessions::a_session_is_replaced_only_while_there_is_one,
-        sessions::many_sessions_opened_at_once_are_all_found,
-        sessions::a_read_that_races_an_end_leaves_nothing_behind,
-        shared::one_of_many_gets_the_claim,
-        shared::a_claim_can_be_made_again_when_its_life_is_over,
-        shared::tenants_do_not_see_each_other_s_values,
-        shared::a_counter_counts_each_of_many_at_once,
-        shared::a_counter_starts_anew_after_its_window_however_often_it_is_counted,
-        shared::the_longest_and_the_shortest_life_are_taken,
-        shared::ping_answers,
+    check!(
+        sessions::session_is_found_as_it_was_opened,
+        sessions::unknown_token_finds_nothing,
+        sessions::expired_session_is_not_found,
+        sessions::ended_session_is_gone_immediately_and_ends_only_once,
+        sessions::token_is_unknown_in_another_tenant,
+        sessions::only_an_existing_session_is_replaced,
+        sessions::sessions_opened_concurrently_are_all_found,
+        sessions::read_concurrent_with_an_end_caches_nothing,
+        ephemeral::one_of_many_concurrent_claims_succeeds,
+        ephemeral::expired_claim_can_be_made_again,
+        ephemeral::values_are_separate_per_tenant,
+        ephemeral::concurrent_increments_are_all_counted,
+        ephemeral::counter_restarts_after_its_window_despite_increments,
+        ephemeral::longest_and_shortest_ttl_are_accepted,
+        ephemeral::ping_succeeds,
     );
 }

@@ -1,151 +1,153 @@
-//! The contract of the stores: what gateway/src/store promises, held against each store that keeps it.
+//! The contract of the traits of `menlou-store`, tested against each store that implements them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accounts;
 mod admins;
 mod cluster;
-mod limits;
+mod ephemeral;
 mod postgres;
+mod rate_limits;
 mod redis;
 mod replica;
 mod sessions;
-mod shared;
 mod sqlite;
 mod stores;
 mod test_stores;
 mod tls;
 mod users;
+mod waiting;
 
-/// One test per promise and store: `promises!(room of the promises, how the store is opened, [promises])`.
-macro_rules! promises {
-    ($name:ident, $room:ident, $open:path, [$($promise:ident),* $(,)?]) => {
+/// One test per requirement and store: `contract!(name of the tests, module of the requirements, how the store is opened,
+/// [requirements])`.
+macro_rules! contract {
+    ($name:ident, $module:ident, $open:path, [$($requirement:ident),* $(,)?]) => {
         mod $name {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    crate::$room::$promise(&$open().await).await;
+                async fn $requirement() {
+                    crate::$module::$requirement(&$open().await).await;
                 }
             )*
         }
     };
 }
 
-macro_rules! of_sessions {
+macro_rules! session_contract {
     ($name:ident, $open:path) => {
-        promises!(
+        contract!(
             $name,
             sessions,
             $open,
             [
-                a_session_is_found_as_it_was_opened,
-                a_session_without_optional_parts_is_found_as_it_was_opened,
-                an_unknown_token_finds_nothing,
-                a_session_is_not_found_past_its_end,
-                a_session_opened_in_the_past_is_never_found,
-                an_ended_session_is_gone_at_once_and_ends_only_once,
-                an_expired_session_ends_as_if_there_were_none,
-                a_token_is_worth_nothing_in_another_tenant,
-                a_session_opened_again_under_its_token_replaces_the_first,
-                a_session_is_replaced_only_while_there_is_one,
-                nothing_printed_holds_the_session_key_or_the_token,
-                many_sessions_opened_at_once_are_all_found,
-                a_read_that_races_an_end_leaves_nothing_behind,
-                a_caller_that_goes_away_harms_nobody,
-                sessions_are_counted_while_they_last,
-                the_sessions_of_a_person_are_listed_newest_first,
-                a_tenant_s_sessions_end_together_however_many_and_no_other_s,
+                session_is_found_as_it_was_opened,
+                session_without_optional_fields_is_found_as_it_was_opened,
+                unknown_token_finds_nothing,
+                expired_session_is_not_found,
+                session_opened_already_expired_is_never_found,
+                ended_session_is_gone_immediately_and_ends_only_once,
+                ending_an_expired_session_returns_false,
+                token_is_unknown_in_another_tenant,
+                reopening_a_token_replaces_its_session,
+                only_an_existing_session_is_replaced,
+                debug_output_holds_neither_session_key_nor_token,
+                sessions_opened_concurrently_are_all_found,
+                read_concurrent_with_an_end_caches_nothing,
+                cancelled_operations_leave_the_store_usable,
+                sessions_are_counted_until_they_expire,
+                sessions_of_an_identity_are_listed_newest_first,
+                all_sessions_of_one_tenant_end_and_no_others,
             ]
         );
     };
 }
 
-macro_rules! of_shared {
+macro_rules! ephemeral_contract {
     ($name:ident, $open:path) => {
-        promises!(
+        contract!(
             $name,
-            shared,
+            ephemeral,
             $open,
             [
-                one_of_many_gets_the_claim,
-                a_claim_can_be_made_again_when_its_life_is_over,
-                a_claim_is_a_value_like_any_other,
-                a_value_is_read_as_it_was_put_until_its_life_is_over,
-                put_replaces_value_and_life,
-                an_empty_value_is_a_value,
-                a_removed_value_is_gone,
-                tenants_do_not_see_each_other_s_values,
-                a_counter_counts_each_of_many_at_once,
-                a_counter_starts_anew_after_its_window_however_often_it_is_counted,
-                the_longest_and_the_shortest_life_are_taken,
-                ping_answers,
+                one_of_many_concurrent_claims_succeeds,
+                expired_claim_can_be_made_again,
+                claim_can_be_read_replaced_and_removed,
+                value_is_read_until_it_expires,
+                put_replaces_value_and_ttl,
+                empty_value_is_stored,
+                removed_value_is_gone,
+                values_are_separate_per_tenant,
+                concurrent_increments_are_all_counted,
+                counter_restarts_after_its_window_despite_increments,
+                longest_and_shortest_ttl_are_accepted,
+                ping_succeeds,
             ]
         );
     };
 }
 
-macro_rules! of_users {
+macro_rules! user_contract {
     ($name:ident, $open:path) => {
-        promises!(
+        contract!(
             $name,
             users,
             $open,
             [
-                nobody_is_bound_at_first,
-                a_new_account_is_bound_and_found,
-                ids_are_unique_over_tenants_and_start_from_one,
-                a_second_new_for_a_bound_openid_gives_the_account_as_it_is,
-                new_raced_for_one_openid_makes_one_account,
-                a_phone_number_has_one_account_per_tenant,
-                a_phone_number_raced_by_many_openids_makes_one_account,
-                an_external_id_has_one_account_and_brings_it_up_to_date,
-                an_external_id_raced_makes_one_account,
-                an_existing_account_is_bound_to_several_openids,
-                an_account_of_another_tenant_is_not_bound,
-                a_binding_gives_way_to_another_account,
-                different_accounts_raced_for_one_openid_end_with_one_binding,
-                an_unbound_openid_is_gone_at_once_and_its_account_stays,
-                an_update_changes_what_is_given_for_all_openids,
-                a_user_of_another_tenant_is_not_updated,
-                an_account_name_is_taken_once_per_tenant,
-                an_account_name_raced_is_taken_once,
+                empty_store_has_no_binding,
+                new_account_is_bound_and_found,
+                ids_are_unique_across_tenants_and_start_at_one,
+                new_account_for_a_bound_openid_returns_the_existing_one,
+                concurrent_new_accounts_for_one_openid_create_one,
+                phone_number_has_one_account_per_tenant,
+                concurrent_bindings_of_one_phone_number_create_one_account,
+                external_id_has_one_account_and_updates_it,
+                concurrent_bindings_of_one_external_id_create_one_account,
+                existing_account_can_have_several_openids,
+                account_of_another_tenant_is_not_bound,
+                binding_is_replaced_by_another_account,
+                concurrent_bindings_of_one_openid_end_with_one,
+                unbound_openid_is_gone_immediately_and_its_account_stays,
+                update_changes_the_given_fields_for_all_openids,
+                user_of_another_tenant_is_not_updated,
+                account_name_is_unique_per_tenant,
+                account_name_is_unique_under_concurrent_calls,
                 credentials_are_those_of_the_account,
                 accounts_without_password_have_no_credentials,
-                names_of_any_language_and_length_are_kept,
-                a_read_that_races_an_update_leaves_nothing_behind,
-                ping_answers,
+                names_of_any_language_and_length_are_stored,
+                read_concurrent_with_an_update_caches_nothing_stale,
+                ping_succeeds,
             ]
         );
     };
 }
 
-macro_rules! of_admins {
+macro_rules! admin_contract {
     ($accounts:ident, $admins:ident, $open:path) => {
-        promises!(
+        contract!(
             $accounts,
             accounts,
             $open,
             [
-                an_account_is_found_by_whatever_is_known_of_it,
+                account_is_found_by_each_of_its_identifiers,
                 accounts_are_listed_page_by_page,
-                a_change_of_what_was_not_seen_is_refused,
-                an_erased_account_is_gone_with_its_bindings,
+                change_of_another_version_is_refused,
+                deleted_account_is_gone_with_its_bindings,
             ]
         );
-        promises!(
+        contract!(
             $admins,
             admins,
             $open,
-            [a_token_is_found_as_it_was_made_until_it_is_revoked, deeds_are_read_newest_first_page_by_page]
+            [token_is_found_as_it_was_created_until_it_is_revoked, deeds_are_read_newest_first_page_by_page]
         );
     };
 }
 
-of_sessions!(sqlite_sessions, crate::test_stores::embedded);
-of_shared!(sqlite_shared, crate::test_stores::embedded);
-of_users!(sqlite_users, crate::test_stores::embedded);
-of_admins!(sqlite_accounts, sqlite_admins, crate::test_stores::embedded);
+session_contract!(sqlite_sessions, crate::test_stores::embedded);
+ephemeral_contract!(sqlite_ephemeral, crate::test_stores::embedded);
+user_contract!(sqlite_users, crate::test_stores::embedded);
+admin_contract!(sqlite_accounts, sqlite_admins, crate::test_stores::embedded);
 
-of_sessions!(redis_sessions, crate::test_stores::redis);
-of_shared!(redis_shared, crate::test_stores::redis);
-of_users!(postgres_users, crate::test_stores::postgres);
-of_admins!(postgres_accounts, postgres_admins, crate::test_stores::postgres);
+session_contract!(redis_sessions, crate::test_stores::redis);
+ephemeral_contract!(redis_ephemeral, crate::test_stores::redis);
+user_contract!(postgres_users, crate::test_stores::postgres);
+admin_contract!(postgres_accounts, postgres_admins, crate::test_stores::postgres);

@@ -1,9 +1,9 @@
-//! What the PostgreSQL store promises beyond the contract.
+//! What the PostgreSQL store guarantees beyond the contract.
 
 use crate::{
-    redis::within,
-    test_stores::in_postgres,
+    test_stores::open_postgres,
     users::{identity, new},
+    waiting::within,
 };
 use menlou_harness as harness;
 use menlou_store::{AccountSelector, AccountStore, AdminStore, Error, Postgres, UpdateOutcome, UserStore};
@@ -12,15 +12,14 @@ use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
-/// "Within a second".
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Asserts that all operations are refused as unavailable, each within a second.
+/// Asserts that all operations fail as unavailable, each within a second.
 async fn assert_all_unavailable(store: &Postgres) {
     async fn refused<T: std::fmt::Debug>(what: &str, operation: impl Future<Output = Result<T, Error>>) {
         let start = Instant::now();
-        let answer = operation.await;
-        assert!(matches!(answer, Err(Error::Unavailable { .. })), "{what}: {answer:?}");
+        let outcome = operation.await;
+        assert!(matches!(outcome, Err(Error::Unavailable { .. })), "{what}: {outcome:?}");
         assert!(start.elapsed() < SECOND, "{what} took {:?}", start.elapsed());
     }
     refused("find", store.find("a", "wechat", "nobody")).await;
@@ -37,66 +36,66 @@ async fn name(store: &Postgres, openid: &str) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_postgres_is_unavailable_within_a_second_and_serves_again_by_itself() {
+async fn killed_postgres_is_unavailable_within_a_second_and_works_after_its_restart() {
     let mut server = harness::Postgres::start();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     store.bind("a", &identity("o1"), new("one")).await.unwrap();
     assert_eq!(name(&store, "o1").await.as_deref(), Some("one"));
     server.kill();
     assert_all_unavailable(&store).await;
     server.restart();
-    within(SECOND, "service is back", || async { store.ping().await.is_ok() }).await;
+    within(SECOND, "the store works", || async { store.ping().await.is_ok() }).await;
     assert_eq!(name(&store, "o1").await.as_deref(), Some("one"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_postgres_is_unavailable_within_a_second_and_serves_again_when_it_goes_on() {
+async fn frozen_postgres_is_unavailable_within_a_second_and_works_when_it_resumes() {
     let server = harness::Postgres::start();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     store.bind("a", &identity("o1"), new("one")).await.unwrap();
     server.freeze();
     assert_all_unavailable(&store).await;
     server.thaw();
-    within(Duration::from_secs(2), "service is back", || async { store.ping().await.is_ok() }).await;
+    within(Duration::from_secs(2), "the store works", || async { store.ping().await.is_ok() }).await;
     assert_eq!(name(&store, "o1").await.as_deref(), Some("one"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_opened_before_its_postgres_makes_its_tables_and_serves_when_it_comes() {
+async fn store_opened_before_its_postgres_creates_its_tables_when_postgres_starts() {
     let mut server = harness::Postgres::start();
     server.kill();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     assert_all_unavailable(&store).await;
     server.restart();
-    within(SECOND, "service begins", || async { store.ping().await.is_ok() }).await;
+    within(SECOND, "the store works", || async { store.ping().await.is_ok() }).await;
     store.bind("a", &identity("o1"), new("one")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_opened_on_a_frozen_postgres_serves_when_it_goes_on() {
+async fn store_opened_on_a_frozen_postgres_works_when_postgres_resumes() {
     let server = harness::Postgres::start();
     server.freeze();
     let start = Instant::now();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     assert!(start.elapsed() < Duration::from_secs(3));
     assert_all_unavailable(&store).await;
     server.thaw();
-    within(Duration::from_secs(2), "service begins", || async { store.ping().await.is_ok() }).await;
+    within(Duration::from_secs(2), "the store works", || async { store.ping().await.is_ok() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_slow_statement_or_lock_is_unavailable_within_a_second_and_harms_nobody_else() {
+async fn blocked_statement_fails_within_a_second_and_other_statements_work() {
     let server = harness::Postgres::start();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     store.bind("a", &identity("o1"), new("one")).await.unwrap();
-    let other = in_postgres(&server.url()).await;
+    let other = open_postgres(&server.url()).await;
     let user = other.find("a", "wechat", "o1").await.unwrap().unwrap();
     let mut lock = PgConnectOptions::from_str(&server.url()).unwrap().connect().await.unwrap();
     sqlx::raw_sql("BEGIN; UPDATE users SET name = 'locked'").execute(&mut lock).await.unwrap();
     for _ in 0..3 {
         let start = Instant::now();
-        let answer = store.update("a", user.id, Some("two"), None).await;
-        assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
+        let outcome = store.update("a", user.id, Some("two"), None).await;
+        assert!(matches!(outcome, Err(Error::Unavailable { .. })), "{outcome:?}");
         assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
         assert!(store.find("a", "wechat", "o1").await.unwrap().is_some());
     }
@@ -105,14 +104,14 @@ async fn one_slow_statement_or_lock_is_unavailable_within_a_second_and_harms_nob
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_replicas_may_start_at_once_on_an_empty_database() {
+async fn several_replicas_may_start_concurrently_on_an_empty_database() {
     let server = harness::Postgres::start();
     let url = Arc::new(server.url());
     let mut starts = JoinSet::new();
     for n in 0..6 {
         let url = Arc::clone(&url);
         starts.spawn(async move {
-            let store = in_postgres(&url).await;
+            let store = open_postgres(&url).await;
             store.bind("a", &identity(&format!("o{n}")), new("one")).await.unwrap();
             store
         });
@@ -128,15 +127,15 @@ async fn many_replicas_may_start_at_once_on_an_empty_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_replica_changes_the_other_s_cache_soon_knows() {
+async fn change_by_one_replica_soon_leaves_the_cache_of_the_other() {
     let server = harness::Postgres::start();
-    let (one, two) = (in_postgres(&server.url()).await, in_postgres(&server.url()).await);
+    let (one, two) = (open_postgres(&server.url()).await, open_postgres(&server.url()).await);
     let user = one.bind("a", &identity("o1"), new("old")).await.unwrap().unwrap();
     one.bind("a", &identity("o2"), AccountSelector::Existing(user.id)).await.unwrap();
     for openid in ["o1", "o2"] {
         assert_eq!(name(&two, openid).await.as_deref(), Some("old"));
     }
-    // Far sooner than the few seconds for which an entry would be trusted.
+    // Far sooner than an entry would expire.
     one.update("a", user.id, Some("new"), None).await.unwrap();
     for openid in ["o1", "o2"] {
         assert_eq!(name(&one, openid).await.as_deref(), Some("new"));
@@ -154,9 +153,9 @@ async fn what_one_replica_changes_the_other_s_cache_soon_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_changed_while_nobody_listened_is_not_served_from_the_cache() {
+async fn change_during_a_lost_notification_connection_is_not_hidden_by_the_cache() {
     let server = harness::Postgres::start();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     store.bind("a", &identity("o1"), new("old")).await.unwrap();
     assert_eq!(name(&store, "o1").await.as_deref(), Some("old"));
     server.ask(
@@ -170,9 +169,9 @@ async fn what_changed_while_nobody_listened_is_not_served_from_the_cache() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_warm_user_is_found_without_asking_postgres() {
+async fn cached_user_is_found_without_postgres() {
     let server = harness::Postgres::start();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     store.bind("a", &identity("o1"), new("one")).await.unwrap();
     let first = store.find("a", "wechat", "o1").await.unwrap().unwrap();
     let second = store.find("a", "wechat", "o1").await.unwrap().unwrap();
@@ -180,9 +179,9 @@ async fn a_warm_user_is_found_without_asking_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_racing_for_one_openid_phone_or_id_make_one_account() {
+async fn concurrent_bindings_on_two_replicas_create_one_account() {
     let server = harness::Postgres::start();
-    let stores = [Arc::new(in_postgres(&server.url()).await), Arc::new(in_postgres(&server.url()).await)];
+    let stores = [Arc::new(open_postgres(&server.url()).await), Arc::new(open_postgres(&server.url()).await)];
     for (round, account) in [
         new("one"),
         AccountSelector::Phone("+8613800138000"),
@@ -204,9 +203,9 @@ async fn two_replicas_racing_for_one_openid_phone_or_id_make_one_account() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn text_that_postgres_cannot_hold_is_no_error() {
+async fn nul_in_text_is_replaced() {
     let server = harness::Postgres::start();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     assert!(store.find("a", "wechat", "a\0b").await.unwrap().is_none());
     let user = store.bind("a", &identity("a\0b"), new("x\0y")).await.unwrap().unwrap();
     assert_eq!(user.name, "x\u{fffd}y");
@@ -216,26 +215,26 @@ async fn text_that_postgres_cannot_hold_is_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_error_holds_the_password_and_a_newer_schema_is_refused() {
+async fn errors_hold_no_password_and_a_newer_schema_is_refused() {
     let server = harness::Postgres::start();
     for url in ["hunter2", "http://u:hunter2@127.0.0.1", "postgres://u:hunter2@127.0.0.1:notaport/x"] {
         let error = Postgres::open(&SecretString::from(url), None, None).await.err().unwrap().to_string();
         assert!(!error.contains("hunter2") && error.contains("user store"), "{error}");
     }
     let url = server.url().replace("menlou@", "nobody:hunter2@");
-    let error = in_postgres(&url).await.ping().await.unwrap_err().to_string();
+    let error = open_postgres(&url).await.ping().await.unwrap_err().to_string();
     assert!(!error.contains("hunter2") && error.contains("refused the credentials"), "{error}");
 
-    drop(in_postgres(&server.url()).await);
+    drop(open_postgres(&server.url()).await);
     server.ask("UPDATE menlou_schema SET version = 99");
-    let error = in_postgres(&server.url()).await.ping().await.unwrap_err().to_string();
+    let error = open_postgres(&server.url()).await.ping().await.unwrap_err().to_string();
     assert!(error.contains("version 99"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_database_itself_refuses_to_change_the_log_of_deeds() {
+async fn database_refuses_to_change_the_audit_log() {
     let server = harness::Postgres::start();
-    let store = in_postgres(&server.url()).await;
+    let store = open_postgres(&server.url()).await;
     store.write_down(&crate::admins::deed("tenant.remove", Some("acme"))).await.unwrap();
     let mut other = PgConnectOptions::from_str(&server.url()).unwrap().connect().await.unwrap();
     for sql in ["DELETE FROM audit", "UPDATE audit SET who = 'nobody'", "TRUNCATE audit"] {
@@ -246,13 +245,13 @@ async fn the_database_itself_refuses_to_change_the_log_of_deeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_that_one_replica_erased_is_gone_in_the_others() {
+async fn account_deleted_by_one_replica_is_gone_in_the_others() {
     let server = harness::Postgres::start();
-    let (one, two) = (in_postgres(&server.url()).await, in_postgres(&server.url()).await);
+    let (one, two) = (open_postgres(&server.url()).await, open_postgres(&server.url()).await);
     let user = one.bind("a", &identity("o1"), new("one")).await.unwrap().unwrap();
     assert_eq!(name(&two, "o1").await.as_deref(), Some("one"));
     one.update_profile("a", user.id, None, Some("renamed"), None).await.unwrap();
     within(SECOND, "the new name", || async { name(&two, "o1").await.as_deref() == Some("renamed") }).await;
     assert_eq!(one.delete_account("a", user.id, None).await.unwrap(), UpdateOutcome::Done);
-    within(SECOND, "it is gone", || async { name(&two, "o1").await.is_none() }).await;
+    within(SECOND, "the account is gone", || async { name(&two, "o1").await.is_none() }).await;
 }

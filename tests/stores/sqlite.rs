@@ -1,8 +1,9 @@
-//! What the SQLite store promises beyond the contract.
+//! What the SQLite store guarantees beyond the contract.
 
 use crate::{
     sessions::{now, session, token},
     users::{identity, new},
+    waiting::within,
 };
 use menlou_store::{AdminStore, EphemeralKv, Error, Session, SessionStore, Sqlite, TokenHash, UserStore};
 use rusqlite::Connection;
@@ -26,7 +27,7 @@ fn rows(path: &Path, table: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn the_file_is_for_its_owner_only() {
+async fn file_is_readable_by_its_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
@@ -38,19 +39,19 @@ async fn the_file_is_for_its_owner_only() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_opened_is_named_with_the_reason() {
+async fn error_names_the_file_and_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing/menlou.db");
     let error = Sqlite::open(&missing).await.err().unwrap().to_string();
     assert!(error.contains("missing/menlou.db") && error.contains("No such file or directory"), "{error}");
     let foreign = folder.path().join("foreign.db");
-    fs::write(&foreign, "this is no database, but long enough to be taken for one".repeat(100)).unwrap();
+    fs::write(&foreign, "this is no database, but long enough to be read as one".repeat(100)).unwrap();
     let error = Sqlite::open(&foreign).await.err().unwrap().to_string();
     assert!(error.contains("foreign.db") && error.contains("not a database"), "{error}");
 }
 
 #[tokio::test]
-async fn what_was_kept_is_there_when_the_file_is_opened_again() {
+async fn stored_data_survives_a_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
@@ -65,7 +66,7 @@ async fn what_was_kept_is_there_when_the_file_is_opened_again() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_newer_release_is_refused() {
+async fn file_of_a_newer_release_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     drop(Sqlite::open(&path).await.unwrap());
@@ -75,7 +76,7 @@ async fn a_file_of_a_newer_release_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_may_start_at_once_on_an_empty_file() {
+async fn several_stores_may_open_an_empty_file_concurrently() {
     for _ in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         let path = Arc::new(folder.path().join("menlou.db"));
@@ -97,8 +98,8 @@ async fn many_may_start_at_once_on_an_empty_file() {
     }
 }
 
-/// Not a promise: what the next tests run in processes of their own. Opens the file and acknowledges each session and
-/// each binding that was kept by a line with its number.
+/// Not a test: the next tests run it in processes of their own. It opens the file, and prints a line with a number for each
+/// session and binding that was acknowledged.
 #[tokio::test]
 #[ignore = "run by other tests, in a process of its own"]
 async fn writing_process() {
@@ -108,7 +109,7 @@ async fn writing_process() {
         let openid = format!("{}-{n}", std::process::id());
         store.open("a", &numbered(n), session(&openid, 600)).await.unwrap();
         store.bind("a", &identity(&openid), new("name")).await.unwrap();
-        println!("kept {n}");
+        println!("stored {n}");
     }
 }
 
@@ -125,9 +126,9 @@ fn start_writing_process(path: &Path, count: u32) -> Child {
     command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
-// On several threads, since it waits for processes: a store that stands still in a transaction would lock them out.
+// On several threads, since it blocks while it waits for processes: a store suspended in a transaction would lock them out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_processes_may_start_at_once_on_an_empty_file() {
+async fn several_processes_may_open_an_empty_file_concurrently() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let processes: Vec<Child> = (0..4).map(|_| start_writing_process(&path, 3)).collect();
@@ -141,22 +142,22 @@ async fn several_processes_may_start_at_once_on_an_empty_file() {
     }
 }
 
-// On several threads, since it waits for processes: a store that stands still in a transaction would lock them out.
+// On several threads, since it blocks while it waits for processes: a store suspended in a transaction would lock them out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
+async fn acknowledged_data_survives_sigkill_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     for round in 0..5 {
         let mut process = start_writing_process(&path, u32::MAX);
         let id = process.id();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        // Lines of the test runner's own come first.
-        let mut kept = lines.filter_map(|line| line.rsplit_once("kept ")?.1.parse::<u32>().ok());
+        // The test runner prints lines of its own first.
+        let mut stored = lines.filter_map(|line| line.rsplit_once("stored ")?.1.parse::<u32>().ok());
         let first = 3 + round * 7;
-        assert!(kept.any(|n| n == first));
+        assert!(stored.any(|n| n == first));
         process.kill().unwrap();
         process.wait().unwrap();
-        let last = kept.last().unwrap_or(first);
+        let last = stored.last().unwrap_or(first);
         let store = Sqlite::open(&path).await.unwrap();
         for n in 0..=last {
             let openid = format!("{id}-{n}");
@@ -167,7 +168,7 @@ async fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
 }
 
 #[tokio::test]
-async fn expired_rows_are_swept_away() {
+async fn expired_rows_are_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
@@ -175,19 +176,18 @@ async fn expired_rows_are_swept_away() {
     store.open("a", &token(2), session("person", 60)).await.unwrap();
     store.put("a", "key", b"", Duration::from_millis(1)).await.unwrap();
     drop(store);
-    // The sweep begins when the store is opened.
+    // The time to live has to pass; expired rows are deleted when the store is opened.
     sleep(Duration::from_millis(5)).await;
     let store = Sqlite::open(&path).await.unwrap();
-    let start = Instant::now();
-    while (rows(&path, "sessions"), rows(&path, "ephemeral")) != (1, 0) {
-        assert!(start.elapsed() < Duration::from_secs(10));
-        sleep(Duration::from_millis(10)).await;
-    }
+    within(Duration::from_secs(10), "expired rows are deleted", async || {
+        (rows(&path, "sessions"), rows(&path, "ephemeral")) == (1, 0)
+    })
+    .await;
     assert!(SessionStore::find(&store, "a", &token(2)).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_locked_by_another_process_is_unavailable_within_a_second_and_serves_again_after() {
+async fn file_locked_by_another_process_is_unavailable_within_a_second_and_works_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
@@ -197,14 +197,14 @@ async fn a_file_locked_by_another_process_is_unavailable_within_a_second_and_ser
     let refused = store.open("a", &token(1), session("person", 60)).await;
     assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
     assert!(start.elapsed() < Duration::from_millis(1200), "{:?}", start.elapsed());
-    // Reading goes on meanwhile.
+    // Reads work meanwhile.
     assert!(SessionStore::find(&store, "a", &token(1)).await.unwrap().is_none());
     other.execute_batch("ROLLBACK").unwrap();
     store.open("a", &token(2), session("person", 60)).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_unreadable_record_is_corrupt_and_not_shown() {
+async fn unreadable_record_is_corrupt_and_not_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
@@ -224,7 +224,7 @@ async fn an_unreadable_record_is_corrupt_and_not_shown() {
 }
 
 #[tokio::test]
-async fn sessions_of_a_file_from_before_are_counted_and_listed() {
+async fn sessions_of_an_older_file_are_counted_and_listed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let old = Connection::open(&path).unwrap();
@@ -243,7 +243,7 @@ async fn sessions_of_a_file_from_before_are_counted_and_listed() {
 }
 
 #[tokio::test]
-async fn the_database_itself_refuses_to_change_the_log_of_deeds() {
+async fn database_refuses_to_change_the_audit_log() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();

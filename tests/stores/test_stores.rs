@@ -1,4 +1,4 @@
-//! Opened stores, with what they stand on.
+//! Open stores for tests, with the servers and folders that they need.
 
 use menlou_harness as harness;
 use menlou_store::{
@@ -7,65 +7,58 @@ use menlou_store::{
 use secrecy::SecretString;
 use std::{any::Any, sync::Arc};
 
-/// An open store of each kind that a promise may be held against, and what has to live as long.
+/// Open stores, and what has to live as long as they do.
 pub struct TestStores {
     pub sessions: Arc<dyn SessionStore>,
-    pub shared: Arc<dyn EphemeralKv>,
+    pub ephemeral: Arc<dyn EphemeralKv>,
     pub users: Arc<dyn UserStore>,
     pub accounts: Arc<dyn AccountStore>,
     pub admins: Arc<dyn AdminStore>,
-    _ground: Box<dyn Any + Send + Sync>,
+    _resources: Box<dyn Any + Send + Sync>,
 }
 
-/// All in one SQLite file.
+/// All data in one SQLite file.
 pub async fn embedded() -> TestStores {
-    home(None, None, ()).await
+    open(StoreConfig { prefix: "menlou".into(), ..StoreConfig::default() }, ()).await
 }
 
-/// Sessions and shared values in a Redis of its own.
+/// Sessions and ephemeral values in a new Redis.
 pub async fn redis() -> TestStores {
     let server = harness::Redis::start();
-    home(Some(server.url().into()), None, server).await
+    let config = StoreConfig { sessions: Some(server.url().into()), prefix: "menlou".into(), ..StoreConfig::default() };
+    open(config, server).await
 }
 
-/// Sessions and shared values in this Redis, whose keys start with `prefix`.
-pub async fn at(url: &str, prefix: &str) -> TestStores {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("menlou.db");
-    let settings = StoreConfig { path, sessions: Some(url.into()), prefix: prefix.into(), ..StoreConfig::default() };
-    let Stores { sessions, ephemeral: shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
-    TestStores { sessions, shared, users, accounts, admins, _ground: Box::new(folder) }
+/// Sessions and ephemeral values in this Redis; keys start with `prefix`.
+pub async fn redis_with_prefix(url: &str, prefix: &str) -> TestStores {
+    open(StoreConfig { sessions: Some(url.into()), prefix: prefix.into(), ..StoreConfig::default() }, ()).await
 }
 
-/// Users in a PostgreSQL of its own.
+/// Users in a new PostgreSQL.
 pub async fn postgres() -> TestStores {
     let server = harness::Postgres::start();
-    home(None, Some(server.url().into()), server).await
+    let config = StoreConfig { users: Some(server.url().into()), prefix: "menlou".into(), ..StoreConfig::default() };
+    open(config, server).await
 }
 
-async fn home(
-    sessions: Option<SecretString>,
-    users: Option<SecretString>,
-    server: impl Any + Send + Sync,
-) -> TestStores {
+async fn open(config: StoreConfig, server: impl Any + Send + Sync) -> TestStores {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("menlou.db");
-    let settings = StoreConfig { path, sessions, users, prefix: "menlou".into(), ..StoreConfig::default() };
-    let Stores { sessions, ephemeral: shared, users, accounts, admins, .. } = Stores::open(&settings).await.unwrap();
-    TestStores { sessions, shared, users, accounts, admins, _ground: Box::new((folder, server)) }
+    let config = StoreConfig { path: folder.path().join("menlou.db"), ..config };
+    let Stores { sessions, ephemeral, users, accounts, admins, .. } = Stores::open(&config).await.unwrap();
+    TestStores { sessions, ephemeral, users, accounts, admins, _resources: Box::new((folder, server)) }
 }
 
 /// A store in this Redis.
-pub async fn in_redis(url: &str) -> Redis {
+pub async fn open_redis(url: &str) -> Redis {
     Redis::open(&SecretString::from(url), None, "menlou").await.unwrap()
 }
 
-/// A store in this PostgreSQL, with its replica.
-pub async fn in_replicated(url: &str, replica: &str) -> Postgres {
+/// A store in this PostgreSQL with this replica.
+pub async fn open_replicated(url: &str, replica: &str) -> Postgres {
     Postgres::open(&SecretString::from(url), Some(&SecretString::from(replica)), None).await.unwrap()
 }
 
 /// A store in this PostgreSQL.
-pub async fn in_postgres(url: &str) -> Postgres {
+pub async fn open_postgres(url: &str) -> Postgres {
     Postgres::open(&SecretString::from(url), None, None).await.unwrap()
 }

@@ -1,4 +1,4 @@
-//! By TLS, Redis and PostgreSQL are believed only with a certificate of a CA that was named.
+//! TLS to Redis and PostgreSQL: the server needs a certificate of the configured CA.
 
 use menlou_harness::{self as harness, TestCa, process::free_port};
 use menlou_store::{EphemeralKv, Error, Postgres, Redis, StoreConfig, Stores, UserStore};
@@ -10,7 +10,7 @@ fn pem(authority: &TestCa) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
+async fn redis_over_tls_needs_a_certificate_of_the_configured_ca() {
     let (authority, other) = (TestCa::new(), TestCa::new());
     let port = free_port().to_string();
     let [certificate, key, ca] =
@@ -19,7 +19,7 @@ async fn redis_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
     let _server =
         harness::Redis::with(&[&options[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]].concat());
     let url = SecretString::from(format!("rediss://127.0.0.1:{port}/0"));
-    let settings = |path: std::path::PathBuf| StoreConfig {
+    let config = |path: std::path::PathBuf| StoreConfig {
         sessions: Some(url.clone()),
         path: path.join("menlou.db"),
         ca_file: Some(authority.ca()),
@@ -27,7 +27,7 @@ async fn redis_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
         ..StoreConfig::default()
     };
     let folder = tempfile::tempdir().unwrap();
-    Stores::open(&settings(folder.path().into())).await.unwrap().ephemeral.ping().await.unwrap();
+    Stores::open(&config(folder.path().into())).await.unwrap().ephemeral.ping().await.unwrap();
     for ca in [None, Some(pem(&other))] {
         let store = Redis::open(&url, ca.as_deref(), "menlou").await.unwrap();
         let refused = store.ping().await.unwrap_err();
@@ -36,17 +36,17 @@ async fn redis_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
             "{refused}"
         );
     }
-    let nonsense = Redis::open(&url, Some(b"no certificate"), "menlou").await;
-    assert!(nonsense.is_err() || nonsense.unwrap().ping().await.is_err());
+    let malformed = Redis::open(&url, Some(b"no certificate"), "menlou").await;
+    assert!(malformed.is_err() || malformed.unwrap().ping().await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
+async fn postgres_over_tls_needs_a_certificate_of_the_configured_ca() {
     let (authority, other) = (TestCa::new(), TestCa::new());
     let server = harness::Postgres::start();
     let url = SecretString::from(server.url());
     let store = Postgres::open(&url, None, Some(pem(&authority))).await.unwrap();
-    assert!(store.ping().await.is_err(), "with a CA there is no falling back to what is no TLS");
+    assert!(store.ping().await.is_err(), "with a CA there is no fallback to plain text");
 
     server.use_tls(&authority);
     let store = Postgres::open(&url, None, Some(pem(&authority))).await.unwrap();
@@ -63,7 +63,7 @@ async fn postgres_by_tls_is_believed_only_with_a_certificate_of_the_named_ca() {
     let checked = SecretString::from(format!("{}?sslmode=verify-full", server.url()));
     assert!(
         Postgres::open(&checked, None, None).await.unwrap().ping().await.is_err(),
-        "the system does not know this CA"
+        "the system does not trust this CA"
     );
     let named = format!("{}?sslmode=verify-ca&sslrootcert={}", server.url(), authority.ca().display());
     Postgres::open(&SecretString::from(named), None, None).await.unwrap().ping().await.unwrap();

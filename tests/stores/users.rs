@@ -1,4 +1,4 @@
-//! What every store promises of accounts and bindings.
+//! The contract of user stores.
 
 use crate::test_stores::TestStores;
 use menlou_store::{AccountSelector, Identity, User};
@@ -26,8 +26,11 @@ fn external<'a>(id: &'a str, name: &'a str) -> AccountSelector<'a> {
     AccountSelector::External { id, name, avatar_url: "" }
 }
 
-/// Runs many bindings at once and gives the ids of the accounts they got.
-async fn raced(stores: &TestStores, account: fn(usize) -> (String, AccountSelector<'static>)) -> HashSet<i64> {
+/// Makes many bindings concurrently, and returns the ids of their accounts.
+async fn bind_concurrently(
+    stores: &TestStores,
+    account: fn(usize) -> (String, AccountSelector<'static>),
+) -> HashSet<i64> {
     let mut tasks = JoinSet::new();
     for n in 0..24 {
         let users = Arc::clone(&stores.users);
@@ -39,12 +42,12 @@ async fn raced(stores: &TestStores, account: fn(usize) -> (String, AccountSelect
     tasks.join_all().await.into_iter().collect()
 }
 
-pub async fn nobody_is_bound_at_first(stores: &TestStores) {
+pub async fn empty_store_has_no_binding(stores: &TestStores) {
     assert_eq!(found(stores, "a", "o1").await, None);
     assert!(!stores.users.unbind("a", "wechat", "o1").await.unwrap());
 }
 
-pub async fn a_new_account_is_bound_and_found(stores: &TestStores) {
+pub async fn new_account_is_bound_and_found(stores: &TestStores) {
     let user = bound(stores, "a", "o1", new("门卫")).await;
     assert_eq!((&*user.name, &*user.avatar_url), ("门卫", "https://example.com/a.png"));
     for _ in 0..2 {
@@ -54,7 +57,7 @@ pub async fn a_new_account_is_bound_and_found(stores: &TestStores) {
     assert_eq!(found(stores, "b", "o1").await, None);
 }
 
-pub async fn ids_are_unique_over_tenants_and_start_from_one(stores: &TestStores) {
+pub async fn ids_are_unique_across_tenants_and_start_at_one(stores: &TestStores) {
     let ids = [
         bound(stores, "a", "o1", new("1")).await.id,
         bound(stores, "b", "o1", new("2")).await.id,
@@ -65,19 +68,19 @@ pub async fn ids_are_unique_over_tenants_and_start_from_one(stores: &TestStores)
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
 }
 
-pub async fn a_second_new_for_a_bound_openid_gives_the_account_as_it_is(stores: &TestStores) {
+pub async fn new_account_for_a_bound_openid_returns_the_existing_one(stores: &TestStores) {
     let first = bound(stores, "a", "o1", new("first")).await;
     assert_eq!(bound(stores, "a", "o1", new("second")).await, first);
     assert_eq!(found(stores, "a", "o1").await, Some(first));
 }
 
-pub async fn new_raced_for_one_openid_makes_one_account(stores: &TestStores) {
-    let ids = raced(stores, |_| ("o1".into(), new("one"))).await;
+pub async fn concurrent_new_accounts_for_one_openid_create_one(stores: &TestStores) {
+    let ids = bind_concurrently(stores, |_| ("o1".into(), new("one"))).await;
     assert_eq!(ids.len(), 1);
     assert_eq!(found(stores, "a", "o1").await.map(|user| user.id), ids.into_iter().next());
 }
 
-pub async fn a_phone_number_has_one_account_per_tenant(stores: &TestStores) {
+pub async fn phone_number_has_one_account_per_tenant(stores: &TestStores) {
     let first = bound(stores, "a", "o1", AccountSelector::Phone("+8613800138000")).await;
     assert_eq!((&*first.name, &*first.avatar_url), ("", ""));
     assert_eq!(bound(stores, "a", "o2", AccountSelector::Phone("+8613800138000")).await, first);
@@ -86,11 +89,14 @@ pub async fn a_phone_number_has_one_account_per_tenant(stores: &TestStores) {
     assert_eq!(found(stores, "a", "o1").await, Some(first));
 }
 
-pub async fn a_phone_number_raced_by_many_openids_makes_one_account(stores: &TestStores) {
-    assert_eq!(raced(stores, |n| (format!("o{}", n / 2), AccountSelector::Phone("+8613800138000"))).await.len(), 1);
+pub async fn concurrent_bindings_of_one_phone_number_create_one_account(stores: &TestStores) {
+    assert_eq!(
+        bind_concurrently(stores, |n| (format!("o{}", n / 2), AccountSelector::Phone("+8613800138000"))).await.len(),
+        1
+    );
 }
 
-pub async fn an_external_id_has_one_account_and_brings_it_up_to_date(stores: &TestStores) {
+pub async fn external_id_has_one_account_and_updates_it(stores: &TestStores) {
     let first = bound(stores, "a", "o1", external("7", "old")).await;
     assert_eq!(found(stores, "a", "o1").await.unwrap().name, "old");
     let second = bound(stores, "a", "o2", external("7", "new")).await;
@@ -99,11 +105,11 @@ pub async fn an_external_id_has_one_account_and_brings_it_up_to_date(stores: &Te
     assert_ne!(bound(stores, "b", "o1", external("7", "")).await.id, first.id);
 }
 
-pub async fn an_external_id_raced_makes_one_account(stores: &TestStores) {
-    assert_eq!(raced(stores, |n| (format!("o{}", n / 2), external("7", "x"))).await.len(), 1);
+pub async fn concurrent_bindings_of_one_external_id_create_one_account(stores: &TestStores) {
+    assert_eq!(bind_concurrently(stores, |n| (format!("o{}", n / 2), external("7", "x"))).await.len(), 1);
 }
 
-pub async fn an_existing_account_is_bound_to_several_openids(stores: &TestStores) {
+pub async fn existing_account_can_have_several_openids(stores: &TestStores) {
     let hash = SecretString::from("$argon2id$x");
     let user = stores.users.add("a", "alice", &hash, "Alice", "").await.unwrap().unwrap();
     for openid in ["o1", "o2"] {
@@ -112,7 +118,7 @@ pub async fn an_existing_account_is_bound_to_several_openids(stores: &TestStores
     }
 }
 
-pub async fn an_account_of_another_tenant_is_not_bound(stores: &TestStores) {
+pub async fn account_of_another_tenant_is_not_bound(stores: &TestStores) {
     let user = bound(stores, "a", "o1", new("one")).await;
     let other = stores.users.bind("b", &identity("o1"), AccountSelector::Existing(user.id)).await.unwrap();
     assert_eq!(other, None);
@@ -121,7 +127,7 @@ pub async fn an_account_of_another_tenant_is_not_bound(stores: &TestStores) {
     assert_eq!(found(stores, "a", "o2").await, None);
 }
 
-pub async fn a_binding_gives_way_to_another_account(stores: &TestStores) {
+pub async fn binding_is_replaced_by_another_account(stores: &TestStores) {
     let first = bound(stores, "a", "o1", new("one")).await;
     assert_eq!(found(stores, "a", "o1").await.as_ref(), Some(&first));
     let second = bound(stores, "a", "o1", AccountSelector::Phone("+8613800138000")).await;
@@ -131,8 +137,8 @@ pub async fn a_binding_gives_way_to_another_account(stores: &TestStores) {
     assert_eq!(found(stores, "a", "o1").await, Some(first));
 }
 
-pub async fn different_accounts_raced_for_one_openid_end_with_one_binding(stores: &TestStores) {
-    let ids = raced(stores, |n| {
+pub async fn concurrent_bindings_of_one_openid_end_with_one(stores: &TestStores) {
+    let ids = bind_concurrently(stores, |n| {
         (
             "o1".into(),
             [new("n"), AccountSelector::Phone("+8613800138000"), external("7", "x"), external("8", "y")][n % 4],
@@ -142,7 +148,7 @@ pub async fn different_accounts_raced_for_one_openid_end_with_one_binding(stores
     assert!(ids.contains(&found(stores, "a", "o1").await.unwrap().id));
 }
 
-pub async fn an_unbound_openid_is_gone_at_once_and_its_account_stays(stores: &TestStores) {
+pub async fn unbound_openid_is_gone_immediately_and_its_account_stays(stores: &TestStores) {
     let user = bound(stores, "a", "o1", new("one")).await;
     assert!(found(stores, "a", "o1").await.is_some());
     assert!(!stores.users.unbind("b", "wechat", "o1").await.unwrap());
@@ -152,7 +158,7 @@ pub async fn an_unbound_openid_is_gone_at_once_and_its_account_stays(stores: &Te
     assert_eq!(bound(stores, "a", "o1", AccountSelector::Existing(user.id)).await, user);
 }
 
-pub async fn an_update_changes_what_is_given_for_all_openids(stores: &TestStores) {
+pub async fn update_changes_the_given_fields_for_all_openids(stores: &TestStores) {
     let user = bound(stores, "a", "o1", new("one")).await;
     bound(stores, "a", "o2", AccountSelector::Existing(user.id)).await;
     assert!(found(stores, "a", "o1").await == found(stores, "a", "o2").await);
@@ -166,14 +172,14 @@ pub async fn an_update_changes_what_is_given_for_all_openids(stores: &TestStores
     assert_eq!(found(stores, "a", "o2").await.as_ref(), Some(&*pictured));
 }
 
-pub async fn a_user_of_another_tenant_is_not_updated(stores: &TestStores) {
+pub async fn user_of_another_tenant_is_not_updated(stores: &TestStores) {
     let user = bound(stores, "a", "o1", new("one")).await;
     assert_eq!(stores.users.update("b", user.id, Some("x"), None).await.unwrap(), None);
     assert_eq!(stores.users.update("a", 4711, Some("x"), None).await.unwrap(), None);
     assert_eq!(found(stores, "a", "o1").await, Some(user));
 }
 
-pub async fn an_account_name_is_taken_once_per_tenant(stores: &TestStores) {
+pub async fn account_name_is_unique_per_tenant(stores: &TestStores) {
     let hash = SecretString::from("$argon2id$x");
     let first = stores.users.add("a", "alice", &hash, "Alice", "pic").await.unwrap().unwrap();
     assert_eq!((&*first.name, &*first.avatar_url), ("Alice", "pic"));
@@ -182,7 +188,7 @@ pub async fn an_account_name_is_taken_once_per_tenant(stores: &TestStores) {
     assert_ne!(other.id, first.id);
 }
 
-pub async fn an_account_name_raced_is_taken_once(stores: &TestStores) {
+pub async fn account_name_is_unique_under_concurrent_calls(stores: &TestStores) {
     let mut tasks = JoinSet::new();
     for _ in 0..16 {
         let users = Arc::clone(&stores.users);
@@ -210,7 +216,7 @@ pub async fn accounts_without_password_have_no_credentials(stores: &TestStores) 
     }
 }
 
-pub async fn names_of_any_language_and_length_are_kept(stores: &TestStores) {
+pub async fn names_of_any_language_and_length_are_stored(stores: &TestStores) {
     let long = "名".repeat(4096);
     for (openid, name) in [("o1", "'; DROP TABLE users; --"), ("o2", "👩‍👩‍👧 \" \\ \n"), ("o3", &long), ("o4", "")]
     {
@@ -219,7 +225,7 @@ pub async fn names_of_any_language_and_length_are_kept(stores: &TestStores) {
     }
 }
 
-pub async fn a_read_that_races_an_update_leaves_nothing_behind(stores: &TestStores) {
+pub async fn read_concurrent_with_an_update_caches_nothing_stale(stores: &TestStores) {
     let user = bound(stores, "a", "o1", new("0")).await;
     for n in 1..50 {
         let mut readers = JoinSet::new();
@@ -233,6 +239,6 @@ pub async fn a_read_that_races_an_update_leaves_nothing_behind(stores: &TestStor
     }
 }
 
-pub async fn ping_answers(stores: &TestStores) {
+pub async fn ping_succeeds(stores: &TestStores) {
     stores.users.ping().await.unwrap();
 }
