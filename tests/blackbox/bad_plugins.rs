@@ -222,8 +222,9 @@ fn an_operation_that_a_plugin_leaves_behind_holds_no_connection() {
             assert!(stream.read_to_end(&mut Vec::new()).is_ok(), "{action}: the connection outlives the call");
         });
         assert_eq!(lines(&gateway, &["had no op_drop", &format!("plugin=\"{plugin}\"")]).len(), 1);
-        let counted =
-            format!("menlou_plugin_lapses_total{{plugin=\"{plugin}\",action=\"{action}\",kind=\"left_behind\"}} 1");
+        let counted = format!(
+            "menlou_plugin_lapses_total{{plugin=\"{plugin}\",action=\"{action}\",kind=\"leaked_operation\"}} 1"
+        );
         assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
     }
     for _ in 0..20 {

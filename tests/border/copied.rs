@@ -1,7 +1,7 @@
 //! A file that is being copied into the folder while the folder is read.
 
 use crate::made::{built, refused};
-use menlou_action::{Library, PluginLoadError};
+use menlou_action::{PluginLoadError, PluginRegistry};
 use std::{
     fs::File,
     io::Write,
@@ -23,7 +23,7 @@ fn is_taken_only_when_whole(copy: impl FnOnce(&Path, &[u8]) + Send) {
         });
         let mut looked = 0;
         loop {
-            let library = Library::load(folder.path()).unwrap();
+            let library = PluginRegistry::load(folder.path()).unwrap();
             if library.find("openid", None).is_some() {
                 assert!(done.load(Ordering::SeqCst), "taken before it was whole");
                 break;

@@ -2,7 +2,7 @@
 //! which says so loudly enough.
 
 use crate::made::{built, compiled, made_of, position, refusal};
-use menlou_action::{PluginLoadError, look};
+use menlou_action::{PluginLoadError, check_file};
 use object::{
     Endianness,
     elf::FileHeader64,
@@ -124,7 +124,7 @@ fn a_file_of_full_length_that_is_not_yet_written_to_its_end_is_incomplete() {
 fn a_hole_of_zeros_where_code_was_is_incomplete() {
     let libraries = ["openid", "account", "proxy", "wechat", "rogue"].map(|name| built(&format!("menlou_{name}")));
     for whole in libraries.into_iter().chain([compiled("odd.c", &[]), compiled("rude.c", &[])]) {
-        look(&whole).unwrap();
+        check_file(&whole).unwrap();
         let (header, endian) = (header_of(&whole), Endianness::default());
         let sections = header.sections(endian, &*whole).unwrap();
         let (_, text) = sections.section_by_name(endian, b".text").unwrap();
@@ -134,7 +134,7 @@ fn a_hole_of_zeros_where_code_was_is_incomplete() {
         for block in blocks.into_iter().step_by(step).filter(|block| end.min(block + 4096) - start.max(*block) >= 64) {
             let mut holed = whole.clone();
             holed[block..whole.len().min(block + 4096)].fill(0);
-            assert_eq!(look(&holed), Err(PluginLoadError::Incomplete), "at {block} of {}", whole.len());
+            assert_eq!(check_file(&holed), Err(PluginLoadError::Incomplete), "at {block} of {}", whole.len());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A gateway without its front: a library of plugins, one tenant's scope on real stores, the simulator as its platform.
 
 use crate::{logged, made};
-use menlou_action::{Action, Configured, Library, Scope, Services, SettingsFaults};
+use menlou_action::{Action, ConfiguredAction, PluginRegistry, Services, SettingsFaults, TenantScope};
 use menlou_call::{Call, Params, Reply, Token};
 use menlou_error::Error;
 use menlou_error::text::Language;
@@ -29,8 +29,8 @@ use tokio::sync::Semaphore;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct House {
-    pub library: Library,
-    pub scope: Scope,
+    pub library: PluginRegistry,
+    pub scope: TenantScope,
     pub sim: Simulator,
     _folder: TempDir,
 }
@@ -42,7 +42,7 @@ impl House {
         let files: Vec<(String, &[u8])> = plugins.iter().map(|(name, bytes)| (format!("{name}.so"), *bytes)).collect();
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
         let folder = made::folder(&files);
-        let library = Library::load(folder.path()).unwrap();
+        let library = PluginRegistry::load(folder.path()).unwrap();
         assert_eq!(made::refused(&library), []);
         let (path, prefix) = (folder.path().join("menlou.db"), "menlou".into());
         let stores = Stores::open(&StoreConfig { path, prefix, ..StoreConfig::default() }).await.unwrap();
@@ -63,8 +63,8 @@ impl House {
             hashing: Arc::new(Semaphore::new(1)),
             stores,
         };
-        let scope = Scope {
-            openings: Arc::new(()),
+        let scope = TenantScope {
+            session_counter: Arc::new(()),
             tenant: "acme".into(),
             session_ttl: Duration::from_secs(3600),
             platform: Arc::new(Wechat::new(account, "acme", http, shared)),
@@ -81,7 +81,7 @@ impl House {
     /// An action with these settings, or the faults that its plugin tells.
     pub fn configure(&self, name: &str, settings: &Value) -> Result<Arc<Action>, SettingsFaults> {
         let (plugin, index) = self.library.find(name, None).unwrap();
-        let ready = Configured::new(plugin.clone(), index, (&self.scope.tenant, name), settings)?;
+        let ready = ConfiguredAction::new(plugin.clone(), index, (&self.scope.tenant, name), settings)?;
         Ok(Arc::new(ready.serve(self.scope.clone())))
     }
 

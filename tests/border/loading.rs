@@ -1,7 +1,7 @@
 //! A folder of plugins: who is taken, who is refused, and that nobody is refused for another's fault.
 
 use crate::made::{self, built, compiled, folder, put, refused};
-use menlou_action::{Library, PluginLoadError};
+use menlou_action::{PluginLoadError, PluginRegistry};
 use menlou_policy::Access;
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use std::process::Command;
 fn first_party_plugins_are_what_they_say() {
     let (openid, account) = (built("menlou_openid"), built("menlou_account"));
     let folder = folder(&[("openid.so", &openid), ("account.so", &account), ("README.md", b"not looked at")]);
-    let library = Library::load(folder.path()).unwrap();
+    let library = PluginRegistry::load(folder.path()).unwrap();
     assert_eq!(refused(&library), []);
     let plugins: Vec<_> = library.plugins().iter().map(|p| (p.name, p.version.as_str())).collect();
     assert_eq!(plugins, [("account", "0.1.0"), ("openid", "0.1.0")]);
@@ -62,7 +62,7 @@ fn a_note_that_names_another_plugin_or_a_path_is_refused_before_any_code_runs() 
 fn of_two_plugins_with_one_action_the_first_serves() {
     let (first, second) = (compiled("odd.c", &["NAME=\"first\""]), compiled("odd.c", &["NAME=\"second\""]));
     let folder = folder(&[("second.so", &second), ("first.so", &first)]);
-    let library = Library::load(folder.path()).unwrap();
+    let library = PluginRegistry::load(folder.path()).unwrap();
     assert_eq!(refused(&library), [("second.so".into(), PluginLoadError::Clash("odd".into(), "first".into()))]);
     assert_eq!(library.find("odd", None).map(|(plugin, index)| (plugin.name, index)), Some(("first", 0)));
 }
@@ -75,7 +75,7 @@ fn one_bad_file_takes_nothing_else_down() {
     std::os::unix::fs::symlink("nowhere", folder.path().join("link.so")).unwrap();
     let pipe = Command::new("mkfifo").arg(folder.path().join("pipe.so")).status().unwrap();
     assert!(pipe.success());
-    let library = Library::load(folder.path()).unwrap();
+    let library = PluginRegistry::load(folder.path()).unwrap();
     assert!(library.find("openid", None).is_some());
     let refused = refused(&library);
     let why: Vec<_> = refused.iter().map(|(name, why)| (name.to_str().unwrap(), why)).collect();
@@ -90,17 +90,18 @@ fn one_bad_file_takes_nothing_else_down() {
 #[test]
 fn a_plugin_is_loaded_anew_from_the_same_path_and_the_old_one_serves_on() {
     let folder = folder(&[("odd.so", &compiled("odd.c", &["TITLE=MENLOU_STR(\"Old\")"]))]);
-    let old = Library::load(folder.path()).unwrap();
+    let old = PluginRegistry::load(folder.path()).unwrap();
     put(&folder.path().join("odd.so"), &compiled("odd.c", &["TITLE=MENLOU_STR(\"New\")"]));
-    let new = Library::load(folder.path()).unwrap();
+    let new = PluginRegistry::load(folder.path()).unwrap();
     std::fs::remove_file(folder.path().join("odd.so")).unwrap();
-    let title = |library: &Library| library.actions().map(|a| a.title.en.clone().into_owned()).collect::<Vec<_>>();
+    let title =
+        |library: &PluginRegistry| library.actions().map(|a| a.title.en.clone().into_owned()).collect::<Vec<_>>();
     assert_eq!((title(&old), title(&new)), (vec!["Old".to_owned()], vec!["New".to_owned()]));
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_an_error() {
     let folder = folder(&[]);
-    assert!(Library::load(&folder.path().join("nowhere")).is_err());
-    assert!(Library::load(folder.path()).unwrap().plugins().is_empty());
+    assert!(PluginRegistry::load(&folder.path().join("nowhere")).is_err());
+    assert!(PluginRegistry::load(folder.path()).unwrap().plugins().is_empty());
 }

@@ -1,6 +1,6 @@
 //! Libraries to load: ours as cargo built them, and C sources as the machine's compiler makes them.
 
-use menlou_action::{Library, PluginLoadError};
+use menlou_action::{PluginLoadError, PluginRegistry};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -59,8 +59,8 @@ pub fn put(path: &Path, bytes: &[u8]) {
 /// Why a file with these bytes is refused; `None` where it is not.
 pub fn refusal(name: &str, bytes: &[u8]) -> Option<PluginLoadError> {
     let folder = folder(&[(name, bytes)]);
-    let library = Library::load(folder.path()).unwrap();
-    match library.refused() {
+    let library = PluginRegistry::load(folder.path()).unwrap();
+    match library.rejected() {
         [] => {
             assert_eq!(library.plugins().len(), 1);
             None
@@ -76,8 +76,8 @@ pub fn refusal(name: &str, bytes: &[u8]) -> Option<PluginLoadError> {
 }
 
 /// The names of the files that a library refused, with the reasons.
-pub fn refused(library: &Library) -> Vec<(PathBuf, PluginLoadError)> {
-    library.refused().iter().map(|r| (r.path.file_name().unwrap().into(), r.why.clone())).collect()
+pub fn refused(library: &PluginRegistry) -> Vec<(PathBuf, PluginLoadError)> {
+    library.rejected().iter().map(|r| (r.path.file_name().unwrap().into(), r.why.clone())).collect()
 }
 
 /// Where `part` begins in `bytes`; it is there once.

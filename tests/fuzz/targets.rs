@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use menlou_action::{ParamsSchema, look};
+use menlou_action::{ParamsSchema, check_file};
 use menlou_call::{MAX_NAME, Params};
 use menlou_config::{
     edit::{self, ConfigChange},
@@ -111,7 +111,7 @@ pub fn parameters(data: &[u8]) {
 
 /// A plugin's file, before any of its code runs.
 pub fn plugin_file(data: &[u8]) {
-    let _ = look(data);
+    let _ = check_file(data);
 }
 
 /// What a client sends over HTTP/1. What the wire lets pass leaves hyper no choice: it reads the same requests, takes none

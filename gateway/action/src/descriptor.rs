@@ -20,7 +20,7 @@ pub struct Descriptor {
     /// Whether each tenant's setting `login` says so instead; `access` is then what holds where it is not given.
     pub access_by_setting: bool,
     /// What of a request it takes as it comes.
-    pub takes: Takes,
+    pub flags: ActionFlags,
     /// The HTTP methods it serves.
     pub methods: Vec<Method>,
     /// A few words.
@@ -36,14 +36,14 @@ pub struct Descriptor {
     /// What its table in a tenant file must be like.
     pub settings: Schema,
     /// What it does that it should not, in all tenants.
-    pub conduct: &'static ViolationCounters,
+    pub violations: &'static ViolationCounters,
     pub(super) raw: &'static menlou_action,
     pub(super) entry: Entry,
 }
 
 /// What of a request an action takes as it comes, where others have it read or refused before the call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Takes {
+pub struct ActionFlags {
     /// The body, of any media type and size.
     pub raw_body: bool,
     /// The query.
@@ -54,7 +54,7 @@ pub struct Takes {
 
 impl Descriptor {
     /// Whether its answers may be anything, as those of a server that it forwards to.
-    pub fn answers_freely(&self) -> bool {
+    pub fn has_any_media_type(&self) -> bool {
         self.files.iter().any(|range| range == "*/*")
     }
 }
@@ -94,7 +94,7 @@ impl Descriptor {
             MENLOU_ACCESS_USER => Access::User,
             other => return Err(wrong(&format!("unknown access {other}"))),
         };
-        let takes = Takes {
+        let flags = ActionFlags {
             raw_body: raw.flags & MENLOU_ACTION_RAW_BODY != 0,
             raw_query: raw.flags & MENLOU_ACTION_RAW_QUERY != 0,
             subpaths: raw.flags & MENLOU_ACTION_SUBPATHS != 0,
@@ -145,7 +145,7 @@ impl Descriptor {
         Ok(Self {
             access,
             access_by_setting: raw.access == MENLOU_ACCESS_BY_SETTING,
-            takes,
+            flags,
             methods,
             title,
             description,
@@ -153,7 +153,7 @@ impl Descriptor {
             data,
             files,
             settings,
-            conduct: ViolationCounters::new(plugin, &name),
+            violations: ViolationCounters::new(plugin, &name),
             raw,
             entry: Entry { start, poll, drop },
             name,

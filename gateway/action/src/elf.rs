@@ -9,7 +9,7 @@ use object::{
 
 /// What the note in the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct PluginNote {
     /// Major and minor of the border that the plugin was built for.
     pub abi: (u16, u16),
     /// The plugin's name.
@@ -29,7 +29,7 @@ const BLOCK: u64 = 4096;
 const PADDING: u64 = 64;
 
 /// Checks the bytes of a file that is to be loaded.
-pub fn check(bytes: &[u8]) -> Result<Note, PluginLoadError> {
+pub fn check(bytes: &[u8]) -> Result<PluginNote, PluginLoadError> {
     if !bytes.starts_with(&elf::ELFMAG) {
         let begun = elf::ELFMAG.starts_with(bytes);
         return Err(if begun { PluginLoadError::Incomplete } else { PluginLoadError::NotALibrary });
@@ -125,7 +125,7 @@ fn note(
     header: &elf::FileHeader64<Endianness>,
     endian: Endianness,
     bytes: &[u8],
-) -> Result<(Note, [u16; 8]), PluginLoadError> {
+) -> Result<(PluginNote, [u16; 8]), PluginLoadError> {
     let sections = header.sections(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
     let (_, section) = sections.section_by_name(endian, NOTE_SECTION.as_bytes()).ok_or(PluginLoadError::NoNote)?;
     let data = section.data(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
@@ -143,7 +143,7 @@ fn note(
         *size = fields.u16()?;
     }
     let (name, version) = (fields.text(32)?, fields.text(16)?);
-    Ok((Note { abi, name, version }, sizes))
+    Ok((PluginNote { abi, name, version }, sizes))
 }
 
 /// Reads the note field by field, so that a file's bytes are never taken for a struct.

@@ -4,7 +4,7 @@ use super::{
     configure::{SettingsFaults, Setup},
     descriptor::Descriptor,
     plugin::Plugin,
-    services::Scope,
+    services::TenantScope,
 };
 use ::menlou_upstream::Upstream;
 use menlou_abi::{MENLOU_READY, menlou_str, menlou_upstream};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::{ffi::c_void, ptr, sync::Arc};
 
 /// An action with one tenant's settings made ready, not yet serving.
-pub struct Configured {
+pub struct ConfiguredAction {
     plugin: Arc<Plugin>,
     index: usize,
     access: Access,
@@ -25,13 +25,13 @@ pub struct Configured {
 
 /// An action as one tenant has it, serving.
 pub struct Action {
-    configured: Configured,
-    pub(super) scope: Scope,
+    configured: ConfiguredAction,
+    pub(super) scope: TenantScope,
 }
 
 /// An action under the name by which clients call it.
 #[derive(Clone, Copy)]
-pub struct Named<'a> {
+pub struct NamedAction<'a> {
     /// The `a` of its requests.
     pub name: &'a str,
     /// Who is served.
@@ -41,11 +41,11 @@ pub struct Named<'a> {
 }
 
 // SAFETY: the border makes a plugin's settings and functions fit for any thread.
-unsafe impl Send for Configured {}
+unsafe impl Send for ConfiguredAction {}
 // SAFETY: as above.
-unsafe impl Sync for Configured {}
+unsafe impl Sync for ConfiguredAction {}
 
-impl Configured {
+impl ConfiguredAction {
     /// Makes ready the action `index` of a plugin, which the tenant calls `action`, with settings that fit its schema.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Configured {
     }
 
     /// Puts it to work with the tenant's services. Inside the runtime: health checks of its upstreams begin.
-    pub fn serve(self, scope: Scope) -> Action {
+    pub fn serve(self, scope: TenantScope) -> Action {
         self.upstreams.iter().for_each(|upstream| upstream.start(&scope.services.http));
         Action { configured: self, scope }
     }
@@ -127,14 +127,14 @@ impl Action {
     }
 }
 
-impl<'a> Named<'a> {
+impl<'a> NamedAction<'a> {
     /// An action under the plugin's own name for it.
-    pub fn of(descriptor: &'a Descriptor) -> Self {
+    pub fn new(descriptor: &'a Descriptor) -> Self {
         Self { name: &descriptor.name, access: descriptor.access, descriptor }
     }
 
     /// An action as a tenant's file has it; the settings need not be checked.
-    pub fn with(name: &'a str, descriptor: &'a Descriptor, settings: &Value) -> Self {
+    pub fn for_tenant(name: &'a str, descriptor: &'a Descriptor, settings: &Value) -> Self {
         Self { name, access: access(descriptor, settings), descriptor }
     }
 }
@@ -148,7 +148,7 @@ fn access(descriptor: &Descriptor, settings: &Value) -> Access {
     }
 }
 
-impl Drop for Configured {
+impl Drop for ConfiguredAction {
     fn drop(&mut self) {
         if let Some(release) = self.descriptor().raw.release.filter(|_| !self.settings.is_null()) {
             // SAFETY: from `configure`; calls in flight keep the action, so none uses it any more.

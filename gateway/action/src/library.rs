@@ -17,17 +17,17 @@ use std::{
 
 /// What a folder of plugins came to.
 #[derive(Default)]
-pub struct Library {
+pub struct PluginRegistry {
     files: BTreeMap<PathBuf, Seen>,
     plugins: Vec<Arc<Plugin>>,
-    refused: Vec<Refused>,
+    refused: Vec<RejectedFile>,
     /// By the action's name: its plugin, and its place there.
     catalogue: BTreeMap<String, (Arc<Plugin>, usize)>,
 }
 
 /// A file that was not taken.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct RejectedFile {
     /// The file.
     pub path: PathBuf,
     /// Why.
@@ -44,7 +44,7 @@ struct Seen {
 
 /// What is new with a file of the folder.
 #[derive(Clone)]
-pub struct Change {
+pub struct PluginChange {
     /// The file.
     pub path: PathBuf,
     stamp: Fingerprint,
@@ -60,7 +60,7 @@ impl Plugin {
     }
 }
 
-impl Library {
+impl PluginRegistry {
     /// Loads every `.so` of a folder, in the order of their names. One bad file takes nothing else down. Blocks: it
     /// waits until files that are being written have stopped changing.
     ///
@@ -74,20 +74,20 @@ impl Library {
     /// What is new in the folder since this library was made. A file that is still being written is left for later.
     ///
     /// # Errors
-    /// As [`Library::load`].
-    pub fn changes(&self, folder: &Path) -> io::Result<Vec<Change>> {
+    /// As [`PluginRegistry::load`].
+    pub fn changes(&self, folder: &Path) -> io::Result<Vec<PluginChange>> {
         self.look(folder, Patience::None)
     }
 
-    fn look(&self, folder: &Path, patience: Patience) -> io::Result<Vec<Change>> {
+    fn look(&self, folder: &Path, patience: Patience) -> io::Result<Vec<PluginChange>> {
         let mut paths: Vec<PathBuf> = fs::read_dir(folder)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.extension().is_some_and(|e| e == "so"))
             .collect();
         paths.sort();
         let gone = self.files.keys().filter(|path| !paths.contains(path));
-        let mut changes: Vec<Change> =
-            gone.map(|path| Change { path: path.clone(), stamp: Fingerprint::default(), found: None }).collect();
+        let mut changes: Vec<PluginChange> =
+            gone.map(|path| PluginChange { path: path.clone(), stamp: Fingerprint::default(), found: None }).collect();
         let mut private = None;
         for path in paths {
             let stamp = Fingerprint::for_path(&path);
@@ -101,33 +101,33 @@ impl Library {
             };
             match Plugin::load(&path, private.path(), host::table, patience) {
                 Err(PluginLoadError::Unsettled) => {}
-                found => changes.push(Change { path, stamp, found: Some(found.map(Arc::new)) }),
+                found => changes.push(PluginChange { path, stamp, found: Some(found.map(Arc::new)) }),
             }
         }
         Ok(changes)
     }
 
     /// The library with a change taken up, or refused where another plugin has an action of the same name.
-    pub fn with(&self, change: Change) -> Self {
-        let Change { path, stamp, found } = change;
+    pub fn with(&self, change: PluginChange) -> Self {
+        let PluginChange { path, stamp, found } = change;
         let mut files = self.files.clone();
         match found {
             None => drop(files.remove(&path)),
             Some(Ok(plugin)) => match self.clash(&path, &plugin) {
-                Some(why) => return self.refusing(path, stamp, why),
+                Some(why) => return self.rejecting(path, stamp, why),
                 None => drop(files.insert(path, Seen { stamp, plugin: Some(plugin), refused: None })),
             },
-            Some(Err(why)) => return self.refusing(path, stamp, why),
+            Some(Err(why)) => return self.rejecting(path, stamp, why),
         }
         Self::arranged(files)
     }
 
     /// The library with a change refused: the version before, if any, serves on.
-    pub fn without(&self, change: Change, why: PluginLoadError) -> Self {
-        self.refusing(change.path, change.stamp, why)
+    pub fn without(&self, change: PluginChange, why: PluginLoadError) -> Self {
+        self.rejecting(change.path, change.stamp, why)
     }
 
-    fn refusing(&self, path: PathBuf, stamp: Fingerprint, why: PluginLoadError) -> Self {
+    fn rejecting(&self, path: PathBuf, stamp: Fingerprint, why: PluginLoadError) -> Self {
         let mut files = self.files.clone();
         let plugin = files.get(&path).and_then(|seen| seen.plugin.clone());
         files.insert(path, Seen { stamp, plugin, refused: Some(why) });
@@ -152,7 +152,7 @@ impl Library {
         let plugins: Vec<Arc<Plugin>> = files.values().filter_map(|seen| seen.plugin.clone()).collect();
         let refused = files
             .iter()
-            .filter_map(|(path, seen)| Some(Refused { path: path.clone(), why: seen.refused.clone()? }))
+            .filter_map(|(path, seen)| Some(RejectedFile { path: path.clone(), why: seen.refused.clone()? }))
             .collect();
         let catalogue = plugins
             .iter()
@@ -170,12 +170,12 @@ impl Library {
     }
 
     /// The files that were refused.
-    pub fn refused(&self) -> &[Refused] {
+    pub fn rejected(&self) -> &[RejectedFile] {
         &self.refused
     }
 
     /// Why a file of the folder was refused, if it was.
-    pub fn refusal(&self, path: &Path) -> Option<&PluginLoadError> {
+    pub fn rejection(&self, path: &Path) -> Option<&PluginLoadError> {
         self.files.get(path)?.refused.as_ref()
     }
 

@@ -4,7 +4,7 @@ use super::{
     ffi,
     instance::Action,
     operation::CallOperations,
-    services::Scope,
+    services::TenantScope,
     stream::{Slot, Writing},
     watchdog::{self, ViolationCounters},
 };
@@ -76,7 +76,7 @@ unsafe impl Send for PluginFuture {}
 
 impl PluginCall {
     /// The tenant's services.
-    pub fn scope(&self) -> Scope {
+    pub fn scope(&self) -> TenantScope {
         self.action.scope.clone()
     }
 
@@ -108,7 +108,7 @@ impl PluginCall {
     }
 
     fn conduct(&self) -> &'static ViolationCounters {
-        self.action.descriptor().conduct
+        self.action.descriptor().violations
     }
 
     /// Remembers a person whom this call may open a session for.
@@ -164,7 +164,7 @@ impl PluginCall {
     /// `reply` and its texts can be read now.
     pub unsafe fn answer(&self, reply: &menlou_reply) -> bool {
         if self.is_answered() {
-            self.conduct().answered_again(self);
+            self.conduct().duplicate_replies(self);
             return false;
         }
         // SAFETY: the caller's promise.
@@ -383,7 +383,7 @@ impl Drop for PluginFuture {
             }
             let left = flight.asked.cancel_all();
             if left > 0 {
-                flight.conduct().left_behind(flight, left);
+                flight.conduct().leaked_operations(flight, left);
             }
             drop(Box::from_raw(self.flight));
         }

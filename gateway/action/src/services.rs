@@ -25,7 +25,7 @@ pub struct Services {
 
 /// One tenant's part. Each of its actions has one of its own: what calls need lies together.
 #[derive(Clone)]
-pub struct Scope {
+pub struct TenantScope {
     /// The tenant's name.
     pub tenant: SmolStr,
     /// How long its sessions live.
@@ -35,16 +35,16 @@ pub struct Scope {
     /// What all tenants share.
     pub services: Arc<Services>,
     /// Who counts the sessions that the action opens.
-    pub openings: Arc<dyn Openings>,
+    pub session_counter: Arc<dyn SessionCounter>,
 }
 
 /// Counts sessions.
-pub trait Openings: Send + Sync {
+pub trait SessionCounter: Send + Sync {
     /// One was opened.
-    fn opened(&self);
+    fn session_opened(&self);
 }
 
 /// Nobody counts.
-impl Openings for () {
-    fn opened(&self) {}
+impl SessionCounter for () {
+    fn session_opened(&self) {}
 }

@@ -31,9 +31,9 @@ pub struct ViolationCounters {
     /// It kept its thread too long.
     pub blocked: Violation,
     /// It ended without giving an operation back.
-    pub left_behind: Violation,
+    pub leaked_operations: Violation,
     /// It answered a call twice.
-    pub answered_again: Violation,
+    pub duplicate_replies: Violation,
 }
 
 /// One kind of lapse.
@@ -130,8 +130,8 @@ impl ViolationCounters {
     /// Of an action, by its plugin's name and its own.
     pub(super) fn new(plugin: &str, action: &str) -> &'static Self {
         let (plugin, action) = (plugin.to_owned(), action.to_owned());
-        let (stuck, blocked, left_behind, answered_again) = Default::default();
-        Box::leak(Box::new(Self { plugin, action, stuck, blocked, left_behind, answered_again }))
+        let (stuck, blocked, leaked_operations, duplicate_replies) = Default::default();
+        Box::leak(Box::new(Self { plugin, action, stuck, blocked, leaked_operations, duplicate_replies }))
     }
 
     /// Runs a function of the plugin's; gives how long that kept the thread, in milliseconds.
@@ -175,9 +175,9 @@ impl ViolationCounters {
     }
 
     /// The call ended, and so many of its operations were not given back.
-    pub(super) fn left_behind(&self, flight: &PluginCall, operations: usize) {
+    pub(super) fn leaked_operations(&self, flight: &PluginCall, operations: usize) {
         let (plugin, action, tenant, id) = self.names(flight);
-        if let Some(times) = self.happened(&self.left_behind, "left_behind") {
+        if let Some(times) = self.happened(&self.leaked_operations, "leaked_operation") {
             tracing::warn!(
                 plugin,
                 action,
@@ -191,9 +191,9 @@ impl ViolationCounters {
     }
 
     /// The call was answered once more.
-    pub(super) fn answered_again(&self, flight: &PluginCall) {
+    pub(super) fn duplicate_replies(&self, flight: &PluginCall) {
         let (plugin, action, tenant, id) = self.names(flight);
-        if let Some(times) = self.happened(&self.answered_again, "answered_again") {
+        if let Some(times) = self.happened(&self.duplicate_replies, "duplicate_reply") {
             tracing::warn!(
                 plugin,
                 action,

@@ -10,7 +10,7 @@ use axum::{
     },
     response::{Html, IntoResponse, Response},
 };
-use menlou_action::Named;
+use menlou_action::NamedAction;
 use serde::Deserialize;
 use std::sync::Arc;
 use swagger_ui_redist::SwaggerUi;
@@ -34,7 +34,7 @@ pub struct Of {
 pub async fn document(State(state): State<Arc<AdminState>>, Query(of): Query<Of>) -> Response {
     let Some(name) = of.tenant else {
         let library = state.library.load();
-        let actions = library.actions().map(Named::of);
+        let actions = library.actions().map(NamedAction::new);
         return Json(openapi::document(None, actions, state.traffic)).into_response();
     };
     let Some(tenant) = state.registry.find(&name) else {
@@ -42,7 +42,7 @@ pub async fn document(State(state): State<Arc<AdminState>>, Query(of): Query<Of>
     };
     let actions = tenant.actions().filter_map(|tenant_action| {
         let action = tenant_action.action.as_ref()?;
-        Some(Named { name: &tenant_action.name, access: action.access(), descriptor: action.descriptor() })
+        Some(NamedAction { name: &tenant_action.name, access: action.access(), descriptor: action.descriptor() })
     });
     Json(openapi::document(Some(&tenant.name), actions, state.traffic)).into_response()
 }

@@ -92,7 +92,7 @@ async fn ready(State(state): State<Arc<AdminState>>) -> impl IntoResponse {
         .map(|p| json!({ "name": p.name, "version": p.version, "generation": p.generation }))
         .collect();
     let refused: Vec<Value> = library
-        .refused()
+        .rejected()
         .iter()
         .map(|r| json!({ "file": r.path.file_name().map(|n| n.to_string_lossy()), "why": r.why.text().get(language) }))
         .collect();

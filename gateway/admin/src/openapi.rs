@@ -4,7 +4,7 @@ mod answers;
 mod schemas;
 
 use http::Method;
-use menlou_action::Named;
+use menlou_action::NamedAction;
 use menlou_config::tenant::NAME;
 use menlou_error::text::Text;
 use menlou_policy::Access;
@@ -18,13 +18,17 @@ const TAG: &str = "actions";
 /// path. The same actions always make the same document.
 ///
 /// `listen` is where the gateway listens: the server that the document proposes.
-pub fn document<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'a>>, listen: SocketAddr) -> Value {
+pub fn document<'a>(
+    tenant: Option<&str>,
+    actions: impl IntoIterator<Item = NamedAction<'a>>,
+    listen: SocketAddr,
+) -> Value {
     let (mut paths, mut schemas) = (Map::new(), answers::schemas());
     for (action, prefix) in with_prefixes(actions) {
-        let Named { name, descriptor, .. } = action;
+        let NamedAction { name, descriptor, .. } = action;
         let base = format!("/srv/{}/{name}", tenant.unwrap_or("{tenant}"));
         for (path, beneath) in [(base.clone(), false), (base + "/{path}", true)] {
-            if beneath && !descriptor.takes.subpaths {
+            if beneath && !descriptor.flags.subpaths {
                 continue;
             }
             let mut item = Map::new();
@@ -93,8 +97,8 @@ pub fn document<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Name
 
 /// Each action with the name that its schemas and types start with: `check-text` is `CheckText`. Where two actions would
 /// share one, the later has a number behind it.
-pub(super) fn with_prefixes<'a>(actions: impl IntoIterator<Item = Named<'a>>) -> Vec<(Named<'a>, String)> {
-    let mut actions: Vec<Named<'a>> = actions.into_iter().collect();
+pub(super) fn with_prefixes<'a>(actions: impl IntoIterator<Item = NamedAction<'a>>) -> Vec<(NamedAction<'a>, String)> {
+    let mut actions: Vec<NamedAction<'a>> = actions.into_iter().collect();
     actions.sort_by_key(|action| action.name);
     let mut taken = BTreeSet::new();
     let prefixed = actions.into_iter().map(|action| {
@@ -117,7 +121,7 @@ pub(super) fn both(text: &Text) -> String {
 }
 
 fn operation(
-    Named { name, access, descriptor }: Named<'_>,
+    NamedAction { name, access, descriptor }: NamedAction<'_>,
     method: &Method,
     prefix: &str,
     of_any_tenant: bool,
@@ -130,7 +134,7 @@ fn operation(
     if beneath {
         id += "-path";
     }
-    let takes = descriptor.takes;
+    let takes = descriptor.flags;
     let given = [(of_any_tenant, "tenant"), (beneath, "path"), (takes.raw_query, "query")];
     let given = given.into_iter().filter_map(|(holds, name)| holds.then_some(name));
     let shared = given.chain(["language", "request_id"]);

@@ -107,8 +107,8 @@ pub fn list(state: &AdminState, caller: &Caller) -> Result<Plugins> {
     });
     let mut told = Plugins { plugins: plugins.collect(), generations: None, refused: Vec::new(), swaps: Vec::new() };
     if caller.may_everywhere(Right::See).is_ok() {
-        told.generations = Some(menlou_action::generations());
-        let refused = library.refused().iter().map(|refused| Refused {
+        told.generations = Some(menlou_action::loaded_generations());
+        let refused = library.rejected().iter().map(|refused| Refused {
             file: refused.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             why: (&refused.why.text()).into(),
         });

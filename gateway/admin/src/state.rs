@@ -2,7 +2,7 @@
 
 use super::{caller::Caller, tokens::Attempts};
 use arc_swap::ArcSwap;
-use menlou_action::Library;
+use menlou_action::PluginRegistry;
 use menlou_config::{hosts::HostPattern, keyring::Keyring};
 use menlou_error::Result;
 use menlou_platform::http::Http;
@@ -30,7 +30,7 @@ pub struct AdminState {
     /// The keys of sealed secrets.
     pub keyring: Arc<Keyring>,
     /// The plugins.
-    pub library: Arc<ArcSwap<Library>>,
+    pub library: Arc<ArcSwap<PluginRegistry>>,
     /// What came of new versions of them.
     pub swaps: Arc<ReloadHistory>,
     /// The stores.

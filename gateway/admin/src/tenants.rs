@@ -301,10 +301,10 @@ pub async fn remove(state: &AdminState, caller: &Caller, name: &TenantName, cond
 pub(super) async fn blocking<T: Send + 'static>(
     state: &AdminState,
     name: &TenantName,
-    work: impl FnOnce(&Files<'_>, &menlou_action::Library, TenantName) -> Result<T> + Send + 'static,
+    work: impl FnOnce(&Files<'_>, &menlou_action::PluginRegistry, TenantName) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (folder, library, keyring) = (state.tenants.clone(), state.library.load_full(), state.keyring.clone());
-    let (library, name): (Arc<menlou_action::Library>, _) = (library, name.clone());
+    let (library, name): (Arc<menlou_action::PluginRegistry>, _) = (library, name.clone());
     let done = spawn_blocking(move || work(&Files::new(&folder, &library, &keyring), &library, name)).await;
     done.unwrap_or_else(|e| Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e)))
 }

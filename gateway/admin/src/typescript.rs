@@ -1,7 +1,7 @@
 //! TypeScript types of the actions, for clients of `wx.request`: made from the schemas that the gateway checks by.
 
 use super::openapi::{both, with_prefixes};
-use menlou_action::Named;
+use menlou_action::NamedAction;
 use menlou_error::codes;
 use menlou_policy::Access;
 use serde_json::{Map, Value};
@@ -30,12 +30,12 @@ export type Call = <Name extends ActionName>(action: Name, ...params: Given<Name
 ";
 
 /// The types of one tenant's actions, or of all. The same actions always make the same text.
-pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = Named<'a>>) -> String {
+pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = NamedAction<'a>>) -> String {
     let of = tenant.map(|tenant| format!(" --tenant {tenant}")).unwrap_or_default();
     let mut out = format!("// menlou types{of}\n\n");
     let (mut table, mut sessions) = (String::new(), Vec::new());
-    for (Named { name, access, descriptor }, prefix) in with_prefixes(actions) {
-        if descriptor.answers_freely() {
+    for (NamedAction { name, access, descriptor }, prefix) in with_prefixes(actions) {
+        if descriptor.has_any_media_type() {
             push(
                 &mut table,
                 format_args!(

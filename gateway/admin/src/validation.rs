@@ -5,7 +5,7 @@ use super::{
     state::AdminState,
     tenants::blocking,
 };
-use menlou_action::Library;
+use menlou_action::PluginRegistry;
 use menlou_config::{
     config_error::ConfigError,
     edit::{self, ConfigChange},
@@ -170,7 +170,7 @@ impl ConfigErrorBody {
 }
 
 impl SettingsTree {
-    pub(super) fn of(doc: &Document, library: &Library) -> Self {
+    pub(super) fn of(doc: &Document, library: &PluginRegistry) -> Self {
         let view = view(doc, library);
         Self { settings: told(view.settings), defaults: view.defaults, secrets: view.secrets }
     }

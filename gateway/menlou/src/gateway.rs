@@ -2,7 +2,7 @@
 
 use crate::telemetry;
 use arc_swap::ArcSwap;
-use menlou_action::{Library, Services, Watchdog};
+use menlou_action::{PluginRegistry, Services, Watchdog};
 use menlou_admin::tokens::Attempts;
 use menlou_config::{
     keyring::Keyring,
@@ -47,7 +47,7 @@ const ASKING: usize = 4;
 /// A gateway that is about to serve: everything is built, its ports are taken.
 pub struct Gateway {
     config: Config,
-    library: Arc<ArcSwap<Library>>,
+    library: Arc<ArcSwap<PluginRegistry>>,
     services: Arc<Services>,
     registry: Arc<TenantRegistry>,
     watcher: Watcher,
@@ -75,7 +75,7 @@ impl Gateway {
             let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(",");
             tracing::info!(plugin = plugin.name, version = plugin.version, actions, "plugin loaded");
         }
-        for refused in library.refused() {
+        for refused in library.rejected() {
             let why = refused.why.text();
             let why = why.get(Language::for_operator());
             tracing::error!(file = %refused.path.display(), "plugin refused: {why}");
@@ -215,9 +215,9 @@ pub fn load_admin_certificate(config: &Config) -> Result<Option<Arc<Tls>>, Text>
 ///
 /// # Errors
 /// Where the folder can't be read.
-pub fn open_library(config: &Config) -> Result<Library, Text> {
+pub fn open_library(config: &Config) -> Result<PluginRegistry, Text> {
     let folder = plugin_folder(config)?;
-    Library::load(&folder).map_err(|e| {
+    PluginRegistry::load(&folder).map_err(|e| {
         let folder = folder.display();
         Text::new(
             format!("无法读取插件文件夹 {folder}：{e}（用 [plugins] dir 指定）"),

@@ -145,7 +145,7 @@ async fn dispatch(
     *action_at = Some(at);
     tenant_action.prefetch();
     let action = tenant_action.action.as_ref().ok_or_else(|| Error::new(&codes::PLUGIN_UNAVAILABLE))?;
-    let takes = action.descriptor().takes;
+    let takes = action.descriptor().flags;
     if !takes.subpaths && !address.subpath.is_empty() {
         return Err(Error::new(&codes::NOT_FOUND));
     }

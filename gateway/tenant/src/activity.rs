@@ -1,7 +1,7 @@
 //! What a tenant's actions have been doing lately: calls by the minute and the latest failures, in bounded memory. A
 //! reload keeps it, a restart does not.
 
-use menlou_action::Openings;
+use menlou_action::SessionCounter;
 use menlou_clock::{unix_millis, unix_seconds};
 use menlou_error::{Error, codes};
 use std::{
@@ -227,8 +227,8 @@ impl Usage {
     }
 }
 
-impl Openings for Usage {
-    fn opened(&self) {
+impl SessionCounter for Usage {
+    fn session_opened(&self) {
         self.keep_up();
         self.now.opened.fetch_add(1, Relaxed);
     }
@@ -299,7 +299,7 @@ mod tests {
     fn calls_are_counted_by_the_minute_and_their_times_told() {
         let activity = Activity::default();
         let usage = activity.of("openid");
-        (0..3).for_each(|_| usage.opened());
+        (0..3).for_each(|_| usage.session_opened());
         for n in 0..100 {
             usage.record(n % 10 == 0, Duration::from_millis(if n < 90 { 8 } else { 80 }));
         }

@@ -1,7 +1,7 @@
 //! From a tenant's file to a tenant that can serve: everything is checked, and nothing is started.
 
 use super::folder;
-use menlou_action::{Configured, Library, Named};
+use menlou_action::{ConfiguredAction, NamedAction, PluginRegistry};
 use menlou_config::{
     config_error::ConfigError,
     keyring::Keyring,
@@ -27,7 +27,7 @@ pub struct ValidatedTenant {
     /// How long its sessions live.
     pub session_ttl: Duration,
     /// Its actions; `None` where the plugin is missing or broken.
-    pub actions: BTreeMap<String, Option<Configured>>,
+    pub actions: BTreeMap<String, Option<ConfiguredAction>>,
     /// Which web pages may call.
     pub cors: Cors,
     /// How much it may take.
@@ -62,7 +62,7 @@ pub struct PlatformCredentials {
 pub fn check(
     name: &TenantName,
     doc: &Document,
-    library: &Library,
+    library: &PluginRegistry,
     keyring: &Keyring,
 ) -> Result<ValidatedTenant, Vec<ConfigError>> {
     let (file, mut faults) = match TenantFile::read(doc) {
@@ -94,7 +94,7 @@ pub fn check(
         if wrong.is_empty() {
             warnings.extend(settings::literals(&own, &pointer, schema));
             match settings::resolve(&own, &pointer, schema, &sources) {
-                Ok(settings) => match Configured::new(found.clone(), index, (name.as_str(), action), &settings) {
+                Ok(settings) => match ConfiguredAction::new(found.clone(), index, (name.as_str(), action), &settings) {
                     Ok(configured) => {
                         warnings.extend(of_nobody(doc, &pointer, &configured));
                         actions.insert(action.clone(), Some(configured));
@@ -131,7 +131,7 @@ pub fn check(
 }
 
 /// A warning where an action has a limit by openid, and serves calls that have none.
-fn of_nobody(doc: &Document, pointer: &str, action: &Configured) -> Option<ConfigError> {
+fn of_nobody(doc: &Document, pointer: &str, action: &ConfiguredAction) -> Option<ConfigError> {
     let pointer = format!("{pointer}/limits/per_openid");
     doc.value(&pointer)?;
     let text = match action.access() {
@@ -150,13 +150,13 @@ fn of_nobody(doc: &Document, pointer: &str, action: &Configured) -> Option<Confi
 
 /// The actions that a tenant's file switches on, and what is wrong with the rest.
 /// Secrets and settings are left alone.
-pub fn switched_on<'a>(doc: &'a Document, library: &'a Library) -> (Vec<Named<'a>>, Vec<ConfigError>) {
+pub fn switched_on<'a>(doc: &'a Document, library: &'a PluginRegistry) -> (Vec<NamedAction<'a>>, Vec<ConfigError>) {
     let (mut actions, mut faults) = (Vec::new(), Vec::new());
     for (action, plugin) in tables(doc) {
         match library.find(action, plugin) {
             Some((found, index)) => {
                 let table = doc.value(&tenant::plugin_settings(doc, action).0).unwrap_or_default();
-                actions.push(Named::with(action, &found.actions[index], table));
+                actions.push(NamedAction::for_tenant(action, &found.actions[index], table));
             }
             None => faults.push(missing(doc, &tenant::plugin_settings(doc, action).0, plugin, action, library)),
         }
@@ -175,7 +175,7 @@ pub(super) fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&s
 pub type Checked = (Option<TenantName>, Result<ValidatedTenant, Vec<ConfigError>>);
 
 /// Checks every tenant of a folder.
-pub fn check_folder(folder: &Path, library: &Library, keyring: &Keyring) -> Vec<Checked> {
+pub fn check_folder(folder: &Path, library: &PluginRegistry, keyring: &Keyring) -> Vec<Checked> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) => return vec![(None, Err(vec![unreadable(folder, &e)]))],
@@ -202,9 +202,9 @@ pub(super) fn unreadable(folder: &Path, e: &std::io::Error) -> ConfigError {
     )
 }
 
-fn missing(doc: &Document, pointer: &str, plugin: Option<&str>, action: &str, library: &Library) -> ConfigError {
+fn missing(doc: &Document, pointer: &str, plugin: Option<&str>, action: &str, library: &PluginRegistry) -> ConfigError {
     let wanted = plugin.unwrap_or(action);
-    let refused = library.refused().iter().find(|r| r.path.file_stem().is_some_and(|stem| stem == wanted));
+    let refused = library.rejected().iter().find(|r| r.path.file_stem().is_some_and(|stem| stem == wanted));
     let text = match (refused, library.nearest(wanted)) {
         (Some(refused), _) => {
             let why = refused.why.text();

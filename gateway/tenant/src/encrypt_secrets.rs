@@ -1,7 +1,7 @@
 //! Secrets that admins give for a tenant's file: they go into it sealed, where the operator has keys for that.
 
 use super::view;
-use menlou_action::Library;
+use menlou_action::PluginRegistry;
 use menlou_config::{
     edit::{self, ConfigChange},
     keyring::Keyring,
@@ -27,7 +27,7 @@ pub fn seal(
     doc: &Document,
     mut changes: Vec<ConfigChange>,
     tenant: &TenantName,
-    library: &Library,
+    library: &PluginRegistry,
     keyring: &Keyring,
 ) -> Result<Vec<ConfigChange>, Text> {
     if !keyring.is_set() {

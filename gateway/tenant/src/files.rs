@@ -3,7 +3,7 @@
 
 use super::{ValidatedTenant, build};
 use aws_lc_rs::digest::{SHA256, digest};
-use menlou_action::Library;
+use menlou_action::PluginRegistry;
 use menlou_config::{
     config_error::ConfigError,
     edit::{self, ConfigChange},
@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_millis(20);
 /// a file that one of them saves while a change is being checked is seen just before the change is saved, and wins.
 pub struct Files<'a> {
     folder: &'a Path,
-    library: &'a Library,
+    library: &'a PluginRegistry,
     keyring: &'a Keyring,
 }
 
@@ -82,7 +82,7 @@ pub enum Refused {
 
 impl<'a> Files<'a> {
     /// The files of a folder, to be checked with these plugins and keys of sealed secrets.
-    pub fn new(folder: &'a Path, library: &'a Library, keyring: &'a Keyring) -> Self {
+    pub fn new(folder: &'a Path, library: &'a PluginRegistry, keyring: &'a Keyring) -> Self {
         Self { folder, library, keyring }
     }
 
@@ -292,14 +292,14 @@ mod tests {
 
     struct Scene {
         folder: tempfile::TempDir,
-        library: Library,
+        library: PluginRegistry,
         keyring: Keyring,
     }
 
     impl Scene {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            Self { library: Library::load(folder.path()).unwrap(), keyring: Keyring::default(), folder }
+            Self { library: PluginRegistry::load(folder.path()).unwrap(), keyring: Keyring::default(), folder }
         }
 
         fn files(&self) -> Files<'_> {

@@ -21,7 +21,7 @@ pub use encrypt_secrets::{rotate, seal};
 pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
 pub use folder::bytes;
 pub use hidden::{masked, reserved};
-use menlou_action::{Configured, Plugin, Scope, Services};
+use menlou_action::{ConfiguredAction, Plugin, Services, TenantScope};
 use menlou_platform::{Platform, wechat::Wechat, wechat::WechatCredentials};
 use menlou_policy::{
     Access,
@@ -77,14 +77,14 @@ impl Tenant {
         );
         let platform: Arc<dyn Platform> = Arc::new(wechat);
         let tenant = SmolStr::new(&name);
-        let switch = |(action, configured): (String, Option<Configured>)| {
+        let switch = |(action, configured): (String, Option<ConfiguredAction>)| {
             let own = action_limits.remove(&action).unwrap_or_default();
             let needs_session = configured.as_ref().is_some_and(|c| c.access() != Access::Anyone);
             let limits = RequestLimits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
             let usage = activity.of(&action);
             let serving = configured.map(|configured| {
                 let (tenant, platform, services) = (tenant.clone(), platform.clone(), services.clone());
-                let scope = Scope { tenant, session_ttl, platform, services, openings: usage.clone() };
+                let scope = TenantScope { tenant, session_ttl, platform, services, session_counter: usage.clone() };
                 Arc::new(configured.serve(scope))
             });
             TenantAction::new(&action, serving, limits, usage, durations.of(&action))

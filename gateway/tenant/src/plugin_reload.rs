@@ -2,7 +2,7 @@
 
 use super::{Tenant, ValidatedTenant, build, folder};
 use arc_swap::ArcSwap;
-use menlou_action::{Change, Library, PluginLoadError};
+use menlou_action::{PluginChange, PluginLoadError, PluginRegistry};
 use menlou_config::{keyring::Keyring, tenant::TenantName};
 use menlou_error::text::{Language, Text};
 use std::{
@@ -19,7 +19,7 @@ const REMEMBERED: usize = 100;
 pub struct PluginReloader {
     /// The folder.
     pub folder: PathBuf,
-    library: Arc<ArcSwap<Library>>,
+    library: Arc<ArcSwap<PluginRegistry>>,
     swaps: Arc<ReloadHistory>,
     /// The keys of tenants' sealed secrets.
     pub(super) keyring: Arc<Keyring>,
@@ -69,7 +69,7 @@ pub type Rebuilt = (PathBuf, ValidatedTenant);
 
 impl PluginReloader {
     /// A swapper of a folder, of which this library was made.
-    pub fn new(folder: PathBuf, library: Arc<ArcSwap<Library>>, keyring: Arc<Keyring>) -> Self {
+    pub fn new(folder: PathBuf, library: Arc<ArcSwap<PluginRegistry>>, keyring: Arc<Keyring>) -> Self {
         count_refused(&library.load());
         Self { folder, library, swaps: Arc::default(), keyring, unlisted: None }
     }
@@ -80,7 +80,7 @@ impl PluginReloader {
     }
 
     /// The library as it is now.
-    pub fn library(&self) -> Arc<Library> {
+    pub fn library(&self) -> Arc<PluginRegistry> {
         self.library.load_full()
     }
 
@@ -101,19 +101,19 @@ impl PluginReloader {
         changes.into_iter().flat_map(|change| self.take_up(change, &serving())).collect()
     }
 
-    fn take_up(&self, change: Change, serving: &[Serving]) -> Vec<Rebuilt> {
+    fn take_up(&self, change: PluginChange, serving: &[Serving]) -> Vec<Rebuilt> {
         let current = self.library();
         let name = change.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut next = current.with(change.clone());
         let mut rebuilt = Vec::new();
-        if next.refusal(&change.path).is_none() {
+        if next.rejection(&change.path).is_none() {
             match self.rebuild(&current, &next, serving) {
                 Ok(all) => rebuilt = all,
                 Err(why) => next = current.without(change.clone(), why),
             }
         }
         let plugin = next.plugins().iter().find(|p| p.name == name);
-        let refused = next.refusal(&change.path).map(|why| why.text());
+        let refused = next.rejection(&change.path).map(|why| why.text());
         let outcome = match &refused {
             Some(why) => {
                 let why = why.get(Language::for_operator());
@@ -141,7 +141,12 @@ impl PluginReloader {
     }
 
     /// Builds each tenant anew that uses a plugin which `next` has no more, or another version of.
-    fn rebuild(&self, current: &Library, next: &Library, serving: &[Serving]) -> Result<Vec<Rebuilt>, PluginLoadError> {
+    fn rebuild(
+        &self,
+        current: &PluginRegistry,
+        next: &PluginRegistry,
+        serving: &[Serving],
+    ) -> Result<Vec<Rebuilt>, PluginLoadError> {
         let mut rebuilt = Vec::new();
         for (path, tenant) in serving {
             if next.has_all(&tenant.plugins()) {
@@ -158,7 +163,7 @@ impl PluginReloader {
         Ok(rebuilt)
     }
 
-    fn check(&self, path: &Path, name: &str, library: &Library) -> Option<Result<ValidatedTenant, Text>> {
+    fn check(&self, path: &Path, name: &str, library: &PluginRegistry) -> Option<Result<ValidatedTenant, Text>> {
         let name = TenantName::parse(name).ok()?;
         let checked = folder::read(path).and_then(|doc| build::check(&name, &doc, library, &self.keyring));
         Some(checked.map_err(|faults| {
@@ -168,6 +173,6 @@ impl PluginReloader {
     }
 }
 
-fn count_refused(library: &Library) {
-    metrics::gauge!("menlou_plugins_refused").set(library.refused().len() as f64);
+fn count_refused(library: &PluginRegistry) {
+    metrics::gauge!("menlou_plugins_refused").set(library.rejected().len() as f64);
 }

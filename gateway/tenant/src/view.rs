@@ -1,7 +1,7 @@
 //! A tenant's file as it may be shown: secrets masked, defaults filled in.
 
 use super::build;
-use menlou_action::Library;
+use menlou_action::PluginRegistry;
 use menlou_config::{
     load::Document,
     schema::{Schema, escape},
@@ -25,7 +25,7 @@ pub struct View {
 }
 
 /// How a file that can be parsed may be shown, faulty or not.
-pub fn view(doc: &Document, library: &Library) -> View {
+pub fn view(doc: &Document, library: &PluginRegistry) -> View {
     let mut view = View { settings: json!({}), defaults: BTreeSet::new(), secrets: secrets(doc, library) };
     let schema = tenant::schema();
     let written = doc.value("").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -59,18 +59,22 @@ pub fn view(doc: &Document, library: &Library) -> View {
 }
 
 /// Where secrets stand in a tenant's file, as RFC 6901 pointers: by its own schema and by those of its plugins.
-pub fn secrets(doc: &Document, library: &Library) -> BTreeSet<String> {
+pub fn secrets(doc: &Document, library: &PluginRegistry) -> BTreeSet<String> {
     let mut found = doc.value("").map(tenant::secrets_in).unwrap_or_default();
     found.extend(marked(doc, library, Schema::secrets));
     found
 }
 
 /// Where addresses stand that a plugin has the gateway connect to, by the plugins' schemas.
-pub fn addresses(doc: &Document, library: &Library) -> BTreeSet<String> {
+pub fn addresses(doc: &Document, library: &PluginRegistry) -> BTreeSet<String> {
     marked(doc, library, Schema::addresses)
 }
 
-fn marked(doc: &Document, library: &Library, marks: fn(&Schema, &Value) -> BTreeSet<String>) -> BTreeSet<String> {
+fn marked(
+    doc: &Document,
+    library: &PluginRegistry,
+    marks: fn(&Schema, &Value) -> BTreeSet<String>,
+) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (action, plugin) in build::tables(doc) {
         let (pointer, own) = tenant::plugin_settings(doc, action);
@@ -149,7 +153,7 @@ mod tests {
 
     fn viewed(text: &str) -> View {
         let folder = tempfile::tempdir().unwrap();
-        let library = Library::load(folder.path()).unwrap();
+        let library = PluginRegistry::load(folder.path()).unwrap();
         view(&Document::parse("acme.toml", text.as_bytes()).unwrap(), &library)
     }
 

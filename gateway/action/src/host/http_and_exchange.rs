@@ -117,7 +117,7 @@ pub(super) unsafe extern "C" fn http_send(
     }
 }
 
-fn send(scope: crate::Scope, request: Request) -> OpFuture {
+fn send(scope: crate::TenantScope, request: Request) -> OpFuture {
     Box::pin(async move {
         match scope.services.http.send(request).await {
             Ok(answer) => Ok(OpOutput::Http { status: answer.status, body: answer.body }),

@@ -4,7 +4,7 @@ use super::begin;
 use crate::ffi::text;
 use crate::operation::{OpFuture, OpOutput};
 use crate::plugin_call::PluginCall;
-use crate::services::Scope;
+use crate::services::TenantScope;
 use http::Method;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::text::Text;
@@ -96,7 +96,7 @@ pub(super) unsafe extern "C" fn reset_session_key(call: *mut menlou_call) -> *mu
     }
 }
 
-async fn renew(scope: &Scope, caller: &Caller, key: &SecretString) -> Result<()> {
+async fn renew(scope: &TenantScope, caller: &Caller, key: &SecretString) -> Result<()> {
     let old = &*caller.session;
     let session_key = Some(scope.platform.reset_session_key(&old.openid, key).await?);
     let (platform, openid, unionid) = (old.platform.clone(), old.openid.clone(), old.unionid.clone());
@@ -110,7 +110,7 @@ async fn renew(scope: &Scope, caller: &Caller, key: &SecretString) -> Result<()>
 }
 
 /// An operation with the key of the caller's session; refused where that has none. `None` without a session.
-fn with_key<F>(flight: &PluginCall, how: impl FnOnce(Scope, Caller, SecretString) -> F) -> Option<OpFuture>
+fn with_key<F>(flight: &PluginCall, how: impl FnOnce(TenantScope, Caller, SecretString) -> F) -> Option<OpFuture>
 where
     F: Future<Output = Result<OpOutput>> + Send + 'static,
 {

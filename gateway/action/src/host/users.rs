@@ -4,7 +4,7 @@ use super::begin;
 use crate::ffi::text;
 use crate::operation::{OpFuture, OpOutput};
 use crate::plugin_call::PluginCall;
-use crate::services::Scope;
+use crate::services::TenantScope;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::{Error, Result, codes};
 use menlou_policy::{attempts, password};
@@ -148,7 +148,7 @@ pub(super) unsafe extern "C" fn update(
 }
 
 /// An operation that binds the caller's openid by `how`, and tells the account.
-fn bind<F>(flight: &PluginCall, how: impl FnOnce(Scope, Identity) -> F) -> Option<OpFuture>
+fn bind<F>(flight: &PluginCall, how: impl FnOnce(TenantScope, Identity) -> F) -> Option<OpFuture>
 where
     F: Future<Output = Result<Option<Arc<User>>>> + Send + 'static,
 {

@@ -53,7 +53,7 @@ pub fn success(data: &str) -> Value {
 
 /// What the action with this prefix answers, by status.
 pub fn of(prefix: &str, action: &Descriptor) -> Value {
-    if action.answers_freely() {
+    if action.has_any_media_type() {
         return anything();
     }
     let mut responses = own(prefix, &action.files);

@@ -22,11 +22,11 @@ enum Written {
 pub fn of(descriptor: &Descriptor, prefix: &str) -> Vec<(String, Value)> {
     let [params, form, data, success] = ["Params", "Form", "Data", "Success"].map(|part| format!("{prefix}{part}"));
     let mut schemas = Vec::new();
-    if !descriptor.answers_freely() {
+    if !descriptor.has_any_media_type() {
         schemas.push((success, answers::success(&data)));
         schemas.push((data.clone(), within(descriptor.data.clone(), &data)));
     }
-    if !descriptor.takes.raw_body && descriptor.methods.iter().any(has_body) {
+    if !descriptor.flags.raw_body && descriptor.methods.iter().any(has_body) {
         let door = |written| at_the_door(descriptor.params.as_json(), written);
         schemas.push((form.clone(), within(door(Written::AsText), &form)));
         schemas.push((params.clone(), within(door(Written::AsJson), &params)));

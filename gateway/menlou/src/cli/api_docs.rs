@@ -2,7 +2,7 @@
 
 use crate::cli::output::{fail, show_errors};
 use crate::gateway::open_library;
-use menlou_action::Named;
+use menlou_action::NamedAction;
 use menlou_admin::{openapi, typescript};
 use menlou_config::{config_error::ConfigError, load::Document, server::Config, tenant::TenantName};
 use menlou_error::text::Text;
@@ -40,7 +40,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
         Ok(library) => library,
         Err(text) => return fail(&text),
     };
-    for refused in library.refused() {
+    for refused in library.rejected() {
         let (file, why) = (refused.path.display(), refused.why.text());
         let _ = fail(&Text::new(format!("插件 {file}：{}", why.zh), format!("plugin {file}: {}", why.en)));
     }
@@ -49,13 +49,13 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
         Ok(doc) => doc,
         Err(code) => return code,
     };
-    let actions: Vec<Named<'_>> = match &doc {
+    let actions: Vec<NamedAction<'_>> = match &doc {
         Some(doc) => {
             let (actions, faults) = menlou_tenant::switched_on(doc, &library);
             show_errors(&faults);
             actions
         }
-        None => library.actions().map(Named::of).collect(),
+        None => library.actions().map(NamedAction::new).collect(),
     };
     let text = match how {
         As::OpenApi => format!("{:#}\n", openapi::document(tenant, actions, config.server.listen)),

@@ -16,7 +16,7 @@ mod verify;
 use crate::cli::output::{fail, print_text, show_errors};
 use crate::gateway::open_library;
 use context::{CommandFailure, TenantContext};
-use menlou_action::Library;
+use menlou_action::PluginRegistry;
 use menlou_config::{config_error::ConfigError, server::Config};
 use menlou_error::text::Text;
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ pub fn run(
     }
 }
 
-fn open(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> Result<(Config, Library), CommandFailure> {
+fn open(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> Result<(Config, PluginRegistry), CommandFailure> {
     let config = config().map_err(|faults| CommandFailure {
         code: "faulty_config",
         text: Text::fixed("网关配置有误", "the gateway's config is faulty"),

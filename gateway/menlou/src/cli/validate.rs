@@ -49,7 +49,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     }
     match open_library(&config) {
         Ok(library) => {
-            for refused in library.refused() {
+            for refused in library.rejected() {
                 let (file, why) = (refused.path.display(), refused.why.text());
                 tell(&Text::new(format!("插件 {file}：{}", why.zh), format!("plugin {file}: {}", why.en)));
             }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use clap::Parser;
 use http::{HeaderMap, Method};
-use menlou_action::{Action, Configured, Library, Scope, Services};
+use menlou_action::{Action, ConfiguredAction, PluginRegistry, Services, TenantScope};
 use menlou_call::{Call, Params, Reply};
 use menlou_error::text::Language;
 use menlou_platform::{
@@ -73,7 +73,7 @@ fn measure(plugins: &Path, action: &Arc<Action>) -> Result<()> {
     let (mut loads, mut linked, mut added) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        black_box(Library::load(plugins)?);
+        black_box(PluginRegistry::load(plugins)?);
         loads.push(start.elapsed().as_secs_f64() * 1e3);
         let time = |way| {
             let start = Instant::now();
@@ -161,18 +161,18 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
         attempts,
         hashing: Arc::new(Semaphore::new(1)),
     });
-    let scope = Scope {
+    let scope = TenantScope {
         tenant: "bench".into(),
         session_ttl: Duration::from_secs(3600),
         platform: Arc::new(platform),
         services,
-        openings: Arc::new(()),
+        session_counter: Arc::new(()),
     };
-    let library = Library::load(plugins)?;
-    if let Some(refused) = library.refused().first() {
+    let library = PluginRegistry::load(plugins)?;
+    if let Some(refused) = library.rejected().first() {
         return Err(format!("{refused:?}").into());
     }
     let (plugin, index) = library.find("empty", None).ok_or("there is no empty.so")?;
-    let configured = Configured::new(plugin.clone(), index, ("bench", "empty"), &serde_json::json!({}));
+    let configured = ConfiguredAction::new(plugin.clone(), index, ("bench", "empty"), &serde_json::json!({}));
     Ok(Arc::new(configured.map_err(|faults| format!("{faults:?}"))?.serve(scope)))
 }

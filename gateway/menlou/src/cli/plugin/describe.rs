@@ -1,7 +1,7 @@
 //! What a plugin says of itself, for people at a terminal.
 
 use http::Method;
-use menlou_action::{Descriptor, Plugin, Takes};
+use menlou_action::{ActionFlags, Descriptor, Plugin};
 use menlou_error::text::{Language, Text};
 use menlou_policy::Access;
 use serde_json::Value;
@@ -45,7 +45,7 @@ fn head(page: &mut String, action: &Descriptor, language: Language) -> fmt::Resu
     let methods = action.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
     writeln!(page, "\na={}  {} · {}", action.name, OrNone(&action.title.zh), OrNone(&action.title.en))?;
     writeln!(page, "  {methods}  {}", access.get(language))?;
-    let taken: Vec<Text> = taken(action.takes).collect();
+    let taken: Vec<Text> = taken(action.flags).collect();
     if !taken.is_empty() {
         let title = Text::fixed("原样交给动作", "taken as it comes");
         let taken = taken.iter().map(|text| text.get(language)).collect::<Vec<_>>().join(", ");
@@ -55,7 +55,7 @@ fn head(page: &mut String, action: &Descriptor, language: Language) -> fmt::Resu
 }
 
 /// What of a request an action takes as it comes.
-pub fn taken(takes: Takes) -> impl Iterator<Item = Text> {
+pub fn taken(takes: ActionFlags) -> impl Iterator<Item = Text> {
     let all = [
         (takes.raw_body, Text::fixed("任意请求体", "any body")),
         (takes.raw_query, Text::fixed("任意查询串", "any query")),

@@ -35,7 +35,7 @@ pub fn list(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCo
         println!("{} {}: {actions}", plugin.name, plugin.version);
     }
     let mut code = ExitCode::SUCCESS;
-    for file in library.refused() {
+    for file in library.rejected() {
         code = fail(&refused(&file.path, &file.why));
     }
     code

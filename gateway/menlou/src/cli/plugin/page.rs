@@ -133,7 +133,7 @@ fn action(action: &Descriptor) -> String {
             files.join(", ")
         ),
     };
-    let taken: Vec<String> = taken(action.takes).map(|text| format!("{} · {}", text.zh, text.en)).collect();
+    let taken: Vec<String> = taken(action.flags).map(|text| format!("{} · {}", text.zh, text.en)).collect();
     let taken = match taken.is_empty() {
         true => String::new(),
         false => format!("原样交给动作。Taken as it comes: {}\n\n", taken.join("；")),

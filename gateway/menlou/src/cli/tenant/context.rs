@@ -1,6 +1,6 @@
 //! What all tenant commands share: their input, their result, and the sentences for refused changes.
 
-use menlou_action::Library;
+use menlou_action::PluginRegistry;
 use menlou_config::{config_error::ConfigError, server::Config, tenant::TenantName};
 use menlou_error::text::Text;
 use menlou_tenant::{Files, Refused};
@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The input of a tenant command.
 pub struct TenantContext<'a> {
     pub config: &'a Config,
-    pub library: &'a Library,
+    pub library: &'a PluginRegistry,
     /// Whether `--json` was given: print one JSON object and ask no questions.
     pub json: bool,
     /// Whether a config file was found. Without one, the defaults apply.

@@ -5,7 +5,7 @@ use super::{
     test_gateway::{CALL_TIMEOUT, TestGateway, call},
 };
 use crate::cli::output::show_errors;
-use menlou_action::{Action, Configured, Descriptor, Plugin};
+use menlou_action::{Action, ConfiguredAction, Descriptor, Plugin};
 use menlou_call::Reply;
 use menlou_config::{
     config_error::ConfigError,
@@ -77,7 +77,8 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
             }
             None => samples::fitting(descriptor.settings.as_json()).into(),
         };
-        let configure = || Configured::new(plugin.clone(), index, (&gateway.scope.tenant, &descriptor.name), &settings);
+        let configure =
+            || ConfiguredAction::new(plugin.clone(), index, (&gateway.scope.tenant, &descriptor.name), &settings);
         let action = match configured(descriptor, &settings, configure) {
             Ok(configured) => Arc::new(configured.serve(gateway.scope.clone())),
             Err(why) => {
@@ -93,7 +94,7 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
             continue;
         }
         // Counted before many calls crowd the machine, where anyone may be kept from going on.
-        let blocked = descriptor.conduct.blocked.count();
+        let blocked = descriptor.violations.blocked.count();
         ask("中途取消", "cancelled in the middle");
         tell(cancelled(&gateway, &action).await);
         ask("大量并发调用", "many calls side by side");
@@ -168,8 +169,8 @@ fn given(
 fn configured(
     descriptor: &Descriptor,
     settings: &Value,
-    configure: impl FnOnce() -> std::result::Result<Configured, Vec<(String, String, String)>>,
-) -> std::result::Result<Configured, Text> {
+    configure: impl FnOnce() -> std::result::Result<ConfiguredAction, Vec<(String, String, String)>>,
+) -> std::result::Result<ConfiguredAction, Text> {
     if !descriptor.settings.fits(settings) {
         return Err(Text::fixed(
             "设置不合 Schema，或无法由 Schema 推得：请用 --tenant 指定租户文件",
@@ -290,7 +291,8 @@ async fn growth(gateway: &Arc<TestGateway>, action: &Arc<Action>, configure: imp
 
 /// What the gateway saw meanwhile: nothing that failed a call, but would be told in its log.
 fn rules(descriptor: &Descriptor, blocked: u64) -> Found {
-    let (left, again) = (descriptor.conduct.left_behind.count(), descriptor.conduct.answered_again.count());
+    let (left, again) =
+        (descriptor.violations.leaked_operations.count(), descriptor.violations.duplicate_replies.count());
     let found = [
         // Once is the machine's.
         (blocked > 1).then(|| {

@@ -3,7 +3,7 @@
 
 use crate::gateway;
 use http_body_util::{BodyExt, Empty};
-use menlou_action::{Action, Scope, Services};
+use menlou_action::{Action, Services, TenantScope};
 use menlou_call::{Call, Params, Pieces, Reply, Token, Unread};
 use menlou_clock::{since_epoch, unix_seconds};
 use menlou_config::server::Config;
@@ -27,7 +27,7 @@ const OPENID: &str = "an-openid";
 const LIFE: Duration = Duration::from_secs(3600);
 
 pub struct TestGateway {
-    pub scope: Scope,
+    pub scope: TenantScope,
     /// Of the store; it goes with the gateway.
     _folder: tempfile::TempDir,
 }
@@ -48,12 +48,12 @@ impl TestGateway {
             base_url: "http://127.0.0.1:9".into(),
         };
         let (http, shared) = (services.http.clone(), services.stores.ephemeral.clone());
-        let scope = Scope {
+        let scope = TenantScope {
             tenant: TENANT.into(),
             session_ttl: LIFE,
             platform: Arc::new(Wechat::new(account, TENANT, http, shared)),
             services: Arc::new(services),
-            openings: Arc::new(()),
+            session_counter: Arc::new(()),
         };
         Ok(Self { scope, _folder: folder })
     }
@@ -113,7 +113,7 @@ pub fn call(action: &Action, params: Value) -> Call {
         params: given,
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
-        unread: descriptor.takes.raw_body.then(|| Unread::new(nothing())),
+        unread: descriptor.flags.raw_body.then(|| Unread::new(nothing())),
         pause: CALL_TIMEOUT,
     }
 }
