@@ -231,9 +231,9 @@ fn an_expired_session_is_told_as_such() {
     let authorized = scene.authorize("ann");
     assert_eq!(authorized.ok()["session"]["expires_in"], json!(60));
     let redis = scene.redis.as_ref().unwrap();
-    let keys = redis.ask(&["KEYS", "menlou:{manulife}:s:*"]);
+    let keys = redis.command(&["KEYS", "menlou:{manulife}:s:*"]);
     let key = keys.lines().find(|line| line.starts_with("menlou:")).expect("the session's key").trim().to_owned();
-    redis.ask(&["PEXPIRE", &key, "1"]);
+    redis.command(&["PEXPIRE", &key, "1"]);
     crate::scene::eventually("the session is gone", || {
         let answer = scene.client().with(authorized.token().unwrap()).call("user", &[]);
         (answer.error.as_deref() == Some("session_expired")).then_some(())
@@ -274,7 +274,7 @@ fn a_flood_of_bad_requests_leaves_nothing_behind() {
         let output = scene.admin("/metrics").unwrap().text();
         output.lines().filter(|line| !line.starts_with('#')).count()
     };
-    let keys = || scene.redis.as_ref().unwrap().ask(&["DBSIZE"]).lines().next().unwrap_or_default().to_owned();
+    let keys = || scene.redis.as_ref().unwrap().command(&["DBSIZE"]).lines().next().unwrap_or_default().to_owned();
     let flood = |from: usize, to: usize| {
         for at in from..to {
             let name = format!("name-{at}");

@@ -77,7 +77,7 @@ fn validate_offline_touches_no_store() {
 #[test]
 fn a_store_s_password_is_in_no_message() {
     let redis = Redis::start();
-    redis.ask(&["CONFIG", "SET", "requirepass", "another-password"]);
+    redis.command(&["CONFIG", "SET", "requirepass", "another-password"]);
     let url = redis.url().replace("redis://", "redis://:a-secret-password@");
     let sim = simulator();
     let output = GatewayFolder::new(setup(&sim, None, None).setting("store.sessions", format!("{url:?}")))

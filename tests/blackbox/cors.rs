@@ -61,7 +61,7 @@ fn a_browsers_question_is_answered_without_the_plugin() {
             );
         }
     }
-    assert_eq!(upstream.seen().len(), 0);
+    assert_eq!(upstream.requests().len(), 0);
     // The question is no call: nothing was counted.
     let counted = Request::post(format!("/srv/{TENANT}/openid")).send(scene.gateway.addr()).expect("an answer");
     assert!(counted.header("ratelimit").is_some_and(|standing| standing.contains("r=999")), "{:?}", counted.headers);
@@ -125,7 +125,7 @@ fn a_page_may_read_that_there_is_no_room_and_its_browser_may_ask_even_then() {
     let call = |origin| Request::post(&path).header("Origin", origin).send(scene.gateway.addr()).expect("an answer");
     let mut held = http::connect(scene.gateway.addr()).expect("a connection");
     held.write_all(&Request::new("GET", format!("/srv/{TENANT}/orders/silent")).bytes()).expect("it is sent");
-    eventually("the one place is taken", || (upstream.seen().len() == 1).then_some(()));
+    eventually("the one place is taken", || (upstream.requests().len() == 1).then_some(()));
     let asks = preflight(&scene, &path, PAGE);
     assert_eq!((asks.status, allows(&asks)), (204, Some(PAGE)));
     assert_eq!(preflight(&scene, &path, "https://evil.example").status, 403);

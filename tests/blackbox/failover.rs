@@ -41,7 +41,7 @@ fn a_primary_that_sentinels_watch_may_die_freeze_and_come_back() {
     all_are_there(&people);
     redis.servers[first].restart();
     eventually("the first is a replica", || {
-        redis.servers[first].ask(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
+        redis.servers[first].command(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
     });
 
     // Not seen dead but silent; when it goes on it still takes itself for the primary. A Sentinel is away, too.
@@ -80,7 +80,7 @@ fn a_planned_failover_is_followed_though_the_old_primary_lives() {
     // What is cached is still told of by the new primary.
     let gone = &people[0];
     gone.call("user", &[]).ok();
-    redis.servers[redis.primary().unwrap()].ask(&["FLUSHALL"]);
+    redis.servers[redis.primary().unwrap()].command(&["FLUSHALL"]);
     eventually("the flush is seen", || (gone.call("user", &[]).status == 401).then_some(()));
 }
 

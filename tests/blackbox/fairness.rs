@@ -119,7 +119,7 @@ fn a_tenants_own_bounds_hold_for_it_and_for_its_action() {
         let scene = scene(&upstream, &[("server.call_timeout", "\"3s\"")], of_action, of_tenant);
         thread::scope(|scope| {
             let under_way = [(); 2].map(|()| scope.spawn(|| get("/silent").send(scene.gateway.addr())));
-            eventually("both are under way", || (upstream.seen().len() == 2).then_some(()));
+            eventually("both are under way", || (upstream.requests().len() == 2).then_some(()));
             let refused = get("/").send(scene.gateway.addr()).expect("an answer");
             assert_eq!(refused.status, 503, "{}", refused.text());
             assert!(refused.text().contains("overloaded") && refused.header("retry-after").is_some());

@@ -174,20 +174,20 @@ fn a_redis_that_refuses_writes_is_told_and_one_that_became_a_replica_is_left() {
     let Faulty { scene, redis, .. } = &Faulty::new();
     let person = scene.person("ann");
     under_load("Redis: OOM", scene, &person, || {
-        redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
         eventually("writes are refused", || (scene.authorize("bob").status == 503).then_some(()));
         person.call("user", &[]).ok();
         thread::sleep(LASTS / 3);
-        redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+        redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
     });
     under_load("Redis: READONLY", scene, &person, || {
-        redis.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+        redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
         eventually("it is left", || {
             let (_, readiness) = scene.readiness();
             readiness["stores"]["sessions"].as_str().unwrap().contains("replica").then_some(())
         });
         thread::sleep(LASTS / 3);
-        redis.ask(&["REPLICAOF", "NO", "ONE"]);
+        redis.command(&["REPLICAOF", "NO", "ONE"]);
     });
     let complaints = scene.log().lines().filter(|l| l.contains(" WARN ") || l.contains(" ERROR ")).count();
     assert!(complaints <= 30, "{}", scene.log());
@@ -200,11 +200,11 @@ fn a_redis_that_still_loads_its_data_is_not_taken_for_one_that_serves() {
     let person = scene.person("ann");
     let filling = "x".repeat(2000);
     for at in 0..150 {
-        redis.ask(&["SET", &format!("filling {at}"), &filling]);
+        redis.command(&["SET", &format!("filling {at}"), &filling]);
     }
-    redis.ask(&["BGREWRITEAOF"]);
+    redis.command(&["BGREWRITEAOF"]);
     eventually("its data is rewritten", || {
-        let info = redis.ask(&["INFO", "persistence"]);
+        let info = redis.command(&["INFO", "persistence"]);
         (info.contains("aof_rewrites:1") && info.contains("aof_rewrite_in_progress:0")).then_some(())
     });
     let begun = Instant::now();
@@ -222,14 +222,14 @@ fn a_postgres_that_takes_no_writes_serves_who_is_logged_in() {
     let Faulty { scene, postgres, .. } = &Faulty::new();
     let person = scene.person("ann");
     under_load("PostgreSQL: read only", scene, &person, || {
-        postgres.ask("ALTER SYSTEM SET default_transaction_read_only = on");
-        postgres.ask("SELECT pg_reload_conf()");
+        postgres.query("ALTER SYSTEM SET default_transaction_read_only = on");
+        postgres.query("SELECT pg_reload_conf()");
         eventually("writes are refused", || (person.call("user", &[("name", "Ann")]).status == 503).then_some(()));
         thread::sleep(Duration::from_millis(200));
         person.call("user", &[]).ok();
         let authorized = scene.authorize("ann");
         assert!(authorized.ok()["user"]["id"].is_number(), "{authorized:?}");
-        postgres.ask("ALTER SYSTEM RESET default_transaction_read_only");
-        postgres.ask("SELECT pg_reload_conf()");
+        postgres.query("ALTER SYSTEM RESET default_transaction_read_only");
+        postgres.query("SELECT pg_reload_conf()");
     });
 }

@@ -9,7 +9,7 @@ const EXCHANGE: &str = "/sns/jscode2session";
 const PHONE: &str = "/wxa/business/getuserphonenumber";
 
 fn sessions(scene: &Scene) -> usize {
-    let keys = scene.redis.as_ref().expect("Redis").ask(&["KEYS", "menlou:{manulife}:s:*"]);
+    let keys = scene.redis.as_ref().expect("Redis").command(&["KEYS", "menlou:{manulife}:s:*"]);
     keys.lines().filter(|line| line.starts_with("menlou:")).count()
 }
 

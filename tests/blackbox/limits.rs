@@ -142,7 +142,7 @@ fn several_gateways_count_together_and_each_by_itself_while_redis_is_away() {
     assert_eq!(passed, 10);
     // A flood of refused calls is not passed on to Redis.
     let asked = || {
-        let stats = redis.ask(&["INFO", "commandstats"]);
+        let stats = redis.command(&["INFO", "commandstats"]);
         let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls=")).expect("a line").to_owned();
         line.split(',').next().and_then(|n| n.parse::<u64>().ok()).expect("a number")
     };

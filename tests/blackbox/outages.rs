@@ -134,12 +134,13 @@ fn redis_holds_no_token_and_nothing_for_ever() {
         client.call("login", &[("method", "phone"), ("phone_code", &phone_code)]).ok();
         secrets.extend([code, token, phone_code, "a-wrong-guess".to_owned(), "13800138000".to_owned()]);
     }
-    let words = redis.ask(&["KEYS", "*"]);
+    let words = redis.command(&["KEYS", "*"]);
     let keys: Vec<&str> = words.lines().map(str::trim).filter(|line| line.contains(':')).collect();
     assert!(keys.len() >= 5, "{keys:?}");
     for key in keys {
         assert!(key.starts_with("gate-1:{manulife}:"), "{key}");
-        let ttl: i64 = redis.ask(&["TTL", key]).lines().next().unwrap().trim_start_matches(':').trim().parse().unwrap();
+        let ttl: i64 =
+            redis.command(&["TTL", key]).lines().next().unwrap().trim_start_matches(':').trim().parse().unwrap();
         assert!(ttl >= 0, "{key} lives for ever");
         let told = key.to_owned() + &held(redis, key);
         for secret in &secrets {
@@ -150,9 +151,9 @@ fn redis_holds_no_token_and_nothing_for_ever() {
 
 /// What a key holds, whatever its type is.
 fn held(redis: &Redis, key: &str) -> String {
-    let kind = redis.ask(&["TYPE", key]);
+    let kind = redis.command(&["TYPE", key]);
     match kind.trim_start_matches('+').lines().next().unwrap_or_default().trim() {
-        "hash" => redis.ask(&["HGETALL", key]),
-        _ => redis.ask(&["GET", key]),
+        "hash" => redis.command(&["HGETALL", key]),
+        _ => redis.command(&["GET", key]),
     }
 }

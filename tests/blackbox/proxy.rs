@@ -115,12 +115,12 @@ fn where_no_session_is_needed_one_that_comes_along_counts() {
     // Without a key nothing could be proven: no identity.
     assert_eq!(identity(&ask("public", Some(token))), nobody);
     // Whoever shows a token learns that it has ended.
-    let before = upstream.seen().len();
+    let before = upstream.requests().len();
     for (action, token) in [("open", "ended-long-ago"), ("public", "ended-long-ago")] {
         let answer = ask(action, Some(token));
         assert_eq!((answer.status, word(&answer)), (401, "session_expired".into()), "{action}");
     }
-    assert_eq!(upstream.seen().len(), before);
+    assert_eq!(upstream.requests().len(), before);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn whoever_has_no_session_is_refused_before_the_upstream_is_asked() {
     let scene = scene(&of(&upstream), "");
     let answer = send(&scene, &Request::new("GET", path("orders", "")));
     assert_eq!((answer.status, word(&answer)), (401, "login_required".into()));
-    assert_eq!(upstream.seen().len(), 0);
+    assert_eq!(upstream.requests().len(), 0);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_path_never_leads_out_of_the_upstreams_base() {
         let answer = get(&scene, rest);
         assert_eq!((answer.status, word(&answer)), (404, "not_found".into()), "{rest}");
     }
-    assert_eq!(upstream.seen().len(), 0);
+    assert_eq!(upstream.requests().len(), 0);
     // An ordinary action has nothing below it.
     let answer = send(&scene, &Request::post(path("openid", "/x")));
     assert_eq!((answer.status, word(&answer)), (404, "not_found".into()));
@@ -214,7 +214,7 @@ fn connections_to_the_upstream_are_kept() {
     for _ in 0..20 {
         assert_eq!(get(&scene, "/x").status, 200);
     }
-    assert_eq!((upstream.seen().len(), upstream.connections()), (20, 1));
+    assert_eq!((upstream.requests().len(), upstream.connections()), (20, 1));
 }
 
 #[test]
@@ -260,20 +260,20 @@ fn of_several_servers_the_dead_one_costs_nobody_a_call() {
         // Also what may not be repeated: nothing of it left.
         assert_eq!(send(&scene, &Request::post(path("public", "/x")).body("text/plain", "y")).status, 200);
     }
-    let seen = [first.seen().len(), second.seen().len()];
+    let seen = [first.requests().len(), second.requests().len()];
     assert!(seen.iter().sum::<usize>() == 30 && seen.iter().all(|n| *n > 5), "{seen:?}");
 }
 
 #[test]
 fn a_server_that_is_not_well_gets_no_calls_until_it_is() {
     let (well, unwell) = (Upstream::start(), Upstream::start());
-    unwell.answer_all(500);
+    unwell.respond_with(500);
     let list = format!("[\"http://{}\", \"http://{}\"]", well.addr(), unwell.addr());
     let scene = scene(&list, "health_path = \"/health\"\nhealth_interval = \"100ms\"");
-    let calls = |upstream: &Upstream| upstream.seen().iter().filter(|s| s["target"] == "/x").count();
+    let calls = |upstream: &Upstream| upstream.requests().iter().filter(|s| s["target"] == "/x").count();
     let told = || scene.gateway.log().contains("upstream");
     eventually("the fault is seen", || (told() && (0..6).all(|_| get(&scene, "/x").status == 200)).then_some(()));
-    unwell.answer_all(0);
+    unwell.respond_with(0);
     let before = calls(&unwell);
     eventually("it is called again", || (get(&scene, "/x").status == 200 && calls(&unwell) > before + 3).then_some(()));
 }
@@ -284,7 +284,7 @@ fn a_client_that_hangs_up_takes_its_request_away_from_the_upstream() {
     let scene = scene(&of(&upstream), "");
     let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nxyz", path("public", "/upload"));
     http::send_and_hang_up(scene.gateway.addr(), head.as_bytes(), Duration::from_millis(300)).expect("a connection");
-    eventually("the upstream sees it end", || (upstream.broken() == 1).then_some(()));
+    eventually("the upstream sees it end", || (upstream.aborted() == 1).then_some(()));
     // That was the client's fault: the upstream is not blamed.
     assert_eq!(get(&scene, "/x").status, 200);
 }
@@ -342,7 +342,7 @@ fn the_checks_of_the_signature_on_its_page_hold_in_node_and_in_python() {
     let authorized = scene.authorize("ann");
     let token = authorized.token().expect("a session");
     send(&scene, &Request::new("GET", path("orders", "/17?full=1")).bearer(token));
-    let told = upstream.seen().remove(0).to_string();
+    let told = upstream.requests().remove(0).to_string();
     let page = include_str!("../../plugins/proxy/README.md");
     let block = |language: &str| {
         let start = page.split_once(&format!("```{language}\n")).expect("the block").1;

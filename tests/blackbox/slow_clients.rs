@@ -141,7 +141,7 @@ fn a_body_that_keeps_its_pace_may_take_its_time_but_not_for_ever() {
         let served = http::read(&mut stream).is_ok_and(|answer| answer.status == 200);
         assert_eq!(served, whole, "after {:?}", began.elapsed());
     }
-    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 #[test]

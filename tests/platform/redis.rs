@@ -52,12 +52,12 @@ async fn two_replicas_exchange_a_code_once_and_share_one_token_and_no_key_tells_
     }
     assert_eq!((sim.calls(TOKEN), sim.calls(PHONE)), (1, 2));
 
-    let answer = redis.ask(&["KEYS", "*"]);
+    let answer = redis.command(&["KEYS", "*"]);
     let keys: Vec<_> = answer.lines().filter(|line| line.starts_with("menlou:")).collect();
     assert_eq!(keys.len(), 2, "{answer}");
     for key in keys {
         assert!(!key.contains(&code) && !key.contains(DEMO_SECRET), "{key}");
-        let life = redis.ask(&["PTTL", key]);
+        let life = redis.command(&["PTTL", key]);
         let life = life.lines().find_map(|line| line.strip_prefix(':')?.trim().parse::<i64>().ok());
         assert!(life.is_some_and(|ms| ms > 0), "{key} lives for {life:?}");
     }

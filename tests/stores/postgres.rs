@@ -122,8 +122,8 @@ async fn several_replicas_may_start_concurrently_on_an_empty_database() {
             assert!(name(store, &format!("o{n}")).await.is_some());
         }
     }
-    assert_eq!(server.ask("SELECT count(*), max(version) FROM menlou_schema"), "1|2");
-    assert_eq!(server.ask("SELECT count(*) FROM users"), "6");
+    assert_eq!(server.query("SELECT count(*), max(version) FROM menlou_schema"), "1|2");
+    assert_eq!(server.query("SELECT count(*) FROM users"), "6");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,7 +158,7 @@ async fn change_during_a_lost_notification_connection_is_not_hidden_by_the_cache
     let store = open_postgres(&server.url()).await;
     store.bind("a", &identity("o1"), new("old")).await.unwrap();
     assert_eq!(name(&store, "o1").await.as_deref(), Some("old"));
-    server.ask(
+    server.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'; UPDATE users SET name = 'new'",
     );
@@ -198,7 +198,7 @@ async fn concurrent_bindings_on_two_replicas_create_one_account() {
         }
         let users = tasks.join_all().await;
         assert!(users.iter().all(|user| user == &users[0]));
-        assert_eq!(server.ask("SELECT count(*) FROM users"), (round + 1).to_string());
+        assert_eq!(server.query("SELECT count(*) FROM users"), (round + 1).to_string());
     }
 }
 
@@ -226,7 +226,7 @@ async fn errors_hold_no_password_and_a_newer_schema_is_refused() {
     assert!(!error.contains("hunter2") && error.contains("refused the credentials"), "{error}");
 
     drop(open_postgres(&server.url()).await);
-    server.ask("UPDATE menlou_schema SET version = 99");
+    server.query("UPDATE menlou_schema SET version = 99");
     let error = open_postgres(&server.url()).await.ping().await.unwrap_err().to_string();
     assert!(error.contains("version 99"), "{error}");
 }

@@ -71,7 +71,7 @@ async fn concurrent_requests_stay_within_the_limit_and_its_keys_expire() {
     let allowed = futures_util::future::join_all(requests).await.into_iter().filter(|allowed| *allowed).count();
     assert_eq!(allowed, 50);
     for key in ["menlou:{acme}:r:calls", "menlou:{acme}:r:per_address:a"] {
-        let life: u64 = server.ask(&["PTTL", key]).trim_start_matches(':').lines().next().unwrap().parse().unwrap();
+        let life: u64 = server.command(&["PTTL", key]).trim_start_matches(':').lines().next().unwrap().parse().unwrap();
         assert!((3_500_000..=3_600_000).contains(&life), "{key}: {life}");
     }
     // After a change of the rate, the old backlog counts for at most the new burst.

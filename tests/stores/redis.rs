@@ -110,7 +110,7 @@ async fn session_ended_by_one_replica_soon_leaves_the_cache_of_the_other() {
     for flush in ["FLUSHALL", "FLUSHDB"] {
         one.open("a", &token(1), session("person", 60)).await.unwrap();
         assert!(two.find("a", &token(1)).await.unwrap().is_some());
-        server.ask(&[flush]);
+        server.command(&[flush]);
         within(SOON, "the flush is noticed", || async { two.find("a", &token(1)).await.unwrap().is_none() }).await;
     }
 }
@@ -123,7 +123,7 @@ async fn session_ended_during_a_disconnection_is_not_served_from_the_cache() {
     assert!(store.find("a", &token(1)).await.unwrap().is_some());
     server.kill();
     server.restart();
-    server.ask(&["FLUSHALL"]);
+    server.command(&["FLUSHALL"]);
     within(Duration::from_secs(1), "the session is gone", || async {
         matches!(store.find("a", &token(1)).await, Ok(None))
     })
@@ -150,13 +150,13 @@ async fn every_key_has_prefix_tenant_and_ttl_and_no_token() {
     for _ in 0..3 {
         store.increment("manulife", "count", MINUTE).await.unwrap();
     }
-    let response = server.ask(&["KEYS", "*"]);
+    let response = server.command(&["KEYS", "*"]);
     let keys: Vec<&str> = response.lines().filter(|line| line.starts_with("menlou")).collect();
     let session_key = format!("menlou:{{manulife}}:s:{}", "ab".repeat(32));
     assert!(response.starts_with("*6\r\n") && keys.len() == 6 && keys.contains(&&*session_key), "{response}");
     assert!(keys.iter().all(|key| key.starts_with("menlou:{manulife}:")));
     for key in keys {
-        let response = server.ask(&["PTTL", key]);
+        let response = server.command(&["PTTL", key]);
         let left: i64 = response.lines().next().unwrap().trim_start_matches(':').parse().unwrap();
         assert!((1..=60_000).contains(&left), "{key}: {left}");
     }
@@ -165,12 +165,12 @@ async fn every_key_has_prefix_tenant_and_ttl_and_no_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_that_forbids_tracking_is_used_without_a_cache() {
     let server = harness::Redis::start();
-    server.ask(&["ACL", "SETUSER", "narrow", "on", ">word", "~*", "+@all", "-client|tracking"]);
+    server.command(&["ACL", "SETUSER", "narrow", "on", ">word", "~*", "+@all", "-client|tracking"]);
     let url = server.url().replace("redis://", "redis://narrow:word@");
     let store = open_redis(&url).await;
     store.open("a", &token(1), session("person", 60)).await.unwrap();
     assert!(store.find("a", &token(1)).await.unwrap().is_some());
-    server.ask(&["FLUSHALL"]);
+    server.command(&["FLUSHALL"]);
     assert!(store.find("a", &token(1)).await.unwrap().is_none());
 }
 
@@ -187,12 +187,12 @@ async fn errors_hold_neither_password_nor_record() {
     let store = open_redis(&server.url()).await;
     let key = format!("menlou:{{a}}:s:{}", "01".repeat(32));
     for record in ["{\"secret\"", "{}"] {
-        server.ask(&["SET", &key, record, "PX", "60000"]);
+        server.command(&["SET", &key, record, "PX", "60000"]);
         let error = store.find("a", &token(1)).await.unwrap_err();
         assert!(matches!(&error, Error::Corrupt(text) if !text.contains("secret")), "{error}");
     }
-    server.ask(&["DEL", &key]);
-    server.ask(&["LPUSH", &key, "secret"]);
+    server.command(&["DEL", &key]);
+    server.command(&["LPUSH", &key, "secret"]);
     let error = store.find("a", &token(1)).await.unwrap_err().to_string();
     assert!(error.contains("WRONGTYPE"), "{error}");
 }

@@ -19,7 +19,7 @@ async fn name(store: &Postgres, openid: &str) -> Option<String> {
 
 /// When a connection to the replica last looked up a binding; empty: never.
 fn last_lookup(replica: &harness::Postgres) -> String {
-    replica.ask(
+    replica.query(
         "SELECT coalesce(max(query_start)::text, '') FROM pg_stat_activity
         WHERE query LIKE '%FROM bindings%' AND pid <> pg_backend_pid()",
     )
@@ -45,7 +45,7 @@ async fn replica_is_read_except_for_recent_changes() {
     .await;
 
     // From now on the replica gets no changes. Each change must be visible immediately, or a moment later in the other store.
-    replica.ask("SELECT pg_wal_replay_pause()");
+    replica.query("SELECT pg_wal_replay_pause()");
     let start = Instant::now();
     one.bind("a", &identity("o5"), new("just logged in")).await.unwrap();
     assert_eq!(name(&two, "o5").await.as_deref(), Some("just logged in"));
@@ -70,7 +70,7 @@ async fn replica_is_read_except_for_recent_changes() {
         sleep(Duration::from_millis(100)).await;
     }
     let before = last_lookup(&replica);
-    replica.ask("SELECT pg_wal_replay_resume()");
+    replica.query("SELECT pg_wal_replay_resume()");
     within(Duration::from_secs(15), "the replica is read again", || async {
         for openid in ["o1", "o2", "o3"] {
             assert!(name(&two, openid).await.is_some());

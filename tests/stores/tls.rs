@@ -53,7 +53,7 @@ async fn postgres_over_tls_needs_a_certificate_of_the_configured_ca() {
     store.ping().await.unwrap();
     let plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
         WHERE NOT ssl AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
-    assert_eq!(server.ask(plain), "0");
+    assert_eq!(server.query(plain), "0");
     drop(store);
     let refused = Postgres::open(&url, None, Some(pem(&other))).await.unwrap().ping().await.unwrap_err();
     assert!(

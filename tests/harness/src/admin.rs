@@ -1,4 +1,4 @@
-//! An admin: asks the admin API with a token, and holds every failure to its form.
+//! A client of the admin API, which checks the form of every response.
 
 use crate::{
     gateway::Gateway,
@@ -7,44 +7,44 @@ use crate::{
 use serde_json::Value;
 use std::net::SocketAddr;
 
-/// Someone with a token, or without.
+/// A client with or without an admin token.
 #[derive(Clone, Debug)]
 pub struct Admin {
     addr: SocketAddr,
     token: Option<String>,
 }
 
-/// What the API said.
+/// A response of the admin API.
 #[derive(Clone, Debug)]
 pub struct AdminResponse {
     /// The HTTP status.
     pub status: u16,
-    /// The version, where one is told.
+    /// The version, where the response has one.
     pub etag: Option<String>,
-    /// The body; null where there is none.
+    /// The body; null where it is empty.
     pub body: Value,
-    /// The answer as it came.
+    /// The HTTP response.
     pub response: Response,
 }
 
 impl Gateway {
-    /// An admin of this role, with a new token from `menlou admin token new`.
+    /// A client with a new token of this role, from the command line.
     ///
     /// # Panics
-    /// When that fails.
+    /// Where the command fails.
     pub fn admin_as(&self, role: &str) -> Admin {
         let output = self.command(&["admin", "token", "new", "--role", role, "--label", "a test"]);
         assert!(output.status.success(), "token new: {}", String::from_utf8_lossy(&output.stderr));
         self.admin_with(String::from_utf8_lossy(&output.stdout).trim())
     }
 
-    /// Someone with this token.
+    /// A client with this token.
     pub fn admin_with(&self, token: &str) -> Admin {
         self.secrets().add(token);
         Admin { addr: self.admin_addr(), token: Some(token.to_owned()) }
     }
 
-    /// Someone without a token.
+    /// A client without a token.
     pub fn anonymous_admin(&self) -> Admin {
         Admin { addr: self.admin_addr(), token: None }
     }
@@ -59,26 +59,26 @@ impl Admin {
     /// Sends a request with the token.
     ///
     /// # Panics
-    /// Where there is no answer, or none that the API gives.
+    /// Where there is no response, or its form is not that of the API.
     pub fn send(&self, request: &Request) -> AdminResponse {
         let mut request = request.clone();
         if let Some(token) = &self.token {
             request = request.bearer(token);
         }
-        AdminResponse::parse(request.send(self.addr).expect("an answer"))
+        AdminResponse::parse(request.send(self.addr).expect("a response"))
     }
 
-    /// Reads what is at a path behind `/api/v1`.
+    /// Sends GET to a path below `/api/v1`.
     pub fn get(&self, path: &str) -> AdminResponse {
         self.send(&Request::new("GET", format!("/api/v1{path}")))
     }
 
-    /// Takes away what is at a path behind `/api/v1`.
+    /// Sends DELETE to a path below `/api/v1`.
     pub fn delete(&self, path: &str) -> AdminResponse {
         self.send(&Request::new("DELETE", format!("/api/v1{path}")))
     }
 
-    /// Saves a tenant's file, on this condition: `("If-Match", "*")`.
+    /// Saves a tenant's file under a condition such as `("If-Match", "*")`.
     pub fn put(&self, tenant: &str, file: &str, condition: (&str, &str)) -> AdminResponse {
         let request = Request::new("PUT", format!("/api/v1/tenants/{tenant}")).header(condition.0, condition.1);
         self.send(&request.body("application/toml", file))
@@ -86,20 +86,20 @@ impl Admin {
 }
 
 impl AdminResponse {
-    fn parse(answer: Response) -> Self {
-        let told = || format!("{} {:?}\n{}", answer.status, answer.headers, answer.text());
-        assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "no X-Request-Id: {}", told());
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{}", told());
-        let body: Value = match answer.body.as_slice() {
+    fn parse(response: Response) -> Self {
+        let shown = || format!("{} {:?}\n{}", response.status, response.headers, response.text());
+        assert!(response.header("x-request-id").is_some_and(|id| !id.is_empty()), "no X-Request-Id: {}", shown());
+        assert_eq!(response.header("cache-control"), Some("no-store"), "{}", shown());
+        let body: Value = match response.body.as_slice() {
             [] => Value::Null,
-            bytes => serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("no JSON ({e}): {}", told())),
+            bytes => serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("not JSON ({e}): {}", shown())),
         };
-        if answer.status >= 400 {
+        if response.status >= 400 {
             let text = |key: &str| body[key].as_str().is_some_and(|text| !text.is_empty());
-            assert!(text("error") && text("msg") && body["data"].is_object(), "no failure: {}", told());
+            assert!(text("error") && text("msg") && body["data"].is_object(), "malformed failure: {}", shown());
         }
-        let etag = answer.header("etag").map(str::to_owned);
-        Self { status: answer.status, etag, body, response: answer }
+        let etag = response.header("etag").map(str::to_owned);
+        Self { status: response.status, etag, body, response: response }
     }
 
     /// The body of a success.
@@ -111,13 +111,13 @@ impl AdminResponse {
         &self.body
     }
 
-    /// Holds it to be this failure.
+    /// Asserts that the response is a failure with this status and error code.
     ///
     /// # Panics
-    /// Where it is another, or none.
-    pub fn assert_error(&self, status: u16, word: &str) -> &Self {
+    /// Where it is not.
+    pub fn assert_error(&self, status: u16, code: &str) -> &Self {
         let got = (self.status, self.body["error"].as_str());
-        assert_eq!(got, (status, Some(word)), "{}", self.response.text());
+        assert_eq!(got, (status, Some(code)), "{}", self.response.text());
         self
     }
 }

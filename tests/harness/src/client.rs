@@ -1,4 +1,4 @@
-//! A tenant's client: calls actions, and holds every answer to the contract's envelope.
+//! A mini-program's client: calls actions, and checks the envelope of every response.
 
 use crate::http::{Request, Response, encode};
 use serde_json::Value;
@@ -11,22 +11,22 @@ use std::{
 /// Parameters whose values must not be logged.
 const SECRET_PARAMETERS: [&str; 4] = ["code", "phone_code", "password", "token"];
 
-/// Values that must not be in the gateway's log.
+/// Secrets that must not be in the gateway's log.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets(Arc<Mutex<BTreeSet<String>>>);
 
 impl Secrets {
-    /// Adds one. Short ones are left out: they stand in any log by chance.
+    /// Adds a secret. Secrets shorter than 8 bytes are ignored, since they may be in a log by chance.
     pub fn add(&self, secret: &str) {
         if secret.len() >= 8 {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.to_owned());
         }
     }
 
-    /// Fails where one of them is in `text`.
+    /// Asserts that no secret is in `text`.
     ///
     /// # Panics
-    /// With the line, the secret masked.
+    /// Where one is; the text has the line with the secret masked.
     pub fn assert_absent_from(&self, text: &str) {
         for secret in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let line = text.lines().find(|line| line.contains(secret.as_str()));
@@ -39,7 +39,7 @@ impl Secrets {
     }
 }
 
-/// A mini-program of one tenant, with or without a session.
+/// A client of one tenant, with or without a session.
 #[derive(Clone, Debug)]
 pub struct Client {
     addr: SocketAddr,
@@ -49,18 +49,18 @@ pub struct Client {
     secrets: Secrets,
 }
 
-/// An answer as the contract has it.
+/// A response in the envelope of the contract.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     /// The HTTP status.
     pub status: u16,
-    /// The sentence for people.
+    /// The message for users.
     pub msg: String,
-    /// The error's word; none is success.
+    /// The error code; `None` is success.
     pub error: Option<String>,
     /// The data.
     pub data: Value,
-    /// The answer as it came.
+    /// The HTTP response.
     pub response: Response,
 }
 
@@ -69,13 +69,13 @@ impl Client {
         Self { addr, tenant: tenant.to_owned(), token: None, language: None, secrets }
     }
 
-    /// The same with this session.
+    /// The same client with this session.
     pub fn with(&self, token: &str) -> Self {
         self.secrets.add(token);
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
-    /// The same in this language.
+    /// The same client with this `Accept-Language`.
     pub fn with_language(&self, language: &str) -> Self {
         Self { language: Some(language.to_owned()), ..self.clone() }
     }
@@ -83,15 +83,15 @@ impl Client {
     /// Calls an action with a form.
     ///
     /// # Panics
-    /// Where the answer is missing or no envelope.
+    /// Where there is no response, or it has no valid envelope.
     pub fn call(&self, action: &str, fields: &[(&str, &str)]) -> Envelope {
-        self.try_call(action, fields).expect("an answer")
+        self.try_call(action, fields).expect("a response")
     }
 
-    /// As [`Client::call`], where the gateway may not be there.
+    /// As [`Client::call`], where the gateway may be down.
     ///
     /// # Errors
-    /// Where no whole answer came.
+    /// Where no complete response arrives.
     pub fn try_call(&self, action: &str, fields: &[(&str, &str)]) -> std::io::Result<Envelope> {
         for (_, value) in fields.iter().filter(|(name, _)| SECRET_PARAMETERS.contains(name)) {
             self.secrets.add(value);
@@ -107,15 +107,15 @@ impl Client {
     /// Sends a request with this client's session and language.
     ///
     /// # Panics
-    /// Where the answer is missing or no envelope.
+    /// Where there is no response, or it has no valid envelope.
     pub fn send(&self, request: &Request) -> Envelope {
-        self.try_send(request).expect("an answer")
+        self.try_send(request).expect("a response")
     }
 
-    /// As [`Client::send`], where the gateway may not be there.
+    /// As [`Client::send`], where the gateway may be down.
     ///
     /// # Errors
-    /// Where no whole answer came.
+    /// Where no complete response arrives.
     pub fn try_send(&self, request: &Request) -> std::io::Result<Envelope> {
         let mut request = request.clone();
         if let Some(token) = &self.token {
@@ -133,27 +133,28 @@ impl Client {
 }
 
 impl Envelope {
-    /// Reads an answer.
+    /// Parses a response.
     ///
     /// # Panics
-    /// Where it is not as the contract says.
-    pub fn parse(answer: Response) -> Self {
-        let told = || format!("{} {:?}\n{}", answer.status, answer.headers, answer.text());
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|e| panic!("no JSON ({e}): {}", told()));
-        let content = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
-        assert!(content.starts_with("application/json"), "not told as JSON: {}", told());
-        assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "no X-Request-Id: {}", told());
-        let fields = body.as_object().unwrap_or_else(|| panic!("no object: {}", told()));
-        let error = fields.get("error").map(|e| e.as_str().unwrap_or_else(|| panic!("error: {}", told())).to_owned());
+    /// Where its envelope violates the contract.
+    pub fn parse(response: Response) -> Self {
+        let shown = || format!("{} {:?}\n{}", response.status, response.headers, response.text());
+        let body: Value =
+            serde_json::from_slice(&response.body).unwrap_or_else(|e| panic!("not JSON ({e}): {}", shown()));
+        let content = response.header("content-type").unwrap_or_default().to_ascii_lowercase();
+        assert!(content.starts_with("application/json"), "Content-Type is not JSON: {}", shown());
+        assert!(response.header("x-request-id").is_some_and(|id| !id.is_empty()), "no X-Request-Id: {}", shown());
+        let fields = body.as_object().unwrap_or_else(|| panic!("not an object: {}", shown()));
+        let error = fields.get("error").map(|e| e.as_str().unwrap_or_else(|| panic!("error: {}", shown())).to_owned());
         let code = fields.get("code").and_then(Value::as_i64);
-        assert_eq!(code, Some(i64::from(error.is_none())), "code and error don't agree: {}", told());
+        assert_eq!(code, Some(i64::from(error.is_none())), "code and error disagree: {}", shown());
         let msg = fields.get("msg").and_then(Value::as_str).filter(|m| !m.is_empty());
-        let msg = msg.unwrap_or_else(|| panic!("no msg: {}", told())).to_owned();
-        let data = fields.get("data").filter(|d| d.is_object()).unwrap_or_else(|| panic!("no data: {}", told()));
+        let msg = msg.unwrap_or_else(|| panic!("no msg: {}", shown())).to_owned();
+        let data = fields.get("data").filter(|d| d.is_object()).unwrap_or_else(|| panic!("no data: {}", shown()));
         let known = ["code", "msg", "data", "error"];
-        assert!(fields.keys().all(|k| known.contains(&k.as_str())), "more than an envelope: {}", told());
-        assert!(error.is_some() || answer.status == 200, "success is 200: {}", told());
-        Self { status: answer.status, msg, error, data: data.clone(), response: answer }
+        assert!(fields.keys().all(|k| known.contains(&k.as_str())), "unknown field in the envelope: {}", shown());
+        assert!(error.is_some() || response.status == 200, "a success has another status than 200: {}", shown());
+        Self { status: response.status, msg, error, data: data.clone(), response: response }
     }
 
     /// The data of a success.
@@ -165,22 +166,22 @@ impl Envelope {
         &self.data
     }
 
-    /// Holds it to be this failure.
+    /// Asserts that the response is a failure with this status and error code.
     ///
     /// # Panics
-    /// Where it is another, or none.
-    pub fn assert_error(&self, status: u16, word: &str) -> &Self {
+    /// Where it is not.
+    pub fn assert_error(&self, status: u16, code: &str) -> &Self {
         let got = (self.status, self.error.as_deref());
-        assert_eq!(got, (status, Some(word)), "{}", self.response.text());
+        assert_eq!(got, (status, Some(code)), "{}", self.response.text());
         self
     }
 
-    /// The session's token, where there is one.
+    /// The session token, where the response has one.
     pub fn token(&self) -> Option<&str> {
         self.data.pointer("/session/token")?.as_str()
     }
 
-    /// The id of the user, where there is one.
+    /// The id of the user, where the response has one.
     pub fn user_id(&self) -> Option<i64> {
         self.data.pointer("/user/id")?.as_i64()
     }

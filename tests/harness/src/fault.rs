@@ -1,4 +1,4 @@
-//! A TCP proxy that stands between two programs and does to their connections what networks and dying servers do.
+//! A TCP proxy that injects network faults into the connections between two programs.
 
 use crate::process::loopback;
 use std::{
@@ -12,37 +12,37 @@ use std::{
     time::Duration,
 };
 
-/// How often threads look whether something has changed.
-const LOOK: Duration = Duration::from_millis(5);
+/// Interval at which threads check for a changed fault.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What the proxy does with connections.
+/// The fault that the proxy injects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkFault {
-    /// Nothing: bytes pass as they come.
+    /// No fault: bytes are forwarded as they arrive.
     None,
-    /// Each piece passes so much later, either way.
+    /// Each chunk is delayed by this time, in both directions.
     Delay(Duration),
-    /// No byte passes, open connections stay open and new ones are taken.
+    /// No byte is forwarded; open connections stay open and new ones are accepted.
     Freeze,
-    /// One byte passes in so much time, either way.
+    /// One byte is forwarded per this time, in both directions.
     Trickle(Duration),
-    /// Open connections are broken and new ones refused.
+    /// Open connections are closed and new ones refused.
     Refuse,
-    /// Open connections are broken; on new ones each piece is answered with this, and the other side hears nothing.
+    /// Open connections are closed. On new ones the proxy responds to each chunk with these bytes, and forwards nothing.
     Reply(Vec<u8>),
-    /// As [`NetworkFault::Reply`], and then closes.
+    /// As [`NetworkFault::Reply`], then closes the connection.
     ReplyAndClose(Vec<u8>),
 }
 
-/// A running proxy; it ends when dropped.
+/// A running proxy; it ends when it is dropped.
 #[derive(Debug)]
 pub struct FaultProxy {
     addr: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ProxyState {
     target: SocketAddr,
     plan: Mutex<Plan>,
     ended: AtomicBool,
@@ -51,41 +51,41 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Plan {
     fault: NetworkFault,
-    /// Connections of an earlier one are broken.
+    /// Connections of an earlier generation are closed.
     generation: u64,
 }
 
 impl FaultProxy {
-    /// Starts one before this loopback port, on a port of its own.
+    /// Starts a proxy in front of this loopback port.
     ///
     /// # Panics
-    /// When there is no free port.
+    /// Where there is no free port.
     pub fn start(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
         let addr = listener.local_addr().expect("the port just bound");
         let plan = Mutex::new(Plan { fault: NetworkFault::None, generation: 0 });
-        let shared = Arc::new(Shared { target: loopback(target), plan, ended: AtomicBool::new(false) });
+        let shared = Arc::new(ProxyState { target: loopback(target), plan, ended: AtomicBool::new(false) });
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || accept(addr, listener, &of_thread));
         Self { addr, shared }
     }
 
-    /// Where it listens.
+    /// The address of the proxy.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The same URL, by way of this proxy.
+    /// The URL with the proxy's address instead of its target's.
     ///
     /// # Panics
-    /// When the URL does not name the proxy's target.
+    /// Where the URL does not have the target's address.
     pub fn in_front_of(&self, url: &str) -> String {
         let target = self.shared.target.to_string();
         assert!(url.contains(&target), "{url} is not at {target}");
         url.replace(&target, &self.addr.to_string())
     }
 
-    /// From now on it does this, also to connections that are open.
+    /// Injects this fault from now on, also into open connections.
     pub fn set(&self, fault: NetworkFault) {
         let mut plan = self.shared.plan();
         if matches!(fault, NetworkFault::Refuse | NetworkFault::Reply(_) | NetworkFault::ReplyAndClose(_))
@@ -96,7 +96,7 @@ impl FaultProxy {
         plan.fault = fault;
     }
 
-    /// Breaks all open connections; new ones are treated as before.
+    /// Closes all open connections. The fault for new ones is unchanged.
     pub fn cut(&self) {
         self.shared.plan().generation += 1;
     }
@@ -108,7 +108,7 @@ impl Drop for FaultProxy {
     }
 }
 
-impl Shared {
+impl ProxyState {
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,38 +118,39 @@ impl Shared {
     }
 }
 
-fn accept(addr: SocketAddr, listener: TcpListener, shared: &Arc<Shared>) {
+fn accept(addr: SocketAddr, listener: TcpListener, shared: &Arc<ProxyState>) {
     let mut listener = Some(listener);
     while !shared.ended.load(SeqCst) {
         let plan = shared.now();
         if plan.fault == NetworkFault::Refuse {
             listener = None;
         } else if listener.is_none() {
-            // Somebody may be connecting from this very port at the moment.
+            // Binding fails while a connection from this port exists.
             listener = TcpListener::bind(addr).ok();
         }
         let Some(listener) = &listener else {
-            thread::sleep(LOOK);
+            // The interval of the polls.
+            thread::sleep(POLL_INTERVAL);
             continue;
         };
-        let taken = listener.set_nonblocking(true).and_then(|()| listener.accept());
-        match taken {
+        let accepted = listener.set_nonblocking(true).and_then(|()| listener.accept());
+        match accepted {
             Ok((client, _)) => {
                 let shared = Arc::clone(shared);
                 thread::spawn(move || serve(client, plan.generation, &shared));
             }
-            Err(_) => thread::sleep(LOOK),
+            Err(_) => thread::sleep(POLL_INTERVAL),
         }
     }
 }
 
-/// One connection, until either side ends it or it is broken.
-fn serve(client: TcpStream, generation: u64, shared: &Arc<Shared>) {
+/// Serves one connection until either side or the proxy closes it.
+fn serve(client: TcpStream, generation: u64, shared: &Arc<ProxyState>) {
     let _ = client.set_nonblocking(false);
-    if let NetworkFault::Reply(words) | NetworkFault::ReplyAndClose(words) = shared.now().fault {
-        return say(client, &words, generation, shared);
+    if let NetworkFault::Reply(bytes) | NetworkFault::ReplyAndClose(bytes) = shared.now().fault {
+        return reply(client, &bytes, generation, shared);
     }
-    // Where the server is not there, neither is the connection.
+    // Where the target is down, the connection is closed.
     let Ok(server) = TcpStream::connect(shared.target) else { return };
     let (Ok(from_server), Ok(to_client)) = (server.try_clone(), client.try_clone()) else { return };
     let of_thread = Arc::clone(shared);
@@ -158,18 +159,19 @@ fn serve(client: TcpStream, generation: u64, shared: &Arc<Shared>) {
     let _ = back.join();
 }
 
-/// Passes on what comes from one side, as the plan of the moment says.
-fn pump(mut from: TcpStream, mut to: TcpStream, generation: u64, shared: &Shared) {
-    let _ = from.set_read_timeout(Some(LOOK));
+/// Forwards bytes of one direction, with the current fault.
+fn pump(mut from: TcpStream, mut to: TcpStream, generation: u64, shared: &ProxyState) {
+    let _ = from.set_read_timeout(Some(POLL_INTERVAL));
     let _ = to.set_nodelay(true);
-    let stands = || !shared.ended.load(SeqCst) && shared.now().generation == generation;
-    let mut piece = [0; 16 * 1024];
-    'connection: while stands() {
+    let is_current = || !shared.ended.load(SeqCst) && shared.now().generation == generation;
+    let mut chunk = [0; 16 * 1024];
+    'connection: while is_current() {
         if shared.now().fault == NetworkFault::Freeze {
-            thread::sleep(LOOK);
+            // The interval of the polls.
+            thread::sleep(POLL_INTERVAL);
             continue;
         }
-        let length = match from.read(&mut piece) {
+        let length = match from.read(&mut chunk) {
             Ok(0) => break,
             Ok(length) => length,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
@@ -177,11 +179,11 @@ fn pump(mut from: TcpStream, mut to: TcpStream, generation: u64, shared: &Shared
             }
             Err(_) => break,
         };
-        let mut rest = &piece[..length];
+        let mut rest = &chunk[..length];
         while !rest.is_empty() {
             let count = match shared.now().fault {
                 NetworkFault::Freeze => {
-                    thread::sleep(LOOK);
+                    thread::sleep(POLL_INTERVAL);
                     0
                 }
                 NetworkFault::Trickle(pause) => {
@@ -195,25 +197,25 @@ fn pump(mut from: TcpStream, mut to: TcpStream, generation: u64, shared: &Shared
                 _ => rest.len(),
             };
             let (part, later) = rest.split_at(count);
-            if !stands() || to.write_all(part).is_err() {
+            if !is_current() || to.write_all(part).is_err() {
                 break 'connection;
             }
             rest = later;
         }
     }
-    // Each may be gone already.
+    // Either side may have closed it already.
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-/// Answers each piece with the same words.
-fn say(mut client: TcpStream, words: &[u8], generation: u64, shared: &Shared) {
-    let _ = client.set_read_timeout(Some(LOOK));
-    let mut piece = [0; 4096];
+/// Responds to each chunk with the same bytes.
+fn reply(mut client: TcpStream, bytes: &[u8], generation: u64, shared: &ProxyState) {
+    let _ = client.set_read_timeout(Some(POLL_INTERVAL));
+    let mut chunk = [0; 4096];
     while !shared.ended.load(SeqCst) && shared.now().generation == generation {
-        match client.read(&mut piece) {
+        match client.read(&mut chunk) {
             Ok(0) => return,
             Ok(_) => {
-                if client.write_all(words).is_err() || matches!(shared.now().fault, NetworkFault::ReplyAndClose(_)) {
+                if client.write_all(bytes).is_err() || matches!(shared.now().fault, NetworkFault::ReplyAndClose(_)) {
                     return;
                 }
             }

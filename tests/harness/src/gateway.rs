@@ -1,9 +1,9 @@
-//! The gateway as users run it: the real binary in a folder of its own, with its config, tenants and plugins.
+//! The gateway as users run it: the real binary in a temporary folder with config, tenants and plugins.
 
 use crate::{
     client::{Client, Secrets},
     http::{Request, Response},
-    process::{PATIENCE, Process, free_port, loopback, wait_until},
+    process::{Process, START_TIMEOUT, free_port, loopback, wait_until},
     terminal::Terminal,
 };
 use std::{
@@ -16,19 +16,19 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The Cargo package to build where the binary is missing.
+/// Named in the error where the binary is missing.
 const PACKAGE: &str = "menlou (a Cargo package of this workspace)";
 
-/// How a gateway is set up.
+/// The configuration of a gateway.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
-    /// Tenants by name, each with its file.
+    /// Tenants: name and file.
     pub tenants: Vec<(String, String)>,
-    /// Settings by dotted name, each with its value as TOML: `("server.max_body", "\"1KiB\"")`.
+    /// Config keys with dots, and their values as TOML: `("server.max_body", "\"1KiB\"")`.
     pub settings: Vec<(String, String)>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
-    /// Leaves the folder of plugins empty.
+    /// Whether the plugins folder stays empty.
     pub without_plugins: bool,
 }
 
@@ -39,7 +39,7 @@ impl Setup {
         self
     }
 
-    /// Adds a setting, its value as TOML.
+    /// Adds a config key; the value is TOML.
     pub fn setting(mut self, name: &str, value: impl Into<String>) -> Self {
         self.settings.push((name.to_owned(), value.into()));
         self
@@ -52,8 +52,8 @@ impl Setup {
     }
 }
 
-/// A running gateway. It ends when dropped; then its log is searched for every secret that passed through its
-/// [`Client`]s, and a find fails the test.
+/// A running gateway. It ends when it is dropped; then its log is searched for every secret that its [`Client`]s sent or
+/// received, and a match fails the test.
 #[derive(Debug)]
 pub struct Gateway {
     process: Option<Process>,
@@ -64,20 +64,20 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one and waits until it says that it is ready.
+    /// Starts a gateway, and waits until it is ready.
     ///
     /// # Panics
-    /// When it doesn't start; the text has its log.
+    /// Where it does not start. The text has the log.
     pub fn start(setup: Setup) -> Self {
         let gateway = Self::launch(setup);
         gateway.wait_until_ready();
         gateway
     }
 
-    /// Starts one and waits until it is up, ready or not.
+    /// Starts a gateway, and waits until it responds, ready or not.
     ///
     /// # Panics
-    /// When it doesn't start; the text has its log.
+    /// Where it does not start. The text has the log.
     pub fn launch(setup: Setup) -> Self {
         let home = GatewayFolder::new(setup);
         let mut gateway = Self {
@@ -91,15 +91,15 @@ impl Gateway {
         gateway
     }
 
-    /// Waits until `/readyz` answers 200.
+    /// Waits until `/readyz` returns 200.
     ///
     /// # Panics
-    /// When it never does.
+    /// Where it does not within [`START_TIMEOUT`].
     pub fn wait_until_ready(&self) {
         wait_until("a ready gateway", &self.home.log(), || self.admin("/readyz").is_ok_and(|a| a.status == 200));
     }
 
-    /// Where clients connect.
+    /// The address of the traffic listener.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -109,104 +109,104 @@ impl Gateway {
         Client::new(self.addr, tenant, self.secrets.clone())
     }
 
-    /// The values that must never be in the log.
+    /// The secrets that must not be in the log.
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
-    /// Asks the admin port.
+    /// Sends GET to the admin listener.
     ///
     /// # Errors
-    /// Where nobody answers.
+    /// Where it does not respond.
     pub fn admin(&self, path: &str) -> std::io::Result<Response> {
         Request::new("GET", path).send(self.admin)
     }
 
-    /// Where the admin side is.
+    /// The address of the admin listener.
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin
     }
 
-    /// `/readyz`, whatever its status.
+    /// Status and body of `/readyz`.
     ///
     /// # Panics
-    /// When it is no JSON.
+    /// Where the body is not JSON.
     pub fn readiness(&self) -> (u16, serde_json::Value) {
-        let answer = self.admin("/readyz").expect("an answer of /readyz");
+        let answer = self.admin("/readyz").expect("a response of /readyz");
         (answer.status, serde_json::from_slice(&answer.body).expect("JSON"))
     }
 
-    /// What it has written so far, over all its restarts.
+    /// The log of all its runs so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.log()).unwrap_or_default()
     }
 
-    /// The folder with its tenants' files.
+    /// The folder with the tenants' files.
     pub fn tenants(&self) -> PathBuf {
         self.home.tenants()
     }
 
-    /// The folder with its plugins.
+    /// The folder with the plugins.
     pub fn plugins(&self) -> PathBuf {
         self.home.plugins()
     }
 
-    /// Writes a tenant's file as editors do: beside it, then renamed.
+    /// Writes a tenant's file as editors do: to a temporary file that is then renamed.
     pub fn write_tenant(&self, name: &str, file: &str) {
         self.home.write_tenant(name, file);
     }
 
-    /// Takes a tenant's file away.
+    /// Deletes a tenant's file.
     pub fn remove_tenant(&self, name: &str) {
         fs::remove_file(self.tenants().join(format!("{name}.toml"))).expect("the tenant's file");
     }
 
-    /// The process's id; 0 where there is none.
+    /// The process id; 0 where it is not running.
     pub fn id(&self) -> u32 {
         self.process.as_ref().map_or(0, Process::id)
     }
 
-    /// Whether the process is there.
+    /// Whether the process is running.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)
     }
 
-    /// Kills it with SIGKILL.
+    /// Sends SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill();
         }
     }
 
-    /// Sends it SIGKILL, from any thread; [`Gateway::restart`] then clears up.
+    /// Sends SIGKILL, from any thread. [`Gateway::restart`] waits for the end.
     pub fn send_sigkill(&self) {
         if let Some(process) = &self.process {
             process.send_sigkill();
         }
     }
 
-    /// Sends it SIGTERM, without waiting.
+    /// Sends SIGTERM, without waiting.
     pub fn send_sigterm(&self) {
         if let Some(process) = &self.process {
             process.send_sigterm();
         }
     }
 
-    /// Sends it SIGTERM, waits, and gives how it ended.
+    /// Sends SIGTERM, and waits for the end.
     ///
     /// # Panics
-    /// When it does not end, or was not running.
+    /// Where it does not end, or was not running.
     pub fn terminate(&mut self) -> ExitStatus {
         self.process.take().expect("a running gateway").terminate()
     }
 
-    /// Starts it anew, on the same ports with the same folder, and waits until it is ready.
+    /// Restarts it on the same ports with the same folder, and waits until it is ready.
     pub fn restart(&mut self) {
         self.relaunch();
         self.wait_until_ready();
     }
 
-    /// Runs another command of the same binary with the same config and environment.
+    /// Runs a command of the same binary with the same config and environment.
     pub fn command(&self, arguments: &[&str]) -> Output {
         self.home.command(arguments, b"")
     }
@@ -216,17 +216,17 @@ impl Gateway {
         self.home.command(arguments, input.as_bytes())
     }
 
-    /// As [`Gateway::command`], for commands that ask the running gateway: they are told where its admin port is.
+    /// As [`Gateway::command`], with the address of the admin listener, for commands that call the running gateway.
     pub fn command_with_admin(&self, arguments: &[&str]) -> Output {
         let mut command = self.home.prepare();
         command.args(arguments).arg("--config").arg(self.home.config());
         run(command.env("MENLOU_ADMIN__LISTEN", self.admin.to_string()), b"")
     }
 
-    /// Makes an account with a password, by `menlou user add`.
+    /// Creates an account with a password by `menlou user add`.
     ///
     /// # Panics
-    /// When that fails.
+    /// Where that fails.
     pub fn add_user(&self, tenant: &str, account: &str, name: &str, password: &str) {
         self.secrets.add(password);
         let arguments = ["user", "add", "--tenant", tenant, "--account", account, "--name", name];
@@ -234,24 +234,29 @@ impl Gateway {
         assert!(output.status.success(), "user add: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Starts it anew, on the same ports with the same folder, and waits until it is up, ready or not.
+    /// Restarts it on the same ports with the same folder, and waits until it responds, ready or not.
     ///
     /// # Panics
-    /// When it doesn't start; the text has its log.
+    /// Where it does not start. The text has the log.
     pub fn relaunch(&mut self) {
         self.kill();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         let mut process = self.spawn();
         while self.admin("/healthz").is_err() {
             if !process.is_running() {
-                // A port that was free a moment ago may be another's by now.
+                // Another process may have taken the port.
                 let log = self.log();
                 let taken = log.contains("in use") && Instant::now() < deadline;
                 assert!(taken, "the gateway ended:\n{log}");
                 (self.addr, self.admin) = (loopback(free_port()), loopback(free_port()));
                 process = self.spawn();
             }
-            assert!(Instant::now() < deadline, "the gateway is not up within {PATIENCE:?}:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "the gateway does not respond within {START_TIMEOUT:?}:\n{}",
+                self.log()
+            );
+            // The interval of the polls.
             std::thread::sleep(Duration::from_millis(10));
         }
         self.process = Some(process);
@@ -276,7 +281,7 @@ impl Drop for Gateway {
     }
 }
 
-/// A folder with what a gateway needs, where no gateway runs yet.
+/// A temporary folder with config, tenants and plugins, without a running gateway.
 #[derive(Debug)]
 pub struct GatewayFolder {
     folder: TempDir,
@@ -284,7 +289,7 @@ pub struct GatewayFolder {
 }
 
 impl GatewayFolder {
-    /// Writes everything.
+    /// Creates the folder.
     pub fn new(setup: Setup) -> Self {
         let folder = TempDir::with_prefix("menlou-gateway-").expect("a temporary folder");
         let home = Self { folder, env: setup.env };
@@ -299,33 +304,33 @@ impl GatewayFolder {
         }
         if !setup.without_plugins {
             for name in ["openid", "account", "wechat", "proxy"] {
-                place(&plugin_library(name), &home.plugins().join(format!("{name}.so")));
+                link_or_copy(&plugin_library(name), &home.plugins().join(format!("{name}.so")));
             }
         }
         home
     }
 
-    /// The folder itself.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The config's path.
+    /// Path of the config file.
     pub fn config(&self) -> PathBuf {
         self.path().join("menlou.toml")
     }
 
-    /// The folder with its tenants' files.
+    /// The folder with the tenants' files.
     pub fn tenants(&self) -> PathBuf {
         self.path().join("tenants")
     }
 
-    /// The folder with its plugins.
+    /// The folder with the plugins.
     pub fn plugins(&self) -> PathBuf {
         self.path().join("plugins")
     }
 
-    /// Writes a tenant's file as editors do: beside it, then renamed.
+    /// Writes a tenant's file as editors do: to a temporary file that is then renamed.
     pub fn write_tenant(&self, name: &str, file: &str) {
         let draft = self.tenants().join(format!(".{name}.toml.new"));
         fs::write(&draft, file).expect("a tenant's file");
@@ -335,24 +340,24 @@ impl GatewayFolder {
     /// Runs a command with this config.
     ///
     /// # Panics
-    /// When there is no binary.
+    /// Where the binary is missing.
     pub fn command(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut command = self.prepare();
         command.args(arguments).arg("--config").arg(self.config());
         run(&mut command, input)
     }
 
-    /// Runs a command with this config on a terminal; `env` comes on top of the folder's environment.
+    /// Runs a command with this config on a terminal; `env` is added to the folder's environment.
     pub fn terminal(&self, arguments: &[&str], env: &[(&str, &str)]) -> Terminal {
         let mut command = self.prepare();
         command.args(arguments).arg("--config").arg(self.config()).envs(env.iter().copied());
         Terminal::start(&command)
     }
 
-    /// Runs a command with this config by another program, which gets it as its last arguments: `setpriv`, `sh -c …`.
+    /// Runs a command with this config through another program, which gets it as its last arguments: `setpriv`, `sh -c …`.
     ///
     /// # Panics
-    /// When there is no such program.
+    /// Where that program is missing.
     pub fn command_through(&self, by: &[&str], arguments: &[&str]) -> Output {
         let own = self.prepare();
         let mut command = Command::new(by[0]);
@@ -370,64 +375,63 @@ impl GatewayFolder {
         self.path().join("log")
     }
 
-    /// The binary with this folder's environment and nothing else that could change what it does.
+    /// The binary with this folder's environment, and without the `MENLOU_` variables of the test process.
     fn prepare(&self) -> Command {
         let mut command = binary();
-        // Variables of whoever runs the tests are none of the gateway's.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MENLOU_") {
                 command.env_remove(name);
             }
         }
-        // A gateway that is killed leaves its temporary files: they go with this folder.
+        // A killed gateway leaves its temporary files, which are deleted with this folder.
         command.current_dir(self.path()).env("TMPDIR", self.path()).env("MENLOU_LANG", "en");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 }
 
-/// The gateway's binary, without any arguments.
+/// The gateway's binary, without arguments.
 ///
 /// # Panics
-/// When it is not built: tests of the package `menlou` have it built by Cargo.
+/// Where it is not built. Cargo builds it for the tests of the package `menlou`.
 pub fn binary() -> Command {
     let path = artifacts().join("menlou");
     assert!(path.exists(), "{} is missing: cargo build -p menlou", path.display());
     Command::new(path)
 }
 
-/// Runs a command to its end, with this on its standard input.
+/// Runs a command to its end, with this standard input.
 ///
 /// # Panics
-/// When it can't be started.
+/// Where it cannot be started.
 pub fn run(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command");
     if let Some(mut stdin) = child.stdin.take() {
-        // It need not read it.
+        // The command need not read its input.
         let _ = stdin.write_all(input);
     }
     child.wait_with_output().expect("the command's output")
 }
 
-/// The library of a first-party plugin, as Cargo built it.
+/// The library of a first-party plugin.
 ///
 /// # Panics
-/// When it is not built: tests of the package `menlou` have it built by Cargo.
+/// Where it is not built. Cargo builds it for the tests of the package `menlou`.
 pub fn plugin_library(name: &str) -> PathBuf {
     let path = artifacts().join("deps").join(format!("libmenlou_{name}.so"));
     assert!(path.exists(), "{} is missing: cargo build -p menlou-{name}", path.display());
     path
 }
 
-/// `target/<profile>`: the test executables stand in its folder `deps`.
+/// `target/<profile>`; the test executables are in its folder `deps`.
 fn artifacts() -> PathBuf {
-    let own = std::env::current_exe().expect("the test's own path");
-    own.parent().and_then(Path::parent).expect("target/<profile>").to_owned()
+    let exe = std::env::current_exe().expect("the test's own path");
+    exe.parent().and_then(Path::parent).expect("target/<profile>").to_owned()
 }
 
-/// Hard-linked where that is possible; a copy otherwise.
-fn place(from: &Path, to: &Path) {
+/// Makes a hard link, or a copy where that fails.
+fn link_or_copy(from: &Path, to: &Path) {
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to).expect("a copy of the plugin");
     }

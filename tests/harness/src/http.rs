@@ -1,4 +1,4 @@
-//! A small blocking HTTP/1.1 client: requests as they should be, and bytes as they should not.
+//! A small blocking HTTP/1.1 client, for valid requests and for arbitrary bytes.
 
 use std::{
     io::{self, Read, Write},
@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-/// How long an answer may take. Generous: what has to be fast is measured by the test that says so.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time of a response; long, since tests of response times measure them.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A request to be sent.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     method: String,
@@ -18,12 +18,12 @@ pub struct Request {
     body: Option<Vec<u8>>,
 }
 
-/// An answer that came.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status.
     pub status: u16,
-    /// The headers, their names in lower case.
+    /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -35,7 +35,7 @@ impl Request {
         Self { method: method.into(), target: target.into(), headers: Vec::new(), body: None }
     }
 
-    /// A POST, without body so far.
+    /// A POST request without body.
     pub fn post(target: impl Into<String>) -> Self {
         Self::new("POST", target)
     }
@@ -46,27 +46,27 @@ impl Request {
         self
     }
 
-    /// Adds the session's token.
+    /// Adds the token in `Authorization`.
     pub fn bearer(self, token: &str) -> Self {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
-    /// Gives it a body.
+    /// Sets the body.
     pub fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         Self { body: Some(body.into()), ..self.header("Content-Type", content_type) }
     }
 
-    /// Gives it a form as body.
+    /// Sets a form as the body.
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
         self.body("application/x-www-form-urlencoded", encode(fields))
     }
 
-    /// Gives it JSON as body.
+    /// Sets JSON as the body.
     pub fn json(self, value: &serde_json::Value) -> Self {
         self.body("application/json", value.to_string())
     }
 
-    /// The bytes that go over the wire. The server is asked to close behind its answer.
+    /// The bytes of the request, with `Connection: close`.
     pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", self.method, self.target);
         for (name, value) in &self.headers {
@@ -80,70 +80,71 @@ impl Request {
         bytes
     }
 
-    /// Sends it and reads the answer.
+    /// Sends the request, and reads the response.
     ///
     /// # Errors
-    /// Where there is no connection, or no whole answer within [`PATIENCE`].
+    /// Where there is no connection, or no complete response within [`RESPONSE_TIMEOUT`].
     pub fn send(&self, to: SocketAddr) -> io::Result<Response> {
         send_raw(to, &self.bytes())
     }
 }
 
-/// Sends bytes, whatever they are, and reads one answer.
+/// Sends arbitrary bytes, and reads one response.
 ///
 /// # Errors
-/// Where there is no connection, or no whole answer within [`PATIENCE`].
+/// Where there is no connection, or no complete response within [`RESPONSE_TIMEOUT`].
 pub fn send_raw(to: SocketAddr, bytes: &[u8]) -> io::Result<Response> {
     let mut stream = connect(to)?;
-    // A server that has seen enough answers and closes; what counts is the answer.
+    // The server may respond and close before it has read everything; the response counts.
     let _ = stream.write_all(bytes);
     read(&mut stream)
 }
 
-/// Sends bytes and hangs up without waiting for the answer.
+/// Sends bytes, waits for `wait`, and closes the connection without reading the response.
 ///
 /// # Errors
 /// Where there is no connection.
 pub fn send_and_hang_up(to: SocketAddr, bytes: &[u8], wait: Duration) -> io::Result<()> {
     let mut stream = connect(to)?;
     stream.write_all(bytes)?;
+    // The caller wants this time to pass.
     std::thread::sleep(wait);
     stream.shutdown(Shutdown::Both)
 }
 
-/// A connection with deadlines.
+/// A connection with timeouts.
 ///
 /// # Errors
-/// Where nobody listens.
+/// Where nothing listens.
 pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
+    stream.set_write_timeout(Some(RESPONSE_TIMEOUT))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Reads one answer; it ends where its `Content-Length` says, or where the connection does.
+/// Reads one response. It ends by `Content-Length`, or with the connection.
 ///
 /// # Errors
-/// Where it is none, is cut off, or does not come.
+/// Where it is malformed, truncated or missing.
 pub fn read(stream: &mut impl Read) -> io::Result<Response> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {
-        if let Some(answer) = parse(&bytes, false) {
-            return Ok(answer);
+        if let Some(response) = parse(&bytes, false) {
+            return Ok(response);
         }
         match stream.read(&mut chunk)? {
             0 => break,
             n => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
         }
     }
-    let said = || format!("no whole answer: {:?}", String::from_utf8_lossy(&bytes));
-    parse(&bytes, true).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, said()))
+    let shown = || format!("no complete response: {:?}", String::from_utf8_lossy(&bytes));
+    parse(&bytes, true).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, shown()))
 }
 
-/// Names and values as they stand in a query or form.
+/// Encodes names and values for a query or form.
 pub fn encode(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
@@ -168,9 +169,9 @@ fn parse(bytes: &[u8], closed: bool) -> Option<Response> {
     let header = |line: &str| line.split_once(':').map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()));
     let headers: Vec<_> = lines.filter_map(header).collect();
     let body = bytes.get(end + 4..)?;
-    let answer = |body: &[u8]| Response { status, headers: headers.clone(), body: body.to_vec() };
+    let response = |body: &[u8]| Response { status, headers: headers.clone(), body: body.to_vec() };
     match headers.iter().find(|h| h.0 == "content-length") {
-        Some((_, length)) => body.get(..length.parse().ok()?).map(answer),
-        None => closed.then(|| answer(body)),
+        Some((_, length)) => body.get(..length.parse().ok()?).map(response),
+        None => closed.then(|| response(body)),
     }
 }

@@ -1,5 +1,8 @@
-//! What tests share: real servers on free loopback ports, ended with the test that started them.
-#![expect(clippy::expect_used, reason = "a test fails by panicking, and so does what stands in for its surroundings")]
+//! Test harness: real servers on free loopback ports that end with their test, and clients that check each response.
+//!
+//! Servers are the gateway's binary, Redis (single, Sentinel, Cluster), PostgreSQL, an upstream and a proxy that injects network
+//! faults. All functions panic where a test could not continue.
+#![expect(clippy::expect_used, reason = "a test fails by panicking, and so does its harness")]
 
 pub mod admin;
 pub mod browser;

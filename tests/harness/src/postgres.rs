@@ -1,7 +1,7 @@
-//! A PostgreSQL server of a test's own.
+//! A PostgreSQL server for one test.
 
 use crate::{
-    process::{PATIENCE, Process, free_port, wait_until},
+    process::{Process, START_TIMEOUT, free_port, wait_until},
     test_ca::TestCa,
 };
 use std::{
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 /// The Debian package with the server.
 const PACKAGE: &str = "postgresql";
 
-/// A PostgreSQL server on a free loopback port, with its data in a temporary folder. It does not sync to disk: a killed
-/// server keeps its data, a fallen machine would not.
+/// A PostgreSQL server on a free loopback port, with its data in a temporary folder. It does not sync to disk: data survives a
+/// killed server, but not a crash of the machine.
 ///
-/// PostgreSQL refuses to run as root; where the tests do, it runs as the system user `postgres`.
+/// PostgreSQL refuses to run as root. Where the tests run as root, it runs as the system user `postgres`.
 #[derive(Debug)]
 pub struct Postgres {
     process: Process,
@@ -29,25 +29,25 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one with an empty database and waits until it answers.
+    /// Starts a server with an empty database, and waits until it responds.
     pub fn start() -> Self {
         let programs = programs();
         let folder = TempDir::with_prefix("menlou-postgres-").expect("a temporary folder");
         copy(&template(&programs), &folder.path().join("data"));
-        hand_over(folder.path());
+        change_owner(folder.path());
         let port = free_port();
         let process = launch(&programs, port, folder.path());
         Self { process, programs, port, folder }
     }
 
-    /// Starts a read-only replica of this one, by streaming replication, and waits until it answers.
+    /// Starts a read-only replica of this server by streaming replication, and waits until it responds.
     ///
     /// # Panics
-    /// When that fails.
+    /// Where that fails.
     pub fn replica(&self) -> Self {
         let programs = programs();
         let folder = TempDir::with_prefix("menlou-postgres-").expect("a temporary folder");
-        hand_over(folder.path());
+        change_owner(folder.path());
         let mut copying = unprivileged(&programs.join("pg_basebackup"));
         copying.current_dir(folder.path()).arg("-D").arg(folder.path().join("data"));
         copying.args(["-h", "127.0.0.1", "-U", "menlou", "-R", "-X", "stream", "-c", "fast", "--no-sync"]);
@@ -64,57 +64,57 @@ impl Postgres {
         format!("postgres://menlou@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Its port.
+    /// The port of the server.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Kills it with SIGKILL.
+    /// Sends SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Sends it SIGKILL, from any thread; [`Postgres::restart`] then clears up.
+    /// Sends SIGKILL, from any thread. [`Postgres::restart`] waits for the end.
     pub fn send_sigkill(&self) {
         self.process.send_sigkill();
     }
 
-    /// Stops it with SIGSTOP: connections stay open, nothing answers.
+    /// Sends SIGSTOP: connections stay open, nothing responds.
     pub fn freeze(&self) {
         self.process.freeze();
     }
 
-    /// Lets it go on.
+    /// Sends SIGCONT.
     pub fn thaw(&self) {
         self.process.thaw();
     }
 
-    /// Starts it again, after a [`Postgres::kill`], on the same port with the same data, and waits until it answers.
+    /// Restarts the server on the same port with the same data, and waits until it responds.
     pub fn restart(&mut self) {
         self.process.kill();
         self.process = launch(&self.programs, self.port, self.folder.path());
     }
 
-    /// Has it offer TLS from now on, with this certificate; connections without TLS are taken, too.
-    pub fn use_tls(&self, authority: &TestCa) {
+    /// Offers TLS from now on, with this certificate. Connections without TLS are still accepted.
+    pub fn use_tls(&self, ca: &TestCa) {
         let data = self.folder.path().join("data");
-        for (from, to) in [(authority.certificate(), "server.crt"), (authority.key(), "server.key")] {
+        for (from, to) in [(ca.certificate(), "server.crt"), (ca.key(), "server.key")] {
             let to = data.join(to);
             fs::copy(from, &to).expect("a copy");
-            // The server takes a key only if nobody else can read it.
+            // The server accepts a key only if nobody else can read it.
             fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("permissions");
-            hand_over(&to);
+            change_owner(&to);
         }
-        self.ask("ALTER SYSTEM SET ssl = on");
-        self.ask("SELECT pg_reload_conf()");
+        self.query("ALTER SYSTEM SET ssl = on");
+        self.query("SELECT pg_reload_conf()");
         let start = Instant::now();
-        while self.ask("SHOW ssl") != "on" {
-            assert!(start.elapsed() < PATIENCE, "PostgreSQL does not switch TLS on");
+        while self.query("SHOW ssl") != "on" {
+            assert!(start.elapsed() < START_TIMEOUT, "PostgreSQL does not enable TLS");
         }
     }
 
-    /// Runs one SQL command and gives what it returns, unaligned, one row a line.
-    pub fn ask(&self, sql: &str) -> String {
+    /// Runs an SQL command, and returns its result: one row per line, columns separated by `|`.
+    pub fn query(&self, sql: &str) -> String {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]);
         let output = psql.args(["--command", sql, &self.url()]).output().expect("psql, of the same package");
@@ -123,7 +123,7 @@ impl Postgres {
     }
 }
 
-/// Starts the server. One that was killed leaves children which end a little later, and nothing starts beside them.
+/// Starts the server. The children of a killed server end a little later, and the start fails until then.
 fn launch(programs: &Path, port: u16, folder: &Path) -> Process {
     let log = folder.join("log");
     let start = || {
@@ -155,7 +155,7 @@ fn programs() -> PathBuf {
     server.parent().map(Path::to_owned).unwrap_or_default()
 }
 
-/// An initialised data folder, made once per machine, user and version: initdb takes longer than all else here.
+/// An initialised data folder, created once per machine, user and version, since initdb is slow.
 fn template(programs: &Path) -> PathBuf {
     let version = programs.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let uid = rustix::process::getuid().as_raw();
@@ -164,13 +164,13 @@ fn template(programs: &Path) -> PathBuf {
         return done;
     }
     let folder = TempDir::with_prefix("menlou-postgres-template-").expect("a temporary folder");
-    hand_over(folder.path());
+    change_owner(folder.path());
     let mut initdb = unprivileged(&programs.join("initdb"));
     initdb.current_dir(folder.path()).arg("-D").arg(folder.path().join("data"));
     initdb.args(["--username=menlou", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
     let output = initdb.stdin(Stdio::null()).output().expect("initdb, of the same package");
     assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-    // Renamed at the end, so that nobody finds half of it. Where another was faster, theirs serves as well.
+    // Renamed when it is complete. Where a concurrent test was faster, its folder is used.
     let _ = fs::rename(folder.path().join("data"), &done);
     done
 }
@@ -184,7 +184,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A command that runs as `postgres` where we are root.
+/// A command that runs as `postgres` where the tests run as root.
 fn unprivileged(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
@@ -194,8 +194,8 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-/// Gives a file or folder (not what is in it) to `postgres` where we are root.
-fn hand_over(path: &Path) {
+/// Changes the owner of a file or folder, not recursively, to `postgres` where the tests run as root.
+fn change_owner(path: &Path) {
     if is_root() {
         let status = Command::new("chown").arg("postgres:postgres").arg(path).status();
         assert!(status.is_ok_and(|status| status.success()), "the user postgres: install the Debian package {PACKAGE}");

@@ -1,4 +1,4 @@
-//! A child process that can be killed and frozen, and that ends with its owner.
+//! A child process that can be killed and stopped, and that ends with its owner.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a server may take to start. Generous: machines that test are busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time of a server's start; long, since test machines are busy.
+pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running child process.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it, its output going to the end of `log`.
+    /// Starts the process, and appends its output to `log`.
     ///
     /// # Panics
-    /// When it can't be started; the text names `package`, the Debian package that has the program.
+    /// Where it cannot be started. The text names `package`, the Debian package of the program.
     pub fn start(command: &mut Command, log: &Path, package: &str) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("a log file in the temporary folder");
         let errors = log.try_clone().expect("a second handle to the log");
@@ -36,20 +36,20 @@ impl Process {
         }
     }
 
-    /// Whether it is still there.
+    /// Whether the process is running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Its id.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it and its children at once with SIGKILL, and waits until it is gone.
+    /// Sends SIGKILL to the process and its children, and waits for the end of the process.
     pub fn kill(&mut self) {
         let children = children(self.id());
-        // Each may find its process gone already, which is what is wanted.
+        // A process that has ended already is no error.
         let _ = self.child.kill();
         for child in children {
             signal(child, Signal::KILL);
@@ -57,20 +57,20 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Sends it SIGKILL, without waiting and without its children.
+    /// Sends SIGKILL to the process, without waiting.
     pub fn send_sigkill(&self) {
         signal(self.id(), Signal::KILL);
     }
 
-    /// Asks it to end with SIGTERM, without waiting.
+    /// Sends SIGTERM to the process, without waiting.
     pub fn send_sigterm(&self) {
         signal(self.id(), Signal::TERM);
     }
 
-    /// Asks it to end with SIGTERM, and waits until it is gone.
+    /// Sends SIGTERM, and waits for the end of the process.
     ///
     /// # Panics
-    /// When it is still there after twice [`PATIENCE`].
+    /// Where it is still running after twice [`START_TIMEOUT`].
     pub fn terminate(&mut self) -> ExitStatus {
         self.send_sigterm();
         let start = Instant::now();
@@ -78,21 +78,22 @@ impl Process {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return status;
             }
-            assert!(start.elapsed() < 2 * PATIENCE, "it does not end on SIGTERM");
+            assert!(start.elapsed() < 2 * START_TIMEOUT, "the process does not end on SIGTERM");
+            // The interval of the polls.
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Stops it and its children with SIGSTOP: connections stay open, nothing answers.
+    /// Sends SIGSTOP to the process and its children: connections stay open, nothing responds.
     pub fn freeze(&self) {
-        // The parent first, so that it makes no new children meanwhile.
+        // The parent first, so that it starts no more children.
         signal(self.id(), Signal::STOP);
         for child in children(self.id()) {
             signal(child, Signal::STOP);
         }
     }
 
-    /// Lets it and its children go on.
+    /// Sends SIGCONT to the process and its children.
     pub fn thaw(&self) {
         for child in children(self.id()) {
             signal(child, Signal::CONT);
@@ -109,7 +110,7 @@ impl Drop for Process {
 
 fn signal(id: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself meanwhile.
+        // A process that has ended already is no error.
         let _ = kill_process(pid, signal);
     }
 }
@@ -119,13 +120,13 @@ fn children(id: u32) -> Vec<u32> {
     list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// A loopback port that is free now, another one each time: the kernel may well give the same to both sides of a gateway.
+/// A free loopback port, another one at each call: the kernel alone may return the same port twice.
 pub fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
         let port = listener.local_addr().expect("the port just bound").port();
-        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+        if USED.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
             return port;
         }
     }
@@ -136,16 +137,17 @@ pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// Waits until `ready` says so.
+/// Waits until `ready` returns true.
 ///
 /// # Panics
-/// When it never does; the text ends with what the process has written.
+/// Where it does not within [`START_TIMEOUT`]. The text has the log.
 pub fn wait_until(what: &str, log: &Path, mut ready: impl FnMut() -> bool) {
     let start = Instant::now();
     while !ready() {
-        if start.elapsed() > PATIENCE {
-            panic!("{what} did not start within {PATIENCE:?}:\n{}", fs::read_to_string(log).unwrap_or_default());
+        if start.elapsed() > START_TIMEOUT {
+            panic!("{what} did not start within {START_TIMEOUT:?}:\n{}", fs::read_to_string(log).unwrap_or_default());
         }
+        // The interval of the polls.
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -155,8 +157,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_port_is_given_twice() {
-        let given: BTreeSet<u16> = (0..2000).map(|_| free_port()).collect();
-        assert_eq!(given.len(), 2000);
+    fn no_port_is_returned_twice() {
+        let ports: BTreeSet<u16> = (0..2000).map(|_| free_port()).collect();
+        assert_eq!(ports.len(), 2000);
     }
 }

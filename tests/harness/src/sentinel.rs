@@ -1,21 +1,21 @@
-//! A Redis primary with replicas, watched by Sentinels.
+//! A Redis primary with two replicas, watched by three Sentinels.
 
 use crate::{
     process::{Process, free_port, wait_until},
     redis::{self, Redis},
 };
-use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
+use std::{fs, path::PathBuf, process::Command};
 use tempfile::TempDir;
 
-/// What the Sentinels call the primary.
+/// Name of the primary in the Sentinels' configuration.
 const NAME: &str = "mymaster";
-/// How many there are, of Sentinels and of servers.
+/// Number of Sentinels, and of servers.
 const COUNT: usize = 3;
 
-/// Three servers, one of them the primary, and three Sentinels that replace it within about two seconds of its death.
+/// Three servers and three Sentinels. A killed primary is replaced within about two seconds.
 #[derive(Debug)]
 pub struct Sentinels {
-    /// The servers; the first is the primary at first.
+    /// The servers; the first one is the initial primary.
     pub servers: Vec<Redis>,
     sentinels: Vec<Process>,
     ports: Vec<u16>,
@@ -23,10 +23,10 @@ pub struct Sentinels {
 }
 
 impl Sentinels {
-    /// Starts all and waits until the Sentinels know each other and all servers.
+    /// Starts all, and waits until the Sentinels know each other and all servers.
     ///
     /// # Panics
-    /// When they do not come up.
+    /// Where that does not happen.
     pub fn start() -> Self {
         let mut servers = vec![Redis::start()];
         let primary = servers[0].port().to_string();
@@ -49,17 +49,16 @@ impl Sentinels {
         let sentinels = ports.iter().map(launch).collect();
         let this = Self { servers, sentinels, ports, _folder: folder };
         wait_until("the Sentinels", &log, || {
-            let whole = |port: &u16| {
-                let state = ask(*port, &["SENTINEL", "MASTER", NAME]).unwrap_or_default();
+            let is_complete = |port: &u16| {
+                let state = send(*port, &["SENTINEL", "MASTER", NAME]).unwrap_or_default();
                 let words: Vec<_> = state.lines().map(str::trim).filter(|line| !line.starts_with(['$', '*'])).collect();
                 let value =
                     |name| words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1)).copied();
                 (value("num-slaves"), value("num-other-sentinels"), value("flags"))
                     == (Some("2"), Some("2"), Some("master"))
             };
-            thread::sleep(Duration::from_millis(50));
-            let synced = |server: &Redis| server.ask(&["INFO", "replication"]).contains("master_link_status:up");
-            this.ports.iter().all(whole) && this.servers[1..].iter().all(synced)
+            let synced = |server: &Redis| server.command(&["INFO", "replication"]).contains("master_link_status:up");
+            this.ports.iter().all(is_complete) && this.servers[1..].iter().all(synced)
         });
         this
     }
@@ -70,25 +69,25 @@ impl Sentinels {
         format!("redis+sentinel://{}/{NAME}/0", hosts.join(","))
     }
 
-    /// Which server the first Sentinel that answers names now.
+    /// Index of the primary, according to the first Sentinel that responds.
     pub fn primary(&self) -> Option<usize> {
-        let named = |port: &u16| ask(*port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).ok();
-        let answer = self.ports.iter().find_map(named)?;
-        self.servers.iter().position(|server| answer.lines().any(|line| line.trim() == server.port().to_string()))
+        let named = |port: &u16| send(*port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).ok();
+        let response = self.ports.iter().find_map(named)?;
+        self.servers.iter().position(|server| response.lines().any(|line| line.trim() == server.port().to_string()))
     }
 
-    /// Has the Sentinels make another server the primary, though nothing is wrong with this one.
+    /// Starts a failover although the primary works. Returns the raw response.
     pub fn fail_over(&self) -> String {
-        ask(self.ports[0], &["SENTINEL", "FAILOVER", NAME]).expect("an answer of a Sentinel")
+        send(self.ports[0], &["SENTINEL", "FAILOVER", NAME]).expect("a response of a Sentinel")
     }
 
-    /// Stops a Sentinel with SIGSTOP.
+    /// Sends SIGSTOP to a Sentinel.
     pub fn freeze_sentinel(&self, at: usize) {
         self.sentinels[at].freeze();
     }
 }
 
-/// Sentinels know no QUIT.
-fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {
-    redis::ask_until(port, words, "PING", "+PONG\r\n")
+/// Sends a command. Sentinels do not support QUIT.
+fn send(port: u16, words: &[&str]) -> std::io::Result<String> {
+    redis::send_until(port, words, "PING", "+PONG\r\n")
 }

@@ -1,16 +1,17 @@
-//! A person at a terminal: a command on a pseudo-terminal of its own (`script`, of util-linux), spoken to line by line.
+//! A command on a pseudo-terminal (by `script` of util-linux), with line-by-line input.
 
-use crate::process::PATIENCE;
+use crate::process::START_TIMEOUT;
 use std::{
     io::{Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-/// How long a program has, after it has asked, to switch off the echo.
-const HUSH: Duration = Duration::from_millis(300);
+/// Time that a program gets between its prompt and the input, to switch off the echo. The pseudo-terminal belongs to
+/// `script`, so that its state cannot be polled.
+const ECHO_OFF_DELAY: Duration = Duration::from_millis(300);
 
 /// A command that runs on a terminal.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct Terminal {
     child: Child,
     input: Option<ChildStdin>,
     shown: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
     seen: usize,
 }
 
@@ -25,7 +27,7 @@ impl Terminal {
     /// Starts a command, with its environment and folder.
     ///
     /// # Panics
-    /// When it can't be started, or an argument is not UTF-8.
+    /// Where it cannot be started, or an argument is not UTF-8.
     pub fn start(command: &Command) -> Self {
         let quoted = |part: &std::ffi::OsStr| format!("'{}'", part.to_str().expect("UTF-8").replace('\'', "'\\''"));
         let line: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
@@ -45,7 +47,7 @@ impl Terminal {
         let mut child = script.spawn().expect("script, of the Debian package bsdutils");
         let shown = Arc::new(Mutex::new(String::new()));
         let (mut output, page) = (child.stdout.take().expect("its output"), shown.clone());
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
             while let Ok(read @ 1..) = output.read(&mut buffer) {
                 bytes.extend_from_slice(&buffer[..read]);
@@ -53,13 +55,13 @@ impl Terminal {
             }
         });
         let input = child.stdin.take();
-        Self { child, input, shown, seen: 0 }
+        Self { child, input, shown, reader: Some(reader), seen: 0 }
     }
 
-    /// Waits until this is shown, after what was waited for before.
+    /// Waits for this text in the output after the previously expected text.
     ///
     /// # Panics
-    /// When it never is; the text has all that is shown.
+    /// Where it does not appear within [`START_TIMEOUT`]. The text has the complete output.
     pub fn expect(&mut self, text: &str) {
         let start = Instant::now();
         loop {
@@ -68,7 +70,8 @@ impl Terminal {
                 self.seen += at + text.len();
                 return;
             }
-            assert!(start.elapsed() < PATIENCE, "{text:?} is not shown:\n{shown}");
+            assert!(start.elapsed() < START_TIMEOUT, "{text:?} does not appear:\n{shown}");
+            // The interval of the polls.
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -76,9 +79,9 @@ impl Terminal {
     /// Types a line.
     ///
     /// # Panics
-    /// When the command has ended.
+    /// Where the command has ended.
     pub fn type_line(&mut self, line: &str) {
-        thread::sleep(HUSH);
+        thread::sleep(ECHO_OFF_DELAY);
         let input = self.input.as_mut().expect("an open terminal");
         input.write_all(format!("{line}\r").as_bytes()).and_then(|()| input.flush()).expect("a running command");
     }
@@ -86,40 +89,43 @@ impl Terminal {
     /// Types Ctrl-D.
     ///
     /// # Panics
-    /// When the command has ended.
+    /// Where the command has ended.
     pub fn type_end(&mut self) {
-        thread::sleep(HUSH);
+        thread::sleep(ECHO_OFF_DELAY);
         let input = self.input.as_mut().expect("an open terminal");
         input.write_all(b"\x04").and_then(|()| input.flush()).expect("a running command");
     }
 
-    /// All that is shown so far.
+    /// The output so far.
     pub fn shown(&self) -> String {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for the end; its exit code and all that was shown.
+    /// Waits for the end of the command. Returns its exit code and the complete output.
     ///
     /// # Panics
-    /// When it does not end.
+    /// Where it does not end.
     pub fn end(mut self) -> (i32, String) {
         let start = Instant::now();
         let status = loop {
             match self.child.try_wait().expect("its status") {
                 Some(status) => break status,
-                None => assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.shown()),
+                None => assert!(start.elapsed() < START_TIMEOUT, "the command does not end:\n{}", self.shown()),
             }
+            // The interval of the polls.
             thread::sleep(Duration::from_millis(10));
         };
-        // The last of the output may be on its way.
-        thread::sleep(HUSH);
+        // The reader ends when it has read the last of the output.
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
         (status.code().unwrap_or(-1), self.shown())
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // With its terminal gone, the command ends as well.
+        // Without its terminal, the command ends as well.
         self.input.take();
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own, with a certificate for this machine's loopback address.
+//! A certificate authority for one test, with a server certificate for the loopback address.
 
 use std::{
     fs,
@@ -7,21 +7,21 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A CA that nobody else trusts, and what a server at 127.0.0.1 needs. The files go with it.
+/// A CA that nothing else trusts, with certificate and key of a server at 127.0.0.1. Dropping it deletes the files.
 #[derive(Debug)]
 pub struct TestCa {
     folder: TempDir,
 }
 
 impl TestCa {
-    /// Makes one, by openssl.
+    /// Creates the CA and the certificate by openssl.
     ///
     /// # Panics
-    /// When openssl is not there.
+    /// Where openssl is missing.
     pub fn new() -> Self {
         let this = Self { folder: TempDir::with_prefix("menlou-ca-").expect("a temporary folder") };
         let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
-        this.openssl(&["req", "-x509", "-subj", "/CN=a test's CA", "-keyout", "ca.key", "-out", "ca.pem"], &key);
+        this.openssl(&["req", "-x509", "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem"], &key);
         this.openssl(&["req", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"], &key[..5]);
         fs::write(this.file("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").expect("a file");
         let signed = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
@@ -29,17 +29,17 @@ impl TestCa {
         this
     }
 
-    /// The CA's own certificate, PEM.
+    /// Path of the CA's certificate, PEM.
     pub fn ca(&self) -> PathBuf {
         self.file("ca.pem")
     }
 
-    /// The server's certificate, PEM.
+    /// Path of the server's certificate, PEM.
     pub fn certificate(&self) -> PathBuf {
         self.file("server.pem")
     }
 
-    /// The server's private key, PEM.
+    /// Path of the server's private key, PEM.
     pub fn key(&self) -> PathBuf {
         self.file("server.key")
     }

@@ -1,8 +1,8 @@
-//! A tenant's own back end: a small HTTP/1.1 server that does as it is asked by the path, and remembers who came.
+//! A tenant's own service: a small HTTP/1.1 server whose response depends on the path, and which records all requests.
 //!
-//! - `/download?N`: N bytes, of known length; `/chunked?N`: in chunks
-//! - `/silent`: no answer; `/cut`: breaks off in the middle of one; `/status?N`: that status
-//! - all else: what came, as JSON, its body counted
+//! - `/download?N`: N bytes with `Content-Length`; `/chunked?N`: N bytes in chunks
+//! - `/silent`: no response; `/cut`: a truncated response; `/status?N`: a response with this status
+//! - other paths: the request as JSON, with the size of its body
 
 use serde_json::{Map, Value, json};
 use std::{
@@ -15,44 +15,44 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// How much is sent or read at once, in bytes.
-const PIECE: usize = 64 * 1024;
-/// No body beyond this is told back as text.
-const SHOWN: usize = 4096;
+/// Size of a read or write, in bytes.
+const CHUNK: usize = 64 * 1024;
+/// Maximum length of a body in the JSON, in bytes.
+const MAX_SHOWN: usize = 4096;
 
-/// A server, ended when dropped.
+/// A running server; it ends when it is dropped.
 pub struct Upstream {
     addr: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<UpstreamState>,
     accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct UpstreamState {
     connections: Mutex<Vec<TcpStream>>,
-    came: AtomicUsize,
-    seen: Mutex<Vec<Value>>,
-    broken: AtomicUsize,
+    accepted: AtomicUsize,
+    requests: Mutex<Vec<Value>>,
+    aborted: AtomicUsize,
     status: AtomicUsize,
     ended: AtomicBool,
 }
 
 impl Upstream {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     ///
     /// # Panics
-    /// Where the machine has none.
+    /// Where there is none.
     pub fn start() -> Self {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// Starts one at an address, that of one that was dropped, say.
+    /// Starts a server at an address, such as that of a dropped one.
     ///
     /// # Panics
     /// Where the address is in use.
     pub fn at(addr: SocketAddr) -> Self {
         let listener = TcpListener::bind(addr).expect("a free port");
-        let (addr, shared) = (listener.local_addr().expect("its address"), Arc::<Shared>::default());
+        let (addr, shared) = (listener.local_addr().expect("its address"), Arc::<UpstreamState>::default());
         let accepting = thread::spawn({
             let shared = shared.clone();
             move || shared.accept(&listener)
@@ -60,28 +60,28 @@ impl Upstream {
         Self { addr, shared, accepting: Some(accepting) }
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What came, as `/` tells it: requests whose body came wholly.
-    pub fn seen(&self) -> Vec<Value> {
-        lock(&self.shared.seen).clone()
+    /// The requests that arrived completely, in the form of the response to `/`.
+    pub fn requests(&self) -> Vec<Value> {
+        lock(&self.shared.requests).clone()
     }
 
-    /// How many connections there were.
+    /// Number of connections that were accepted.
     pub fn connections(&self) -> usize {
-        self.shared.came.load(Ordering::SeqCst)
+        self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// How many requests broke off before their body had come.
-    pub fn broken(&self) -> usize {
-        self.shared.broken.load(Ordering::SeqCst)
+    /// Number of requests that ended before their body was complete.
+    pub fn aborted(&self) -> usize {
+        self.shared.aborted.load(Ordering::SeqCst)
     }
 
-    /// Answers everything with this status from now on; 0: as it is asked.
-    pub fn answer_all(&self, status: usize) {
+    /// Responds to every request with this status from now on; 0: as the path says.
+    pub fn respond_with(&self, status: usize) {
         self.shared.status.store(status, Ordering::SeqCst);
     }
 }
@@ -100,18 +100,18 @@ impl Drop for Upstream {
     }
 }
 
-impl Shared {
+impl UpstreamState {
     fn accept(self: Arc<Self>, listener: &TcpListener) {
         while let Ok((stream, _)) = listener.accept() {
             if self.ended.load(Ordering::SeqCst) {
                 return;
             }
-            self.came.fetch_add(1, Ordering::SeqCst);
+            self.accepted.fetch_add(1, Ordering::SeqCst);
             if let Ok(clone) = stream.try_clone() {
                 lock(&self.connections).push(clone);
             }
             let shared = self.clone();
-            // Ends with its connection, which the server's end closes.
+            // The thread ends with its connection, which is closed when the server is dropped.
             thread::spawn(move || {
                 let _ = shared.serve(stream);
             });
@@ -120,7 +120,7 @@ impl Shared {
 
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
         let mut out = stream.try_clone()?;
-        let mut input = BufReader::with_capacity(PIECE, stream);
+        let mut input = BufReader::with_capacity(CHUNK, stream);
         loop {
             let mut line = String::new();
             if input.read_line(&mut line)? == 0 {
@@ -132,61 +132,62 @@ impl Shared {
             let (bytes, shown) = match body(&mut input, &headers) {
                 Ok(body) => body,
                 Err(e) => {
-                    self.broken.fetch_add(1, Ordering::SeqCst);
+                    self.aborted.fetch_add(1, Ordering::SeqCst);
                     return Err(e);
                 }
             };
             let body = String::from_utf8_lossy(&shown).into_owned();
-            let told = json!({ "method": method, "target": target, "headers": headers, "bytes": bytes, "body": body });
-            lock(&self.seen).push(told.clone());
-            self.answer(&mut out, &method, &target, &told)?;
+            let request =
+                json!({ "method": method, "target": target, "headers": headers, "bytes": bytes, "body": body });
+            lock(&self.requests).push(request.clone());
+            self.respond(&mut out, &method, &target, &request)?;
         }
     }
 
-    fn answer(&self, out: &mut TcpStream, method: &str, target: &str, told: &Value) -> io::Result<()> {
+    fn respond(&self, out: &mut TcpStream, method: &str, target: &str, request: &Value) -> io::Result<()> {
         let (path, number) = target.split_once('?').unwrap_or((target, ""));
         let number: usize = number.parse().unwrap_or(0);
         let status = match self.status.load(Ordering::SeqCst) {
             0 if path.ends_with("/status") => number,
             0 => 200,
-            told => told,
+            status => status,
         };
         if path.ends_with("/silent") {
-            // Until the other side has had enough.
+            // Returns when the client closes the connection.
             return out.read(&mut [0]).map(drop);
         }
         if path.ends_with("/cut") {
             out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut")?;
             return out.shutdown(Shutdown::Both);
         }
-        let head = format!("HTTP/1.1 {status} Told\r\nX-Upstream: yes\r\nX-Hop: no\r\nConnection: x-hop\r\n");
+        let head = format!("HTTP/1.1 {status} Status\r\nX-Upstream: yes\r\nX-Hop: no\r\nConnection: x-hop\r\n");
         if path.ends_with("/download") {
             out.write_all(format!("{head}Content-Length: {number}\r\n\r\n").as_bytes())?;
-            return pieces(number).try_for_each(|n| out.write_all(&ZEROS[..n]));
+            return chunks(number).try_for_each(|n| out.write_all(&ZEROS[..n]));
         }
         if path.ends_with("/chunked") {
             out.write_all(format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes())?;
-            for n in pieces(number) {
+            for n in chunks(number) {
                 out.write_all(format!("{n:x}\r\n").as_bytes())?;
                 out.write_all(&ZEROS[..n])?;
                 out.write_all(b"\r\n")?;
             }
             return out.write_all(b"0\r\n\r\n");
         }
-        let told = told.to_string();
-        let length = told.len();
-        let shown = if method == "HEAD" { "" } else { &told };
+        let body = request.to_string();
+        let length = body.len();
+        let shown = if method == "HEAD" { "" } else { &body };
         out.write_all(
             format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{shown}").as_bytes(),
         )
     }
 }
 
-static ZEROS: [u8; PIECE] = [0; PIECE];
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
-fn pieces(mut bytes: usize) -> impl Iterator<Item = usize> {
+fn chunks(mut bytes: usize) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
-        let n = bytes.min(PIECE);
+        let n = bytes.min(CHUNK);
         bytes -= n;
         (n > 0).then_some(n)
     })
@@ -196,7 +197,7 @@ fn part(part: Option<&str>) -> io::Result<String> {
     part.map(str::to_owned).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Names in lower case; values of one name in one list, comma-separated.
+/// Reads headers: names in lower case, values of the same name joined by commas.
 fn headers(input: &mut impl BufRead) -> io::Result<Map<String, Value>> {
     let mut headers = Map::new();
     loop {
@@ -211,7 +212,7 @@ fn headers(input: &mut impl BufRead) -> io::Result<Map<String, Value>> {
     }
 }
 
-/// How many bytes the body has, and its beginning.
+/// Reads a body. Returns its size and its beginning.
 fn body(input: &mut impl BufRead, headers: &Map<String, Value>) -> io::Result<(u64, Vec<u8>)> {
     let mut shown = Vec::new();
     if headers.get("transfer-encoding").is_none() {
@@ -233,15 +234,15 @@ fn body(input: &mut impl BufRead, headers: &Map<String, Value>) -> io::Result<(u
 }
 
 fn read(input: &mut impl Read, length: u64, shown: &mut Vec<u8>) -> io::Result<u64> {
-    let (mut left, mut piece) = (length, vec![0; PIECE]);
+    let (mut left, mut chunk) = (length, vec![0; CHUNK]);
     while left > 0 {
-        let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-        let n = input.read(&mut piece[..most])?;
+        let max = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let n = input.read(&mut chunk[..max])?;
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let room = SHOWN.saturating_sub(shown.len()).min(n);
-        shown.extend_from_slice(&piece[..room]);
+        let space = MAX_SHOWN.saturating_sub(shown.len()).min(n);
+        shown.extend_from_slice(&chunk[..space]);
         left -= n as u64;
     }
     Ok(length)
