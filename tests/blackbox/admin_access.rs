@@ -187,7 +187,7 @@ fn a_token_is_good_until_it_is_revoked_or_expires() {
     assert!(!scene.command(&["admin", "token", "revoke", &id]).status.success(), "there is none any more");
     eventually("the short token is over", || (short.get("/me").status == 401).then_some(()));
     let operator = scene.admin_as("operator");
-    let log = operator.get("/audit").ok()["deeds"].clone();
+    let log = operator.get("/audit").ok()["entries"].clone();
     let told: Vec<_> = log.as_array().unwrap().iter().map(|d| d["what"].as_str().unwrap()).collect();
     assert_eq!(told, ["token.new", "token.revoke", "token.new", "token.new"]);
     assert!(log[1]["target"] == id && log[1]["who"].as_str().unwrap().starts_with("command line"), "{log}");

@@ -71,26 +71,26 @@ fn plugins_are_told_with_what_became_of_new_files() {
     assert_eq!(names, ["account", "openid", "proxy", "wechat"]);
     let openid = &told.body["plugins"][1]["actions"][0];
     assert!(openid["name"] == "openid" && openid["settings"]["properties"].is_object(), "{openid}");
-    assert_eq!(told.body["swaps"], serde_json::json!([]));
+    assert_eq!(told.body["reloads"], serde_json::json!([]));
     // Copied, not linked: the test writes to it.
     fs::copy(plugin_library("rogue"), scene.plugins().join("rogue.so")).unwrap();
     fs::write(scene.plugins().join("bad.so"), "no library").unwrap();
     let told = eventually("both are looked at", || {
         let told = admin.get("/plugins").ok().clone();
-        (told["swaps"].as_array()?.len() >= 2).then_some(told)
+        (told["reloads"].as_array()?.len() >= 2).then_some(told)
     });
     let swap =
-        |name: &str| told["swaps"].as_array().unwrap().iter().find(|swap| swap["plugin"] == name).unwrap().clone();
-    assert!(swap("rogue")["refused"].is_null() && swap("rogue")["generation"].is_u64(), "{told}");
-    assert!(swap("bad")["refused"]["zh"].is_string() && swap("bad")["version"].is_null(), "{told}");
-    assert_eq!(told["refused"][0]["file"], "bad.so");
+        |name: &str| told["reloads"].as_array().unwrap().iter().find(|swap| swap["plugin"] == name).unwrap().clone();
+    assert!(swap("rogue")["rejected"].is_null() && swap("rogue")["generation"].is_u64(), "{told}");
+    assert!(swap("bad")["rejected"]["zh"].is_string() && swap("bad")["version"].is_null(), "{told}");
+    assert_eq!(told["rejected"][0]["file"], "bad.so");
     assert!(told["generations"].as_u64().unwrap() >= 4);
     let own = scene.admin_as(&format!("tenant:{TENANT}")).get("/plugins").ok().clone();
     assert_eq!(own["plugins"], told["plugins"]);
     assert!(
         own["generations"].is_null()
-            && own["refused"] == serde_json::json!([])
-            && own["swaps"] == serde_json::json!([])
+            && own["rejected"] == serde_json::json!([])
+            && own["reloads"] == serde_json::json!([])
     );
 }
 

@@ -123,7 +123,7 @@ pub fn a_person_is_forgotten_with_account_bindings_and_sessions(stores: Stores) 
     assert!(scene.authorize("Ann").ok()["user"].is_null(), "a stranger again");
     assert_eq!(bob.call("user", &[]).ok()["user"]["name"], "Bob");
     // The log tells that it was done, and nothing of her.
-    let history = admin.get(&format!("/tenants/{TENANT}/history")).ok()["deeds"].clone();
+    let history = admin.get(&format!("/tenants/{TENANT}/history")).ok()["entries"].clone();
     assert_eq!(
         (history[0]["what"].as_str(), history[0]["target"].as_str()),
         (Some("user.forget"), Some(&*id.to_string()))

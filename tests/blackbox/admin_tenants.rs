@@ -253,19 +253,19 @@ fn every_change_stands_in_the_log_with_its_secrets_masked() {
     operator.put(NEIGHBOUR, &text, ANY).ok();
     own.put(TENANT, &text.replace("\"Manulife\"", "1"), ANY).assert_error(422, "tenant_faulty");
     operator.send(&Request::new("DELETE", format!("/api/v1/tenants/{TENANT}")).header("If-Match", "*")).ok();
-    let history = own.get(&format!("/tenants/{TENANT}/history")).ok()["deeds"].clone();
-    let deeds = history.as_array().unwrap();
-    let what: Vec<_> = deeds.iter().map(|deed| deed["what"].as_str().unwrap()).collect();
+    let history = own.get(&format!("/tenants/{TENANT}/history")).ok()["entries"].clone();
+    let entries = history.as_array().unwrap();
+    let what: Vec<_> = entries.iter().map(|entry| entry["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["tenant.remove", "tenant.replace", "tenant.replace"], "what was refused was never begun");
-    assert_eq!(deeds[2]["role"], format!("tenant:{TENANT}"));
-    assert!(deeds[2]["who"].as_str().unwrap().contains("a test"), "{history}");
-    assert!(deeds[0]["before"].as_str().unwrap().contains("secret = \"masked:\"") && deeds[0]["after"].is_null());
-    assert!(deeds[1]["after"].as_str().unwrap().contains("# secret = …"), "{history}");
+    assert_eq!(entries[2]["role"], format!("tenant:{TENANT}"));
+    assert!(entries[2]["who"].as_str().unwrap().contains("a test"), "{history}");
+    assert!(entries[0]["before"].as_str().unwrap().contains("secret = \"masked:\"") && entries[0]["after"].is_null());
+    assert!(entries[1]["after"].as_str().unwrap().contains("# secret = …"), "{history}");
     for secret in ["demo-secret", "another-secret", "older-secret", NEIGHBOUR] {
         assert!(!history.to_string().contains(secret), "{secret}");
     }
-    let page = own.get(&format!("/tenants/{TENANT}/history?limit=1&before={}", deeds[1]["id"]));
-    assert_eq!(page.ok()["deeds"][0]["id"], deeds[2]["id"]);
+    let page = own.get(&format!("/tenants/{TENANT}/history?limit=1&before={}", entries[1]["id"]));
+    assert_eq!(page.ok()["entries"][0]["id"], entries[2]["id"]);
     assert_eq!(scene.log().matches("demo-secret").count(), 0);
 }
 
@@ -305,8 +305,8 @@ fn a_file_that_can_not_be_saved_is_told_with_the_reason_and_the_log_says_so() {
     let refused = admin.put(TENANT, &tenant(&scene.sim).replace("Manulife", "New"), ANY);
     refused.assert_error(503, "not_saved");
     assert!(refused.body["msg"].as_str().unwrap().contains("链接"), "{}", refused.body);
-    let deeds = admin.get(&format!("/tenants/{TENANT}/history")).ok()["deeds"].clone();
-    assert_eq!((deeds[0]["failed"].as_str(), deeds[1]["failed"].as_str()), (Some("not_saved"), None));
+    let entries = admin.get(&format!("/tenants/{TENANT}/history")).ok()["entries"].clone();
+    assert_eq!((entries[0]["failed"].as_str(), entries[1]["failed"].as_str()), (Some("not_saved"), None));
     assert!(!file(&scene, TENANT).contains("New"));
 }
 

@@ -1,7 +1,7 @@
 //! The contract of admin stores.
 
 use crate::test_stores::TestStores;
-use menlou_store::{AdminToken, NewDeed};
+use menlou_store::{AdminToken, NewAuditEntry};
 
 fn token(id: &str, created_at: i64) -> AdminToken {
     AdminToken {
@@ -15,8 +15,8 @@ fn token(id: &str, created_at: i64) -> AdminToken {
     }
 }
 
-pub fn deed(what: &str, tenant: Option<&str>) -> NewDeed {
-    NewDeed {
+pub fn entry(what: &str, tenant: Option<&str>) -> NewAuditEntry {
+    NewAuditEntry {
         who: "abc Ann".into(),
         role: "operator".into(),
         what: what.into(),
@@ -47,16 +47,18 @@ pub async fn token_is_found_as_it_was_created_until_it_is_revoked(stores: &TestS
 pub async fn deeds_are_read_newest_first_page_by_page(stores: &TestStores) {
     let admins = &stores.admins;
     for n in 0..5 {
-        admins.write_down(&deed(&format!("a{n}"), Some("acme"))).await.unwrap();
-        admins.write_down(&deed(&format!("b{n}"), None)).await.unwrap();
+        admins.append_audit_entry(&entry(&format!("a{n}"), Some("acme"))).await.unwrap();
+        admins.append_audit_entry(&entry(&format!("b{n}"), None)).await.unwrap();
     }
-    let names = |deeds: &[menlou_store::Deed]| deeds.iter().map(|d| d.deed.what.clone()).collect::<Vec<_>>().join(" ");
-    let all = admins.deeds(None, None, 100).await.unwrap();
+    let names = |entries: &[menlou_store::AuditEntry]| {
+        entries.iter().map(|d| d.entry.what.clone()).collect::<Vec<_>>().join(" ")
+    };
+    let all = admins.audit_entries(None, None, 100).await.unwrap();
     assert_eq!(names(&all), "b4 a4 b3 a3 b2 a2 b1 a1 b0 a0");
-    assert_eq!(all[1].deed, deed("a4", Some("acme")));
+    assert_eq!(all[1].entry, entry("a4", Some("acme")));
     assert!(all[0].at > 1_600_000_000_000);
-    let first = admins.deeds(Some("acme"), None, 2).await.unwrap();
-    let second = admins.deeds(Some("acme"), Some(first[1].id), 2).await.unwrap();
+    let first = admins.audit_entries(Some("acme"), None, 2).await.unwrap();
+    let second = admins.audit_entries(Some("acme"), Some(first[1].id), 2).await.unwrap();
     assert_eq!((names(&first), names(&second)), ("a4 a3".into(), "a2 a1".into()));
-    assert!(admins.deeds(Some("nobody"), None, 2).await.unwrap().is_empty());
+    assert!(admins.audit_entries(Some("nobody"), None, 2).await.unwrap().is_empty());
 }

@@ -235,13 +235,13 @@ async fn errors_hold_no_password_and_a_newer_schema_is_refused() {
 async fn database_refuses_to_change_the_audit_log() {
     let server = harness::Postgres::start();
     let store = open_postgres(&server.url()).await;
-    store.write_down(&crate::admins::deed("tenant.remove", Some("acme"))).await.unwrap();
+    store.append_audit_entry(&crate::admins::entry("tenant.remove", Some("acme"))).await.unwrap();
     let mut other = PgConnectOptions::from_str(&server.url()).unwrap().connect().await.unwrap();
     for sql in ["DELETE FROM audit", "UPDATE audit SET who = 'nobody'", "TRUNCATE audit"] {
         let refused = sqlx::query(sql).execute(&mut other).await.unwrap_err().to_string();
         assert!(refused.contains("append-only"), "{refused}");
     }
-    assert_eq!(store.deeds(None, None, 10).await.unwrap().len(), 1);
+    assert_eq!(store.audit_entries(None, None, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -247,11 +247,11 @@ async fn database_refuses_to_change_the_audit_log() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("menlou.db");
     let store = Sqlite::open(&path).await.unwrap();
-    store.write_down(&crate::admins::deed("tenant.remove", Some("acme"))).await.unwrap();
+    store.append_audit_entry(&crate::admins::entry("tenant.remove", Some("acme"))).await.unwrap();
     let other = Connection::open(&path).unwrap();
     for sql in ["DELETE FROM audit", "UPDATE audit SET who = 'nobody'"] {
         let refused = other.execute(sql, ()).unwrap_err().to_string();
         assert!(refused.contains("append-only"), "{refused}");
     }
-    assert_eq!(store.deeds(None, None, 10).await.unwrap().len(), 1);
+    assert_eq!(store.audit_entries(None, None, 10).await.unwrap().len(), 1);
 }

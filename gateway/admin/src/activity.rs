@@ -1,9 +1,9 @@
 //! What a tenant's mini-program has been doing: calls by the minute, and why the latest of them failed.
 
 use super::{
-    caller::{Caller, Right},
+    caller::{Caller, Permission},
     state::AdminState,
-    time::Time,
+    timestamp::Timestamp,
 };
 use menlou_config::tenant::TenantName;
 use menlou_error::{Error, Result, codes};
@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 /// The calls of one action.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Usage {
+pub struct ActionUsage {
     /// The action.
     pub action: String,
     /// All calls within the time.
@@ -24,14 +24,14 @@ pub struct Usage {
     /// Sessions that were opened.
     pub sessions: u64,
     /// By the minute, the oldest first; minutes without calls are left out.
-    pub minutes: Vec<Minute>,
+    pub minutes: Vec<MinuteUsage>,
 }
 
 /// The calls of one minute.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Minute {
+pub struct MinuteUsage {
     /// When it began.
-    pub at: Time,
+    pub at: Timestamp,
     /// All calls.
     pub calls: u32,
     /// Those that failed.
@@ -46,9 +46,9 @@ pub struct Minute {
 
 /// A call that failed. Nothing in it says who called.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Failure {
+pub struct RecentFailure {
     /// When.
-    pub at: Time,
+    pub at: Timestamp,
     /// The action; null where the tenant has no such action.
     pub action: Option<String>,
     /// The error's word.
@@ -65,14 +65,14 @@ pub struct Failure {
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`.
-pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: u32) -> Result<Vec<Usage>> {
+pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: u32) -> Result<Vec<ActionUsage>> {
     let tenant = found(state, caller, tenant)?;
-    let of = |(action, minutes): (String, Vec<menlou_tenant::Minute>)| Usage {
+    let of = |(action, minutes): (String, Vec<menlou_tenant::Minute>)| ActionUsage {
         action,
         calls: minutes.iter().map(|m| u64::from(m.calls)).sum(),
         failures: minutes.iter().map(|m| u64::from(m.failures)).sum(),
         sessions: minutes.iter().map(|m| u64::from(m.opened)).sum(),
-        minutes: minutes.iter().map(Minute::from).collect(),
+        minutes: minutes.iter().map(MinuteUsage::from).collect(),
     };
     Ok(tenant.activity.usage(minutes).into_iter().map(of).collect())
 }
@@ -81,10 +81,10 @@ pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: 
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`.
-pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Vec<Failure>> {
+pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Vec<RecentFailure>> {
     let tenant = found(state, caller, tenant)?;
-    let failure = |failure: menlou_tenant::Failure| Failure {
-        at: Time(i64::try_from(failure.at).unwrap_or(i64::MAX)),
+    let failure = |failure: menlou_tenant::Failure| RecentFailure {
+        at: Timestamp(i64::try_from(failure.at).unwrap_or(i64::MAX)),
         action: failure.action,
         error: failure.word,
         errcode: failure.errcode,
@@ -95,15 +95,15 @@ pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Res
 }
 
 fn found(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Arc<Tenant>> {
-    caller.may(Right::See, tenant.as_str())?;
+    caller.require(Permission::Read, tenant.as_str())?;
     state.registry.find(tenant.as_str()).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))
 }
 
-impl From<&menlou_tenant::Minute> for Minute {
+impl From<&menlou_tenant::Minute> for MinuteUsage {
     fn from(minute: &menlou_tenant::Minute) -> Self {
         let millis = |time: Duration| (time.as_secs_f64() * 10_000.0).round() / 10.0;
         Self {
-            at: Time::of_seconds(u64::from(minute.minute) * 60),
+            at: Timestamp::from_unix_seconds(u64::from(minute.minute) * 60),
             calls: minute.calls,
             failures: minute.failures,
             sessions: minute.opened,

@@ -1,83 +1,83 @@
-//! The log of admins' deeds, as admins read it.
+//! Reading the audit log.
 
 use super::{
-    caller::{Caller, Right},
+    caller::{Caller, Permission},
     state::AdminState,
-    time::Time,
+    timestamp::Timestamp,
 };
 use menlou_config::tenant::TenantName;
 use menlou_error::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Something that an admin did, or tried to.
+/// An operation that an admin performed or attempted.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Deed {
+pub struct AuditEntry {
     /// Ascending.
     pub id: i64,
-    /// When.
-    pub at: Time,
-    /// The token's id and label, or who gave the command.
+    /// When the entry was written.
+    pub at: Timestamp,
+    /// The id and label of the token, or the user of the command line.
     pub who: String,
-    /// As what: a role, or command.
+    /// The role of the token, or command for the command line.
     pub role: String,
-    /// What: tenant.create, tenant.replace, tenant.remove, session.end, session.end_of, session.end_all, user.update,
-    /// user.unbind, user.forget, token.new, token.revoke.
+    /// The operation: tenant.create, tenant.replace, tenant.remove, session.end, session.end_of, session.end_all,
+    /// user.update, user.unbind, user.forget, token.new, token.revoke.
     pub what: String,
-    /// The tenant; null where it is about the gateway.
+    /// The tenant; null if the operation concerns the gateway.
     pub tenant: Option<String>,
-    /// A user's id, a token's id.
+    /// The id of the user or token.
     pub target: Option<String>,
-    /// How it was, secrets masked.
+    /// The state before the operation, without secrets.
     pub before: Option<String>,
-    /// How it was to be, secrets masked.
+    /// The intended state after the operation, without secrets.
     pub after: Option<String>,
-    /// The error's word, where the deed of the entry before failed.
+    /// The error code, if the operation of the previous entry failed.
     pub failed: Option<String>,
 }
 
-/// All deeds before an id, the newest first, `most` at most.
+/// The entries of all tenants with an id less than `before`, newest first, at most `limit`.
 ///
 /// # Errors
 /// `forbidden`, `store_unavailable`.
-pub async fn all(state: &AdminState, caller: &Caller, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
-    caller.may_everywhere(Right::See)?;
-    told(state, None, before, most).await
+pub async fn list_all(state: &AdminState, caller: &Caller, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>> {
+    caller.require_everywhere(Permission::Read)?;
+    list(state, None, before, limit).await
 }
 
-/// The same of one tenant.
+/// The entries of one tenant with an id less than `before`, newest first, at most `limit`.
 ///
 /// # Errors
 /// `forbidden`, `store_unavailable`.
-pub async fn of(
+pub async fn list_for_tenant(
     state: &AdminState,
     caller: &Caller,
     tenant: &TenantName,
     before: Option<i64>,
-    most: u32,
-) -> Result<Vec<Deed>> {
-    caller.may(Right::See, tenant.as_str())?;
-    told(state, Some(tenant.as_str()), before, most).await
+    limit: u32,
+) -> Result<Vec<AuditEntry>> {
+    caller.require(Permission::Read, tenant.as_str())?;
+    list(state, Some(tenant.as_str()), before, limit).await
 }
 
-async fn told(state: &AdminState, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
-    let deeds = state.stores.admins.deeds(tenant, before, most).await?;
-    Ok(deeds.into_iter().map(Deed::from).collect())
+async fn list(state: &AdminState, tenant: Option<&str>, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>> {
+    let entries = state.stores.admins.audit_entries(tenant, before, limit).await?;
+    Ok(entries.into_iter().map(AuditEntry::from).collect())
 }
 
-impl From<menlou_store::Deed> for Deed {
-    fn from(menlou_store::Deed { id, at, deed }: menlou_store::Deed) -> Self {
+impl From<menlou_store::AuditEntry> for AuditEntry {
+    fn from(menlou_store::AuditEntry { id, at, entry }: menlou_store::AuditEntry) -> Self {
         Self {
             id,
-            at: Time(at),
-            who: deed.who,
-            role: deed.role,
-            what: deed.what,
-            tenant: deed.tenant,
-            target: deed.target,
-            before: deed.before,
-            after: deed.after,
-            failed: deed.failed,
+            at: Timestamp(at),
+            who: entry.who,
+            role: entry.role,
+            what: entry.what,
+            tenant: entry.tenant,
+            target: entry.target,
+            before: entry.before,
+            after: entry.after,
+            failed: entry.failed,
         }
     }
 }

@@ -1,79 +1,82 @@
-//! Who is asking on the admin side, and what they may do.
+//! The caller of an admin operation, the caller's role, and what each role permits.
 
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, admin_codes as codes};
 use std::fmt;
 
-/// What a token's bearer is.
+/// The role of an admin token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// May do everything.
+    /// Everything.
     Operator,
-    /// Reads everything but secrets and people's data.
+    /// Reads everything except secrets and personal data.
     Viewer,
     /// Reads and changes one tenant.
     Tenant(TenantName),
 }
 
-/// What something takes.
+/// The permission that an operation requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
-    /// Any good token: what tells nothing of any tenant.
-    Know,
-    /// Reading settings and numbers.
-    See,
-    /// Reading people's data.
-    Meet,
-    /// Changing a tenant and what belongs to it.
-    Change,
-    /// What concerns the gateway as a whole: making and removing tenants.
+pub enum Permission {
+    /// Any valid token. For data that concerns no tenant.
+    Authenticated,
+    /// Read settings, status and usage.
+    Read,
+    /// Read personal data: sessions, users, openids, phone numbers.
+    ReadPersonalData,
+    /// Change a tenant, its users and its sessions.
+    Write,
+    /// Create and remove tenants.
     Operate,
 }
 
-/// Someone who showed a good token.
+/// The owner of a valid admin token.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The token's id.
     pub id: String,
-    /// Whose token it is, or what for.
+    /// The token's label: a person or a purpose.
     pub label: String,
-    /// What they are.
+    /// The token's role.
     pub role: Role,
 }
 
 impl Caller {
-    /// Whether they may do this to a tenant.
+    /// Checks that the caller has this permission for one tenant.
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn may(&self, right: Right, tenant: &str) -> Result<()> {
-        self.allowed(right, Some(tenant))
+    pub fn require(&self, permission: Permission, tenant: &str) -> Result<()> {
+        self.check(permission, Some(tenant))
     }
 
-    /// Whether they may do this to all tenants.
+    /// Checks that the caller has this permission for all tenants.
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn may_everywhere(&self, right: Right) -> Result<()> {
-        self.allowed(right, None)
+    pub fn require_everywhere(&self, permission: Permission) -> Result<()> {
+        self.check(permission, None)
     }
 
-    fn allowed(&self, right: Right, tenant: Option<&str>) -> Result<()> {
-        let allowed = match &self.role {
+    fn check(&self, permission: Permission, tenant: Option<&str>) -> Result<()> {
+        let is_allowed = match &self.role {
             Role::Operator => true,
-            Role::Viewer => matches!(right, Right::Know | Right::See),
-            Role::Tenant(own) => right == Right::Know || right != Right::Operate && tenant == Some(own.as_str()),
+            Role::Viewer => matches!(permission, Permission::Authenticated | Permission::Read),
+            Role::Tenant(own) => {
+                permission == Permission::Authenticated
+                    || permission != Permission::Operate && tenant == Some(own.as_str())
+            }
         };
-        if allowed { Ok(()) } else { Err(Error::new(&codes::FORBIDDEN)) }
+        if is_allowed { Ok(()) } else { Err(Error::new(&codes::FORBIDDEN)) }
     }
 }
 
 impl Role {
-    /// Reads a role as people write it: `operator`, `viewer`, `tenant:NAME`.
+    /// Parses `operator`, `viewer` or `tenant:NAME`.
     ///
     /// # Errors
-    /// What roles there are.
+    /// The text lists the roles.
     pub fn parse(written: &str) -> Result<Self, Text> {
         match (written, written.strip_prefix("tenant:")) {
             ("operator", _) => Ok(Self::Operator),
@@ -102,27 +105,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_role_may_what_it_is_for() {
+    fn each_role_has_its_permissions_and_no_other() {
         let caller = |role| Caller { id: "1".into(), label: String::new(), role: Role::parse(role).unwrap() };
         let (operator, viewer, acme) = (caller("operator"), caller("viewer"), caller("tenant:acme"));
-        for right in [Right::Know, Right::See, Right::Meet, Right::Change, Right::Operate] {
-            let (reads, runs) = (matches!(right, Right::Know | Right::See), right == Right::Operate);
-            assert!(operator.may(right, "acme").is_ok() && operator.may_everywhere(right).is_ok());
-            assert_eq!(viewer.may(right, "acme").is_ok(), reads, "{right:?}");
-            assert_eq!(viewer.may_everywhere(right).is_ok(), reads, "{right:?}");
-            assert_eq!(acme.may(right, "acme").is_ok(), !runs, "{right:?}");
-            assert_eq!(acme.may(right, "acme2").is_ok(), right == Right::Know, "{right:?}");
-            assert_eq!(acme.may_everywhere(right).is_ok(), right == Right::Know, "{right:?}");
+        for permission in [
+            Permission::Authenticated,
+            Permission::Read,
+            Permission::ReadPersonalData,
+            Permission::Write,
+            Permission::Operate,
+        ] {
+            let is_read = matches!(permission, Permission::Authenticated | Permission::Read);
+            let is_authenticated = permission == Permission::Authenticated;
+            assert!(
+                operator.require(permission, "acme").is_ok() && operator.require_everywhere(permission).is_ok(),
+                "{permission:?}"
+            );
+            assert_eq!(viewer.require(permission, "acme").is_ok(), is_read, "{permission:?}");
+            assert_eq!(viewer.require_everywhere(permission).is_ok(), is_read, "{permission:?}");
+            assert_eq!(acme.require(permission, "acme").is_ok(), permission != Permission::Operate, "{permission:?}");
+            assert_eq!(acme.require(permission, "acme2").is_ok(), is_authenticated, "{permission:?}");
+            assert_eq!(acme.require_everywhere(permission).is_ok(), is_authenticated, "{permission:?}");
         }
     }
 
     #[test]
-    fn a_role_is_read_as_it_is_written() {
+    fn role_is_parsed_from_its_display() {
         for role in ["operator", "viewer", "tenant:acme"] {
             assert_eq!(Role::parse(role).unwrap().to_string(), role);
         }
-        for no_role in ["", "Operator", "tenant", "tenant:", "tenant:A", "tenant:../x", "admin"] {
-            assert!(Role::parse(no_role).is_err(), "{no_role}");
+        for invalid in ["", "Operator", "tenant", "tenant:", "tenant:A", "tenant:../x", "admin"] {
+            assert!(Role::parse(invalid).is_err(), "{invalid}");
         }
     }
 }

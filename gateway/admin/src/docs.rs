@@ -24,7 +24,7 @@ const SCRIPT: &str = include_str!("docs/show.js");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Whose actions are asked for.
+/// SessionOwner actions are asked for.
 #[derive(Deserialize)]
 pub struct Of {
     tenant: Option<String>,
@@ -35,7 +35,7 @@ pub async fn document(State(state): State<Arc<AdminState>>, Query(of): Query<Of>
     let Some(name) = of.tenant else {
         let library = state.library.load();
         let actions = library.actions().map(NamedAction::new);
-        return Json(openapi::document(None, actions, state.traffic)).into_response();
+        return Json(openapi::document(None, actions, state.traffic_addr)).into_response();
     };
     let Some(tenant) = state.registry.find(&name) else {
         return (StatusCode::NOT_FOUND, "no such tenant serves\n").into_response();
@@ -44,7 +44,7 @@ pub async fn document(State(state): State<Arc<AdminState>>, Query(of): Query<Of>
         let action = tenant_action.action.as_ref()?;
         Some(NamedAction { name: &tenant_action.name, access: action.access(), descriptor: action.descriptor() })
     });
-    Json(openapi::document(Some(&tenant.name), actions, state.traffic)).into_response()
+    Json(openapi::document(Some(&tenant.name), actions, state.traffic_addr)).into_response()
 }
 
 /// `/docs`

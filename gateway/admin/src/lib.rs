@@ -16,7 +16,7 @@ pub mod plugins;
 pub mod sessions;
 mod state;
 pub mod tenants;
-pub mod time;
+pub mod timestamp;
 pub mod tokens;
 pub mod typescript;
 pub mod users;
@@ -30,7 +30,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-pub use caller::{Caller, Right, Role};
+pub use caller::{Caller, Permission, Role};
 use menlou_error::text::Language;
 use menlou_server::tls::Tls;
 use menlou_server::wire::Limits;

@@ -111,7 +111,7 @@ pub(super) fn with_prefixes<'a>(actions: impl IntoIterator<Item = NamedAction<'a
     prefixed.collect()
 }
 
-/// Both languages on one line, for where there is one line only.
+/// BilingualText languages on one line, for where there is one line only.
 pub(super) fn both(text: &Text) -> String {
     match (text.zh.is_empty(), text.en.is_empty()) {
         (true, _) => text.en.to_string(),

@@ -1,9 +1,9 @@
 //! The plugins as admins see them: what they offer, which version serves, what came of new ones.
 
 use super::{
-    caller::{Caller, Right},
+    caller::{Caller, Permission},
     state::AdminState,
-    time::Time,
+    timestamp::Timestamp,
 };
 use menlou_action::Descriptor;
 use menlou_error::Result;
@@ -17,18 +17,18 @@ use serde_json::Value;
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Plugins {
     /// Those that serve.
-    pub plugins: Vec<Plugin>,
+    pub plugins: Vec<PluginInfo>,
     /// How many versions this process has loaded; 2,000 is the most. Null for tenants' admins.
     pub generations: Option<u64>,
     /// Files that were refused; an earlier version may serve. Empty for tenants' admins.
-    pub refused: Vec<Refused>,
+    pub rejected: Vec<RejectedFile>,
     /// The latest changes, the newest first. Empty for tenants' admins.
-    pub swaps: Vec<Swap>,
+    pub reloads: Vec<PluginReload>,
 }
 
 /// A plugin that serves.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Plugin {
+pub struct PluginInfo {
     /// Its name.
     pub name: String,
     /// Its own version.
@@ -38,18 +38,18 @@ pub struct Plugin {
     /// The version of the border that it was built for.
     pub abi: String,
     /// Its actions.
-    pub actions: Vec<Action>,
+    pub actions: Vec<ActionInfo>,
 }
 
 /// What a plugin offers.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Action {
+pub struct ActionInfo {
     /// Its name.
     pub name: String,
     /// What it is, in a few words.
-    pub title: Both,
+    pub title: BilingualText,
     /// What it does.
-    pub description: Both,
+    pub description: BilingualText,
     /// Who is served: anyone, session or user.
     pub access: &'static str,
     /// The JSON Schema of its settings in a tenant's file; null where it has none.
@@ -58,7 +58,7 @@ pub struct Action {
 
 /// A sentence in Chinese and English.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Both {
+pub struct BilingualText {
     /// In Chinese.
     pub zh: String,
     /// In English.
@@ -67,18 +67,18 @@ pub struct Both {
 
 /// A file that was refused.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Refused {
+pub struct RejectedFile {
     /// The file's name.
     pub file: String,
     /// Why.
-    pub why: Both,
+    pub why: BilingualText,
 }
 
 /// A change of the plugin folder, and what came of it.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Swap {
+pub struct PluginReload {
     /// When.
-    pub at: Time,
+    pub at: Timestamp,
     /// The plugin.
     pub plugin: String,
     /// The version that serves from then on; null where none does.
@@ -88,7 +88,7 @@ pub struct Swap {
     /// How many tenants were built anew.
     pub tenants: usize,
     /// Why the new file was refused, and the version before serves on; null where it was taken up.
-    pub refused: Option<Both>,
+    pub rejected: Option<BilingualText>,
 }
 
 /// The plugins, with what the caller may know of them: what a plugin offers is for everyone to use.
@@ -96,29 +96,29 @@ pub struct Swap {
 /// # Errors
 /// None that the caller could mend.
 pub fn list(state: &AdminState, caller: &Caller) -> Result<Plugins> {
-    caller.may_everywhere(Right::Know)?;
+    caller.require_everywhere(Permission::Authenticated)?;
     let library = state.library.load();
-    let plugins = library.plugins().iter().map(|plugin| Plugin {
+    let plugins = library.plugins().iter().map(|plugin| PluginInfo {
         name: plugin.name.to_owned(),
         version: plugin.version.clone(),
         generation: plugin.generation,
         abi: format!("{}.{}", plugin.abi.0, plugin.abi.1),
-        actions: plugin.actions.iter().map(Action::from).collect(),
+        actions: plugin.actions.iter().map(ActionInfo::from).collect(),
     });
-    let mut told = Plugins { plugins: plugins.collect(), generations: None, refused: Vec::new(), swaps: Vec::new() };
-    if caller.may_everywhere(Right::See).is_ok() {
+    let mut told = Plugins { plugins: plugins.collect(), generations: None, rejected: Vec::new(), reloads: Vec::new() };
+    if caller.require_everywhere(Permission::Read).is_ok() {
         told.generations = Some(menlou_action::loaded_generations());
-        let refused = library.rejected().iter().map(|refused| Refused {
+        let refused = library.rejected().iter().map(|refused| RejectedFile {
             file: refused.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             why: (&refused.why.text()).into(),
         });
-        told.refused = refused.collect();
-        told.swaps = state.swaps.latest().into_iter().map(Swap::from).collect();
+        told.rejected = refused.collect();
+        told.reloads = state.reload_history.latest().into_iter().map(PluginReload::from).collect();
     }
     Ok(told)
 }
 
-impl From<&Descriptor> for Action {
+impl From<&Descriptor> for ActionInfo {
     fn from(action: &Descriptor) -> Self {
         let access = match action.access {
             Access::Anyone => "anyone",
@@ -136,7 +136,7 @@ impl From<&Descriptor> for Action {
     }
 }
 
-impl From<menlou_tenant::Swap> for Swap {
+impl From<menlou_tenant::Swap> for PluginReload {
     fn from(swap: menlou_tenant::Swap) -> Self {
         let (version, generation) = swap.serving.unzip();
         Self {
@@ -145,12 +145,12 @@ impl From<menlou_tenant::Swap> for Swap {
             version,
             generation,
             tenants: swap.tenants,
-            refused: swap.refused.as_ref().map(Both::from),
+            rejected: swap.refused.as_ref().map(BilingualText::from),
         }
     }
 }
 
-impl From<&Text> for Both {
+impl From<&Text> for BilingualText {
     fn from(text: &Text) -> Self {
         Self { zh: text.zh.clone().into_owned(), en: text.en.clone().into_owned() }
     }

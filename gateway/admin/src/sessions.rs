@@ -1,9 +1,9 @@
 //! A tenant's sessions: counted, found and ended.
 
 use super::{
-    caller::{Caller, Right},
-    state::{AdminState, Intent},
-    time::Time,
+    caller::{Caller, Permission},
+    state::{AdminState, AuditedAction},
+    timestamp::Timestamp,
 };
 use menlou_config::tenant::TenantName;
 use menlou_error::{Error, Result, admin_codes};
@@ -11,9 +11,9 @@ use menlou_store::{ProfileQuery, TokenHash};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Whose sessions are meant.
+/// SessionOwner sessions are meant.
 #[derive(Clone, Debug)]
-pub enum Whose {
+pub enum SessionOwner {
     /// Those of the openids that are bound to this user.
     User(i64),
     /// Those of this openid, logged in or not.
@@ -37,9 +37,9 @@ pub struct Session {
     /// Opened with a test openid instead of a code.
     pub test: bool,
     /// When it was opened.
-    pub created_at: Time,
+    pub created_at: Timestamp,
     /// When it ends.
-    pub expires_at: Time,
+    pub expires_at: Timestamp,
 }
 
 /// How many sessions a tenant has.
@@ -47,7 +47,7 @@ pub struct Session {
 /// # Errors
 /// `forbidden`, `store_unavailable`.
 pub async fn count(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<u64> {
-    caller.may(Right::See, tenant.as_str())?;
+    caller.require(Permission::Read, tenant.as_str())?;
     Ok(state.stores.sessions.count(tenant.as_str()).await?)
 }
 
@@ -55,18 +55,23 @@ pub async fn count(state: &AdminState, caller: &Caller, tenant: &TenantName) -> 
 ///
 /// # Errors
 /// `forbidden`, `unknown_user`, `store_unavailable`.
-pub async fn find(state: &AdminState, caller: &Caller, tenant: &TenantName, whose: &Whose) -> Result<Vec<Session>> {
-    caller.may(Right::Meet, tenant.as_str())?;
+pub async fn find(
+    state: &AdminState,
+    caller: &Caller,
+    tenant: &TenantName,
+    owner: &SessionOwner,
+) -> Result<Vec<Session>> {
+    caller.require(Permission::ReadPersonalData, tenant.as_str())?;
     let mut found = Vec::new();
-    for (platform, openid) in openids(state, tenant, whose).await? {
+    for (platform, openid) in openids(state, tenant, owner).await? {
         let sessions = state.stores.sessions.list(tenant.as_str(), &platform, &openid).await?;
         found.extend(sessions.into_iter().map(|(token, session)| Session {
             id: token.hex(),
             platform: session.platform.clone(),
             openid: session.openid.clone(),
             test: session.test,
-            created_at: Time::of_seconds(session.created_at),
-            expires_at: Time::of_seconds(session.expires_at),
+            created_at: Timestamp::from_unix_seconds(session.created_at),
+            expires_at: Timestamp::from_unix_seconds(session.expires_at),
         }));
     }
     Ok(found)
@@ -77,27 +82,27 @@ pub async fn find(state: &AdminState, caller: &Caller, tenant: &TenantName, whos
 /// # Errors
 /// `forbidden`, `unknown_session`, `store_unavailable`.
 pub async fn end(state: &AdminState, caller: &Caller, tenant: &TenantName, id: &str) -> Result<()> {
-    caller.may(Right::Change, tenant.as_str())?;
+    caller.require(Permission::Write, tenant.as_str())?;
     let unknown = || Error::new(&admin_codes::UNKNOWN_SESSION);
     let token = TokenHash::from_hex(id).ok_or_else(unknown)?;
-    let intent = Intent { what: "session.end", tenant: tenant.as_str(), ..Intent::default() };
+    let intent = AuditedAction { what: "session.end", tenant: tenant.as_str(), ..AuditedAction::default() };
     let ending = async { state.stores.sessions.end(tenant.as_str(), &token).await?.then_some(()).ok_or_else(unknown) };
-    state.recorded(caller, intent, ending).await
+    state.audited(caller, intent, ending).await
 }
 
 /// Ends the sessions of a person; gives how many.
 ///
 /// # Errors
 /// `forbidden`, `unknown_user`, `store_unavailable`: then some may have ended.
-pub async fn end_of(state: &AdminState, caller: &Caller, tenant: &TenantName, whose: &Whose) -> Result<u64> {
-    caller.may(Right::Change, tenant.as_str())?;
-    let openids = openids(state, tenant, whose).await?;
-    let target = match whose {
-        Whose::User(id) => Some(id.to_string()),
-        Whose::Openid { .. } => None,
+pub async fn end_for(state: &AdminState, caller: &Caller, tenant: &TenantName, owner: &SessionOwner) -> Result<u64> {
+    caller.require(Permission::Write, tenant.as_str())?;
+    let openids = openids(state, tenant, owner).await?;
+    let target = match owner {
+        SessionOwner::User(id) => Some(id.to_string()),
+        SessionOwner::Openid { .. } => None,
     };
-    let intent = Intent { what: "session.end_of", tenant: tenant.as_str(), target, ..Intent::default() };
-    state.recorded(caller, intent, end_openids(state, tenant, &openids)).await
+    let intent = AuditedAction { what: "session.end_of", tenant: tenant.as_str(), target, ..AuditedAction::default() };
+    state.audited(caller, intent, end_openids(state, tenant, &openids)).await
 }
 
 /// Ends all sessions of a tenant; gives how many.
@@ -105,10 +110,10 @@ pub async fn end_of(state: &AdminState, caller: &Caller, tenant: &TenantName, wh
 /// # Errors
 /// `forbidden`, `store_unavailable`: then some may have ended.
 pub async fn end_all(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<u64> {
-    caller.may(Right::Change, tenant.as_str())?;
-    let intent = Intent { what: "session.end_all", tenant: tenant.as_str(), ..Intent::default() };
+    caller.require(Permission::Write, tenant.as_str())?;
+    let intent = AuditedAction { what: "session.end_all", tenant: tenant.as_str(), ..AuditedAction::default() };
     let ending = async { Ok(state.stores.sessions.end_all(tenant.as_str()).await?) };
-    state.recorded(caller, intent, ending).await
+    state.audited(caller, intent, ending).await
 }
 
 /// Ends the sessions of these openids.
@@ -128,10 +133,10 @@ pub(super) async fn end_openids(state: &AdminState, tenant: &TenantName, openids
     Ok(ended)
 }
 
-async fn openids(state: &AdminState, tenant: &TenantName, whose: &Whose) -> Result<Vec<(String, String)>> {
-    match whose {
-        Whose::Openid { platform, openid } => Ok(vec![(platform.clone(), openid.clone())]),
-        Whose::User(id) => {
+async fn openids(state: &AdminState, tenant: &TenantName, owner: &SessionOwner) -> Result<Vec<(String, String)>> {
+    match owner {
+        SessionOwner::Openid { platform, openid } => Ok(vec![(platform.clone(), openid.clone())]),
+        SessionOwner::User(id) => {
             let profiles = state.stores.accounts.profiles(tenant.as_str(), ProfileQuery::Id(*id), 1).await?;
             let profile = profiles.into_iter().next().ok_or_else(|| Error::new(&admin_codes::UNKNOWN_USER))?;
             Ok(profile.bindings.into_iter().map(|bound| (bound.platform, bound.openid)).collect())

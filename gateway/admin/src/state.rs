@@ -1,13 +1,13 @@
 //! What the admin side works on, and how its deeds are written down.
 
-use super::{caller::Caller, tokens::Attempts};
+use super::{caller::Caller, tokens::FailedAttempts};
 use arc_swap::ArcSwap;
 use menlou_action::PluginRegistry;
 use menlou_config::{hosts::HostPattern, keyring::Keyring};
 use menlou_error::Result;
 use menlou_platform::http::Http;
 use menlou_server::proxies::Proxies;
-use menlou_store::{NewDeed, Stores};
+use menlou_store::{NewAuditEntry, Stores};
 use menlou_tenant::{ReloadHistory, TenantRegistry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
@@ -26,27 +26,27 @@ pub struct AdminState {
     /// The tenants.
     pub registry: Arc<TenantRegistry>,
     /// The folder of their files.
-    pub tenants: PathBuf,
+    pub tenants_folder: PathBuf,
     /// The keys of sealed secrets.
     pub keyring: Arc<Keyring>,
     /// The plugins.
     pub library: Arc<ArcSwap<PluginRegistry>>,
     /// What came of new versions of them.
-    pub swaps: Arc<ReloadHistory>,
+    pub reload_history: Arc<ReloadHistory>,
     /// The stores.
     pub stores: Stores,
     /// For asking platforms.
     pub http: Http,
     /// How many may be asked at once.
-    pub asking: Semaphore,
+    pub verifications: Semaphore,
     /// Bad tokens, wherever they are shown.
-    pub attempts: Attempts,
+    pub failed_attempts: FailedAttempts,
     /// What was counted.
     pub metrics: PrometheusHandle,
     /// Where the traffic side listens.
-    pub traffic: SocketAddr,
+    pub traffic_addr: SocketAddr,
     /// Where tenants' own admins may have the gateway connect to.
-    pub tenant_hosts: Arc<[HostPattern]>,
+    pub allowed_upstream_hosts: Arc<[HostPattern]>,
     /// Who is believed to say whom they ask for.
     pub proxies: Arc<Proxies>,
     /// Whether the gateway was told to stop.
@@ -55,7 +55,7 @@ pub struct AdminState {
 
 /// What an admin is about to do. Secrets masked, no personal data.
 #[derive(Default)]
-pub struct Intent<'a> {
+pub struct AuditedAction<'a> {
     /// A stable word: `tenant.replace`.
     pub what: &'static str,
     /// The tenant.
@@ -71,13 +71,13 @@ pub struct Intent<'a> {
 impl AdminState {
     /// Writes down what is about to be done, then does it. Nothing is done that could not be written down; where it
     /// fails, that is written down behind it.
-    pub async fn recorded<T>(
+    pub async fn audited<T>(
         &self,
         caller: &Caller,
-        intent: Intent<'_>,
+        intent: AuditedAction<'_>,
         deed: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let mut entry = NewDeed {
+        let mut entry = NewAuditEntry {
             who: format!("{} {}", caller.id, caller.label).trim_end().to_owned(),
             role: caller.role.to_string(),
             what: intent.what.to_owned(),
@@ -87,7 +87,7 @@ impl AdminState {
             after: intent.after.map(cut),
             failed: None,
         };
-        self.stores.admins.write_down(&entry).await?;
+        self.stores.admins.append_audit_entry(&entry).await?;
         tracing::info!(
             who = entry.who,
             role = entry.role,
@@ -99,7 +99,7 @@ impl AdminState {
         if let Err(error) = &outcome {
             (entry.before, entry.after) = (None, None);
             entry.failed = Some(error.code().to_owned());
-            if let Err(e) = self.stores.admins.write_down(&entry).await {
+            if let Err(e) = self.stores.admins.append_audit_entry(&entry).await {
                 tracing::error!(what = entry.what, cause = %e, "that an admin's deed failed could not be written down");
             }
         }

@@ -1,9 +1,9 @@
 //! Tenants as admins see and change them: their files, checked and saved whole or not at all.
 
 use super::{
-    caller::{Caller, Right},
-    state::{AdminState, Intent},
-    time::Time,
+    caller::{Caller, Permission},
+    state::{AdminState, AuditedAction},
+    timestamp::Timestamp,
     validation::{ConfigErrorBody, SettingsTree, faulty, flaws, listed, whole},
 };
 use menlou_config::{
@@ -21,12 +21,12 @@ use serde::Serialize;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
-/// How far back the numbers of [`Summary`] reach, minutes.
+/// How far back the numbers of [`TenantSummary`] reach, minutes.
 const HOUR: u32 = 60;
 
 /// How a tenant is doing.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Summary {
+pub struct TenantSummary {
     /// The name: its file's without `.toml`, and the `f` of its requests.
     pub name: String,
     /// The name for people; null where no version serves.
@@ -40,14 +40,14 @@ pub struct Summary {
     /// Those of them that failed.
     pub failures: u64,
     /// When this gateway asked the platform last whether the credentials work; null if it has not.
-    pub verified_at: Option<Time>,
+    pub verified_at: Option<Timestamp>,
     /// Whether they did.
     pub verified: Option<bool>,
 }
 
 /// A tenant as it is.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Page {
+pub struct TenantDetails {
     /// The name: its file's without `.toml`, and the `f` of its requests.
     pub name: String,
     /// The name for people; null where no version serves.
@@ -70,7 +70,7 @@ pub struct Page {
 
 /// A tenant that was saved.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Saved {
+pub struct SavedTenant {
     /// The file's new version, as in ETag.
     pub revision: String,
     /// What is wrong, and yet lets the rest serve.
@@ -81,53 +81,53 @@ pub struct Saved {
 }
 
 /// What a tenant's file is to be.
-pub enum Draft {
+pub enum TenantDraft {
     /// This text.
-    Whole(Zeroizing<String>),
+    File(Zeroizing<String>),
     /// The file with these changes; comments and layout stay. New secrets are sealed where the operator has keys for it.
     Changes(Vec<ConfigChange>),
     /// The file with this AppSecret, the one before it being kept as `previous_secret`.
-    Rotation(Zeroizing<String>),
+    SecretRotation(Zeroizing<String>),
 }
 
 /// On what a change is based.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub enum Precondition {
     /// There is no such tenant yet.
-    Absent,
+    NotExists,
     /// The file is of this version.
-    Is(Revision),
+    Matches(Revision),
     /// Whatever version it is of.
     Any,
 }
 
 /// Which tenants are listed.
 #[derive(Clone, Copy, Default)]
-pub struct Sought<'a> {
+pub struct TenantFilter<'a> {
     /// Those behind this name.
     pub after: &'a str,
-    /// Those whose name, or name for people, has this in it; upper and lower case are the same.
+    /// Those owner name, or name for people, has this in it; upper and lower case are the same.
     pub text: &'a str,
-    /// Only those whose file has faults.
-    pub faulty: bool,
+    /// Only those owner file has faults.
+    pub invalid_only: bool,
 }
 
-/// The tenants that are sought, as far as the caller may see them, `most` at most.
+/// The tenants that are filter, as far as the caller may see them, `most` at most.
 ///
 /// # Errors
 /// None that the caller could mend.
-pub fn list(state: &AdminState, caller: &Caller, sought: Sought<'_>, most: usize) -> Result<Vec<Summary>> {
+pub fn list(state: &AdminState, caller: &Caller, filter: TenantFilter<'_>, most: usize) -> Result<Vec<TenantSummary>> {
     let own = match &caller.role {
         super::Role::Tenant(own) => Some(own.as_str()),
         _ => {
-            caller.may_everywhere(Right::See)?;
+            caller.require_everywhere(Permission::Read)?;
             None
         }
     };
-    let text = sought.text.to_lowercase();
-    let standing = state.registry.standing_after(sought.after, most, |name, standing, tenant| {
+    let text = filter.text.to_lowercase();
+    let standing = state.registry.standing_after(filter.after, most, |name, standing, tenant| {
         own.is_none_or(|own| own == name)
-            && (!sought.faulty || !standing.faults.is_empty())
+            && (!filter.invalid_only || !standing.faults.is_empty())
             && (name.contains(&text) || tenant.is_some_and(|tenant| tenant.title.to_lowercase().contains(&text)))
     });
     Ok(standing.iter().map(|(name, standing)| summary(state, name, standing)).collect())
@@ -137,24 +137,24 @@ pub fn list(state: &AdminState, caller: &Caller, sought: Sought<'_>, most: usize
 ///
 /// # Errors
 /// `forbidden`.
-pub fn summary_of(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Option<Summary>> {
-    caller.may(Right::See, name.as_str())?;
+pub fn summary_of(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Option<TenantSummary>> {
+    caller.require(Permission::Read, name.as_str())?;
     Ok(state.registry.standing_of(name.as_str()).map(|standing| summary(state, name.as_str(), &standing)))
 }
 
-fn summary(state: &AdminState, name: &str, standing: &menlou_tenant::TenantStatus) -> Summary {
+fn summary(state: &AdminState, name: &str, standing: &menlou_tenant::TenantStatus) -> TenantSummary {
     let tenant = state.registry.find(name);
     let minutes = tenant.iter().flat_map(|tenant| tenant.activity.usage(HOUR)).flat_map(|(_, minutes)| minutes);
     let (calls, failures) = minutes.fold((0, 0), |(c, f), m| (c + u64::from(m.calls), f + u64::from(m.failures)));
     let verified = tenant.as_ref().and_then(|tenant| tenant.activity.last_verified());
-    Summary {
+    TenantSummary {
         name: name.to_owned(),
         title: tenant.map(|tenant| tenant.title.clone()),
         serving: standing.serving,
         faults: standing.faults.len(),
         calls,
         failures,
-        verified_at: verified.map(|verified| Time(i64::try_from(verified.at).unwrap_or(i64::MAX))),
+        verified_at: verified.map(|verified| Timestamp(i64::try_from(verified.at).unwrap_or(i64::MAX))),
         verified: verified.map(|verified| verified.good),
     }
 }
@@ -163,11 +163,14 @@ fn summary(state: &AdminState, name: &str, standing: &menlou_tenant::TenantStatu
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`, `not_saved` where the file can't be read.
-pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Page> {
-    caller.may(Right::See, name.as_str())?;
+pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<TenantDetails> {
+    caller.require(Permission::Read, name.as_str())?;
     // What was a setting once may be a secret still.
-    let comments =
-        if caller.may(Right::Change, name.as_str()).is_ok() { Comments::Whole } else { Comments::WithoutValues };
+    let comments = if caller.require(Permission::Write, name.as_str()).is_ok() {
+        Comments::Whole
+    } else {
+        Comments::WithoutValues
+    };
     let tenant = state.registry.find(name.as_str());
     let (title, serving) = (tenant.as_ref().map(|tenant| tenant.title.clone()), tenant.is_some());
     blocking(state, name, move |files, library, name| {
@@ -188,7 +191,7 @@ pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Res
         if let Some(appid) = outline.settings.pointer_mut(APPID).filter(|_| unfit) {
             *appid = MASK.into();
         }
-        Ok(Page {
+        Ok(TenantDetails {
             name: name.as_str().to_owned(),
             title,
             serving,
@@ -210,36 +213,36 @@ pub async fn save(
     state: &AdminState,
     caller: &Caller,
     name: &TenantName,
-    draft: Draft,
-    condition: Condition,
-) -> Result<Saved> {
-    let creating = condition == Condition::Absent;
-    caller.may(if creating { Right::Operate } else { Right::Change }, name.as_str())?;
-    let own = caller.may(Right::Operate, name.as_str()).is_err();
-    let (wanted, keyring, reach) = (condition.clone(), state.keyring.clone(), state.tenant_hosts.clone());
+    draft: TenantDraft,
+    condition: Precondition,
+) -> Result<SavedTenant> {
+    let creating = condition == Precondition::NotExists;
+    caller.require(if creating { Permission::Operate } else { Permission::Write }, name.as_str())?;
+    let own = caller.require(Permission::Operate, name.as_str()).is_err();
+    let (wanted, keyring, reach) = (condition.clone(), state.keyring.clone(), state.allowed_upstream_hosts.clone());
     let (text, found, before, after) = blocking(state, name, move |files, library, name| {
         let bytes = menlou_tenant::bytes(&files.path(&name))
             .map_err(|text| refused(Refused::SaveError(text)))?
             .map(Zeroizing::new);
         let found = bytes.as_ref().map(|bytes| Revision::of(bytes));
         match (&wanted, &found) {
-            (Condition::Absent, Some(_)) => return Err(refused(Refused::Exists)),
-            (Condition::Is(_) | Condition::Any, None) => return Err(refused(Refused::Absent)),
-            (Condition::Is(seen), Some(found)) if seen != found => return Err(refused(Refused::Changed)),
+            (Precondition::NotExists, Some(_)) => return Err(refused(Refused::Exists)),
+            (Precondition::Matches(_) | Precondition::Any, None) => return Err(refused(Refused::Absent)),
+            (Precondition::Matches(seen), Some(found)) if seen != found => return Err(refused(Refused::Changed)),
             _ => {}
         }
         let bytes = bytes.unwrap_or_default();
         let before = found.is_some().then(|| Document::parse(files.path(&name), &bytes));
         let text = match (draft, &before) {
-            (Draft::Whole(text), _) => text,
+            (TenantDraft::File(text), _) => text,
             (_, Some(Err(faults))) => return Err(faulty(flaws(faults, None))),
             (_, None) => return Err(refused(Refused::Absent)),
             (draft, Some(Ok(doc))) => {
                 let senseless = |text| refused(Refused::Senseless(text));
                 let changes = match draft {
-                    Draft::Changes(changes) => seal(doc, changes, &name, library, &keyring),
-                    Draft::Rotation(secret) => rotate(doc, &secret, &name, &keyring),
-                    Draft::Whole(_) => Ok(Vec::new()),
+                    TenantDraft::Changes(changes) => seal(doc, changes, &name, library, &keyring),
+                    TenantDraft::SecretRotation(secret) => rotate(doc, &secret, &name, &keyring),
+                    TenantDraft::File(_) => Ok(Vec::new()),
                 };
                 // What could be parsed is UTF-8.
                 let text = std::str::from_utf8(&bytes).unwrap_or_default();
@@ -259,7 +262,7 @@ pub async fn save(
     })
     .await?;
     let what = if creating { "tenant.create" } else { "tenant.replace" };
-    let intent = Intent { what, tenant: name.as_str(), target: None, before, after: Some(after) };
+    let intent = AuditedAction { what, tenant: name.as_str(), target: None, before, after: Some(after) };
     let saving = blocking(state, name, move |files, _, name| {
         // What was looked at above, or else somebody else was faster.
         let saved = match found {
@@ -268,33 +271,33 @@ pub async fn save(
         };
         let saved = saved.map_err(refused)?;
         let faults = flaws(&saved.faults, None);
-        Ok(Saved { revision: saved.revision.to_string(), faults, created: creating })
+        Ok(SavedTenant { revision: saved.revision.to_string(), faults, created: creating })
     });
-    state.recorded(caller, intent, saving).await
+    state.audited(caller, intent, saving).await
 }
 
 /// Takes a tenant's file away. What the stores hold of the tenant stays.
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`, `changed_meanwhile`, `not_saved`.
-pub async fn remove(state: &AdminState, caller: &Caller, name: &TenantName, condition: Condition) -> Result<()> {
-    caller.may(Right::Operate, name.as_str())?;
+pub async fn remove(state: &AdminState, caller: &Caller, name: &TenantName, condition: Precondition) -> Result<()> {
+    caller.require(Permission::Operate, name.as_str())?;
     let (found, before) = blocking(state, name, move |files, library, name| {
         let bytes = bytes(&files.path(&name))?;
         let found = Revision::of(&bytes);
         match condition {
-            Condition::Absent => return Err(refused(Refused::Exists)),
-            Condition::Is(seen) if seen != found => return Err(refused(Refused::Changed)),
+            Precondition::NotExists => return Err(refused(Refused::Exists)),
+            Precondition::Matches(seen) if seen != found => return Err(refused(Refused::Changed)),
             _ => {}
         }
         let doc = Document::parse(files.path(&name), &bytes).ok();
         Ok((found, doc.map(|doc| masked(&doc, library, Comments::WithoutValues))))
     })
     .await?;
-    let intent = Intent { what: "tenant.remove", tenant: name.as_str(), before, ..Intent::default() };
+    let intent = AuditedAction { what: "tenant.remove", tenant: name.as_str(), before, ..AuditedAction::default() };
     let removing =
         blocking(state, name, move |files, _, name| files.remove(&name, Some(&found)).map(|_| ()).map_err(refused));
-    state.recorded(caller, intent, removing).await
+    state.audited(caller, intent, removing).await
 }
 
 /// Files are read and saved, and plugins asked, where that may take a while.
@@ -303,7 +306,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     name: &TenantName,
     work: impl FnOnce(&Files<'_>, &menlou_action::PluginRegistry, TenantName) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (folder, library, keyring) = (state.tenants.clone(), state.library.load_full(), state.keyring.clone());
+    let (folder, library, keyring) = (state.tenants_folder.clone(), state.library.load_full(), state.keyring.clone());
     let (library, name): (Arc<menlou_action::PluginRegistry>, _) = (library, name.clone());
     let done = spawn_blocking(move || work(&Files::new(&folder, &library, &keyring), &library, name)).await;
     done.unwrap_or_else(|e| Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e)))

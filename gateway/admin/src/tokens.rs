@@ -12,7 +12,7 @@ use menlou_clock::unix_millis_i64;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_policy::network;
-use menlou_store::{AdminStore, AdminToken, NewDeed};
+use menlou_store::{AdminStore, AdminToken, NewAuditEntry};
 use moka::sync::Cache;
 use secrecy::SecretString;
 use std::{
@@ -38,11 +38,11 @@ const WINDOW: Duration = Duration::from_secs(60);
 const ADDRESSES: u64 = 10_000;
 
 /// Bad tokens by address.
-pub struct Attempts(Cache<IpAddr, Arc<Tried>>);
+pub struct FailedAttempts(Cache<IpAddr, Arc<AddressAttempts>>);
 
 /// Those of one address.
 #[derive(Default)]
-struct Tried {
+struct AddressAttempts {
     bad: AtomicU32,
     turns: Mutex<()>,
 }
@@ -51,7 +51,7 @@ struct Tried {
 ///
 /// # Errors
 /// A label that is too long or unprintable; a store that is away.
-pub async fn make(
+pub async fn create(
     admins: &dyn AdminStore,
     by: &str,
     role: &Role,
@@ -81,7 +81,7 @@ pub async fn make(
     };
     let after = format!("{} {label}", token.role);
     let deed = deed(by, "token.new", &token.id, None, Some(after.trim().to_owned()));
-    admins.write_down(&deed).await.map_err(unavailable)?;
+    admins.append_audit_entry(&deed).await.map_err(unavailable)?;
     admins.add_token(&token).await.map_err(unavailable)?;
     let whole = SecretString::from(format!("{PREFIX}{}_{secret}", token.id));
     Ok((token, whole))
@@ -95,7 +95,7 @@ pub async fn revoke(admins: &dyn AdminStore, by: &str, id: &str) -> Result<bool,
     let Some(token) = admins.token(id).await.map_err(unavailable)? else { return Ok(false) };
     let before = format!("{} {}", token.role, token.label);
     let deed = deed(by, "token.revoke", id, Some(before.trim().to_owned()), None);
-    admins.write_down(&deed).await.map_err(unavailable)?;
+    admins.append_audit_entry(&deed).await.map_err(unavailable)?;
     admins.revoke(id).await.map_err(unavailable)
 }
 
@@ -104,9 +104,9 @@ pub async fn revoke(admins: &dyn AdminStore, by: &str, id: &str) -> Result<bool,
 ///
 /// # Errors
 /// `admin_token_required`, `admin_token_invalid`, `too_many_attempts`, `store_unavailable`.
-pub async fn recognise(
+pub async fn authenticate(
     admins: &dyn AdminStore,
-    attempts: &Attempts,
+    attempts: &FailedAttempts,
     token: Option<&Token>,
     from: IpAddr,
 ) -> Result<Caller> {
@@ -134,7 +134,7 @@ async fn known(admins: &dyn AdminStore, found: AdminToken) -> Result<Caller> {
 ///
 /// # Errors
 /// `admin_token_invalid`, `store_unavailable`.
-pub async fn still(admins: &dyn AdminStore, id: &str) -> Result<Caller> {
+pub async fn find_caller(admins: &dyn AdminStore, id: &str) -> Result<Caller> {
     let found = admins.token(id).await?.filter(is_current);
     known(admins, found.ok_or_else(|| Error::new(&admin_codes::ADMIN_TOKEN_INVALID))?).await
 }
@@ -156,18 +156,18 @@ fn is_current(token: &AdminToken) -> bool {
     token.expires_at.is_none_or(|end| unix_millis_i64() < end)
 }
 
-impl Attempts {
+impl FailedAttempts {
     /// Nobody has tried yet.
     pub fn new() -> Self {
         Self(Cache::builder().max_capacity(ADDRESSES).time_to_live(WINDOW).build())
     }
 
-    fn of(&self, from: IpAddr) -> Arc<Tried> {
+    fn of(&self, from: IpAddr) -> Arc<AddressAttempts> {
         self.0.get_with(network(from), Arc::default)
     }
 }
 
-impl Tried {
+impl AddressAttempts {
     /// Waits until a token may be looked at. Of those who have shown too many bad ones that is one at a time: however many
     /// they send, the store has little to look up.
     async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
@@ -184,7 +184,7 @@ impl Tried {
     }
 }
 
-impl Default for Attempts {
+impl Default for FailedAttempts {
     fn default() -> Self {
         Self::new()
     }
@@ -200,8 +200,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn deed(by: &str, what: &str, id: &str, before: Option<String>, after: Option<String>) -> NewDeed {
-    NewDeed {
+fn deed(by: &str, what: &str, id: &str, before: Option<String>, after: Option<String>) -> NewAuditEntry {
+    NewAuditEntry {
         who: by.to_owned(),
         role: "command".to_owned(),
         what: what.to_owned(),
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn one_address_has_so_many_attempts_and_another_its_own() {
-        let attempts = Attempts::new();
+        let attempts = FailedAttempts::new();
         let of = |text: &str| attempts.of(text.parse().unwrap());
         let word = |from: &str| of(from).refused().code().to_owned();
         for n in 0..ATTEMPTS {

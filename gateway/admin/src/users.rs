@@ -1,10 +1,10 @@
 //! A tenant's users: found, read, changed, unbound, and forgotten where a person asks for it.
 
 use super::{
-    caller::{Caller, Right},
+    caller::{Caller, Permission},
     sessions::end_openids,
-    state::{AdminState, Intent},
-    time::Time,
+    state::{AdminState, AuditedAction},
+    timestamp::Timestamp,
 };
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;
@@ -34,9 +34,9 @@ pub struct User {
     /// The id at the tenant's own login service.
     pub external_id: Option<String>,
     /// When the account was made.
-    pub created_at: Time,
+    pub created_at: Timestamp,
     /// When it was changed last.
-    pub updated_at: Time,
+    pub updated_at: Timestamp,
     /// The openids that are bound to it.
     pub bindings: Vec<Binding>,
     /// Counts the changes of name and picture; ETag is made of it.
@@ -53,12 +53,12 @@ pub struct Binding {
     /// The person's id across the apps of one open-platform account.
     pub unionid: Option<String>,
     /// When it was bound.
-    pub created_at: Time,
+    pub created_at: Timestamp,
 }
 
 /// What is to be changed; what is not given stays.
 #[derive(Clone, Debug, Default)]
-pub struct Change {
+pub struct ProfileChange {
     /// The name to show: 64 characters at most.
     pub name: Option<String>,
     /// The picture to show: 2048 characters at most.
@@ -76,7 +76,7 @@ pub async fn find(
     seek: ProfileQuery<'_>,
     most: u32,
 ) -> Result<Vec<User>> {
-    caller.may(Right::Meet, tenant.as_str())?;
+    caller.require(Permission::ReadPersonalData, tenant.as_str())?;
     let profiles = state.stores.accounts.profiles(tenant.as_str(), seek, most).await?;
     Ok(profiles.into_iter().map(User::from).collect())
 }
@@ -100,9 +100,9 @@ pub async fn update(
     tenant: &TenantName,
     id: i64,
     version: Option<i64>,
-    change: Change,
+    change: ProfileChange,
 ) -> Result<User> {
-    caller.may(Right::Change, tenant.as_str())?;
+    caller.require(Permission::Write, tenant.as_str())?;
     within("name", change.name.as_deref(), NAME)?;
     within("avatar_url", change.avatar_url.as_deref(), AVATAR)?;
     let fields = [("name", &change.name), ("avatar_url", &change.avatar_url)];
@@ -110,13 +110,13 @@ pub async fn update(
     // Which fields, not what is in them: the log outlives the person's wish to be forgotten.
     let after = Some(fields.join(", "));
     let target = Some(id.to_string());
-    let intent = Intent { what: "user.update", tenant: tenant.as_str(), target, before: None, after };
+    let intent = AuditedAction { what: "user.update", tenant: tenant.as_str(), target, before: None, after };
     let changing = async {
         let (name, avatar_url) = (change.name.as_deref(), change.avatar_url.as_deref());
         done(state.stores.accounts.update_profile(tenant.as_str(), id, version, name, avatar_url).await?)?;
         read(state, caller, tenant, id).await
     };
-    state.recorded(caller, intent, changing).await
+    state.audited(caller, intent, changing).await
 }
 
 /// Takes the binding of an openid away: the person is logged out everywhere, and the account stays.
@@ -131,17 +131,17 @@ pub async fn unbind(
     platform: &str,
     openid: &str,
 ) -> Result<()> {
-    caller.may(Right::Change, tenant.as_str())?;
+    caller.require(Permission::Write, tenant.as_str())?;
     let user = read(state, caller, tenant, id).await?;
     let unknown = || Error::new(&admin_codes::UNKNOWN_BINDING);
     user.bindings.iter().find(|b| b.platform == platform && b.openid == openid).ok_or_else(unknown)?;
     let target = Some(id.to_string());
-    let intent = Intent { what: "user.unbind", tenant: tenant.as_str(), target, ..Intent::default() };
+    let intent = AuditedAction { what: "user.unbind", tenant: tenant.as_str(), target, ..AuditedAction::default() };
     let unbinding = async {
         let unbound = state.stores.users.unbind(tenant.as_str(), platform, openid).await?;
         unbound.then_some(()).ok_or_else(unknown)
     };
-    state.recorded(caller, intent, unbinding).await
+    state.audited(caller, intent, unbinding).await
 }
 
 /// Forgets a person: the account, its bindings, and the sessions of its openids.
@@ -156,14 +156,14 @@ pub async fn forget(
     id: i64,
     version: Option<i64>,
 ) -> Result<()> {
-    caller.may(Right::Change, tenant.as_str())?;
+    caller.require(Permission::Write, tenant.as_str())?;
     let user = read(state, caller, tenant, id).await?;
     if version.is_some_and(|version| version != user.version) {
         return Err(Error::new(&admin_codes::CHANGED_MEANWHILE));
     }
     let openids: Vec<_> = user.bindings.into_iter().map(|bound| (bound.platform, bound.openid)).collect();
     let target = Some(id.to_string());
-    let intent = Intent { what: "user.forget", tenant: tenant.as_str(), target, ..Intent::default() };
+    let intent = AuditedAction { what: "user.forget", tenant: tenant.as_str(), target, ..AuditedAction::default() };
     let forgetting = async {
         // The sessions come first: where they can't be ended, the account still tells which they are.
         end_openids(state, tenant, &openids).await?;
@@ -172,7 +172,7 @@ pub async fn forget(
         end_openids(state, tenant, &openids).await?;
         Ok(())
     };
-    state.recorded(caller, intent, forgetting).await
+    state.audited(caller, intent, forgetting).await
 }
 
 fn done(amended: UpdateOutcome) -> Result<()> {
@@ -201,7 +201,7 @@ impl From<Profile> for User {
             platform: bound.platform,
             openid: bound.openid,
             unionid: bound.unionid,
-            created_at: Time(bound.created_at),
+            created_at: Timestamp(bound.created_at),
         });
         Self {
             bindings: bindings.collect(),
@@ -211,8 +211,8 @@ impl From<Profile> for User {
             account: profile.account,
             phone: profile.phone,
             external_id: profile.external_id,
-            created_at: Time(profile.created_at),
-            updated_at: Time(profile.updated_at),
+            created_at: Timestamp(profile.created_at),
+            updated_at: Timestamp(profile.updated_at),
             version: profile.version,
         }
     }

@@ -1,7 +1,7 @@
 //! Drafts of tenants' files: what they would come to, and what is wrong with them at which place.
 
 use super::{
-    caller::{Caller, Right},
+    caller::{Caller, Permission},
     state::AdminState,
     tenants::blocking,
 };
@@ -75,9 +75,9 @@ pub async fn look(
     name: &TenantName,
     text: Zeroizing<String>,
 ) -> Result<(Verdict, SettingsTree)> {
-    caller.may(Right::Change, name.as_str())?;
-    let own = caller.may(Right::Operate, name.as_str()).is_err();
-    let reach = state.tenant_hosts.clone();
+    caller.require(Permission::Write, name.as_str())?;
+    let own = caller.require(Permission::Operate, name.as_str()).is_err();
+    let reach = state.allowed_upstream_hosts.clone();
     blocking(state, name, move |files, library, name| {
         let before = menlou_tenant::bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
         let before = before.and_then(|bytes| Document::parse(files.path(&name), &bytes).ok());

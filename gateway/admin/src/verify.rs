@@ -1,8 +1,8 @@
 //! Whether a tenant's credentials work: asked of its platform, told in words.
 
 use super::{
-    caller::{Caller, Right},
-    plugins::Both,
+    caller::{Caller, Permission},
+    plugins::BilingualText,
     state::AdminState,
     tenants, validation,
 };
@@ -27,7 +27,7 @@ pub struct Step {
     /// token, login or phone.
     pub step: &'static str,
     /// What was asked, for people.
-    pub title: Both,
+    pub title: BilingualText,
     /// What is wrong; null where it works.
     pub trouble: Option<Trouble>,
 }
@@ -42,15 +42,15 @@ pub struct Trouble {
     /// The gateway's address as the platform saw it, where it refuses that.
     pub address: Option<String>,
     /// What it means.
-    pub what: Both,
+    pub what: BilingualText,
     /// Who has to act.
-    pub who: Both,
+    pub who: BilingualText,
     /// What to do.
-    pub remedy: Both,
+    pub remedy: BilingualText,
     /// Where in the platform's console.
-    pub place: Option<Both>,
+    pub place: Option<BilingualText>,
     /// What only this case tells.
-    pub note: Option<Both>,
+    pub note: Option<BilingualText>,
     /// What the system or the platform said.
     pub cause: String,
 }
@@ -61,8 +61,8 @@ pub struct Trouble {
 /// # Errors
 /// `forbidden`, `unknown_tenant`, `tenant_faulty`, `overloaded` where too many are asking.
 pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Verification> {
-    caller.may(Right::Change, name.as_str())?;
-    let _turn = state.asking.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
+    caller.require(Permission::Write, name.as_str())?;
+    let _turn = state.verifications.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
     let (account, phone) = tenants::blocking(state, name, |files, _, name| {
         let text = files.read(&name).map_err(tenants::refused)?.text;
         let doc = Document::parse(files.path(&name), text.as_bytes())
@@ -89,8 +89,8 @@ impl From<Finding> for Step {
             what: (&trouble.explanation.what).into(),
             who: (&trouble.explanation.who.text()).into(),
             remedy: (&trouble.explanation.remedy).into(),
-            place: trouble.explanation.place.as_ref().map(Both::from),
-            note: trouble.note.as_ref().map(Both::from),
+            place: trouble.explanation.place.as_ref().map(BilingualText::from),
+            note: trouble.note.as_ref().map(BilingualText::from),
             cause: trouble.cause,
         });
         Self { step: step.name(), title: (&step.text()).into(), trouble }

@@ -3,7 +3,7 @@
 use crate::telemetry;
 use arc_swap::ArcSwap;
 use menlou_action::{PluginRegistry, Services, Watchdog};
-use menlou_admin::tokens::Attempts;
+use menlou_admin::tokens::FailedAttempts;
 use menlou_config::{
     keyring::Keyring,
     server::{Certificate, Config},
@@ -42,7 +42,7 @@ use tokio::{
 const BACKLOG: u32 = 4096;
 
 /// How many platforms admins may have asked at once whether credentials work.
-const ASKING: usize = 4;
+const MAX_VERIFICATIONS: usize = 4;
 
 /// A gateway that is about to serve: everything is built, its ports are taken.
 pub struct Gateway {
@@ -135,24 +135,24 @@ impl Gateway {
         }
         tasks.spawn(upkeep(self.metrics.clone()));
         let proxies = Arc::new(Proxies::new(&self.config.proxies));
-        let desk = menlou_admin::AdminState {
+        let admin_state = menlou_admin::AdminState {
             registry: self.registry.clone(),
-            tenants: self.config.tenants.dir.clone(),
+            tenants_folder: self.config.tenants.dir.clone(),
             keyring: self.config.keyring.clone(),
             library: self.library,
-            swaps: self.swaps,
+            reload_history: self.swaps,
             stores: self.services.stores.clone(),
             http: self.services.http.clone(),
-            asking: Semaphore::new(ASKING),
-            attempts: Attempts::new(),
+            verifications: Semaphore::new(MAX_VERIFICATIONS),
+            failed_attempts: FailedAttempts::new(),
             metrics: self.metrics,
-            traffic: self.config.server.listen,
-            tenant_hosts: self.config.admin.tenant_hosts.as_slice().into(),
+            traffic_addr: self.config.server.listen,
+            allowed_upstream_hosts: self.config.admin.tenant_hosts.as_slice().into(),
             proxies: proxies.clone(),
             stopping: stopping.clone(),
         };
         let limits = wire::Limits::of(&self.config.server, &self.config.clients, &self.config.http2);
-        tasks.spawn(menlou_admin::serve(self.admin, self.admin_tls, limits, Arc::new(desk)));
+        tasks.spawn(menlou_admin::serve(self.admin, self.admin_tls, limits, Arc::new(admin_state)));
         let traffic = TrafficState {
             registry: self.registry,
             admission: self.admission,

@@ -24,7 +24,7 @@ pub struct AdminToken {
 
 /// Something that an admin is about to do, or failed to do. It holds neither secrets nor personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewDeed {
+pub struct NewAuditEntry {
     /// The token's id and label, or the user of the command line.
     pub who: String,
     /// The role, or `command` for the command line.
@@ -43,15 +43,15 @@ pub struct NewDeed {
     pub failed: Option<String>,
 }
 
-/// A deed as it stands in the log.
+/// A entry as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deed {
+pub struct AuditEntry {
     /// Ascending.
     pub id: i64,
     /// Unix milliseconds.
     pub at: i64,
-    /// The deed.
-    pub deed: NewDeed,
+    /// The entry.
+    pub entry: NewAuditEntry,
 }
 
 impl std::fmt::Debug for AdminToken {
@@ -74,8 +74,8 @@ pub trait AdminStore: Send + Sync {
     async fn revoke(&self, id: &str) -> Result<bool>;
     /// Records when a token was used, in Unix milliseconds.
     async fn record_token_use(&self, id: &str, at: i64) -> Result<()>;
-    /// Appends a deed to the log. The database itself refuses to change it.
-    async fn write_down(&self, deed: &NewDeed) -> Result<()>;
-    /// Deeds, the newest first: of one tenant or all, those before an id or all, `most` at most.
-    async fn deeds(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>>;
+    /// Appends a entry to the log. The database itself refuses to change it.
+    async fn append_audit_entry(&self, entry: &NewAuditEntry) -> Result<()>;
+    /// AuditLog, the newest first: of one tenant or all, those before an id or all, `most` at most.
+    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<AuditEntry>>;
 }

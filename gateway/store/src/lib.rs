@@ -22,7 +22,7 @@ mod ttl;
 mod users;
 
 pub use accounts::{AccountStore, BoundIdentity, Profile, ProfileQuery, UpdateOutcome};
-pub use admins::{AdminStore, AdminToken, Deed, NewDeed};
+pub use admins::{AdminStore, AdminToken, AuditEntry, NewAuditEntry};
 pub use ephemeral::EphemeralKv;
 pub use error::{Error, Result};
 pub use postgres::Postgres;

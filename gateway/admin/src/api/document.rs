@@ -6,7 +6,7 @@ use super::{
     response::Failure,
     routes::{Of, Route, by_path},
 };
-use crate::Right;
+use crate::Permission;
 use axum::http::Method;
 use menlou_config::tenant::NAME;
 use schemars::{SchemaGenerator, generate::SchemaSettings};
@@ -145,12 +145,12 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
 /// The roles that may, as they are written; tenant stands for the tenant's own.
 fn roles(route: &Route) -> Value {
     match route.right {
-        Right::Know => json!(["operator", "viewer", "tenant"]),
+        Permission::Authenticated => json!(["operator", "viewer", "tenant"]),
         // What is about no tenant is not for tenants' admins.
-        Right::See if !route.path.contains("{tenant}") => json!(["operator", "viewer"]),
-        Right::See => json!(["operator", "viewer", "tenant"]),
-        Right::Meet | Right::Change => json!(["operator", "tenant"]),
-        Right::Operate => json!(["operator"]),
+        Permission::Read if !route.path.contains("{tenant}") => json!(["operator", "viewer"]),
+        Permission::Read => json!(["operator", "viewer", "tenant"]),
+        Permission::ReadPersonalData | Permission::Write => json!(["operator", "tenant"]),
+        Permission::Operate => json!(["operator"]),
     }
 }
 

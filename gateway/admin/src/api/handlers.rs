@@ -1,12 +1,12 @@
 //! One function per route: reads the request, calls the room that does it, wraps what came of it.
 
 use super::{request::ApiRequest, response::ApiResponse};
-use crate::Right;
+use crate::Permission;
 use crate::activity;
 use crate::audit;
 use crate::plugins;
 use crate::sessions;
-use crate::tenants::{self, Draft, Sought};
+use crate::tenants::{self, TenantDraft, TenantFilter};
 use crate::users;
 use crate::validation;
 use crate::verify;
@@ -42,7 +42,7 @@ pub struct Before {
     limit: Option<u32>,
 }
 
-/// Whose sessions: one of these.
+/// SessionOwner sessions: one of these.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Person {
@@ -54,7 +54,7 @@ pub struct Person {
     platform: Option<String>,
 }
 
-/// Whose sessions: one of these.
+/// SessionOwner sessions: one of these.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PersonOrAll {
@@ -82,7 +82,7 @@ pub struct Wanted {
     account: Option<String>,
     /// The one with this id at the tenant's own login service.
     external_id: Option<String>,
-    /// All whose id is greater.
+    /// All owner id is greater.
     after: Option<i64>,
     /// How many at most: 1 to 1000; 100 if not given.
     #[schemars(range(min = 1, max = 1000))]
@@ -125,21 +125,21 @@ pub struct UserChange {
     avatar_url: Option<String>,
 }
 
-/// Whose token this is.
+/// SessionOwner token this is.
 #[derive(Serialize, JsonSchema)]
 pub struct Me {
     /// The token's id.
     id: String,
     /// operator, viewer or tenant:NAME.
     role: String,
-    /// Whose it is, or what for.
+    /// SessionOwner it is, or what for.
     label: String,
 }
 
 /// The tenants, in the order of their names.
 #[derive(Serialize, JsonSchema)]
 pub struct Tenants {
-    tenants: Vec<tenants::Summary>,
+    tenants: Vec<tenants::TenantSummary>,
 }
 
 /// How many sessions.
@@ -169,19 +169,19 @@ pub struct Users {
 /// Calls by action.
 #[derive(Serialize, JsonSchema)]
 pub struct Usages {
-    actions: Vec<activity::Usage>,
+    actions: Vec<activity::ActionUsage>,
 }
 
 /// Failures, the newest first.
 #[derive(Serialize, JsonSchema)]
 pub struct Failures {
-    failures: Vec<activity::Failure>,
+    failures: Vec<activity::RecentFailure>,
 }
 
-/// Deeds, the newest first.
+/// AuditLog, the newest first.
 #[derive(Serialize, JsonSchema)]
-pub struct Deeds {
-    deeds: Vec<audit::Deed>,
+pub struct AuditLog {
+    entries: Vec<audit::AuditEntry>,
 }
 
 pub async fn me(asked: ApiRequest) -> Result<ApiResponse> {
@@ -192,7 +192,7 @@ pub async fn me(asked: ApiRequest) -> Result<ApiResponse> {
 pub async fn list_tenants(asked: ApiRequest) -> Result<ApiResponse> {
     let Names { after, limit } = asked.query()?;
     let most = page(limit, 1000)? as usize;
-    let sought = Sought { after: after.as_deref().unwrap_or_default(), ..Sought::default() };
+    let sought = TenantFilter { after: after.as_deref().unwrap_or_default(), ..TenantFilter::default() };
     let tenants = tenants::list(&asked.state, &asked.caller, sought, most)?;
     Ok(ApiResponse::json(&Tenants { tenants }))
 }
@@ -205,8 +205,8 @@ pub async fn read_tenant(asked: ApiRequest) -> Result<ApiResponse> {
 pub async fn save_tenant(asked: ApiRequest) -> Result<ApiResponse> {
     let name = asked.tenant()?;
     // Who may not is told so before anything else.
-    asked.caller.may(Right::Change, name.as_str())?;
-    let draft = Draft::Whole(asked.text()?);
+    asked.caller.require(Permission::Write, name.as_str())?;
+    let draft = TenantDraft::File(asked.text()?);
     let saved = tenants::save(&asked.state, &asked.caller, &name, draft, asked.condition()?).await?;
     let given = ApiResponse::json(&saved).tagged(&saved.revision);
     Ok(if saved.created { given.created() } else { given })
@@ -214,15 +214,15 @@ pub async fn save_tenant(asked: ApiRequest) -> Result<ApiResponse> {
 
 pub async fn change_tenant(asked: ApiRequest) -> Result<ApiResponse> {
     let name = asked.tenant()?;
-    asked.caller.may(Right::Change, name.as_str())?;
+    asked.caller.require(Permission::Write, name.as_str())?;
     let TenantChange { set, unset, new_secret } = asked.json()?;
     let path = |key: &str| edit::parse_key(key).map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text));
     let set = set.into_iter().map(|(key, value)| Ok(ConfigChange::Set(path(&key)?, value)));
     let unset = unset.iter().map(|key| Ok(ConfigChange::Unset(path(key)?)));
     let changes: Vec<_> = set.chain(unset).collect::<Result<_>>()?;
     let draft = match new_secret {
-        None => Draft::Changes(changes),
-        Some(secret) if changes.is_empty() => Draft::Rotation(Zeroizing::new(secret)),
+        None => TenantDraft::Changes(changes),
+        Some(secret) if changes.is_empty() => TenantDraft::SecretRotation(Zeroizing::new(secret)),
         Some(_) => return Err(one_of()),
     };
     let saved = tenants::save(&asked.state, &asked.caller, &name, draft, asked.condition()?).await?;
@@ -235,7 +235,7 @@ pub async fn verify(asked: ApiRequest) -> Result<ApiResponse> {
 
 pub async fn remove_tenant(asked: ApiRequest) -> Result<ApiResponse> {
     let name = asked.tenant()?;
-    asked.caller.may(Right::Operate, name.as_str())?;
+    asked.caller.require(Permission::Operate, name.as_str())?;
     tenants::remove(&asked.state, &asked.caller, &name, asked.condition()?).await?;
     Ok(ApiResponse::nothing())
 }
@@ -246,13 +246,16 @@ pub async fn check_tenant(asked: ApiRequest) -> Result<ApiResponse> {
 
 pub async fn history(asked: ApiRequest) -> Result<ApiResponse> {
     let Before { before, limit } = asked.query()?;
-    let deeds = audit::of(&asked.state, &asked.caller, &asked.tenant()?, before, page(limit, 200)?).await?;
-    Ok(ApiResponse::json(&Deeds { deeds }))
+    let entries =
+        audit::list_for_tenant(&asked.state, &asked.caller, &asked.tenant()?, before, page(limit, 200)?).await?;
+    Ok(ApiResponse::json(&AuditLog { entries }))
 }
 
 pub async fn audit_log(asked: ApiRequest) -> Result<ApiResponse> {
     let Before { before, limit } = asked.query()?;
-    Ok(ApiResponse::json(&Deeds { deeds: audit::all(&asked.state, &asked.caller, before, page(limit, 200)?).await? }))
+    Ok(ApiResponse::json(&AuditLog {
+        entries: audit::list_all(&asked.state, &asked.caller, before, page(limit, 200)?).await?,
+    }))
 }
 
 pub async fn list_plugins(asked: ApiRequest) -> Result<ApiResponse> {
@@ -266,20 +269,20 @@ pub async fn count_sessions(asked: ApiRequest) -> Result<ApiResponse> {
 
 pub async fn find_sessions(asked: ApiRequest) -> Result<ApiResponse> {
     let (tenant, Person { user, openid, platform }) = (asked.tenant()?, asked.query()?);
-    asked.caller.may(Right::Meet, tenant.as_str())?;
-    let sessions = sessions::find(&asked.state, &asked.caller, &tenant, &whose(user, openid, platform)?).await?;
+    asked.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
+    let sessions = sessions::find(&asked.state, &asked.caller, &tenant, &owner(user, openid, platform)?).await?;
     Ok(ApiResponse::json(&Sessions { sessions }))
 }
 
 pub async fn end_sessions(asked: ApiRequest) -> Result<ApiResponse> {
     let (tenant, PersonOrAll { user, openid, platform, all }) = (asked.tenant()?, asked.query()?);
-    asked.caller.may(Right::Change, tenant.as_str())?;
+    asked.caller.require(Permission::Write, tenant.as_str())?;
     let ended = match all {
         Some(true) if user.is_none() && openid.is_none() => {
             sessions::end_all(&asked.state, &asked.caller, &tenant).await?
         }
         Some(true) => return Err(one_of()),
-        _ => sessions::end_of(&asked.state, &asked.caller, &tenant, &whose(user, openid, platform)?).await?,
+        _ => sessions::end_for(&asked.state, &asked.caller, &tenant, &owner(user, openid, platform)?).await?,
     };
     Ok(ApiResponse::json(&Ended { ended }))
 }
@@ -291,7 +294,7 @@ pub async fn end_session(asked: ApiRequest) -> Result<ApiResponse> {
 
 pub async fn find_users(asked: ApiRequest) -> Result<ApiResponse> {
     let (tenant, wanted) = (asked.tenant()?, asked.query::<Wanted>()?);
-    asked.caller.may(Right::Meet, tenant.as_str())?;
+    asked.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
     let platform = wanted.platform.as_deref().unwrap_or("wechat");
     let mut seeks = [
         wanted.openid.as_deref().map(|openid| ProfileQuery::Openid { platform, openid }),
@@ -312,30 +315,30 @@ pub async fn find_users(asked: ApiRequest) -> Result<ApiResponse> {
 
 pub async fn read_user(asked: ApiRequest) -> Result<ApiResponse> {
     let tenant = asked.tenant()?;
-    asked.caller.may(Right::Meet, tenant.as_str())?;
+    asked.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
     let user = users::read(&asked.state, &asked.caller, &tenant, asked.user()?).await?;
     Ok(ApiResponse::json(&user).tagged(user.version))
 }
 
 pub async fn update_user(asked: ApiRequest) -> Result<ApiResponse> {
     let tenant = asked.tenant()?;
-    asked.caller.may(Right::Change, tenant.as_str())?;
+    asked.caller.require(Permission::Write, tenant.as_str())?;
     let UserChange { name, avatar_url } = asked.json()?;
-    let (id, version, change) = (asked.user()?, asked.user_version()?, users::Change { name, avatar_url });
+    let (id, version, change) = (asked.user()?, asked.user_version()?, users::ProfileChange { name, avatar_url });
     let user = users::update(&asked.state, &asked.caller, &tenant, id, version, change).await?;
     Ok(ApiResponse::json(&user).tagged(user.version))
 }
 
 pub async fn forget_user(asked: ApiRequest) -> Result<ApiResponse> {
     let tenant = asked.tenant()?;
-    asked.caller.may(Right::Change, tenant.as_str())?;
+    asked.caller.require(Permission::Write, tenant.as_str())?;
     users::forget(&asked.state, &asked.caller, &tenant, asked.user()?, asked.user_version()?).await?;
     Ok(ApiResponse::nothing())
 }
 
 pub async fn unbind(asked: ApiRequest) -> Result<ApiResponse> {
     let tenant = asked.tenant()?;
-    asked.caller.may(Right::Change, tenant.as_str())?;
+    asked.caller.require(Permission::Write, tenant.as_str())?;
     let (id, platform, openid) = (asked.user()?, asked.part("platform"), asked.part("openid"));
     users::unbind(&asked.state, &asked.caller, &tenant, id, platform, openid).await?;
     Ok(ApiResponse::nothing())
@@ -360,11 +363,11 @@ fn page(limit: Option<u32>, most: u32) -> Result<u32> {
     if (1..=most).contains(&limit) { Ok(limit) } else { Err(out_of("limit", most)) }
 }
 
-fn whose(user: Option<i64>, openid: Option<String>, platform: Option<String>) -> Result<sessions::Whose> {
+fn owner(user: Option<i64>, openid: Option<String>, platform: Option<String>) -> Result<sessions::SessionOwner> {
     match (user, openid) {
-        (Some(user), None) => Ok(sessions::Whose::User(user)),
+        (Some(user), None) => Ok(sessions::SessionOwner::User(user)),
         (None, Some(openid)) => {
-            Ok(sessions::Whose::Openid { platform: platform.unwrap_or_else(|| "wechat".to_owned()), openid })
+            Ok(sessions::SessionOwner::Openid { platform: platform.unwrap_or_else(|| "wechat".to_owned()), openid })
         }
         _ => Err(one_of()),
     }

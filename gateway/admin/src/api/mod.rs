@@ -6,7 +6,7 @@ mod request;
 mod response;
 mod routes;
 
-use super::{listener::Remote, state::AdminState, tokens::recognise};
+use super::{listener::Remote, state::AdminState, tokens::authenticate};
 use axum::{
     Router,
     body::to_bytes,
@@ -96,7 +96,7 @@ async fn asked(state: Arc<AdminState>, route: &'static Route, params: Params, re
     let (head, body) = request.into_parts();
     let remote = head.extensions.get::<Remote>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.0);
     let token = token(&head.headers);
-    let caller = recognise(&*state.stores.admins, &state.attempts, token.as_ref(), remote).await?;
+    let caller = authenticate(&*state.stores.admins, &state.failed_attempts, token.as_ref(), remote).await?;
     let unreadable = |_| {
         let text = Text::fixed("地址不是 UTF-8", "the path is not UTF-8");
         Error::new(&codes::BAD_PARAMETER).with_message(text)

@@ -2,7 +2,7 @@
 
 use crate::Caller;
 use crate::state::AdminState;
-use crate::tenants::Condition;
+use crate::tenants::Precondition;
 use axum::{
     body::Bytes,
     extract::Query,
@@ -87,13 +87,13 @@ impl ApiRequest {
     }
 
     /// On what a change of a tenant is based.
-    pub fn condition(&self) -> Result<Condition> {
+    pub fn condition(&self) -> Result<Precondition> {
         if self.header(&IF_NONE_MATCH) == Some("*") {
-            return Ok(Condition::Absent);
+            return Ok(Precondition::NotExists);
         }
         Ok(match self.version()? {
-            Some(version) => Condition::Is(Revision::told(version)),
-            None => Condition::Any,
+            Some(version) => Precondition::Matches(Revision::told(version)),
+            None => Precondition::Any,
         })
     }
 

@@ -5,7 +5,7 @@ use super::{
     request::{ApiRequest, Brings},
     response::ApiResponse,
 };
-use crate::Right;
+use crate::Permission;
 use crate::plugins;
 use crate::tenants;
 use crate::users;
@@ -33,7 +33,7 @@ pub struct Route {
     /// What it does.
     pub title: Text,
     /// What it takes of the caller; the rooms themselves see to it.
-    pub right: Right,
+    pub right: Permission,
     /// What it takes in the query.
     pub query: Option<Of>,
     /// What it takes as body.
@@ -52,14 +52,14 @@ pub struct Route {
 
 /// Every route.
 pub static ROUTES: &[Route] = &[
-    get("whoami", "/me", Right::Know, "查看当前令牌", "Tells whose token this is", |asked| {
+    get("whoami", "/me", Permission::Authenticated, "查看当前令牌", "Tells owner token this is", |asked| {
         Box::pin(h::me(asked))
     })
     .giving(of::<h::Me>),
     get(
         "listTenants",
         "/tenants",
-        Right::Know,
+        Permission::Authenticated,
         "列出租户（仅限可见者）",
         "Lists the tenants that the caller may see",
         |asked| Box::pin(h::list_tenants(asked)),
@@ -69,30 +69,30 @@ pub static ROUTES: &[Route] = &[
     get(
         "readTenant",
         "/tenants/{tenant}",
-        Right::See,
+        Permission::Read,
         "读取租户：文件（密钥已隐去）、状态与问题",
         "Reads a tenant: its file with masked secrets, how it stands, what is wrong",
         |asked| Box::pin(h::read_tenant(asked)),
     )
-    .giving(of::<tenants::Page>)
+    .giving(of::<tenants::TenantDetails>)
     .versioned(),
     write(
         "saveTenant",
         MethodFilter::PUT,
         "/tenants/{tenant}",
-        Right::Change,
+        Permission::Write,
         "新建（If-None-Match: *，仅运维）或替换（If-Match）租户文件",
         "Makes a tenant (If-None-Match: *, operators only) or replaces its file (If-Match)",
         |asked| Box::pin(h::save_tenant(asked)),
     )
     .taking(Brings::Toml, None)
-    .giving(of::<tenants::Saved>)
+    .giving(of::<tenants::SavedTenant>)
     .versioned(),
     write(
         "removeTenant",
         MethodFilter::DELETE,
         "/tenants/{tenant}",
-        Right::Operate,
+        Permission::Operate,
         "删除租户文件；用户与会话保留",
         "Removes a tenant's file; users and sessions stay",
         |asked| Box::pin(h::remove_tenant(asked)),
@@ -102,19 +102,19 @@ pub static ROUTES: &[Route] = &[
         "changeTenant",
         MethodFilter::PATCH,
         "/tenants/{tenant}",
-        Right::Change,
+        Permission::Write,
         "修改租户文件中的若干设置，注释与格式保留",
         "Changes settings in a tenant's file; comments and layout stay",
         |asked| Box::pin(h::change_tenant(asked)),
     )
     .taking(Brings::Json, Some(of::<h::TenantChange>))
-    .giving(of::<tenants::Saved>)
+    .giving(of::<tenants::SavedTenant>)
     .versioned(),
     write(
         "verifyTenant",
         MethodFilter::POST,
         "/tenants/{tenant}/verify",
-        Right::Change,
+        Permission::Write,
         "用租户的凭据询问平台",
         "Asks the platform with the tenant's credentials",
         |asked| Box::pin(h::verify(asked)),
@@ -124,7 +124,7 @@ pub static ROUTES: &[Route] = &[
         "checkTenant",
         MethodFilter::POST,
         "/tenants/{tenant}/check",
-        Right::Change,
+        Permission::Write,
         "检查一份草稿，不保存",
         "Checks a draft without saving it",
         |asked| Box::pin(h::check_tenant(asked)),
@@ -134,17 +134,17 @@ pub static ROUTES: &[Route] = &[
     get(
         "readHistory",
         "/tenants/{tenant}/history",
-        Right::See,
+        Permission::Read,
         "租户的审计记录",
         "The log of what admins did to a tenant",
         |asked| Box::pin(h::history(asked)),
     )
     .asking(of::<h::Before>)
-    .giving(of::<h::Deeds>),
+    .giving(of::<h::AuditLog>),
     get(
         "readUsage",
         "/tenants/{tenant}/usage",
-        Right::See,
+        Permission::Read,
         "各动作每分钟的调用、失败与耗时（本网关）",
         "Calls, failures and times by action and minute, of this gateway",
         |asked| Box::pin(h::usage(asked)),
@@ -154,7 +154,7 @@ pub static ROUTES: &[Route] = &[
     get(
         "readFailures",
         "/tenants/{tenant}/failures",
-        Right::See,
+        Permission::Read,
         "最近的失败（本网关）",
         "The latest failures, of this gateway",
         |asked| Box::pin(h::failures(asked)),
@@ -163,7 +163,7 @@ pub static ROUTES: &[Route] = &[
     get(
         "countSessions",
         "/tenants/{tenant}/sessions/count",
-        Right::See,
+        Permission::Read,
         "会话数",
         "How many sessions there are",
         |asked| Box::pin(h::count_sessions(asked)),
@@ -172,7 +172,7 @@ pub static ROUTES: &[Route] = &[
     get(
         "findSessions",
         "/tenants/{tenant}/sessions",
-        Right::Meet,
+        Permission::ReadPersonalData,
         "查找某人的会话",
         "Finds a person's sessions",
         |asked| Box::pin(h::find_sessions(asked)),
@@ -183,7 +183,7 @@ pub static ROUTES: &[Route] = &[
         "endSessions",
         MethodFilter::DELETE,
         "/tenants/{tenant}/sessions",
-        Right::Change,
+        Permission::Write,
         "结束某人或全部会话",
         "Ends a person's sessions, or all",
         |asked| Box::pin(h::end_sessions(asked)),
@@ -194,26 +194,36 @@ pub static ROUTES: &[Route] = &[
         "endSession",
         MethodFilter::DELETE,
         "/tenants/{tenant}/sessions/{session}",
-        Right::Change,
+        Permission::Write,
         "结束一个会话",
         "Ends a session",
         |asked| Box::pin(h::end_session(asked)),
     ),
-    get("findUsers", "/tenants/{tenant}/users", Right::Meet, "查找或列出用户", "Finds or lists users", |asked| {
-        Box::pin(h::find_users(asked))
-    })
+    get(
+        "findUsers",
+        "/tenants/{tenant}/users",
+        Permission::ReadPersonalData,
+        "查找或列出用户",
+        "Finds or lists users",
+        |asked| Box::pin(h::find_users(asked)),
+    )
     .asking(of::<h::Wanted>)
     .giving(of::<h::Users>),
-    get("readUser", "/tenants/{tenant}/users/{user}", Right::Meet, "读取用户", "Reads a user", |asked| {
-        Box::pin(h::read_user(asked))
-    })
+    get(
+        "readUser",
+        "/tenants/{tenant}/users/{user}",
+        Permission::ReadPersonalData,
+        "读取用户",
+        "Reads a user",
+        |asked| Box::pin(h::read_user(asked)),
+    )
     .giving(of::<users::User>)
     .versioned(),
     write(
         "updateUser",
         MethodFilter::PATCH,
         "/tenants/{tenant}/users/{user}",
-        Right::Change,
+        Permission::Write,
         "修改用户的姓名或头像",
         "Changes a user's name or picture",
         |asked| Box::pin(h::update_user(asked)),
@@ -225,7 +235,7 @@ pub static ROUTES: &[Route] = &[
         "forgetUser",
         MethodFilter::DELETE,
         "/tenants/{tenant}/users/{user}",
-        Right::Change,
+        Permission::Write,
         "遗忘此人：删除账号、绑定与会话",
         "Forgets a person: account, bindings and sessions",
         |asked| Box::pin(h::forget_user(asked)),
@@ -235,7 +245,7 @@ pub static ROUTES: &[Route] = &[
         "unbind",
         MethodFilter::DELETE,
         "/tenants/{tenant}/users/{user}/bindings/{platform}/{openid}",
-        Right::Change,
+        Permission::Write,
         "解除一个 openid 的绑定",
         "Takes the binding of an openid away",
         |asked| Box::pin(h::unbind(asked)),
@@ -243,17 +253,17 @@ pub static ROUTES: &[Route] = &[
     get(
         "listPlugins",
         "/plugins",
-        Right::Know,
+        Permission::Authenticated,
         "插件：提供的动作、服务中的版本、更新结果",
         "The plugins: what they offer, which version serves, what came of new ones",
         |asked| Box::pin(h::list_plugins(asked)),
     )
     .giving(of::<plugins::Plugins>),
-    get("readAudit", "/audit", Right::See, "全部审计记录", "The log of what admins did", |asked| {
+    get("readAudit", "/audit", Permission::Read, "全部审计记录", "The log of what admins did", |asked| {
         Box::pin(h::audit_log(asked))
     })
     .asking(of::<h::Before>)
-    .giving(of::<h::Deeds>),
+    .giving(of::<h::AuditLog>),
 ];
 
 /// The routes of each path.
@@ -272,7 +282,7 @@ fn of<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 const fn get(
     id: &'static str,
     path: &'static str,
-    right: Right,
+    right: Permission,
     zh: &'static str,
     en: &'static str,
     handler: Handler,
@@ -284,7 +294,7 @@ const fn write(
     id: &'static str,
     method: MethodFilter,
     path: &'static str,
-    right: Right,
+    right: Permission,
     zh: &'static str,
     en: &'static str,
     handler: Handler,

@@ -9,9 +9,9 @@ use super::{
     settings::{copy, flaws, is_theirs_to_mend},
 };
 use crate::AdminState;
-use crate::Right;
-use crate::plugins::{self, Action};
-use crate::tenants::{self, Condition, Draft};
+use crate::Permission;
+use crate::plugins::{self, ActionInfo};
+use crate::tenants::{self, Precondition, TenantDraft};
 use crate::validation::{ConfigErrorBody, SettingsTree};
 use askama::Template;
 use menlou_config::{
@@ -119,7 +119,7 @@ pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
 /// `GET /console/tenants/{tenant}/switch-on?of=…`
 pub async fn choose(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
-    request.caller()?.may(Right::Change, name.as_str())?;
+    request.caller()?.require(Permission::Write, name.as_str())?;
     let tenant = tenants::read(request.state(), request.caller()?, &name).await?;
     let plugin = request.query.get("of").to_owned();
     let taken = tenant.outline.settings.pointer(&format!("/actions/{}", escape(&plugin))).is_some();
@@ -144,10 +144,10 @@ pub async fn switch_on(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
 /// `POST /console/tenants/{tenant}/actions/{action}/off`
 pub async fn switch_off(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
-    request.caller()?.may(Right::Change, name.as_str())?;
+    request.caller()?.require(Permission::Write, name.as_str())?;
     let off = ConfigChange::Unset(vec!["actions".to_owned(), request.part("action").to_owned()]);
-    let seen = Condition::Is(Revision::told(request.form.get("revision")));
-    tenants::save(request.state(), request.caller()?, &name, Draft::Changes(vec![off]), seen).await?;
+    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
+    tenants::save(request.state(), request.caller()?, &name, TenantDraft::Changes(vec![off]), seen).await?;
     Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/actions?done=off")))
 }
 
@@ -158,7 +158,7 @@ async fn change(
     new: Option<&str>,
 ) -> Result<ConsoleResponse> {
     let (state, caller) = (request.state(), request.caller()?);
-    caller.may(Right::Change, name.as_str())?;
+    caller.require(Permission::Write, name.as_str())?;
     let tenant = tenants::read(state, caller, name).await?;
     let there = tenant.outline.settings.pointer(&format!("/actions/{}", escape(action)));
     let error = match (new, there) {
@@ -184,8 +184,8 @@ async fn change(
     let under = if new.is_some() { NEW } else { action };
     let form = Form::of(&schema, &outline(&tenant, new), &["actions", under], &request.layout, &[]);
     changes.extend(form.changes(&request.form).into_iter().map(|change| renamed(change, action)));
-    let seen = Condition::Is(Revision::told(request.form.get("revision")));
-    let saved = tenants::save(state, caller, name, Draft::Changes(changes), seen).await;
+    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
+    let saved = tenants::save(state, caller, name, TenantDraft::Changes(changes), seen).await;
     match saved {
         Ok(_) if new.is_some() => Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/actions?done=on"))),
         Ok(_) => Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/actions/{}?done=saved", escaped(action)))),
@@ -198,7 +198,7 @@ async fn change(
 fn page(
     request: ConsoleRequest,
     action: &str,
-    tenant: tenants::Page,
+    tenant: tenants::TenantDetails,
     new: Option<&str>,
     error: Option<&Error>,
 ) -> Result<ConsoleResponse> {
@@ -241,7 +241,7 @@ fn page(
 }
 
 /// What a form starts from: the file's settings, or none of an action that is being tenant_action on.
-fn outline(tenant: &tenants::Page, new: Option<&str>) -> SettingsTree {
+fn outline(tenant: &tenants::TenantDetails, new: Option<&str>) -> SettingsTree {
     let mut outline = copy(&tenant.outline);
     if new.is_some() {
         outline.settings = json!({});
@@ -249,15 +249,15 @@ fn outline(tenant: &tenants::Page, new: Option<&str>) -> SettingsTree {
     outline
 }
 
-fn plugin_of(tenant: &tenants::Page, action: &str) -> Option<String> {
+fn plugin_of(tenant: &tenants::TenantDetails, action: &str) -> Option<String> {
     let at = format!("/actions/{}/plugin", escape(action));
     tenant.outline.settings.pointer(&at).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// What the plugin says of an action.
-fn described(state: &AdminState, action: &str, plugin: Option<&str>) -> Option<Action> {
+fn described(state: &AdminState, action: &str, plugin: Option<&str>) -> Option<ActionInfo> {
     let library = state.library.load();
-    library.find(action, plugin).map(|(plugin, index)| Action::from(&plugin.actions[index]))
+    library.find(action, plugin).map(|(plugin, index)| ActionInfo::from(&plugin.actions[index]))
 }
 
 fn renamed(change: ConfigChange, action: &str) -> ConfigChange {

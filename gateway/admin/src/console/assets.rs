@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 /// Nothing from elsewhere, nothing inline, and nothing within another page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-    form-action 'self'; layout-ancestors 'none'; base-uri 'none'";
+    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Name, media type, content.
 const FILES: [(&str, &str, &str); 4] = [

@@ -1,7 +1,7 @@
 //! The log of what admins did: of one tenant, and of all.
 
 use super::{console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
-use crate::audit::{self, Deed};
+use crate::audit::{self, AuditEntry};
 use askama::Template;
 use menlou_error::Result;
 
@@ -14,7 +14,7 @@ const AROUND: usize = 2;
 #[template(path = "records.html")]
 struct Page {
     layout: Layout,
-    deeds: Vec<Deed>,
+    entries: Vec<AuditEntry>,
     /// The id before which the next page begins.
     more: Option<i64>,
 }
@@ -29,24 +29,24 @@ struct Line<'a> {
 
 /// `GET /console/audit`
 pub async fn audit(request: ConsoleRequest) -> Result<ConsoleResponse> {
-    let deeds = audit::all(request.state(), request.caller()?, before(&request), MOST).await?;
-    page(request.layout, deeds)
+    let entries = audit::list_all(request.state(), request.caller()?, before(&request), MOST).await?;
+    page(request.layout, entries)
 }
 
 /// `GET /console/tenants/{tenant}/history`
 pub async fn history(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("history")?;
-    let deeds = audit::of(request.state(), request.caller()?, &name, before(&request), MOST).await?;
-    page(request.layout, deeds)
+    let entries = audit::list_for_tenant(request.state(), request.caller()?, &name, before(&request), MOST).await?;
+    page(request.layout, entries)
 }
 
 fn before(request: &ConsoleRequest) -> Option<i64> {
     request.query.get("before").parse().ok()
 }
 
-fn page(layout: Layout, deeds: Vec<Deed>) -> Result<ConsoleResponse> {
-    let more = deeds.last().filter(|last| deeds.len() as u32 >= MOST && last.id > 1).map(|last| last.id);
-    ConsoleResponse::page(&Page { layout, deeds, more })
+fn page(layout: Layout, entries: Vec<AuditEntry>) -> Result<ConsoleResponse> {
+    let more = entries.last().filter(|last| entries.len() as u32 >= MOST && last.id > 1).map(|last| last.id);
+    ConsoleResponse::page(&Page { layout, entries, more })
 }
 
 impl Page {

@@ -1,7 +1,7 @@
 //! Calls over time as a picture: bars of calls and failures, and a line of sessions opened.
 
 use super::layout::Layout;
-use crate::{activity::Usage, time::Time};
+use crate::{activity::ActionUsage, timestamp::Timestamp};
 use std::{fmt::Write, time::SystemTime};
 
 /// The picture's size, in its own units.
@@ -19,8 +19,8 @@ pub struct Chart {
     /// How many minutes a bar is of.
     pub step: u32,
     /// Where the picture begins and ends in time.
-    pub from: Time,
-    pub to: Time,
+    pub from: Timestamp,
+    pub to: Timestamp,
     /// The sums.
     pub calls: u64,
     pub failures: u64,
@@ -29,7 +29,7 @@ pub struct Chart {
 
 /// The calls of some minutes.
 pub struct Bar {
-    pub at: Time,
+    pub at: Timestamp,
     pub calls: u64,
     pub failures: u64,
     pub sessions: u64,
@@ -43,9 +43,9 @@ pub struct Bar {
 
 impl Chart {
     /// The picture of the last `minutes`, in so many bars.
-    pub fn of(usage: &[Usage], minutes: u32, bars: u32) -> Self {
+    pub fn of(usage: &[ActionUsage], minutes: u32, bars: u32) -> Self {
         let step = (minutes / bars).max(1);
-        let now = Time::from(SystemTime::now()).0 / 60_000;
+        let now = Timestamp::from(SystemTime::now()).0 / 60_000;
         let first = now - i64::from(minutes) + 1;
         let mut sums = vec![(0_u64, 0_u64, 0_u64); bars as usize];
         for minute in usage.iter().flat_map(|usage| &usage.minutes) {
@@ -65,7 +65,7 @@ impl Chart {
             // Writing to a String can't fail.
             let _ = write!(line, "{:.1},{:.1} ", left + each / 2.0, HEIGHT - height(sessions));
             drawn.push(Bar {
-                at: Time((first + i64::from(step) * i as i64) * 60_000),
+                at: Timestamp((first + i64::from(step) * i as i64) * 60_000),
                 calls,
                 failures,
                 sessions,
@@ -83,8 +83,8 @@ impl Chart {
             line: line.trim_end().to_owned(),
             top,
             step,
-            from: Time(first * 60_000),
-            to: Time((now + 1) * 60_000),
+            from: Timestamp(first * 60_000),
+            to: Timestamp((now + 1) * 60_000),
             calls: sum(|sum| sum.0),
             failures: sum(|sum| sum.1),
             sessions: sum(|sum| sum.2),
@@ -110,17 +110,17 @@ impl Chart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activity::Minute;
+    use crate::activity::MinuteUsage;
 
     #[test]
     fn calls_stand_in_the_bar_of_their_time_and_the_rest_is_left_out() {
         let now = SystemTime::now();
         let minute = |ago: u64, calls, failures, sessions| {
-            let at = Time::from(now - std::time::Duration::from_secs(ago * 60));
-            Minute { at, calls, failures, sessions, p50_ms: 1.0, p95_ms: 1.0 }
+            let at = Timestamp::from(now - std::time::Duration::from_secs(ago * 60));
+            MinuteUsage { at, calls, failures, sessions, p50_ms: 1.0, p95_ms: 1.0 }
         };
         let minutes = vec![minute(700, 9, 9, 9), minute(300, 4, 1, 2), minute(0, 8, 8, 0)];
-        let usage = Usage { action: "openid".into(), calls: 0, failures: 0, sessions: 0, minutes };
+        let usage = ActionUsage { action: "openid".into(), calls: 0, failures: 0, sessions: 0, minutes };
         let plot = Chart::of(&[usage], 360, 36);
         assert_eq!((plot.bars.len(), plot.top, plot.calls, plot.failures, plot.sessions), (36, 8, 12, 9, 2));
         let last = &plot.bars[35];

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::AdminState;
 use crate::Caller;
-use crate::Right;
+use crate::Permission;
 use crate::Role;
 use crate::listener::Remote;
 use axum::{
@@ -106,7 +106,8 @@ impl ConsoleRequest {
             ConsoleSession::made(session, &form)?;
         }
         let (caller, session) = found.unzip();
-        layout.hosts = console.state.tenant_hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        layout.hosts =
+            console.state.allowed_upstream_hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         layout.seen_by(caller.as_ref(), session.map(|session| session.csrf));
         let text = Text::fixed("地址不是 UTF-8", "the path is not UTF-8");
         let params = params.map_err(|_| Error::new(&codes::BAD_PARAMETER).with_message(text))?;
@@ -142,10 +143,10 @@ impl ConsoleRequest {
     /// `forbidden`, `unknown_tenant`.
     pub fn tenant(&mut self, tab: &'static str) -> Result<TenantName> {
         let written = self.part("tenant").to_owned();
-        self.caller()?.may(Right::See, &written)?;
+        self.caller()?.require(Permission::Read, &written)?;
         let name = TenantName::parse(&written).map_err(|_| Error::new(&codes::UNKNOWN_TENANT))?;
         let title = self.state().registry.find(&written).map(|tenant| tenant.title.clone());
-        let changes = self.caller()?.may(Right::Change, &written).is_ok();
+        let changes = self.caller()?.require(Permission::Write, &written).is_ok();
         self.layout.about(&written, title, tab, changes);
         Ok(name)
     }
@@ -209,7 +210,7 @@ impl Fields {
         self.0.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str())
     }
 
-    /// A text of several lines, whose ends browsers send as CR LF.
+    /// A text of several lines, owner ends browsers send as CR LF.
     pub fn lines(&self, name: &str) -> Zeroizing<String> {
         Zeroizing::new(self.get(name).replace("\r\n", "\n"))
     }

@@ -53,7 +53,7 @@ impl ConsoleSessions {
         Ok(value)
     }
 
-    /// Whose session a request's cookie names.
+    /// SessionOwner session a request's cookie names.
     ///
     /// # Errors
     /// `admin_token_required` where it names none, `admin_token_invalid` where the token is over, `store_unavailable`.
@@ -66,7 +66,7 @@ impl ConsoleSessions {
         let nobody = || Error::new(&admin_codes::ADMIN_TOKEN_REQUIRED);
         let value = cookie(headers, name(secure)).ok_or_else(nobody)?;
         let session = self.0.get(&key(value)).ok_or_else(nobody)?;
-        let caller = tokens::still(&*state.stores.admins, &session.token).await;
+        let caller = tokens::find_caller(&*state.stores.admins, &session.token).await;
         if caller.as_ref().is_err_and(|error| error.is(&admin_codes::ADMIN_TOKEN_INVALID)) {
             self.0.invalidate(&key(value));
         }

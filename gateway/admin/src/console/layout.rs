@@ -3,8 +3,8 @@
 use super::{assets, console_request};
 use crate::Caller;
 use crate::Role;
-use crate::plugins::Both;
-use crate::time::Time;
+use crate::plugins::BilingualText;
+use crate::timestamp::Timestamp;
 use crate::validation::ConfigErrorBody;
 use axum::http::{Method, request::Parts};
 use menlou_error::text::{Language, Text};
@@ -78,7 +78,7 @@ impl Layout {
     }
 
     /// A sentence that is told in both languages.
-    pub fn b<'a>(&self, both: &'a Both) -> &'a str {
+    pub fn b<'a>(&self, both: &'a BilingualText) -> &'a str {
         self.t(&both.zh, &both.en)
     }
 
@@ -112,7 +112,7 @@ impl Layout {
     }
 
     /// A time for people; a script makes it that of their own clock.
-    pub fn time(&self, time: &Time) -> String {
+    pub fn time(&self, time: &Timestamp) -> String {
         let told = time.to_string();
         format!("{} {} UTC", &told[..10], &told[11..16])
     }

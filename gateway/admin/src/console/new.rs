@@ -8,8 +8,8 @@ use super::{
     settings::{flaws, is_theirs_to_mend, name_of},
 };
 use crate::AdminState;
-use crate::Right;
-use crate::tenants::{self, Condition, Draft};
+use crate::Permission;
+use crate::tenants::{self, Precondition, TenantDraft};
 use crate::validation::{self, ConfigErrorBody};
 use askama::Template;
 use menlou_error::{Error, Result};
@@ -50,13 +50,13 @@ struct Offer {
 
 /// `GET /console/new`
 pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
-    request.caller()?.may_everywhere(Right::Operate)?;
+    request.caller()?.require_everywhere(Permission::Operate)?;
     ConsoleResponse::page(&Page::of(&request, None))
 }
 
 /// `POST /console/new/check`: as somebody types.
 pub async fn check(request: ConsoleRequest) -> Result<ConsoleResponse> {
-    request.caller()?.may_everywhere(Right::Operate)?;
+    request.caller()?.require_everywhere(Permission::Operate)?;
     let flaws = match name_of(request.form.get("tenant")) {
         Ok(name) => {
             validation::check(request.state(), request.caller()?, &name, file(request.state(), &request.form))
@@ -71,11 +71,11 @@ pub async fn check(request: ConsoleRequest) -> Result<ConsoleResponse> {
 /// `POST /console/new`
 pub async fn make(request: ConsoleRequest) -> Result<ConsoleResponse> {
     let (state, caller) = (request.state(), request.caller()?);
-    caller.may_everywhere(Right::Operate)?;
+    caller.require_everywhere(Permission::Operate)?;
     let made = match name_of(request.form.get("tenant")) {
         Ok(name) => {
             let text = validation::sealed(state, &name, file(state, &request.form)).await?;
-            tenants::save(state, caller, &name, Draft::Whole(text), Condition::Absent).await.map(|_| name)
+            tenants::save(state, caller, &name, TenantDraft::File(text), Precondition::NotExists).await.map(|_| name)
         }
         Err(error) => Err(error),
     };

@@ -3,7 +3,7 @@
 use super::{BASE, chart::Chart, console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
 use crate::activity;
 use crate::plugins;
-use crate::tenants::{self, Sought};
+use crate::tenants::{self, TenantFilter};
 use askama::Template;
 use menlou_config::tenant::TenantName;
 use menlou_error::Result;
@@ -33,8 +33,8 @@ struct Page {
 }
 
 struct Row {
-    tenant: tenants::Summary,
-    /// Whether it has pages: a file whose name is no tenant's has none.
+    tenant: tenants::TenantSummary,
+    /// Whether it has pages: a file owner name is no tenant's has none.
     named: bool,
     plot: Chart,
 }
@@ -47,7 +47,7 @@ pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
     let (state, caller) = (request.state(), request.caller()?);
     let (text, after) = (request.query.get("q").trim(), request.query.get("after"));
     let only_faulty = request.query.get("faulty") == "1";
-    let mut found = tenants::list(state, caller, Sought { after, text, faulty: only_faulty }, MOST + 1)?;
+    let mut found = tenants::list(state, caller, TenantFilter { after, text, invalid_only: only_faulty }, MOST + 1)?;
     if let [only] = found.as_slice()
         && only.name == text.to_lowercase()
     {
@@ -73,7 +73,7 @@ pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
         serving: state.registry.len(),
         faulty: state.registry.faulty(),
         plugins: loaded.plugins.len(),
-        refused: loaded.refused.len(),
+        refused: loaded.rejected.len(),
         layout: request.layout,
     };
     ConsoleResponse::page(&page)

@@ -6,8 +6,8 @@ use super::{
     layout::Layout,
     response::{ConsoleResponse, remedy},
 };
-use crate::Right;
-use crate::sessions::{self, Session, Whose};
+use crate::Permission;
+use crate::sessions::{self, Session, SessionOwner};
 use crate::users::{self, User};
 use askama::Template;
 use menlou_error::text::Text;
@@ -42,7 +42,7 @@ struct Person {
 pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("people")?;
     let (state, caller) = (request.state(), request.caller()?);
-    caller.may(Right::Meet, name.as_str())?;
+    caller.require(Permission::ReadPersonalData, name.as_str())?;
     let (by, of) = (request.query.get("by").to_owned(), request.query.get("of").trim().to_owned());
     let mut page = Page {
         total: sessions::count(state, caller, &name).await?,
@@ -76,12 +76,12 @@ pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
         }
         Ok(users) => {
             for user in users {
-                let sessions = sessions::find(state, caller, &name, &Whose::User(user.id)).await?;
+                let sessions = sessions::find(state, caller, &name, &SessionOwner::User(user.id)).await?;
                 page.found.push(Person { user, sessions });
             }
             if page.found.is_empty() && matches!(page.by.as_str(), "openid" | "") {
-                let whose = Whose::Openid { platform: "wechat".to_owned(), openid: page.of.clone() };
-                page.loose = sessions::find(state, caller, &name, &whose).await?;
+                let owner = SessionOwner::Openid { platform: "wechat".to_owned(), openid: page.of.clone() };
+                page.loose = sessions::find(state, caller, &name, &owner).await?;
             }
         }
         Err(error) if error.status() < 500 => {
@@ -96,16 +96,16 @@ pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
 pub async fn end(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("people")?;
     let (state, caller, form) = (request.state(), request.caller()?, &request.form);
-    caller.may(Right::Change, name.as_str())?;
+    caller.require(Permission::Write, name.as_str())?;
     let text = |field: &str| Some(form.get(field)).filter(|text| !text.is_empty());
     match (text("session"), text("user"), text("openid"), text("all")) {
         (Some(session), ..) => sessions::end(state, caller, &name, session).await?,
         (_, Some(user), ..) => {
-            sessions::end_of(state, caller, &name, &Whose::User(user.parse().unwrap_or_default())).await?;
+            sessions::end_for(state, caller, &name, &SessionOwner::User(user.parse().unwrap_or_default())).await?;
         }
         (_, _, Some(openid), _) => {
-            let whose = Whose::Openid { platform: "wechat".to_owned(), openid: openid.to_owned() };
-            sessions::end_of(state, caller, &name, &whose).await?;
+            let owner = SessionOwner::Openid { platform: "wechat".to_owned(), openid: openid.to_owned() };
+            sessions::end_for(state, caller, &name, &owner).await?;
         }
         (.., Some(all)) if all == name.as_str() => {
             sessions::end_all(state, caller, &name).await?;
@@ -123,7 +123,7 @@ pub async fn end(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
 pub async fn forget(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("people")?;
     let (state, caller, form) = (request.state(), request.caller()?, &request.form);
-    caller.may(Right::Change, name.as_str())?;
+    caller.require(Permission::Write, name.as_str())?;
     let user = form.get("user").parse().unwrap_or_default();
     if let Some(openid) = form.find("openid") {
         users::unbind(state, caller, &name, user, form.get("platform"), openid).await?;

@@ -7,8 +7,8 @@ use super::{
     layout::Layout,
     response::ConsoleResponse,
 };
-use crate::Right;
-use crate::tenants::{self, Condition, Draft};
+use crate::Permission;
+use crate::tenants::{self, Precondition, TenantDraft};
 use crate::validation::{self, ConfigErrorBody, SettingsTree, Verdict};
 use askama::Template;
 use menlou_config::{
@@ -93,7 +93,7 @@ pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
 pub async fn check(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("settings")?;
     let (state, caller) = (request.state(), request.caller()?);
-    caller.may(Right::Change, name.as_str())?;
+    caller.require(Permission::Write, name.as_str())?;
     let mut text = request.form.lines("toml");
     let from_form = request.query.get("from") == "form";
     if from_form || !request.layout.part {
@@ -121,15 +121,15 @@ pub async fn check(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
 pub async fn save(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("settings")?;
     let (state, caller) = (request.state(), request.caller()?);
-    caller.may(Right::Change, name.as_str())?;
+    caller.require(Permission::Write, name.as_str())?;
     let now = tenants::read(state, caller, &name).await?;
     let text = match filled_in(&request, &now.outline, &request.form.lines("toml")) {
         Ok(text) => text,
         // What is no TOML is told with its place.
         Err(_) => request.form.lines("toml"),
     };
-    let seen = Condition::Is(Revision::told(request.form.get("revision")));
-    let Err(error) = tenants::save(state, caller, &name, Draft::Whole(text.clone()), seen).await else {
+    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
+    let Err(error) = tenants::save(state, caller, &name, TenantDraft::File(text.clone()), seen).await else {
         return Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/settings?done=saved")));
     };
     if !is_theirs_to_mend(&error) {
@@ -149,17 +149,17 @@ pub async fn save(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
 pub async fn change_secret(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("settings")?;
     let (state, caller) = (request.state(), request.caller()?);
-    caller.may(Right::Change, name.as_str())?;
+    caller.require(Permission::Write, name.as_str())?;
     let path = |key: &str| ["wechat".to_owned(), key.to_owned()].to_vec();
     let secret = request.form.get("secret").trim();
     let draft = if request.form.get("drop") == "previous" {
-        Draft::Changes(vec![ConfigChange::Unset(path("previous_secret"))])
+        TenantDraft::Changes(vec![ConfigChange::Unset(path("previous_secret"))])
     } else if request.form.get("keep") == "previous" {
-        Draft::Rotation(Zeroizing::new(secret.to_owned()))
+        TenantDraft::SecretRotation(Zeroizing::new(secret.to_owned()))
     } else {
-        Draft::Changes(vec![ConfigChange::Set(path("secret"), secret.into())])
+        TenantDraft::Changes(vec![ConfigChange::Set(path("secret"), secret.into())])
     };
-    let seen = Condition::Is(Revision::told(request.form.get("revision")));
+    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
     let Err(error) = tenants::save(state, caller, &name, draft, seen).await else {
         return Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/settings?done=secret")));
     };
@@ -182,7 +182,7 @@ struct Drafted {
     theirs: bool,
 }
 
-fn page(layout: Layout, tenant: tenants::Page, drafted: Option<Drafted>) -> Result<ConsoleResponse> {
+fn page(layout: Layout, tenant: tenants::TenantDetails, drafted: Option<Drafted>) -> Result<ConsoleResponse> {
     let (secret, previous) = (Origin::of(&tenant.outline, "secret"), Origin::of(&tenant.outline, "previous_secret"));
     let toml = tenant.toml.clone().unwrap_or_default();
     let now = || {

@@ -35,7 +35,7 @@ pub async fn enter(request: ConsoleRequest) -> Result<ConsoleResponse> {
     let next = within(request.form.get("next"));
     let (state, written) = (request.state(), request.form.get("token").trim());
     let token = (!written.is_empty()).then(|| Token::new(written));
-    match tokens::recognise(&*state.stores.admins, &state.attempts, token.as_ref(), request.remote).await {
+    match tokens::authenticate(&*state.stores.admins, &state.failed_attempts, token.as_ref(), request.remote).await {
         Ok(caller) => {
             // Whoever was signed in here before is not any more.
             request.console.sessions.end(&request.headers, request.secure);

@@ -1,11 +1,11 @@
 //! One tenant: how it is doing, why calls failed, whether its credentials work.
 
 use super::{BASE, chart::Chart, console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
-use crate::Right;
-use crate::activity::{self, Failure, Usage};
+use crate::Permission;
+use crate::activity::{self, ActionUsage, RecentFailure};
 use crate::sessions;
-use crate::tenants::{self, Condition};
-use crate::time::Time;
+use crate::tenants::{self, Precondition};
+use crate::timestamp::Timestamp;
 use crate::verify::{self, Step, Verification};
 use askama::Template;
 use menlou_error::text::Text;
@@ -18,13 +18,13 @@ use std::net::SocketAddr;
 #[template(path = "tenant.html")]
 struct Page {
     layout: Layout,
-    tenant: tenants::Page,
-    verified: Option<(bool, Time)>,
+    tenant: tenants::TenantDetails,
+    verified: Option<(bool, Timestamp)>,
     verification: Option<Verification>,
     /// Of how many minutes the numbers are.
     minutes: u32,
     plot: Chart,
-    usage: Vec<Usage>,
+    usage: Vec<ActionUsage>,
     failures: Vec<Explained>,
     sessions: Option<u64>,
     traffic: SocketAddr,
@@ -40,9 +40,9 @@ struct Verified {
 
 /// A failure in words: the latest of its kind.
 struct Explained {
-    failure: Failure,
+    failure: RecentFailure,
     /// Those of the same kind before it.
-    earlier: Vec<Failure>,
+    earlier: Vec<RecentFailure>,
     what: Option<String>,
     who: Option<String>,
     remedy: Option<String>,
@@ -82,7 +82,7 @@ async fn page(mut request: ConsoleRequest, verification: Option<Verification>) -
         minutes,
         // The page stands also where the store is away.
         sessions: sessions::count(state, caller, &name).await.ok(),
-        traffic: state.traffic,
+        traffic: state.traffic_addr,
         tenant,
         layout: request.layout,
     };
@@ -92,12 +92,12 @@ async fn page(mut request: ConsoleRequest, verification: Option<Verification>) -
 /// `POST /console/tenants/{tenant}/remove`
 pub async fn remove(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("")?;
-    request.caller()?.may(Right::Operate, name.as_str())?;
+    request.caller()?.require(Permission::Operate, name.as_str())?;
     if request.form.get("name") != name.as_str() {
         let text = Text::fixed("请输入租户名以确认删除", "Write the tenant's name to say that you mean it.");
         return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
     }
-    let seen = Condition::Is(Revision::told(request.form.get("revision")));
+    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
     tenants::remove(request.state(), request.caller()?, &name, seen).await?;
     Ok(ConsoleResponse::to(format!("{BASE}?done=removed")))
 }
@@ -110,10 +110,10 @@ fn told_before(steps: &[Step], &index: &usize) -> bool {
 
 impl Explained {
     /// Failures of one kind stand together, the kinds in the order of their latest.
-    fn together(failures: Vec<Failure>, layout: &Layout) -> Vec<Self> {
+    fn together(failures: Vec<RecentFailure>, layout: &Layout) -> Vec<Self> {
         let mut kinds: Vec<Self> = Vec::new();
         for failure in failures {
-            let alike = |one: &Failure| {
+            let alike = |one: &RecentFailure| {
                 one.action == failure.action && one.error == failure.error && one.errcode == failure.errcode
             };
             match kinds.iter_mut().find(|kind| alike(&kind.failure)) {
@@ -124,7 +124,7 @@ impl Explained {
         kinds
     }
 
-    fn of(failure: Failure, layout: &Layout) -> Self {
+    fn of(failure: RecentFailure, layout: &Layout) -> Self {
         let told = |text: &Text| Some(layout.s(text).to_owned());
         // The platform's own code says more than our word for it.
         if let Some(explained) = failure.errcode.and_then(errcodes::explain) {

@@ -63,7 +63,7 @@ pub fn of(prefix: &str, action: &Descriptor) -> Value {
     Value::Object(responses)
 }
 
-/// What stands at all statuses of an action whose answers may be anything.
+/// What stands at all statuses of an action owner answers may be anything.
 const REST: &str = "动作的回答，状态码由它决定；网关自己的失败（如 401、429、502、503、504）有信封与 error。\
     The action's answer, with a status of its own; what the gateway itself refuses or could not do \
     (as 401, 429, 502, 503, 504) has the envelope with its error.";

@@ -57,7 +57,7 @@ pub fn body(schema: &Value, prefix: &str) -> Value {
     })
 }
 
-/// The parameters of a query, for methods whose requests have no body.
+/// The parameters of a query, for methods owner requests have no body.
 pub fn query(schema: &Value) -> Vec<Value> {
     let parameter = |(name, property): (&String, &Value)| {
         let required = required(schema).any(|r| r == name);

@@ -5,7 +5,7 @@ use crate::cli::{
     runtime,
 };
 use crate::gateway::store_settings;
-use menlou_admin::{Role, time::Time, tokens};
+use menlou_admin::{Role, timestamp::Timestamp, tokens};
 use menlou_config::{config_error::ConfigError, duration::ConfigDuration, server::Config};
 use menlou_error::text::{Language, Text};
 use menlou_store::{AdminToken, Stores};
@@ -86,7 +86,7 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
         let by = format!("command line, uid {}", rustix::process::getuid().as_raw());
         match command {
             TokenCommand::New(New { role, expires, label }) => {
-                let (token, whole) = tokens::make(admins, &by, &role, &label, expires.0).await?;
+                let (token, whole) = tokens::create(admins, &by, &role, &label, expires.0).await?;
                 // The token alone on standard output, for scripts.
                 println!("{}", whole.expose_secret());
                 told(&token);
@@ -113,7 +113,7 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
 
 fn told(token: &AdminToken) {
     let (id, role) = (&token.id, &token.role);
-    match (Language::for_operator(), token.expires_at.map(Time)) {
+    match (Language::for_operator(), token.expires_at.map(Timestamp)) {
         (Language::Zh, Some(end)) => eprintln!("令牌 {id}（{role}）有效至 {end}；它只显示这一次。"),
         (Language::Zh, None) => eprintln!("令牌 {id}（{role}）不过期；它只显示这一次。"),
         (Language::En, Some(end)) => eprintln!("The token {id} ({role}) is good until {end}; it is shown this once."),
@@ -122,13 +122,13 @@ fn told(token: &AdminToken) {
 }
 
 fn list(tokens: &[AdminToken], json: bool) {
-    let time = |time: Option<i64>| time.map(Time);
+    let time = |time: Option<i64>| time.map(Timestamp);
     if json {
         let all: Vec<_> = tokens
             .iter()
             .map(|t| {
                 serde_json::json!({
-                    "id": t.id, "role": t.role, "label": t.label, "created": Time(t.created_at),
+                    "id": t.id, "role": t.role, "label": t.label, "created": Timestamp(t.created_at),
                     "expires": time(t.expires_at), "used": time(t.used_at),
                 })
             })

@@ -2,7 +2,7 @@
 
 use super::{Postgres, rows::without_nul};
 use crate::{
-    admins::{AdminStore, AdminToken, Deed, NewDeed},
+    admins::{AdminStore, AdminToken, AuditEntry, NewAuditEntry},
     error::{Error, Result},
 };
 use async_trait::async_trait;
@@ -42,23 +42,24 @@ impl AdminStore for Postgres {
         self.query(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
     }
 
-    async fn write_down(&self, deed: &NewDeed) -> Result<()> {
+    async fn append_audit_entry(&self, entry: &NewAuditEntry) -> Result<()> {
         let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, failed)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let text = |text: &Option<String>| text.as_deref().map(|text| without_nul(text).into_owned());
         let query =
-            sqlx::query(sql).bind(unix_millis_i64()).bind(without_nul(&deed.who)).bind(&deed.role).bind(&deed.what);
-        let query = query.bind(&deed.tenant).bind(text(&deed.target)).bind(text(&deed.before)).bind(text(&deed.after));
-        let query = query.bind(&deed.failed);
+            sqlx::query(sql).bind(unix_millis_i64()).bind(without_nul(&entry.who)).bind(&entry.role).bind(&entry.what);
+        let query =
+            query.bind(&entry.tenant).bind(text(&entry.target)).bind(text(&entry.before)).bind(text(&entry.after));
+        let query = query.bind(&entry.failed);
         self.query(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
     }
 
-    async fn deeds(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
+    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<AuditEntry>> {
         let sql = match tenant {
             Some(_) => "SELECT * FROM audit WHERE tenant = $3 AND id < $1 ORDER BY id DESC LIMIT $2",
             None => "SELECT * FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2",
         };
-        let mut query = sqlx::query_as::<_, DeedRow>(sql).bind(before.unwrap_or(i64::MAX)).bind(i64::from(most));
+        let mut query = sqlx::query_as::<_, AuditRow>(sql).bind(before.unwrap_or(i64::MAX)).bind(i64::from(most));
         if let Some(tenant) = tenant {
             query = query.bind(tenant);
         }
@@ -89,7 +90,7 @@ impl TryFrom<TokenRow> for AdminToken {
 }
 
 #[derive(sqlx::FromRow)]
-struct DeedRow {
+struct AuditRow {
     id: i64,
     at: i64,
     who: String,
@@ -102,9 +103,9 @@ struct DeedRow {
     failed: Option<String>,
 }
 
-impl From<DeedRow> for Deed {
-    fn from(row: DeedRow) -> Self {
-        let DeedRow { id, at, who, role, what, tenant, target, before, after, failed } = row;
-        Self { id, at, deed: NewDeed { who, role, what, tenant, target, before, after, failed } }
+impl From<AuditRow> for AuditEntry {
+    fn from(row: AuditRow) -> Self {
+        let AuditRow { id, at, who, role, what, tenant, target, before, after, failed } = row;
+        Self { id, at, entry: NewAuditEntry { who, role, what, tenant, target, before, after, failed } }
     }
 }

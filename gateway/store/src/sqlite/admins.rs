@@ -2,7 +2,7 @@
 
 use super::{Sqlite, writer::Durability};
 use crate::{
-    admins::{AdminStore, AdminToken, Deed, NewDeed},
+    admins::{AdminStore, AdminToken, AuditEntry, NewAuditEntry},
     error::Result,
 };
 use async_trait::async_trait;
@@ -56,8 +56,8 @@ impl AdminStore for Sqlite {
         used.await
     }
 
-    async fn write_down(&self, deed: &NewDeed) -> Result<()> {
-        let NewDeed { who, role, what, tenant, target, before, after, failed } = deed.clone();
+    async fn append_audit_entry(&self, entry: &NewAuditEntry) -> Result<()> {
+        let NewAuditEntry { who, role, what, tenant, target, before, after, failed } = entry.clone();
         let written = self.writer.run(Durability::Machine, move |connection| {
             let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, failed)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -67,17 +67,17 @@ impl AdminStore for Sqlite {
         written.await
     }
 
-    async fn deeds(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<Deed>> {
+    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<AuditEntry>> {
         let before = before.unwrap_or(i64::MAX);
         let tenant = tenant.map(str::to_owned);
         let found = self.reader.run(move |connection| match tenant {
             Some(tenant) => {
                 let sql = "SELECT * FROM audit WHERE tenant = ? AND id < ? ORDER BY id DESC LIMIT ?";
-                connection.prepare_cached(sql)?.query_map((tenant, before, most), deed)?.collect()
+                connection.prepare_cached(sql)?.query_map((tenant, before, most), entry)?.collect()
             }
             None => {
                 let sql = "SELECT * FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?";
-                connection.prepare_cached(sql)?.query_map((before, most), deed)?.collect()
+                connection.prepare_cached(sql)?.query_map((before, most), entry)?.collect()
             }
         });
         found.await
@@ -96,8 +96,8 @@ fn token(row: &Row<'_>) -> rusqlite::Result<AdminToken> {
     })
 }
 
-fn deed(row: &Row<'_>) -> rusqlite::Result<Deed> {
-    let deed = NewDeed {
+fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    let entry = NewAuditEntry {
         who: row.get("who")?,
         role: row.get("role")?,
         what: row.get("what")?,
@@ -107,5 +107,5 @@ fn deed(row: &Row<'_>) -> rusqlite::Result<Deed> {
         after: row.get("after")?,
         failed: row.get("failed")?,
     };
-    Ok(Deed { id: row.get("id")?, at: row.get("at")?, deed })
+    Ok(AuditEntry { id: row.get("id")?, at: row.get("at")?, entry })
 }

@@ -10,23 +10,23 @@ use std::{
 
 /// A moment, in Unix milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time(pub i64);
+pub struct Timestamp(pub i64);
 
-impl Time {
+impl Timestamp {
     /// A moment in Unix seconds.
-    pub fn of_seconds(seconds: u64) -> Self {
+    pub fn from_unix_seconds(seconds: u64) -> Self {
         Self(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000))
     }
 }
 
-impl From<SystemTime> for Time {
+impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 
-impl fmt::Display for Time {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The year 9999 is the last that RFC 3339 can write.
         let seconds = (self.0.max(0).unsigned_abs() / 1000).min(253_402_300_799);
@@ -35,15 +35,15 @@ impl fmt::Display for Time {
     }
 }
 
-impl Serialize for Time {
+impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl JsonSchema for Time {
+impl JsonSchema for Timestamp {
     fn schema_name() -> Cow<'static, str> {
-        "Time".into()
+        "Timestamp".into()
     }
 
     fn inline_schema() -> bool {
@@ -67,7 +67,7 @@ mod tests {
             (-1, "1970-01-01T00:00:00Z"),
             (i64::MAX, "9999-12-31T23:59:59Z"),
         ] {
-            assert_eq!(Time(millis).to_string(), told);
+            assert_eq!(Timestamp(millis).to_string(), told);
         }
     }
 }
