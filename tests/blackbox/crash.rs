@@ -1,6 +1,6 @@
-//! What was acknowledged survives sudden death: of the gateway, and of the stores that it stands on.
+//! Acknowledged sessions and bindings survive SIGKILL of the gateway and of its stores.
 //!
-//! `MENLOU_KILLS` says how often each test kills; without it, as often as fits into a run of all tests.
+//! `MENLOU_KILLS` sets the number of kills per test; the default fits into a run of all tests.
 
 use crate::scene::{Scene, Stores};
 use menlou_harness::Client;
@@ -11,13 +11,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What one client was told before the end: its session, and its account where the log-in was answered.
+/// What was acknowledged to a client before the kill: its session, and its account where the login was acknowledged.
 struct Acknowledged {
     session: Client,
     user: Option<i64>,
 }
 
-/// Who is killed.
+/// The process that is killed.
 #[derive(Clone, Copy, Debug)]
 enum Victim {
     Gateway,
@@ -25,33 +25,34 @@ enum Victim {
     Postgres,
 }
 
-fn kills(without: u64) -> u64 {
-    std::env::var("MENLOU_KILLS").map_or(without, |kills| kills.parse().expect("MENLOU_KILLS is a number"))
+fn kills(default: u64) -> u64 {
+    std::env::var("MENLOU_KILLS").map_or(default, |kills| kills.parse().expect("MENLOU_KILLS is a number"))
 }
 
-/// A number that nobody chose, below `end`.
-fn any(end: u64) -> u64 {
+/// A random number below `end`.
+fn random(end: u64) -> u64 {
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos();
     u64::from(nanos / 1000) % end
 }
 
-/// Logs in new people until `over`, or until the gateway is gone.
-fn log_in_until_the_end(scene: &Scene, of: &str, over: &AtomicBool) -> Vec<Acknowledged> {
+/// Logs in new users until `over` is set or the gateway is gone.
+fn log_in_until(scene: &Scene, name: &str, over: &AtomicBool) -> Vec<Acknowledged> {
     let mut acknowledged = Vec::new();
     for at in 0.. {
         if over.load(SeqCst) {
             break;
         }
-        let code = scene.sim.code(&format!("{of}-{at}"));
+        let code = scene.sim.code(&format!("{name}-{at}"));
         let Ok(authorized) = scene.client().try_call("openid", &[("code", &code)]) else { break };
         if authorized.error.is_some() {
-            // A store has died: nothing was acknowledged.
+            // A store was killed: nothing was acknowledged.
             authorized.assert_error(503, "store_unavailable");
+            // The interval of further attempts.
             thread::sleep(Duration::from_millis(10));
             continue;
         }
         let session = scene.client().with(authorized.token().expect("a token"));
-        let login = session.try_call("login", &[("method", "profile"), ("name", of)]);
+        let login = session.try_call("login", &[("method", "profile"), ("name", name)]);
         let user = login.as_ref().ok().and_then(|login| match login.error {
             Some(_) => {
                 login.assert_error(503, "store_unavailable");
@@ -67,25 +68,27 @@ fn log_in_until_the_end(scene: &Scene, of: &str, over: &AtomicBool) -> Vec<Ackno
     acknowledged
 }
 
-fn nothing_acknowledged_is_lost(stores: Stores, victims: &[Victim], kills: u64) {
+fn assert_nothing_acknowledged_is_lost(stores: Stores, victims: &[Victim], kills: u64) {
     let mut scene = Scene::new(stores);
     let mut accounts = HashMap::new();
     let mut all = Vec::new();
     for round in 0..kills {
-        let victim = victims[any(victims.len() as u64) as usize];
-        let moment = Duration::from_millis(40 + any(200));
+        let victim = victims[random(victims.len() as u64) as usize];
+        let moment = Duration::from_millis(40 + random(200));
         let over = AtomicBool::new(false);
         let acknowledged = thread::scope(|scope| {
             let (of_clients, over) = (&scene, &over);
             let clients: Vec<_> = (0..4)
-                .map(|at| scope.spawn(move || log_in_until_the_end(of_clients, &format!("{round}-{at}"), over)))
+                .map(|at| scope.spawn(move || log_in_until(of_clients, &format!("{round}-{at}"), over)))
                 .collect();
+            // The random moment of the kill.
             thread::sleep(moment);
             match victim {
                 Victim::Gateway => scene.gateway.send_sigkill(),
                 Victim::Redis => scene.redis.as_ref().expect("a Redis").send_sigkill(),
                 Victim::Postgres => scene.postgres.as_ref().expect("a PostgreSQL").send_sigkill(),
             }
+            // Clients continue for a moment after the kill.
             thread::sleep(Duration::from_millis(30));
             over.store(true, SeqCst);
             clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect::<Vec<_>>()
@@ -101,16 +104,16 @@ fn nothing_acknowledged_is_lost(stores: Stores, victims: &[Victim], kills: u64) 
             match user {
                 Some(id) => {
                     assert_eq!(now.user_id(), Some(*id), "{victim:?} killed after {moment:?}: {now:?}");
-                    assert!(accounts.insert(*id, round).is_none(), "an id was given twice");
+                    assert!(accounts.insert(*id, round).is_none(), "an id was used twice");
                 }
-                // The session was acknowledged, the log-in was not: it may have happened or not.
+                // The session was acknowledged, but not the login, which may have happened or not.
                 None => assert!(now.error.is_none() || now.error.as_deref() == Some("login_required"), "{now:?}"),
             }
         }
         all.extend(acknowledged);
     }
-    assert!(all.len() as u64 > kills, "hardly anything was acknowledged: {}", all.len());
-    // Nor do later deaths take what earlier ones left.
+    assert!(all.len() as u64 > kills, "too little was acknowledged: {}", all.len());
+    // Later kills lose nothing of earlier rounds.
     for Acknowledged { session, user } in all.iter().step_by(1 + all.len() / 500) {
         let now = session.call("user", &[]);
         assert!(user.is_none() || now.user_id() == *user, "{now:?}");
@@ -118,12 +121,12 @@ fn nothing_acknowledged_is_lost(stores: Stores, victims: &[Victim], kills: u64) 
 }
 
 #[test]
-fn kill_9_loses_no_session_and_no_binding() {
-    nothing_acknowledged_is_lost(Stores::Embedded, &[Victim::Gateway], kills(20));
+fn sigkill_of_the_gateway_loses_no_session_and_no_binding() {
+    assert_nothing_acknowledged_is_lost(Stores::Embedded, &[Victim::Gateway], kills(20));
 }
 
 #[test]
-fn kill_9_of_gateway_redis_or_postgres_loses_no_session_and_no_binding() {
+fn sigkill_of_gateway_redis_or_postgres_loses_no_session_and_no_binding() {
     let victims = [Victim::Gateway, Victim::Redis, Victim::Postgres];
-    nothing_acknowledged_is_lost(Stores::Both, &victims, kills(12));
+    assert_nothing_acknowledged_is_lost(Stores::Both, &victims, kills(12));
 }

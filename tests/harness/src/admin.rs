@@ -99,7 +99,7 @@ impl AdminResponse {
             assert!(text("error") && text("msg") && body["data"].is_object(), "malformed failure: {}", shown());
         }
         let etag = response.header("etag").map(str::to_owned);
-        Self { status: response.status, etag, body, response: response }
+        Self { status: response.status, etag, body, response }
     }
 
     /// The body of a success.

@@ -154,7 +154,7 @@ impl Envelope {
         let known = ["code", "msg", "data", "error"];
         assert!(fields.keys().all(|k| known.contains(&k.as_str())), "unknown field in the envelope: {}", shown());
         assert!(error.is_some() || response.status == 200, "a success has another status than 200: {}", shown());
-        Self { status: response.status, msg, error, data: data.clone(), response: response }
+        Self { status: response.status, msg, error, data: data.clone(), response }
     }
 
     /// The data of a success.

@@ -68,6 +68,20 @@ impl Redis {
         self.process = launch(self.port, &self.options, &self.folder);
     }
 
+    /// Whether it is a primary whose replicas have all its writes. False where it has no replica.
+    pub fn has_synced_replicas(&self) -> bool {
+        let info = self.command(&["INFO", "replication"]);
+        let lines = || info.lines().map(str::trim);
+        let Some(offset) = lines().find_map(|line| line.strip_prefix("master_repl_offset:")) else { return false };
+        let mut replicas = lines().filter(|line| line.starts_with("slave") && line.contains("state=")).peekable();
+        replicas.peek().is_some() && replicas.all(|line| line.split(',').any(|part| part == format!("offset={offset}")))
+    }
+
+    /// Whether it is a replica that is connected to its primary.
+    pub fn is_replica(&self) -> bool {
+        self.command(&["INFO", "replication"]).contains("master_link_status:up")
+    }
+
     /// Sends a command, and returns the raw response, at most 64 KiB.
     pub fn command(&self, words: &[&str]) -> String {
         send(self.port, words).expect("a response from Redis")
