@@ -70,12 +70,12 @@ fn a_sealed_secret_logs_people_in_and_opens_for_no_other_tenant_or_field() {
     scene.authorize("ann").ok();
     let (code, text) = told(&scene, &["validate", "--offline"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("warning: the secret stands here in plain text"), "the neighbour's: {text}");
+    assert!(text.contains("warning: the secret is in plain text"), "the neighbour's: {text}");
     assert!(text.contains("neighbour.toml:5:10") && !text.contains("manulife.toml:"), "{text}");
 
     let neighbour = fs::read_to_string(scene.tenants().join("neighbour.toml")).unwrap();
     scene.write_tenant(NEIGHBOUR, &neighbour.replace("neighbours-own-secret", &sealed));
-    let moved = "was sealed for another place than wechat.secret of the tenant neighbour";
+    let moved = "was not sealed for wechat.secret of tenant neighbour";
     eventually("it is refused", || scene.log().contains(moved).then_some(()));
     assert!(scene.log().contains("neighbour.toml:5:10"), "{}", scene.log());
     scene.gateway.client(NEIGHBOUR).call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]).ok();
@@ -85,7 +85,7 @@ fn a_sealed_secret_logs_people_in_and_opens_for_no_other_tenant_or_field() {
     let fields = tenant(&scene.sim).replace("base_url", &format!("previous_secret = \"{sealed}\"\nbase_url"));
     scene.write_tenant("fields", &fields);
     eventually("so is another field", || {
-        scene.log().contains("another place than wechat.previous_secret of the tenant fields").then_some(())
+        scene.log().contains("was not sealed for wechat.previous_secret of tenant fields").then_some(())
     });
     for shown in ["/metrics", "/readyz"] {
         scene.secrets().assert_absent_from(&scene.admin(shown).unwrap().text());
@@ -139,15 +139,15 @@ fn keys_are_changed_while_running_and_the_old_one_can_go() {
     fs::write(keys(&scene), &old_gone).unwrap();
     assert_eq!(told(&scene, &["validate", "--offline"]).0, Some(0));
     eventually("people log in", || logs_in(&scene, TENANT).then_some(()));
-    assert!(!scene.readiness().1.to_string().contains("sealed under"), "{:?}", scene.readiness());
+    assert!(!scene.readiness().1.to_string().contains("sealed with the key"), "{:?}", scene.readiness());
 
     fs::write(keys(&scene), &first).unwrap();
     eventually("a key that is missing is told", || {
-        scene.readiness().1.to_string().contains("is sealed under the key").then_some(())
+        scene.readiness().1.to_string().contains("was sealed with the key").then_some(())
     });
     scene.authorize("ann").ok();
     fs::write(keys(&scene), &old_gone).unwrap();
-    eventually("it is back", || (!scene.readiness().1.to_string().contains("is sealed under the key")).then_some(()));
+    eventually("it is back", || (!scene.readiness().1.to_string().contains("was sealed with the key")).then_some(()));
 }
 
 #[test]

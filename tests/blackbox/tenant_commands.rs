@@ -302,7 +302,7 @@ fn what_is_no_name_is_told_by_every_command() {
             let output = home.command(command, b"some-password");
             let code = if command[0] == "tenant" { 2 } else { 1 };
             let told = exits(&output, code);
-            assert!(told.contains("is no tenant's name") && told.len() < 400, "{command:?}: {told}");
+            assert!(told.contains("is not a valid tenant name") && told.len() < 400, "{command:?}: {told}");
         }
     }
 }

@@ -85,7 +85,7 @@ fn what_is_faulty_is_not_saved_and_told_at_its_place() {
         (&["--set", "session.tll=5d"], 1, "did you mean `ttl`?"),
         (&["--unset", "wechat.secret"], 1, "`secret` is missing"),
         (&["--set", "name.x=1"], 2, "no table"),
-        (&["--set", "a b=1"], 2, "is no key"),
+        (&["--set", "a b=1"], 2, "is not a key"),
         (&["--set", "wechat.secret=hunter2-hunter2"], 2, "can't be an argument"),
         (
             &["--set", "wechat={ appid = \"wx4f4bc4dec97d474b\", secret = \"hunter2-hunter2\" }"],
@@ -172,7 +172,7 @@ fn on_a_full_disk_nothing_is_half_written() {
     let long = format!("{}# {}\n", plain("Manulife"), "x".repeat(50_000));
     let home = GatewayFolder::new(Setup { without_plugins: true, ..Setup::default().tenant(TENANT, &long) });
     let full = ["sh", "-c", "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\""];
-    for (language, says) in [("en", ["can't be saved", "unchanged"]), ("zh", ["无法保存", "未改动"])] {
+    for (language, says) in [("en", ["could not be saved", "unchanged"]), ("zh", ["无法保存", "未改动"])] {
         let by: Vec<&str> = ["env", if language == "zh" { "MENLOU_LANG=zh" } else { "MENLOU_LANG=en" }]
             .into_iter()
             .chain(full)

@@ -166,11 +166,8 @@ fn summary(state: &AdminState, name: &str, standing: &menlou_tenant::TenantStatu
 pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<TenantDetails> {
     caller.require(Permission::Read, name.as_str())?;
     // What was a setting once may be a secret still.
-    let comments = if caller.require(Permission::Write, name.as_str()).is_ok() {
-        Comments::Whole
-    } else {
-        Comments::WithoutValues
-    };
+    let comments =
+        if caller.require(Permission::Write, name.as_str()).is_ok() { Comments::All } else { Comments::WithoutValues };
     let tenant = state.registry.find(name.as_str());
     let (title, serving) = (tenant.as_ref().map(|tenant| tenant.title.clone()), tenant.is_some());
     blocking(state, name, move |files, library, name| {

@@ -1,4 +1,4 @@
-//! What a JSON Schema finds wrong, said in words: where, what is expected, what is there.
+//! Translates JSON Schema validation errors into sentences: where the error is, what is expected, and what was found.
 
 use super::{
     config_error::{MAX_ERRORS, nearest, quoted},
@@ -13,20 +13,20 @@ use menlou_error::text::Text;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// One thing that is wrong with a value.
+/// One violation of a schema.
 #[derive(Debug)]
 pub struct SchemaViolation {
-    /// Where, from the value that was checked.
+    /// JSON pointer to the value, relative to the value that was checked.
     pub pointer: String,
-    /// Whether the key is meant, not its value.
+    /// Whether the error concerns the key rather than its value.
     pub key: bool,
-    /// What is wrong.
+    /// What is wrong, and what is expected.
     pub text: Text,
-    /// Whether the value may be shown: the schema knows it, and it is no secret.
-    pub open: bool,
+    /// Whether the value may be shown: the schema declares it, and it is not a secret.
+    pub may_be_shown: bool,
 }
 
-/// Everything that `schema` finds wrong with `value`, [`MAX_ERRORS`] violations at most.
+/// Returns the violations of `schema` in `value`, at most [`MAX_ERRORS`] of them.
 pub fn violations(value: &Value, schema: &Schema) -> Vec<SchemaViolation> {
     let secrets = schema.secrets(value);
     let mut check = Check { root: value, schema, secrets: &secrets, found: Vec::new() };
@@ -47,7 +47,7 @@ pub fn violations(value: &Value, schema: &Schema) -> Vec<SchemaViolation> {
     check.found
 }
 
-/// `name: text`, where the pointer has a name.
+/// Prefixes a text with the name of the value, if the pointer has a name.
 fn about(pointer: &str, text: &Text) -> Text {
     let (zh, en) = subject(pointer);
     Text::new(format!("{zh}：{}", text.zh), format!("{en}: {}", text.en))
@@ -63,13 +63,13 @@ struct Check<'a> {
 impl Check<'_> {
     fn add(&mut self, pointer: String, key: bool, text: Text) {
         if self.found.len() < MAX_ERRORS {
-            let open = !key && self.open(&pointer);
-            self.found.push(SchemaViolation { pointer, key, text, open });
+            let may_be_shown = !key && self.may_be_shown(&pointer);
+            self.found.push(SchemaViolation { pointer, key, text, may_be_shown });
         }
     }
 
-    /// Neither a secret, nor within one, nor anything that holds keys: those may be anyone's.
-    fn open(&self, pointer: &str) -> bool {
+    /// Whether the value may be shown. Secrets, values within secrets and values that contain keys may not.
+    fn may_be_shown(&self, pointer: &str) -> bool {
         let scalar = |v: &Value| !v.is_object() && !v.is_array();
         let plain = match self.root.pointer(pointer) {
             Some(Value::Array(items)) => items.iter().all(|v| scalar(v) && !v.as_str().is_some_and(may_hold_secret)),
@@ -102,7 +102,7 @@ impl Check<'_> {
                 let name = quoted(&key);
                 let text = Text::new(
                     format!("{name} 不能用作名称：{}", text.zh),
-                    format!("{name} is no valid name here: {}", text.en),
+                    format!("{name} is not a valid name: {}", text.en),
                 );
                 self.add(format!("{pointer}/{}", escape(&key)), true, text);
             }
@@ -111,7 +111,7 @@ impl Check<'_> {
         }
     }
 
-    /// Of several forms, the one that was probably meant: it says what is wrong with it.
+    /// Reports the errors of the alternative (`anyOf`, `oneOf`) that was probably intended.
     fn alternatives(&mut self, pointer: &str, schema: &Value, context: &[Vec<ValidationError<'static>>]) {
         let options = options_of(context);
         if let Some(text) = expectation(schema) {
@@ -156,16 +156,16 @@ impl Check<'_> {
 
     fn wrong_type(&mut self, pointer: String, expected: &BTreeSet<&'static str>) {
         let text = wrong_type(&pointer, expected, self.root.pointer(&pointer));
-        // What stands in place of a table may be a secret out of it.
+        // A value where a table is expected may be a secret of that table.
         let scalar = expected.iter().any(|t| !matches!(*t, "object" | "array"));
-        let open = scalar && self.open(&pointer);
-        self.found.push(SchemaViolation { pointer, key: false, text, open });
+        let may_be_shown = scalar && self.may_be_shown(&pointer);
+        self.found.push(SchemaViolation { pointer, key: false, text, may_be_shown });
     }
 
     fn not_among(&self, pointer: &str, options: &[&str]) -> Text {
         let (zh, en) = subject(pointer);
         let list = |between| options.iter().map(|o| quoted(o)).collect::<Vec<_>>().join(between);
-        let written = self.root.pointer(pointer).and_then(Value::as_str).filter(|_| self.open(pointer));
+        let written = self.root.pointer(pointer).and_then(Value::as_str).filter(|_| self.may_be_shown(pointer));
         let near = written.and_then(|w| nearest(w, options.iter().copied())).map(quoted);
         let (near_zh, near_en) =
             near.map(|n| (format!("；是否想写 {n}？"), format!("; did you mean {n}?"))).unwrap_or_default();
@@ -177,8 +177,8 @@ impl Check<'_> {
     }
 }
 
-/// Whether a wrong value had better not be shown, though it stands where no secret belongs: two lines swapped, a quote
-/// that swallowed the next line, an address with a password.
+/// Whether a value may contain a secret although the schema expects none here: two swapped lines, a missing quote that
+/// makes the value include the next line, or a URL with a password.
 fn may_hold_secret(value: &str) -> bool {
     value.contains(['"', '\'', '=', '\n'])
         || (value.contains("://") && value.contains('@'))
@@ -196,24 +196,24 @@ fn unknown_key(key: &str, known: &BTreeSet<&str>) -> Text {
     if known.is_empty() {
         return Text::new(
             format!("未知的键 {name}：这里不接受任何键"),
-            format!("unknown key {name}: no keys are known here"),
+            format!("unknown key {name}: no keys are allowed here"),
         );
     }
     let list = |between| known.iter().map(|k| quoted(k)).collect::<Vec<_>>().join(between);
     Text::new(
         format!("未知的键 {name}；可用的键：{}", list("、")),
-        format!("unknown key {name}; known here: {}", list(", ")),
+        format!("unknown key {name}; known keys: {}", list(", ")),
     )
 }
 
-/// What a schema's author says is expected: the keyword `x-expected`.
+/// The expectation that the schema's author has written: keyword `x-expected`.
 fn expectation(schema: &Value) -> Option<Text> {
     let words = schema.get(EXPECTED)?;
     let get = |language| Some(words.get(language)?.as_str()?.to_owned());
     Some(Text::new(get("zh")?, get("en")?))
 }
 
-/// What a keyword expects, where the schema's author says nothing.
+/// The expectation derived from the keyword, for schemas without `x-expected`.
 fn reason(error: &ValidationError<'_>) -> Text {
     match error.kind() {
         Kind::Minimum { limit } => Text::new(format!("不小于 {limit} 的数"), format!("at least {limit}")),
@@ -240,7 +240,7 @@ fn reason(error: &ValidationError<'_>) -> Text {
         Kind::MaxProperties { limit } => {
             Text::new(format!("至多有 {limit} 个键的表"), format!("a table of at most {limit} keys"))
         }
-        Kind::UniqueItems => Text::fixed("没有重复项的列表", "a list without repetitions"),
+        Kind::UniqueItems => Text::fixed("没有重复项的列表", "a list without duplicates"),
         Kind::Pattern { pattern } => {
             let pattern = quoted(pattern);
             Text::new(format!("符合 {pattern} 的字符串"), format!("a string that matches {pattern}"))
@@ -252,7 +252,10 @@ fn reason(error: &ValidationError<'_>) -> Text {
         Kind::Constant { expected_value } => Text::new(expected_value.to_string(), expected_value.to_string()),
         other => {
             let keyword = quoted(other.keyword());
-            Text::new(format!("符合插件 schema 中 {keyword} 的值"), format!("what {keyword} in its schema asks for"))
+            Text::new(
+                format!("符合插件 schema 中 {keyword} 的值"),
+                format!("a value that satisfies {keyword} of the schema"),
+            )
         }
     }
 }
@@ -267,7 +270,7 @@ fn wrong_type(pointer: &str, expected: &BTreeSet<&'static str>, found: Option<&V
     )
 }
 
-/// The expected types; TOML has no null, so an optional value is just its type.
+/// The expected types. `null` is left out because TOML has no null: an optional value has only its own type.
 fn names(kind: &TypeKind) -> Vec<&'static str> {
     let names: Vec<&'static str> = match kind {
         TypeKind::Single(one) => vec![one.as_str()],
@@ -300,7 +303,7 @@ fn type_name(name: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// What a pointer names, in Chinese and English.
+/// The name of the value at a pointer, in Chinese and English.
 fn subject(pointer: &str) -> (String, String) {
     let mut tokens = pointer.rsplit('/');
     let last = tokens.next().unwrap_or_default();
@@ -315,7 +318,7 @@ fn subject(pointer: &str) -> (String, String) {
     }
 }
 
-/// The strings that all alternatives together allow, where each is a plain choice.
+/// The strings that the alternatives allow, if every alternative is a plain choice.
 fn options_of<'a>(context: &'a [Vec<ValidationError<'static>>]) -> Vec<&'a str> {
     let mut options = Vec::new();
     for errors in context {

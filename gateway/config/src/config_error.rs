@@ -1,4 +1,4 @@
-//! A fault in a config file or variable: where it is, and what is wrong, in both languages.
+//! An error in a config file or environment variable: its location and what is wrong, in Chinese and English.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use menlou_error::text::{Language, Text};
@@ -9,58 +9,58 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How many faults of one file are listed: more help nobody.
+/// Maximum number of errors reported for one file.
 pub const MAX_ERRORS: usize = 100;
 
-/// One thing that is wrong. It owns what it needs to be shown, and holds no value that may be a secret.
+/// One error in a configuration. It owns all data needed to show it, and contains no value that may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where.
+    /// Where the error is.
     pub location: ErrorLocation,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what is expected.
     pub text: Text,
 }
 
-/// Where a fault is.
+/// Where an error is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorLocation {
-    /// At a place in a file.
+    /// At a position in a file.
     Position(Box<FilePosition>),
-    /// In a file as a whole: it can't be read, say.
+    /// In a file, without a position: for example, the file cannot be read.
     File(PathBuf),
     /// In an environment variable.
     Variable(String),
 }
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePosition {
-    /// The file, as it was named.
+    /// Path of the file, as it was given.
     pub file: PathBuf,
-    /// From 1.
+    /// 1-based line.
     pub line: usize,
-    /// From 1, in characters.
+    /// 1-based column, in characters.
     pub column: usize,
-    /// The bytes meant, counted after a byte order mark.
+    /// Byte range in the text after a byte order mark.
     pub span: Range<usize>,
-    /// The line with masked values; `None` where it is too long to be shown.
+    /// The line, with values masked; `None` if the line is too long to be shown.
     pub(super) source: Option<String>,
-    /// The bytes of `source` that the pointer stands under.
+    /// Byte range within `source` that is underlined.
     pub(super) mark: Range<usize>,
 }
 
 impl ConfigError {
-    /// A fault of a whole file.
+    /// An error that concerns a file as a whole.
     pub fn in_file(file: impl Into<PathBuf>, text: Text) -> Self {
         Self { location: ErrorLocation::File(file.into()), text }
     }
 
-    /// A fault of an environment variable.
+    /// An error in an environment variable.
     pub fn in_variable(name: impl Into<String>, text: Text) -> Self {
         Self { location: ErrorLocation::Variable(name.into()), text }
     }
 
-    /// The file, where the fault is in one.
+    /// The file, if the error is in a file.
     pub fn file(&self) -> Option<&Path> {
         match &self.location {
             ErrorLocation::Position(position) => Some(&position.file),
@@ -69,7 +69,7 @@ impl ConfigError {
         }
     }
 
-    /// Line and column, both from 1, where the fault has a place in a file.
+    /// 1-based line and column, if the error has a position in a file.
     pub fn position(&self) -> Option<(usize, usize)> {
         match &self.location {
             ErrorLocation::Position(position) => Some((position.line, position.column)),
@@ -77,7 +77,7 @@ impl ConfigError {
         }
     }
 
-    /// The place in one line: `tenants/x.toml:4:1`, a file, or a variable's name.
+    /// The location in one line: `tenants/x.toml:4:1`, a path, or the name of a variable.
     pub fn at(&self) -> String {
         match &self.location {
             ErrorLocation::Position(position) => {
@@ -88,13 +88,13 @@ impl ConfigError {
         }
     }
 
-    /// The fault for people: the sentence, the place, the line and a pointer under what is meant. It ends without a
-    /// line break.
+    /// Renders the error for people: the sentence, the location, and the line with the position underlined. The result
+    /// has no trailing line break.
     pub fn render(&self, language: Language, color: bool) -> String {
         self.rendered(Level::ERROR, Text::fixed("错误", "error"), language, color)
     }
 
-    /// The same for what had better be mended, though all works.
+    /// Renders the same text as a warning.
     pub fn render_warning(&self, language: Language, color: bool) -> String {
         self.rendered(Level::WARNING, Text::fixed("警告", "warning"), language, color)
     }
@@ -130,7 +130,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// `{"file","line","column","variable","zh","en"}`; what does not apply is null.
+/// Serialises as `{"file","line","column","variable","zh","en"}`; fields that do not apply are null.
 impl Serialize for ConfigError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let variable = match &self.location {
@@ -148,7 +148,7 @@ impl Serialize for ConfigError {
     }
 }
 
-/// A name from a file as it may stand in a sentence: in backquotes, without control characters, at most 64 characters.
+/// Quotes a name from a file for use in a sentence: in backquotes, control characters escaped, at most 64 characters.
 pub(super) fn quoted(name: &str) -> String {
     let mut out = String::from("`");
     for (i, c) in name.chars().enumerate() {
@@ -162,9 +162,9 @@ pub(super) fn quoted(name: &str) -> String {
     out
 }
 
-/// The name among `known` that `name` was probably meant to be.
+/// The most similar name among `known`, if it is similar enough to be a typo.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Long names are no slips of the pen, and comparing them is slow.
+    // Long names are not typos, and comparing them is slow.
     if name.len() > 128 {
         return None;
     }

@@ -1,30 +1,30 @@
-//! Durations as people write them: a number and one unit, `500ms`, `10s`, `5m`, `2h`, `7d`.
+//! Durations in configs: a number and one unit, such as `500ms`, `10s`, `5m`, `2h`, `7d`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, ops::Deref, str::FromStr, time::Duration};
 
-/// The pattern of a written duration. It keeps the longest near 2700 years, which no clock overflows on.
+/// Pattern of a duration. The maximum is about 2700 years, which does not overflow any clock.
 pub const PATTERN: &str = "^[1-9][0-9]{0,5}(ms|s|m|h|d)$";
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-/// A duration in a config: milliseconds to days, never zero. It reads as a [`Duration`].
+/// A duration in a config, from 1 ms; never zero. Dereferences to [`Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigDuration(Duration);
 
 impl ConfigDuration {
-    /// `millis` milliseconds.
+    /// A duration of `millis` milliseconds.
     pub const fn millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
     }
 
-    /// `secs` seconds.
+    /// A duration of `secs` seconds.
     pub const fn secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
     }
 
-    /// The duration.
+    /// The duration as [`Duration`].
     pub const fn get(self) -> Duration {
         self.0
     }
@@ -59,7 +59,7 @@ impl FromStr for ConfigDuration {
     }
 }
 
-/// In the largest unit that divides it.
+/// Written in the largest unit that divides it.
 impl fmt::Display for ConfigDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_written_as_it_is_read() {
+    fn durations_are_parsed_and_displayed_in_the_same_form() {
         for (written, millis) in
             [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("2h", 7_200_000), ("7d", 604_800_000)]
         {

@@ -1,24 +1,24 @@
-//! Changes values in a TOML text, and nothing else in it: comments, order and layout stay.
+//! Edits values in a TOML text and leaves everything else unchanged: comments, order and layout.
 
 use super::config_error::quoted;
 use menlou_error::text::Text;
 use serde_json::Value as Json;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
 
-/// One change. Values and their absence are plain JSON; TOML has no null.
+/// One change to a config file. Values are plain JSON; TOML has no null.
 #[derive(Clone)]
 pub enum ConfigChange {
-    /// The value under this path becomes this one. A table that stands there already is changed key by key, so that
-    /// what stays in it keeps its comments.
+    /// Sets the value at this path. An existing table is changed key by key, so that its remaining keys keep their
+    /// comments.
     Set(Vec<String>, Json),
-    /// Nothing stands under this path any more; whether anything did is no matter.
+    /// Removes the value or table at this path, if it exists.
     Unset(Vec<String>),
 }
 
-/// The parts of a key as TOML writes it: `session.ttl`, `actions."a.b".plugin`.
+/// Splits a key as TOML writes it: `session.ttl`, `actions."a.b".plugin`.
 ///
 /// # Errors
-/// What is no key.
+/// The text is not a TOML key.
 pub fn parse_key(written: &str) -> Result<Vec<String>, Text> {
     match Key::parse(written) {
         Ok(keys) if !keys.is_empty() => Ok(keys.iter().map(|key| key.get().to_owned()).collect()),
@@ -26,13 +26,13 @@ pub fn parse_key(written: &str) -> Result<Vec<String>, Text> {
             let shown = quoted(written);
             Err(Text::new(
                 format!("{shown} 不是键：写法如 session.ttl"),
-                format!("{shown} is no key, which looks like session.ttl"),
+                format!("{shown} is not a key; keys look like session.ttl"),
             ))
         }
     }
 }
 
-/// The value that a person wrote on a command line: as TOML would read it, else a string.
+/// Reads a value from a command line: as TOML if it is valid TOML, otherwise as a string.
 pub fn parse_value(written: &str) -> Json {
     let doc = format!("x = {written}");
     let parsed: Option<toml::Table> = toml::from_str(&doc).ok();
@@ -43,10 +43,10 @@ pub fn parse_value(written: &str) -> Json {
     }
 }
 
-/// The text with all the changes.
+/// Applies all changes to a text.
 ///
 /// # Errors
-/// A text that is no TOML, a path that leads through what is no table, or a null.
+/// The text is not valid TOML, a path leads through a value that is not a table, or a value is null.
 pub fn apply(text: &str, changes: &[ConfigChange]) -> Result<String, Text> {
     let (mark, body) = match text.strip_prefix('\u{feff}') {
         Some(body) => ("\u{feff}", body),
@@ -62,19 +62,19 @@ pub fn apply(text: &str, changes: &[ConfigChange]) -> Result<String, Text> {
         }
     }
     let mut edited = doc.to_string();
-    // A file from Windows stays one.
+    // Keep CRLF line ends if the file uses them throughout.
     if body.contains("\r\n") && body.matches('\n').count() == body.matches("\r\n").count() {
         edited = edited.replace("\r\n", "\n").replace('\n', "\r\n");
     }
     Ok(format!("{mark}{edited}"))
 }
 
-/// `inline`: where a new table can't have a header of its own.
+/// `inline`: whether a new table has to be inline because it cannot have a header.
 fn set(item: &mut Item, path: &[String], value: &Json, inline: bool) -> Result<(), Text> {
     let Some((key, rest)) = path.split_first() else { return put(item, value, inline) };
     if item.is_none() {
         let mut new = Table::new();
-        // `[actions.pay]` needs no `[actions]` above it.
+        // `[actions.pay]` does not need a header `[actions]` above it.
         new.set_implicit(true);
         *item = if inline { Item::Value(InlineTable::new().into()) } else { Item::Table(new) };
     }
@@ -82,8 +82,8 @@ fn set(item: &mut Item, path: &[String], value: &Json, inline: bool) -> Result<(
     let Some(table) = item.as_table_like_mut() else {
         let key = quoted(key);
         return Err(Text::new(
-            format!("{key} 之上不是表，不能有键"),
-            format!("what stands above {key} is no table and can't have keys"),
+            format!("{key} 的上一级不是表，不能包含键"),
+            format!("the value above {key} is not a table and cannot have keys"),
         ));
     };
     set(table.entry(key).or_insert(Item::None), rest, value, inline)
@@ -121,7 +121,7 @@ fn put(item: &mut Item, value: &Json, inline: bool) -> Result<(), Text> {
     Ok(())
 }
 
-/// Elements that stay keep what stands around them; new ones stand as the last one did.
+/// Elements that remain keep their whitespace and comments; new elements are laid out like the last old one.
 fn lay_out_alike(new: &mut Array, old: &Array) {
     new.set_trailing(old.trailing().clone());
     new.set_trailing_comma(old.trailing_comma() && !new.is_empty());
@@ -136,7 +136,7 @@ fn lay_out_alike(new: &mut Array, old: &Array) {
     }
 }
 
-/// Whether two values are equal, however they are written.
+/// Whether two values are equal, regardless of notation.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(a), Value::String(b)) => a.value() == b.value(),
@@ -151,13 +151,13 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// A value as TOML writes it, tables inline.
+/// Converts a value to TOML, with tables inline.
 ///
 /// # Errors
-/// A null, or an integer of more than 64 bits.
+/// The value is null, or an integer that does not fit into 64 bits.
 pub fn toml_value(value: &Json) -> Result<Value, Text> {
     Ok(match value {
-        Json::Null => return Err(Text::fixed("TOML 中没有 null", "there is no null in TOML")),
+        Json::Null => return Err(Text::fixed("TOML 中没有 null", "TOML has no null")),
         Json::Bool(b) => (*b).into(),
         Json::Number(n) => match (n.as_i64(), n.as_f64()) {
             (Some(integer), _) => integer.into(),
@@ -176,8 +176,9 @@ pub fn toml_value(value: &Json) -> Result<Value, Text> {
     })
 }
 
-/// Takes a value or table away, with the comment right above it. What stands above that, behind a blank line, is about
-/// more than this: it goes to what follows.
+/// Removes a value or table with the comment directly above it. Comments above a blank line concern more than this
+/// item: they move to the next item. `toml_edit` attaches all comments to the item below, so removing the item alone
+/// would silently delete a tenant admin's notes; that is why this code exists.
 fn unset(doc: &mut DocumentMut, path: &[String]) {
     let Some((key, above)) = path.split_last() else { return };
     let mut table: &mut dyn TableLike = doc.as_table_mut();
@@ -219,7 +220,7 @@ fn unset(doc: &mut DocumentMut, path: &[String]) {
     }
 }
 
-/// What stands above the last blank line of a comment, that line included.
+/// The part of a comment up to and including its last blank line.
 fn paragraphs_above(comment: &str) -> Option<String> {
     let mut end = None;
     let mut at = 0;
@@ -236,7 +237,7 @@ fn prefix(decor: &toml_edit::Decor) -> String {
     decor.prefix().and_then(|p| p.as_str()).unwrap_or_default().to_owned()
 }
 
-/// The tables with a header in this item: where each stands, and what stands above it.
+/// Collects the tables that have a header, each with its position and the comment above it.
 fn tables(item: &Item, into: &mut Vec<(isize, String)>) {
     if let Item::ArrayOfTables(list) = item {
         list.iter().for_each(|table| tables(&Item::Table(table.clone()), into));
@@ -249,7 +250,7 @@ fn tables(item: &Item, into: &mut Vec<(isize, String)>) {
     }
 }
 
-/// Where the nearest table with a header stands on the way to `path`.
+/// The position of the nearest table header on the way to `path`.
 fn position_of(root: &Table, path: &[String]) -> isize {
     let (mut table, mut position) = (root, root.position().unwrap_or(0));
     for part in path {
@@ -262,7 +263,7 @@ fn position_of(root: &Table, path: &[String]) -> isize {
     position
 }
 
-/// Puts a comment above the first table behind a position; false where there is none.
+/// Prepends a comment to the first table after a position; returns false if there is none.
 fn prepend_behind(root: &mut Table, position: isize, comment: &str) -> bool {
     let mut all = Vec::new();
     tables(&Item::Table(root.clone()), &mut all);
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn no_change_changes_no_byte() {
+    fn editing_without_changes_keeps_every_byte() {
         let bom = format!("\u{feff}{FILE}");
         let windows = FILE.replace('\n', "\r\n");
         for text in [FILE, &bom, &windows, ""] {
@@ -327,13 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_keeps_the_lines_of_what_stays_in_it() {
+    fn list_elements_that_remain_keep_their_lines() {
         let one_more = FILE.replace("    \"password\",\n", "    \"password\",\n    \"profile\",\n");
         assert_eq!(edited(&[set("actions.login.methods", json!(["phone", "password", "profile"]))]), one_more);
     }
 
     #[test]
-    fn what_is_new_comes_where_it_belongs() {
+    fn new_values_are_added_to_their_table() {
         let with = edited(&[set("wechat.base_url", json!("http://x"))]);
         assert_eq!(with, FILE.replace("\"env:S\"\n", "\"env:S\"\nbase_url = \"http://x\"\n"));
         let with = edited(&[set("session.ttl", json!("1d"))]);
@@ -357,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_away_takes_its_own_comment_along_and_no_other() {
+    fn removing_an_item_removes_its_own_comment_only() {
         let without = edited(&[ConfigChange::Unset(keys("actions.openid"))]);
         assert_eq!(without, FILE.replace("# Logs in.\n[actions.openid]\n", ""));
         let without = edited(&[ConfigChange::Unset(keys("name"))]);
@@ -368,13 +369,13 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_done_is_told() {
-        for (changes, told) in [
-            (set("name.x", json!(1)), "no table"),
+    fn impossible_changes_are_errors() {
+        for (change, message) in [
+            (set("name.x", json!(1)), "not a table"),
             (set("name", Json::Null), "no null"),
             (set("name", json!(u64::MAX)), "64 bits"),
         ] {
-            assert!(apply(FILE, &[changes]).unwrap_err().en.contains(told), "{told}");
+            assert!(apply(FILE, &[change]).unwrap_err().en.contains(message), "{message}");
         }
         assert!(apply("a = ", &[]).unwrap_err().en.contains("not valid TOML"));
         for bad in ["", ".", "a.", "a b", "a = 1", "[a]", "a\n"] {
@@ -403,7 +404,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_edit_changes_what_it_says_and_nothing_else(key in "[a-d](\\.[a-d]){0,2}", n in 0i64..9, gone in "[a-d](\\.[a-d]){0,2}") {
+        fn an_edit_changes_only_the_named_values(key in "[a-d](\\.[a-d]){0,2}", n in 0i64..9, gone in "[a-d](\\.[a-d]){0,2}") {
             const TEXT: &str = "a = 1\nb.c = 2\n[c]\na = { b = 1 }\n\n# x\n\n[c.d]\n[d.a.b]\nc = [1]\n";
             let mut expected: Json = toml::from_str::<Json>(TEXT).unwrap();
             let at = |path: &str| format!("/{}", path.replace('.', "/"));
@@ -421,7 +422,7 @@ mod tests {
         }
     }
 
-    /// Without tables that have nothing in them: TOML need not write them.
+    /// Removes empty tables: TOML does not need to write them.
     fn bare(value: Json) -> Json {
         match value {
             Json::Object(table) => {

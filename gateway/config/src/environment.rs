@@ -1,4 +1,4 @@
-//! Settings from environment variables: `MENLOU_SERVER__LISTEN` is `listen` under `[server]`.
+//! Settings from environment variables: `MENLOU_SERVER__LISTEN` sets `listen` in `[server]`.
 
 use super::{
     check,
@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 
 const PREFIX: &str = "MENLOU_";
 
-/// The settings that variables override.
+/// The settings that environment variables override.
 pub struct Overrides {
-    /// The variable's name by the setting's pointer.
+    /// Name of the variable, by the setting's JSON pointer.
     pub variables: BTreeMap<String, String>,
-    /// What is wrong with them.
+    /// Errors in the variables.
     pub faults: Vec<ConfigError>,
 }
 
-/// Writes the settings that `env` overrides into `value`. A variable without `__` (`MENLOU_LANG`) is no setting.
+/// Applies the variables in `env` to `value`. A variable without `__`, such as `MENLOU_LANG`, is not a setting.
 pub fn apply(value: &mut Value, schema: &Schema, env: impl Iterator<Item = (String, String)>) -> Overrides {
     let known = settings(schema);
     let mut done = Overrides { variables: BTreeMap::new(), faults: Vec::new() };
@@ -43,7 +43,7 @@ pub fn apply(value: &mut Value, schema: &Schema, env: impl Iterator<Item = (Stri
         let violations = check::violations(&json!({ section: { key: &typed } }), schema);
         done.faults.extend(violations.into_iter().map(|f| ConfigError::in_variable(&variable, f.text)));
         if let Some(config) = value.as_object_mut() {
-            // A section of the wrong type is a fault of the file; it must not hide the variable's own.
+            // A section of the wrong type is an error in the file. It must not hide errors in variables.
             let table = config.entry(section).or_insert_with(|| Value::Object(Map::new()));
             if let Some(table) = table.as_object_mut() {
                 table.insert(key.clone(), typed);
@@ -54,7 +54,7 @@ pub fn apply(value: &mut Value, schema: &Schema, env: impl Iterator<Item = (Stri
     done
 }
 
-/// Section and key of each setting by its variable's name.
+/// Section and key of each setting, by the name of its variable.
 fn settings(schema: &Schema) -> BTreeMap<String, (String, String)> {
     let mut settings = BTreeMap::new();
     for section in schema.known_keys(schema.as_json()) {
@@ -67,7 +67,7 @@ fn settings(schema: &Schema) -> BTreeMap<String, (String, String)> {
     settings
 }
 
-/// What is written, as the type that the schema asks for.
+/// Converts the text of a variable to the type that the schema requires.
 fn typed(written: &str, property: &Value) -> Result<Value, Text> {
     match property.get("type").and_then(Value::as_str) {
         Some("integer") => {

@@ -1,4 +1,4 @@
-//! Tells a file's version without reading it.
+//! Identifies the version of a file without reading its content.
 
 use std::{
     fs,
@@ -7,10 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What was written within this time may not be all of it.
+/// A file that was modified more recently than this may still be being written.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// A file's version: which file it is, how long, and when it was written.
+/// The version of a file: inode, length and modification time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     inode: u64,
@@ -19,7 +19,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// The version of the file at `path`, behind links; the default where it can't be told.
+    /// The version of the file at `path`, following links; the default value if its metadata cannot be read.
     pub fn for_path(path: &Path) -> Self {
         fs::metadata(path).map_or_else(
             |_| Self::default(),
@@ -27,17 +27,17 @@ impl Fingerprint {
         )
     }
 
-    /// Whether the file was written a moment ago, so that its writer may not be done.
+    /// Whether the file was modified so recently that its writer may not have finished.
     pub fn is_fresh(&self) -> bool {
         self.is_younger_than(SETTLED)
     }
 
-    /// Whether the file was written, or the folder got or lost a name, within this time.
+    /// Whether the file was modified, or an entry of the folder was added or removed, less than `time` ago.
     pub fn is_younger_than(&self, time: Duration) -> bool {
         let (seconds, nanos) = self.written;
         let parts = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
         let written = parts.and_then(|(s, n)| SystemTime::UNIX_EPOCH.checked_add(Duration::new(s, n)));
-        // A time in the future is another clock's.
+        // A modification time in the future comes from another clock.
         written.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|age| age < time)
     }
 }

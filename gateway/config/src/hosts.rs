@@ -1,23 +1,23 @@
-//! HostPattern as people write them: `api.example.com`, `*.example.com` for all below one, or a network.
+//! Host patterns in configs: `api.example.com`, `*.example.com` for all subdomains, or a network.
 
 use super::network::Network;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 
-/// A host, or several.
+/// A host name, all subdomains of a host, or a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
-    /// The one of this name.
+    /// The host of this name.
     Exact(String),
-    /// All whose names end in this, a dot before it.
+    /// All subdomains of this host.
     Subdomains(String),
-    /// All of these addresses, where they are written as addresses.
+    /// All addresses in this network. Names are not resolved.
     Network(Network),
 }
 
 impl HostPattern {
-    /// Whether a host, as addresses (`https://…`) have it, is among them. Names are not looked up.
+    /// Whether the host of a URL matches. Names are not resolved.
     pub fn matches(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => host == name,
@@ -40,7 +40,7 @@ impl FromStr for HostPattern {
         let (below, name) = written.strip_prefix("*.").map_or((false, written), |name| (true, name));
         let part =
             |part: &str| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-        // What ends in a number is an address to browsers, and to us.
+        // Browsers read a host whose last label is a number as an IPv4 address.
         let number = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
         match name.split('.').all(part) && !number {
             true if below => Ok(Self::Subdomains(name.to_owned())),
@@ -83,8 +83,8 @@ impl JsonSchema for HostPattern {
             "type": "string",
             "format": "hosts",
             "x-expected": {
-                "zh": "小写的主机名、\"*.example.com\"（其下所有主机）或网段 \"10.20.0.0/16\"",
-                "en": "a host in lower case, \"*.example.com\" for all below one, or a network such as \"10.20.0.0/16\"",
+                "zh": "小写的主机名、\"*.example.com\"（所有子域名）或网段 \"10.20.0.0/16\"",
+                "en": "a host name in lower case, \"*.example.com\" for all its subdomains, or a network such as \"10.20.0.0/16\"",
             },
         })
     }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_one_those_below_one_or_a_network() {
+    fn patterns_match_a_host_its_subdomains_or_a_network() {
         for (hosts, host, among) in [
             ("api.example.com", "api.example.com", true),
             ("api.example.com", "x.api.example.com", false),

@@ -1,4 +1,4 @@
-//! Where the operator keeps the keys of sealed secrets; a changed file of keys is read anew.
+//! The operator's keys for sealed secrets. A key file is read again after it has changed.
 
 use super::{fingerprint::Fingerprint, seal::Keys, secret_file};
 use menlou_error::text::Text;
@@ -8,63 +8,63 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The keys that [`Sources`](super::sources::Sources) open sealed secrets with.
+/// The keys with which [`Sources`](super::sources::Sources) opens sealed secrets.
 #[derive(Debug, Default)]
 pub struct Keyring {
-    keys: Kept,
+    source: KeySource,
     read: Mutex<Option<(Fingerprint, Arc<Keys>)>>,
 }
 
 #[derive(Debug, Default)]
-enum Kept {
+enum KeySource {
     #[default]
-    Nowhere,
+    NotConfigured,
     File(PathBuf),
-    Here(Arc<Keys>),
+    Keys(Arc<Keys>),
 }
 
 impl Keyring {
-    /// The keys in a file, which need not be there yet.
+    /// Reads the keys from a file, which may be created later.
     pub fn from_file(path: PathBuf) -> Self {
-        Self { keys: Kept::File(path), read: Mutex::default() }
+        Self { source: KeySource::File(path), read: Mutex::default() }
     }
 
-    /// These keys.
+    /// Uses these keys.
     pub fn from_keys(keys: Keys) -> Self {
-        Self { keys: Kept::Here(Arc::new(keys)), read: Mutex::default() }
+        Self { source: KeySource::Keys(Arc::new(keys)), read: Mutex::default() }
     }
 
-    /// The file that holds the keys, where it is one.
+    /// The key file, if the keys come from a file.
     pub fn file(&self) -> Option<&Path> {
-        match &self.keys {
-            Kept::File(path) => Some(path),
+        match &self.source {
+            KeySource::File(path) => Some(path),
             _ => None,
         }
     }
 
-    /// Whether there are to be keys: `[secrets] keys` is set.
+    /// Whether keys are configured in `[secrets] keys`.
     pub fn is_set(&self) -> bool {
-        !matches!(self.keys, Kept::Nowhere)
+        !matches!(self.source, KeySource::NotConfigured)
     }
 
-    /// The keys as they are now.
+    /// The current keys.
     ///
     /// # Errors
-    /// Where none are configured, or their file can't be read or has something else in it.
+    /// No keys are configured, or their file is unreadable or malformed.
     pub fn keys(&self) -> Result<Arc<Keys>, Text> {
-        let path = match &self.keys {
-            Kept::Here(keys) => return Ok(keys.clone()),
-            Kept::File(path) => path,
-            Kept::Nowhere => {
+        let path = match &self.source {
+            KeySource::Keys(keys) => return Ok(keys.clone()),
+            KeySource::File(path) => path,
+            KeySource::NotConfigured => {
                 return Err(Text::fixed(
                     "没有配置密封密钥：用 menlou secret key 生成，并在网关配置的 [secrets] keys 中写明其文件",
-                    "no keys for sealed secrets are configured: make one with menlou secret key, and name its file under [secrets] keys in the gateway's config",
+                    "no keys for sealed secrets are configured: generate one with menlou secret key and set [secrets] keys in the gateway's config",
                 ));
             }
         };
-        let stamp = Fingerprint::for_path(path);
+        let fingerprint = Fingerprint::for_path(path);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, keys)) = read.as_ref().filter(|(of, _)| *of == stamp) {
+        if let Some((_, keys)) = read.as_ref().filter(|(of, _)| *of == fingerprint) {
             return Ok(keys.clone());
         }
         let shown = path.display();
@@ -73,11 +73,11 @@ impl Keyring {
                 .map_err(|text| Text::new(format!("{shown}：{}", text.zh), format!("{shown}: {}", text.en)))
         })?;
         let keys = Arc::new(keys);
-        *read = Some((stamp, keys.clone()));
+        *read = Some((fingerprint, keys.clone()));
         Ok(keys)
     }
 
-    /// What the operator should mend, though all works: a file of keys that everyone on the machine may read or change.
+    /// A warning if every user of the machine may read or change the key file.
     pub fn warning(&self) -> Option<Text> {
         let path = self.file()?;
         let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
@@ -85,7 +85,7 @@ impl Keyring {
             let shown = path.display();
             Text::new(
                 format!("密钥文件 {shown} 对所有用户开放（权限 {mode:03o}）：请执行 chmod 600 {shown}"),
-                format!("the file of keys {shown} is open to every user (mode {mode:03o}): chmod 600 {shown}"),
+                format!("every user can access the key file {shown} (mode {mode:03o}): run chmod 600 {shown}"),
             )
         })
     }
@@ -98,26 +98,26 @@ mod tests {
     use std::fs::{self, Permissions};
 
     #[test]
-    fn a_changed_file_of_keys_is_read_anew_and_a_bad_one_told_with_its_path() {
+    fn a_changed_key_file_is_reloaded_and_an_invalid_one_is_reported_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seal.keys");
         let keyring = Keyring::from_file(path.clone());
         assert!(keyring.keys().unwrap_err().en.contains("seal.keys can't be read"));
         let mut ids = Vec::new();
         for _ in 0..2 {
-            // Renamed, so that it is another file though its length and perhaps its time are the same.
+            // The rename changes the inode: length and modification time may be the same.
             fs::write(path.with_extension("new"), Keys::generate().unwrap().expose_secret()).unwrap();
             fs::rename(path.with_extension("new"), &path).unwrap();
             ids.push(keyring.keys().unwrap().ids().next().unwrap().to_owned());
         }
         assert_ne!(ids[0], ids[1]);
         fs::write(&path, "hunter2").unwrap();
-        let told = keyring.keys().unwrap_err().en;
-        assert!(told.contains("seal.keys: line 1") && !told.contains("hunter2"), "{told}");
+        let message = keyring.keys().unwrap_err().en;
+        assert!(message.contains("seal.keys: line 1") && !message.contains("hunter2"), "{message}");
     }
 
     #[test]
-    fn only_a_file_that_is_open_to_others_is_warned_about() {
+    fn only_key_files_that_others_can_access_cause_a_warning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seal.keys");
         fs::write(&path, "").unwrap();

@@ -1,4 +1,6 @@
-//! Plain data read from files and the environment: the server's config, the tenants' files, and every fault in them.
+//! Configuration as plain data: the gateway's config from `menlou.toml` and the environment, the tenants' files, and the
+//! errors in them. Secrets, their encryption and atomic saving of files belong here as well. Services that use the
+//! configuration are built by the crates above.
 
 pub mod check;
 pub mod config_error;

@@ -1,4 +1,4 @@
-//! A TOML text as JSON that knows where each of its values stands.
+//! A parsed TOML file: its content as JSON, with the position of each value.
 
 use super::{
     check,
@@ -24,10 +24,10 @@ use std::{
 };
 use toml::de::{DeTable, DeValue};
 
-/// The largest file that is read, in bytes.
+/// Maximum size of a config file, in bytes.
 pub const MAX_FILE_SIZE: usize = 1024 * 1024;
 
-/// A parsed file. Its `Debug` shows the path only; text and values are wiped from memory when the last copy is dropped.
+/// A parsed file. `Debug` shows the path only. Text and values are zeroized when the last copy is dropped.
 #[derive(Clone)]
 pub struct Document {
     source: Arc<Source>,
@@ -37,11 +37,11 @@ pub struct Document {
 struct Source {
     path: PathBuf,
     text: Zeroizing<String>,
-    /// Where each line starts.
+    /// Byte offset of each line.
     lines: Vec<usize>,
-    /// What stands where, in the shape of the value.
+    /// Positions of keys and values, in the shape of the value.
     root: Node,
-    /// The spans of all values that are neither table nor list, sorted.
+    /// Spans of all scalar values, sorted.
     values: Vec<Range<usize>>,
 }
 
@@ -49,18 +49,18 @@ struct Source {
 struct Node {
     key: Option<Range<usize>>,
     value: Range<usize>,
-    /// Neither table nor list.
+    /// Whether the value is a scalar: neither a table nor a list.
     scalar: bool,
     table: BTreeMap<String, Node>,
     list: Vec<Node>,
 }
 
 impl Document {
-    /// Parses a TOML file that has been read from `path`; the path is only named in faults.
+    /// Parses the content of a TOML file. `path` is used in errors only.
     ///
     /// # Errors
-    /// All that keeps the text from being read: larger than [`MAX_FILE_SIZE`], not UTF-8, not TOML, or a value that has no
-    /// place in a config (a date without quotes, an infinite number).
+    /// The file is larger than [`MAX_FILE_SIZE`], not UTF-8 or not TOML, or contains a value that a config cannot have
+    /// (a date without quotes, an infinite number).
     pub fn parse(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self, Vec<ConfigError>> {
         let path = path.into();
         if bytes.len() > MAX_FILE_SIZE {
@@ -69,7 +69,7 @@ impl Document {
                 Text::fixed("文件超过 1 MiB", "the file is larger than 1 MiB"),
             )]);
         }
-        // A byte order mark is no part of the text, nor of any column.
+        // The byte order mark is not part of the text or of any column.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let (text, invalid) = match std::str::from_utf8(bytes) {
             Ok(text) => (text, None),
@@ -105,28 +105,27 @@ impl Document {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// As [`Self::parse`], or the file can't be read.
+    /// As [`Self::parse`], or the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, Vec<ConfigError>> {
         read(path).map_err(|text| vec![ConfigError::in_file(path, text)]).and_then(|bytes| Self::parse(path, &bytes))
     }
 
-    /// Where it was read from.
+    /// The path that the file was read from.
     pub fn path(&self) -> &Path {
         &self.source.path
     }
 
-    /// The folder that relative paths in the file start from.
+    /// The folder that relative paths in the file are resolved against.
     pub fn folder(&self) -> &Path {
         self.path().parent().unwrap_or(Path::new(""))
     }
 
-    /// The value at an RFC 6901 pointer.
+    /// The value at a JSON pointer (RFC 6901).
     pub fn value(&self, pointer: &str) -> Option<&Value> {
         self.value.pointer(pointer)
     }
 
-    /// Every string in the order of the text: its pointer, itself, and where it stands in the file, quotes included
-    /// (counted after a byte order mark).
+    /// All strings in the order of the text: pointer, value, and byte span including quotes (after a byte order mark).
     pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
         let mut found = Vec::new();
         strings(&self.source.root, &self.value, &mut String::new(), &mut found);
@@ -134,23 +133,23 @@ impl Document {
         found
     }
 
-    /// The same document with another value, of which each part stands where it stood.
+    /// The same document with another value, whose parts keep their positions.
     pub(super) fn with(&self, value: Value) -> Self {
         Self { source: self.source.clone(), value: Zeroized::from(value) }
     }
 
-    /// Checks the value at `pointer`: every fault, in the order of the file, [`MAX_ERRORS`] at most. Nothing at `pointer`
-    /// counts as an empty table.
+    /// Checks the value at `pointer` against a schema. Returns the errors in the order of the file, at most
+    /// [`MAX_ERRORS`]. A missing value counts as an empty table.
     pub fn check(&self, pointer: &str, schema: &Schema) -> Vec<ConfigError> {
         let empty = Value::Object(Map::new());
         let value = self.value(pointer).unwrap_or(&empty);
         let mut faults: Vec<ConfigError> = Vec::new();
-        for finding in check::violations(value, schema) {
-            let at = format!("{pointer}{}", finding.pointer);
-            let fault = if finding.key {
-                self.fault_at_key(&at, finding.text)
+        for violation in check::violations(value, schema) {
+            let at = format!("{pointer}{}", violation.pointer);
+            let fault = if violation.key {
+                self.fault_at_key(&at, violation.text)
             } else {
-                self.fault(&at, finding.text, finding.open)
+                self.fault(&at, violation.text, violation.may_be_shown)
             };
             if !faults.contains(&fault) {
                 faults.push(fault);
@@ -160,10 +159,10 @@ impl Document {
         faults
     }
 
-    /// The value as `T`, once it has been checked with the schema of `T`.
+    /// Deserialises the value as `T`, after it was checked with the schema of `T`.
     ///
     /// # Errors
-    /// What the schema lets through and `T` does not, such as `1.0` for an integer.
+    /// A value that the schema accepts and `T` does not, such as `1.0` for an integer.
     pub(super) fn typed<T: DeserializeOwned>(&self, value: &Value) -> Result<T, ConfigError> {
         serde_path_to_error::deserialize(value).map_err(|e| {
             let pointer = e.path().iter().fold(String::new(), |pointer, segment| match segment {
@@ -171,24 +170,24 @@ impl Document {
                 Segment::Map { key } => format!("{pointer}/{}", escape(key)),
                 Segment::Enum { .. } | Segment::Unknown => pointer,
             });
-            // The error's own words hold the value.
+            // The message of the deserialiser contains the value.
             let text = Text::fixed("此处的值类型不对", "this value is of the wrong type");
             self.fault_at(&pointer, text)
         })
     }
 
-    /// A fault of the value at `pointer` (of what is nearest above it, where there is none). The value is masked where
-    /// the line is shown.
+    /// An error of the value at `pointer`, or of the nearest existing value above it. The value is masked in the
+    /// snippet.
     pub fn fault_at(&self, pointer: &str, text: Text) -> ConfigError {
         self.fault(pointer, text, false)
     }
 
-    /// The same, for a value that is certainly no secret: it is shown.
+    /// The same for a value that is certainly not a secret: it is shown.
     pub fn fault_showing(&self, pointer: &str, text: Text) -> ConfigError {
         self.fault(pointer, text, true)
     }
 
-    /// A fault of the key at `pointer`.
+    /// An error of the key at `pointer`.
     pub fn fault_at_key(&self, pointer: &str, text: Text) -> ConfigError {
         let node = self.source.find(pointer);
         self.source.fault(node.key.clone().unwrap_or(node.value.clone()), text, false)
@@ -199,12 +198,12 @@ impl Document {
         &self.source.text
     }
 
-    /// Where the values stand that are neither table nor list, in the order of the text.
+    /// Spans of all scalar values, in the order of the text.
     pub(super) fn scalars(&self) -> &[Range<usize>] {
         &self.source.values
     }
 
-    /// The RFC 6901 pointer of what a fault of this document is about: the value that it stands at, or the nearest above.
+    /// JSON pointer (RFC 6901) of the value that an error of this document concerns, or of the nearest value above it.
     pub fn pointer_of(&self, fault: &ConfigError) -> Option<String> {
         let ErrorLocation::Position(position) = &fault.location else { return None };
         let (mut node, mut pointer) = (&self.source.root, String::new());
@@ -233,31 +232,32 @@ impl fmt::Debug for Document {
     }
 }
 
-/// The bytes of a file, [`MAX_FILE_SIZE`] and one more at most; `None` where there is no file.
+/// Reads a file, at most one byte more than [`MAX_FILE_SIZE`]; `None` if it does not exist.
 ///
 /// # Errors
-/// The file can't be read.
+/// The file cannot be read.
 pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
     let absent = std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
     if absent { Ok(None) } else { read(path).map(|mut bytes| Some(std::mem::take(&mut *bytes))) }
 }
 
-/// At most one byte more than fits: that tells that there is too much, without reading all of it.
+/// Reads at most one byte more than allowed, which is enough to detect a file that is too large.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
     let unreadable = |e: std::io::Error| Text::new(format!("无法读取：{e}"), format!("can't be read: {e}"));
-    // Reading a pipe could wait for ever.
+    // Opening a named pipe could block forever.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Text::fixed("不是普通文件", "is not a regular file"));
     }
-    // Room for all of it and the look beyond its end, so that nothing is moved and left behind.
+    // The buffer never grows: growing would leave a copy of the content in freed memory. The spare bytes hold the read
+    // that detects the end of the file.
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(MAX_FILE_SIZE as u64) as usize + 32));
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(MAX_FILE_SIZE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
-/// Puts faults in the order of the file.
+/// Sorts errors in the order of the file.
 pub(super) fn sort(faults: &mut [ConfigError]) {
     faults.sort_by_key(|f| match &f.location {
         ErrorLocation::Position(position) => position.span.start,
@@ -270,7 +270,7 @@ fn unescape(token: &str) -> Cow<'_, str> {
 }
 
 impl Node {
-    /// Whether this place is the key's, the value's or of something within: a table may stand in parts.
+    /// Whether this position is within the key, the value or anything below it. A table may consist of several parts.
     fn holds(&self, at: usize) -> bool {
         let here = self.key.iter().chain([&self.value]).any(|span| span.contains(&at));
         here || self.table.values().chain(&self.list).any(|below| below.holds(at))
@@ -316,12 +316,12 @@ impl Source {
         ConfigError { location: ErrorLocation::Position(Box::new(position)), text }
     }
 
-    /// The nearest place at or before `at` where a character starts.
+    /// The nearest character boundary at or before `at`.
     fn boundary(&self, at: usize) -> usize {
         self.text.floor_char_boundary(at.min(self.text.len()))
     }
 
-    /// One fault a line: what follows an error on its own line is mostly its echo.
+    /// Reports one error per line: further errors on the same line are usually consequences of the first.
     fn syntax(&self, errors: &[toml::de::Error]) -> Vec<ConfigError> {
         let mut faults: Vec<ConfigError> = Vec::new();
         for e in errors.iter().take(MAX_ERRORS) {

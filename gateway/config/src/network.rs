@@ -1,19 +1,19 @@
-//! Networks as people write them: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+//! Networks in configs: `10.0.0.0/8`, `2001:db8::/32`, or a single address.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 
-/// Addresses that begin alike.
+/// An IPv4 or IPv6 network in CIDR notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
-    /// How many bits they have in common.
+    /// Prefix length in bits.
     bits: u32,
 }
 
 impl Network {
-    /// Whether the address is one of it. An IPv4 address within IPv6 is taken for what it is.
+    /// Whether the network contains the address. An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let same = |a: u128, b: u128, width: u32| (a ^ b).checked_shr(width - self.bits).unwrap_or(0) == 0;
         match (self.address, address.to_canonical()) {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_has_the_addresses_that_begin_alike() {
+    fn a_network_contains_the_addresses_with_its_prefix() {
         for (network, address, inside) in [
             ("10.0.0.0/8", "10.255.1.2", true),
             ("10.0.0.0/8", "11.0.0.0", false),

@@ -1,11 +1,11 @@
-//! Rates as people write them: `100/s`, `6000/m`, `10/h burst 3`.
+//! Rates in configs: `100/s`, `6000/m`, `10/h burst 3`.
 
 use super::duration::ConfigDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
-/// The pattern of a written rate.
+/// Pattern of a rate.
 pub const PATTERN: &str = "^([1-9][0-9]{0,4}/s|[1-9][0-9]{0,5}/[mhd])( burst [1-9][0-9]{0,5})?$";
 
 const UNITS: [(&str, Duration); 4] = [
@@ -15,8 +15,8 @@ const UNITS: [(&str, Duration); 4] = [
     ("d", Duration::from_secs(86_400)),
 ];
 
-/// How often something may happen: so often in a second, minute, hour or day, spread evenly; and how often at once, the
-/// whole number unless `burst` says otherwise.
+/// A rate limit: a number of events per second, minute, hour or day, spread evenly, and the number of events that may
+/// happen at the same time. The burst defaults to the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     number: u32,
@@ -25,21 +25,21 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The longest that a used-up burst takes to come back.
+    /// Maximum time for a used-up burst to recover.
     pub const LONGEST: ConfigDuration = ConfigDuration::secs(30 * 86_400);
 
-    /// How often at once.
+    /// Number of events that may happen at the same time.
     pub fn burst(&self) -> u32 {
         self.burst.unwrap_or(self.number)
     }
 
-    /// How long until one more may happen: the period divided by the number, to the next nanosecond above.
+    /// Time between two events at the sustained rate: the period divided by the number, rounded up to nanoseconds.
     pub fn interval(&self) -> Duration {
         let nanos = UNITS[self.unit].1.as_nanos().div_ceil(u128::from(self.number));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// How long a used-up burst takes to come back.
+    /// Time for a used-up burst to recover completely.
     pub fn window(&self) -> Duration {
         self.interval().saturating_mul(self.burst())
     }
@@ -97,7 +97,7 @@ impl JsonSchema for Rate {
             "pattern": PATTERN,
             "x-expected": {
                 "zh": "次数/单位（s、m、h、d），可加突发量，例如 \"100/s\"、\"600/m\"、\"10/s burst 50\"",
-                "en": "a number per s, m, h or d, with a burst if need be, such as \"100/s\", \"600/m\", \"10/s burst 50\"",
+                "en": "a number per s, m, h or d, with an optional burst, such as \"100/s\", \"600/m\", \"10/s burst 50\"",
             },
         })
     }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_written_as_it_is_read() {
+    fn rates_are_parsed_and_displayed_in_the_same_form() {
         for (written, interval_ns, burst) in [
             ("100/s", 10_000_000, 100),
             ("99999/s", 10_001, 99_999),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_takes_what_is_read_and_nothing_else() {
+    fn the_schema_accepts_exactly_what_the_parser_accepts() {
         let schema = crate::schema::Schema::compile(&serde_json::json!({ "pattern": PATTERN })).unwrap();
         for written in [
             "1/s",

@@ -1,24 +1,23 @@
-//! A file as it may be read by those who write it: its secrets stay behind. What is masked in a text that comes back is
-//! what stands in the file.
+//! Masks the secrets in a file for display, and restores them in an edited copy.
 
 use super::{config_error::ConfigError, load::Document};
 use menlou_error::text::Text;
 use secrecy::zeroize::Zeroizing;
 use std::ops::Range;
 
-/// What stands in the place of a secret. As a secret it is refused, so that it can never become one.
+/// The text that replaces a secret. It is rejected as a secret, so that it can never become one.
 pub const MASK: &str = "masked:";
 
-/// What is shown of comments.
+/// Which comments are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comments {
-    /// All: for those who write them.
-    Whole,
-    /// Not what stands behind a `=`: what was a setting once may be a secret still.
+    /// All comments, for users who may edit the file.
+    All,
+    /// Comments without the text after `=`: a commented-out setting may contain a secret.
     WithoutValues,
 }
 
-/// The document's text with each string masked of which `hidden` (by pointer and value) says so.
+/// Returns the document's text with every string masked for which `hidden` (pointer, value) returns true.
 pub fn mask(doc: &Document, comments: Comments, hidden: impl Fn(&str, &str) -> bool) -> String {
     let strings = doc.strings();
     let secret: Vec<Range<usize>> =
@@ -38,15 +37,15 @@ pub fn mask(doc: &Document, comments: Comments, hidden: impl Fn(&str, &str) -> b
     out
 }
 
-/// The text of a draft with each masked string as it stands in the file.
+/// Returns the text of a draft with every masked string replaced by the value in the file.
 ///
 /// # Errors
-/// Each masked string that has nothing behind it.
+/// One error for each masked string that has no value in the file.
 pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<String>, Vec<ConfigError>> {
     let kept = file.map(Document::strings).unwrap_or_default();
-    // Room for all of it, so that nothing is moved and left behind.
-    let room = draft.text().len() + file.map_or(0, |file| file.text().len());
-    let (mut out, mut at, mut faults) = (Zeroizing::new(String::with_capacity(room)), 0, Vec::new());
+    // The buffer never grows: growing would leave a copy of a secret in freed memory.
+    let capacity = draft.text().len() + file.map_or(0, |file| file.text().len());
+    let (mut out, mut at, mut faults) = (Zeroizing::new(String::with_capacity(capacity)), 0, Vec::new());
     for (pointer, _, span) in draft.strings().into_iter().filter(|(_, value, _)| *value == MASK) {
         out.push_str(&draft.text()[at..span.start]);
         at = span.end;
@@ -54,8 +53,8 @@ pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<Str
             (Some(file), Some((_, _, span))) => out.push_str(&file.text()[span.clone()]),
             _ => {
                 let text = Text::fixed(
-                    "\"masked:\" 表示保留文件中此处的值，但文件中此处没有值",
-                    "\"masked:\" keeps what stands here in the file, and nothing does",
+                    "\"masked:\" 表示保留文件中的原值，但文件中此处没有值",
+                    "\"masked:\" keeps the value in the file, but the file has no value here",
                 );
                 faults.push(draft.fault_showing(&pointer, text));
             }
@@ -65,7 +64,7 @@ pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<Str
     if faults.is_empty() { Ok(out) } else { Err(faults) }
 }
 
-/// What stands between two values: keys, headers, and comments to the end of their line.
+/// Appends the text between two values: keys, table headers, and comments.
 fn between(text: &str, comments: Comments, out: &mut String) {
     for line in text.split_inclusive('\n') {
         let comment = line.find('#').filter(|_| comments == Comments::WithoutValues);
@@ -94,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_masked_comes_back_as_it_stood() {
-        let masked = mask(&doc(FILE), Comments::Whole, hidden);
+    fn unmask_restores_masked_values() {
+        let masked = mask(&doc(FILE), Comments::All, hidden);
         assert_eq!(
             masked,
             FILE.replace("'''old\nest'''", "\"masked:\"")
@@ -108,8 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_with_nothing_behind_it_is_a_fault_at_its_place() {
-        let masked = mask(&doc(FILE), Comments::Whole, hidden).replace("secret", "secrte");
+    fn a_mask_without_a_value_in_the_file_is_an_error() {
+        let masked = mask(&doc(FILE), Comments::All, hidden).replace("secret", "secrte");
         for file in [None, Some(doc(FILE))] {
             let faults = unmask(&doc(&masked), file.as_ref()).unwrap_err();
             assert_eq!(faults[0].position(), Some((5, 10)), "{faults:?}");
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_comment_that_was_a_setting_the_value_is_left_out() {
+    fn values_of_commented_out_settings_are_removed() {
         let masked = mask(&doc(FILE), Comments::WithoutValues, hidden);
         assert!(masked.starts_with("# One tenant.\n#secret = …\nname = \"Acme\" # theirs = …\n[wechat]\n"), "{masked}");
         assert!(masked.contains("\"masked:\" # a = …\n") && !masked.contains("old"), "{masked}");

@@ -1,4 +1,4 @@
-//! The sealed secrets of a file, sealed anew under the first key; every other byte of the file stays.
+//! Reencrypts the sealed secrets of a file with the first key. Every other byte of the file stays the same.
 
 use super::{
     config_error::ConfigError,
@@ -8,22 +8,22 @@ use super::{
 use menlou_error::text::Text;
 use secrecy::zeroize::Zeroizing;
 
-/// What came of a file. It has no `Debug`: the bytes may hold secrets.
+/// The result for one file. It has no `Debug` because the bytes may contain secrets.
 pub struct Reencrypted {
-    /// The file as it should be.
+    /// The new content of the file.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// The fields that were sealed anew, each with the id of the key before: `("wechat.secret", "0011aabb")`.
+    /// The fields that were reencrypted, each with the id of its previous key: `("wechat.secret", "0011aabb")`.
     pub fields: Vec<(String, String)>,
-    /// How many were sealed under the first key already.
+    /// Number of secrets that were already sealed with the first key.
     pub current: usize,
-    /// Those that don't open; they are left as they are.
+    /// Errors of secrets that cannot be opened; these stay unchanged.
     pub faults: Vec<ConfigError>,
 }
 
-/// Seals anew what is sealed in a file, of which `doc` was parsed; `tenant` is `None` for the gateway's own config.
+/// Reencrypts the sealed secrets in `file`. `doc` is the parsed file; `tenant` is `None` for the gateway's own config.
 ///
 /// # Errors
-/// Where the system gives no random numbers.
+/// Where the system provides no random numbers.
 pub fn reencrypt(doc: &Document, file: &[u8], tenant: Option<&str>, keys: &Keys) -> Result<Reencrypted, Text> {
     let mark = if file.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut done =
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_open_is_told_at_its_place_and_left_as_it_is() {
+    fn secrets_that_do_not_open_are_reported_and_stay_unchanged() {
         let (old, new, lost) = (key(), key(), key());
         let moved = sealed(&keys(&[&old]), "other", "/a", "x");
         let orphan = sealed(&keys(&[&lost]), "acme", "/b", "x");

@@ -1,4 +1,4 @@
-//! Saves a file whole or not at all, whatever happens meanwhile: a full disk, a kill, a power cut.
+//! Saves files atomically: after a full disk, a kill or a power failure, the file is either complete or unchanged.
 
 use menlou_error::text::Text;
 use std::{
@@ -9,25 +9,26 @@ use std::{
 };
 use tempfile::{NamedTempFile, PersistError};
 
-/// The mode of a new file: a tenant's may hold a secret, and the gateway may run under another user of the group.
+/// Mode of a new file: a tenant's file may hold a secret, and the gateway may run as another user of the group.
 const MODE: u32 = 0o640;
 
-/// Why a file was not saved. What stood there before still does.
+/// Why a file was not saved. The previous file is unchanged.
 #[derive(Debug)]
 pub enum SaveError {
-    /// [`create`] found a file of this name.
+    /// [`create`] found an existing file of this name.
     Exists,
-    /// The system refuses: what it says, and what to look at.
+    /// The system refused; the text says why and what to check.
     Refused(Text),
 }
 
-/// Puts `bytes` in the place of the file at `path`, or makes it. Readers see the old content or the new, never a part;
-/// once this returns `Ok`, the new survives a power cut. An existing file keeps its mode, and as far as the system allows
-/// its owner; a new one gets mode 0640. Meanwhile there is a hidden file `.menlou-….tmp` beside it, which is no tenant's
-/// and is taken away where saving fails. Blocks.
+/// Replaces or creates the file at `path`. Readers see the old or the new content, never a part of it; after `Ok`, the
+/// new content survives a power failure. An existing file keeps its mode and, if permitted, its owner; a new file gets
+/// mode 0640. While saving, a hidden file `.menlou-….tmp` exists in the same folder; it is removed if saving fails.
+/// Blocks the calling thread.
 ///
 /// # Errors
-/// [`SaveError::Refused`]: full or read-only disk, no permission, no such folder, or `path` is a link or no regular file.
+/// [`SaveError::Refused`]: the disk is full or read-only, permission is denied, the folder does not exist, or `path` is
+/// a link or not a regular file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     save(path, bytes, |draft| draft.persist(path))
 }
@@ -40,10 +41,10 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     save(path, bytes, |draft| draft.persist_noclobber(path))
 }
 
-/// Takes a file away, for good once this returns `Ok`. Blocks.
+/// Removes a file durably. Blocks the calling thread.
 ///
 /// # Errors
-/// [`SaveError::Refused`]: read-only disk, no permission, no such file.
+/// [`SaveError::Refused`]: the disk is read-only, permission is denied, or the file does not exist.
 pub fn remove(path: &Path) -> Result<(), SaveError> {
     let removed = fs::remove_file(path).and_then(|()| File::open(folder_of(path))?.sync_all());
     removed.map_err(|e| refused(path, "删除", "removed", &e))
@@ -56,7 +57,7 @@ fn save(
 ) -> Result<(), SaveError> {
     let before = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Some(metadata),
-        // A rename would put a file in the link's place, and leave what it points at as it was.
+        // A rename would replace the link and leave its target unchanged.
         Ok(_) => return Err(SaveError::Refused(no_file(path))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(refused(path, "保存", "saved", &e)),
@@ -79,8 +80,9 @@ fn save(
     }
 }
 
-/// Gives a file the owner and group of another, or of its folder: what root saves must be readable for the gateway.
-/// Others than root may set a group of their own only, or nothing; then the group is the saver's, as with editors.
+/// Sets the owner and group of `file` to those of the previous file or of the folder, so that the gateway can read
+/// files that root saves. Users other than root may only set one of their own groups, or nothing; the file then keeps
+/// the group of the saving process, as with editors.
 fn own(file: &File, like: fs::Metadata) {
     let _ = fchown(file, Some(like.uid()), Some(like.gid())).or_else(|_| fchown(file, None, Some(like.gid())));
 }
@@ -94,7 +96,7 @@ fn no_file(path: &Path) -> Text {
     match fs::read_link(path).map(|target| target.display().to_string()) {
         Ok(target) => Text::new(
             format!("{shown} 是指向 {target} 的链接，未改动：请修改它指向的文件"),
-            format!("{shown} is a link to {target} and was left as it is: change the file that it points at"),
+            format!("{shown} is a link to {target} and was not changed: edit its target instead"),
         ),
         Err(_) => Text::new(format!("{shown} 不是普通文件"), format!("{shown} is not a regular file")),
     }
@@ -109,15 +111,15 @@ fn refused(path: &Path, zh: &str, en: &str, e: &io::Error) -> SaveError {
         io::ErrorKind::ReadOnlyFilesystem => ("文件系统是只读的", "the file system is read-only"),
         io::ErrorKind::PermissionDenied => (
             "没有写权限：请用网关所用的用户运行，或放开文件夹的写权限",
-            "no permission to write there: run this as the gateway's user, or allow writing to the folder",
+            "no write permission: run this as the gateway's user, or allow writing to the folder",
         ),
         io::ErrorKind::FileTooLarge => ("超过了允许的文件大小", "the file would be larger than allowed"),
         io::ErrorKind::NotFound => ("没有这个文件或文件夹", "there is no such file or folder"),
-        _ => ("系统拒绝", "the system refuses"),
+        _ => ("系统拒绝", "the system refused"),
     };
     SaveError::Refused(Text::new(
         format!("无法{zh} {shown}：{why_zh}（文件夹 {folder}；{e}）；原有内容未改动"),
-        format!("{shown} can't be {en}: {why_en} (folder {folder}; {e}); what was there is unchanged"),
+        format!("{shown} could not be {en}: {why_en} (folder {folder}; {e}); the existing content is unchanged"),
     ))
 }
 
@@ -132,7 +134,7 @@ mod tests {
         names
     }
 
-    fn told(outcome: Result<(), SaveError>) -> Text {
+    fn refusal(outcome: Result<(), SaveError>) -> Text {
         match outcome {
             Err(SaveError::Refused(text)) => text,
             other => panic!("{other:?}"),
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_for_owner_and_group_and_an_old_one_keeps_its_mode() {
+    fn a_new_file_gets_mode_0640_and_an_existing_file_keeps_its_mode() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.toml");
         write_atomically(&path, b"one").unwrap();
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_must_be_new_replaces_none() {
+    fn create_never_replaces_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.toml");
         create(&path, b"one").unwrap();
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_see_the_old_or_the_new_and_never_a_part() {
+    fn readers_see_either_the_old_or_the_new_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.toml");
         write_atomically(&path, &[b'0'; 50_000]).unwrap();
@@ -179,25 +181,27 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_left_as_it_is() {
+    fn a_link_is_not_replaced() {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (path, target) = (folder.path().join("a.toml"), elsewhere.path().join("a.toml"));
         fs::write(&target, "one").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert!(told(write_atomically(&path, b"two")).en.contains("is a link to"));
+        assert!(refusal(write_atomically(&path, b"two")).en.contains("is a link to"));
         assert_eq!(fs::read(&target).unwrap(), b"one");
         assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
     }
 
     #[test]
-    fn what_can_not_be_saved_leaves_nothing_behind() {
+    fn a_failed_save_leaves_no_temporary_file() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(told(write_atomically(&folder.path().join("none/a.toml"), b"x")).en.contains("no such file or folder"));
+        assert!(
+            refusal(write_atomically(&folder.path().join("none/a.toml"), b"x")).en.contains("no such file or folder")
+        );
         let here = folder.path().join("a.toml");
         fs::create_dir(&here).unwrap();
-        assert!(told(write_atomically(&here, b"x")).en.contains("not a regular file"));
+        assert!(refusal(write_atomically(&here, b"x")).en.contains("not a regular file"));
         assert_eq!(names(folder.path()), ["a.toml"]);
-        let read_only = told(write_atomically(Path::new("/proc/menlou.toml"), b"x"));
+        let read_only = refusal(write_atomically(Path::new("/proc/menlou.toml"), b"x"));
         assert!(read_only.zh.starts_with("无法保存") && read_only.en.contains("unchanged"), "{read_only:?}");
     }
 }

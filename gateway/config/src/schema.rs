@@ -1,4 +1,4 @@
-//! A JSON Schema, compiled once: our own files' and the plugins' settings are checked by the same code.
+//! A compiled JSON Schema. The gateway's own files and the plugins' settings are checked by the same code.
 
 use super::{hosts::HostPattern, network::Network};
 use jsonschema::{ValidationError, error::ValidationErrorKind};
@@ -8,26 +8,26 @@ use std::{
     net::SocketAddr,
 };
 
-/// The schema keyword that says in words what is expected: `{"zh": …, "en": …}`.
+/// The schema keyword that describes the expected value in words: `{"zh": …, "en": …}`.
 pub const EXPECTED: &str = "x-expected";
 
-/// How far a schema's references are followed.
+/// Maximum depth of references that are followed.
 const DEEPEST: usize = 256;
 
-/// A JSON Schema and its validator.
+/// A JSON Schema with its validator.
 #[derive(Debug)]
 pub struct Schema {
     value: Value,
     validator: jsonschema::Validator,
-    /// Whether any part of it marks a secret.
+    /// Whether any part of the schema marks a secret.
     has_secrets: bool,
 }
 
 impl Schema {
-    /// Compiles a schema (draft 2020-12 unless it says otherwise; only references into itself).
+    /// Compiles a schema (draft 2020-12 unless it declares another). Only references within the schema are allowed.
     ///
     /// # Errors
-    /// What is wrong with the schema, in English.
+    /// The schema is invalid; the message is in English.
     pub fn compile(value: &Value) -> Result<Self, String> {
         let validator = jsonschema::options()
             .should_validate_formats(true)
@@ -45,18 +45,18 @@ impl Schema {
         &self.value
     }
 
-    /// Whether a value fits; [`check::violations`](super::check::violations) says why not.
+    /// Whether a value is valid. [`check::violations`](super::check::violations) reports why it is not.
     pub fn fits(&self, value: &Value) -> bool {
         self.validator.is_valid(value)
     }
 
-    /// What the schema requires of an object, and it hasn't: the first such property, also where one of several would do
-    /// (`anyOf`, `oneOf`) or a condition asks for it (`if`). Properties of properties are not looked at.
+    /// The first required property that an object lacks, including those required by `anyOf`, `oneOf` or `if`.
+    /// Properties of nested objects are not checked.
     pub fn missing_property(&self, value: &Value) -> Option<String> {
         self.validator.iter_errors(value).find_map(|error| lacking(&error))
     }
 
-    /// Whether the schema has a property of this name.
+    /// Whether the schema declares a property of this name.
     pub fn has_property(&self, key: &str) -> bool {
         self.known_keys(&self.value).contains(key)
     }
@@ -65,7 +65,7 @@ impl Schema {
         &self.validator
     }
 
-    /// What `schema` says once its local reference is followed.
+    /// Follows the local references of `schema` to the schema that they point at.
     pub(super) fn resolve<'a>(&'a self, mut schema: &'a Value) -> &'a Value {
         for _ in 0..DEEPEST {
             match self.target(schema) {
@@ -82,7 +82,7 @@ impl Schema {
         self.value.pointer(&decoded)
     }
 
-    /// The keys that `schema` knows, whichever of its parts names them.
+    /// All property names that `schema` or any of its subschemas declares.
     pub(super) fn known_keys<'a>(&'a self, schema: &'a Value) -> BTreeSet<&'a str> {
         let mut keys = BTreeSet::new();
         let mut seen = HashSet::new();
@@ -100,7 +100,7 @@ impl Schema {
         keys
     }
 
-    /// The pointers, from `instance`, of all strings that the schema marks as secret.
+    /// JSON pointers, relative to `instance`, of all strings that the schema marks as secrets.
     pub fn secrets(&self, instance: &Value) -> BTreeSet<String> {
         if !self.has_secrets {
             return BTreeSet::new();
@@ -108,7 +108,7 @@ impl Schema {
         self.marked(instance, is_secret)
     }
 
-    /// The same of those that it marks as an address.
+    /// JSON pointers of all strings that the schema marks as addresses.
     pub fn addresses(&self, instance: &Value) -> BTreeSet<String> {
         self.marked(instance, is_address)
     }
@@ -137,12 +137,12 @@ pub fn is_secret(schema: &Value) -> bool {
     schema.get("format").and_then(Value::as_str) == Some("secret")
 }
 
-/// Whether a property's schema marks where the gateway is to connect to: `"format": "address"`.
+/// Whether a property's schema marks an address that the gateway connects to: `"format": "address"`.
 pub fn is_address(schema: &Value) -> bool {
     schema.get("format").and_then(Value::as_str) == Some("address")
 }
 
-/// Whether any part of a schema may mark a secret.
+/// Whether any part of a schema marks a secret.
 fn marks_secret(schema: &Value) -> bool {
     match schema {
         Value::Object(parts) => is_secret(schema) || parts.values().any(marks_secret),
@@ -151,7 +151,7 @@ fn marks_secret(schema: &Value) -> bool {
     }
 }
 
-/// The pointers of the properties that a schema of ours marks as secret.
+/// JSON pointers of the properties that one of the gateway's own schemas marks as secrets.
 pub(super) fn secret_properties(schema: &Value) -> Vec<String> {
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     properties
@@ -164,9 +164,9 @@ pub(super) fn secret_properties(schema: &Value) -> Vec<String> {
         .collect()
 }
 
-/// An RFC 6901 token: `~` and `/` escaped.
+/// Escapes a token of a JSON pointer (RFC 6901): `~` and `/`.
 pub fn escape(token: &str) -> String {
-    // Hardly any has one of them.
+    // Most tokens need no escaping.
     if token.contains(['~', '/']) { token.replace('~', "~0").replace('/', "~1") } else { token.to_owned() }
 }
 
@@ -181,7 +181,7 @@ fn is_base_url(url: &str) -> bool {
     })
 }
 
-/// The schemas that apply to the same instance.
+/// The subschemas that apply to the same instance.
 fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
     let lists = ["allOf", "anyOf", "oneOf"];
     let single = ["if", "then", "else"];
@@ -220,7 +220,7 @@ impl<'a> Search<'a> {
                     pointer.push_str(&escape(key));
                     let own = properties.and_then(|p| p.get(key));
                     let other = if own.is_none() { schema.get("additionalProperties") } else { None };
-                    // Which pattern a key meets does not matter: where one marks a secret, the value counts as secret.
+                    // The patterns are not matched: if any of them marks a secret, the value counts as a secret.
                     let matching = patterns.into_iter().flat_map(|p| p.values());
                     for property in own.into_iter().chain(other).chain(matching) {
                         self.visit(property, value, pointer, depth + 1);
@@ -244,7 +244,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The schema of one of our own types, in one piece: no references, and no null, which TOML does not have.
+/// Generates the schema of one of the gateway's own types, without references and without `null`, which TOML does not
+/// have.
 pub(super) fn generate<T: schemars::JsonSchema>(id: &str) -> Value {
     let generator =
         schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();

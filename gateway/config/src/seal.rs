@@ -1,4 +1,4 @@
-//! Sealed secrets: AES-256-GCM under a key of the operator's, bound to the tenant and the field that they stand in.
+//! Sealed secrets: encrypted with AES-256-GCM under an operator's key, and bound to a tenant and a field.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
@@ -9,33 +9,33 @@ use menlou_error::text::Text;
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use std::fmt::{self, Write as _};
 
-/// What a key starts with.
+/// Prefix of a key.
 const KEY: &str = "menlou-key-v1-";
-/// The version of what is sealed here.
+/// Version of the format of sealed secrets.
 const VERSION: &str = "v1";
-/// AES-256's, in bytes.
+/// Length of an AES-256 key, in bytes.
 const KEY_LEN: usize = 32;
-/// GCM's, in bytes.
+/// Length of a GCM tag, in bytes.
 const TAG_LEN: usize = 16;
 
-/// The place of a secret: what is sealed for it opens nowhere else.
+/// The field that holds a secret. A secret sealed for one field cannot be opened in another.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
-    /// The tenant; `None` in the gateway's own config.
+    /// The tenant; `None` for the gateway's own config.
     pub tenant: Option<&'a str>,
-    /// The RFC 6901 pointer in the file.
+    /// JSON pointer (RFC 6901) in the file.
     pub pointer: &'a str,
 }
 
-/// A sealed secret as it stands in a config: `sealed:v1:KEY:…`, KEY being the id of the key that opens it.
+/// A sealed secret as a config contains it: `sealed:v1:KEY:…`, where KEY is the id of the key that opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     key: String,
-    /// Nonce, ciphertext, tag.
+    /// Nonce, ciphertext and tag.
     bytes: Vec<u8>,
 }
 
-/// The operator's keys: the first seals, all open.
+/// The operator's keys. The first key seals; every key opens.
 pub struct Keys(Vec<Key>);
 
 struct Key {
@@ -44,13 +44,13 @@ struct Key {
 }
 
 impl Field<'_> {
-    /// As people write it: `wechat.secret`.
+    /// The name of the field, such as `wechat.secret`.
     pub fn name(&self) -> String {
         let tokens = self.pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~"));
         tokens.collect::<Vec<_>>().join(".")
     }
 
-    /// A NUL is in no tenant's name, so that no two fields come to the same.
+    /// The associated data of the field. Tenant names contain no NUL, so two fields never have the same data.
     fn bound(&self) -> Aad<Vec<u8>> {
         Aad::from(
             format!("menlou sealed {VERSION}\0{}\0{}", self.tenant.unwrap_or_default(), self.pointer).into_bytes(),
@@ -59,14 +59,14 @@ impl Field<'_> {
 }
 
 impl Sealed {
-    /// Reads what stands after `sealed:`.
+    /// Parses the text after `sealed:`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The text is malformed.
     pub fn parse(written: &str) -> Result<Self, Text> {
         const FORM: Text = Text::fixed(
             "\"sealed:\" 之后不完整或有误；请用 menlou secret seal 重新生成",
-            "what stands after \"sealed:\" is incomplete or damaged; make it anew with menlou secret seal",
+            "the text after \"sealed:\" is incomplete or damaged; seal the secret again with menlou secret seal",
         );
         let (version, rest) = written.split_once(':').ok_or(FORM)?;
         if version != VERSION && version.starts_with('v') {
@@ -87,7 +87,7 @@ impl Sealed {
     }
 }
 
-/// `sealed:v1:…`, as it is written into a file.
+/// Written as in a file: `sealed:v1:…`.
 impl fmt::Display for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sealed:{VERSION}:{}:{}", self.key, URL_SAFE_NO_PAD.encode(&self.bytes))
@@ -95,23 +95,24 @@ impl fmt::Display for Sealed {
 }
 
 impl Keys {
-    /// A new key, as it is written into a file of keys.
+    /// Generates a new key, in the format of a key file.
     ///
     /// # Errors
-    /// Where the system gives no random numbers.
+    /// The system provides no random numbers.
     pub fn generate() -> Result<SecretString, Text> {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
-        rand::fill(&mut *bytes).map_err(|_| Text::fixed("系统未能给出随机数", "the system gives no random numbers"))?;
+        rand::fill(&mut *bytes)
+            .map_err(|_| Text::fixed("系统无法提供随机数", "the system provides no random numbers"))?;
         let mut text = String::with_capacity(KEY.len() + 2 * KEY_LEN);
         text.push_str(KEY);
         URL_SAFE_NO_PAD.encode_string(*bytes, &mut text);
         Ok(text.into())
     }
 
-    /// Reads keys: one at least, white space between them; what follows a `#` in its line is skipped.
+    /// Parses a key file: at least one key, separated by white space. The rest of a line after `#` is ignored.
     ///
     /// # Errors
-    /// What is wrong, and in which line, without any of it.
+    /// The text is malformed; the error names the line and shows none of its content.
     pub fn parse(text: &SecretString) -> Result<Self, Text> {
         let mut keys: Vec<Key> = Vec::new();
         for (number, line) in text.expose_secret().lines().enumerate() {
@@ -121,7 +122,7 @@ impl Keys {
                     let line = number + 1;
                     Text::new(
                         format!("第 {line} 行不是密钥；密钥形如 {KEY}…，用 menlou secret key 生成"),
-                        format!("line {line} is no key; keys look like {KEY}…, and menlou secret key makes them"),
+                        format!("line {line} is not a key; keys look like {KEY}…; generate one with menlou secret key"),
                     )
                 })?;
                 if keys.iter().all(|known| known.id != key.id) {
@@ -132,42 +133,42 @@ impl Keys {
         if keys.is_empty() {
             return Err(Text::fixed(
                 "其中没有密钥；用 menlou secret key 生成",
-                "there is no key in it; menlou secret key makes one",
+                "it contains no key; generate one with menlou secret key",
             ));
         }
         Ok(Self(keys))
     }
 
-    /// The ids: the first is that of the key that seals.
+    /// The ids of the keys, the sealing key first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|key| key.id.as_str())
     }
 
-    /// Seals a secret for a field, under the first key.
+    /// Seals a secret for a field, with the first key.
     ///
     /// # Errors
-    /// Where the system gives no random numbers.
+    /// The system provides no random numbers.
     pub fn seal(&self, secret: &SecretString, field: Field<'_>) -> Result<Sealed, Text> {
         const FAILED: Text = Text::fixed("密封失败", "the secret could not be sealed");
         let key = self.0.first().ok_or(FAILED)?;
         let plain = secret.expose_secret().as_bytes();
-        // Room for the tag, so that nothing is moved and left behind.
+        // Room for the tag, so that the buffer never grows and leaves a copy in freed memory.
         let mut sealed = Zeroizing::new(Vec::with_capacity(plain.len() + TAG_LEN));
         sealed.extend_from_slice(plain);
         let nonce = key.cipher.seal_in_place_append_tag(field.bound(), &mut *sealed).map_err(|_| FAILED)?;
         Ok(Sealed { key: key.id.clone(), bytes: [nonce.as_ref().as_slice(), &sealed].concat() })
     }
 
-    /// Opens what was sealed for this field.
+    /// Opens a secret that was sealed for this field.
     ///
     /// # Errors
-    /// That its key is not there, or that it is another field's, or damaged.
+    /// The key is not available, the secret was sealed for another field, or it is damaged.
     pub fn open(&self, sealed: &Sealed, field: Field<'_>) -> Result<SecretString, Text> {
         let Some(key) = self.0.iter().find(|key| key.id == sealed.key) else {
             let (wanted, known) = (&sealed.key, self.ids().collect::<Vec<_>>().join(", "));
             return Err(Text::new(
                 format!("它用密钥 {wanted} 密封，而 [secrets] keys 中只有 {known}"),
-                format!("it is sealed under the key {wanted}, and [secrets] keys has only {known}"),
+                format!("it was sealed with the key {wanted}, but [secrets] keys has only {known}"),
             ));
         };
         let (nonce, sealed) = sealed.bytes.split_at(NONCE_LEN.min(sealed.bytes.len()));
@@ -188,7 +189,7 @@ impl Key {
         context.update(b"menlou key id\0");
         context.update(bytes);
         let id = context.finish().as_ref()[..4].iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         });
@@ -196,14 +197,14 @@ impl Key {
     }
 }
 
-/// Its `Debug` shows the ids only.
+/// `Debug` shows the ids only.
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.ids()).finish()
     }
 }
 
-/// GCM can't tell the one from the other.
+/// GCM cannot distinguish a wrong field from damaged data.
 fn elsewhere(field: Field<'_>) -> Text {
     let name = field.name();
     match field.tenant {
@@ -212,7 +213,7 @@ fn elsewhere(field: Field<'_>) -> Text {
                 "这个密封值不是为租户 {tenant} 的 {name} 密封的（密封值不能挪到别的租户或字段），或已损坏；请用 menlou secret seal --tenant {tenant} --field {name} 重新密封"
             ),
             format!(
-                "this was sealed for another place than {name} of the tenant {tenant} (a sealed secret can't be moved to another tenant or field), or it is damaged; seal it anew: menlou secret seal --tenant {tenant} --field {name}"
+                "this was not sealed for {name} of tenant {tenant} (a sealed secret cannot be moved to another tenant or field), or it is damaged; seal it again: menlou secret seal --tenant {tenant} --field {name}"
             ),
         ),
         None => Text::new(
@@ -220,7 +221,7 @@ fn elsewhere(field: Field<'_>) -> Text {
                 "这个密封值不是为网关配置的 {name} 密封的（密封值不能挪到别处），或已损坏；请用 menlou secret seal --field {name} 重新密封"
             ),
             format!(
-                "this was sealed for another place than {name} of the gateway's config (a sealed secret can't be moved), or it is damaged; seal it anew: menlou secret seal --field {name}"
+                "this was not sealed for {name} of the gateway's config (a sealed secret cannot be moved to another field), or it is damaged; seal it again: menlou secret seal --field {name}"
             ),
         ),
     }
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_in_its_own_field_only() {
+    fn a_sealed_secret_opens_in_its_own_field_only() {
         let (keys, _) = keys(1);
         let written = sealed(&keys).to_string();
         assert!(!written.contains("hunter2") && written.starts_with("sealed:v1:"), "{written}");
@@ -254,11 +255,11 @@ mod tests {
             Field { pointer: "/wechat/previous_secret", ..FIELD },
             Field { tenant: Some("acme\0/wechat"), pointer: "/secret" },
         ] {
-            let told = keys.open(&sealed, field).unwrap_err();
-            assert!(told.en.contains("sealed for another place than"), "{told:?}");
+            let message = keys.open(&sealed, field).unwrap_err();
+            assert!(message.en.contains("was not sealed for"), "{message:?}");
         }
-        let told = keys.open(&sealed, Field { tenant: Some("b"), pointer: "/actions/x~1y/0/key" }).unwrap_err();
-        assert!(told.en.contains("menlou secret seal --tenant b --field actions.x/y.0.key"), "{}", told.en);
+        let message = keys.open(&sealed, Field { tenant: Some("b"), pointer: "/actions/x~1y/0/key" }).unwrap_err();
+        assert!(message.en.contains("menlou secret seal --tenant b --field actions.x/y.0.key"), "{}", message.en);
     }
 
     #[test]
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_key_seals_and_all_open() {
+    fn the_first_key_seals_and_every_key_opens() {
         let (old, old_text) = keys(1);
         let before = sealed(&old);
         let (_, new_text) = keys(1);
@@ -278,12 +279,12 @@ mod tests {
         assert!(both.open(&before, FIELD).is_ok());
         let after = sealed(&both);
         assert_eq!(Some(after.key()), both.ids().next());
-        let told = old.open(&after, FIELD).unwrap_err();
-        assert!(told.en.contains(after.key()) && told.en.contains(before.key()), "{told:?}");
+        let message = old.open(&after, FIELD).unwrap_err();
+        assert!(message.en.contains(after.key()) && message.en.contains(before.key()), "{message:?}");
     }
 
     #[test]
-    fn whatever_is_changed_in_it_it_does_not_open() {
+    fn a_modified_sealed_secret_does_not_open() {
         let (keys, _) = keys(1);
         let good = sealed(&keys);
         for at in 0..good.bytes.len() {
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sealed_secret_is_told_as_such() {
+    fn malformed_sealed_secrets_are_rejected() {
         for bad in
             ["", "abc", "v1:", "v1:00112233:", "v1:00112233:AAAA", "v1:0011:AAAA", "w1:00112233:AAAA", "v1:00112233:*"]
         {
@@ -308,19 +309,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_by_its_line_and_never_shown() {
+    fn malformed_keys_are_reported_by_line_and_never_shown() {
         let key = Keys::generate().unwrap();
         let key = key.expose_secret();
         for (text, says) in [
-            (String::new(), "no key in it"),
-            ("# only a comment\n".into(), "no key in it"),
+            (String::new(), "contains no key"),
+            ("# only a comment\n".into(), "contains no key"),
             (format!("{key}\nhunter2"), "line 2"),
             (key[..key.len() - 1].to_owned(), "line 1"),
             (format!("{key}AAAA"), "line 1"),
             (key.replace(KEY, "menlou-key-v9-"), "line 1"),
         ] {
-            let told = Keys::parse(&text.as_str().into()).unwrap_err();
-            assert!(told.en.contains(says) && !told.en.contains("hunter2") && !told.en.contains(key), "{told:?}");
+            let message = Keys::parse(&text.as_str().into()).unwrap_err();
+            assert!(
+                message.en.contains(says) && !message.en.contains("hunter2") && !message.en.contains(key),
+                "{message:?}"
+            );
         }
     }
 

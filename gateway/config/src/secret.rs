@@ -1,4 +1,5 @@
-//! Secrets as a config names them: by environment variable, by file, sealed, or literally; never printed.
+//! References to secrets in configs: an environment variable, a file, a sealed secret, or the secret itself. Secrets
+//! are never printed.
 
 pub use super::schema::is_secret;
 use super::seal::Sealed;
@@ -8,10 +9,10 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, fmt, path::PathBuf};
 
-/// The largest secret that is read from a file, in bytes.
+/// Maximum size of a secret in a file, in bytes.
 pub const MAX_SECRET_SIZE: u64 = 64 * 1024;
 
-/// A secret, or where it is. Its `Debug` shows the kind only, and it can neither be displayed nor serialised:
+/// A secret, or a reference to one. `Debug` shows the kind only; the type implements neither `Display` nor `Serialize`:
 ///
 /// ```compile_fail
 /// let secret = menlou::config::secret::SecretRef::parse("hunter2").unwrap();
@@ -23,42 +24,43 @@ pub const MAX_SECRET_SIZE: u64 = 64 * 1024;
 /// ```
 #[derive(Clone)]
 pub enum SecretRef {
-    /// `env:NAME`.
+    /// `env:NAME`: an environment variable.
     Env(String),
-    /// `file:PATH`.
+    /// `file:PATH`: a file.
     File(PathBuf),
-    /// `file:$CREDENTIALS_DIRECTORY/NAME`: a file that systemd hands over.
+    /// `file:$CREDENTIALS_DIRECTORY/NAME`: a file in systemd's credentials directory.
     Credential(String),
-    /// `sealed:…`: what `menlou secret seal` prints.
+    /// `sealed:…`: the output of `menlou secret seal`.
     Sealed(Sealed),
     /// The secret itself.
     Literal(SecretString),
 }
 
 impl SecretRef {
-    /// What `validate` says of a secret that stands in a file itself.
+    /// The warning of `validate` for a secret in plain text.
     pub const LITERAL: Text = Text::fixed(
         "密钥以明文写在文件中；可用 menlou secret seal 密封，或改为 \"env:变量名\"、\"file:路径\"",
-        "the secret stands here in plain text; seal it with menlou secret seal, or write \"env:NAME\" or \"file:PATH\"",
+        "the secret is in plain text; seal it with menlou secret seal, or write \"env:NAME\" or \"file:PATH\"",
     );
 
-    /// Reads what stands in a config.
+    /// Parses a secret in a config.
     ///
-    /// A literal that looks like a reference of another kind (`vault:…`, `$NAME`, `${NAME}`) is refused: it would
-    /// become a password that anyone can guess. Addresses of databases (`redis://…`, `postgres://…`) are literals.
+    /// A literal that looks like another kind of reference (`vault:…`, `$NAME`, `${NAME}`) is rejected: otherwise the
+    /// reference itself would become a password that anyone can guess. Database URLs (`redis://…`, `postgres://…`) are
+    /// literals.
     ///
     /// # Errors
-    /// What is wrong with it, without its value.
+    /// The text is malformed. The error does not contain it.
     pub fn parse(written: &str) -> Result<Self, Text> {
         const FORMS: Text = Text::fixed(
             "无法识别的密钥写法；请用 \"env:变量名\"、\"file:路径\"、\"sealed:…\"（menlou secret seal 生成），或直接写密钥（不能像 \"方案:…\" 或 \"$…\"）",
-            "this kind of secret is unknown; write \"env:NAME\", \"file:PATH\", \"sealed:…\" (which menlou secret seal makes), or the secret itself (which must not look like \"scheme:…\" or \"$…\")",
+            "unknown kind of secret; write \"env:NAME\", \"file:PATH\", \"sealed:…\" (made by menlou secret seal), or the secret itself (which must not look like \"scheme:…\" or \"$…\")",
         );
         if written.trim().is_empty() {
             return Err(Text::fixed("密钥为空", "the secret is empty"));
         }
         if written.trim() != written {
-            return Err(Text::fixed("密钥首尾有空白", "the secret has white space around it"));
+            return Err(Text::fixed("密钥首尾有空白", "the secret has leading or trailing white space"));
         }
         if let Some(name) = written.strip_prefix("env:") {
             let valid = !name.starts_with(|c: char| c.is_ascii_digit())
@@ -69,7 +71,7 @@ impl SecretRef {
             } else {
                 Err(Text::fixed(
                     "\"env:\" 后应为变量名（字母、数字、下划线）",
-                    "after \"env:\" comes the name of a variable: letters, digits, underscores",
+                    "\"env:\" must be followed by the name of a variable: letters, digits and underscores",
                 ))
             };
         }
@@ -85,7 +87,7 @@ impl SecretRef {
         Ok(Self::Literal(written.to_owned().into()))
     }
 
-    /// The secret where it stands there itself.
+    /// The secret, if it is in plain text.
     pub fn literal(&self) -> Option<&SecretString> {
         match self {
             Self::Literal(secret) => Some(secret),
@@ -93,14 +95,14 @@ impl SecretRef {
         }
     }
 
-    /// Whether it is outside the file that names it, in the environment or another file.
+    /// Whether the secret is outside the file, in the environment or in another file.
     pub fn is_elsewhere(&self) -> bool {
         matches!(self, Self::Env(_) | Self::File(_) | Self::Credential(_))
     }
 
     fn parse_file(path: &str) -> Result<Self, Text> {
         if path.is_empty() || path.contains('\0') {
-            return Err(Text::fixed("\"file:\" 后应为文件路径", "after \"file:\" comes the path of a file"));
+            return Err(Text::fixed("\"file:\" 后应为文件路径", "\"file:\" must be followed by the path of a file"));
         }
         if !path.starts_with('$') {
             return Ok(Self::File(PathBuf::from(path)));
@@ -110,7 +112,7 @@ impl SecretRef {
             Some(name) => Ok(Self::Credential(name.to_owned())),
             None => Err(Text::fixed(
                 "\"file:\" 的路径中只能使用变量 $CREDENTIALS_DIRECTORY（systemd 凭据文件夹）：\"file:$CREDENTIALS_DIRECTORY/名称\"",
-                "the only variable in the path of a file is $CREDENTIALS_DIRECTORY, systemd's folder of credentials: \"file:$CREDENTIALS_DIRECTORY/NAME\"",
+                "the path may only contain the variable $CREDENTIALS_DIRECTORY, systemd's credentials directory: \"file:$CREDENTIALS_DIRECTORY/NAME\"",
             )),
         }
     }
@@ -170,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_another_kind_of_reference_is_never_taken_for_the_secret() {
+    fn text_that_looks_like_another_reference_is_not_accepted_as_a_secret() {
         for written in [
             "",
             " ",

@@ -1,4 +1,4 @@
-//! The gateway's own config: `menlou.toml` and the environment.
+//! The gateway's own config: `menlou.toml` and environment variables.
 
 mod clients;
 mod log;

@@ -1,4 +1,4 @@
-//! A plugin's settings in a tenant's file, ready to be handed over: the secrets that its schema marks are resolved.
+//! A plugin's settings in a tenant's file, with the secrets that the plugin's schema marks resolved.
 
 use super::{
     config_error::ConfigError,
@@ -11,10 +11,10 @@ use super::{
 use secrecy::{ExposeSecret, zeroize::Zeroize};
 use serde_json::Value;
 
-/// The settings at `pointer` with each secret that the schema marks (`"format": "secret"`) resolved.
+/// Returns the settings at `pointer`, with every secret that the schema marks (`"format": "secret"`) resolved.
 ///
 /// # Errors
-/// Each secret that can't be resolved, at its place.
+/// One error for each secret that cannot be resolved.
 pub fn resolve(
     doc: &Document,
     pointer: &str,
@@ -39,14 +39,14 @@ pub fn resolve(
     if faults.is_empty() { Ok(value) } else { Err(faults) }
 }
 
-/// The secrets among the settings at `pointer` that stand in the file themselves.
+/// A warning for each secret in plain text among the settings at `pointer`.
 pub fn literals(doc: &Document, pointer: &str, schema: &Schema) -> Vec<ConfigError> {
     let Some(value) = doc.value(pointer) else { return Vec::new() };
     let secrets = schema.secrets(value).into_iter();
     secrets.filter_map(|secret| literal(doc, &format!("{pointer}{secret}"))).collect()
 }
 
-/// A warning where the secret at `pointer` stands there itself.
+/// A warning if the secret at `pointer` is in plain text.
 pub fn literal(doc: &Document, pointer: &str) -> Option<ConfigError> {
     let written = SecretRef::parse(doc.value(pointer)?.as_str()?).ok()?;
     written.literal().map(|_| doc.fault_at(pointer, SecretRef::LITERAL))

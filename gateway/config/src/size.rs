@@ -1,35 +1,35 @@
-//! Sizes as people write them: a number and one unit, `64KiB`, `1MiB`.
+//! Sizes in configs: a number and one unit, such as `64KiB` or `1MiB`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, str::FromStr};
 
-/// The pattern of a written size.
+/// Pattern of a size.
 pub const PATTERN: &str = "^[1-9][0-9]{0,5}(B|KiB|MiB|GiB)$";
 
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// A size in a config, in bytes, never zero.
+/// A size in a config, in bytes; never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
 
 impl Size {
-    /// `n` bytes.
+    /// A size of `n` bytes.
     pub const fn from_bytes(n: u64) -> Self {
         Self(n)
     }
 
-    /// `n` KiB.
+    /// A size of `n` KiB.
     pub const fn kib(n: u64) -> Self {
         Self(n << 10)
     }
 
-    /// `n` MiB.
+    /// A size of `n` MiB.
     pub const fn mib(n: u64) -> Self {
         Self(n << 20)
     }
 
-    /// Bytes; the most that can be addressed where it is more.
+    /// The size in bytes, capped at `usize::MAX`.
     pub fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -50,7 +50,7 @@ impl FromStr for Size {
     }
 }
 
-/// In the largest unit that divides it.
+/// Written in the largest unit that divides it.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = UNITS.iter().find(|(_, f)| self.0.is_multiple_of(*f)).copied().unwrap_or(("B", 1));
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_is_written_as_it_is_read() {
+    fn sizes_are_parsed_and_displayed_in_the_same_form() {
         for (written, bytes) in [("1B", 1), ("64KiB", 65_536), ("1MiB", 1_048_576), ("2GiB", 2_147_483_648)] {
             let size: Size = written.parse().unwrap();
             assert_eq!((size.bytes(), size.to_string()), (bytes, written.to_owned()));

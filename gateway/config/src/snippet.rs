@@ -1,19 +1,20 @@
-//! The line of a file as it may be shown: every value masked but the one that is known to be no secret.
+//! Prepares a line of a file for display: all values are masked, except a value that is known not to be a secret.
 
 use std::ops::Range;
 
-/// A longer line is not shown.
+/// Lines longer than this, in bytes, are not shown.
 const LONGEST: usize = 400;
 
-/// A line cut for showing.
+/// A line prepared for display.
 pub struct Line {
-    /// The line with masked values; `None` where it is too long.
+    /// The line with masked values; `None` if it is too long.
     pub source: Option<String>,
-    /// Where in `source` the span is.
+    /// The range of the span within `source`.
     pub mark: Range<usize>,
 }
 
-/// The line `line` of `text`, in which the spans `values` (sorted, disjoint) are masked, but not those within `shown`.
+/// Prepares a line of a parsed text. The spans `values` (sorted, disjoint) are masked, except those within `span` if
+/// `shown` is set.
 pub fn parsed(text: &str, line: Range<usize>, span: &Range<usize>, values: &[Range<usize>], shown: bool) -> Line {
     let first = values.partition_point(|v| v.end <= line.start);
     let mut rest = values[first..].iter().peekable();
@@ -31,7 +32,7 @@ pub fn parsed(text: &str, line: Range<usize>, span: &Range<usize>, values: &[Ran
     })
 }
 
-/// The same for a text that can't be parsed: only what looks like a key or a table's header stays.
+/// Prepares a line of a text that cannot be parsed: only keys and table headers are shown.
 pub fn broken(text: &str, line: Range<usize>, span: &Range<usize>) -> Line {
     let from = line.start + head(text, &line);
     cut(text, line, span, |at, c| {
@@ -40,10 +41,10 @@ pub fn broken(text: &str, line: Range<usize>, span: &Range<usize>) -> Line {
     })
 }
 
-/// How many bytes of a line are a table's header or the key before a `=`.
+/// Length in bytes of the line's table header, or of its key before `=`.
 fn head(text: &str, line: &Range<usize>) -> usize {
     let before = &text[..line.start];
-    // Within a string of several lines nothing is a key.
+    // Within a multi-line string, nothing is a key.
     if ["\"\"\"", "'''"].iter().any(|q| before.matches(q).count() % 2 == 1) {
         return 0;
     }
@@ -51,7 +52,7 @@ fn head(text: &str, line: &Range<usize>) -> usize {
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let start = line.trim_start_matches(|c: char| c.is_whitespace() || c == '[');
     let rest = start.trim_start_matches(name);
-    // Longer ones are rather the lines of an encoded key, whose `=` is padding.
+    // Longer names are probably lines of an encoded key, whose `=` is padding.
     if start.len() - rest.len() > 40 {
         return 0;
     }
@@ -83,7 +84,7 @@ fn cut(text: &str, line: Range<usize>, span: &Range<usize>, mut how: impl FnMut(
             end.get_or_insert(source.len());
         }
         match how(at, c) {
-            // A tab, too, stands for one column, as in the position.
+            // A tab counts as one column, as in the position.
             Shown::Plain if c.is_control() => source.push(' '),
             Shown::Plain => source.push(c),
             Shown::Masked => source.push('*'),

@@ -1,4 +1,4 @@
-//! Where secrets come from: the environment, files, sealed values; and which files those were.
+//! Resolves references to secrets from the environment, files and sealed values, and records which files were read.
 
 use super::{fingerprint::Fingerprint, keyring::Keyring, seal::Field, secret::SecretRef, secret_file};
 use menlou_error::text::Text;
@@ -9,18 +9,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Looks a variable up: [`process_env`], or a test's own.
+/// Looks up an environment variable: [`process_env`], or a function of a test.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The variable in which systemd names the folder of a service's credentials (systemd.exec(5), `LoadCredential=`).
+/// The variable with the path of systemd's credentials directory (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// The process's environment.
+/// Looks up a variable in the environment of the process.
 pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// What the secrets of one file are resolved with. It keeps account of the files that it reads.
+/// Resolves the secrets of one config file. It records the files that it reads.
 pub struct Sources<'a> {
     base: &'a Path,
     env: Env<'a>,
@@ -29,20 +29,20 @@ pub struct Sources<'a> {
     files: RefCell<Files>,
 }
 
-/// Files that secrets came from, each as it was just before it was read.
+/// Files that secrets were read from, with the version just before each was read.
 pub type Files = BTreeMap<PathBuf, Fingerprint>;
 
 impl<'a> Sources<'a> {
-    /// Relative paths start from `base`; without a `tenant` the secrets are those of the gateway's own config.
+    /// `base` is the folder for relative paths. `tenant` is `None` for the gateway's own config.
     pub fn new(base: &'a Path, env: Env<'a>, keyring: &'a Keyring, tenant: Option<&'a str>) -> Self {
         Self { base, env, keyring, tenant, files: RefCell::default() }
     }
 
-    /// The secret that stands at `pointer`. A file's trailing line break is no part of it.
+    /// Resolves the reference at `pointer`. The trailing line break of a file is not part of the secret.
     ///
     /// # Errors
-    /// What is missing, empty (blank, too), unreadable or sealed for another place: the variable or the path, never the
-    /// value.
+    /// The secret is missing, blank, unreadable, or sealed for another field. The error names the variable or path, never
+    /// the value.
     pub fn resolve(&self, reference: &SecretRef, pointer: &str) -> Result<SecretString, Text> {
         match reference {
             SecretRef::Literal(secret) => Ok(secret.clone()),
@@ -51,19 +51,19 @@ impl<'a> Sources<'a> {
             SecretRef::Credential(name) => self.file(self.credential(name)?),
             SecretRef::Sealed(sealed) => {
                 if let Some(path) = self.keyring.file() {
-                    self.note(path);
+                    self.record(path);
                 }
                 self.keyring.keys()?.open(sealed, Field { tenant: self.tenant, pointer })
             }
         }
     }
 
-    /// The files that were read, or would have been.
+    /// The files that were read, including those that do not exist.
     pub fn into_files(self) -> Files {
         self.files.into_inner()
     }
 
-    /// The path of a file that systemd hands over.
+    /// The path of a file in systemd's credentials directory.
     pub(super) fn credential(&self, name: &str) -> Result<PathBuf, Text> {
         Ok(PathBuf::from(self.variable(CREDENTIALS)?).join(name))
     }
@@ -81,12 +81,12 @@ impl<'a> Sources<'a> {
     }
 
     fn file(&self, path: PathBuf) -> Result<SecretString, Text> {
-        self.note(&path);
+        self.record(&path);
         secret_file::read(&path)
     }
 
-    /// Before it is read, so that what is written meanwhile counts as a change.
-    fn note(&self, path: &Path) {
+    /// Records the version of a file before it is read, so that a write during the read counts as a change.
+    fn record(&self, path: &Path) {
         self.files.borrow_mut().insert(path.to_owned(), Fingerprint::for_path(path));
     }
 }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_comes_from_a_variable_a_file_a_credential_or_itself() {
+    fn secrets_are_resolved_from_variables_files_credentials_and_literals() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("s"), "of a file \r\n").unwrap();
         std::fs::create_dir(folder.path().join("credentials")).unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unresolved_or_empty_secret_is_an_error_that_names_its_place_only() {
+    fn unresolved_or_empty_secrets_are_errors_that_name_only_their_source() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("empty"), "\n").unwrap();
         std::fs::write(folder.path().join("binary"), [0xff, 0xfe]).unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_secret_is_opened_in_the_tenants_own_field_and_the_files_are_noted() {
+    fn sealed_secrets_open_in_their_field_and_the_files_read_are_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         std::fs::write(&path, Keys::generate().unwrap().expose_secret()).unwrap();

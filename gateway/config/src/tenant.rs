@@ -1,4 +1,4 @@
-//! A tenant's file: its name, its platforms, its sessions, its limits, its actions.
+//! A tenant's file: display name, platform, sessions, limits and actions.
 
 mod cors;
 mod limits;
@@ -24,18 +24,18 @@ use std::{
     time::Duration,
 };
 
-/// The pattern of the names of tenants, actions and plugins.
+/// Pattern of the names of tenants, actions and plugins.
 pub const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
 
-/// The name of a tenant: its file's without `.toml`, and the `f` of its requests.
+/// The name of a tenant: the name of its file without `.toml`, and the parameter `f` of requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct TenantName(String);
 
 impl TenantName {
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
-    /// What a name looks like.
+    /// The name does not match [`NAME`].
     pub fn parse(name: &str) -> Result<Self, Text> {
         if is_name(name) {
             return Ok(Self(name.to_owned()));
@@ -44,15 +44,15 @@ impl TenantName {
         Err(Text::new(
             format!("{shown} 不能用作租户名：应为 1 至 64 个小写字母、数字、_ 或 -，且不以 _ 或 - 开头"),
             format!(
-                "{shown} is no tenant's name, which is 1 to 64 lower-case letters, digits, _ or -, not starting with _ or -"
+                "{shown} is not a valid tenant name: it must have 1 to 64 lower-case letters, digits, _ or -, and must not start with _ or -"
             ),
         ))
     }
 
-    /// The tenant that a file is of: `None` where it does not end in `.toml`, or is hidden (editors' own).
+    /// The tenant of a file; `None` if the file does not end in `.toml` or is hidden, as the files of editors are.
     ///
     /// # Errors
-    /// A `.toml` file whose name is no tenant's.
+    /// The file ends in `.toml`, but its name is not a valid tenant name.
     pub fn from_path(path: &Path) -> Option<Result<Self, ConfigError>> {
         let file = path.file_name()?.to_string_lossy();
         let name = file.strip_suffix(".toml").filter(|_| !file.starts_with('.'))?;
@@ -71,7 +71,7 @@ impl fmt::Display for TenantName {
     }
 }
 
-/// Whether this can name a tenant, an action or a plugin: [`NAME`].
+/// Whether a string can name a tenant, an action or a plugin, see [`NAME`].
 pub fn is_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (1..=64).contains(&name.len())
@@ -79,36 +79,36 @@ pub fn is_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(plain)
 }
 
-/// A tenant of the gateway. The file's name, without .toml, is the `f` of its requests.
-/// 网关的一个租户。文件名（不含 .toml）即请求中的 f。
+/// A tenant of the gateway. The name of the file without .toml is the parameter f of its requests.
+/// 网关的一个租户。文件名（不含 .toml）即请求参数 f。
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Menlou: a tenant 租户")]
 pub struct TenantFile {
-    /// The name for people: 1 to 64 characters.
+    /// Display name: 1 to 64 characters.
     /// 显示名称：1 至 64 个字符。
     #[schemars(extend(
         "minLength" = 1, "maxLength" = 64, "pattern" = "\\S",
-        "x-expected" = expected("1 至 64 个字符，不能只有空白", "1 to 64 characters, not all blank"),
+        "x-expected" = expected("1 至 64 个字符，不能只有空白", "1 to 64 characters, not only white space"),
     ))]
     pub name: String,
     /// The WeChat mini-program.
     /// 微信小程序。
     pub wechat: Option<WechatConfig>,
-    /// How long people stay logged in.
+    /// Login sessions.
     /// 登录会话。
     #[serde(default)]
     pub session: SessionConfig,
-    /// How much of the gateway the tenant may take.
-    /// 租户的用量上限。
+    /// Rate limits and the concurrency limit of the tenant.
+    /// 租户的限流与并发上限。
     #[serde(default)]
     pub limits: RateLimitConfig,
-    /// Which web pages may call.
-    /// 允许哪些网页调用。
+    /// Web pages that may call the tenant's actions.
+    /// 允许调用该租户动作的网页。
     #[serde(default)]
     pub cors: Cors,
-    /// The actions that are switched on; a table's name is the `a` of the requests.
-    /// 开启的动作，表名即请求中的 a。
+    /// The enabled actions. The name of the table is the parameter a of requests.
+    /// 已启用的动作，表名即请求参数 a。
     #[serde(default)]
     #[schemars(extend("propertyNames" = action_names()))]
     pub actions: BTreeMap<String, ActionConfig>,
@@ -118,21 +118,21 @@ pub struct TenantFile {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WechatConfig {
-    /// The mini-program's AppID.
+    /// AppID of the mini-program.
     /// 小程序的 AppID。
     #[schemars(extend(
         "pattern" = "^wx[0-9a-f]{16}$",
-        "x-expected" = expected("wx 加 16 位小写十六进制数字（appid）", "an appid, which looks like wx + 16 hex digits in lower case"),
+        "x-expected" = expected("wx 加 16 位小写十六进制数字（appid）", "an AppID: wx and 16 hex digits in lower case"),
     ))]
     pub appid: String,
-    /// The mini-program's AppSecret: env:NAME, file:PATH, sealed:… (menlou secret seal), or the secret itself.
-    /// 小程序的 AppSecret：env:变量名、file:路径、sealed:…（menlou secret seal 生成），或密钥本身。
+    /// AppSecret of the mini-program: env:NAME, file:PATH, sealed:… (made by menlou secret seal), or the secret itself.
+    /// 小程序的 AppSecret：env:变量名、file:路径、sealed:…（由 menlou secret seal 生成），或密钥本身。
     pub secret: SecretRef,
-    /// While the AppSecret is being changed: the old one, which serves wherever WeChat refuses the new one.
-    /// 更换 AppSecret 期间的旧密钥：微信不认新密钥时用它。
+    /// The old AppSecret during a change. It is used when WeChat rejects the new one.
+    /// 更换 AppSecret 期间的旧密钥，在微信拒绝新密钥时使用。
     pub previous_secret: Option<SecretRef>,
-    /// The platform's address; another one for tests only.
-    /// 平台接口地址，仅测试时需要改动。
+    /// Base URL of the platform's API. Change it for tests only.
+    /// 平台接口地址，仅测试时需要修改。
     #[serde(default = "wechat_address")]
     #[schemars(extend(
         "format" = "base-url",
@@ -152,7 +152,7 @@ fn wechat_address() -> String {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionConfig {
-    /// How long a session lives after its last log-in: 1m to 30d.
+    /// Lifetime of a session after the login: 1m to 30d.
     /// 会话自登录起的有效期：1m 至 30d。
     pub ttl: ConfigDuration,
 }
@@ -163,20 +163,20 @@ impl Default for SessionConfig {
     }
 }
 
-/// `[actions.NAME]`. The other keys are the plugin's own settings, which its own schema describes: [`plugin_settings`] has them.
+/// `[actions.NAME]`. The other keys are the plugin's own settings, see [`plugin_settings`].
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct ActionConfig {
-    /// The plugin that serves this action; the same as the action's name when absent.
-    /// 提供该动作的插件；不填时与动作同名。
+    /// The plugin that serves this action. Default: the plugin with the name of the action.
+    /// 提供该动作的插件；默认与动作同名。
     #[schemars(extend("pattern" = NAME, "x-expected" = name_expected()))]
     pub plugin: Option<String>,
-    /// How much of the gateway the action may take, besides the tenant's own limits.
-    /// 该动作的用量上限，与租户自身的上限同时生效。
+    /// Limits of this action, in addition to those of the tenant.
+    /// 该动作的限流与并发上限，与租户的上限同时生效。
     #[serde(default)]
     pub limits: RateLimitConfig,
 }
 
-/// The keys of `[actions.NAME]` that are the gateway's own: no plugin has a setting of such a name.
+/// The gateway's own keys in `[actions.NAME]`. No plugin may have a setting of these names.
 pub const GATEWAY_KEYS: [&str; 2] = ["plugin", "limits"];
 
 impl ActionConfig {
@@ -187,22 +187,22 @@ impl ActionConfig {
 }
 
 impl TenantFile {
-    /// Reads a tenant. What belongs to plugins, `[actions.*]`, is not looked at: [`plugin_settings`] gives it to
-    /// [`Document::check`] with the plugin's schema. A tenant without actions is allowed: it answers every call with
-    /// `unknown_action`, and does no harm.
+    /// Reads a tenant's file. The plugins' settings in `[actions.*]` are not checked here: [`plugin_settings`] extracts
+    /// them for [`Document::check`] with the plugin's schema. A tenant without actions is valid: every request is
+    /// answered with `unknown_action`.
     ///
     /// # Errors
-    /// Every fault but the plugins' own.
+    /// All errors, except those in the plugins' settings.
     pub fn read(doc: &Document) -> Result<Self, Vec<ConfigError>> {
         let mut faults = doc.check("", &SCHEMA);
-        // These read the raw values, so that a fault elsewhere hides none of them.
+        // These checks read the raw values, so that other errors do not hide them.
         let ttl = doc.value("/session/ttl").and_then(Value::as_str).and_then(|t| t.parse::<ConfigDuration>().ok());
         if ttl.is_some_and(|t| !(Duration::from_secs(60)..=Duration::from_secs(30 * 86_400)).contains(&t)) {
             let text = Text::fixed("`ttl` 应在 1m 至 30d 之间", "`ttl` must be from 1m to 30d");
             faults.push(doc.fault_showing("/session/ttl", text));
         }
         if doc.value("/wechat").is_none() {
-            let text = Text::fixed("没有配置平台：请添加 [wechat]", "there is no platform: add a table [wechat]");
+            let text = Text::fixed("没有配置平台：请添加 [wechat]", "no platform is configured: add a table [wechat]");
             faults.push(doc.fault_at("", text));
         }
         faults.extend(limits::faults(doc, "/limits"));
@@ -221,8 +221,8 @@ impl TenantFile {
     }
 }
 
-/// Where the settings of an action stand in a tenant's file, and the document with these alone, without the gateway's own
-/// keys: what a plugin's schema is checked against.
+/// The pointer to an action's table in a tenant's file, and a document that contains only the plugin's own settings of
+/// that action. The plugin's schema is checked against it.
 pub fn plugin_settings(doc: &Document, action: &str) -> (String, Document) {
     let pointer = format!("/actions/{}", schema::escape(action));
     let own = doc.value(&pointer).map(|table| match table {
@@ -236,17 +236,17 @@ pub fn plugin_settings(doc: &Document, action: &str) -> (String, Document) {
     (pointer, doc.with(json!({ "actions": actions })))
 }
 
-/// Whether the gateway's own keys in a tenant's file are as they should be, those of plugins left aside.
+/// Whether the gateway's own keys in a tenant's file are valid. Plugins' settings are not checked.
 pub fn fits(doc: &Document) -> bool {
     doc.check("", &SCHEMA).is_empty()
 }
 
-/// The pointers of the gateway's own keys that hold secrets.
+/// JSON pointers of the gateway's own keys that hold secrets.
 pub fn secrets() -> Vec<String> {
     schema::secret_properties(SCHEMA.as_json())
 }
 
-/// Where secrets stand in what a tenant's file says, those of plugins left aside.
+/// JSON pointers of the secrets in a tenant's file, without those of plugins.
 pub fn secrets_in(file: &Value) -> BTreeSet<String> {
     SCHEMA.secrets(file)
 }

@@ -1,4 +1,4 @@
-//! JSON that may hold secrets: its strings are wiped from memory when it is dropped.
+//! JSON values that may contain secrets: their strings are zeroized on drop.
 
 use secrecy::zeroize::{Zeroize, Zeroizing};
 use serde_json::Value;
@@ -7,22 +7,22 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-/// A JSON value, wiped when dropped. It can't be printed.
+/// A JSON value that is zeroized on drop. It cannot be printed.
 #[derive(Clone, Default)]
 pub struct Zeroized(Value);
 
-/// The JSON of a value, wiped in turn.
+/// Serialises a value into a buffer that is zeroized on drop.
 pub fn to_json(value: &Value) -> Zeroizing<Vec<u8>> {
-    // A buffer that grows would leave its beginnings behind, and one of any other size be longer to wipe.
+    // Measure first: a growing buffer would leave copies in freed memory, and a larger buffer takes longer to zeroize.
     let mut length = Length(0);
     let _ = serde_json::to_writer(&mut length, value);
     let mut json = Zeroizing::new(Vec::with_capacity(length.0));
-    // A JSON value always has its JSON, and memory takes it.
+    // Serialising a JSON value into memory cannot fail.
     let _ = serde_json::to_writer(&mut *json, value);
     json
 }
 
-/// Counts what is written to it.
+/// Counts the bytes written to it.
 struct Length(usize);
 
 impl io::Write for Length {
@@ -58,16 +58,16 @@ impl DerefMut for Zeroized {
 
 impl Drop for Zeroized {
     fn drop(&mut self) {
-        wipe(&mut self.0);
+        zeroize(&mut self.0);
     }
 }
 
-/// The depth is bounded by TOML's parser.
-fn wipe(value: &mut Value) {
+/// Zeroizes all strings. The recursion depth is bounded by the TOML parser.
+fn zeroize(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Array(items) => items.iter_mut().for_each(zeroize),
+        Value::Object(fields) => fields.values_mut().for_each(zeroize),
         _ => {}
     }
 }
@@ -78,14 +78,14 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_string_is_wiped() {
+    fn every_string_is_zeroized() {
         let mut value = json!({ "a": "hunter2", "b": [{ "c": "hunter2" }, 3], "d": true });
-        wipe(&mut value);
+        zeroize(&mut value);
         assert_eq!(value, json!({ "a": "", "b": [{ "c": "" }, 3], "d": true }));
     }
 
     #[test]
-    fn the_json_of_a_value_is_written_into_a_buffer_that_never_grew() {
+    fn to_json_writes_into_a_buffer_that_never_grows() {
         let value = json!({ "a": "x".repeat(100_000), "b": ["\n", 1.5, null] });
         let json = to_json(&value);
         assert_eq!(*json, serde_json::to_vec(&value).unwrap());

@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn shown(text: &str) -> String {
-        masked(&doc(text), &PluginRegistry::default(), Comments::Whole)
+        masked(&doc(text), &PluginRegistry::default(), Comments::All)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! No input makes the config panic, and each fault lies inside its file.
+//! No input makes the config parser panic, and every error position lies inside the file.
 
 use super::*;
 use crate::{config_error::ErrorLocation, schema::Schema, server};
@@ -41,17 +41,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn arbitrary_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_are_parsed_or_rejected(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         holds(&bytes);
     }
 
     #[test]
-    fn arbitrary_text_is_read_or_refused(text in "(?s)[\\PC\n\r\t=\"'\\[\\]{}#.,]{0,200}") {
+    fn arbitrary_text_is_parsed_or_rejected(text in "(?s)[\\PC\n\r\t=\"'\\[\\]{}#.,]{0,200}") {
         holds(text.as_bytes());
     }
 
     #[test]
-    fn a_mutated_file_is_read_or_refused(
+    fn a_mutated_file_is_parsed_or_rejected(
         cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0..12_usize, "[\\PC\n\"'=\\[\\]{}]{0,4}"), 1..8),
     ) {
         let mut bytes = VALID.as_bytes().to_vec();
@@ -71,12 +71,12 @@ proptest! {
         for (at, length, insert) in cuts {
             let from = at.index(text.len() + 1);
             let to = (from + length).min(text.len());
-            // The secret itself stays whole, so that it can be looked for.
+            // The secret itself stays complete, so that the test can search for it.
             if !text[from..to].contains(|c: char| c.is_ascii_uppercase()) {
                 text.replace_range(from..to, &insert);
             }
         }
-        // What stands where a key stands is taken for one.
+        // Text in the position of a key is treated as a key, not as a secret.
         let key = |rest: &str| rest.trim_start_matches(char::is_alphanumeric).trim_start().starts_with('=');
         prop_assume!(!text.split("HUNTERHUNTERHUNTER").skip(1).any(key));
         let shown = tenant_faults(&text, Language::En);
@@ -85,7 +85,7 @@ proptest! {
 }
 
 #[test]
-fn hostile_files_are_refused_quickly() {
+fn hostile_files_are_rejected_quickly() {
     holds("a".repeat(300_000).as_bytes());
     holds("[".repeat(300_000).as_bytes());
     holds(format!("x = {}", "[".repeat(100_000)).as_bytes());

@@ -1,4 +1,4 @@
-//! The files that come with the gateway: complete, true to the defaults, free of faults.
+//! The files shipped with the gateway are complete, show the real defaults, and have no errors.
 
 use super::*;
 use crate::{server, tenant};
@@ -29,7 +29,7 @@ fn shown() -> BTreeMap<(String, String), (String, Value)> {
 }
 
 #[test]
-fn menlou_toml_shows_each_setting_of_the_schema_with_its_description_and_default_and_no_other() {
+fn menlou_toml_shows_exactly_the_settings_of_the_schema_with_description_and_default() {
     let schema = server::schema();
     let mut shown = shown();
     for (section, table) in schema["properties"].as_object().unwrap() {
@@ -47,7 +47,7 @@ fn menlou_toml_shows_each_setting_of_the_schema_with_its_description_and_default
 }
 
 #[test]
-fn menlou_toml_is_free_of_faults_as_it_stands_and_with_each_setting_switched_on() {
+fn menlou_toml_has_no_errors_as_shipped_and_with_every_setting_uncommented() {
     let open: String = MENLOU
         .lines()
         .map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ')).unwrap_or(l).to_owned() + "\n")
@@ -65,7 +65,7 @@ fn menlou_toml_is_free_of_faults_as_it_stands_and_with_each_setting_switched_on(
 }
 
 #[test]
-fn the_example_tenant_is_free_of_faults() {
+fn the_example_tenant_has_no_errors() {
     let doc = Document::parse("tenants/manulife.toml", MANULIFE.as_bytes()).unwrap();
     let file = TenantFile::read(&doc).unwrap_or_else(|f| panic!("{}", render(&f, Language::En)));
     assert_eq!(file.actions.keys().collect::<Vec<_>>(), ["login", "logout", "openid", "user"]);
@@ -77,7 +77,7 @@ fn the_example_tenant_is_free_of_faults() {
 }
 
 #[test]
-fn a_tenants_name_is_its_files() {
+fn the_name_of_a_tenant_comes_from_its_file() {
     for ignored in ["x.toml~", "README.md", ".x.toml", "toml", "x.toml.swp"] {
         assert!(tenant::TenantName::from_path(Path::new(ignored)).is_none(), "{ignored}");
     }

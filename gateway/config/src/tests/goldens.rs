@@ -1,4 +1,4 @@
-//! How faults read.
+//! The wording of errors.
 
 use super::*;
 use menlou_error::text::Text;
@@ -10,7 +10,7 @@ fn says(language: Language, text: &str, expected: &str) {
 }
 
 #[test]
-fn all_faults_are_shown_at_once_each_under_its_place_and_no_value_of_a_secret() {
+fn all_errors_are_shown_with_their_lines_and_without_secrets() {
     says(
         Language::En,
         r#"nmae = "X"
@@ -41,7 +41,7 @@ error: `secret` is missing
 2 | [wechat]
   |  ^^^^^^
 
-error: `appid` must be an appid, which looks like wx + 16 hex digits in lower case
+error: `appid` must be an AppID: wx and 16 hex digits in lower case
  --> tenants/x.toml:3:9
   |
 3 | appid = "wx123"
@@ -65,7 +65,7 @@ error: `ttl` must be a string (in quotes), but is an integer
 7 | ttl = 7
   |       ^
 
-error: `Open` is no valid name here: 1 to 64 lower-case letters, digits, _ or -, not starting with _ or -
+error: `Open` is not a valid name: 1 to 64 lower-case letters, digits, _ or -, not starting with _ or -
  --> tenants/x.toml:8:10
   |
 8 | [actions.Open]
@@ -75,7 +75,7 @@ error: `Open` is no valid name here: 1 to 64 lower-case letters, digits, _ or -,
 }
 
 #[test]
-fn faults_read_in_chinese() {
+fn errors_are_shown_in_chinese() {
     says(
         Language::Zh,
         "name = \"保险\"\nsesion = 1\n",
@@ -96,7 +96,7 @@ fn faults_read_in_chinese() {
 }
 
 #[test]
-fn syntax_is_shown_at_the_parsers_exact_places_without_any_value() {
+fn syntax_errors_are_shown_without_values() {
     says(
         Language::En,
         "name = \"X\n[wechat]\nsecret = \"hunter2\" oops\nappid wx\nhunter2\nx = { a = 1, \n",
@@ -135,18 +135,18 @@ error: not valid TOML: unclosed inline table, expected `}`
 }
 
 #[test]
-fn columns_hold_behind_a_byte_order_mark_wide_characters_and_within_inline_tables() {
+fn columns_are_correct_after_a_byte_order_mark_and_wide_characters() {
     says(
         Language::En,
         "\u{feff}name = \"保险\"\r\nwechat = { appid = \"保险\", secret = \"hunter2\", more = \"hunter2\" }\r\n",
         r#"
-error: `appid` must be an appid, which looks like wx + 16 hex digits in lower case
+error: `appid` must be an AppID: wx and 16 hex digits in lower case
  --> tenants/x.toml:2:20
   |
 2 | wechat = { appid = "保险", secret = "*******", more = "*******" }
   |                    ^^^^^^
 
-error: unknown key `more`; known here: `appid`, `base_url`, `previous_secret`, `secret`
+error: unknown key `more`; known keys: `appid`, `base_url`, `previous_secret`, `secret`
  --> tenants/x.toml:2:46
   |
 2 | wechat = { appid = "**", secret = "*******", more = "*******" }
@@ -156,7 +156,7 @@ error: unknown key `more`; known here: `appid`, `base_url`, `previous_secret`, `
 }
 
 #[test]
-fn what_toml_can_say_and_a_config_can_not_is_a_fault() {
+fn toml_values_that_a_config_cannot_have_are_errors() {
     says(
         Language::En,
         "a = 2020-01-01\nb = inf\nc = 99999999999999999999\n",
@@ -183,7 +183,7 @@ error: the integer does not fit into 64 bits
 }
 
 #[test]
-fn a_value_of_the_wrong_shape_is_masked_where_a_table_belongs() {
+fn a_value_in_place_of_a_table_is_masked() {
     says(
         Language::En,
         "name = 1\nwechat = \"hunter2\"\nsession = []\nactions = { a = 1, b = { plugin = \"../x\" } }\n",
@@ -222,12 +222,12 @@ error: `plugin` must be 1 to 64 lower-case letters, digits, _ or -, not starting
 }
 
 #[test]
-fn a_secret_in_the_place_of_the_appid_is_not_shown() {
+fn a_secret_in_place_of_the_appid_is_not_shown() {
     says(
         Language::En,
         "name = 'X'\n[wechat]\nappid = '0123456789abcdef0123456789abcdef'\nsecret = 'wx4f4bc4dec97d474b'\n",
         r#"
-error: `appid` must be an appid, which looks like wx + 16 hex digits in lower case
+error: `appid` must be an AppID: wx and 16 hex digits in lower case
  --> tenants/x.toml:3:9
   |
 3 | appid = '********************************'
@@ -237,18 +237,18 @@ error: `appid` must be an appid, which looks like wx + 16 hex digits in lower ca
 }
 
 #[test]
-fn what_no_schema_says_is_a_fault_too() {
+fn checks_beyond_the_schema_are_reported() {
     says(
         Language::En,
         "wechat.appid = \"wx4f4bc4dec97d474b\"\nwechat.secret = \"vault:hunter2\"\nname = ' '\nsession.ttl = '31d'\nwechat.base_url = 'http://u:hunter2@h'",
         r#"
-error: `secret`: this kind of secret is unknown; write "env:NAME", "file:PATH", "sealed:…" (which menlou secret seal makes), or the secret itself (which must not look like "scheme:…" or "$…")
+error: `secret`: unknown kind of secret; write "env:NAME", "file:PATH", "sealed:…" (made by menlou secret seal), or the secret itself (which must not look like "scheme:…" or "$…")
  --> tenants/x.toml:2:17
   |
 2 | wechat.secret = "*************"
   |                 ^^^^^^^^^^^^^^^
 
-error: `name` must be 1 to 64 characters, not all blank
+error: `name` must be 1 to 64 characters, not only white space
  --> tenants/x.toml:3:8
   |
 3 | name = ' '
@@ -289,7 +289,7 @@ fn no_line_of_a_broken_file_shows_an_encoded_key() {
 }
 
 #[test]
-fn a_fault_tells_by_pointer_what_it_is_about() {
+fn errors_have_the_pointer_of_their_value() {
     let text = "name = 1\n[wechat]\nappid = \"x\"\nsceret = \"s\"\n[session]\nttl = \"soon\"\n";
     let doc = Document::parse("acme.toml", text.as_bytes()).unwrap();
     let faults = TenantFile::read(&doc).unwrap_err();
@@ -303,7 +303,7 @@ fn a_fault_tells_by_pointer_what_it_is_about() {
 }
 
 #[test]
-fn a_fault_of_what_is_not_there_stands_at_the_nearest_table_above_it() {
+fn an_error_of_a_missing_value_is_placed_at_the_nearest_table() {
     let doc =
         Document::parse("x.toml", b"[wechat]\nappid = 'a'\n[[list]]\na = 1\n[actions.'a/b~c'] # old\nk = 1\n").unwrap();
     let at = |pointer| doc.fault_at(pointer, Text::fixed("无", "none")).at();

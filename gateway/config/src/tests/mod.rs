@@ -1,4 +1,4 @@
-//! What holds for configs as a whole: how faults read, the files that come with the gateway, and any input at all.
+//! Tests of complete configs: the wording of errors, the shipped files, and arbitrary input.
 
 mod any_input;
 mod files;
@@ -9,7 +9,7 @@ mod variables;
 use super::{config_error::ConfigError, load::Document, tenant::TenantFile};
 use menlou_error::text::Language;
 
-/// All faults of a tenant's file, rendered.
+/// All errors of a tenant's file, rendered.
 fn tenant_faults(text: &str, language: Language) -> String {
     let faults = match Document::parse("tenants/x.toml", text.as_bytes()) {
         Ok(doc) => TenantFile::read(&doc).err().unwrap_or_default(),

@@ -1,11 +1,11 @@
-//! Plugins' settings, checked and resolved by the plugin's own schema.
+//! Plugins' settings are checked and resolved with the plugin's own schema.
 
 use super::*;
 use crate::{keyring::Keyring, schema::Schema, settings, sources::Sources, tenant, zeroize::Zeroized};
 use serde_json::json;
 use std::path::Path;
 
-/// As schemars derives it, with references.
+/// A schema with references, as schemars derives it.
 fn schema() -> Schema {
     Schema::compile(&json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -81,13 +81,13 @@ tenants/x.toml:5:7: `key` must be at least 3 characters long
         (
             "[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'vault:hunter2'",
             "\
-tenants/x.toml:5:7: `key`: this kind of secret is unknown; write \"env:NAME\", \"file:PATH\", \"sealed:…\" (which menlou secret seal makes), or the secret itself (which must not look like \"scheme:…\" or \"$…\")
+tenants/x.toml:5:7: `key`: unknown kind of secret; write \"env:NAME\", \"file:PATH\", \"sealed:…\" (made by menlou secret seal), or the secret itself (which must not look like \"scheme:…\" or \"$…\")
 ",
         ),
         ("[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'env:NONE'", "tenants/x.toml:5:7: the environment variable NONE is not set\n"),
         (
             "[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'sealed:hunter2'",
-            "tenants/x.toml:5:7: `key`: what stands after \"sealed:\" is incomplete or damaged; make it anew with menlou secret seal\n",
+            "tenants/x.toml:5:7: `key`: the text after \"sealed:\" is incomplete or damaged; seal the secret again with menlou secret seal\n",
         ),
         ("[actions.login]\nmethods = ['phone']\ndelegate = 5", "tenants/x.toml:3:12: `delegate` must be a table, but is an integer\n"),
     ] {
@@ -96,7 +96,7 @@ tenants/x.toml:5:7: `key`: this kind of secret is unknown; write \"env:NAME\", \
 }
 
 #[test]
-fn only_what_the_schema_marks_is_resolved() {
+fn only_marked_secrets_are_resolved() {
     let text =
         "[actions.login]\nplugin = 'env:KEY'\nmethods = ['phone']\ndelegate = { url = 'env:KEY', key = 'env:KEY' }\n";
     let doc = Document::parse("tenants/x.toml", text.as_bytes()).unwrap();
@@ -106,7 +106,7 @@ fn only_what_the_schema_marks_is_resolved() {
 }
 
 #[test]
-fn a_schema_that_is_none_is_an_error_and_one_that_refers_to_itself_ends() {
+fn invalid_schemas_are_errors_and_recursive_schemas_terminate() {
     assert!(Schema::compile(&json!({ "type": "nonsense" })).is_err());
     assert!(Schema::compile(&json!({ "$ref": "https://example.com/x.json" })).is_err());
     let tree = json!({
@@ -127,17 +127,17 @@ fn a_schema_that_is_none_is_an_error_and_one_that_refers_to_itself_ends() {
 }
 
 #[test]
-fn a_secret_that_stands_in_the_file_itself_is_warned_about_at_its_place() {
+fn a_secret_in_plain_text_causes_a_warning() {
     let text =
         "[actions.login]\nmethods = ['phone']\n[actions.login.delegate]\nurl = 'http://x'\nkey = 'hunter2-itself'\n";
-    let told = |text: &str| {
+    let warnings_of = |text: &str| {
         let doc = Document::parse("tenants/x.toml", text.as_bytes()).unwrap();
         let (pointer, doc) = tenant::plugin_settings(&doc, "login");
         let warnings = settings::literals(&doc, &pointer, &schema());
         warnings.iter().map(|w| w.render_warning(Language::En, false)).collect::<String>()
     };
-    let warned = told(text);
-    assert!(warned.starts_with("warning: the secret stands here in plain text"), "{warned}");
+    let warned = warnings_of(text);
+    assert!(warned.starts_with("warning: the secret is in plain text"), "{warned}");
     assert!(warned.contains("tenants/x.toml:5:7") && !warned.contains("hunter2"), "{warned}");
-    assert_eq!(told(&text.replace("hunter2-itself", "env:KEY")), "");
+    assert_eq!(warnings_of(&text.replace("hunter2-itself", "env:KEY")), "");
 }

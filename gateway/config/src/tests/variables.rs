@@ -1,4 +1,4 @@
-//! The server's config under environment variables.
+//! The gateway's config with environment variables.
 
 use super::*;
 use crate::server::{Config, LogFormat};
@@ -17,7 +17,7 @@ fn load(file: Option<&str>, env: &[(&str, &str)]) -> Result<Config, String> {
 }
 
 #[test]
-fn a_variable_overrides_the_file_and_its_paths_start_from_the_working_directory() {
+fn variables_override_the_file_and_their_paths_start_from_the_working_directory() {
     let config = load(
         Some("[server]\nlisten = '127.0.0.1:1'\n[tenants]\ndir = 'here'\n"),
         &[
@@ -43,7 +43,7 @@ fn a_variable_overrides_the_file_and_its_paths_start_from_the_working_directory(
 }
 
 #[test]
-fn without_a_file_the_defaults_hold() {
+fn the_defaults_apply_without_a_file() {
     let config = load(None, &[]).unwrap();
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.store.path, Path::new("menlou.db"));
@@ -51,7 +51,7 @@ fn without_a_file_the_defaults_hold() {
 }
 
 #[test]
-fn faults_of_file_and_variables_come_together() {
+fn errors_of_file_and_variables_are_reported_together() {
     let found = load(
         Some("[server]\nlisten = 'localhost:8080'\nmax_header_bytes = '1KiB'\nmax_calls = 0\n[admin]\nport = 1\n[store]\nsessions = 'hunter2'\n[log]\nlevel = 'wran'\n"),
         &[
@@ -84,7 +84,7 @@ error: `max_calls` must be at least 1
 4 | max_calls = 0
   |             ^
 
-error: unknown key `port`; known here: `allow_plain_http`, `listen`, `tenant_hosts`, `tls_cert`, `tls_key`
+error: unknown key `port`; known keys: `allow_plain_http`, `listen`, `tenant_hosts`, `tls_cert`, `tls_key`
  --> menlou.toml:6:1
   |
 6 | port = *
@@ -127,7 +127,7 @@ error: must be true or false
 }
 
 #[test]
-fn two_doors_on_one_address_are_a_fault_of_what_was_set() {
+fn two_listeners_on_one_address_are_an_error_of_the_explicit_setting() {
     let found = load(None, &[("MENLOU_SERVER__LISTEN", "127.0.0.1:8081")]).unwrap_err();
     assert!(found.ends_with("--> MENLOU_SERVER__LISTEN"), "{found}");
     let found = load(Some("[server]\nlisten = '0.0.0.0:1'\n[admin]\nlisten = '0.0.0.0:1'\n"), &[]).unwrap_err();
@@ -136,7 +136,7 @@ fn two_doors_on_one_address_are_a_fault_of_what_was_set() {
 }
 
 #[test]
-fn a_file_that_can_not_be_read_is_a_fault() {
+fn an_unreadable_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path(), &folder.path().join("none.toml")] {
         let faults = Config::load(Some(path), std::iter::empty()).unwrap_err();
@@ -145,13 +145,13 @@ fn a_file_that_can_not_be_read_is_a_fault() {
 }
 
 #[test]
-fn what_only_the_typed_config_refuses_is_a_fault_at_its_place() {
+fn errors_found_by_deserialisation_have_a_position() {
     let found = load(Some("[server]\nmax_calls = 7.0\n"), &[]).unwrap_err();
     assert!(found.contains("menlou.toml:2:13") && found.contains("wrong type"), "{found}");
 }
 
 #[test]
-fn keys_come_from_a_file_or_a_variable_and_never_stand_in_the_config() {
+fn seal_keys_come_from_a_file_or_variable_and_never_from_the_config() {
     let key = crate::seal::Keys::generate().unwrap();
     let key = key.expose_secret();
     let ids = |config: &Config| config.keyring.keys().map(|keys| keys.ids().map(str::to_owned).collect::<Vec<_>>());
@@ -166,7 +166,7 @@ fn keys_come_from_a_file_or_a_variable_and_never_stand_in_the_config() {
         (format!("[secrets]\nkeys = '{key}'\n"), ("X", "x"), "menlou.toml:2:8"),
         (format!("[secrets]\nkeys = '{key}'\n"), ("X", "x"), "does not belong into the config"),
         ("[secrets]\nkeys = 'env:NONE'\n".into(), ("X", "x"), "NONE is not set"),
-        ("[secrets]\nkeys = 'env:X'\n".into(), ("X", "hunter2"), "line 1 is no key"),
+        ("[secrets]\nkeys = 'env:X'\n".into(), ("X", "hunter2"), "line 1 is not a key"),
         ("[secrets]\nkeys = 'file:$CREDENTIALS_DIRECTORY/x'\n".into(), ("X", "x"), "CREDENTIALS_DIRECTORY is not set"),
         (
             "[secrets]\nkeys = 'sealed:v1:00112233:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'\n".into(),
@@ -174,13 +174,13 @@ fn keys_come_from_a_file_or_a_variable_and_never_stand_in_the_config() {
             "sealed themselves",
         ),
     ] {
-        let told = load(Some(&file), &[env]).unwrap_err();
-        assert!(told.contains(says) && !told.contains(&key[14..]) && !told.contains("hunter2"), "{told}");
+        let message = load(Some(&file), &[env]).unwrap_err();
+        assert!(message.contains(says) && !message.contains(&key[14..]) && !message.contains("hunter2"), "{message}");
     }
 }
 
 #[test]
-fn addresses_of_several_hosts_are_taken_and_a_replica_needs_its_primary() {
+fn addresses_with_several_hosts_are_accepted_and_a_replica_needs_its_primary() {
     let file = |sessions: &str| format!("[store]\nsessions = '{sessions}'\n");
     for (address, warnings) in [
         ("redis+sentinel://a:26379,b:26379/mymaster/0", 0),
@@ -191,12 +191,12 @@ fn addresses_of_several_hosts_are_taken_and_a_replica_needs_its_primary() {
         let config = load(Some(&file(address)), &[]).unwrap();
         assert_eq!(config.warnings.len(), warnings, "{address}");
     }
-    let told = load(Some("[store]\nusers_replica = 'postgres://h/d'\n"), &[]).unwrap_err();
-    assert!(told.contains("`users_replica` needs `users`") && told.contains("menlou.toml:2:17"), "{told}");
+    let message = load(Some("[store]\nusers_replica = 'postgres://h/d'\n"), &[]).unwrap_err();
+    assert!(message.contains("`users_replica` needs `users`") && message.contains("menlou.toml:2:17"), "{message}");
 }
 
 #[test]
-fn a_stores_address_may_be_sealed_and_one_with_a_password_in_the_file_is_warned_about() {
+fn a_store_address_may_be_sealed_and_a_plain_password_causes_a_warning() {
     use crate::seal::{Field, Keys};
     let key = Keys::generate().unwrap();
     let sealed = |pointer| {
@@ -208,8 +208,8 @@ fn a_stores_address_may_be_sealed_and_one_with_a_password_in_the_file_is_warned_
     let config = load(Some(&file(&sealed("/store/sessions"))), &env).unwrap();
     assert_eq!(config.store.sessions.unwrap().literal().unwrap().expose_secret(), "redis://:hunter2@127.0.0.1/0");
     assert_eq!(config.warnings, []);
-    let told = load(Some(&file(&sealed("/store/users"))), &env).unwrap_err();
-    assert!(told.contains("menlou.toml:2:12") && told.contains("another place than store.sessions"), "{told}");
+    let message = load(Some(&file(&sealed("/store/users"))), &env).unwrap_err();
+    assert!(message.contains("menlou.toml:2:12") && message.contains("not sealed for store.sessions"), "{message}");
 
     let warned = |sessions: &str| load(Some(&file(sessions)), &env).unwrap().warnings;
     assert_eq!(warned("redis://127.0.0.1/0"), []);
