@@ -16,7 +16,7 @@ use std::{
 /// The gateway's crates from the top down. A crate depends only on crates that stand on a later line.
 const CRATES: &[&str] = &[
     "menlou", "admin", "server", "tenant", "action", "policy", "upstream", "platform", "store", "call", "config",
-    "circuit", "error",
+    "circuit", "clock", "error",
 ];
 
 /// What may be at the root, besides dot files.
