@@ -12,7 +12,7 @@ pub struct AdminToken {
     pub hash: [u8; 32],
     /// What the token permits: `operator`, `viewer` or `tenant:NAME`.
     pub role: String,
-    /// Whom or what the token is for.
+    /// The purpose of the token, chosen by the admin who created it.
     pub label: String,
     /// When the token was created.
     pub created_at: i64,

@@ -57,7 +57,7 @@ async fn attempt(
         "INSERT INTO bindings (tenant, platform, openid, unionid, user_id) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT DO NOTHING RETURNING false"
     } else {
-        // The xmax of a row is 0 only where it was inserted: it tells whether a binding was replaced.
+        // The xmax of a row is 0 only where it was inserted: it shows whether a binding was replaced.
         "INSERT INTO bindings AS b (tenant, platform, openid, unionid, user_id) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (tenant, platform, openid) DO UPDATE SET
                 created_at = CASE WHEN b.user_id = excluded.user_id THEN b.created_at ELSE now() END,

@@ -101,7 +101,7 @@ async fn connect(options: &PgConnectOptions) -> std::result::Result<(PgPool, PgL
     let _ = timeout(CONNECT_TIMEOUT, first.close()).await;
 
     let limits = [
-        // PostgreSQL cancels statements whose caller has given up.
+        // PostgreSQL cancels statements that have outlived their deadline.
         ("statement_timeout", DEADLINE.as_millis().to_string()),
         // A gateway that freezes within a transaction must not block the others by its locks.
         ("idle_in_transaction_session_timeout", "5000".to_owned()),

@@ -1,4 +1,4 @@
-//! Notices by which replicas of the gateway tell each other what to remove from their caches.
+//! Notices between replicas of the gateway: what to remove from their caches.
 
 use crate::cache::IdentityRef;
 use sqlx::PgConnection;

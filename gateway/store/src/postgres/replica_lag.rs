@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum time for which a commit may be visible before it is written to the log (with `synchronous_commit` off).
 const MAX_UNWRITTEN: Duration = Duration::from_secs(1);
 
-/// Measures the lag, and tells the replica up to which time it is complete; never returns.
+/// Measures the lag, and records in the replica up to which time it is complete; never returns.
 pub(super) async fn measure(replica: Arc<Replica>, primary: Arc<ConnectionManager>) {
     // Times and positions of the primary's log, oldest first.
     let mut positions: VecDeque<(u64, i64)> = VecDeque::new();

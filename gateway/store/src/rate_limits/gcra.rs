@@ -24,7 +24,7 @@ pub struct RateLimitOutcome {
     pub allowed: bool,
     /// For each check the backlog: time until the complete burst is available again. It includes this request if allowed.
     pub backlogs: Vec<Duration>,
-    /// Time of the decision, by the clock of whoever counts.
+    /// Time of the decision, by the clock of the process or server that counts.
     pub at: Duration,
 }
 

@@ -1,8 +1,8 @@
 //! Asks the Sentinels which server is the primary.
 //!
 //! All Sentinels are asked at the same time, and the server that most of them name is tried first. During a failover they
-//! may differ, and a Sentinel that was cut off may still name the former primary. Whoever connects to the named server
-//! checks that it is a primary.
+//! may differ, and a Sentinel that was cut off may still name the former primary. The connection task checks that the named
+//! server is a primary.
 
 use super::access::NodeAccess;
 use ::redis::{AsyncConnectionConfig, Client, RedisError, cmd};
