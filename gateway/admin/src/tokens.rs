@@ -67,7 +67,7 @@ pub async fn create(
     let (mut id, mut secret) = ([0; 6], [0; 32]);
     let random = rand::fill(&mut id).and_then(|()| rand::fill(&mut secret));
     random.map_err(|_| Text::fixed("系统没有给出随机数", "the system gave no random numbers"))?;
-    let (id, secret) = (hex(&id), URL_SAFE_NO_PAD.encode(secret));
+    let (id, secret) = (hex::encode(id), URL_SAFE_NO_PAD.encode(secret));
     let created_at = unix_millis_i64();
     let life = life.map(|life| i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
     let token = AdminToken {
@@ -194,10 +194,6 @@ fn hash(secret: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
     hash
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn deed(by: &str, what: &str, id: &str, before: Option<String>, after: Option<String>) -> NewAuditEntry {

@@ -7,7 +7,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use menlou_error::text::Text;
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// Prefix of a key.
 const KEY: &str = "menlou-key-v1-";
@@ -188,11 +188,7 @@ impl Key {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"menlou key id\0");
         context.update(bytes);
-        let id = context.finish().as_ref()[..4].iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let id = hex::encode(&context.finish().as_ref()[..4]);
         Some(Self { id, cipher: RandomizedNonceKey::new(&AES_256_GCM, bytes).ok()? })
     }
 }

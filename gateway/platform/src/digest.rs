@@ -1,15 +1,10 @@
 //! SHA-256 in hex: the form in which codes and credentials become keys of the shared store.
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
-use std::fmt::Write as _;
 
 /// The SHA-256 of the parts, each followed by a NUL so that no two lists of parts run together, in lower-case hex.
 pub fn sha256_hex(parts: &[&str]) -> String {
-    sha256(parts).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(sha256(parts))
 }
 
 /// The same as bytes.

@@ -42,7 +42,7 @@ pub async fn forget(shared: &dyn EphemeralKv, tenant: &str, account: &str) -> Re
 fn account_key(account: &str) -> String {
     // Hashed: whatever a client types must not become part of a store's key.
     let hash = digest::digest(&digest::SHA256, account.as_bytes());
-    hash.as_ref().iter().fold("attempts:account:".to_owned(), |key, byte| key + &format!("{byte:02x}"))
+    format!("attempts:account:{}", hex::encode(hash))
 }
 
 fn address_key(address: IpAddr) -> String {

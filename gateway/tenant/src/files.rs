@@ -14,7 +14,7 @@ use menlou_config::{
 };
 use menlou_error::text::Text;
 use std::{
-    fmt::{self, Write},
+    fmt::{self},
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -249,11 +249,7 @@ fn unchanged(bytes: &[u8], seen: Option<&Revision>) -> Result<(), Refused> {
 impl Revision {
     /// The revision of a content.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(digest(&SHA256, bytes).as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        }))
+        Self(hex::encode(digest(&SHA256, bytes)))
     }
 
     /// The revision that somebody has been told; anything else equals none.

@@ -109,10 +109,7 @@ impl ResponseContext {
         let mut id = [0; 8];
         // Without random numbers the id only tells less.
         let _ = rand::fill(&mut id);
-        Self {
-            language: Language::from_accept_language(language.unwrap_or_default()),
-            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
-        }
+        Self { language: Language::from_accept_language(language.unwrap_or_default()), id: hex::encode(id) }
     }
 
     fn response(&self, status: StatusCode, body: Body) -> Response {

@@ -29,7 +29,7 @@ const FILES: [(&str, &str, &str); 4] = [
 /// What tells these files from those of another version.
 pub static VERSION: LazyLock<String> = LazyLock::new(|| {
     let all: String = FILES.iter().map(|(_, _, content)| *content).collect();
-    digest(&SHA256, all.as_bytes()).as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest(&SHA256, all.as_bytes()).as_ref()[..6])
 });
 
 /// `/console/assets/…`

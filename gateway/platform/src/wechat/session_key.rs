@@ -6,7 +6,6 @@ use aws_lc_rs::hmac;
 use form_urlencoded::Serializer;
 use menlou_error::Result;
 use secrecy::{ExposeSecret, SecretString};
-use std::fmt::Write as _;
 
 /// `GET /wxa/checksession`. 87009 where the key is no longer the valid one.
 pub(super) async fn check(wechat: &Wechat, openid: &str, session_key: &SecretString) -> Result<()> {
@@ -42,11 +41,7 @@ async fn ask(wechat: &Wechat, path: &str, openid: &str, session_key: &SecretStri
 /// The HMAC-SHA256 of the empty text in lower-case hex; the key is the session_key as it is, not decoded.
 fn signature(session_key: &SecretString) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, session_key.expose_secret().as_bytes());
-    hmac::sign(&key, b"").as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(hmac::sign(&key, b""))
 }
 
 #[cfg(test)]

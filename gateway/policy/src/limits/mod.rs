@@ -17,7 +17,6 @@ use menlou_error::{Error, Result, codes};
 use menlou_store::rate_limits::RateLimitLevel;
 use metrics::{Counter, counter};
 use std::{
-    fmt::Write,
     net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -152,12 +151,8 @@ impl RateLimitPermit {
         }
         // Hashed: what came from elsewhere must not become part of a store's key.
         let hash = digest::digest(&digest::SHA256, openid.as_bytes());
-        let who = hash.as_ref()[..16].iter().fold(String::with_capacity(32), |mut who, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(who, "{byte:02x}");
-            who
-        });
-        self.take(limits, &limits.by_openid, &who).await
+        let subject = hex::encode(&hash.as_ref()[..16]);
+        self.take(limits, &limits.by_openid, &subject).await
     }
 
     async fn take(&mut self, limits: &RequestLimits, taken: &[Limit], who: &str) -> Result<()> {
