@@ -1,4 +1,4 @@
-//! Lists the sources of ABI and SDK, which travel inside the program for `menlou plugin new`.
+//! Embeds the sources of the plugin ABI and SDK in the program, for `menlou plugin new`.
 
 use std::{
     env, fs, io,

@@ -1,4 +1,4 @@
-//! Menlou as a library: the command line, and the gateway that is composed from the crates beside this one.
+//! Menlou as a library: the command line, and the gateway composed of the crates beside this one.
 //!
 //! `gateway/ARCHITECTURE.md` shows the crates, the direction of their imports and the life of a request.
 

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Under a flood thousands of calls are under way, and their memory comes and goes in no order: there the system's
-/// allocator takes a sixth of a call's time.
+/// Under load thousands of requests allocate and free memory in no particular order. With the system allocator this
+/// takes a sixth of the time of a request.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,5 +1,4 @@
-//! Where logs and metrics leave the process. Only the gateway and its admin side see this admission; everyone else emits
-//! through the `tracing` and `metrics` facades.
+//! Export of logs and metrics. All other modules use the `tracing` and `metrics` facades.
 
 pub mod metric_catalog;
 
@@ -8,10 +7,10 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use std::{io, io::IsTerminal};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// Seconds of a call, for its histogram.
+/// Buckets of the histograms, in seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// Starts logging to standard error. A second call does nothing: the first stands.
+/// Starts logging to standard error. Further calls have no effect.
 pub fn log(config: &Log) {
     let level = match config.level {
         LogLevel::Error => "error",
@@ -20,8 +19,8 @@ pub fn log(config: &Log) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    // Libraries speak at warn: their debug lines may hold URLs and headers, and so secrets. sqlx's pool warns of each
-    // connection that an outage ends; the outage itself is told by us, once.
+    // Libraries log at warn and above: their debug lines may contain URLs and headers, and therefore secrets. sqlx
+    // warns of every connection that an outage closes; the gateway logs the outage itself, once.
     let filter = EnvFilter::new(format!("warn,sqlx=error,menlou={level},plugin={level},access={level}"));
     let layer = fmt::layer().with_writer(io::stderr).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
@@ -31,7 +30,7 @@ pub fn log(config: &Log) {
     };
 }
 
-/// Starts counting; the handle renders what was counted.
+/// Installs the metrics recorder. The handle renders the metrics in the text format of Prometheus.
 pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     let recorder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?;
     let handle = recorder.install_recorder()?;

@@ -1,4 +1,4 @@
-//! `menlou admin token new|list|revoke`: who may use the admin side.
+//! `menlou admin token new|list|revoke`: manages the tokens of the admin API and console.
 
 use crate::cli::{
     output::{fail, say, show_errors},
@@ -12,7 +12,7 @@ use menlou_store::{AdminToken, Stores};
 use secrecy::ExposeSecret;
 use std::{process::ExitCode, time::Duration};
 
-/// What `admin` takes.
+/// Arguments of `admin`.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -21,37 +21,37 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// 管理令牌。Tokens of admins.
+    /// 管理令牌。Manage admin tokens.
     #[command(subcommand)]
     Token(TokenCommand),
 }
 
 #[derive(clap::Subcommand)]
 enum TokenCommand {
-    /// 新建令牌；只显示这一次。Make a token; it is shown this once.
+    /// 新建令牌；只显示这一次。Create a token; it is shown only once.
     New(New),
     /// 列出令牌。List the tokens.
     List {
-        /// 以 JSON 输出。As JSON.
+        /// 以 JSON 输出。Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// 吊销令牌，立即生效。Revoke a token, at once.
+    /// 吊销令牌，立即生效。Revoke a token with immediate effect.
     Revoke {
-        /// 令牌的 ID（mla_ 之后的 12 位）。The token's id: the 12 digits behind mla_.
+        /// 令牌的 ID（mla_ 之后的 12 位）。Id of the token: the 12 digits after mla_.
         id: String,
     },
 }
 
 #[derive(clap::Args)]
 struct New {
-    /// 角色：operator、viewer 或 tenant:租户名。The role: operator, viewer or tenant:NAME.
+    /// 角色：operator、viewer 或 tenant:租户名。Role: operator, viewer or tenant:NAME.
     #[arg(long, value_parser = |role: &str| Role::parse(role).map_err(|text| text.get(Language::for_operator()).to_owned()))]
     role: Role,
-    /// 有效期，如 90d、12h；never 为不过期。How long it is good, such as 90d or 12h; never for ever.
+    /// 有效期，如 90d、12h；never 为永不过期。Lifetime, such as 90d or 12h; never for no expiry.
     #[arg(long, default_value = "90d", value_parser = life)]
     expires: Life,
-    /// 说明：谁用、做什么。Whose it is, or what for.
+    /// 说明：使用者与用途。Label: who uses the token, and for what.
     #[arg(long, default_value = "")]
     label: String,
 }
@@ -87,7 +87,7 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
         match command {
             TokenCommand::New(New { role, expires, label }) => {
                 let (token, whole) = tokens::create(admins, &by, &role, &label, expires.0).await?;
-                // The token alone on standard output, for scripts.
+                // Print only the token on standard output, for scripts.
                 println!("{}", whole.expose_secret());
                 told(&token);
                 if let Role::Tenant(name) = &role

@@ -1,4 +1,4 @@
-//! `menlou openapi` and `menlou types`: the actions as their plugins describe them, for those who write clients.
+//! `menlou openapi` and `menlou types`: descriptions of the actions for client developers.
 
 use crate::cli::output::{fail, show_errors};
 use crate::gateway::open_library;
@@ -11,20 +11,20 @@ use std::{
     process::ExitCode,
 };
 
-/// What `openapi` and `types` take.
+/// Arguments of `openapi` and `types`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 只含此租户开启的动作。Only the actions that this tenant has switched on.
+    /// 只包含此租户已启用的动作。Include only the actions that this tenant has enabled.
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
 }
 
-/// How the actions are described.
+/// The output format.
 #[derive(Clone, Copy)]
 pub enum As {
     /// An OpenAPI document.
     OpenApi,
-    /// Types of TypeScript.
+    /// TypeScript types.
     TypeScript,
 }
 
@@ -61,7 +61,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
         As::OpenApi => format!("{:#}\n", openapi::document(tenant, actions, config.server.listen)),
         As::TypeScript => typescript::types(tenant, actions),
     };
-    // Whoever reads may stop reading.
+    // The reader may close the pipe early.
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

@@ -1,4 +1,4 @@
-//! `menlou explain WORD|ERRCODE`: what an error means, who has to act, what to do.
+//! `menlou explain CODE|ERRCODE`: what an error means, who has to act, and what to do.
 
 use crate::cli::output::fail;
 use menlou_config::config_error::nearest;
@@ -7,11 +7,11 @@ use menlou_error::{Responsible, admin_codes, codes};
 use menlou_platform::wechat::errcodes;
 use std::process::ExitCode;
 
-/// What `explain` takes.
+/// Arguments of `explain`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 错误词（如 code_used）或平台错误码（如 40029）；不给则列出全部。A word such as code_used, or an errcode such as
-    /// 40029; without one, all are listed.
+    /// 错误码（如 code_used）或平台错误码（如 40029）；不填则列出全部。An error code such as code_used, or a platform errcode such as 40029;
+    /// without it, all are listed.
     #[arg(allow_hyphen_values = true)]
     what: Option<String>,
 }
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     fail(&Text::new(format!("没有错误词 {what}{zh}"), format!("there is no error word {what}{en}")))
 }
 
-/// Both languages: whoever asks may be asked by somebody else.
+/// Prints both languages, because the explanation is often passed on to somebody else.
 fn explain(meaning: &Text, who: Responsible, remedy: &Text, place: Option<&Text>) {
     let who = who.text();
     let (at_zh, at_en) =

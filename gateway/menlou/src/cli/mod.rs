@@ -1,4 +1,4 @@
-//! The command line: each command in a admission of its own.
+//! The command line. Each command is in a module of its own.
 
 mod admin;
 mod api_docs;
@@ -22,11 +22,11 @@ use std::{
 };
 
 /// 门楼：面向小程序的多租户插件式 API 网关。
-/// Menlou, the gatehouse: a plugin-based, multi-tenant API gateway for mini-programs.
+/// Menlou: a plugin-based, multi-tenant API gateway for mini-programs.
 #[derive(Parser)]
 #[command(name = "menlou", version, verbatim_doc_comment)]
 struct CommandLine {
-    /// 配置文件，缺省为 ./menlou.toml（若存在）。The config file; ./menlou.toml where that exists.
+    /// 配置文件，默认为 ./menlou.toml（若存在）。Config file; default: ./menlou.toml if it exists.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -37,25 +37,25 @@ struct CommandLine {
 enum Command {
     /// 启动网关。Run the gateway.
     Run,
-    /// 检查配置、租户与插件，不启动；有误则退出码为 1。Check config, tenants and plugins without starting; exit 1 on any fault.
+    /// 检查配置、租户与插件但不启动；有错误时退出码为 1。Check config, tenants and plugins without starting; exit code 1 on errors.
     Validate(validate::Arguments),
-    /// 解释错误词或平台错误码。Explain an error word or a platform's errcode.
+    /// 解释错误码或平台错误码。Explain an error code or a platform errcode.
     Explain(explain::Arguments),
     /// 打印 JSON Schema（供编辑器使用）。Print a JSON Schema, for editors.
     Schema(schema::Arguments),
-    /// 新建、开发、检查、列出、测试插件。Make, develop, check, list and test plugins.
+    /// 新建、开发、检查、列出、测试插件。Create, develop, check, list and test plugins.
     Plugin(plugin::Arguments),
-    /// 密封密钥：生成密钥、密封、更换。Sealed secrets: make keys, seal, change keys.
+    /// 密封密钥：生成、密封、轮换。Sealed secrets: generate keys, seal secrets, rotate keys.
     Secret(secret::Arguments),
-    /// 打印动作的 OpenAPI 3.1 文档。Print the actions' OpenAPI 3.1 document.
+    /// 打印动作的 OpenAPI 3.1 文档。Print the OpenAPI 3.1 document of the actions.
     Openapi(api_docs::Arguments),
-    /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients of wx.request.
+    /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients that use wx.request.
     Types(api_docs::Arguments),
-    /// 新建、列出、显示、修改、删除、验证租户。Make, list, show, change, remove and verify tenants.
+    /// 新建、列出、查看、修改、删除、验证租户。Create, list, show, edit, remove and verify tenants.
     Tenant(tenant::Arguments),
     /// 管理账号。Manage accounts.
     User(user::Arguments),
-    /// 管理端的令牌。Who may use the admin side.
+    /// 管理管理端的令牌。Manage access to the admin API and console.
     Admin(admin::Arguments),
 }
 
@@ -79,14 +79,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The config file that holds: the one that was named, else the usual one where there is one.
+/// The config file to use: the named file, or the default file if it exists.
 fn config_file(named: Option<&Path>) -> Option<&Path> {
     let usual = Path::new("menlou.toml");
     named.or_else(|| usual.exists().then_some(usual))
 }
 
 fn load(file: Option<&Path>) -> Result<Config, Vec<ConfigError>> {
-    // Variables that are no Unicode are not ours.
+    // Variables that are not valid Unicode cannot be settings.
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Config::load(file, env)

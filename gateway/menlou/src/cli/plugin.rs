@@ -1,4 +1,4 @@
-//! `menlou plugin new|dev|check|list|test|page`: plugins, before they serve.
+//! `menlou plugin new|dev|check|list|test|page`: tools for plugin authors.
 
 mod conformance;
 mod describe;
@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-/// What `plugin` takes.
+/// Arguments of `plugin`.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -24,24 +24,24 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// 新建一个可立即构建的插件。Make a plugin that builds at once.
+    /// 新建一个可立即构建的插件。Create a plugin that builds without further changes.
     New(new::Arguments),
-    /// 监视源码：保存即构建、放入运行中的网关、打印试调用的命令。Watchdog the sources: at each save build, put into the
-    /// running gateway, and print the call to try.
+    /// 监视源码：保存时构建、部署到运行中的网关，并打印试用请求。Watch the sources: on each save, build, deploy into the running gateway, and print
+    /// a request to try.
     Dev(dev::Arguments),
-    /// 像网关那样加载一个插件并说明其内容；不可用则说明原因，退出码为 1。Load a plugin as the gateway would and tell what
-    /// it has; where it is refused, the reason, and exit 1.
+    /// 像网关那样加载插件并显示其内容；无法加载时说明原因，退出码为 1。Load a plugin as the gateway would and show what it provides; if it is
+    /// rejected, print the reason and exit with 1.
     Check {
-        /// 插件文件（.so）。The plugin's file (.so).
+        /// 插件文件（.so）。The plugin file (.so).
         file: PathBuf,
     },
-    /// 列出插件文件夹中的插件；有不可用者则退出码为 1。List the plugins of the plugin folder; exit 1 where any is refused.
+    /// 列出插件文件夹中的插件；有插件被拒绝时退出码为 1。List the plugins in the plugin folder; exit code 1 if any is rejected.
     List,
-    /// 检验一个插件是否遵守接口规则：参数、取消、并发、内存；未通过则退出码为 1。Does a plugin keep the border's rules:
-    /// parameters, cancelling, concurrency, memory; exit 1 where it does not.
+    /// 检验插件是否遵守插件 ABI 的规则：参数、取消、并发、内存；未通过时退出码为 1。Test whether a plugin obeys the rules of the plugin ABI: parameters,
+    /// cancellation, concurrency, memory; exit code 1 if it does not.
     Test(conformance::Arguments),
-    /// 以 Markdown 打印插件的自述：动作、参数、回答、设置；可写入其 README。Print what a plugin says of itself as Markdown:
-    /// actions, parameters, answer, settings; also into its README.
+    /// 以 Markdown 打印插件的说明：动作、参数、响应、设置；可写入其 README。Print a plugin's reference as Markdown: actions, parameters,
+    /// response, settings; optionally into its README.
     Page(page::Arguments),
 }
 

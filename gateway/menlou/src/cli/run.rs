@@ -1,4 +1,4 @@
-//! `menlou run`
+//! `menlou run`: runs the gateway.
 
 use crate::cli::{
     output::{fail, show_errors},
@@ -10,7 +10,7 @@ use menlou_config::{config_error::ConfigError, server::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{process::ExitCode, time::Duration};
 
-/// What is left of a stop after the drain: connections are closed, tasks dropped.
+/// Time for closing connections and dropping tasks after the drain.
 const LAST: Duration = Duration::from_secs(2);
 
 pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCode {
@@ -27,7 +27,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCod
         Err(text) => return fail(&text),
     };
     let outcome = runtime.block_on(async {
-        // On the runtime's own threads, where blocking for a moment is allowed.
+        // On a worker thread of the runtime, where short blocking is allowed.
         let built = tokio::spawn(Gateway::build(config)).await;
         match built {
             Ok(Ok(gateway)) => {
@@ -51,11 +51,12 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCod
     outcome
 }
 
-/// Takes as many open files as the system allows: each connection is one, and many systems start programs with 1024.
+/// Raises the limit of open files to the maximum that the system allows. Each connection needs one file descriptor, and
+/// many systems start programs with a limit of 1024.
 fn allow_files() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // Where it may not be raised, it stays as it is.
+        // If the limit cannot be raised, the current limit applies.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }

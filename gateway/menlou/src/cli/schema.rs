@@ -1,9 +1,9 @@
-//! `menlou schema tenant|server`: the JSON Schemas of our files, for editors.
+//! `menlou schema tenant|server`: prints the JSON Schemas of the config files, for editors.
 
 use menlou_config::{server, tenant};
 use std::process::ExitCode;
 
-/// What `schema` takes.
+/// Arguments of `schema`.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[arg(value_enum)]
@@ -12,7 +12,7 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Of {
-    /// 租户文件。A tenant's file.
+    /// 租户文件。Tenant files.
     Tenant,
     /// 网关配置。The gateway's config.
     Server,

@@ -1,4 +1,4 @@
-//! `menlou secret key|seal|rotate`: secrets that can stand in a file, and the keys that open them.
+//! `menlou secret key|seal|rotate`: sealed secrets for config files, and the keys that open them.
 
 mod rotate;
 
@@ -24,7 +24,7 @@ use std::{
     process::ExitCode,
 };
 
-/// What `secret` takes.
+/// Arguments of `secret`.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -33,34 +33,34 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// 生成密封密钥文件（权限 0600，不覆盖已有文件）。Make a file with a key (mode 0600, never over a file that is there).
+    /// 生成密封密钥文件（权限 0600，不覆盖已有文件）。Generate a key file (mode 0600; an existing file is not overwritten).
     Key {
         /// 文件，缺省为 [secrets] keys 所指的文件；- 为标准输出。The file; the one of [secrets] keys if not given; - is standard
         /// output.
         file: Option<PathBuf>,
-        /// 在已有文件的最前面加入新密钥，之后用它密封。Put a new key before those in the file: it seals from then on.
+        /// 在已有文件的开头加入新密钥，此后用它密封。Insert a new key at the start of an existing file; it seals from then on.
         #[arg(long)]
         add: bool,
     },
     /// 密封一个密钥并打印；密钥从提示或标准输入读取。Seal a secret, read from a prompt or standard input, and print it.
     Seal {
-        /// 租户；不给则用于网关自身的配置。The tenant; without it, for the gateway's own config.
+        /// 租户；不填则用于网关自身的配置。The tenant; without it, the gateway's own config.
         #[arg(long)]
         tenant: Option<String>,
-        /// 字段，如 wechat.secret；密封值只在此处有效。The field, such as wechat.secret: what is sealed opens only there.
+        /// 字段，如 wechat.secret；密封值只在此字段有效。The field, such as wechat.secret; the sealed secret opens in this field only.
         #[arg(long)]
         field: String,
     },
-    /// 用第一把密钥重新密封所有租户文件与网关配置中的密封值。Seal anew what is sealed in all tenants' files and the gateway's
-    /// config, under the first key.
+    /// 用第一把密钥重新加密所有租户文件与网关配置中的密封值。Reencrypt the sealed secrets in all tenant files and the gateway's config with the
+    /// first key.
     Rotate {
-        /// 只说明会做什么。Only tell what would be done.
+        /// 只显示将要做的改动。Only show what would be changed.
         #[arg(long)]
         dry_run: bool,
     },
 }
 
-/// `file` is the config's.
+/// `file` is the path of the config file, if there is one.
 pub fn run(
     config: impl FnOnce() -> Result<Config, Vec<ConfigError>>,
     file: Option<&Path>,
@@ -144,13 +144,13 @@ fn create(path: &Path, key: &SecretString, id: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = file.write_all(HEAD.as_bytes()).and_then(|()| file.write_all(line(key, id).as_bytes()));
     written.and_then(|()| file.sync_all()).inspect_err(|_| {
-        // Half a key is none.
+        // A partly written key file is useless.
         let _ = fs::remove_file(path);
     })
 }
 
 fn prepend(path: &Path, key: &SecretString, id: &str) -> Result<(), Text> {
-    // Also that what is there are keys.
+    // This also verifies that the file contains keys.
     Keyring::from_file(path.to_owned()).keys()?;
     let shown = path.display();
     let before = fs::read_to_string(path)
@@ -173,7 +173,7 @@ fn seal(keyring: &Keyring, tenant: Option<&str>, field: &str) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// A slip of the pen would be found only where the sealed secret is used.
+/// Rejects fields that cannot hold a secret. Otherwise a typo would be found only when the sealed secret is used.
 fn can_hold_a_secret(of_tenant: bool, field: &str, pointer: &str) -> Result<(), Text> {
     let known = if of_tenant { tenant::secrets() } else { server::secrets() };
     let of_plugin = of_tenant && pointer.strip_prefix("/actions/").is_some_and(|rest| rest.contains('/'));
@@ -197,14 +197,14 @@ fn can_hold_a_secret(of_tenant: bool, field: &str, pointer: &str) -> Result<(), 
     ))
 }
 
-/// From a prompt without echo, or all of standard input but its last line break.
+/// Reads a secret from a prompt without echo, or from standard input without its last line break.
 fn read_secret() -> Result<SecretString, Text> {
     let unreadable = |e: io::Error| Text::new(format!("无法读取密钥：{e}"), format!("the secret can't be read: {e}"));
     if io::stdin().is_terminal() {
         let secret = rpassword::prompt_password("密钥 Secret: ").map(SecretString::from).map_err(unreadable)?;
         return checked(secret.expose_secret());
     }
-    // AdmissionController for all of it, so that nothing is moved and left behind.
+    // The buffer never grows: growing would leave a copy of the secret in freed memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_SIZE as usize + 32));
     io::stdin().lock().take(MAX_SECRET_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_SECRET_SIZE {

@@ -1,7 +1,8 @@
-//! `menlou tenant new|list|show|edit|remove|verify`: tenants, as those who keep them see them.
+//! `menlou tenant new|list|show|edit|remove|verify`: manages tenants from the command line.
 //!
-//! Exit codes: 0 done and free of faults; 1 faults, refusals and what the platform does not take; 2 a wrong command line.
-//! With `--json` one object goes to standard output, whose `ok` says the same, and nothing is asked.
+//! Exit codes: 0 for success without errors; 1 for errors, refusals and rejections by the platform; 2 for a wrong
+//! command line. With `--json`, one object is printed on standard output whose `ok` says the same, and no questions are
+//! asked.
 
 mod ask;
 mod context;
@@ -22,7 +23,7 @@ use menlou_error::text::Text;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// What `tenant` takes.
+/// Arguments of `tenant`.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -34,25 +35,24 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// 新建租户：提问或用参数，写入带注释的文件并向平台验证。Make a tenant: asks, or takes flags; writes a commented file
-    /// and verifies it with the platform.
+    /// 新建租户：通过提问或参数，写入带注释的文件并向平台验证。Create a tenant: asks questions or takes flags, writes a commented file and verifies
+    /// it with the platform.
     New(new::Arguments),
-    /// 列出租户；有问题则退出码为 1。List the tenants; exit 1 on any fault.
+    /// 列出租户；有错误时退出码为 1。List the tenants; exit code 1 on errors.
     List,
-    /// 显示租户的设置，含缺省值；密钥不显示。Show a tenant's settings with their defaults; secrets are masked.
+    /// 显示租户的设置（含默认值）；密钥不显示。Show a tenant's settings with their defaults; secrets are masked.
     Show {
-        /// 租户名。The tenant's name.
+        /// 租户名。Name of the tenant.
         name: String,
     },
-    /// 修改租户：在编辑器中，或用 --set 等参数；有误则不保存。Change a tenant in an editor, or by --set and the like; what
-    /// is faulty is not saved.
+    /// 修改租户：在编辑器中，或用 --set 等参数；有错误时不保存。Edit a tenant in an editor, or with --set and similar flags; a file with errors
+    /// is not saved.
     Edit(edit::Arguments),
-    /// 删除租户的文件。Take a tenant's file away.
+    /// 删除租户的文件。Remove a tenant's file.
     Remove(remove::Arguments),
-    /// 用租户的凭据询问平台，并说明问题与处理办法。Ask the platform with the tenant's credentials, and say in words what is
-    /// wrong.
+    /// 用租户的凭据请求平台，并说明问题与处理办法。Verify the tenant's credentials with the platform, and explain what is wrong.
     Verify {
-        /// 租户名。The tenant's name.
+        /// 租户名。Name of the tenant.
         name: String,
     },
 }

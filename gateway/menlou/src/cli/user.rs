@@ -1,4 +1,4 @@
-//! `menlou user add`: accounts with a password.
+//! `menlou user add`: creates accounts with a password.
 
 use crate::cli::{
     output::{fail, say, show_errors},
@@ -16,12 +16,12 @@ use std::{
     process::ExitCode,
 };
 
-/// A password has at least as many characters.
+/// Minimum length of a password, in characters.
 const SHORTEST: usize = 8;
-/// A password has at most as many bytes.
+/// Maximum length of a password, in bytes.
 const LONGEST: usize = 256;
 
-/// What `user` takes.
+/// Arguments of `user`.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -30,7 +30,7 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// 新建可用密码登录的账号；密码从提示或标准输入读取。Make an account with a password, read from a prompt or standard input.
+    /// 新建可用密码登录的账号；密码从提示或标准输入读取。Create an account with a password, which is read from a prompt or standard input.
     Add(Add),
 }
 
@@ -39,13 +39,13 @@ struct Add {
     /// 租户。The tenant.
     #[arg(long)]
     tenant: String,
-    /// 账号（登录名）。The account's name to log in with.
+    /// 账号（登录名）。Login name of the account.
     #[arg(long)]
     account: String,
-    /// 显示的姓名，缺省与账号相同。The name to show; the account's if not given.
+    /// 显示的姓名，默认与账号相同。Display name; default: the login name.
     #[arg(long)]
     name: Option<String>,
-    /// 头像地址。The picture to show.
+    /// 头像地址。URL of the avatar.
     #[arg(long, default_value = "")]
     avatar_url: String,
 }
@@ -108,7 +108,7 @@ fn within(en: &str, zh: &str, text: &str, least: usize, most: usize) -> Result<(
     ))
 }
 
-/// From a prompt without echo, typed twice, or the first line of standard input.
+/// Reads a password twice from a prompt without echo, or from the first line of standard input.
 fn read_password() -> Result<SecretString, Text> {
     let unreadable = |e: io::Error| Text::new(format!("无法读取密码：{e}"), format!("the password can't be read: {e}"));
     let password = if io::stdin().is_terminal() {

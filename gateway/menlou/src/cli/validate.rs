@@ -1,4 +1,4 @@
-//! `menlou validate`: everything that `run` would check, without starting.
+//! `menlou validate`: performs all checks of `menlou run` without starting the gateway.
 
 use crate::cli::{
     output::{fail, say, show_errors, show_warnings},
@@ -11,13 +11,13 @@ use menlou_store::Stores;
 use std::{process::ExitCode, time::Duration};
 use tokio::time::timeout;
 
-/// How long a store may take to answer.
+/// Maximum time for a store to respond.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What `validate` takes.
+/// Arguments of `validate`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 不接触存储。Leave the stores alone.
+    /// 不连接存储。Do not connect to the stores.
     #[arg(long)]
     offline: bool,
 }

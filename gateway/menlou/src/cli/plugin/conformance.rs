@@ -1,4 +1,5 @@
-//! `menlou plugin test`: does a plugin keep the border's rules; asked in a process of its own, which it may take down.
+//! `menlou plugin test`: tests whether a plugin obeys the rules of the plugin ABI. The test runs in a process of its
+//! own, which the plugin may crash.
 
 mod checks;
 mod test_gateway;
@@ -18,28 +19,28 @@ use std::{
     sync::Arc,
 };
 
-/// What `plugin test` takes.
+/// Arguments of `plugin test`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 插件文件（.so）。The plugin's file (.so).
+    /// 插件文件（.so）。The plugin file (.so).
     file: PathBuf,
-    /// 租户文件，用其中各动作的设置；不给则由 Schema 推得。A tenant's file, for the settings of the actions; without one
-    /// they are made up from the schema.
+    /// 租户文件，使用其中各动作的设置；不填则由 Schema 生成。A tenant's file with the settings of the actions; without it, settings are
+    /// generated from the schema.
     #[arg(long, value_name = "FILE")]
     tenant: Option<PathBuf>,
-    /// In this process: how the command calls itself.
+    /// Runs the test in this process. For internal use.
     #[arg(long, hide = true)]
     inside: bool,
 }
 
-/// How the inner process says that all is well. Not 0: a plugin that ends the process could say that too.
+/// Exit code of the inner process on success. Not 0, because a plugin that ends the process could return that.
 const PASSED: u8 = 77;
 
 pub fn run(arguments: &Arguments) -> ExitCode {
     if arguments.inside {
         return inside(arguments);
     }
-    match apart(arguments) {
+    match in_own_process(arguments) {
         Ok(status) if status.code() == Some(PASSED.into()) => {
             println!("{}", Text::fixed("通过", "passed").get(Language::for_operator()));
             ExitCode::SUCCESS
@@ -56,8 +57,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn apart(arguments: &Arguments) -> io::Result<ExitStatus> {
-    // A process that is taken down leaves its files: they go with this folder.
+fn in_own_process(arguments: &Arguments) -> io::Result<ExitStatus> {
+    // A process that crashes leaves its temporary files behind: they are removed with this folder.
     let folder = tempfile::Builder::new().prefix("menlou-test-").tempdir()?;
     let mut command = Command::new(env::current_exe()?);
     command.env("TMPDIR", folder.path()).args(["plugin", "test", "--inside"]);
@@ -81,7 +82,7 @@ fn inside(arguments: &Arguments) -> ExitCode {
         Err(text) => return fail(&text),
     };
     let outcome = runtime.block_on(checks::all(&plugin, tenant.as_ref()));
-    // A plugin that never returns keeps its thread.
+    // A plugin that blocks forever keeps its thread.
     runtime.shutdown_background();
     match outcome {
         Ok(0) => ExitCode::from(PASSED),

@@ -1,4 +1,4 @@
-//! What a plugin says of itself, for people at a terminal.
+//! Shows what a plugin provides, for people at a terminal.
 
 use http::Method;
 use menlou_action::{ActionFlags, Descriptor, Plugin};
@@ -7,10 +7,10 @@ use menlou_policy::Access;
 use serde_json::Value;
 use std::fmt::{self, Display, Write};
 
-/// A plugin with its actions, each with its parameters, answer and settings.
+/// Describes a plugin and its actions, each with parameters, response and settings.
 pub fn describe(plugin: &Plugin, language: Language) -> String {
     let mut page = String::new();
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     let _ = write(&mut page, plugin, language);
     page
 }
@@ -54,7 +54,7 @@ fn head(page: &mut String, action: &Descriptor, language: Language) -> fmt::Resu
     Ok(())
 }
 
-/// What of a request an action takes as it comes.
+/// The parts of a request that an action receives unprocessed.
 pub fn taken(takes: ActionFlags) -> impl Iterator<Item = Text> {
     let all = [
         (takes.raw_body, Text::fixed("任意请求体", "any body")),
@@ -64,7 +64,7 @@ pub fn taken(takes: ActionFlags) -> impl Iterator<Item = Text> {
     all.into_iter().filter_map(|(holds, text)| holds.then_some(text))
 }
 
-/// One line for each property of an object's schema.
+/// Writes one line for each property of an object's schema.
 fn properties(page: &mut String, title: &str, schema: &Value, language: Language) -> fmt::Result {
     let none = if names_all(schema) { Text::fixed("无", "none") } else { Text::fixed("任意", "any") };
     let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|p| !p.is_empty()) else {
@@ -84,7 +84,7 @@ fn properties(page: &mut String, title: &str, schema: &Value, language: Language
     Ok(())
 }
 
-/// Whether an object's schema names every property that there is, or says that there is none.
+/// Whether an object's schema lists all allowed properties, or allows none.
 pub fn names_all(schema: &Value) -> bool {
     let is = |key: &str, value: Value| schema.get(key) == Some(&value);
     is("additionalProperties", false.into()) || is("maxProperties", 0.into()) || schema.get("properties").is_some()
@@ -98,7 +98,7 @@ impl Display for OrNone<'_> {
     }
 }
 
-/// The type of a property, and its default.
+/// The type of a property and its default.
 struct Kind<'a>(&'a Value);
 
 impl Display for Kind<'_> {
@@ -119,7 +119,7 @@ impl Display for Kind<'_> {
 }
 
 impl Kind<'_> {
-    /// The values of an enum, each of which may have its own description.
+    /// The values of an enum. Each may have its own description.
     fn choices(&self) -> Option<String> {
         let named = |list: &str| self.0.get(list).and_then(Value::as_array);
         let values: Vec<&Value> = match (named("enum"), named("oneOf")) {

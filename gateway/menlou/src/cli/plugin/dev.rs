@@ -1,4 +1,5 @@
-//! `menlou plugin dev`: builds a plugin at each save, puts it into the running gateway's folder, and says what came of it.
+//! `menlou plugin dev`: builds a plugin on each save, deploys it into the folder of the running gateway, and reports
+//! the result.
 
 mod begin;
 
@@ -32,22 +33,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a gateway may take to take a new version up.
-const TAKEN_UP: Duration = Duration::from_secs(10);
-/// Saves that come together are built together.
-const TOGETHER: Duration = Duration::from_millis(200);
-/// How often our gateway is looked after.
-const LOOK: Duration = Duration::from_millis(500);
+/// Maximum time for a gateway to load a new version.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Saves within this time are built together.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Interval at which the gateway started here is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What `plugin dev` takes.
+/// Arguments of `plugin dev`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 插件的文件夹（有 Cargo.toml 或 Makefile）。The plugin's folder, with a Cargo.toml or a Makefile.
+    /// 插件的文件夹（含 Cargo.toml 或 Makefile）。Folder of the plugin, with a Cargo.toml or a Makefile.
     folder: PathBuf,
-    /// 用来试调用的租户。The tenant to try it with.
+    /// 用来试用的租户。The tenant to try the plugin with.
     #[arg(long)]
     tenant: String,
-    /// 只构建并放入一次，不监视源码，也不启动网关。Build and put in once, without watching, and without starting a gateway.
+    /// 只构建并部署一次，不监视源码，也不启动网关。Build and deploy once, without watching the sources and without starting a gateway.
     #[arg(long)]
     once: bool,
 }
@@ -64,9 +65,9 @@ pub fn run(
             return ExitCode::FAILURE;
         }
     };
-    let done = Bench::new(config, file, arguments).and_then(|mut bench| match arguments.once {
-        true => bench.round(),
-        false => bench.watch(),
+    let done = DevSession::new(config, file, arguments).and_then(|mut session| match arguments.once {
+        true => session.build_and_deploy(),
+        false => session.watch(),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,28 +75,28 @@ pub fn run(
     }
 }
 
-/// Where a plugin is worked on.
-struct Bench {
+/// A development session of one plugin.
+struct DevSession {
     config: Config,
-    /// Where the config is from.
+    /// Path of the config file.
     file: Option<PathBuf>,
     folder: PathBuf,
     plugins: PathBuf,
     tenant: TenantName,
     once: bool,
-    /// The gateway, where it is ours.
-    own: Option<begin::Gateway>,
+    /// The gateway, if this command has started one.
+    started: Option<begin::Gateway>,
     runtime: tokio::runtime::Runtime,
     http: Http,
 }
 
-/// What a bench waits for.
-enum Event {
+/// Events that a session waits for.
+enum DevEvent {
     Saved,
     Stop,
 }
 
-impl Bench {
+impl DevSession {
     fn new(config: Config, file: Option<&Path>, arguments: &Arguments) -> Result<Self, Text> {
         let folder = arguments.folder.clone();
         if !folder.join("Cargo.toml").is_file() && !folder.join("Makefile").is_file() {
@@ -112,13 +113,13 @@ impl Bench {
             http: Http::new().map_err(|e| Text::new(format!("HTTP 客户端不可用：{e}"), e.to_string()))?,
             file: file.map(Path::to_owned),
             once: arguments.once,
-            own: None,
+            started: None,
             config,
             folder,
         })
     }
 
-    /// One round after the other, until told to stop.
+    /// Builds and deploys on every save until a shutdown signal arrives.
     fn watch(&mut self) -> Result<(), Text> {
         let broken =
             |e: notify::Error| Text::new(format!("无法监视源码：{e}"), format!("the sources can't be watched: {e}"));
@@ -126,7 +127,7 @@ impl Bench {
         let stop = sender.clone();
         self.runtime.spawn(async move {
             shutdown_signal().await;
-            let _ = stop.send(Event::Stop); // the other end is gone only when the program ends
+            let _ = stop.send(DevEvent::Stop); // the receiver is dropped only when the program ends
         });
         let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
         let from = folder.clone();
@@ -135,13 +136,13 @@ impl Bench {
                 && !event.kind.is_access()
                 && event.paths.iter().any(|path| is_source(path.strip_prefix(&from).unwrap_or(path)))
             {
-                let _ = sender.send(Event::Saved); // as above
+                let _ = sender.send(DevEvent::Saved); // see above
             }
         })
         .map_err(broken)?;
         watcher.watch(&folder, RecursiveMode::Recursive).map_err(broken)?;
         loop {
-            if let Err(text) = self.round() {
+            if let Err(text) = self.build_and_deploy() {
                 let _ = fail(&text);
             }
             say("\n保存源码即重新构建，Ctrl-C 结束。", "\nSave a source to build again; Ctrl-C ends.");
@@ -151,23 +152,23 @@ impl Bench {
         }
     }
 
-    /// Waits for the next save, also one that came during a build; false where there will be none.
-    fn saved(&mut self, events: &mpsc::Receiver<Event>) -> bool {
+    /// Waits for the next save, including one during a build. Returns false at shutdown.
+    fn saved(&mut self, events: &mpsc::Receiver<DevEvent>) -> bool {
         loop {
-            match events.recv_timeout(LOOK) {
-                Ok(Event::Saved) => break,
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) => self.tell_its_end(),
+            match events.recv_timeout(CHECK_INTERVAL) {
+                Ok(DevEvent::Saved) => break,
+                Ok(DevEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => self.report_exit(),
             }
         }
-        sleep(TOGETHER);
-        events.try_iter().all(|event| matches!(event, Event::Saved))
+        sleep(DEBOUNCE);
+        events.try_iter().all(|event| matches!(event, DevEvent::Saved))
     }
 
-    /// Says so where our gateway is gone.
-    fn tell_its_end(&mut self) {
-        if let Some(status) = self.own.as_mut().and_then(begin::Gateway::ended) {
-            self.own = None;
+    /// Reports that the gateway started here has ended.
+    fn report_exit(&mut self) {
+        if let Some(status) = self.started.as_mut().and_then(begin::Gateway::exit_status) {
+            self.started = None;
             say(
                 format!("网关已结束（{status}）：下次保存时重新启动"),
                 format!("the gateway is gone ({status}): it is started again at the next save"),
@@ -175,17 +176,17 @@ impl Bench {
         }
     }
 
-    /// Builds, checks, puts in, and waits until the gateway has said what it makes of it.
-    fn round(&mut self) -> Result<(), Text> {
+    /// Builds, checks and deploys the plugin, and waits until the gateway has loaded or rejected it.
+    fn build_and_deploy(&mut self) -> Result<(), Text> {
         let built = self.build()?;
         let plugin = Plugin::open(&built).map_err(|why| why.text())?;
         let before = self.generation(plugin.name);
-        self.put(&built, plugin.name)?;
+        self.deploy(&built, plugin.name)?;
         begin::tenant(&self.config.tenants.dir, &self.tenant, &plugin)?;
-        self.tell_its_end();
+        self.report_exit();
         if !self.once && self.readiness().is_none() {
             say("没有网关在运行，启动一个：\n", "No gateway is running: here is one.\n");
-            self.own = Some(begin::Gateway::start(self.file.as_deref())?);
+            self.started = Some(begin::Gateway::start(self.file.as_deref())?);
         }
         let (name, version) = (plugin.name, &plugin.version);
         match self.wait(name, before) {
@@ -201,17 +202,17 @@ impl Bench {
                 say(
                     format!("已放入 {}；{admin} 没有网关应答，用 menlou run 启动", self.plugins.display()),
                     format!(
-                        "put into {}; no gateway answers at {admin}: start one with menlou run",
+                        "deployed to {}; no gateway responds at {admin}: start one with menlou run",
                         self.plugins.display()
                     ),
                 );
             }
         }
-        self.try_it(&plugin);
+        self.print_requests(&plugin);
         Ok(())
     }
 
-    /// The library that Cargo or make leaves. Their own words go to the terminal as they are.
+    /// Builds the plugin with Cargo or make and returns the library. Their output goes to the terminal.
     fn build(&self) -> Result<PathBuf, Text> {
         let failed = || Text::fixed("构建失败，见上", "it does not build, see above");
         if !self.folder.join("Cargo.toml").is_file() {
@@ -225,18 +226,18 @@ impl Bench {
             .stderr(Stdio::inherit())
             .output()
             .map_err(|e| Text::new(format!("无法运行 cargo：{e}"), format!("cargo can't be run: {e}")))?;
-        // The plugin's own comes after those of what it stands on.
+        // Cargo reports the plugin after its dependencies.
         let library = made.stdout.split(|b| *b == b'\n').rev().find_map(library_of);
         if made.status.success() { library.ok_or_else(failed) } else { Err(failed()) }
     }
 
-    /// By rename, so that the gateway never sees half a file.
-    fn put(&self, built: &Path, name: &str) -> Result<(), Text> {
+    /// Deploys by rename, so that the gateway never sees a partly written file.
+    fn deploy(&self, built: &Path, name: &str) -> Result<(), Text> {
         let (new, place) = (self.plugins.join(format!(".{name}.new")), self.plugins.join(format!("{name}.so")));
-        let put = fs::create_dir_all(&self.plugins)
+        let deployed = fs::create_dir_all(&self.plugins)
             .and_then(|()| fs::copy(built, &new))
             .and_then(|_| fs::rename(&new, &place));
-        put.map_err(|e| {
+        deployed.map_err(|e| {
             let place = place.display();
             Text::new(
                 format!("无法写入 {place}：{e}；可在 menlou.toml 的 [plugins] dir 指定其他文件夹"),
@@ -245,13 +246,14 @@ impl Bench {
         })
     }
 
-    /// What the gateway made of a new version: its generation, or why it was refused. `None` without a gateway.
+    /// Waits for the gateway to load the new version. Returns its generation or why it was rejected, and `None` without
+    /// a gateway.
     fn wait(&mut self, name: &str, before: Option<u64>) -> Option<Result<u64, String>> {
         let began = Instant::now();
-        while began.elapsed() < TAKEN_UP {
+        while began.elapsed() < LOAD_TIMEOUT {
             let Some(mut readiness) = self.readiness() else {
-                // Ours may still be starting.
-                if self.own.as_mut()?.ended().is_some() {
+                // The gateway started here may not be ready yet.
+                if self.started.as_mut()?.exit_status().is_some() {
                     return None;
                 }
                 sleep(Duration::from_millis(50));
@@ -287,8 +289,8 @@ impl Bench {
         serde_json::from_slice(&self.runtime.block_on(self.http.send(request)).ok()?.body).ok()
     }
 
-    /// Prints the call to try, or what the tenant's file lacks for it.
-    fn try_it(&self, plugin: &Plugin) {
+    /// Prints a request to try, or what to add to the tenant's file.
+    fn print_requests(&self, plugin: &Plugin) {
         let path = self.config.tenants.dir.join(format!("{}.toml", self.tenant.as_str()));
         let file = Document::read(&path).and_then(|doc| TenantFile::read(&doc)).ok();
         for action in &plugin.actions {
@@ -322,7 +324,7 @@ fn call(config: &Config, tenant: &TenantName, name: &str, action: &Descriptor) -
     format!("curl -X POST 'http://{listen}/srv/?f={tenant}&a={name}'{session}{params}")
 }
 
-/// A value that fits, in a shell's words; of a text that may be anything, an ellipsis.
+/// A valid value, quoted for a shell; an ellipsis for text that may be anything.
 fn value(schema: &Value) -> String {
     let said = ["const", "enum", "examples", "format", "oneOf", "anyOf"];
     if schema["type"] == "string" && said.iter().all(|key| schema.get(key).is_none()) {
@@ -338,7 +340,7 @@ fn generation_of(plugins: &Value, name: &str) -> Option<u64> {
     plugins["loaded"].as_array()?.iter().find(|p| p["name"] == name)?["generation"].as_u64()
 }
 
-/// The shared library that one of Cargo's messages tells of.
+/// The shared library in a message of Cargo.
 fn library_of(line: &[u8]) -> Option<PathBuf> {
     let message: Value = serde_json::from_slice(line).ok()?;
     let kinds = message["target"]["kind"].as_array()?;
@@ -355,7 +357,7 @@ fn newest_library(folder: &Path) -> Option<PathBuf> {
     libraries.max_by_key(|path| fs::metadata(path).and_then(|m| m.modified()).ok())
 }
 
-/// What is built is no source, and neither is what version control and editors leave.
+/// Build output and the files of version control and editors are not sources.
 fn is_source(path: &Path) -> bool {
     let made = |part: &OsStr| part == "target" || part == ".git";
     let endings = ["rs", "c", "h", "toml"];

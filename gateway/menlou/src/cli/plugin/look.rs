@@ -1,4 +1,4 @@
-//! `menlou plugin check` and `menlou plugin list`: what plugins are, or why they are refused.
+//! `menlou plugin check` and `menlou plugin list`: show plugins, or why they are rejected.
 
 use super::describe::describe;
 use crate::cli::output::{fail, show_errors};
@@ -41,7 +41,7 @@ pub fn list(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCo
     code
 }
 
-/// The sentence of a refusal.
+/// The sentence about a rejected plugin.
 pub fn refused(file: &Path, why: &PluginLoadError) -> Text {
     let (file, why) = (file.display(), why.text());
     Text::new(format!("{file}：{}", why.zh), format!("{file}: {}", why.en))

@@ -1,4 +1,4 @@
-//! `menlou plugin new`: a plugin that builds at once, wherever it is made, with all that it needs from us beside it.
+//! `menlou plugin new`: creates a plugin that builds anywhere, with all its dependencies on Menlou included.
 
 use super::sources;
 use crate::cli::output::{fail, say};
@@ -11,12 +11,12 @@ use std::{
     process::ExitCode,
 };
 
-/// What `plugin new` takes.
+/// Arguments of `plugin new`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 插件名，也是动作名与文件夹名。The plugin's name, which its action and its folder have too.
+    /// 插件名，也是动作名与文件夹名。Name of the plugin, of its action and of its folder.
     name: String,
-    /// 语言。The language.
+    /// 语言。Programming language.
     #[arg(long, value_enum, default_value = "rust")]
     lang: Lang,
 }
@@ -29,11 +29,11 @@ enum Lang {
     C,
 }
 
-/// A note in the plugin's file has admission for as many bytes of its name.
-const LONGEST: usize = 32;
+/// Maximum length of a plugin's name, in bytes: the ELF note in the plugin's file has room for as many.
+const MAX_NAME_LENGTH: usize = 32;
 
-/// Crates of these names can't be built: Rust's own words, and what the scaffold stands on.
-const TAKEN: &[&str] = &[
+/// Names that a Rust crate cannot have: keywords, and the dependencies of the scaffold.
+const RESERVED: &[&str] = &[
     "abstract",
     "alloc",
     "as",
@@ -116,10 +116,10 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
 }
 
 fn check(name: &str, lang: Lang) -> Result<(), Text> {
-    if !is_name(name) || name.len() > LONGEST {
+    if !is_name(name) || name.len() > MAX_NAME_LENGTH {
         return Err(Text::new(
-            format!("插件名应为 1 至 {LONGEST} 个 a-z、0-9、_、-，以字母或数字开头"),
-            format!("a plugin's name is 1 to {LONGEST} of a-z, 0-9, _ and -, starting with a letter or digit"),
+            format!("插件名应为 1 至 {MAX_NAME_LENGTH} 个 a-z、0-9、_、-，以字母或数字开头"),
+            format!("a plugin's name is 1 to {MAX_NAME_LENGTH} of a-z, 0-9, _ and -, starting with a letter or digit"),
         ));
     }
     if let Lang::Rust = lang {
@@ -129,7 +129,7 @@ fn check(name: &str, lang: Lang) -> Result<(), Text> {
                 "the name of a crate in Rust does not start with a digit",
             ));
         }
-        if TAKEN.contains(&ident(name).as_str()) {
+        if RESERVED.contains(&ident(name).as_str()) {
             return Err(Text::new(
                 format!("Rust 的 crate 不能叫 {name}，请换一个名字"),
                 format!("a crate in Rust can't be called {name}: choose another name"),
@@ -150,12 +150,12 @@ fn check(name: &str, lang: Lang) -> Result<(), Text> {
     ))
 }
 
-/// As Rust has the crate's name, and Cargo that of its library.
+/// The name of the crate in Rust code, and of the library that Cargo builds.
 fn ident(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// The files of the scaffold by their paths.
+/// The files of the scaffold, with their paths.
 fn files(name: &str, lang: Lang) -> Vec<(PathBuf, String)> {
     let named = |text: &str| text.replace("libhello", &format!("lib{}", ident(name))).replace("hello", name);
     let file = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
@@ -197,14 +197,14 @@ fn write(folder: &Path, files: &[(PathBuf, String)]) -> io::Result<()> {
     Ok(())
 }
 
-/// The folder that the gateway here takes its plugins from.
+/// The plugin folder of the gateway configured here.
 fn plugins(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> PathBuf {
     let folder = config().ok().and_then(|config| plugin_folder(&config).ok());
     let folder = folder.unwrap_or_else(|| PathBuf::from("plugins"));
     std::path::absolute(&folder).unwrap_or(folder)
 }
 
-/// What to type now.
+/// Prints the next steps.
 fn next(name: &str, lang: Lang, plugins: &Path) {
     say(format!("已新建 {name}/。构建并运行：\n"), format!("{name}/ is made. Build and run it:\n"));
     println!("    menlou plugin dev {name} --tenant demo");

@@ -1,4 +1,5 @@
-//! `menlou plugin page`: what a plugin says of itself as Markdown, kept up to date within its README.
+//! `menlou plugin page`: prints the reference of a plugin as Markdown, and keeps it up to date in the plugin's README.
+//! The READMEs of the plugins in this repository are generated and tested with it.
 
 mod rows;
 
@@ -15,24 +16,24 @@ use std::{
     process::ExitCode,
 };
 
-/// What `plugin page` takes.
+/// Arguments of `plugin page`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 插件文件（.so）。The plugin's file (.so).
+    /// 插件文件（.so）。The plugin file (.so).
     file: PathBuf,
-    /// 写入此文件的两行标记之间；没有标记则加在末尾。Write it between the markers of this file; at its end where it has none.
+    /// 写入此文件的两行标记之间；没有标记则追加到末尾。Write between the markers in this file; without markers, append.
     #[arg(long, value_name = "README")]
     into: Option<PathBuf>,
-    /// 不写入，只检查：内容与插件不符则退出码为 1。Write nothing: exit 1 where the file does not say what the plugin says.
+    /// 只检查，不写入：内容与插件不符时退出码为 1。Only check: exit code 1 if the file differs from the plugin.
     #[arg(long, requires = "into")]
     check: bool,
 }
 
-/// The line before the page begins like this; the rest of it is for readers.
+/// Prefix of the marker line before the generated text. The rest of the line is for readers.
 const BEGIN: &str = "<!-- menlou:page";
 const BEGIN_LINE: &str =
     "<!-- menlou:page 由 menlou plugin page 生成，手改会被覆盖。Made by menlou plugin page; edits are lost. -->";
-/// The line behind it.
+/// Marker line after the generated text.
 const END: &str = "<!-- /menlou:page -->";
 
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -54,7 +55,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Brings the page into the file, or only says whether it is there.
+/// Writes the text into the file, or only checks the file.
 fn keep(readme: &Path, name: &str, page: &str, check: bool) -> Result<Text, Text> {
     let shown = readme.display();
     let old = match fs::read_to_string(readme) {
@@ -82,7 +83,7 @@ fn keep(readme: &Path, name: &str, page: &str, check: bool) -> Result<Text, Text
     Ok(Text::new(format!("{shown} 已更新"), format!("{shown} is up to date now")))
 }
 
-/// The text with the page between its markers; `None` where they are no pair.
+/// Replaces the text between the markers; `None` if the markers are not a pair.
 fn within(text: &str, page: &str) -> Option<String> {
     let begins: Vec<usize> = lines(text).filter(|(_, line)| line.starts_with(BEGIN)).map(|(at, _)| at).collect();
     let ends: Vec<usize> = lines(text).filter(|(_, line)| line.trim_end() == END).map(|(at, _)| at).collect();
@@ -94,7 +95,7 @@ fn within(text: &str, page: &str) -> Option<String> {
     Some(format!("{before}{BEGIN_LINE}\n\n{page}\n{END}{after}"))
 }
 
-/// Each line with where it begins.
+/// All lines with their byte offsets.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split_inclusive('\n').scan(0, |at, line| {
         let begins = *at;
@@ -103,7 +104,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Each action with its parameters, answer and settings, in Chinese and English.
+/// All actions with parameters, response and settings, in Chinese and English.
 fn page(plugin: &Plugin) -> String {
     let pages: Vec<String> = plugin.actions.iter().map(action).collect();
     pages.join("\n")

@@ -1,11 +1,11 @@
-//! Values made up from a JSON Schema: one that should fit, and odd ones.
+//! Generates values from a JSON Schema: a valid one, and unusual ones.
 
 use serde_json::{Map, Value, json};
 
-/// How deep a schema is followed.
+/// Maximum depth of a schema.
 const DEEPEST: usize = 16;
 
-/// The plainest value that fits the schema, as far as that can be guessed; whoever asks checks it.
+/// Generates a simple value that probably matches the schema. The caller validates it.
 pub fn fitting(schema: &Value) -> Value {
     sample(schema, DEEPEST)
 }
@@ -49,7 +49,7 @@ fn object(schema: &Value, depth: usize) -> Value {
     required.map(|name| (name.to_owned(), sample(property(name), depth - 1))).collect::<Map<_, _>>().into()
 }
 
-/// Parameters of every odd kind: each named one wrong in turn, and some that nobody asked for.
+/// Generates unusual parameters: each declared parameter with a wrong value in turn, and some undeclared ones.
 pub fn odd(schema: &Value) -> Vec<Value> {
     let good = fitting(schema);
     let named = schema.get("properties").and_then(Value::as_object);

@@ -1,10 +1,11 @@
-//! The sources of ABI, SDK and scaffold, which travel inside the program, and their manifests made to stand alone.
+//! Sources of the plugin ABI, the SDK and the scaffold, embedded in the program, with manifests that do not need the
+//! workspace.
 
-/// The sources of ABI and SDK by their paths, such as `sdk/src/lib.rs`.
+/// Sources of the plugin ABI and SDK with their paths, such as `sdk/src/lib.rs`.
 pub const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
-/// The border in C.
+/// The plugin ABI as a C header.
 pub const HEADER: &str = include_str!("../../../../../plugins/abi/menlou_plugin.h");
-/// The licence of all of these.
+/// The licence of the embedded sources.
 pub const LICENSE: &str = include_str!("../../../../../LICENSE");
 
 const WORKSPACE: &str = include_str!("../../../../../Cargo.toml");
@@ -17,18 +18,18 @@ pub fn abi() -> String {
     standalone(ABI, &[])
 }
 
-/// The SDK's manifest, the ABI standing beside it.
+/// The SDK's manifest, with the ABI in a folder beside it.
 pub fn sdk() -> String {
     standalone(SDK, &[("menlou-abi", "../abi")])
 }
 
-/// The scaffold's manifest, a workspace of its own wherever it is made.
+/// The scaffold's manifest, as a workspace of its own.
 pub fn hello() -> String {
     standalone(HELLO, &[("menlou-plugin", "menlou/sdk")]) + "\n[workspace]\n"
 }
 
-/// A manifest without what it has from the workspace: versions stand in it, `local` crates by their paths; lints and
-/// tests stay at home.
+/// Removes the references to the workspace from a manifest: versions are inlined, crates in `local` are referenced by
+/// path, and lints and tests are dropped.
 fn standalone(manifest: &str, local: &[(&str, &str)]) -> String {
     let (mut section, mut made) = ("", String::new());
     for line in manifest.lines() {
@@ -53,7 +54,7 @@ fn standalone(manifest: &str, local: &[(&str, &str)]) -> String {
     made
 }
 
-/// The line of the workspace's manifest that says it.
+/// The line of the workspace's manifest that defines a key.
 fn inherited(section: &str, key: &str) -> Option<&'static str> {
     let header = format!("[workspace.{}", section.strip_prefix('[')?);
     let mut lines = WORKSPACE.lines().skip_while(|line| *line != header).skip(1).take_while(|l| !l.starts_with('['));

@@ -1,4 +1,4 @@
-//! `menlou secret rotate`: what is sealed in all files, sealed anew under the first key.
+//! `menlou secret rotate`: reencrypts the sealed secrets in all files with the first key.
 
 use crate::cli::output::{fail, say, show_errors};
 use menlou_config::{
@@ -16,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-/// What was done, over all files.
+/// Totals over all files.
 #[derive(Default)]
 struct Done {
     anew: usize,
@@ -25,11 +25,11 @@ struct Done {
     wrong: usize,
 }
 
-/// `file` is the config's, where there is one.
+/// `file` is the path of the config file, if there is one.
 pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCode, Text> {
     let keys = config.keyring.keys()?;
     let mut done = Done::default();
-    // Held to the end, so that nobody saves a tenant's file meanwhile.
+    // Held until the end, so that no other process saves a tenant's file in the meantime.
     let _locked = menlou_tenant::lock(&config.tenants.dir).map_err(|refused| match refused {
         Refused::SaveError(text) => text,
         _ => Text::fixed("租户文件夹被占用", "the tenants' folder is in use"),
@@ -48,7 +48,7 @@ pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCo
     Ok(if done.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The config's file and the tenants', each with its tenant's name.
+/// The config file and the tenants' files, each with the name of its tenant.
 fn files(config: &Config, file: Option<&Path>, done: &mut Done) -> Result<Vec<(PathBuf, Option<String>)>, Text> {
     let (names, faults) = menlou_tenant::names(&config.tenants.dir).map_err(|fault| fault.text)?;
     show_errors(&faults);
@@ -79,7 +79,7 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
         return Ok(());
     }
     if !dry_run {
-        // Editors know no lock.
+        // Editors do not use the lock.
         if *read()? != *bytes {
             return Err(Text::fixed(
                 "文件刚被别人改动，未写入：请再运行一次",

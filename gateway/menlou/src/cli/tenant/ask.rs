@@ -5,15 +5,15 @@ use menlou_error::text::{Language, Text};
 use secrecy::SecretString;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
-/// The longest answer, in bytes.
+/// Maximum length of an answer, in bytes.
 const LONGEST: u64 = 4096;
 
-/// Whether there is somebody to ask.
+/// Whether questions can be asked: both standard input and standard error are terminals.
 pub fn somebody() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// An answer in one line; `default` where it is empty.
+/// Reads a one-line answer; an empty answer selects `default`.
 pub fn line(question: &Text, default: Option<&str>) -> Result<String, CommandFailure> {
     loop {
         let shown = default.map(|d| format!(" [{d}]")).unwrap_or_default();
@@ -33,7 +33,7 @@ pub fn line(question: &Text, default: Option<&str>) -> Result<String, CommandFai
     }
 }
 
-/// As [`line`], asked again until it fits.
+/// As [`line`], repeated until the answer is valid.
 pub fn fitting<T>(
     question: &Text,
     default: Option<&str>,
@@ -47,7 +47,7 @@ pub fn fitting<T>(
     }
 }
 
-/// A secret: from a prompt without echo, or the first line of standard input.
+/// Reads a secret from a prompt without echo, or from the first line of standard input.
 pub fn secret(question: &Text) -> Result<SecretString, CommandFailure> {
     let written = if somebody() {
         let question = format!("{}: ", question.get(Language::for_operator()));

@@ -1,4 +1,4 @@
-//! `menlou tenant edit`: in an editor, or value by value for scripts.
+//! `menlou tenant edit`: edits a tenant in an editor, or setting by setting for scripts.
 
 use super::{
     ask,
@@ -20,19 +20,18 @@ use std::{
     process::Command,
 };
 
-/// What `tenant edit` takes.
+/// Arguments of `tenant edit`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 租户名。The tenant's name.
+    /// 租户名。Name of the tenant.
     name: String,
     /// 设置一个值，如 session.ttl=1d；可重复。Set a value, such as session.ttl=1d; repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// 去掉一个值或表，如 actions.user；可重复。Take a value or table away, such as actions.user; repeatable.
+    /// 移除一个值或表，如 actions.user；可重复。Remove a value or table, such as actions.user; repeatable.
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
-    /// 设置一个密钥，如 wechat.secret，从提示或标准输入读取。Set a secret, such as wechat.secret, read from a prompt or
-    /// standard input.
+    /// 设置一个密钥，如 wechat.secret，从提示或标准输入读取。Set a secret, such as wechat.secret, read from a prompt or standard input.
     #[arg(long, value_name = "KEY")]
     set_secret: Option<String>,
 }
@@ -60,7 +59,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
     Ok(told(context, &name, saved))
 }
 
-/// The changes that `--set KEY=VALUE` asks for.
+/// Parses the changes requested with `--set KEY=VALUE`.
 pub fn settings(written: &[String]) -> Result<Vec<ConfigChange>, CommandFailure> {
     let change = |setting: &String| {
         let (key, value) = setting.split_once('=').ok_or_else(|| {
@@ -93,7 +92,8 @@ fn told(context: &TenantContext<'_>, name: &TenantName, saved: Option<Saved>) ->
     CommandOutput { json, ok: saved.faults.is_empty() }
 }
 
-/// Opens the editor on a copy until what comes out of it can be saved, or is dropped; `None` where it is as before.
+/// Opens the editor on a copy of the file until the result can be saved or the user discards it; `None` if nothing
+/// changed.
 fn in_editor(context: &TenantContext<'_>, name: &TenantName, stored: &Stored) -> Result<Option<Saved>, CommandFailure> {
     if context.json || !ask::somebody() {
         return Err(CommandFailure::usage(Text::fixed(
@@ -107,7 +107,7 @@ fn in_editor(context: &TenantContext<'_>, name: &TenantName, stored: &Stored) ->
             Text::new(format!("无法写草稿：{e}"), format!("the draft can't be written: {e}")),
         )
     };
-    // For the owner alone: a secret may stand in it.
+    // Readable by the owner only, because the file may contain a secret.
     let folder = tempfile::Builder::new()
         .prefix("menlou-")
         .permissions(Permissions::from_mode(0o700))

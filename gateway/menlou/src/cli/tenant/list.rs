@@ -1,4 +1,4 @@
-//! `menlou tenant list`
+//! `menlou tenant list`: lists the tenants with their actions and errors.
 
 use super::context::{CommandFailure, CommandOutput, TenantContext};
 use crate::cli::output::{print_text, say, show_errors};
@@ -33,7 +33,7 @@ pub fn run(context: &TenantContext<'_>) -> Result<CommandOutput, CommandFailure>
             };
             let text = |pointer: &str| {
                 let value = doc.as_ref().and_then(|doc| doc.value(pointer)?.as_str());
-                // A slip may have put anything there.
+                // The file is not validated yet: the value may be anything.
                 value.map_or_else(String::new, |v| v.chars().filter(|c| !c.is_control()).take(64).collect())
             };
             let actions = doc.as_ref().and_then(|doc| doc.value("/actions")?.as_object());
@@ -92,7 +92,7 @@ fn table(context: &TenantContext<'_>, rows: &[Row]) {
     }
 }
 
-/// How many columns of a terminal a text takes: Chinese characters take two.
+/// Width of a text on a terminal, in columns: Chinese characters take two.
 fn columns(text: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(text)
 }

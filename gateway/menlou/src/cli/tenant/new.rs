@@ -1,4 +1,4 @@
-//! `menlou tenant new`
+//! `menlou tenant new`: creates a tenant.
 
 use super::{
     ask,
@@ -17,38 +17,39 @@ use menlou_error::text::{Language, Text};
 use menlou_tenant::{Facts, Refused, new_file};
 use serde_json::{Value, json};
 
-/// What `tenant new` takes.
+/// Arguments of `tenant new`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 租户名，即请求中的 f。The tenant's name, which is the f of its requests.
+    /// 租户名，即请求参数 f。Name of the tenant, which is the parameter f of requests.
     tenant: String,
-    /// 显示名称，缺省与租户名相同。The name for people; the tenant's if not given.
+    /// 显示名称，默认与租户名相同。Display name; default: the name of the tenant.
     #[arg(long)]
     name: Option<String>,
-    /// 小程序的 AppID。The mini-program's AppID.
+    /// 小程序的 AppID。AppID of the mini-program.
     #[arg(long)]
     appid: Option<String>,
-    /// AppSecret 在哪里：env:变量名 或 file:路径。Where the AppSecret is: env:NAME or file:PATH.
+    /// AppSecret 的引用：env:变量名 或 file:路径。Reference to the AppSecret: env:NAME or file:PATH.
     #[arg(long, value_name = "REFERENCE", conflicts_with = "secret_stdin")]
     secret: Option<String>,
     /// 从标准输入读取 AppSecret。Read the AppSecret from standard input.
     #[arg(long)]
     secret_stdin: bool,
-    /// 开启的动作，以逗号分隔，缺省为 openid,login,user,logout。The actions to switch on.
+    /// 要启用的动作，以逗号分隔，默认为 openid,login,user,logout。Actions to enable, separated by commas; default:
+    /// openid,login,user,logout.
     #[arg(long, value_delimiter = ',')]
     actions: Option<Vec<String>>,
-    /// 平台接口地址，仅测试时需要。The platform's address, for tests only.
+    /// 平台接口地址，仅测试时需要。Base URL of the platform's API, for tests only.
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// 其他设置，如 session.ttl=1d；可重复。Any other setting, such as session.ttl=1d; repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// 不询问平台。Don't ask the platform.
+    /// 不请求平台验证。Do not verify with the platform.
     #[arg(long)]
     offline: bool,
 }
 
-/// What is switched on unless told otherwise, where there is a plugin for it.
+/// Actions enabled by default, if a plugin provides them.
 const ACTIONS: [&str; 4] = ["openid", "login", "user", "logout"];
 
 pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandOutput, CommandFailure> {
@@ -95,7 +96,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
     })
 }
 
-/// That a file can be made: told before anything is asked.
+/// Checks that the file can be created, before any question is asked.
 fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), CommandFailure> {
     let folder = &context.config.tenants.dir;
     if !context.configured {
@@ -181,7 +182,7 @@ fn text(context: &TenantContext<'_>, tenant: &TenantName, arguments: &Arguments)
 const APPID: &str = "/properties/wechat/properties/appid";
 const SECRET: [&str; 2] = ["wechat", "secret"];
 
-/// Whether an answer is what the schema of a tenant's file has at this place.
+/// Returns a check of an answer against the schema of a tenant's file at this pointer.
 fn fits(place: &'static str) -> impl Fn(&str) -> Result<String, Text> {
     move |answer| {
         let schema = tenant::schema();
@@ -219,7 +220,7 @@ fn descriptors<'a, 'n>(
     Ok(found)
 }
 
-/// The request to try.
+/// Requests to try, as curl command and as wx.request.
 struct Call {
     curl: String,
     wx: String,

@@ -1,4 +1,4 @@
-//! `menlou tenant remove`
+//! `menlou tenant remove`: removes a tenant's file.
 
 use super::{
     ask,
@@ -8,12 +8,12 @@ use crate::cli::output::say;
 use menlou_error::text::Text;
 use serde_json::json;
 
-/// What `tenant remove` takes.
+/// Arguments of `tenant remove`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// 租户名。The tenant's name.
+    /// 租户名。Name of the tenant.
     name: String,
-    /// 不再询问。Don't ask.
+    /// 不再询问。Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }
@@ -21,7 +21,7 @@ pub struct Arguments {
 pub fn run(context: &TenantContext<'_>, arguments: &Arguments) -> Result<CommandOutput, CommandFailure> {
     let name = parse_name(&arguments.name)?;
     let files = context.files();
-    // A file that is no text can be taken away too, so its content does not matter here.
+    // A file that is not valid text can be removed too, so its content is not read.
     let path = files.path(&name);
     if path.symlink_metadata().is_err() {
         return Err(CommandFailure::from_refusal(&name, menlou_tenant::Refused::Absent));

@@ -1,5 +1,6 @@
-//! Secrets come from a prompt or standard input, never from an argument: those stand in the shell's history and in the list
-//! of processes. Where the operator has keys for it, they go into the file sealed.
+//! Secrets are read from a prompt or standard input, never from an argument: arguments appear in the shell's history
+//! and in the process list. If the operator has configured keys, secrets are sealed before they are written to the
+//! file.
 
 use super::{
     ask,
@@ -18,7 +19,8 @@ use menlou_tenant::secrets;
 use secrecy::ExposeSecret;
 use std::path::Path;
 
-/// Asks for what comes into the file at `path`: the secret, sealed where there are keys, or where it is.
+/// Asks for the secret of the field `path`. Returns what is written to the file: a reference, or the secret, sealed if
+/// keys are configured.
 pub fn ask(
     context: &TenantContext<'_>,
     tenant: &TenantName,
@@ -41,7 +43,7 @@ pub fn ask(
     }
 }
 
-/// A reference that was given as an argument.
+/// Parses a reference that was given as an argument. The secret itself is rejected.
 pub fn reference(written: &str) -> Result<String, CommandFailure> {
     match SecretRef::parse(written) {
         Ok(SecretRef::Literal(_)) => Err(as_argument()),
@@ -50,14 +52,14 @@ pub fn reference(written: &str) -> Result<String, CommandFailure> {
     }
 }
 
-/// That none of these changes, given as arguments, brings a secret itself into this text.
+/// Rejects changes, given as arguments, that would write a secret in plain text into this file.
 pub fn none_of(changes: &[ConfigChange], text: &str, context: &TenantContext<'_>) -> Result<(), CommandFailure> {
-    // What can't be applied or read is told by whoever applies and checks it.
+    // Text that cannot be edited or parsed is reported when the change is applied.
     let Ok(edited) = edit::apply(text, changes) else { return Ok(()) };
     let Ok(doc) = Document::parse(Path::new(""), edited.as_bytes()) else { return Ok(()) };
     let literal = |pointer: &String| {
         let written = doc.value(pointer).and_then(serde_json::Value::as_str);
-        // One that is sealed and damaged is told by the check.
+        // A damaged sealed secret is reported by the check of the file.
         written.is_some_and(|w| {
             !w.starts_with("sealed:") && matches!(SecretRef::parse(w), Ok(SecretRef::Literal(_)) | Err(_))
         })

@@ -1,4 +1,4 @@
-//! `menlou tenant show`: a tenant's settings as they hold, and the faults of its file.
+//! `menlou tenant show`: shows the effective settings of a tenant and the errors of its file.
 
 use super::context::{CommandFailure, CommandOutput, TenantContext, parse_name};
 use crate::cli::output::{print_text, show_errors};
@@ -13,7 +13,7 @@ pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, Com
     let files = context.files();
     let stored = files.read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
     let faults = stored.checked.map_or_else(|faults| faults, |validated| validated.faults);
-    // Where it can't be parsed, the faults say why.
+    // If the file cannot be parsed, the errors say why.
     let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
     let view = doc.as_ref().map(|doc| (view(doc, context.library), sources(doc, context)));
     if !context.json {
@@ -38,7 +38,7 @@ pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, Com
     Ok(CommandOutput { json, ok })
 }
 
-/// Where each secret comes from. Whether it can be had is told by the faults.
+/// The kind of source of each secret. Whether it can be resolved is reported in the errors.
 fn sources(doc: &Document, context: &TenantContext<'_>) -> BTreeMap<String, &'static str> {
     let source = |pointer: String| {
         let written = doc.value(&pointer)?.as_str()?;
@@ -57,7 +57,7 @@ fn origin(kind: &str) -> Text {
     }
 }
 
-/// The settings as TOML, with a remark where a default or a secret stands.
+/// The settings as TOML, with a comment at each default and each secret.
 fn page(view: &View, sources: &BTreeMap<String, &'static str>) -> String {
     let mut page = Page { text: String::new(), view, sources, language: Language::for_operator() };
     if let Value::Object(settings) = &view.settings {
@@ -77,7 +77,7 @@ struct Page<'a> {
 impl Page<'_> {
     fn table(&mut self, table: &Map<String, Value>, path: &[&str], default: bool) {
         let (mut tables, values): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| value.is_object());
-        // As people write it: the actions last.
+        // In the usual order: the actions last.
         tables.sort_by_key(|(name, _)| ["wechat", "session"].iter().position(|known| known == name).unwrap_or(2));
         if !path.is_empty() && (!values.is_empty() || tables.is_empty()) {
             let key = path.iter().map(|part| key(part)).collect::<Vec<_>>().join(".");
@@ -85,7 +85,7 @@ impl Page<'_> {
         }
         for (name, value) in values {
             let at = pointer(path, name);
-            // What is no TOML can't come out of a TOML file.
+            // A value from a TOML file can always be written as TOML.
             let written = toml_value(value).map(|v| v.to_string()).unwrap_or_default();
             let remark = match self.sources.get(&at) {
                 Some(kind) => origin(kind),

@@ -1,4 +1,4 @@
-//! `menlou tenant verify`: the platform's word on a tenant's credentials, for people.
+//! `menlou tenant verify`: verifies a tenant's credentials with the platform, and explains the result.
 
 use super::context::{CommandFailure, CommandOutput, TenantContext, parse_name};
 use crate::cli::{output::say, runtime};
@@ -22,7 +22,7 @@ pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, Com
     Ok(CommandOutput { json: json!({ "tenant": name.as_str(), "findings": findings }), ok })
 }
 
-/// Asks the platform, tells people what it says as it comes, and gives the same for scripts.
+/// Verifies the credentials, prints each finding as it arrives, and returns the findings for `--json`.
 pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Result<(bool, Value), CommandFailure> {
     let files = context.files();
     let checked = files.check(name, text).and_then(|validated| {
@@ -51,7 +51,7 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
         progress.clear();
         if !context.json {
             let trouble = finding.trouble.as_ref();
-            // The same trouble again needs no more than its name.
+            // A repeated problem is not explained again.
             let again = trouble.is_some_and(|t| t.errcode.is_some() && told.get() == t.errcode);
             told.set(trouble.and_then(|t| t.errcode));
             tell(finding, again);
@@ -114,7 +114,7 @@ fn json(finding: &Finding) -> Value {
     json!({ "step": finding.step.name(), "ok": finding.trouble.is_none(), "trouble": trouble })
 }
 
-/// One line on a terminal that says what is waited for, and goes again.
+/// A progress line on a terminal, which is erased at the end.
 struct Progress {
     line: Option<String>,
 }

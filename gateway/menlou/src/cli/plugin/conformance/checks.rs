@@ -1,4 +1,4 @@
-//! The questions that a plugin is asked, action by action; each is named before it is asked.
+//! The checks of a plugin, for each action. The name of a check is printed before it runs.
 
 use super::{
     super::samples,
@@ -32,28 +32,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a check found: nothing, something to know, or a failure.
-type Found = std::result::Result<Option<Text>, Text>;
+/// The result of a check: no finding, a note, or a failure.
+type CheckResult = std::result::Result<Option<Text>, Text>;
 
-/// How long calls are made for each measurement.
-const ROUND: Duration = Duration::from_millis(700);
-/// Callers side by side.
+/// Duration of each measurement.
+const ROUND_DURATION: Duration = Duration::from_millis(700);
+/// Number of concurrent callers.
 const CALLERS: usize = 32;
-/// Settings are made and dropped so many times.
+/// Number of times that settings are created and dropped.
 const TENANTS: usize = 20_000;
-/// Growth below this, in bytes, says nothing: stores and allocators keep some.
-const NOISE: u64 = 4 << 20;
-/// More growth than this per call or tenant, in bytes, is a leak.
-const LEAK: u64 = 64;
+/// Memory growth below this, in bytes, is ignored: stores and allocators keep some memory.
+const IGNORED_GROWTH: u64 = 4 << 20;
+/// Memory growth per call or tenant above this, in bytes, is a leak.
+const LEAK_PER_ITEM: u64 = 64;
 
-/// Asks everything; gives how many checks failed.
+/// Runs all checks. Returns the number of failed checks.
 pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result::Result<usize, Text> {
     let gateway = Arc::new(TestGateway::new().await?);
     let mut failed = 0;
     for index in 0..plugin.actions.len() {
         let descriptor = &plugin.actions[index];
         println!("a={}", descriptor.name);
-        let mut tell = |found: Found| -> bool {
+        let mut report = |found: CheckResult| -> bool {
             let language = Language::for_operator();
             match &found {
                 Ok(None) => println!("ok"),
@@ -63,12 +63,12 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
             failed += usize::from(found.is_err());
             found.is_ok()
         };
-        ask("自我描述", "describes itself");
-        tell(described(descriptor));
+        announce("自我描述", "describes itself");
+        report(check_description(descriptor));
 
-        ask("设置", "takes settings");
-        let settings = match tenant.and_then(|file| given(file, plugin.name, descriptor)) {
-            Some(Ok(given)) => given,
+        announce("设置", "takes settings");
+        let settings = match tenant.and_then(|file| settings_from_file(file, plugin.name, descriptor)) {
+            Some(Ok(settings)) => settings,
             Some(Err(faults)) => {
                 println!();
                 show_errors(&faults);
@@ -82,42 +82,42 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         let action = match configured(descriptor, &settings, configure) {
             Ok(configured) => Arc::new(configured.serve(gateway.scope.clone())),
             Err(why) => {
-                tell(Err(why));
+                report(Err(why));
                 continue;
             }
         };
-        tell(Ok(None));
+        report(Ok(None));
 
-        ask("各种参数", "odd parameters");
-        // What never answers would keep each of the further checks waiting.
-        if !tell(parameters(&gateway, &action).await?) {
+        announce("各种参数", "odd parameters");
+        // A call that never returns would delay every further check.
+        if !report(parameters(&gateway, &action).await?) {
             continue;
         }
-        // Counted before many calls crowd the machine, where anyone may be kept from going on.
+        // Counted before the concurrent calls, which may delay any thread.
         let blocked = descriptor.violations.blocked.count();
-        ask("中途取消", "cancelled in the middle");
-        tell(cancelled(&gateway, &action).await);
-        ask("大量并发调用", "many calls side by side");
-        tell(
+        announce("中途取消", "cancelled in the middle");
+        report(cancelled(&gateway, &action).await);
+        announce("大量并发调用", "many calls side by side");
+        report(
             side_by_side(&gateway, &action)
                 .await
                 .map(|calls| Some(Text::new(format!("{calls} 次"), format!("{calls} calls")))),
         );
-        ask("反复调用，内存不增长", "again and again, without growth");
-        tell(growth(&gateway, &action, || drop(configure())).await);
-        ask("遵守接口规则", "keeps the border's rules");
-        tell(rules(descriptor, blocked));
+        announce("反复调用，内存不增长", "again and again, without growth");
+        report(growth(&gateway, &action, || drop(configure())).await);
+        announce("遵守接口规则", "keeps the border's rules");
+        report(rules(descriptor, blocked));
     }
     Ok(failed)
 }
 
-/// Names a check before it runs: where the plugin takes the process down, it is the last word.
-fn ask(zh: &'static str, en: &'static str) {
+/// Prints the name of a check before it runs. If the plugin crashes the process, this is the last output.
+fn announce(zh: &'static str, en: &'static str) {
     print!("  {} … ", Text::fixed(zh, en).get(Language::for_operator()));
     let _ = io::stdout().flush();
 }
 
-fn described(descriptor: &Descriptor) -> Found {
+fn check_description(descriptor: &Descriptor) -> CheckResult {
     let mut lacking = Vec::new();
     if descriptor.title.zh.is_empty() || descriptor.title.en.is_empty() {
         lacking.push("title".to_owned());
@@ -144,8 +144,8 @@ fn described(descriptor: &Descriptor) -> Found {
     Ok(Some(Text::new(format!("没有说明：{lacking}"), format!("without a description: {lacking}"))))
 }
 
-/// The settings of an action in a tenant's file, its secrets resolved, if it has such a table.
-fn given(
+/// The settings of an action in a tenant's file, with resolved secrets, if the file configures the action.
+fn settings_from_file(
     file: &Document,
     plugin: &str,
     descriptor: &Descriptor,
@@ -189,8 +189,8 @@ fn configured(
 }
 
 /// # Errors
-/// Where a call never returns: it keeps its thread, so nothing that is measured from then on means anything.
-async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::result::Result<Found, Text> {
+/// A call never returns. It blocks its thread, so later measurements would be meaningless.
+async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::result::Result<CheckResult, Text> {
     let descriptor = action.descriptor();
     let answer = Schema::compile(&descriptor.data).map_err(|e| Text::new(e.clone(), e))?;
     let mut answered = 0;
@@ -199,7 +199,7 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
         let of_these = |why: Text| Text::new(format!("{}：{told}", why.zh), format!("{}: {told}", why.en));
         let (gateway, action) = (gateway.clone(), action.clone());
         let served = tokio::spawn(async move { gateway.call(&action, params).await });
-        let served = tokio::time::timeout(CALL_TIMEOUT + ROUND, served).await;
+        let served = tokio::time::timeout(CALL_TIMEOUT + ROUND_DURATION, served).await;
         let Ok(Ok(served)) = served else {
             println!();
             let (zh, en) = ("调用不返回，插件阻塞了线程", "a call never returns, the plugin blocks its thread");
@@ -224,7 +224,7 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
                 return Ok(Err(of_these(why)));
             }
         }
-        if let Err(why) = good(served.map(drop)) {
+        if let Err(why) = no_failure(served.map(drop)) {
             return Ok(Err(of_these(why)));
         }
     }
@@ -234,18 +234,18 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
     Ok(Ok(Some(Text::fixed("没有一次调用成功", "none of these calls succeeded"))))
 }
 
-/// Whether a media type is of a range such as `image/*`.
+/// Whether a media type matches a range such as `image/*`.
 fn is_within(media_type: &str, range: &str) -> bool {
     let bare = media_type.split(';').next().unwrap_or_default().trim();
     range == "*/*" || range == bare || range.strip_suffix('*').is_some_and(|kind| bare.starts_with(kind))
 }
 
-/// Each call is given up after its first poll, its second, and so on.
-async fn cancelled(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> Found {
-    let good = samples::fitting(action.descriptor().params.as_json());
+/// Cancels calls after the first poll, after the second poll, and so on.
+async fn cancelled(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> CheckResult {
+    let params = samples::fitting(action.descriptor().params.as_json());
     for polls in 1..=100_u32 {
         gateway.log_in().await.map_err(unexpected)?;
-        let mut served = Box::pin(action.run(call(action, good.clone())));
+        let mut served = Box::pin(action.run(call(action, params.clone())));
         for _ in 0..polls {
             if poll_fn(|context| Poll::Ready(served.as_mut().poll(context).is_ready())).await {
                 break;
@@ -256,16 +256,16 @@ async fn cancelled(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> Found {
     Ok(None)
 }
 
-/// Calls of many callers at once; gives how many were made.
+/// Runs calls of several concurrent callers. Returns the number of calls.
 async fn side_by_side(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::result::Result<u64, Text> {
     let made = Arc::new(AtomicU64::new(0));
     let params = samples::fitting(action.descriptor().params.as_json());
-    let end = Instant::now() + ROUND;
+    let end = Instant::now() + ROUND_DURATION;
     let callers = (0..CALLERS).map(|_| {
         let (gateway, action, made, params) = (gateway.clone(), action.clone(), made.clone(), params.clone());
         tokio::spawn(async move {
             while Instant::now() < end {
-                good(gateway.call(&action, params.clone()).await.map(drop))?;
+                no_failure(gateway.call(&action, params.clone()).await.map(drop))?;
                 made.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())
@@ -277,7 +277,7 @@ async fn side_by_side(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::
     Ok(made.load(Ordering::Relaxed))
 }
 
-async fn growth(gateway: &Arc<TestGateway>, action: &Arc<Action>, configure: impl Fn()) -> Found {
+async fn growth(gateway: &Arc<TestGateway>, action: &Arc<Action>, configure: impl Fn()) -> CheckResult {
     side_by_side(gateway, action).await?;
     let before = resident();
     let calls = side_by_side(gateway, action).await? + side_by_side(gateway, action).await?;
@@ -289,12 +289,12 @@ async fn growth(gateway: &Arc<TestGateway>, action: &Arc<Action>, configure: imp
     Ok(None)
 }
 
-/// What the gateway saw meanwhile: nothing that failed a call, but would be told in its log.
-fn rules(descriptor: &Descriptor, blocked: u64) -> Found {
+/// Violations of the ABI's rules that did not fail a call but are logged by a gateway.
+fn rules(descriptor: &Descriptor, blocked: u64) -> CheckResult {
     let (left, again) =
         (descriptor.violations.leaked_operations.count(), descriptor.violations.duplicate_replies.count());
     let found = [
-        // Once is the machine's.
+        // A single blocked call may be caused by the machine.
         (blocked > 1).then(|| {
             Text::new(
                 format!("阻塞线程 100 毫秒以上 {blocked} 次：请发起操作后返回 MENLOU_PENDING"),
@@ -323,20 +323,20 @@ fn rules(descriptor: &Descriptor, blocked: u64) -> Found {
 fn within(zh: &str, en: &str, before: u64, count: u64) -> std::result::Result<(), Text> {
     let grown = resident().saturating_sub(before);
     let each = grown / count.max(1);
-    if grown < NOISE || each < LEAK {
+    if grown < IGNORED_GROWTH || each < LEAK_PER_ITEM {
         return Ok(());
     }
     Err(Text::new(format!("每个{zh}增长约 {each} 字节"), format!("about {each} bytes more per {en}")))
 }
 
-/// How much memory this process has, in bytes (`proc_pid_statm(5)`); pages have 4 KiB.
+/// Resident memory of this process, in bytes (`proc_pid_statm(5)`). Pages have 4 KiB.
 fn resident() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
 }
 
-/// A refusal by a word is an answer; a plugin that failed is not.
-fn good(served: Result<()>) -> std::result::Result<(), Text> {
+/// An error code of the plugin is a valid response; a failed plugin is not.
+fn no_failure(served: Result<()>) -> std::result::Result<(), Text> {
     match served {
         Err(e) if e.is(&codes::PLUGIN_FAILED) => Err(unexpected(e)),
         _ => Ok(()),

@@ -1,5 +1,5 @@
-//! A gateway without its front, for a plugin that is tested: a store of its own, a caller who is logged in, and a
-//! platform that nobody answers for.
+//! A gateway without listeners for plugin tests: with a store of its own, a logged-in caller, and a platform that is
+//! unreachable.
 
 use crate::gateway;
 use http_body_util::{BodyExt, Empty};
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a call may take, as the gateway has it unless told otherwise.
+/// Maximum duration of a call: the gateway's default.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 const TENANT: &str = "test";
@@ -28,7 +28,7 @@ const LIFE: Duration = Duration::from_secs(3600);
 
 pub struct TestGateway {
     pub scope: TenantScope,
-    /// Of the store; it goes with the gateway.
+    /// Folder of the store, removed on drop.
     _folder: tempfile::TempDir,
 }
 
@@ -40,7 +40,7 @@ impl TestGateway {
         let mut config = Config::load(None, std::iter::empty()).map_err(|_| codes::INTERNAL_ERROR.text.clone())?;
         config.store.path = folder.path().join("menlou.db");
         let services: Services = gateway::services(&config).await?;
-        // Port 9 discards: connections are refused at once.
+        // Port 9 (discard) refuses connections immediately.
         let account = WechatCredentials {
             appid: "wx0000000000000000".into(),
             secret: "none".into(),
@@ -58,7 +58,7 @@ impl TestGateway {
         Ok(Self { scope, _folder: folder })
     }
 
-    /// Lets an action serve a call of someone who is logged in.
+    /// Runs an action as a logged-in caller.
     pub async fn call(&self, action: &Arc<Action>, params: Value) -> Result<Reply> {
         self.log_in().await?;
         let served = action.run(call(action, params));
@@ -67,7 +67,7 @@ impl TestGateway {
             .unwrap_or_else(|_| Err(Error::new(&codes::PLUGIN_FAILED).with_cause("no answer within 10 s")))
     }
 
-    /// What an action did with it may have ended the session, or taken the binding away.
+    /// Restores the session and the binding, which the action may have removed.
     pub async fn log_in(&self) -> Result<()> {
         let (stores, token) = (&self.scope.services.stores, menlou_policy::hash(&Token::new(TOKEN)));
         if stores.sessions.find(TENANT, &token).await?.is_none() {
@@ -91,7 +91,7 @@ impl TestGateway {
     }
 }
 
-/// A call as the decoder would give it.
+/// A call as the decoder would produce it.
 pub fn call(action: &Action, params: Value) -> Call {
     let mut given = Params::new();
     if let Value::Object(params) = params {

@@ -1,4 +1,4 @@
-//! What an author of plugins finds in an empty place: a first tenant, and a gateway while they work.
+//! What a plugin author needs in an empty folder: a first tenant and a running gateway.
 
 use crate::cli::output::say;
 use menlou_action::Plugin;
@@ -12,11 +12,11 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-/// What stands for the AppID and the AppSecret of a mini-program that there is not yet.
+/// Placeholder for the AppID of a mini-program that does not exist yet.
 const APPID: &str = "wx0123456789abcdef";
 const SECRET: &str = "not-needed-until-people-log-in";
 
-/// Makes the tenant with the plugin's actions, if it is the folder's first.
+/// Creates the tenant with the plugin's actions, if the folder has no tenant yet.
 pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), Text> {
     let path = folder.join(format!("{name}.toml"));
     if path.exists() {
@@ -53,11 +53,11 @@ pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), T
     Ok(())
 }
 
-/// A gateway that runs as long as this is kept.
+/// A running gateway, stopped on drop.
 pub struct Gateway(Child);
 
 impl Gateway {
-    /// Starts `menlou run` with the same config; its log goes to the terminal.
+    /// Starts `menlou run` with the same config. Its log goes to the terminal.
     pub fn start(config: Option<&Path>) -> Result<Self, Text> {
         let start = || -> io::Result<Child> {
             let mut run = Command::new(std::env::current_exe()?);
@@ -72,16 +72,16 @@ impl Gateway {
             .map_err(|e| Text::new(format!("无法启动网关：{e}"), format!("no gateway can be started: {e}")))
     }
 
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    /// The exit status, if the gateway has exit_status.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().ok().flatten()
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        if self.ended().is_none() {
-            // It fails where it has just ended, and nothing is left to do.
+        if self.exit_status().is_none() {
+            // Fails if the process has just exit_status, which needs no handling.
             let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
             let _ = self.0.wait();
         }

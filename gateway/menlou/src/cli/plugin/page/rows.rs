@@ -1,18 +1,18 @@
-//! A JSON Schema as tables for people: one row for each property, also of objects within.
+//! Renders a JSON Schema as Markdown tables: one row for each property, including those of nested objects.
 
 use super::super::describe::names_all;
 use serde_json::{Map, Value};
 use std::ptr;
 
-/// How far objects within objects are followed.
+/// Maximum depth of nested objects.
 const DEEPEST: usize = 8;
 
-/// What a schema is of.
+/// The part of an action that a schema describes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// What the client sends.
+    /// The parameters that a client sends.
     Params,
-    /// The answer's `data`.
+    /// The `data` of the response.
     Answer,
     /// The action's table in a tenant file.
     Settings,
@@ -35,7 +35,7 @@ impl Part {
         }
     }
 
-    /// Where there is nothing to list.
+    /// The text for a schema without properties.
     fn nothing(self, closed: bool) -> &'static str {
         match (self, closed) {
             (_, true) => "无。None.\n",
@@ -46,7 +46,7 @@ impl Part {
     }
 }
 
-/// A heading, the schema's own sentence, a table, and what holds of several properties together.
+/// A heading, the schema's description, a table, and the constraints that concern several properties.
 pub fn section(part: Part, schema: &Value) -> String {
     let mut section = format!("{}\n\n", part.heading());
     let mut table = Table { part, root: schema, rows: Vec::new(), open: Vec::new() };
@@ -69,7 +69,7 @@ pub fn section(part: Part, schema: &Value) -> String {
     section
 }
 
-/// Text as it can stand in a cell, on one line. A line that was broken within Chinese is joined without a gap.
+/// Escapes text for a table cell and joins it to one line. A line break within Chinese text is removed without a space.
 pub fn cell(text: &str) -> String {
     let wide = |c: char| c >= '\u{2e80}';
     let mut joined = String::new();
@@ -97,7 +97,7 @@ struct Table<'a> {
     part: Part,
     root: &'a Value,
     rows: Vec<String>,
-    /// The objects that are being listed: one that leads back into itself is not listed again.
+    /// The objects that contain the current one. A recursive schema is not followed again.
     open: Vec<*const Value>,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Table<'a> {
         let needed = |name: &str| required(schema).any(|r| r == name);
         let mut properties: Vec<_> =
             schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
-        // What must be given comes first.
+        // Required properties come first.
         properties.sort_by_key(|(name, _)| self.part != Part::Answer && !needed(name));
         for (name, property) in properties {
             let path = format!("{within}{name}");
@@ -147,7 +147,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The type, and its limits.
+    /// The type of a property with its limits.
     fn kind(&self, property: &'a Value, depth: usize) -> String {
         let Some(depth) = depth.checked_sub(1) else { return "any".into() };
         let text = |key: &str| property.get(key).and_then(Value::as_str);
@@ -160,7 +160,7 @@ impl<'a> Table<'a> {
             Some(Value::Array(many)) => many.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect(),
             _ => vec!["any".into()],
         };
-        // A parameter or setting that is null is absent; in an answer null says something.
+        // In parameters and settings, null means absent; in a response it is a value.
         if self.part != Part::Answer {
             types.retain(|t| t != "null");
         }
@@ -184,7 +184,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// What a schema says once its reference into its own root is followed, and null is left out of account.
+    /// Follows references within the schema and unwraps optional types.
     fn resolved(&self, mut schema: &'a Value) -> &'a Value {
         for _ in 0..DEEPEST {
             let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
@@ -198,14 +198,14 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The one schema of an `anyOf` that is not null's: how a type is written that may be absent.
+/// The only branch of an `anyOf` besides null: the notation for an optional type.
 fn only_branch(schema: &Value) -> Option<&Value> {
     let branches = schema.get("anyOf").filter(|_| schema.get("type").is_none())?.as_array()?;
     let mut others = branches.iter().filter(|b| b.get("type").is_none_or(|t| t != "null"));
     others.next().filter(|_| others.next().is_none())
 }
 
-/// What a property means, with what each choice of its shape means, and examples.
+/// The description of a property, the meaning of its choices, and examples.
 fn about(property: &Value, shape: &Value) -> String {
     let description = [property, shape].into_iter().find_map(|s| s.get("description")?.as_str());
     let mut about = cell(description.unwrap_or_default());
@@ -225,7 +225,7 @@ fn about(property: &Value, shape: &Value) -> String {
     about
 }
 
-/// The values of an enum, each of which may have its own meaning.
+/// The values of an enum. Each may have its own description.
 fn choices(property: &Value) -> Option<Vec<(String, Option<String>)>> {
     let list = |key: &str| property.get(key).and_then(Value::as_array);
     if let Some(values) = list("enum") {
@@ -238,7 +238,7 @@ fn choices(property: &Value) -> Option<Vec<(String, Option<String>)>> {
     branches.collect()
 }
 
-/// What is asked of several properties together: one of these, or these where that one has a value.
+/// Constraints that concern several properties: one of these, or these if that one has a certain value.
 fn together(schema: &Value) -> Vec<String> {
     let list = |key: &str| schema.get(key).and_then(Value::as_array).into_iter().flatten();
     let names = |part: &Value| required(part).map(code).collect::<Vec<_>>().join(" + ");
@@ -272,12 +272,12 @@ fn required(schema: &Value) -> impl Iterator<Item = &str> {
     schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// A text as it is, any other value as JSON.
+/// A string as it is, any other value as JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Text as code within a cell.
+/// Formats text as code within a table cell.
 fn code(text: &str) -> String {
     let text = text.replace('|', "\\|").replace('\n', " ");
     if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
