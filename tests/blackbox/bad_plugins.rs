@@ -115,17 +115,17 @@ fn a_call_that_fails_is_told_to_the_caller_in_both_languages_and_with_its_cause_
     let (mut gateway, client) = scene(|setup| setup);
     let too_large = ((16 << 20) + 1).to_string();
     for (action, fields, cause) in [
-        ("rude", vec![("how", "garbage")], "its data is no JSON object in UTF-8"),
-        ("rude", vec![("how", "invalid_utf8")], "its data is no JSON object in UTF-8"),
+        ("rude", vec![("how", "garbage")], "its data is not a JSON object in UTF-8"),
+        ("rude", vec![("how", "invalid_utf8")], "its data is not a JSON object in UTF-8"),
         ("rude", vec![("how", "large"), ("n", &too_large)], "it is larger than 16 MiB"),
-        ("rude", vec![("how", "nothing")], "the plugin ended without an answer"),
-        ("rude", vec![("how", "fail")], "the plugin gave up with code -2"),
+        ("rude", vec![("how", "nothing")], "the plugin finished without a reply"),
+        ("rude", vec![("how", "fail")], "the plugin returned error -2"),
         ("panic_now", vec![("n", "0")], "the plugin panicked"),
         ("panic_now", vec![("n", "1")], "the plugin panicked"),
         ("panic_later", vec![], "the plugin panicked"),
-        ("no_object", vec![("text", "a text")], "its data is no JSON object in UTF-8"),
+        ("no_object", vec![("text", "a text")], "its data is not a JSON object in UTF-8"),
         ("large", vec![("n", &too_large)], "it is larger than 16 MiB"),
-        ("bad_word", vec![("text", "Not A ErrorCode")], "its word is not 1 to 64"),
+        ("bad_word", vec![("text", "Not A ErrorCode")], "its error code is not 1 to 64"),
     ] {
         for (language, said) in [("zh", "该动作执行失败"), ("en", "This action failed.")] {
             let answer = client.with_language(language).call(action, &fields);
@@ -136,7 +136,7 @@ fn a_call_that_fails_is_told_to_the_caller_in_both_languages_and_with_its_cause_
         }
     }
     assert_eq!(client.call("rude", &[("how", "twice")]).ok()["n"], 1);
-    assert_eq!(lines(&gateway, &["answered a call twice", "plugin=\"rude\""]).len(), 1);
+    assert_eq!(lines(&gateway, &["replied to a call twice", "plugin=\"rude\""]).len(), 1);
     client.call("echo", &[]).ok();
     assert!(gateway.is_running());
 }
@@ -157,8 +157,8 @@ fn a_flood_of_lines_leaves_the_log_bounded_and_others_heard() {
         let written = lines(&gateway, &[&format!("a flood of the {plugin} plugin")]).len();
         assert!((200..=most).contains(&written), "{plugin}: {written} lines, at most {most}");
         let lost = eventually("what was left out is told", || {
-            let told = lines(&gateway, &["floods the log: lines were left out", &format!("plugin=\"{plugin}\"")]);
-            let lost = told.iter().filter_map(|l| l.split("lost=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+            let told = lines(&gateway, &["logs too many lines", &format!("plugin=\"{plugin}\"")]);
+            let lost = told.iter().filter_map(|l| l.split("dropped=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
             let lost: usize = lost.sum();
             (lost + written == calls * 20_000).then_some(lost)
         });
@@ -180,7 +180,7 @@ fn a_plugin_that_keeps_its_thread_is_named_with_how_long_it_took() {
         for _ in 0..3 {
             client.call(action, &fields).ok();
         }
-        let told = lines(&gateway, &["kept its thread", &format!("plugin=\"{plugin}\"")]);
+        let told = lines(&gateway, &["blocked a worker thread", &format!("plugin=\"{plugin}\"")]);
         let [line] = told.as_slice() else { panic!("told once a minute: {told:?}") };
         for part in ["WARN", &format!("action=\"{action}\""), "tenant=\"bad\"", " ms=", "times=1"] {
             assert!(line.contains(part), "{part}: {line}");
@@ -196,7 +196,7 @@ fn a_plugin_that_does_not_return_is_named_while_it_does_not() {
     let (gateway, client) = scene(|setup| setup);
     thread::scope(|scope| {
         let stuck = scope.spawn(|| client.call("rude", &[("how", "block"), ("n", "9000")]));
-        let told = ["ERROR", "keeps a thread", "plugin=\"rude\"", "action=\"rude\""];
+        let told = ["ERROR", "keeps a worker thread", "plugin=\"rude\"", "action=\"rude\""];
         eventually("it is told", || (lines(&gateway, &told).len() == 1).then_some(()));
         assert!(!stuck.is_finished(), "the call goes on");
         stuck.join().unwrap().ok();
@@ -221,7 +221,7 @@ fn an_operation_that_a_plugin_leaves_behind_holds_no_connection() {
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             assert!(stream.read_to_end(&mut Vec::new()).is_ok(), "{action}: the connection outlives the call");
         });
-        assert_eq!(lines(&gateway, &["had no op_drop", &format!("plugin=\"{plugin}\"")]).len(), 1);
+        assert_eq!(lines(&gateway, &["without op_drop", &format!("plugin=\"{plugin}\"")]).len(), 1);
         let counted = format!(
             "menlou_plugin_lapses_total{{plugin=\"{plugin}\",action=\"{action}\",kind=\"leaked_operation\"}} 1"
         );
@@ -256,7 +256,7 @@ fn bad_versions(folder: &Path, name: &str) -> Vec<(PathBuf, &'static str)> {
         (
             "laughs",
             schema("laughs", &format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{laughs}"d60":{{}}}}}}"##)),
-            "too heavy",
+            "too expensive",
         ),
     ];
     let mut made = Vec::new();

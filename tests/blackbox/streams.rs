@@ -95,7 +95,9 @@ fn a_large_body_comes_back_as_it_was_sent_while_it_is_being_sent() {
 #[test]
 fn an_answer_that_fails_in_the_middle_is_cut_and_hurts_nobody_else() {
     let (gateway, _sim) = scene();
-    for (n, why) in [(0, "code -5"), (1, "the plugin wrote nothing for too long"), (2, "the plugin panicked")] {
+    for (n, why) in
+        [(0, "error -5"), (1, "the plugin wrote no chunk of the response for too long"), (2, "the plugin panicked")]
+    {
         let outcome = ask(&gateway, "begin", &format!("?n={n}"));
         // The last chunk is missing: a client that looks sees that the answer is no whole one.
         let whole = outcome.as_ref().is_ok_and(|a| a.body.ends_with(b"0\r\n\r\n"));

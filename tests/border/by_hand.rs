@@ -26,25 +26,25 @@ async fn it_asks_for_services_by_polling() {
 async fn what_is_no_answer_fails_the_call() {
     let house = house().await;
     for (how, why) in [
-        ("garbage", "valid answer: its data is no JSON object in UTF-8"),
-        ("array", "valid answer: its data is no JSON object in UTF-8"),
-        ("invalid_utf8", "valid answer: its data is no JSON object in UTF-8"),
-        ("bad_word", "valid answer: its word is not"),
-        ("small_struct", "valid answer: its struct_size is too small"),
-        ("null_reply", "without an answer"),
-        ("none", "without an answer"),
-        ("bad_type", "valid answer: a file has a media type"),
-        ("type_with_newline", "valid answer: a file has a media type"),
-        ("file_without_type", "valid answer: a file has a media type"),
-        ("file_and_word", "valid answer: a file has neither word nor data"),
-        ("file_and_data", "valid answer: a file has neither word nor data"),
+        ("garbage", "valid reply: its data is not a JSON object in UTF-8"),
+        ("array", "valid reply: its data is not a JSON object in UTF-8"),
+        ("invalid_utf8", "valid reply: its data is not a JSON object in UTF-8"),
+        ("bad_word", "valid reply: its error code is not"),
+        ("small_struct", "valid reply: its struct_size is too small"),
+        ("null_reply", "without a reply"),
+        ("none", "without a reply"),
+        ("bad_type", "valid reply: a file needs a media type"),
+        ("type_with_newline", "valid reply: a file needs a media type"),
+        ("file_without_type", "valid reply: a file needs a media type"),
+        ("file_and_word", "valid reply: a file has neither an error code nor data"),
+        ("file_and_data", "valid reply: a file has neither an error code nor data"),
     ] {
         failed(house.call("answer", json!({ "how": how })).await, why);
     }
     for how in ["start", "error"] {
-        failed(house.call("answer", json!({ "how": how })).await, "code -2");
+        failed(house.call("answer", json!({ "how": how })).await, "error -2");
     }
-    failed(house.call("answer", json!({ "how": "answer_and_error" })).await, "code -99");
+    failed(house.call("answer", json!({ "how": "answer_and_error" })).await, "error -99");
 }
 
 #[tokio::test]

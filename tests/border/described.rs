@@ -85,10 +85,7 @@ fn a_bad_description_is_refused_and_names_what_is_bad() {
         ("PARAMS=MENLOU_STR(\"{\")", "params_schema"),
         ("DATA=MENLOU_STR(\"{\\\"x-file\\\":\\\"image/png\\\"}\")", "data_schema: x-file"),
         ("DATA=MENLOU_STR(\"{\\\"x-file\\\":[\\\"image\\\"]}\")", "data_schema: x-file"),
-        (
-            "SETTINGS=MENLOU_STR(\"{\\\"properties\\\":{\\\"limits\\\":{}}}\")",
-            "\"limits\" is a key of the gateway's own",
-        ),
+        ("SETTINGS=MENLOU_STR(\"{\\\"properties\\\":{\\\"limits\\\":{}}}\")", "\"limits\" is reserved for the gateway"),
         ("PARAMS=MENLOU_STR(\"[]\")", "params_schema"),
         ("PARAMS=MENLOU_STR(\"{\\\"type\\\":7}\")", "params_schema"),
     ] {

@@ -63,7 +63,7 @@ async fn an_operation_that_is_never_given_back_ends_with_its_call() {
         assert!(goes_away(&listener).await, "{}: it is held after the call", action.descriptor().name);
     }
     for (plugin, action) in [("rude", "rude"), ("rogue", "leak")] {
-        let told = lapses(action, "had no op_drop");
+        let told = lapses(action, "without op_drop");
         let [line] = told.as_slice() else { panic!("told once, though it happened twice: {told:?}") };
         for part in ["WARN", &format!("plugin=\"{plugin}\""), "tenant=\"acme\"", "a-request", "operations=1"] {
             assert!(line.contains(part), "{part}: {line}");
@@ -97,7 +97,7 @@ async fn a_plugin_that_keeps_its_thread_is_told_of_once() {
         for _ in 0..2 {
             assert_eq!(house.call(action, params.clone()).await.unwrap()["n"], 300);
         }
-        let told = lapses(action, "kept its thread");
+        let told = lapses(action, "blocked a worker thread");
         let [line] = told.as_slice() else { panic!("told once, though it happened twice: {told:?}") };
         let kept = line.split(" ms=").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
         assert!(kept.is_some_and(|ms| (280..5_000).contains(&ms)), "{line}");
@@ -113,19 +113,19 @@ async fn an_answer_that_is_none_fails_its_call_with_the_reason() {
     let most = 16 << 20;
     assert_eq!(rude(&house, "large", most).await, Value::Null, "the largest that can be");
     for (how, n, why) in [
-        ("large", most + 1, "without a valid answer: it is larger than 16 MiB"),
-        ("garbage", 0, "without a valid answer: its data is no JSON object"),
-        ("invalid_utf8", 0, "without a valid answer: its data is no JSON object"),
-        ("nothing", 0, "without an answer"),
-        ("fail", 0, "gave up with code -2"),
+        ("large", most + 1, "without a valid reply: it is larger than 16 MiB"),
+        ("garbage", 0, "without a valid reply: its data is not a JSON object"),
+        ("invalid_utf8", 0, "without a valid reply: its data is not a JSON object"),
+        ("nothing", 0, "without a reply"),
+        ("fail", 0, "returned error -2"),
     ] {
         failed(house.call("rude", json!({ "how": how, "n": n.to_string() })).await, why);
     }
     for (action, params, why) in [
         ("large", json!({ "n": most + 1 }), "it is larger than 16 MiB"),
-        ("no_object", json!({ "text": "a text" }), "its data is no JSON object"),
-        ("bad_word", json!({ "text": "Not A ErrorCode" }), "its word is not 1 to 64"),
-        ("file", json!({ "text": "image/png\r\nX-Evil: 1" }), "a file has a media type"),
+        ("no_object", json!({ "text": "a text" }), "its data is not a JSON object"),
+        ("bad_word", json!({ "text": "Not A ErrorCode" }), "its error code is not 1 to 64"),
+        ("file", json!({ "text": "image/png\r\nX-Evil: 1" }), "a file needs a media type"),
     ] {
         failed(house.call(action, params).await, why);
     }
@@ -138,7 +138,7 @@ async fn a_second_answer_is_told_of_and_the_first_counts() {
     for _ in 0..2 {
         assert_eq!(rude(&house, "twice", 0).await, 1);
     }
-    let told = lapses("rude", "answered a call twice");
+    let told = lapses("rude", "replied to a call twice");
     assert_eq!(told.len(), 1, "{told:?}");
 }
 
@@ -167,8 +167,8 @@ async fn lines_that_nobody_keeps_and_lines_beyond_the_limit_are_not_written() {
         let written = logged::lines(&format!("a flood of the {plugin} plugin")).len();
         // On a busy machine they may have taken more than a second.
         assert!((200..=2_000).contains(&written), "{plugin}: {written} lines");
-        let told = logged::lines("floods the log");
-        assert!(told.iter().any(|l| l.contains(plugin) && l.contains("lost=")), "{told:?}");
+        let told = logged::lines("logs too many lines");
+        assert!(told.iter().any(|l| l.contains(plugin) && l.contains("dropped=")), "{told:?}");
     }
     rude(&house, "long", 5000).await;
     let long = logged::lines("a long line of the rude plugin");

@@ -18,7 +18,7 @@ async fn faults_come_back_with_their_pointers_all_at_once() {
     assert_eq!((told.len(), told[0].0.as_str()), (1, "/even/0"));
     let told = faults(json!({ "panic": true }));
     assert_eq!((told.len(), told[0].0.as_str()), (1, ""));
-    assert!(told[0].2.contains("refuses"), "{told:?}");
+    assert!(told[0].2.contains("rejects"), "{told:?}");
 }
 
 #[tokio::test]

@@ -103,8 +103,8 @@ pub fn parameters(data: &[u8]) {
     let Some(serde_json::Value::Object(given)) = given else { return };
     let mut params = Params::new();
     *params.as_map_mut() = given;
-    match schema.fit(&mut params) {
-        Ok(()) => assert!(schema.fit(&mut params).is_ok()),
+    match schema.convert(&mut params) {
+        Ok(()) => assert!(schema.convert(&mut params).is_ok()),
         Err(error) => assert_eq!(error.status(), 400, "{error:?}"),
     }
 }

@@ -1,15 +1,15 @@
-//! What a plugin tells and asks for while a tenant's settings are looked at.
+//! The state of a plugin's `configure`: the faults that the plugin reports and the upstreams that it creates.
 
 use ::menlou_upstream::{Labels, Options, Place, Upstream};
 use menlou_abi::menlou_upstream;
 use serde_json::Value;
 use std::{ptr, sync::Arc};
 
-/// Faults that a plugin tells of settings: JSON pointer from the action's table, Chinese, English.
+/// Faults of settings: JSON pointer within the action's table, text in Chinese, text in English.
 pub type SettingsFaults = Vec<(String, String, String)>;
 
-/// One tenant's settings of one action, being looked at.
-pub(super) struct Setup<'a> {
+/// One tenant's settings of one action while `configure` runs. The ABI's `menlou_setup` points to it.
+pub(super) struct ConfigureContext<'a> {
     pub tenant: &'a str,
     pub action: &'a str,
     pub settings: &'a Value,
@@ -17,20 +17,20 @@ pub(super) struct Setup<'a> {
     pub upstreams: Vec<Arc<Upstream>>,
 }
 
-/// Where the settings of an upstream stand.
-pub(super) struct Pointers {
+/// JSON pointers to the settings that an upstream is made of, for faults.
+pub(super) struct UpstreamPointers {
     pub servers: String,
     pub health: String,
 }
 
-impl Setup<'_> {
-    /// Whose upstreams they are.
+impl ConfigureContext<'_> {
+    /// Metric labels of the upstreams.
     pub fn labels(&self) -> Labels {
         Labels { tenant: self.tenant.to_owned(), action: self.action.to_owned() }
     }
 
-    /// Makes an upstream; NULL where its faults were told instead.
-    pub fn upstream(&mut self, options: Options, pointers: &Pointers) -> *mut menlou_upstream {
+    /// Creates an upstream and returns its handle. Returns NULL and adds faults if the options are invalid.
+    pub fn add_upstream(&mut self, options: Options, pointers: &UpstreamPointers) -> *mut menlou_upstream {
         let faults = match Upstream::new(options) {
             Ok(upstream) => {
                 let upstream = Arc::new(upstream);
@@ -40,10 +40,10 @@ impl Setup<'_> {
             }
             Err(faults) => faults,
         };
-        let list = self.settings.pointer(&pointers.servers).is_some_and(Value::is_array);
+        let is_list = self.settings.pointer(&pointers.servers).is_some_and(Value::is_array);
         self.faults.extend(faults.into_iter().map(|fault| {
             let pointer = match fault.place {
-                Place::Server(i) if list => format!("{}/{i}", pointers.servers),
+                Place::Server(i) if is_list => format!("{}/{i}", pointers.servers),
                 Place::Servers | Place::Server(_) => pointers.servers.clone(),
                 Place::HealthPath | Place::HealthInterval => pointers.health.clone(),
             };

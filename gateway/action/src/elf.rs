@@ -1,4 +1,4 @@
-//! Looks at a plugin's file before any of its code runs: is it whole, is it for this machine, does its note fit.
+//! Checks a plugin's file before any of its code runs: is it complete, for this machine, and with a valid note?
 
 use super::plugin_load_error::PluginLoadError;
 use menlou_abi::{MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR, NOTE_OWNER, NOTE_SECTION, RELEASED_SIZES};
@@ -7,10 +7,10 @@ use object::{
     read::elf::{FileHeader, ProgramHeader, SectionHeader},
 };
 
-/// What the note in the file says.
+/// The contents of the `.note.menlou` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginNote {
-    /// Major and minor of the border that the plugin was built for.
+    /// Major and minor version of the plugin ABI that the plugin was built for.
     pub abi: (u16, u16),
     /// The plugin's name.
     pub name: String,
@@ -23,16 +23,19 @@ const MACHINE: elf::Machine = elf::EM_X86_64;
 #[cfg(target_arch = "aarch64")]
 const MACHINE: elf::Machine = elf::EM_AARCH64;
 
-/// Files are written, and holes are left in them, by blocks of so many bytes.
+/// File systems write files, and leave holes in them, in blocks of this size, in bytes.
 const BLOCK: u64 = 4096;
-/// Code and the loader's tables have fewer zeros than this between what they hold.
-const PADDING: u64 = 64;
+/// Code and the loader's tables contain fewer consecutive zero bytes than this.
+const MAX_PADDING: u64 = 64;
 
-/// Checks the bytes of a file that is to be loaded.
+/// Checks the bytes of a plugin file. None of its code runs.
+///
+/// # Errors
+/// Why the gateway cannot load the file.
 pub fn check(bytes: &[u8]) -> Result<PluginNote, PluginLoadError> {
     if !bytes.starts_with(&elf::ELFMAG) {
-        let begun = elf::ELFMAG.starts_with(bytes);
-        return Err(if begun { PluginLoadError::Incomplete } else { PluginLoadError::NotALibrary });
+        let is_cut = elf::ELFMAG.starts_with(bytes);
+        return Err(if is_cut { PluginLoadError::Incomplete } else { PluginLoadError::NotALibrary });
     }
     if bytes.get(4).copied().map(elf::FileClass) != Some(elf::ELFCLASS64) {
         return Err(if bytes.len() < 64 {
@@ -49,56 +52,62 @@ pub fn check(bytes: &[u8]) -> Result<PluginNote, PluginLoadError> {
     if header.e_type(endian) != elf::ET_DYN {
         return Err(PluginLoadError::NotALibrary);
     }
-    everything_is_there(header, endian, bytes)?;
-    no_hole(header, endian, bytes)?;
-    let note = note(header, endian, bytes)?;
-    if !released(&note.1, note.0.abi.1) {
-        return Err(PluginLoadError::OtherHeader(note.0.abi));
+    check_extent(header, endian, bytes)?;
+    check_for_holes(header, endian, bytes)?;
+    let (note, sizes) = read_note(header, endian, bytes)?;
+    if !are_known_sizes(&sizes, note.abi.1) {
+        return Err(PluginLoadError::OtherHeader(note.abi));
     }
-    Ok(note.0)
+    Ok(note)
 }
 
-/// Whether a plugin's struct sizes are those of its minor; of a minor that we don't know yet, none may be smaller than ours.
-pub fn released(sizes: &[u16; 8], minor: u16) -> bool {
+/// Whether a plugin's struct sizes are those of its minor version. The structs of a later minor version than the gateway's
+/// must not be smaller than the gateway's.
+pub fn are_known_sizes(sizes: &[u16; 8], minor: u16) -> bool {
     match RELEASED_SIZES.get(usize::from(minor)) {
         Some(row) => sizes == row,
         None => RELEASED_SIZES.last().is_some_and(|ours| sizes.iter().zip(ours).all(|(theirs, ours)| theirs >= ours)),
     }
 }
 
-/// Linkers put the section headers at the file's end, so a file that is still being copied, even one that has its full
-/// length already, lacks them. A file that is cut short makes `dlopen` end the process, so nothing may reach beyond it.
-fn everything_is_there(
+/// Checks that all segments and sections lie within the file. `dlopen` of a truncated file can kill the process with a
+/// bus error. Linkers put the section headers last, so that an unfinished copy lacks them even if the file already has its
+/// full length.
+fn check_extent(
     header: &elf::FileHeader64<Endianness>,
     endian: Endianness,
     bytes: &[u8],
 ) -> Result<(), PluginLoadError> {
-    let whole = bytes.len() as u64;
-    let inside = |offset: u64, size: u64| offset.checked_add(size).is_some_and(|end| end <= whole);
+    let len = bytes.len() as u64;
+    let is_inside = |offset: u64, size: u64| offset.checked_add(size).is_some_and(|end| end <= len);
     let segments = header.program_headers(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
-    if segments.is_empty() || !segments.iter().all(|s| inside(s.p_offset(endian), s.p_filesz(endian))) {
+    if segments.is_empty() || !segments.iter().all(|s| is_inside(s.p_offset(endian), s.p_filesz(endian))) {
         return Err(PluginLoadError::Incomplete);
     }
     let sections = header.sections(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
-    let mut real = 0;
+    let mut used = 0;
     for (index, section) in sections.enumerate() {
         let kind = section.sh_type(endian);
-        real += usize::from(kind != elf::SHT_NULL);
+        used += usize::from(kind != elf::SHT_NULL);
         if kind == elf::SHT_NULL && index.0 != 0
-            || kind != elf::SHT_NOBITS && !inside(section.sh_offset(endian), section.sh_size(endian))
+            || kind != elf::SHT_NOBITS && !is_inside(section.sh_offset(endian), section.sh_size(endian))
             || sections.section_name(endian, section).is_err()
         {
             return Err(PluginLoadError::Incomplete);
         }
     }
-    if real == 0 { Err(PluginLoadError::Incomplete) } else { Ok(()) }
+    if used == 0 { Err(PluginLoadError::Incomplete) } else { Ok(()) }
 }
 
-/// A copy that broke off may have left a hole: blocks of zeros. Constants may be zeros, so there a hole can't be told; code,
-/// symbols, relocations and what panics unwind by never are.
-fn no_hole(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> Result<(), PluginLoadError> {
+/// Checks that code, symbols, relocations and unwind tables contain no block of zeros, as an interrupted copy can leave. Data
+/// may legitimately be zero, so holes in data are not found.
+fn check_for_holes(
+    header: &elf::FileHeader64<Endianness>,
+    endian: Endianness,
+    bytes: &[u8],
+) -> Result<(), PluginLoadError> {
     let sections = header.sections(endian, bytes).map_err(|_| PluginLoadError::Incomplete)?;
-    let never_zero = |section: &&elf::SectionHeader64<Endianness>| match section.sh_type(endian) {
+    let is_never_zero = |section: &&elf::SectionHeader64<Endianness>| match section.sh_type(endian) {
         elf::SHT_SYMTAB | elf::SHT_DYNSYM | elf::SHT_STRTAB | elf::SHT_RELA | elf::SHT_REL => true,
         elf::SHT_NOBITS => false,
         _ => {
@@ -106,13 +115,13 @@ fn no_hole(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[
                 || sections.section_name(endian, section).is_ok_and(|name| name == b".eh_frame")
         }
     };
-    for section in sections.iter().filter(never_zero) {
+    for section in sections.iter().filter(is_never_zero) {
         let (start, size) = (section.sh_offset(endian), section.sh_size(endian));
         let mut block = start - start % BLOCK;
         while block < start + size {
             let end = (block + BLOCK).min(bytes.len() as u64);
-            let held = end.min(start + size) - block.max(start);
-            if held >= PADDING && bytes[block as usize..end as usize].iter().all(|byte| *byte == 0) {
+            let covered = end.min(start + size) - block.max(start);
+            if covered >= MAX_PADDING && bytes[block as usize..end as usize].iter().all(|byte| *byte == 0) {
                 return Err(PluginLoadError::Incomplete);
             }
             block += BLOCK;
@@ -121,7 +130,7 @@ fn no_hole(header: &elf::FileHeader64<Endianness>, endian: Endianness, bytes: &[
     Ok(())
 }
 
-fn note(
+fn read_note(
     header: &elf::FileHeader64<Endianness>,
     endian: Endianness,
     bytes: &[u8],
@@ -146,7 +155,7 @@ fn note(
     Ok((PluginNote { abi, name, version }, sizes))
 }
 
-/// Reads the note field by field, so that a file's bytes are never taken for a struct.
+/// Reads the note field by field, because a file's bytes cannot be trusted to form a valid struct.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {

@@ -1,35 +1,40 @@
-//! Small steps from the border's types to Rust's: what a plugin hands over is checked, not trusted.
+//! Conversions between the plugin ABI's types and Rust's. Values from plugins are checked here.
 
+use http::HeaderValue;
 use menlou_abi::menlou_str;
 use std::net::IpAddr;
 
-/// The longest text or body that a plugin may hand over in one argument, in bytes.
-pub(super) const LONGEST: usize = 16 << 20;
+/// Maximum length of one text or body that a plugin passes, in bytes.
+pub(super) const MAX_ARGUMENT: usize = 16 << 20;
+/// Maximum length of a media type, in bytes.
+const MAX_MEDIA_TYPE: usize = 128;
+/// Maximum length of a text from a plugin in a log line, in bytes.
+const MAX_LOGGED: usize = 4096;
 
-/// A text from a plugin, if it is one; "" where it was not given.
+/// A text from a plugin, or `None` if it is too long or not UTF-8. A NULL text is "".
 ///
 /// # Safety
-/// The bytes of `s` can be read for `'a`.
+/// The bytes of `s` are readable for `'a`.
 pub(super) unsafe fn text<'a>(s: menlou_str) -> Option<&'a str> {
-    if s.len > LONGEST {
+    if s.len > MAX_ARGUMENT {
         return None;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: promised by the caller.
     std::str::from_utf8(unsafe { s.bytes() }).ok()
 }
 
-/// A plugin's text for the log: bounded, and on one line.
+/// A text from a plugin for the log: truncated, on one line, without control characters.
 ///
 /// # Safety
 /// As [`text`].
 pub(super) unsafe fn printable(s: menlou_str) -> String {
-    let s = menlou_str { ptr: s.ptr, len: s.len.min(4096) };
-    // SAFETY: the caller's promise.
+    let s = menlou_str { ptr: s.ptr, len: s.len.min(MAX_LOGGED) };
+    // SAFETY: promised by the caller.
     let text = String::from_utf8_lossy(unsafe { s.bytes() });
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// An address as text; the usual kind by hand, as its `Display` takes as long as a third of the border.
+/// An address as text. IPv4 is formatted here, because its `Display` costs as much as a third of an empty plugin call.
 pub(super) fn address(ip: IpAddr) -> String {
     let IpAddr::V4(v4) = ip else { return ip.to_string() };
     let mut text = String::with_capacity(15);
@@ -46,14 +51,18 @@ pub(super) fn address(ip: IpAddr) -> String {
     text
 }
 
-/// `type/subtype`, perhaps with parameters.
-pub(super) fn is_media_type(text: &str) -> bool {
+/// A value of the `Content-Type` header, if `text` is a media type: `type/subtype`, with or without parameters.
+pub(super) fn media_type(text: &str) -> Option<HeaderValue> {
     let essence = text.split(';').next().unwrap_or_default().trim_end();
-    let token = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
-    text.len() <= 128 && essence.split_once('/').is_some_and(|(of, sub)| token(of) && token(sub))
+    let is_token = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
+    let is_media_type = essence.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
+    if text.len() > MAX_MEDIA_TYPE || !is_media_type {
+        return None;
+    }
+    HeaderValue::from_str(text).ok()
 }
 
-/// Text is checked, not trusted; nothing is kept of what is parsed.
+/// Whether the bytes are a JSON object in UTF-8.
 pub(super) fn is_json_object(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'{')
         && std::str::from_utf8(bytes).is_ok_and(|t| serde_json::from_str::<serde::de::IgnoredAny>(t).is_ok())
@@ -64,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_reads_as_its_display_says() {
+    fn an_address_is_formatted_as_by_display() {
         for text in ["0.0.0.0", "127.0.0.1", "10.20.105.99", "255.255.255.255", "::1", "2001:db8::5"] {
             let ip: IpAddr = text.parse().unwrap();
             assert_eq!(address(ip), ip.to_string());

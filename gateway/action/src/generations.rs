@@ -1,7 +1,8 @@
-//! Counts the versions of plugins that this process has loaded, and says when there can be no more.
+//! Counts the plugin versions that this process has loaded, and refuses to load too many.
 //!
-//! A version stays in memory for ever (some 0.3 MB), and one that asks for the current thread takes one of the 1,024 keys
-//! for thread-locals that a process has (rust-lang/rust#91979); without keys the next such call ends the process.
+//! A loaded version stays in memory until the process ends (about 0.3 MB). In addition, a version that asks for the current
+//! thread takes one of the 1,024 thread-local keys of a process (rust-lang/rust#91979). When no key is left, the next
+//! library that needs one aborts the process.
 
 use super::plugin_load_error::PluginLoadError;
 use std::{
@@ -9,17 +10,21 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// No process loads more versions.
-const MOST: u64 = 2000;
-/// So many keys must be left for what was loaded already and for the gateway's own libraries.
+/// Maximum number of versions that a process loads.
+const MAX_GENERATIONS: u64 = 2000;
+/// Number of thread-local keys that must be free before a version is loaded: libraries that are loaded already may still
+/// need some.
 const SPARE_KEYS: usize = 64;
 
 static LOADED: AtomicU64 = AtomicU64::new(0);
 
-/// The number of the version that is about to be loaded, counted from 1.
+/// The generation of the version that is loaded next, counted from 1.
+///
+/// # Errors
+/// [`PluginLoadError::TooManyGenerations`]
 pub fn next() -> Result<u64, PluginLoadError> {
     let loaded = LOADED.load(Ordering::Relaxed);
-    if loaded >= MOST || !keys_are_left() {
+    if loaded >= MAX_GENERATIONS || !has_spare_keys() {
         return Err(PluginLoadError::TooManyGenerations(loaded));
     }
     let generation = LOADED.fetch_add(1, Ordering::Relaxed) + 1;
@@ -27,29 +32,29 @@ pub fn next() -> Result<u64, PluginLoadError> {
     Ok(generation)
 }
 
-/// How many versions have been loaded.
+/// Number of plugin versions that this process has loaded.
 pub fn loaded() -> u64 {
     LOADED.load(Ordering::Relaxed)
 }
 
-/// Asks by trying: nothing else tells.
-fn keys_are_left() -> bool {
+/// Creates and deletes keys, because the system does not report how many are left.
+fn has_spare_keys() -> bool {
     let mut keys = Vec::with_capacity(SPARE_KEYS);
     for _ in 0..SPARE_KEYS {
         let mut key = MaybeUninit::<libc::pthread_key_t>::uninit();
-        // SAFETY: `key` has room for a key, which is written where 0 is returned.
+        // SAFETY: `key` is valid for writing one key.
         match unsafe { libc::pthread_key_create(key.as_mut_ptr(), None) } {
-            // SAFETY: just written.
+            // SAFETY: `pthread_key_create` returned 0, so it has written the key.
             0 => keys.push(unsafe { key.assume_init() }),
             _ => break,
         }
     }
-    let left = keys.len() == SPARE_KEYS;
+    let has_spare = keys.len() == SPARE_KEYS;
     for key in keys {
-        // SAFETY: created above, and never given a value.
+        // SAFETY: the key was created above, and no value was stored under it.
         unsafe { libc::pthread_key_delete(key) };
     }
-    left
+    has_spare
 }
 
 #[cfg(test)]
@@ -57,21 +62,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_counted_and_refused_once_the_keys_run_out() {
+    fn versions_are_counted_and_refused_when_no_keys_are_left() {
         let first = next().unwrap();
         assert!(next().unwrap() > first);
         let mut taken = Vec::new();
         let mut key = 0;
-        // SAFETY: `key` is written where 0 is returned.
+        // SAFETY: `key` is valid for writing one key.
         while unsafe { libc::pthread_key_create(&mut key, None) } == 0 {
             taken.push(key);
         }
-        let refused = next();
+        let without_keys = next();
         for key in taken {
-            // SAFETY: created above, and never given a value.
+            // SAFETY: the key was created above, and no value was stored under it.
             unsafe { libc::pthread_key_delete(key) };
         }
-        assert!(matches!(refused, Err(PluginLoadError::TooManyGenerations(_))));
+        assert!(matches!(without_keys, Err(PluginLoadError::TooManyGenerations(_))));
         assert!(next().is_ok());
     }
 }

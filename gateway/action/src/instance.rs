@@ -1,7 +1,7 @@
-//! One tenant's use of an action: its settings made ready, its services at hand.
+//! One action of one tenant: the plugin's prepared settings, and the tenant's services.
 
 use super::{
-    configure::{SettingsFaults, Setup},
+    configure::{ConfigureContext, SettingsFaults},
     descriptor::Descriptor,
     plugin::Plugin,
     services::TenantScope,
@@ -13,43 +13,45 @@ use menlou_policy::Access;
 use serde_json::Value;
 use std::{ffi::c_void, ptr, sync::Arc};
 
-/// An action with one tenant's settings made ready, not yet serving.
+/// An action with one tenant's settings, as prepared by the plugin. It does not serve yet.
 pub struct ConfiguredAction {
     plugin: Arc<Plugin>,
     index: usize,
     access: Access,
+    /// The plugin's own value, from `configure`. May be NULL.
     settings: *mut c_void,
-    /// What the settings point to.
+    /// The upstreams that the plugin created. Its settings point to them.
     upstreams: Vec<Arc<Upstream>>,
 }
 
-/// An action as one tenant has it, serving.
+/// An action that serves a tenant's requests.
 pub struct Action {
     configured: ConfiguredAction,
     pub(super) scope: TenantScope,
 }
 
-/// An action under the name by which clients call it.
+/// An action and the name that clients use for it.
 #[derive(Clone, Copy)]
 pub struct NamedAction<'a> {
-    /// The `a` of its requests.
+    /// The value of `a` in requests.
     pub name: &'a str,
-    /// Who is served.
+    /// Which callers are served.
     pub access: Access,
-    /// What the plugin says of it.
+    /// The plugin's description of the action.
     pub descriptor: &'a Descriptor,
 }
 
-// SAFETY: the border makes a plugin's settings and functions fit for any thread.
+// SAFETY: the ABI requires that a plugin's settings may be shared between threads, and its functions called on any.
 unsafe impl Send for ConfiguredAction {}
 // SAFETY: as above.
 unsafe impl Sync for ConfiguredAction {}
 
 impl ConfiguredAction {
-    /// Makes ready the action `index` of a plugin, which the tenant calls `action`, with settings that fit its schema.
+    /// Lets the plugin prepare settings for its action number `index`, which the tenant calls `action`. The settings must
+    /// match the action's schema.
     ///
     /// # Errors
-    /// The faults that the plugin tells.
+    /// The faults that the plugin reports.
     pub fn new(
         plugin: Arc<Plugin>,
         index: usize,
@@ -59,59 +61,60 @@ impl ConfiguredAction {
         let access = access(&plugin.actions[index], settings);
         let mut configured = Self { plugin, index, access, settings: ptr::null_mut(), upstreams: Vec::new() };
         if let Some(configure) = configured.descriptor().raw.configure {
-            let mut setup = Setup { tenant, action, settings, faults: Vec::new(), upstreams: Vec::new() };
+            let mut context = ConfigureContext { tenant, action, settings, faults: Vec::new(), upstreams: Vec::new() };
             let (host, json) = (configured.plugin.host(), zeroize::to_json(settings));
             let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(&json));
-            let mut made = ptr::null_mut();
-            // SAFETY: as the border says; `setup` is what the host's functions take it for, and lives during the call.
-            let code = unsafe { configure(host, (&raw mut setup).cast(), tenant, json, &mut made) };
-            let Setup { mut faults, upstreams, .. } = setup;
+            let mut prepared = ptr::null_mut();
+            // SAFETY: the arguments are what the ABI requires. Host functions use `context` only while `configure` runs.
+            let code = unsafe { configure(host, (&raw mut context).cast(), tenant, json, &mut prepared) };
+            let ConfigureContext { mut faults, upstreams, .. } = context;
             if code != MENLOU_READY {
                 if faults.is_empty() {
-                    let (zh, en) = ("插件拒绝了这些设置", "the plugin refuses these settings");
+                    let (zh, en) = ("插件拒绝了这些设置", "the plugin rejects these settings");
                     faults.push((String::new(), format!("{zh}（{code}）"), format!("{en} ({code})")));
                 }
                 return Err(faults);
             }
-            (configured.settings, configured.upstreams) = (made, upstreams);
+            (configured.settings, configured.upstreams) = (prepared, upstreams);
         }
         Ok(configured)
     }
 
-    /// Puts it to work with the tenant's services. Inside the runtime: health checks of its upstreams begin.
+    /// Adds the tenant's services and starts the health checks of the upstreams. Must run inside the Tokio runtime.
     pub fn serve(self, scope: TenantScope) -> Action {
         self.upstreams.iter().for_each(|upstream| upstream.start(&scope.services.http));
         Action { configured: self, scope }
     }
 
-    /// Who is served in this tenant.
+    /// Which callers the tenant serves.
     pub fn access(&self) -> Access {
         self.access
     }
 
-    /// What the plugin says of it.
+    /// The plugin's description of the action.
     pub fn descriptor(&self) -> &Descriptor {
         &self.plugin.actions[self.index]
     }
 }
 
 impl Action {
-    /// What the plugin says of it.
+    /// The plugin's description of the action.
     pub fn descriptor(&self) -> &Descriptor {
         self.configured.descriptor()
     }
 
-    /// Who is served in this tenant.
+    /// Which callers the tenant serves.
     pub fn access(&self) -> Access {
         self.configured.access
     }
 
-    /// The plugin.
+    /// The plugin of the action.
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.configured.plugin
     }
 
-    /// Reads a word of all that a call touches, for the processor to have it near; the number says nothing.
+    /// Reads a value from each allocation that a call uses, to bring it into the processor's cache. The result has no
+    /// meaning; it keeps the compiler from removing the reads.
     pub fn near(self: &Arc<Self>) -> usize {
         let plugin = Arc::strong_count(self.plugin()) + self.configured.index;
         Arc::strong_count(self) + plugin + self.settings().addr() + self.scope.tenant.len()
@@ -121,25 +124,26 @@ impl Action {
         self.configured.settings
     }
 
-    /// The upstream behind a pointer, if it is one of this action's.
+    /// The upstream of a handle, or `None` if the handle is not one of this action's upstreams.
     pub(super) fn upstream(&self, handle: *const menlou_upstream) -> Option<&Arc<Upstream>> {
         self.configured.upstreams.iter().find(|upstream| Arc::as_ptr(upstream).cast() == handle)
     }
 }
 
 impl<'a> NamedAction<'a> {
-    /// An action under the plugin's own name for it.
+    /// An action under its own name.
     pub fn new(descriptor: &'a Descriptor) -> Self {
         Self { name: &descriptor.name, access: descriptor.access, descriptor }
     }
 
-    /// An action as a tenant's file has it; the settings need not be checked.
+    /// An action under a tenant's name for it. The settings need not be validated yet.
     pub fn for_tenant(name: &'a str, descriptor: &'a Descriptor, settings: &Value) -> Self {
         Self { name, access: access(descriptor, settings), descriptor }
     }
 }
 
-/// Who is served, as the descriptor or the tenant's setting says. What the setting can't be, the plugin's schema refused.
+/// Which callers are served: as the descriptor says, or the tenant's setting if the descriptor leaves the choice to it. The
+/// action's schema rejects other values.
 fn access(descriptor: &Descriptor, settings: &Value) -> Access {
     match settings.get("login").and_then(Value::as_str).filter(|_| descriptor.access_by_setting) {
         Some("none") => Access::Optional,
@@ -151,7 +155,7 @@ fn access(descriptor: &Descriptor, settings: &Value) -> Access {
 impl Drop for ConfiguredAction {
     fn drop(&mut self) {
         if let Some(release) = self.descriptor().raw.release.filter(|_| !self.settings.is_null()) {
-            // SAFETY: from `configure`; calls in flight keep the action, so none uses it any more.
+            // SAFETY: `settings` is from `configure` and is released here only. Running calls own the action, so there are none.
             unsafe { release(self.settings) }
         }
     }

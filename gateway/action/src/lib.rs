@@ -1,5 +1,10 @@
-//! Actions: plugins loaded from a folder, and one tenant's use of them.
+//! Action plugins: loads shared libraries from a folder, checks them against the plugin ABI, and runs their actions.
+//!
+//! A [`PluginRegistry`] holds the plugins of a folder. A [`ConfiguredAction`] is one action with a tenant's settings, an
+//! [`Action`] is the same with the tenant's services. `Action::run` serves one request. Routing, tenant files and reloads
+//! belong to `menlou-tenant`; HTTP belongs to `menlou-server`.
 
+mod coarse_clock;
 mod configure;
 mod descriptor;
 mod elf;
@@ -7,16 +12,20 @@ mod ffi;
 mod generations;
 mod host;
 mod instance;
-mod library;
 mod operation;
 mod params;
 mod plugin;
 mod plugin_call;
+mod plugin_future;
 mod plugin_load_error;
+mod plugin_registry;
+mod reply;
+mod request_view;
 mod run;
 mod schema_cost;
 mod services;
 mod stream;
+mod violations;
 mod watchdog;
 
 pub use configure::SettingsFaults;
@@ -24,9 +33,10 @@ pub use descriptor::{ActionFlags, Descriptor};
 pub use elf::{PluginNote, check as check_file};
 pub use generations::loaded as loaded_generations;
 pub use instance::{Action, ConfiguredAction, NamedAction};
-pub use library::{PluginChange, PluginRegistry, RejectedFile};
 pub use params::ParamsSchema;
 pub use plugin::Plugin;
 pub use plugin_load_error::PluginLoadError;
+pub use plugin_registry::{PluginChange, PluginRegistry, RejectedFile};
 pub use services::{Services, SessionCounter, TenantScope};
+pub use violations::{Violation, ViolationCounters};
 pub use watchdog::Watchdog;

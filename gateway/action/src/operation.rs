@@ -1,13 +1,13 @@
-//! One operation that a plugin asked of the gateway: a future, and what it came to.
+//! Operations: host functions that take time. Each is a future of the gateway that the plugin polls.
 //!
-//! Plugins know operations by number, never by address, so one that is given back twice, or polled later, is found missing.
-//! The work of an operation ends with its call at the latest, so one that is never given back holds no connection.
+//! Plugins know operations by number, never by address. An operation that is polled after its end or dropped twice is not
+//! found. The future of an operation is dropped at the end of its call at the latest, so a plugin that never drops an
+//! operation holds no connection.
 
-use super::plugin_call::PluginCall;
 use ::menlou_call::Pieces;
 use bytes::Bytes;
 use menlou_abi::*;
-use menlou_error::Result;
+use menlou_error::{Error, Result};
 use menlou_platform::Person;
 use std::{
     cell::RefCell,
@@ -23,114 +23,130 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// What an operation gives.
+/// The result of an operation.
 pub(super) enum OpOutput {
-    /// It happened.
+    /// The operation succeeded and has no data.
     Nothing,
-    /// There is no such thing.
+    /// The requested thing does not exist.
     NotFound,
     /// JSON for the plugin.
     Json(serde_json::Value),
-    /// A person, whom the call may open a session for from now on.
+    /// An identity. The call may open a session for it from now on.
     Person { person: Arc<Person>, test: bool },
-    /// Another server's answer.
+    /// The response of another server.
     Http { status: u16, body: Bytes },
-    /// A piece of the request's body.
+    /// A chunk of the request body.
     Piece(Bytes),
-    /// An upstream's answer, which is the call's from now on.
+    /// The response of an upstream, which becomes the call's reply.
     Forwarded(http::Response<Pieces>),
-    /// A file that the platform gave.
+    /// A file from the platform.
     File { content_type: String, body: Bytes },
 }
 
-/// The work of an operation.
+/// The future of an operation.
 pub(super) type OpFuture = Pin<Box<dyn Future<Output = Result<OpOutput>> + Send>>;
 
-/// An operation, which is the plugin's until `op_drop`.
+/// The state of an operation after one poll.
+pub(super) enum OpPoll {
+    /// The number is unknown, or belongs to an operation of another call.
+    Invalid,
+    /// Not finished. The waker of the context is woken when a further poll makes sense.
+    Pending,
+    /// Finished: the outcome is filled in. The caller applies the effect to the call, if there is one.
+    Ready(Option<CallEffect>),
+}
+
+/// What the end of an operation changes in its call.
+pub(super) enum CallEffect {
+    /// The call may open a session for this identity.
+    Identified { person: Arc<Person>, test: bool },
+    /// The response is the call's reply.
+    Forwarded(http::Response<Pieces>),
+    /// The operation failed.
+    Failed(Error),
+}
+
+/// An operation between its start and `op_drop`.
 struct Operation {
-    /// The call that asked for it. No other may poll it: what it gives, a person, say, is that call's.
+    /// The call that started it. No other call may poll it, because its result is the call's, for example an identity.
     call: usize,
     runtime: Handle,
-    /// `None` once it is done, or given up.
-    work: Option<OpFuture>,
+    /// `None` when it is finished or cancelled.
+    future: Option<OpFuture>,
     status: i32,
     http_status: u16,
-    word: String,
+    error_code: String,
     data: Bytes,
     content_type: String,
 }
 
-/// No call has more operations that were not given back.
-const MOST: usize = 10_000;
-/// Calls on different threads seldom meet at one of so many locks.
+/// Maximum number of operations of one call that are not dropped yet.
+const MAX_OPERATIONS: usize = 10_000;
+/// Number of locks, so that calls on different threads rarely wait for each other.
 const SHARDS: usize = 64;
 
-static NUMBER: AtomicUsize = AtomicUsize::new(1);
-static HANDED_OUT: [Mutex<BTreeMap<usize, Arc<Mutex<Operation>>>>; SHARDS] =
+static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
+static OPERATIONS: [Mutex<BTreeMap<usize, Arc<Mutex<Operation>>>>; SHARDS] =
     [const { Mutex::new(BTreeMap::new()) }; SHARDS];
 
-/// The operations that a call asked for, some of them given back since.
+/// The numbers of the operations that a call started. Some of them may be dropped already.
 #[derive(Default)]
 pub(super) struct CallOperations(RefCell<Vec<usize>>);
 
 impl CallOperations {
-    /// Makes one the plugin's; `None` where it has too many. Inside the runtime only.
-    pub fn register(&self, call: usize, work: OpFuture) -> Option<*mut menlou_op> {
-        let mut asked = self.0.borrow_mut();
-        if asked.len() == asked.capacity() || asked.len() == MOST {
-            // Seldom enough to cost little, often enough for what was given back not to pile up.
-            asked.retain(|number| shard(*number).contains_key(number));
-            let len = asked.len();
-            asked.reserve(len.max(4));
+    /// Adds an operation and returns its handle, or `None` if the call has too many. Must run inside the Tokio runtime.
+    pub fn register(&self, call: usize, future: OpFuture) -> Option<*mut menlou_op> {
+        let mut numbers = self.0.borrow_mut();
+        if numbers.len() == numbers.capacity() || numbers.len() == MAX_OPERATIONS {
+            // Forget dropped operations. The capacity doubles, so this costs constant time per operation.
+            numbers.retain(|number| shard(*number).contains_key(number));
+            let len = numbers.len();
+            numbers.reserve(len.max(4));
         }
-        if asked.len() == MOST {
+        if numbers.len() == MAX_OPERATIONS {
             return None;
         }
         let operation = Operation {
             call,
             runtime: Handle::current(),
-            work: Some(work),
+            future: Some(future),
             status: MENLOU_ERR_FAILED,
             http_status: 0,
-            word: String::new(),
+            error_code: String::new(),
             data: Bytes::new(),
             content_type: String::new(),
         };
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         shard(number).insert(number, Arc::new(Mutex::new(operation)));
-        asked.push(number);
+        numbers.push(number);
         Some(ptr::without_provenance_mut(number))
     }
 
-    /// Gives up what the call has not given back, and says how many that were. What is done may still be read.
+    /// Cancels the operations that the plugin has not dropped and returns their number. Results that were already read
+    /// stay valid until `op_drop`.
     pub fn cancel_all(&self) -> usize {
-        let asked = self.0.take();
-        // So it is with most calls.
-        if asked.is_empty() {
+        let numbers = self.0.take();
+        // Most calls start no operation, or drop them all.
+        if numbers.is_empty() {
             return 0;
         }
-        let left = asked.into_iter().filter_map(find);
-        left.map(|operation| lock(&operation).cancel_all()).count()
+        let leaked = numbers.into_iter().filter_map(find);
+        leaked.map(|operation| lock(&operation).cancel()).count()
     }
 }
 
-/// Goes on with an operation, waking the call's own task where it must wait.
-pub(super) fn poll(
-    op: *mut menlou_op,
-    flight: &PluginCall,
-    context: &mut Context<'_>,
-    outcome: &mut menlou_outcome,
-) -> i32 {
+/// Polls an operation for a call. When it is pending, the context's waker is the one that is woken.
+pub(super) fn poll(op: *mut menlou_op, call: usize, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> OpPoll {
     match find(op.addr()) {
-        Some(operation) => lock(&operation).poll(flight, context, outcome),
-        None => MENLOU_ERR_INVALID,
+        Some(operation) => lock(&operation).poll(call, context, outcome),
+        None => OpPoll::Invalid,
     }
 }
 
-/// Takes an operation back. On any thread, also of a plugin's own.
+/// Drops an operation. Works on any thread, also on one of the plugin's own.
 pub(super) fn release(op: *mut menlou_op) {
-    let taken = shard(op.addr()).remove(&op.addr());
-    drop(taken);
+    let removed = shard(op.addr()).remove(&op.addr());
+    drop(removed);
 }
 
 fn find(number: usize) -> Option<Arc<Mutex<Operation>>> {
@@ -138,7 +154,7 @@ fn find(number: usize) -> Option<Arc<Mutex<Operation>>> {
 }
 
 fn shard(number: usize) -> MutexGuard<'static, BTreeMap<usize, Arc<Mutex<Operation>>>> {
-    lock(&HANDED_OUT[number % SHARDS])
+    lock(&OPERATIONS[number % SHARDS])
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -146,66 +162,68 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Operation {
-    fn poll(&mut self, flight: &PluginCall, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> i32 {
-        if self.call != flight.number {
-            return MENLOU_ERR_INVALID;
+    fn poll(&mut self, call: usize, context: &mut Context<'_>, outcome: &mut menlou_outcome) -> OpPoll {
+        if self.call != call {
+            return OpPoll::Invalid;
         }
-        if let Some(mut work) = self.work.take() {
-            match work.as_mut().poll(context) {
+        let mut effect = None;
+        if let Some(mut future) = self.future.take() {
+            match future.as_mut().poll(context) {
                 Poll::Pending => {
-                    self.work = Some(work);
-                    return MENLOU_PENDING;
+                    self.future = Some(future);
+                    return OpPoll::Pending;
                 }
-                Poll::Ready(result) => self.finish(flight, result),
+                Poll::Ready(result) => effect = self.finish(result),
             }
         }
         outcome.status = self.status;
         outcome.http_status = self.http_status.into();
-        outcome.word = menlou_str::new(self.word.as_bytes());
+        outcome.word = menlou_str::new(self.error_code.as_bytes());
         outcome.data = menlou_str::new(&self.data);
         outcome.content_type = menlou_str::new(self.content_type.as_bytes());
-        MENLOU_READY
+        OpPoll::Ready(effect)
     }
 
-    fn cancel_all(&mut self) {
-        // A plugin may drop it on a thread of its own, but a connection that is given back needs the runtime.
-        let _inside = self.runtime.enter();
-        self.work = None;
+    fn cancel(&mut self) {
+        // A plugin may drop an operation on a thread of its own, but returning a connection to its pool needs the runtime.
+        let _runtime = self.runtime.enter();
+        self.future = None;
     }
 
-    fn finish(&mut self, flight: &PluginCall, result: Result<OpOutput>) {
+    fn finish(&mut self, result: Result<OpOutput>) -> Option<CallEffect> {
         self.status = MENLOU_READY;
         match result {
             Ok(OpOutput::Nothing) => {}
             Ok(OpOutput::NotFound) => self.status = MENLOU_ERR_NOT_FOUND,
             Ok(OpOutput::Json(value)) => self.data = value.to_string().into(),
             Ok(OpOutput::Person { person, test }) => {
-                let mut told = serde_json::json!({ "openid": person.openid });
+                let mut identity = serde_json::json!({ "openid": person.openid });
                 if let Some(unionid) = &person.unionid {
-                    told["unionid"] = unionid.as_str().into();
+                    identity["unionid"] = unionid.as_str().into();
                 }
-                self.data = told.to_string().into();
-                flight.got(person, test);
+                self.data = identity.to_string().into();
+                return Some(CallEffect::Identified { person, test });
             }
             Ok(OpOutput::Http { status, body }) => (self.http_status, self.data) = (status, body),
             Ok(OpOutput::Piece(piece)) => self.data = piece,
-            Ok(OpOutput::Forwarded(answer)) => {
-                self.http_status = answer.status().as_u16();
-                flight.forwarded(answer);
+            Ok(OpOutput::Forwarded(response)) => {
+                self.http_status = response.status().as_u16();
+                return Some(CallEffect::Forwarded(response));
             }
             Ok(OpOutput::File { content_type, body }) => (self.content_type, self.data) = (content_type, body),
             Err(error) => {
                 self.status = MENLOU_ERR_WORD;
-                self.word = error.code().to_owned();
+                self.error_code = error.code().to_owned();
                 self.data = error.data().map(|d| d.to_string().into()).unwrap_or_default();
-                flight.failed(error);
+                return Some(CallEffect::Failed(error));
             }
         }
+        None
     }
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        self.cancel_all();
+        self.cancel();
     }
 }

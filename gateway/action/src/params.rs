@@ -1,4 +1,4 @@
-//! The parameters of a call, made to fit what the action says of them.
+//! Converts a request's parameters to the types of the action's schema, and validates them.
 
 use ::menlou_call::Params;
 use menlou_config::{check, schema::Schema};
@@ -6,11 +6,11 @@ use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use serde_json::Value;
 
-/// What an action's parameters must be like. Parameters that the schema doesn't name are let through.
+/// The schema of an action's parameters. Parameters that the schema does not name are accepted.
 #[derive(Debug)]
 pub struct ParamsSchema {
     schema: Schema,
-    /// Parameters that are no texts: the text of a query or form is read as what they are.
+    /// Parameters that cannot be texts, and their types. Texts from a query or form are converted to them.
     typed: Vec<(String, Vec<Type>)>,
 }
 
@@ -19,12 +19,15 @@ enum Type {
     Integer,
     Number,
     Boolean,
-    /// An array or object, whose JSON may stand in a query or form.
+    /// An array or object, given as JSON in a query or form.
     Structure,
 }
 
 impl ParamsSchema {
-    /// Compiles a schema; `None` takes everything.
+    /// Compiles a schema. `None` accepts any parameters.
+    ///
+    /// # Errors
+    /// Why it is not a JSON Schema, in English.
     pub fn compile(schema: Option<Value>) -> std::result::Result<Self, String> {
         let schema = schema.unwrap_or_else(|| serde_json::json!({ "type": "object" }));
         let properties = schema.get("properties").and_then(Value::as_object);
@@ -41,14 +44,16 @@ impl ParamsSchema {
         self.schema.as_json()
     }
 
-    /// Brings texts to the types that the action wants, and checks everything. The error names the parameter, never
-    /// its value.
-    pub fn fit(&self, params: &mut Params) -> Result<()> {
+    /// Converts texts to the types of the schema and validates all parameters.
+    ///
+    /// # Errors
+    /// `missing_parameter` or `bad_parameter`. The text names the parameter, never its value.
+    pub fn convert(&self, params: &mut Params) -> Result<()> {
         for (name, types) in &self.typed {
             if let Some(value) = params.as_map_mut().get_mut(name)
-                && let Some(read) = value.as_str().and_then(|text| types.iter().find_map(|t| t.read(text)))
+                && let Some(converted) = value.as_str().and_then(|text| types.iter().find_map(|t| t.parse(text)))
             {
-                *value = read;
+                *value = converted;
             }
         }
         if self.schema.fits(params.as_json()) {
@@ -74,7 +79,7 @@ fn missing(name: &str) -> Error {
     Error::new(&codes::MISSING_PARAMETER).with_message(text)
 }
 
-/// The types of a property other than text and null; `None` where text fits.
+/// The types of a property except text and null, or `None` if the property may be a text.
 fn types(property: &Value) -> Option<Vec<Type>> {
     let named: Vec<&str> = match property.get("type")? {
         Value::String(one) => vec![one.as_str()],
@@ -95,7 +100,7 @@ fn types(property: &Value) -> Option<Vec<Type>> {
 }
 
 impl Type {
-    fn read(self, text: &str) -> Option<Value> {
+    fn parse(self, text: &str) -> Option<Value> {
         match self {
             Self::Integer => text.parse::<i64>().ok().map(Value::from),
             Self::Number => text.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number),
@@ -114,7 +119,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn fit(given: Value) -> std::result::Result<Value, (String, String)> {
+    fn converted(given: Value) -> std::result::Result<Value, (String, String)> {
         let schema = json!({
             "type": "object",
             "required": ["code"],
@@ -131,23 +136,23 @@ mod tests {
         });
         let mut params = Params::new();
         *params.as_map_mut() = given.as_object().cloned().unwrap();
-        match ParamsSchema::compile(Some(schema)).unwrap().fit(&mut params) {
+        match ParamsSchema::compile(Some(schema)).unwrap().convert(&mut params) {
             Ok(()) => Ok(params.as_json().clone()),
             Err(e) => Err((e.code().to_owned(), e.text().en.clone().into_owned())),
         }
     }
 
     #[test]
-    fn texts_become_what_the_action_wants() {
+    fn texts_are_converted_to_the_types_of_the_schema() {
         let given = json!({ "code": "12", "count": "3", "ratio": "0.5", "unbind": "1", "list": "[1]", "either": "7", "other": "8" });
         let wanted =
             json!({ "code": "12", "count": 3, "ratio": 0.5, "unbind": true, "list": [1], "either": "7", "other": "8" });
-        assert_eq!(fit(given), Ok(wanted));
+        assert_eq!(converted(given), Ok(wanted));
     }
 
     #[test]
-    fn an_error_names_the_parameter_and_not_its_value() {
-        for (given, word, name) in [
+    fn an_error_names_the_parameter_but_not_its_value() {
+        for (given, code, name) in [
             (json!({}), "missing_parameter", "code"),
             (json!({ "count": "s3cret" }), "missing_parameter", "code"),
             (json!({ "code": "1", "other": "s3cret" }), "missing_parameter", "ratio"),
@@ -159,8 +164,8 @@ mod tests {
             (json!({ "code": "1", "unbind": "s3cret" }), "bad_parameter", "unbind"),
             (json!({ "code": "1", "list": "s3cret" }), "bad_parameter", "list"),
         ] {
-            let (got, text) = fit(given.clone()).unwrap_err();
-            assert_eq!(got, word, "{given}");
+            let (got, text) = converted(given.clone()).unwrap_err();
+            assert_eq!(got, code, "{given}");
             assert!(text.contains(name) && !text.contains("s3cret"), "{given}: {text}");
         }
     }

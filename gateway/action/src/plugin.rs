@@ -1,4 +1,5 @@
-//! One loaded library: checked, copied to a path of its own, opened, asked what it is. It is never unloaded.
+//! Loads one plugin: its file is checked, copied to a private path, opened and asked for its description. A plugin is never
+//! unloaded.
 
 use super::{
     descriptor::{Descriptor, text},
@@ -19,83 +20,89 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A file that was written to more recently than this may still be on its way.
-const SETTLED: Duration = Duration::from_millis(300);
-/// Where `menlou_plugin.sizes` has that of `menlou_action`.
+/// A file that was modified more recently than this may still be being written.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
+/// Index of the size of `menlou_action` in `menlou_plugin.sizes`.
 const ACTION_SIZE: usize = 2;
-/// No plugin is larger, in bytes.
-const LARGEST: u64 = 256 << 20;
+/// Maximum size of a plugin file, in bytes.
+const MAX_FILE: u64 = 256 << 20;
 
-/// What to do about a file that is being written to.
+/// What to do about a file that was modified just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Wait until it has stopped changing, a few seconds at most. Blocks.
+pub(super) enum WhenUnsettled {
+    /// Wait until it has stopped changing, a few seconds at most. Blocks the thread.
     Wait,
-    /// Refuse it as [`PluginLoadError::Unsettled`].
-    None,
+    /// Reject it with [`PluginLoadError::Unsettled`].
+    Reject,
 }
 
-/// Makes the table of functions for the plugin of this name.
-pub(super) type Table = fn(&'static str) -> &'static menlou_host;
+/// Makes the host function table for the plugin of this name.
+pub(super) type MakeTable = fn(&'static str) -> &'static menlou_host;
 
-/// A plugin that can be called.
+/// A loaded plugin.
 pub struct Plugin {
-    /// Its name, which is its file's.
+    /// The plugin's name, which is also the name of its file without `.so`.
     pub name: &'static str,
-    /// Its own version.
+    /// The plugin's own version.
     pub version: String,
-    /// Which of all versions of plugins that this process has loaded: counted from 1.
+    /// Sequence number among all plugin versions that this process has loaded, from 1.
     pub generation: u64,
-    /// Major and minor of the border that it was built for.
+    /// Major and minor version of the plugin ABI that the plugin was built for.
     pub abi: (u16, u16),
-    /// Its actions.
+    /// The plugin's actions.
     pub actions: Vec<Descriptor>,
     host: &'static menlou_host,
-    // Never unloaded: code that has run may have left destructors and threads behind.
+    // Never unloaded, because the plugin may have left threads and thread-local destructors that run its code.
     _library: ManuallyDrop<Library>,
 }
 
 impl Plugin {
-    /// Loads the plugin in `path` through a private copy in `private`, a folder that only we write to: the system's
-    /// loader knows libraries by path, and maps the file, so it must never see the operator's.
-    pub(super) fn load(path: &Path, private: &Path, table: Table, patience: Patience) -> Result<Self, PluginLoadError> {
-        Self::from_bytes(&read_settled(path, patience)?, path.file_stem().unwrap_or_default(), private, table)
+    /// Loads the plugin file `path` through a copy in the folder `private`. The dynamic loader identifies libraries by path
+    /// and maps the file, so it must not open a file that others may replace or overwrite.
+    pub(super) fn load(
+        path: &Path,
+        private: &Path,
+        make_table: MakeTable,
+        unsettled: WhenUnsettled,
+    ) -> Result<Self, PluginLoadError> {
+        Self::from_bytes(&read_settled(path, unsettled)?, path.file_stem().unwrap_or_default(), private, make_table)
     }
 
-    /// Loads one file by itself. As Cargo names it, `target/release/libpoints.so`, it is taken for what it is to be in
-    /// the plugin folder, `points.so`.
-    pub(super) fn load_alone(path: &Path, table: Table) -> Result<Self, PluginLoadError> {
-        let bytes = read_settled(path, Patience::Wait)?;
+    /// Loads one file. A file that has the name Cargo gives it, such as `target/release/libpoints.so`, is loaded as
+    /// `points.so`.
+    pub(super) fn load_alone(path: &Path, make_table: MakeTable) -> Result<Self, PluginLoadError> {
+        let bytes = read_settled(path, WhenUnsettled::Wait)?;
         let note = elf::check(&bytes)?;
         let stem = path.file_stem().unwrap_or_default();
-        let cargos = format!("lib{}", note.name.replace('-', "_"));
-        let stem = if stem == cargos.as_str() { OsStr::new(&note.name) } else { stem };
-        let private = tempfile::Builder::new().prefix("menlou-plugins-").tempdir().map_err(no_copy)?;
-        Self::from_bytes(&bytes, stem, private.path(), table)
+        let cargo_stem = format!("lib{}", note.name.replace('-', "_"));
+        let stem = if stem == cargo_stem.as_str() { OsStr::new(&note.name) } else { stem };
+        let private = tempfile::Builder::new().prefix("menlou-plugins-").tempdir().map_err(copy_failed)?;
+        Self::from_bytes(&bytes, stem, private.path(), make_table)
     }
 
-    fn from_bytes(bytes: &[u8], stem: &OsStr, private: &Path, table: Table) -> Result<Self, PluginLoadError> {
+    fn from_bytes(bytes: &[u8], stem: &OsStr, private: &Path, make_table: MakeTable) -> Result<Self, PluginLoadError> {
         let note = elf::check(bytes)?;
-        // The note has room for 32 bytes of the name. What it says becomes part of a path, so it is compared first.
+        // The note holds the first 32 bytes of the name. They become part of a path below, so they are compared first.
         if !stem.as_encoded_bytes().iter().take(32).eq(note.name.as_bytes()) {
             return Err(PluginLoadError::OtherName(note.name));
         }
-        // Counted before it is opened: from then on it is in memory, whatever becomes of it.
+        // Counted before `dlopen`: from then on the library stays in memory, even if it is rejected below.
         let generation = generations::next()?;
         let mut copy =
-            tempfile::Builder::new().prefix(&note.name).suffix(".so").tempfile_in(private).map_err(no_copy)?;
-        copy.write_all(bytes).map_err(no_copy)?;
-        // SAFETY: its constructors run. It is a whole library with our note; that its code is trusted is the border's premise.
+            tempfile::Builder::new().prefix(&note.name).suffix(".so").tempfile_in(private).map_err(copy_failed)?;
+        copy.write_all(bytes).map_err(copy_failed)?;
+        // SAFETY: opening runs the library's constructors. The file is a complete library with a Menlou note, and plugins are
+        // trusted code.
         let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) }
             .map_err(|e| PluginLoadError::NotLoaded(reason(&e)))?;
         let library = ManuallyDrop::new(library);
-        // SAFETY: our note says that the symbol is what the border says.
+        // SAFETY: a library with a Menlou note exports this symbol with the type that the ABI says.
         let plugin = unsafe {
             let entry = library.get::<menlou_plugin_entry>(ENTRY_SYMBOL).map_err(|_| PluginLoadError::NoEntry)?;
             entry(MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR).as_ref().ok_or(PluginLoadError::NoEntry)?
         };
-        check(plugin)?;
-        // SAFETY: a descriptor lives as long as the process, and so does what it points to.
+        check_header(plugin)?;
+        // SAFETY: the ABI requires that a descriptor and everything it points to live as long as the process.
         let (name, version) = unsafe { (text(plugin.name, "name")?, text(plugin.version, "version")?) };
         if stem != name.as_str() {
             return Err(PluginLoadError::OtherName(name));
@@ -106,23 +113,24 @@ impl Plugin {
             )));
         }
         let count = if plugin.actions.is_null() { 0 } else { plugin.actions_len };
-        // A plugin of a later minor may have longer ones than we know.
+        // The structs of a later minor version may be longer than the gateway's.
         let (first, size) = (plugin.actions.cast::<u8>(), usize::from(plugin.sizes[ACTION_SIZE]));
-        // SAFETY: `actions_len` of them, each of the plugin's `size`, which is not less than ours, and aligned (`check`).
+        // SAFETY: the array has `actions_len` structs of `size` bytes. `check_header` made sure that `size` is at least the
+        // gateway's and a multiple of the alignment.
         let raw = (0..count).map(|i| unsafe { &*first.add(i * size).cast::<menlou_action>() });
-        // SAFETY: a descriptor lives as long as the process, and so does what it points to.
+        // SAFETY: the ABI requires that a descriptor and everything it points to live as long as the process.
         let actions = raw.map(|a| unsafe { Descriptor::read(&name, a) }).collect::<Result<Vec<_>, _>>()?;
-        let mut seen = HashSet::new();
-        if let Some(twice) = actions.iter().find(|a| !seen.insert(&a.name)) {
-            return Err(PluginLoadError::BadDescriptor(format!("it has two actions {:?}", twice.name)));
+        let mut names = HashSet::new();
+        if let Some(duplicate) = actions.iter().find(|a| !names.insert(&a.name)) {
+            return Err(PluginLoadError::BadDescriptor(format!("it has two actions {:?}", duplicate.name)));
         }
         if actions.is_empty() {
             return Err(PluginLoadError::BadDescriptor("it has no actions".into()));
         }
-        let name: &'static str = name.leak(); // the host table, which lives for ever, has it too
-        let host = table(name);
+        let name: &'static str = name.leak(); // the host table, which is never freed, refers to it
+        let host = make_table(name);
         if let Some(init) = plugin.init {
-            // SAFETY: `host` lives for ever.
+            // SAFETY: `host` lives as long as the process.
             match unsafe { init(host) } {
                 MENLOU_READY => {}
                 code => return Err(PluginLoadError::InitFailed(code)),
@@ -132,7 +140,7 @@ impl Plugin {
         Ok(Self { name, version, generation, abi, actions, host, _library: library })
     }
 
-    /// The table that its functions get.
+    /// The function table that the plugin's functions get.
     pub(super) fn host(&self) -> &'static menlou_host {
         self.host
     }
@@ -144,7 +152,8 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-fn check(plugin: &menlou_plugin) -> Result<(), PluginLoadError> {
+/// Checks the fixed part of a descriptor.
+fn check_header(plugin: &menlou_plugin) -> Result<(), PluginLoadError> {
     if plugin.magic != MAGIC {
         return Err(PluginLoadError::BadDescriptor("its magic is wrong".into()));
     }
@@ -152,9 +161,10 @@ fn check(plugin: &menlou_plugin) -> Result<(), PluginLoadError> {
     if abi.0 != MENLOU_ABI_MAJOR {
         return Err(PluginLoadError::OtherAbi(abi, (MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR)));
     }
-    let needed = offset_of!(menlou_plugin, init) + size_of::<Option<unsafe extern "C" fn(*const menlou_host) -> i32>>();
-    let aligned = usize::from(plugin.sizes[ACTION_SIZE]).is_multiple_of(align_of::<menlou_action>());
-    if (plugin.struct_size as usize) < needed || !elf::released(&plugin.sizes, abi.1) || !aligned {
+    let min_size =
+        offset_of!(menlou_plugin, init) + size_of::<Option<unsafe extern "C" fn(*const menlou_host) -> i32>>();
+    let is_aligned = usize::from(plugin.sizes[ACTION_SIZE]).is_multiple_of(align_of::<menlou_action>());
+    if (plugin.struct_size as usize) < min_size || !elf::are_known_sizes(&plugin.sizes, abi.1) || !is_aligned {
         return Err(PluginLoadError::OtherHeader(abi));
     }
     if plugin.flags & MENLOU_FLAG_CONTAINS_PANICS == 0 {
@@ -166,42 +176,42 @@ fn check(plugin: &menlou_plugin) -> Result<(), PluginLoadError> {
     Ok(())
 }
 
-fn no_copy(e: std::io::Error) -> PluginLoadError {
-    PluginLoadError::Unreadable(format!("no private copy could be made: {e}"))
+fn copy_failed(e: std::io::Error) -> PluginLoadError {
+    PluginLoadError::Unreadable(format!("could not make a private copy: {e}"))
 }
 
-/// libloading's own text says only that it failed; the reason is its source.
+/// The reason of a failed load. `libloading`'s own text contains only that it failed; its source has the reason.
 fn reason(e: &libloading::Error) -> String {
     e.source().map_or_else(|| e.to_string(), ToString::to_string)
 }
 
-/// Reads a file once it has stopped changing.
-fn read_settled(path: &Path, patience: Patience) -> Result<Vec<u8>, PluginLoadError> {
+/// Reads a file that has stopped changing.
+fn read_settled(path: &Path, unsettled: WhenUnsettled) -> Result<Vec<u8>, PluginLoadError> {
     let unreadable = |e: std::io::Error| PluginLoadError::Unreadable(e.to_string());
     for _ in 0..20 {
-        // CallOperations before it is opened: to open a pipe would wait for its other end.
+        // Checked before the file is opened, because opening a pipe waits for its other end.
         if !fs::metadata(path).map_err(unreadable)?.is_file() {
             return Err(PluginLoadError::NotALibrary);
         }
         let mut file = File::open(path).map_err(unreadable)?;
         let before = file.metadata().map_err(unreadable)?;
-        if before.len() > LARGEST {
-            return Err(PluginLoadError::Unreadable(format!("larger than {LARGEST} bytes")));
+        if before.len() > MAX_FILE {
+            return Err(PluginLoadError::Unreadable(format!("larger than {MAX_FILE} bytes")));
         }
         let modified = before.modified().map_err(unreadable)?;
-        let age = SystemTime::now().duration_since(modified).unwrap_or(SETTLED);
-        if age >= SETTLED {
+        let age = SystemTime::now().duration_since(modified).unwrap_or(SETTLE_TIME);
+        if age >= SETTLE_TIME {
             let mut bytes = Vec::with_capacity(before.len() as usize);
-            Read::by_ref(&mut file).take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
+            Read::by_ref(&mut file).take(MAX_FILE).read_to_end(&mut bytes).map_err(unreadable)?;
             let after = file.metadata().map_err(unreadable)?;
             if after.len() == bytes.len() as u64 && after.modified().is_ok_and(|m| m == modified) {
                 return Ok(bytes);
             }
         }
-        if patience == Patience::None {
+        if unsettled == WhenUnsettled::Reject {
             return Err(PluginLoadError::Unsettled);
         }
-        std::thread::sleep(SETTLED.saturating_sub(age).max(Duration::from_millis(50)));
+        std::thread::sleep(SETTLE_TIME.saturating_sub(age).max(Duration::from_millis(50)));
     }
     Err(PluginLoadError::Incomplete)
 }

@@ -1,48 +1,48 @@
-//! Why a plugin's file was not taken, in words that say what to do.
+//! Why a plugin file was rejected, with texts that say what to do.
 
 use menlou_error::text::Text;
 
-/// Why a file in the plugin folder is not a plugin that this gateway can run.
+/// Why the gateway does not run a file of the plugin folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginLoadError {
-    /// It can't be read.
+    /// The file cannot be read.
     Unreadable(String),
-    /// It is something else: a text, an archive, a program.
+    /// The file is not a shared library, but for example a text, an archive or a program.
     NotALibrary,
-    /// It is cut short, has a hole, or is being copied.
+    /// The file is truncated, has a hole, or is being copied.
     Incomplete,
-    /// It is being written to.
+    /// The file is being written.
     Unsettled,
-    /// As many versions as one process can hold have been loaded: how many.
+    /// The process has loaded the maximum number of plugin versions. Contains that number.
     TooManyGenerations(u64),
-    /// The settings of a tenant that it serves don't fit it any more: the tenant, the first fault.
+    /// The settings of a tenant are invalid for the new version. Contains the tenant and the first fault.
     NoLongerFits(String, Text),
-    /// It is for another kind of machine.
+    /// The file is for another processor architecture.
     OtherMachine(String),
-    /// A shared library, but none of ours.
+    /// The shared library has no Menlou note.
     NoNote,
-    /// Built for another major of the border: its, ours.
+    /// The plugin was built for another major version of the ABI. Contains the plugin's version and the gateway's.
     OtherAbi((u16, u16), (u16, u16)),
-    /// Its structs are not those of the version that it names.
+    /// The sizes of the plugin's structs are not those of the ABI version that it names.
     OtherHeader((u16, u16)),
-    /// The system's loader refused it.
+    /// The dynamic loader rejected the file.
     NotLoaded(String),
-    /// It has no entry function, or that gave nothing.
+    /// The entry function is missing or returned NULL.
     NoEntry,
-    /// A Rust plugin built with `panic = "abort"`.
+    /// The plugin is in Rust and built with `panic = "abort"`.
     Aborts,
-    /// What it says of itself can't be right.
+    /// The plugin's description is invalid.
     BadDescriptor(String),
-    /// Its `init` failed.
+    /// The plugin's `init` failed. Contains its result.
     InitFailed(i32),
-    /// Another plugin has an action of this name already: the action, that plugin.
+    /// Another plugin has an action of the same name. Contains the action and the other plugin.
     Clash(String, String),
-    /// Its file and its name differ: the name.
+    /// The file does not have the plugin's name. Contains the name.
     OtherName(String),
 }
 
 impl PluginLoadError {
-    /// The reason, and what to do.
+    /// The reason and what to do, in both languages.
     pub fn text(&self) -> Text {
         match self {
             Self::Unreadable(why) => {

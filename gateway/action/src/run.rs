@@ -1,6 +1,6 @@
-//! Serves one call of an action: who is calling, do the parameters fit, then the plugin.
+//! Serves a request with an action: method, caller, limits and parameters are checked, then the plugin runs.
 
-use super::{instance::Action, plugin_call::PluginFuture};
+use super::{instance::Action, plugin_future::PluginFuture};
 use ::menlou_call::{Call, Reply};
 use http::Method;
 use menlou_error::text::Text;
@@ -12,14 +12,14 @@ use menlou_policy::{
 use std::sync::Arc;
 
 impl Action {
-    /// Serves a call, whoever may make it. Dropping the future drops the plugin's.
+    /// Admits and serves a request, without rate limits. Dropping the future drops the plugin's future.
     pub async fn run(self: &Arc<Self>, call: Call) -> Result<Reply> {
         let caller = self.admit(&call, None).await?;
         self.serve(call, caller).await
     }
 
-    /// Who is calling, as far as the action needs to know, or why the call may not pass: the limits are asked too, where
-    /// they are given.
+    /// Checks the HTTP method, the session and, if given, the rate limits. Returns the caller if the request has a session
+    /// that the action uses.
     pub async fn admit(
         &self,
         call: &Call,
@@ -34,9 +34,9 @@ impl Action {
         menlou_policy::admit(call, &self.scope.tenant, self.access(), &self.scope.services.stores, limits).await
     }
 
-    /// Serves a call of this caller, as [`Action::admit`] gave it. Dropping the future drops the plugin's.
+    /// Serves a request of the caller that [`Action::admit`] returned. Dropping the future drops the plugin's future.
     pub async fn serve(self: &Arc<Self>, mut call: Call, caller: Option<Caller>) -> Result<Reply> {
-        self.descriptor().params.fit(&mut call.params)?;
-        PluginFuture::start(self.clone(), call, caller).answer().await
+        self.descriptor().params.convert(&mut call.params)?;
+        PluginFuture::start(self.clone(), call, caller).reply().await
     }
 }

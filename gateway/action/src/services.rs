@@ -1,4 +1,4 @@
-//! What the gateway's actions may reach: the services of the house, and within them one tenant's part.
+//! The services that actions may use: those that all tenants share, and one tenant's part of them.
 
 use menlou_platform::{Platform, exchange::CodeExchange, http::Http};
 use menlou_policy::attempts::AttemptLimits;
@@ -7,44 +7,44 @@ use smol_str::SmolStr;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// What all tenants share.
+/// Services that all tenants share.
 pub struct Services {
-    /// Where sessions, short-lived values and accounts live.
+    /// Sessions, short-lived values and accounts.
     pub stores: Stores,
-    /// The exchanges of login codes.
+    /// Exchanges of login codes.
     pub exchanges: CodeExchange,
-    /// For requests of plugins to other servers.
+    /// HTTP client for requests of plugins to other servers.
     pub http: Http,
-    /// Whether test openids are allowed at all.
+    /// Whether the gateway's config allows test openids.
     pub allow_test_openids: bool,
-    /// How often passwords may be tried.
+    /// Limits of failed password logins.
     pub attempts: AttemptLimits,
-    /// How many passwords are hashed at once: each takes a core for a while, and 19 MiB.
+    /// Permits for password hashing. Each hash occupies a core for a while, and 19 MiB.
     pub hashing: Arc<Semaphore>,
 }
 
-/// One tenant's part. Each of its actions has one of its own: what calls need lies together.
+/// One tenant's part of the services. Each action has its own copy, so that what a call reads lies close together.
 #[derive(Clone)]
 pub struct TenantScope {
     /// The tenant's name.
     pub tenant: SmolStr,
-    /// How long its sessions live.
+    /// Lifetime of the tenant's sessions.
     pub session_ttl: Duration,
-    /// Its account at the platform.
+    /// The platform, with the tenant's credentials.
     pub platform: Arc<dyn Platform>,
-    /// What all tenants share.
+    /// The shared services.
     pub services: Arc<Services>,
-    /// Who counts the sessions that the action opens.
+    /// Counts the sessions that the action opens.
     pub session_counter: Arc<dyn SessionCounter>,
 }
 
-/// Counts sessions.
+/// Counts the sessions that an action opens.
 pub trait SessionCounter: Send + Sync {
-    /// One was opened.
+    /// A session was opened.
     fn session_opened(&self);
 }
 
-/// Nobody counts.
+/// Counts nothing.
 impl SessionCounter for () {
     fn session_opened(&self) {}
 }

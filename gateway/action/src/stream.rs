@@ -1,6 +1,6 @@
-//! Bodies that cross the border piece by piece: the request's, where it is unread, and the answer that a plugin writes.
+//! Bodies that cross the plugin ABI chunk by chunk: an unread request body, and a response body that a plugin writes.
 
-use super::{operation::OpOutput, plugin_call::PluginFuture};
+use super::operation::OpOutput;
 use ::menlou_call::{Pieces, Unread};
 use bytes::Bytes;
 use http_body_util::{LengthLimitError, Limited, combinators::UnsyncBoxBody};
@@ -15,20 +15,26 @@ use std::{
 };
 use tokio::time::{Sleep, sleep};
 
-/// Where the piece that a plugin wrote last waits for the client's connection.
+/// Holds one chunk between the plugin that wrote it and the client's connection.
 #[derive(Default)]
-pub(super) struct Slot(Mutex<Option<Bytes>>);
+pub(super) struct ChunkSlot(Mutex<Option<Bytes>>);
 
-/// An answer that a plugin writes: its call goes on while the answer is read.
-pub(super) struct Writing {
-    /// The call, until it has ended.
-    running: Option<PluginFuture>,
-    slot: Arc<Slot>,
-    pause: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+/// A call whose plugin still runs while its response body is sent.
+pub(super) trait PollCall: Send + Unpin {
+    /// Polls the plugin. Ready when the call has ended.
+    fn poll_call(&mut self, context: &mut Context<'_>) -> Poll<Result<()>>;
 }
 
-/// Reads the next piece of a body.
+/// A response body that a plugin writes. Reading the body polls the call.
+pub(super) struct PluginBody<C> {
+    /// The call until it ends.
+    call: Option<C>,
+    slot: Arc<ChunkSlot>,
+    write_timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Reads the next chunk of a request body.
 pub(super) fn read(unread: Arc<Unread>) -> impl Future<Output = Result<OpOutput>> + Send {
     poll_fn(move |cx| {
         loop {
@@ -39,24 +45,24 @@ pub(super) fn read(unread: Arc<Unread>) -> impl Future<Output = Result<OpOutput>
             match frame.transpose()?.map(Frame::into_data) {
                 None => return Poll::Ready(Ok(OpOutput::NotFound)),
                 Some(Ok(piece)) if !piece.is_empty() => return Poll::Ready(Ok(OpOutput::Piece(piece))),
-                // Trailers, which nobody asks for, or an empty piece.
+                // Skip trailers, which plugins cannot read, and empty chunks.
                 Some(_) => {}
             }
         }
     })
 }
 
-impl Slot {
-    /// Puts a piece there once the one before has gone.
-    pub fn write(self: Arc<Self>, piece: Bytes) -> impl Future<Output = Result<OpOutput>> + Send {
-        let mut piece = Some(piece).filter(|p| !p.is_empty());
-        // No waker is kept: whoever takes the piece out polls the call next.
+impl ChunkSlot {
+    /// Stores a chunk as soon as the previous one has been taken.
+    pub fn write(self: Arc<Self>, chunk: Bytes) -> impl Future<Output = Result<OpOutput>> + Send {
+        let mut chunk = Some(chunk).filter(|c| !c.is_empty());
+        // No waker is stored: the body that takes a chunk polls the call next.
         poll_fn(move |_| {
             let mut slot = self.lock();
-            match slot.is_some() && piece.is_some() {
+            match slot.is_some() && chunk.is_some() {
                 true => Poll::Pending,
                 false => {
-                    *slot = piece.take().or_else(|| slot.take());
+                    *slot = chunk.take().or_else(|| slot.take());
                     Poll::Ready(Ok(OpOutput::Nothing))
                 }
             }
@@ -72,47 +78,48 @@ impl Slot {
     }
 }
 
-impl Writing {
-    /// The answer's body; `running` is the call, unless it has ended already.
-    pub fn pieces(running: Option<PluginFuture>, slot: Arc<Slot>, pause: Duration) -> Pieces {
-        UnsyncBoxBody::new(Self { running, slot, pause, waiting: None })
+impl<C: PollCall + 'static> PluginBody<C> {
+    /// The body of a response. `call` is `None` if the call has ended already. The body fails if the plugin writes
+    /// nothing for `write_timeout`.
+    pub fn boxed(call: Option<C>, slot: Arc<ChunkSlot>, write_timeout: Duration) -> Pieces {
+        UnsyncBoxBody::new(Self { call, slot, write_timeout, timer: None })
     }
 }
 
-impl Body for Writing {
+impl<C: PollCall> Body for PluginBody<C> {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let this = &mut *self;
-        let mut ended = None;
-        if let Some(piece) = this.slot.take() {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        if let Some(chunk) = this.slot.take() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        if let Some(running) = &mut this.running
-            && let Poll::Ready(outcome) = running.poll_plugin(cx)
+        if let Some(call) = &mut this.call
+            && let Poll::Ready(result) = call.poll_call(cx)
         {
-            this.running = None;
-            ended = outcome.err();
+            this.call = None;
+            if let Err(error) = result {
+                return Poll::Ready(Some(Err(error)));
+            }
         }
-        if let Some(error) = ended {
-            return Poll::Ready(Some(Err(error)));
+        if let Some(chunk) = this.slot.take() {
+            this.timer = None;
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        if let Some(piece) = this.slot.take() {
-            this.waiting = None;
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        if this.running.is_none() {
+        if this.call.is_none() {
             return Poll::Ready(None);
         }
-        let pause = this.pause;
-        ready!(this.waiting.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx));
-        this.running = None;
-        Poll::Ready(Some(Err(Error::new(&codes::CALL_TIMEOUT).with_cause("the plugin wrote nothing for too long"))))
+        let timeout = this.write_timeout;
+        ready!(this.timer.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx));
+        this.call = None;
+        let error =
+            Error::new(&codes::CALL_TIMEOUT).with_cause("the plugin wrote no chunk of the response for too long");
+        Poll::Ready(Some(Err(error)))
     }
 }
 
-/// A body that is refused beyond `limit` bytes.
+/// A body that fails with `body_too_large` beyond `limit` bytes. Fails immediately if the body's minimum size exceeds it.
 pub(super) fn limited(body: Pieces, limit: u64) -> Result<Pieces> {
     let too_large = |_| Error::new(&codes::BODY_TOO_LARGE);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

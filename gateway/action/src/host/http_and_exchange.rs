@@ -1,7 +1,7 @@
-//! What lies outside of the gateway, for plugins: the platform, other servers, time.
+//! Host functions that reach outside of the gateway: code exchange with the platform, HTTP requests, and timers.
 
-use super::begin;
-use crate::ffi::{LONGEST, text};
+use super::entry::begin;
+use crate::ffi::{MAX_ARGUMENT, text};
 use crate::operation::{OpFuture, OpOutput};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -13,11 +13,11 @@ use menlou_platform::{
 };
 use std::{sync::Arc, time::Duration};
 
-// SAFETY of all that is `unsafe` here: see the module's head.
-
-/// For how long a phone code that is sent again by the same person is answered as before.
+/// Time in which a repeated phone code of the same session gets the first result again.
 const PHONE_REPLAY: Duration = Duration::from_secs(10);
-/// How long another server may take where the plugin says nothing.
+/// Maximum number of headers of an HTTP request.
+const MAX_HEADERS: usize = 64;
+/// Timeout of an HTTP request for which the plugin sets none.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) unsafe extern "C" fn exchange(
@@ -25,11 +25,11 @@ pub(super) unsafe extern "C" fn exchange(
     code: menlou_str,
     replay_window_ms: u32,
 ) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let code = text(code).filter(|c| !c.is_empty())?.to_owned();
-            let (scope, window) = (flight.scope(), Duration::from_millis(replay_window_ms.into()));
+            let (scope, window) = (call.scope(), Duration::from_millis(replay_window_ms.into()));
             Some(Box::pin(async move {
                 let exchanges = &scope.services.exchanges;
                 let person = exchanges.exchange(&scope.tenant, &scope.platform, &code, window).await?;
@@ -40,20 +40,16 @@ pub(super) unsafe extern "C" fn exchange(
 }
 
 pub(super) unsafe extern "C" fn test_identity(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let openid = text(openid).filter(|o| (1..=256).contains(&o.len()))?.to_owned();
-            let outcome = if flight.action.scope.services.allow_test_openids {
+            let outcome = if call.action.scope.services.allow_test_openids {
                 let person = Arc::new(Person { openid, unionid: None, session_key: None });
                 Ok(OpOutput::Person { person, test: true })
             } else {
-                let (tenant, id) = (flight.action.scope.tenant.as_str(), &flight.call.id);
-                tracing::warn!(
-                    tenant,
-                    request_id = id,
-                    "a test openid was refused: [testing] allow_test_openids is off"
-                );
+                let (tenant, id) = (call.tenant(), &call.request.id);
+                tracing::warn!(tenant, request_id = id, "test openid rejected: [testing] allow_test_openids is off");
                 Err(Error::new(&codes::TEST_OPENID_REFUSED))
             };
             Some(Box::pin(std::future::ready(outcome)))
@@ -62,12 +58,12 @@ pub(super) unsafe extern "C" fn test_identity(call: *mut menlou_call, openid: me
 }
 
 pub(super) unsafe extern "C" fn phone_number(call: *mut menlou_call, phone_code: menlou_str) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
-            let (scope, code) = (flight.scope(), text(phone_code).filter(|c| !c.is_empty())?.to_owned());
-            // Where the action serves without a session, so does this, but nobody can be answered again.
-            let openid = flight.caller.as_ref().map(|caller| caller.session.openid.clone());
+        begin(call, |call| {
+            let (scope, code) = (call.scope(), text(phone_code).filter(|c| !c.is_empty())?.to_owned());
+            // Without a session there is no openid, so a repeated code cannot get the first result again.
+            let openid = call.caller.as_ref().map(|caller| caller.session.openid.clone());
             Some(Box::pin(async move {
                 let exchanges = &scope.services.exchanges;
                 let phone = match openid {
@@ -86,12 +82,15 @@ pub(super) unsafe extern "C" fn http_send(
     call: *mut menlou_call,
     request: *const menlou_http_request,
 ) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let raw = request.as_ref().filter(|r| r.struct_size as usize >= size_of::<menlou_http_request>())?;
             let mut headers = HeaderMap::new();
-            if raw.headers_len > 64 || raw.headers.is_null() && raw.headers_len > 0 || raw.body.len > LONGEST {
+            if raw.headers_len > MAX_HEADERS
+                || raw.headers.is_null() && raw.headers_len > 0
+                || raw.body.len > MAX_ARGUMENT
+            {
                 return None;
             }
             for i in 0..raw.headers_len {
@@ -99,7 +98,7 @@ pub(super) unsafe extern "C" fn http_send(
                 let name = HeaderName::from_bytes(text(header.key)?.as_bytes()).ok()?;
                 headers.append(name, HeaderValue::from_str(text(header.value)?).ok()?);
             }
-            headers.entry("x-request-id").or_insert(HeaderValue::from_str(&flight.call.id).ok()?);
+            headers.entry("x-request-id").or_insert(HeaderValue::from_str(&call.request.id).ok()?);
             let timeout = match raw.timeout_ms {
                 0 => TIMEOUT,
                 ms => Duration::from_millis(ms.into()),
@@ -112,7 +111,7 @@ pub(super) unsafe extern "C" fn http_send(
                 timeout,
                 repeatable: false,
             };
-            Some(send(flight.scope(), request))
+            Some(send(call.scope(), request))
         })
     }
 }
@@ -120,7 +119,7 @@ pub(super) unsafe extern "C" fn http_send(
 fn send(scope: crate::TenantScope, request: Request) -> OpFuture {
     Box::pin(async move {
         match scope.services.http.send(request).await {
-            Ok(answer) => Ok(OpOutput::Http { status: answer.status, body: answer.body }),
+            Ok(response) => Ok(OpOutput::Http { status: response.status, body: response.body }),
             Err(failure @ (Failure::NotSent(_) | Failure::Unanswered(_))) => {
                 Err(Error::new(&codes::UPSTREAM_UNREACHABLE).with_cause(failure))
             }
@@ -130,7 +129,7 @@ fn send(scope: crate::TenantScope, request: Request) -> OpFuture {
 }
 
 pub(super) unsafe extern "C" fn sleep_ms(call: *mut menlou_call, ms: u64) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
         begin(call, |_| {
             let sleep = tokio::time::sleep(Duration::from_millis(ms));

@@ -1,6 +1,6 @@
-//! Lines of plugins in the gateway's log: bounded in length and in number.
+//! Log lines of plugins: bounded in length, and in number per second.
 
-use super::guard;
+use super::entry::guard;
 use crate::{ffi::printable, plugin_call::PluginCall};
 use menlou_abi::*;
 use std::{
@@ -10,75 +10,75 @@ use std::{
 use tokio::runtime::Handle;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// A plugin that writes more lines in a second is not heard until the next.
+/// Maximum number of lines of one plugin in a second. Further lines are dropped and counted.
 const LINES_PER_SECOND: u32 = 200;
-/// No line has more fields.
-const MOST_FIELDS: usize = 32;
-/// No line of a plugin's is longer, in bytes.
-const LONGEST_LINE: usize = 8 << 10;
+/// Maximum number of fields of a line. Further fields are dropped.
+const MAX_FIELDS: usize = 32;
+/// Maximum length of a line, in bytes. Longer lines are truncated.
+const MAX_LINE: usize = 8 << 10;
 
-/// Who writes: the context of a plugin's host table.
+/// The logger of one plugin: the `context` of its host function table.
 pub struct PluginLogger {
     plugin: &'static str,
-    second: Mutex<Second>,
+    window: Mutex<Window>,
 }
 
-/// The second that is being counted.
-struct Second {
-    began: Instant,
+/// The current second.
+struct Window {
+    start: Instant,
     lines: u32,
 }
 
 impl PluginLogger {
-    /// The plugin of this name.
+    /// A logger for the plugin of this name.
     pub fn new(plugin: &'static str) -> Self {
-        Self { plugin, second: Mutex::new(Second { began: Instant::now(), lines: 0 }) }
+        Self { plugin, window: Mutex::new(Window { start: Instant::now(), lines: 0 }) }
     }
 
-    /// Whether one more line may be written. Of those that may not it is told, once a second, how many there were.
-    fn may_speak(&'static self) -> bool {
+    /// Counts a line and returns whether it may be written. Dropped lines are reported at the end of their second.
+    fn allows_line(&'static self) -> bool {
         let lines = {
-            let mut second = self.second();
-            if second.began.elapsed() >= SECOND {
-                self.end(&mut second);
+            let mut window = self.window();
+            if window.start.elapsed() >= SECOND {
+                self.close(&mut window);
             }
-            second.lines = second.lines.saturating_add(1);
-            second.lines
+            window.lines = window.lines.saturating_add(1);
+            window.lines
         };
-        // It may be the last that is heard of the plugin for long. A thread of its own has no runtime to wait in.
+        // The first dropped line starts a timer, because no later line may come that closes the window. On a thread of the
+        // plugin's own there is no runtime for a timer.
         if lines == LINES_PER_SECOND + 1
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async {
                 tokio::time::sleep(SECOND).await;
-                self.end(&mut self.second());
+                self.close(&mut self.window());
             });
         }
         lines <= LINES_PER_SECOND
     }
 
-    fn end(&self, second: &mut Second) {
-        let lost = second.lines.saturating_sub(LINES_PER_SECOND);
-        if lost > 0 {
+    /// Reports the dropped lines of a window and starts the next one.
+    fn close(&self, window: &mut Window) {
+        let dropped = window.lines.saturating_sub(LINES_PER_SECOND);
+        if dropped > 0 {
             let plugin = self.plugin;
-            metrics::counter!("menlou_plugin_log_lines_lost_total", "plugin" => plugin).increment(lost.into());
-            tracing::warn!(target: "plugin", plugin, lost, "the plugin floods the log: lines were left out");
+            metrics::counter!("menlou_plugin_log_lines_lost_total", "plugin" => plugin).increment(dropped.into());
+            tracing::warn!(target: "plugin", plugin, dropped, "plugin logs too many lines: some lines were dropped");
         }
-        *second = Second { began: Instant::now(), lines: 0 };
+        *window = Window { start: Instant::now(), lines: 0 };
     }
 
-    fn second(&self) -> MutexGuard<'_, Second> {
-        self.second.lock().unwrap_or_else(PoisonError::into_inner)
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-// SAFETY of all that is `unsafe` here: see the module's head.
 
 pub(super) unsafe extern "C" fn enabled(_: *const menlou_host, level: u32) -> i32 {
-    i32::from(is_kept(level))
+    i32::from(is_enabled(level))
 }
 
-fn is_kept(level: u32) -> bool {
+fn is_enabled(level: u32) -> bool {
     match level {
         MENLOU_LOG_ERROR => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
         MENLOU_LOG_WARN => tracing::enabled!(target: "plugin", tracing::Level::WARN),
@@ -97,29 +97,28 @@ pub(super) unsafe extern "C" fn write(
     fields_len: usize,
 ) {
     guard((), || {
-        // SAFETY: as above; the context is what `table` put there, and lives for ever.
-        let (speaker, flight) = unsafe { (&*(*host).context.cast::<PluginLogger>(), PluginCall::of(call)) };
-        // Lines that nobody would keep don't count.
-        if !is_kept(level) || !speaker.may_speak() {
+        // SAFETY: see `entry`; `table` put the context there, and it is never freed.
+        let (logger, call) = unsafe { (&*(*host).context.cast::<PluginLogger>(), PluginCall::from_handle(call)) };
+        // Lines below the log level do not count.
+        if !is_enabled(level) || !logger.allows_line() {
             return;
         }
-        // SAFETY: as above.
+        // SAFETY: see `entry`.
         let mut line = unsafe { printable(message) };
-        let fields_len = if fields.is_null() { 0 } else { fields_len.min(MOST_FIELDS) };
+        let fields_len = if fields.is_null() { 0 } else { fields_len.min(MAX_FIELDS) };
         for i in 0..fields_len {
-            if line.len() >= LONGEST_LINE {
+            if line.len() >= MAX_LINE {
                 break;
             }
-            // SAFETY: as above: there are `fields_len` of them.
+            // SAFETY: see `entry`; `fields` has at least `fields_len` elements.
             unsafe {
                 let field = &*fields.add(i);
                 line += &format!(" {}={}", printable(field.key), printable(field.value));
             }
         }
-        line.truncate(line.floor_char_boundary(LONGEST_LINE));
-        let plugin = speaker.plugin;
-        let (tenant, action, id) =
-            flight.map_or(("", "", ""), |f| (&*f.action.scope.tenant, &*f.call.action, &*f.call.id));
+        line.truncate(line.floor_char_boundary(MAX_LINE));
+        let plugin = logger.plugin;
+        let (tenant, action, id) = call.map_or(("", "", ""), |c| (c.tenant(), &*c.request.action, &*c.request.id));
         macro_rules! event {
             ($level:ident) => {
                 tracing::event!(target: "plugin", tracing::Level::$level, plugin, tenant, action, request_id = id, "{line}")
@@ -140,22 +139,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plugin_is_heard_so_often_in_a_second() {
-        let speaker: &PluginLogger = Box::leak(Box::new(PluginLogger::new("loud")));
-        let heard = (0..LINES_PER_SECOND * 3).filter(|_| speaker.may_speak()).count();
-        // A busy machine may take long enough for a second to pass.
-        assert!((LINES_PER_SECOND as usize..LINES_PER_SECOND as usize * 3).contains(&heard), "{heard}");
+    fn lines_beyond_the_limit_of_a_second_are_dropped() {
+        let logger: &PluginLogger = Box::leak(Box::new(PluginLogger::new("loud")));
+        let written = (0..LINES_PER_SECOND * 3).filter(|_| logger.allows_line()).count();
+        // On a busy machine the loop may take longer than a second.
+        assert!((LINES_PER_SECOND as usize..LINES_PER_SECOND as usize * 3).contains(&written), "{written}");
         std::thread::sleep(Duration::from_millis(1100));
-        assert!(speaker.may_speak());
+        assert!(logger.allows_line());
     }
 
     #[tokio::test]
-    async fn a_flood_is_told_of_also_where_nothing_comes_after_it() {
-        let speaker: &PluginLogger = Box::leak(Box::new(PluginLogger::new("loud")));
-        let heard = (0..LINES_PER_SECOND * 3).filter(|_| speaker.may_speak()).count();
-        assert!(heard < LINES_PER_SECOND as usize * 3, "{heard}");
-        assert!(speaker.second().lines > LINES_PER_SECOND);
+    async fn dropped_lines_are_reported_even_if_no_line_follows() {
+        let logger: &PluginLogger = Box::leak(Box::new(PluginLogger::new("loud")));
+        let written = (0..LINES_PER_SECOND * 3).filter(|_| logger.allows_line()).count();
+        assert!(written < LINES_PER_SECOND as usize * 3, "{written}");
+        assert!(logger.window().lines > LINES_PER_SECOND);
         tokio::time::sleep(Duration::from_millis(1300)).await;
-        assert_eq!(speaker.second().lines, 0, "the second was ended, and what was lost told");
+        assert_eq!(logger.window().lines, 0, "the timer has closed the window");
     }
 }

@@ -1,6 +1,6 @@
-//! The tenant's account at the platform, for plugins: calls with its access token, and what hangs on the session's key.
+//! Host functions of the platform: requests with the tenant's access token, and operations that need the session key.
 
-use super::begin;
+use super::entry::begin;
 use crate::ffi::text;
 use crate::operation::{OpFuture, OpOutput};
 use crate::plugin_call::PluginCall;
@@ -16,9 +16,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-// SAFETY of all that is `unsafe` here: see the module's head.
-
-/// The largest JSON that a plugin may have sent to the platform, in bytes.
+/// Maximum length of the JSON fields of a platform request, in bytes.
 const MAX_FIELDS: usize = 1 << 20;
 
 pub(super) unsafe extern "C" fn call(
@@ -27,15 +25,15 @@ pub(super) unsafe extern "C" fn call(
     path: menlou_str,
     fields: menlou_str,
 ) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let method = match text(method)? {
                 "GET" => Method::GET,
                 "POST" => Method::POST,
                 _ => return None,
             };
-            let (scope, path) = (flight.scope(), text(path)?.to_owned());
+            let (scope, path) = (call.scope(), text(path)?.to_owned());
             let fields: Map<String, Value> = match text(fields).filter(|f| f.len() <= MAX_FIELDS)? {
                 "" => Map::new(),
                 json => serde_json::from_str(json).ok()?,
@@ -59,12 +57,12 @@ pub(super) unsafe extern "C" fn decrypt(
     iv: menlou_str,
     max_age_ms: u64,
 ) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let (data, iv) = (text(encrypted_data)?.to_owned(), text(iv)?.to_owned());
             let max_age = Duration::from_millis(max_age_ms);
-            with_key(flight, move |scope, _, key| async move {
+            with_key(call, move |scope, _, key| async move {
                 scope.platform.decrypt(&key, &data, &iv, max_age).map(|plain| OpOutput::Json(Value::Object(plain)))
             })
         })
@@ -72,10 +70,10 @@ pub(super) unsafe extern "C" fn decrypt(
 }
 
 pub(super) unsafe extern "C" fn check_session_key(call: *mut menlou_call) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
-            with_key(flight, |scope, caller, key| async move {
+        begin(call, |call| {
+            with_key(call, |scope, caller, key| async move {
                 scope.platform.check_session_key(&caller.session.openid, &key).await.map(|()| OpOutput::Nothing)
             })
         })
@@ -83,12 +81,12 @@ pub(super) unsafe extern "C" fn check_session_key(call: *mut menlou_call) -> *mu
 }
 
 pub(super) unsafe extern "C" fn reset_session_key(call: *mut menlou_call) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
-            with_key(flight, |scope, caller, key| async move {
-                // In a task of its own, so that a new key gets into the session though the client hangs up: the old one
-                // is worth nothing by then. The platform's and the store's deadlines bound it.
+        begin(call, |call| {
+            with_key(call, |scope, caller, key| async move {
+                // A task of its own stores the new key in the session even if the client closes the connection, because
+                // the old key is invalid from then on. The timeouts of the platform and of the store bound the task.
                 let renewed = tokio::spawn(async move { renew(&scope, &caller, &key).await }).await;
                 renewed.map_err(|e| Error::new(&codes::INTERNAL_ERROR).with_cause(e))?.map(|()| OpOutput::Nothing)
             })
@@ -104,17 +102,18 @@ async fn renew(scope: &TenantScope, caller: &Caller, key: &SecretString) -> Resu
     let session = Session { platform, openid, unionid, session_key, test, created_at, expires_at };
     match scope.services.stores.sessions.replace(&scope.tenant, &caller.token, session).await? {
         true => Ok(()),
-        // It ended meanwhile.
+        // The session has ended meanwhile.
         false => Err(Error::new(&codes::SESSION_EXPIRED)),
     }
 }
 
-/// An operation with the key of the caller's session; refused where that has none. `None` without a session.
-fn with_key<F>(flight: &PluginCall, how: impl FnOnce(TenantScope, Caller, SecretString) -> F) -> Option<OpFuture>
+/// An operation that uses the key of the caller's session. It fails with `session_expired` if the session has no key.
+/// `None` if the caller has no session.
+fn with_key<F>(call: &PluginCall, operation: impl FnOnce(TenantScope, Caller, SecretString) -> F) -> Option<OpFuture>
 where
     F: Future<Output = Result<OpOutput>> + Send + 'static,
 {
-    let caller = flight.caller.as_ref()?;
+    let caller = call.caller.as_ref()?;
     let Some(key) = caller.session.session_key.clone() else {
         let text = Text::fixed(
             "此会话没有 session_key（测试 openid）：请用 code 重新登录",
@@ -123,5 +122,5 @@ where
         return Some(Box::pin(std::future::ready(Err(Error::new(&codes::SESSION_EXPIRED).with_message(text)))));
     };
     let caller = Caller { token: caller.token, session: caller.session.clone(), user: None };
-    Some(Box::pin(how(flight.scope(), caller, key)))
+    Some(Box::pin(operation(call.scope(), caller, key)))
 }

@@ -1,6 +1,6 @@
-//! Sessions for plugins: opened for a person whom the call got, ended for the caller.
+//! Host functions of sessions: open one for an identity that the call obtained, read and end the caller's.
 
-use super::begin;
+use super::entry::begin;
 use crate::ffi::text;
 use crate::operation::OpOutput;
 use ::menlou_call::Token;
@@ -13,12 +13,12 @@ use menlou_store::Session;
 use serde_json::json;
 
 pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op {
-    // SAFETY: see the module's head, here and below.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
-            let (person, test) = flight.person(text(openid)?)?;
-            flight.told_token.set(true);
-            let scope = flight.scope();
+        begin(call, |call| {
+            let (person, test) = call.identity(text(openid)?)?;
+            call.has_read_token.set(true);
+            let scope = call.scope();
             Some(Box::pin(async move {
                 let mut bits = [0; 32];
                 rand::fill(&mut bits).map_err(|_| Error::new(&codes::INTERNAL_ERROR).with_cause("no random bytes"))?;
@@ -42,23 +42,23 @@ pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str)
 }
 
 pub(super) unsafe extern "C" fn current(call: *mut menlou_call) -> *mut menlou_op {
-    // SAFETY: see the module's head.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
-            let (caller, token) = (flight.caller.as_ref()?, flight.call.token.as_ref()?);
-            flight.told_token.set(true);
+        begin(call, |call| {
+            let (caller, token) = (call.caller.as_ref()?, call.request.token.as_ref()?);
+            call.has_read_token.set(true);
             let left = caller.session.expires_at.saturating_sub(unix_seconds());
-            let told = json!({ "token": token.expose(), "expires_in": left });
-            Some(Box::pin(std::future::ready(Ok(OpOutput::Json(told)))))
+            let session = json!({ "token": token.expose(), "expires_in": left });
+            Some(Box::pin(std::future::ready(Ok(OpOutput::Json(session)))))
         })
     }
 }
 
 pub(super) unsafe extern "C" fn end(call: *mut menlou_call) -> *mut menlou_op {
-    // SAFETY: see the module's head.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
-            let (scope, token) = (flight.scope(), flight.caller.as_ref()?.token);
+        begin(call, |call| {
+            let (scope, token) = (call.scope(), call.caller.as_ref()?.token);
             Some(Box::pin(async move {
                 scope.services.stores.sessions.end(&scope.tenant, &token).await?;
                 Ok(OpOutput::Nothing)

@@ -1,8 +1,8 @@
-//! Large bodies, for plugins: read and written piece by piece, or moved by the gateway between client and upstream.
+//! Host functions of bodies: chunks read and written by the plugin, and requests that the gateway forwards to an upstream.
 
-use super::begin;
-use crate::configure::{Pointers, Setup};
-use crate::ffi::{LONGEST, text};
+use super::entry::{begin, guard};
+use crate::configure::{ConfigureContext, UpstreamPointers};
+use crate::ffi::{MAX_ARGUMENT, text};
 use crate::operation::OpOutput;
 use crate::plugin_call::PluginCall;
 use crate::stream::{limited, read};
@@ -16,40 +16,40 @@ use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use menlou_abi::*;
 use std::{ptr, slice, time::Duration};
 
-// SAFETY of all that is `unsafe` here: see the module's head.
-
-/// How long an upstream may take where the plugin says nothing.
+/// Timeout of a forwarded request for which the plugin sets none.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// No call passes or sets more headers.
+/// Maximum number of headers that a forwarded request passes on, and of headers that it sets.
 const MAX_HEADERS: usize = 64;
-/// An upstream has no more servers.
+/// Maximum number of servers of an upstream.
 const MAX_SERVERS: usize = 64;
 
 pub(super) unsafe extern "C" fn upstream_new(
     setup: *mut menlou_setup,
     options: *const menlou_upstream_options,
 ) -> *mut menlou_upstream {
-    super::guard(ptr::null_mut(), || {
-        // SAFETY: as above; `setup` is what `configure` was given.
+    guard(ptr::null_mut(), || {
+        // SAFETY: see `entry`; `setup` is the pointer that `configure` got.
         unsafe {
-            let (Some(setup), Some(raw)) = (setup.cast::<Setup>().as_mut(), options.as_ref()) else {
+            let (Some(context), Some(raw)) = (setup.cast::<ConfigureContext>().as_mut(), options.as_ref()) else {
                 return ptr::null_mut();
             };
-            match read_options(raw, setup.labels()) {
-                Some((pointers, options)) => setup.upstream(options, &pointers),
+            match read_options(raw, context.labels()) {
+                Some((pointers, options)) => context.add_upstream(options, &pointers),
                 None => ptr::null_mut(),
             }
         }
     })
 }
 
+/// Converts the options of an upstream. `None` if one is invalid.
+///
 /// # Safety
-/// As above.
-unsafe fn read_options(raw: &menlou_upstream_options, labels: Labels) -> Option<(Pointers, Options)> {
+/// See `entry`.
+unsafe fn read_options(raw: &menlou_upstream_options, labels: Labels) -> Option<(UpstreamPointers, Options)> {
     if (raw.struct_size as usize) < size_of::<menlou_upstream_options>() || raw.servers_len > MAX_SERVERS {
         return None;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: promised by the caller.
     unsafe {
         let servers = array(raw.servers, raw.servers_len)?.iter().map(|s| Some(text(*s)?.to_owned()));
         let health = Some(text(raw.health_path)?).filter(|path| !path.is_empty());
@@ -63,28 +63,32 @@ unsafe fn read_options(raw: &menlou_upstream_options, labels: Labels) -> Option<
                 interval: Duration::from_millis(raw.health_interval_ms.into()),
             }),
         };
-        let pointers =
-            Pointers { servers: text(raw.servers_pointer)?.to_owned(), health: text(raw.health_pointer)?.to_owned() };
+        let pointers = UpstreamPointers {
+            servers: text(raw.servers_pointer)?.to_owned(),
+            health: text(raw.health_pointer)?.to_owned(),
+        };
         Some((pointers, options))
     }
 }
 
 pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const menlou_forward) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let raw = forward.as_ref().filter(|r| r.struct_size as usize >= size_of::<menlou_forward>())?;
-            // A pointer is no proof: only an upstream of this very action is one.
-            let upstream = flight.action.upstream(raw.upstream)?.clone();
-            let (headers, path_and_query) = (headers(flight, raw)?, text(raw.target)?.to_owned());
-            let body = match &flight.call.unread {
+            // A plugin may pass any pointer. It is valid only if it is one of this action's upstreams.
+            let upstream = call.action.upstream(raw.upstream)?.clone();
+            let (headers, path_and_query) = (headers(call, raw)?, text(raw.target)?.to_owned());
+            let body = match &call.request.unread {
                 Some(unread) => unread.take()?,
-                None if flight.call.body.is_empty() => UnsyncBoxBody::new(Empty::new().map_err(|never| match never {})),
-                None => whole(flight.call.body.clone()),
+                None if call.request.body.is_empty() => {
+                    UnsyncBoxBody::new(Empty::new().map_err(|never| match never {}))
+                }
+                None => full(call.request.body.clone()),
             };
             let limit = if raw.max_body == 0 { u64::MAX } else { raw.max_body };
-            let (method, retries) = (flight.call.method.clone(), raw.retries);
-            let http = flight.action.scope.services.http.clone();
+            let (method, retries) = (call.request.method.clone(), raw.retries);
+            let http = call.action.scope.services.http.clone();
             let timeout = match raw.timeout_ms {
                 0 => TIMEOUT,
                 ms => Duration::from_millis(ms.into()),
@@ -98,22 +102,24 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
     }
 }
 
+/// The headers of a forwarded request. `None` if one is invalid.
+///
 /// # Safety
-/// As above.
-unsafe fn headers(flight: &PluginCall, raw: &menlou_forward) -> Option<HeaderMap> {
+/// See `entry`.
+unsafe fn headers(call: &PluginCall, raw: &menlou_forward) -> Option<HeaderMap> {
     if raw.pass_len > MAX_HEADERS || raw.headers_len > MAX_HEADERS {
         return None;
     }
     let mut headers = HeaderMap::new();
-    // SAFETY: the caller's promise.
+    // SAFETY: promised by the caller.
     unsafe {
         for name in array(raw.pass, raw.pass_len)? {
             let name = HeaderName::from_bytes(text(*name)?.as_bytes()).ok()?;
-            for value in flight.call.headers.get_all(&name) {
+            for value in call.request.headers.get_all(&name) {
                 headers.append(&name, value.clone());
             }
         }
-        for value in flight.call.headers.get_all(CONNECTION) {
+        for value in call.request.headers.get_all(CONNECTION) {
             headers.append(CONNECTION, value.clone());
         }
         end_to_end(&mut headers);
@@ -122,48 +128,50 @@ unsafe fn headers(flight: &PluginCall, raw: &menlou_forward) -> Option<HeaderMap
             headers.insert(name, HeaderValue::from_str(text(header.value)?).ok()?);
         }
     }
-    headers.entry("x-request-id").or_insert(HeaderValue::from_str(&flight.call.id).ok()?);
+    headers.entry("x-request-id").or_insert(HeaderValue::from_str(&call.request.id).ok()?);
     headers.remove(AUTHORIZATION);
     Some(headers)
 }
 
-fn whole(body: Bytes) -> ::menlou_call::Pieces {
+fn full(body: Bytes) -> ::menlou_call::Pieces {
     UnsyncBoxBody::new(http_body_util::Full::new(body).map_err(|never| match never {}))
 }
 
+/// An array of a plugin. `None` if it is NULL but not empty.
+///
 /// # Safety
-/// `first` is NULL or the first of `len` values that can be read for `'a`.
+/// `first` is NULL or points to `len` values that are readable for `'a`.
 unsafe fn array<'a, T>(first: *const T, len: usize) -> Option<&'a [T]> {
     match (first.is_null(), len) {
         (_, 0) => Some(&[]),
         (true, _) => None,
-        // SAFETY: the caller's promise.
+        // SAFETY: promised by the caller.
         (false, _) => Some(unsafe { slice::from_raw_parts(first, len) }),
     }
 }
 
 pub(super) unsafe extern "C" fn body_read(call: *mut menlou_call) -> *mut menlou_op {
-    // SAFETY: as above.
-    unsafe { begin(call, |flight| Some(Box::pin(read(flight.call.unread.clone()?)))) }
+    // SAFETY: see `entry`.
+    unsafe { begin(call, |call| Some(Box::pin(read(call.request.unread.clone()?)))) }
 }
 
 pub(super) unsafe extern "C" fn answer_begin(call: *mut menlou_call, content_type: menlou_str) -> i32 {
-    super::guard(MENLOU_ERR_FAILED, || {
-        // SAFETY: as above.
-        match unsafe { (PluginCall::of(call), text(content_type)) } {
-            (Some(flight), Some(content_type)) if flight.begin_writing(content_type) => MENLOU_READY,
+    guard(MENLOU_ERR_FAILED, || {
+        // SAFETY: see `entry`.
+        match unsafe { (PluginCall::from_handle(call), text(content_type)) } {
+            (Some(call), Some(content_type)) if call.begin_body(content_type) => MENLOU_READY,
             _ => MENLOU_ERR_INVALID,
         }
     })
 }
 
-pub(super) unsafe extern "C" fn answer_write(call: *mut menlou_call, piece: menlou_str) -> *mut menlou_op {
-    // SAFETY: as above.
+pub(super) unsafe extern "C" fn answer_write(call: *mut menlou_call, chunk: menlou_str) -> *mut menlou_op {
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
-            let slot = flight.slot().filter(|_| piece.len <= LONGEST)?;
-            let piece = Bytes::copy_from_slice(piece.bytes());
-            Some(Box::pin(slot.write(piece)))
+        begin(call, |call| {
+            let (_, slot) = call.streamed().filter(|_| chunk.len <= MAX_ARGUMENT)?;
+            let chunk = Bytes::copy_from_slice(chunk.bytes());
+            Some(Box::pin(slot.write(chunk)))
         })
     }
 }

@@ -1,6 +1,6 @@
-//! Accounts for plugins: found for openids that the call got, bound and changed for the caller.
+//! Host functions of accounts: find one by an openid that the call obtained, bind and change the caller's.
 
-use super::begin;
+use super::entry::begin;
 use crate::ffi::text;
 use crate::operation::{OpFuture, OpOutput};
 use crate::plugin_call::PluginCall;
@@ -13,21 +13,19 @@ use secrecy::SecretString;
 use serde_json::json;
 use std::sync::Arc;
 
-// SAFETY of all that is `unsafe` here: see the module's head.
-
 pub(super) unsafe extern "C" fn find(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let openid = text(openid)?.to_owned();
-            let own = flight.caller.as_ref().is_some_and(|c| c.session.openid == openid);
-            if !own && flight.person(&openid).is_none() {
+            let is_own = call.caller.as_ref().is_some_and(|c| c.session.openid == openid);
+            if !is_own && call.identity(&openid).is_none() {
                 return None;
             }
-            let scope = flight.scope();
+            let scope = call.scope();
             Some(Box::pin(async move {
                 let found = scope.services.stores.users.find(&scope.tenant, scope.platform.name(), &openid).await?;
-                Ok(found.map_or(OpOutput::NotFound, |user| told(&user)))
+                Ok(found.map_or(OpOutput::NotFound, |user| user_json(&user)))
             }))
         })
     }
@@ -38,11 +36,11 @@ pub(super) unsafe extern "C" fn bind_new(
     name: menlou_str,
     avatar_url: menlou_str,
 ) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
-            bind(flight, |scope, identity| async move {
+            bind(call, |scope, identity| async move {
                 let account = AccountSelector::New { name: &name, avatar_url: &avatar_url };
                 scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
             })
@@ -51,15 +49,15 @@ pub(super) unsafe extern "C" fn bind_new(
 }
 
 pub(super) unsafe extern "C" fn bind_phone(call: *mut menlou_call, phone: menlou_str) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let phone = text(phone)?.to_owned();
             let digits = phone.strip_prefix('+')?;
             if !(5..=20).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
                 return None;
             }
-            bind(flight, |scope, identity| async move {
+            bind(call, |scope, identity| async move {
                 let bound =
                     scope.services.stores.users.bind(&scope.tenant, &identity, AccountSelector::Phone(&phone)).await;
                 bound.map_err(Error::from)
@@ -74,12 +72,12 @@ pub(super) unsafe extern "C" fn bind_external(
     name: menlou_str,
     avatar_url: menlou_str,
 ) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let id = text(id).filter(|id| (1..=256).contains(&id.len()))?.to_owned();
             let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
-            bind(flight, |scope, identity| async move {
+            bind(call, |scope, identity| async move {
                 let account = AccountSelector::External { id: &id, name: &name, avatar_url: &avatar_url };
                 scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
             })
@@ -92,12 +90,12 @@ pub(super) unsafe extern "C" fn bind_password(
     account: menlou_str,
     given: menlou_str,
 ) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
             let (account, given) = (text(account)?.to_owned(), SecretString::from(text(given)?));
-            let remote = flight.call.remote;
-            bind(flight, |scope, identity| async move {
+            let remote = call.request.remote;
+            bind(call, |scope, identity| async move {
                 let services = &scope.services;
                 attempts::count(&*services.stores.ephemeral, &services.attempts, &scope.tenant, &account, remote)
                     .await?;
@@ -115,10 +113,10 @@ pub(super) unsafe extern "C" fn bind_password(
 }
 
 pub(super) unsafe extern "C" fn unbind(call: *mut menlou_call) -> *mut menlou_op {
-    // SAFETY: as above.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
-            let (scope, identity) = (flight.scope(), identity(flight)?);
+        begin(call, |call| {
+            let (scope, identity) = (call.scope(), identity(call)?);
             Some(Box::pin(async move {
                 scope.services.stores.users.unbind(&scope.tenant, &identity.platform, &identity.openid).await?;
                 Ok(OpOutput::Nothing)
@@ -132,35 +130,37 @@ pub(super) unsafe extern "C" fn update(
     name: menlou_str,
     avatar_url: menlou_str,
 ) -> *mut menlou_op {
-    // SAFETY: as above; a NULL text leaves as it is.
+    // SAFETY: see `entry`.
     unsafe {
-        begin(call, |flight| {
+        begin(call, |call| {
+            // A NULL text means no change.
             let given = |s: menlou_str| if s.ptr.is_null() { Some(None) } else { text(s).map(|t| Some(t.to_owned())) };
             let (name, avatar_url) = (given(name)?, given(avatar_url)?);
-            let (scope, user) = (flight.scope(), flight.caller.as_ref()?.user.as_ref()?.id);
+            let (scope, user) = (call.scope(), call.caller.as_ref()?.user.as_ref()?.id);
             Some(Box::pin(async move {
                 let users = &scope.services.stores.users;
                 let changed = users.update(&scope.tenant, user, name.as_deref(), avatar_url.as_deref()).await?;
-                changed.map(|user| told(&user)).ok_or_else(|| Error::new(&codes::LOGIN_REQUIRED))
+                changed.map(|user| user_json(&user)).ok_or_else(|| Error::new(&codes::LOGIN_REQUIRED))
             }))
         })
     }
 }
 
-/// An operation that binds the caller's openid by `how`, and tells the account.
-fn bind<F>(flight: &PluginCall, how: impl FnOnce(TenantScope, Identity) -> F) -> Option<OpFuture>
+/// An operation that binds the caller's openid to an account and returns the account. `None` if the caller has no session.
+fn bind<F>(call: &PluginCall, operation: impl FnOnce(TenantScope, Identity) -> F) -> Option<OpFuture>
 where
     F: Future<Output = Result<Option<Arc<User>>>> + Send + 'static,
 {
-    let binding = how(flight.scope(), identity(flight)?);
+    let binding = operation(call.scope(), identity(call)?);
     Some(Box::pin(async move {
         let bound = binding.await?;
-        bound.map(|user| told(&user)).ok_or_else(|| Error::new(&codes::BAD_CREDENTIALS))
+        bound.map(|user| user_json(&user)).ok_or_else(|| Error::new(&codes::BAD_CREDENTIALS))
     }))
 }
 
-fn identity(flight: &PluginCall) -> Option<Identity> {
-    let session = &flight.caller.as_ref()?.session;
+/// The identity of the caller's session.
+fn identity(call: &PluginCall) -> Option<Identity> {
+    let session = &call.caller.as_ref()?.session;
     Some(Identity {
         platform: session.platform.clone(),
         openid: session.openid.clone(),
@@ -168,6 +168,6 @@ fn identity(flight: &PluginCall) -> Option<Identity> {
     })
 }
 
-fn told(user: &User) -> OpOutput {
+fn user_json(user: &User) -> OpOutput {
     OpOutput::Json(json!(user))
 }

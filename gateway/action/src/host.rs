@@ -1,8 +1,8 @@
-//! The table of functions that a plugin gets: each checks what it is given, and answers within the call's tenant.
+//! The host function table that plugins get. Each function checks its arguments and works within the call's tenant.
 //!
-//! SAFETY of all that is `unsafe` here: plugins call these functions as the border (`plugins/abi`) says, with calls,
-//! operations and wakers that they got from the gateway, and texts that can be read during the call.
+//! SAFETY of the `unsafe` code here and in the modules below: see `entry`.
 
+mod entry;
 mod http_and_exchange;
 mod log;
 mod platform;
@@ -10,22 +10,22 @@ mod sessions;
 mod stream;
 mod users;
 
-use super::{
-    configure::Setup,
+use crate::{
+    configure::ConfigureContext,
     ffi::{printable, text},
-    operation::{self, OpFuture},
+    operation::{self, OpPoll},
     plugin_call::PluginCall,
 };
 use aws_lc_rs::{hmac, rand};
+use entry::guard;
 use menlou_abi::*;
 use std::{
     ffi::c_void,
-    panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     task::{Context, Waker},
 };
 
-/// Makes the table for the plugin of this name. Both live as long as the process, as the border promises.
+/// Makes the table for the plugin of this name. The table is never freed, as the ABI requires.
 pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
     let context = ptr::from_ref(Box::leak(Box::new(log::PluginLogger::new(plugin)))).cast_mut().cast::<c_void>();
     Box::leak(Box::new(menlou_host {
@@ -73,23 +73,6 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
     }))
 }
 
-/// Nothing unwinds into a plugin: it may be C.
-fn guard<T>(otherwise: T, f: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or(otherwise)
-}
-
-/// Begins an operation of a call. `None` from `f` means that the arguments are no good.
-///
-/// # Safety
-/// As the module's head says.
-unsafe fn begin(call: *mut menlou_call, f: impl FnOnce(&PluginCall) -> Option<OpFuture>) -> *mut menlou_op {
-    guard(ptr::null_mut(), || {
-        // SAFETY: not kept.
-        let flight = unsafe { PluginCall::of(call) };
-        flight.and_then(|flight| flight.asked.register(flight.number, f(flight)?)).unwrap_or(ptr::null_mut())
-    })
-}
-
 unsafe extern "C" fn now_unix_ms(_: *const menlou_host) -> u64 {
     menlou_clock::unix_millis()
 }
@@ -99,11 +82,11 @@ unsafe extern "C" fn random(_: *const menlou_host, out: *mut u8, len: usize) -> 
         if out.is_null() || len > 1 << 20 {
             return MENLOU_ERR_INVALID;
         }
-        // Into our own bytes first: the plugin's may not be initialised.
+        // The plugin's buffer may be uninitialised, so it must not become a slice.
         let mut bytes = vec![0; len];
         match rand::fill(&mut bytes) {
             Ok(()) => {
-                // SAFETY: see above: `out` has room for `len` bytes.
+                // SAFETY: see `entry`; `out` has `len` bytes.
                 unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), out, len) };
                 MENLOU_READY
             }
@@ -117,7 +100,7 @@ unsafe extern "C" fn hmac_sha256(_: *const menlou_host, key: menlou_str, message
         if out.is_null() {
             return MENLOU_ERR_INVALID;
         }
-        // SAFETY: see above: `out` has room for 32 bytes.
+        // SAFETY: see `entry`; `out` has 32 bytes.
         unsafe {
             let key = hmac::Key::new(hmac::HMAC_SHA256, key.bytes());
             let tag = hmac::sign(&key, message.bytes());
@@ -129,10 +112,10 @@ unsafe extern "C" fn hmac_sha256(_: *const menlou_host, key: menlou_str, message
 
 unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh: menlou_str, msg_en: menlou_str) {
     guard((), || {
-        // SAFETY: see above; `setup` is what `configure` was given.
+        // SAFETY: see `entry`; `setup` is the pointer that `configure` got.
         unsafe {
-            if let Some(setup) = setup.cast::<Setup>().as_mut() {
-                setup.faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
+            if let Some(context) = setup.cast::<ConfigureContext>().as_mut() {
+                context.faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
             }
         }
     });
@@ -140,14 +123,15 @@ unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh
 
 unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut menlou_str) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
-        // SAFETY: see above.
-        let (flight, name) = unsafe { (PluginCall::of(call), text(name)) };
-        let (Some(flight), Some(name), false) = (flight, name, out.is_null()) else { return MENLOU_ERR_INVALID };
-        // The token is `session_current`'s. The decoder takes the header out; this holds even if it did not.
-        let found = flight.call.headers.get(name).filter(|_| !name.eq_ignore_ascii_case("authorization"));
+        // SAFETY: see `entry`.
+        let (call, name) = unsafe { (PluginCall::from_handle(call), text(name)) };
+        let (Some(call), Some(name), false) = (call, name, out.is_null()) else { return MENLOU_ERR_INVALID };
+        // Plugins get the session token by `session_current` only. The decoder has removed the header already; this check
+        // does not rely on it.
+        let found = call.request.headers.get(name).filter(|_| !name.eq_ignore_ascii_case("authorization"));
         match found.and_then(|v| v.to_str().ok()) {
             Some(value) => {
-                // SAFETY: see above; the headers live as long as the call.
+                // SAFETY: see `entry`; the headers live as long as the call.
                 unsafe { *out = menlou_str::new(value.as_bytes()) };
                 MENLOU_READY
             }
@@ -158,16 +142,23 @@ unsafe extern "C" fn header(call: *mut menlou_call, name: menlou_str, out: *mut 
 
 unsafe extern "C" fn op_poll(call: *mut menlou_call, op: *mut menlou_op, outcome: *mut menlou_outcome) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
-        // SAFETY: see above.
-        let (flight, outcome) = unsafe { (PluginCall::of(call), outcome.as_mut()) };
-        let (Some(flight), Some(outcome)) = (flight, outcome) else { return MENLOU_ERR_INVALID };
-        // SAFETY: set to the poller's waker while `poll` runs, NULL else.
-        let waker = unsafe { flight.waker.get().as_ref() };
-        match waker {
-            Some(waker) if outcome.struct_size as usize >= size_of::<menlou_outcome>() => {
-                operation::poll(op, flight, &mut Context::from_waker(waker), outcome)
+        // SAFETY: see `entry`.
+        let (call, outcome) = unsafe { (PluginCall::from_handle(call), outcome.as_mut()) };
+        let (Some(call), Some(outcome)) = (call, outcome) else { return MENLOU_ERR_INVALID };
+        // SAFETY: NULL, or the waker of the poller, which lives while the plugin's `poll` runs.
+        let Some(waker) = (unsafe { call.waker.get().as_ref() }) else { return MENLOU_ERR_INVALID };
+        if (outcome.struct_size as usize) < size_of::<menlou_outcome>() {
+            return MENLOU_ERR_INVALID;
+        }
+        match operation::poll(op, call.number, &mut Context::from_waker(waker), outcome) {
+            OpPoll::Invalid => MENLOU_ERR_INVALID,
+            OpPoll::Pending => MENLOU_PENDING,
+            OpPoll::Ready(effect) => {
+                if let Some(effect) = effect {
+                    call.apply(effect);
+                }
+                MENLOU_READY
             }
-            _ => MENLOU_ERR_INVALID,
         }
     })
 }
@@ -178,10 +169,10 @@ unsafe extern "C" fn op_drop(op: *mut menlou_op) {
 
 unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
-        // SAFETY: see above.
+        // SAFETY: see `entry`.
         unsafe {
-            match (PluginCall::of(call), reply.as_ref()) {
-                (Some(flight), Some(reply)) if flight.answer(reply) => MENLOU_READY,
+            match (PluginCall::from_handle(call), reply.as_ref()) {
+                (Some(call), Some(reply)) if call.set_reply(reply) => MENLOU_READY,
                 _ => MENLOU_ERR_INVALID,
             }
         }
@@ -190,15 +181,15 @@ unsafe extern "C" fn reply(call: *mut menlou_call, reply: *const menlou_reply) -
 
 unsafe extern "C" fn waker_clone(call: *mut menlou_call) -> *mut menlou_waker {
     guard(ptr::null_mut(), || {
-        // SAFETY: see above.
-        let waker = unsafe { PluginCall::of(call).and_then(|f| f.waker.get().as_ref()) };
+        // SAFETY: see `entry`.
+        let waker = unsafe { PluginCall::from_handle(call).and_then(|call| call.waker.get().as_ref()) };
         Box::into_raw(Box::new(waker.cloned().unwrap_or_else(|| Waker::noop().clone()))).cast()
     })
 }
 
 unsafe extern "C" fn waker_wake(waker: *const menlou_waker) {
     guard((), || {
-        // SAFETY: see above.
+        // SAFETY: see `entry`.
         if let Some(waker) = unsafe { waker.cast::<Waker>().as_ref() } {
             waker.wake_by_ref();
         }
@@ -208,7 +199,7 @@ unsafe extern "C" fn waker_wake(waker: *const menlou_waker) {
 unsafe extern "C" fn waker_drop(waker: *mut menlou_waker) {
     guard((), || {
         if !waker.is_null() {
-            // SAFETY: see above: handed out by `waker_clone`, and given back once.
+            // SAFETY: see `entry`; the waker is from `waker_clone` and is dropped once.
             drop(unsafe { Box::from_raw(waker.cast::<Waker>()) });
         }
     });
