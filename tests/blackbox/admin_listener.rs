@@ -91,7 +91,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
 fn who_is_silent_slow_idle_or_does_not_read_is_let_go_here_too() {
     let second = |setup: Setup, name: &&str| setup.setting(name, "\"1s\"");
     let deadlines = ["server.header_timeout", "clients.first_byte_timeout", "clients.keep_alive_timeout"];
-    let setup = deadlines.iter().chain(&["clients.answer_idle_timeout"]).fold(Setup::default(), second);
+    let setup = deadlines.iter().chain(&["clients.response_write_timeout"]).fold(Setup::default(), second);
     let gateway = Gateway::start(setup);
     let (health, large) = ("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\n");
     let began = Instant::now();

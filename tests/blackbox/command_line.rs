@@ -90,14 +90,14 @@ fn a_store_s_password_is_in_no_message() {
 fn a_faulty_config_is_shown_whole_and_nothing_starts() {
     let setup = Setup::default()
         .setting("server.max_bdoy", "\"1MiB\"")
-        .setting("server.max_calls", "0")
+        .setting("server.max_concurrent_requests", "0")
         .setting("log.level", "\"loud\"");
     let home = GatewayFolder::new(setup.env("MENLOU_SERVER__LISTEN", "nowhere"));
     for command in [&["run"][..], &["validate", "--offline"], &["user", "add", "--tenant", "t", "--account", "a"]] {
         let output = home.command(command, b"some-password");
         assert_eq!(output.status.code(), Some(1), "{command:?}");
         let text = err(&output);
-        for told in ["menlou.toml:2:", "`max_body`", "max_calls", "loud", "MENLOU_SERVER__LISTEN"] {
+        for told in ["menlou.toml:2:", "`max_body`", "max_concurrent_requests", "loud", "MENLOU_SERVER__LISTEN"] {
             assert!(text.contains(told), "{command:?}: {told}: {text}");
         }
     }

@@ -196,7 +196,7 @@ fn actions_are_switched_on_set_and_switched_off() {
 #[test]
 fn a_tenant_s_own_admin_names_addresses_as_far_as_the_operator_lets_them() {
     let set = |hosts: &'static str| {
-        let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("admin.tenant_hosts", hosts));
+        let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("admin.allowed_upstream_hosts", hosts));
         let mut browser = scene.console_as(OWN);
         browser.get(&of("/switch-on?of=proxy"));
         let form = |upstream: &'static str, revision: String| {

@@ -188,7 +188,7 @@ fn what_the_gateway_cannot_serve_has_its_status_and_word() {
 #[test]
 fn what_is_beyond_the_bound_is_refused_at_once_and_what_takes_too_long_is_given_up() {
     let scene = Scene::with(Stores::Embedded, |setup, _| {
-        setup.setting("server.max_calls", "1").setting("server.call_timeout", "\"2s\"")
+        setup.setting("server.max_concurrent_requests", "1").setting("server.call_timeout", "\"2s\"")
     });
     scene.sim.fail("/sns/jscode2session", Failure::hang(), 1);
     std::thread::scope(|scope| {

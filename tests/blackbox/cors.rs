@@ -120,7 +120,7 @@ fn a_page_may_read_every_answer_of_its_tenant_and_what_stands_at_its_head() {
 #[test]
 fn a_page_may_read_that_there_is_no_room_and_its_browser_may_ask_even_then() {
     let upstream = Upstream::start();
-    let scene = scene_with(&upstream, &[("server.max_calls", "1")]);
+    let scene = scene_with(&upstream, &[("server.max_concurrent_requests", "1")]);
     let path = format!("/srv/{TENANT}/openid");
     let call = |origin| Request::post(&path).header("Origin", origin).send(scene.gateway.addr()).expect("an answer");
     let mut held = http::connect(scene.gateway.addr()).expect("a connection");

@@ -29,7 +29,7 @@ fn scene(upstream: &Upstream, settings: &[(&str, &str)], of_action: &str, of_ten
     );
     Scene::with(Stores::Embedded, |mut setup, _| {
         setup.tenants[0].1 += &slow;
-        let places = setup.setting("server.max_calls", PLACES.to_string());
+        let places = setup.setting("server.max_concurrent_requests", PLACES.to_string());
         settings.iter().fold(places, |setup, (name, value)| setup.setting(name, *value))
     })
 }
@@ -105,7 +105,11 @@ fn without_shares_the_same_flood_takes_everything() {
     let all = PLACES.to_string();
     let scene = scene(
         &upstream,
-        &[("server.call_timeout", "\"3s\""), ("server.max_calls_per_tenant", &all), ("log.access", "false")],
+        &[
+            ("server.call_timeout", "\"3s\""),
+            ("server.max_concurrent_requests_per_tenant", &all),
+            ("log.access", "false"),
+        ],
         "",
         "",
     );
@@ -114,7 +118,7 @@ fn without_shares_the_same_flood_takes_everything() {
 
 #[test]
 fn a_tenants_own_bounds_hold_for_it_and_for_its_action() {
-    for (of_action, of_tenant) in [("limits = { concurrent = 2 }", ""), ("", "[limits]\nconcurrent = 2")] {
+    for (of_action, of_tenant) in [("limits = { max_concurrent = 2 }", ""), ("", "[limits]\nmax_concurrent = 2")] {
         let upstream = Upstream::start();
         let scene = scene(&upstream, &[("server.call_timeout", "\"3s\"")], of_action, of_tenant);
         thread::scope(|scope| {
@@ -138,7 +142,7 @@ fn a_tenants_own_bounds_hold_for_it_and_for_its_action() {
 #[test]
 fn an_answer_keeps_its_place_until_it_has_gone_and_no_longer() {
     let upstream = Upstream::start();
-    let scene = scene(&upstream, &[], "limits = { concurrent = 1 }", "");
+    let scene = scene(&upstream, &[], "limits = { max_concurrent = 1 }", "");
     // More than sockets hold, and nobody reads it.
     let mut reader = connect(scene.gateway.addr()).expect("a connection");
     reader.write_all(&get("/chunked?100000000").bytes()).expect("sent");

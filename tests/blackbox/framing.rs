@@ -305,7 +305,7 @@ fn who_begins_with_something_that_is_no_http_is_let_go_without_an_answer() {
 
 #[test]
 fn heads_and_targets_that_are_too_long_are_refused() {
-    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("clients.max_target", "\"1KiB\""));
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("clients.max_uri_length", "\"1KiB\""));
     let long = format!("POST /srv/?f={} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "x".repeat(2000));
     let endless = format!("POST /srv/?f={}", "x".repeat(40_000));
     each_is_answered_once(&scene, vec![long.into_bytes(), endless.into_bytes()], &[(414, "uri_too_long")]);

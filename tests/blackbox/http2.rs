@@ -113,7 +113,7 @@ fn idle_and_slow_clients_are_let_go() {
         setup.tenants.iter_mut().filter(|(name, _)| name == TENANT).for_each(|(_, file)| *file += &table);
         setup
             .setting("clients.keep_alive_timeout", "\"2s\"")
-            .setting("clients.answer_idle_timeout", "\"1s\"")
+            .setting("clients.response_write_timeout", "\"1s\"")
             .setting("clients.body_idle_timeout", "\"1s\"")
     });
     let let_go = |why: &str| {

@@ -64,7 +64,7 @@ fn attempts_are_counted_for_the_client_and_not_for_its_proxy() {
 fn the_proxy_protocol_says_who_the_client_is() {
     let settings = [
         ("proxies.trusted", "[\"127.0.0.1\"]"),
-        ("proxies.protocol", "true"),
+        ("proxies.proxy_protocol", "true"),
         ("clients.first_byte_timeout", "\"1s\""),
         ("clients.max_connections_per_address", "2"),
     ];
@@ -107,7 +107,7 @@ fn the_proxy_protocol_says_who_the_client_is() {
 
 #[test]
 fn whoever_is_no_proxy_cannot_begin_like_one() {
-    let scene = scene(&[("proxies.trusted", "[\"10.0.0.0/8\"]"), ("proxies.protocol", "true")]);
+    let scene = scene(&[("proxies.trusted", "[\"10.0.0.0/8\"]"), ("proxies.proxy_protocol", "true")]);
     let bytes = format!("PROXY TCP4 198.51.100.7 10.0.0.1 4711 80\r\n{POST}");
     Envelope::parse(http::send_raw(scene.addr(), bytes.as_bytes()).unwrap()).assert_error(400, "bad_request");
     Envelope::parse(http::send_raw(scene.addr(), POST.as_bytes()).unwrap()).assert_error(401, "login_required");

@@ -18,7 +18,7 @@ const NEW: &str = "another-app-secret";
 
 /// A gateway with a key for sealed secrets.
 pub fn with_key() -> Scene {
-    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("secrets.keys", "\"file:seal.keys\""));
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("secrets.keys_file", "\"file:seal.keys\""));
     scene.secrets().add(NEW);
     let made = scene.command(&["secret", "key"]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -175,7 +175,7 @@ fn without_a_key_nothing_is_sealed_and_the_way_is_told() {
     let (code, text) = told(&scene, &["secret", "seal", "--tenant", TENANT, "--field", "wechat.secret"]);
     assert!(code == Some(1) && text.contains("menlou secret key"), "{text}");
     let (code, text) = told(&scene, &["secret", "rotate"]);
-    assert!(code == Some(1) && text.contains("[secrets] keys"), "{text}");
+    assert!(code == Some(1) && text.contains("[secrets] keys_file"), "{text}");
     let scene = with_key();
     for (field, input, says) in [
         ("wechat.secrte", NEW, "wechat.previous_secret, wechat.secret, actions.NAME.KEY"),
@@ -202,7 +202,7 @@ fn keys_may_come_from_the_environment_and_secrets_from_systemd() {
         setup.tenants[0].1 = here(sealed);
         setup
             .tenant("of-systemd", here(of_systemd))
-            .env("MENLOU_SECRETS__KEYS", key)
+            .env("MENLOU_SECRETS__KEYS_FILE", key)
             .env("CREDENTIALS_DIRECTORY", &credentials.path().display().to_string())
     });
     other.secrets().add(key);

@@ -147,8 +147,8 @@ fn a_body_that_keeps_its_pace_may_take_its_time_but_not_for_ever() {
 #[test]
 fn who_does_not_read_an_answer_is_let_go() {
     let (scene, _upstream) = streaming(&[
-        ("clients.answer_idle_timeout", "1s"),
-        ("clients.min_rate", "1MiB"),
+        ("clients.response_write_timeout", "1s"),
+        ("clients.min_transfer_rate", "1MiB"),
         ("server.call_timeout", "30s"),
     ]);
     let get = |path: &str| format!("GET /srv/{TENANT}/files{path} HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -23,7 +23,7 @@ fn scene(upstream: &Upstream) -> Scene {
         "clients.first_byte_timeout",
         "clients.keep_alive_timeout",
         "clients.body_idle_timeout",
-        "clients.answer_idle_timeout",
+        "clients.response_write_timeout",
     ];
     Scene::with(Stores::Embedded, |mut setup, _| {
         setup.tenants.iter_mut().filter(|(name, _)| name == TENANT).for_each(|(_, file)| *file += &files);

@@ -2,6 +2,7 @@
 
 use super::{
     config_error::{MAX_ERRORS, nearest, quoted},
+    renamed,
     schema::{EXPECTED, Schema, escape},
     secret::SecretRef,
 };
@@ -187,6 +188,9 @@ fn may_hold_secret(value: &str) -> bool {
 
 fn unknown_key(key: &str, known: &BTreeSet<&str>) -> Text {
     let name = quoted(key);
+    if let Some(new) = renamed::new_name(key, |new| known.contains(new)).map(quoted) {
+        return Text::new(format!("键 {name} 已改名为 {new}"), format!("the key {name} is called {new} now"));
+    }
     if let Some(near) = nearest(key, known.iter().copied()).map(quoted) {
         return Text::new(
             format!("未知的键 {name}；是否想写 {near}？"),

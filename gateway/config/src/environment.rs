@@ -3,6 +3,7 @@
 use super::{
     check,
     config_error::{ConfigError, nearest, quoted},
+    renamed,
     schema::Schema,
 };
 use menlou_error::text::Text;
@@ -87,6 +88,10 @@ fn typed(written: &str, property: &Value) -> Result<Value, Text> {
 }
 
 fn unknown(variable: String, known: &BTreeMap<String, (String, String)>) -> ConfigError {
+    if let Some(new) = renamed(&variable, known).map(|new| quoted(&new)) {
+        let text = Text::new(format!("此设置已改名为 {new}"), format!("this setting is called {new} now"));
+        return ConfigError::in_variable(variable, text);
+    }
     let text = match nearest(&variable, known.keys().map(String::as_str)).map(quoted) {
         Some(near) => Text::new(
             format!("没有这个设置；是否想写 {near}？"),
@@ -98,4 +103,11 @@ fn unknown(variable: String, known: &BTreeMap<String, (String, String)>) -> Conf
         ),
     };
     ConfigError::in_variable(variable, text)
+}
+
+/// The variable of the setting that `variable` named before its key was renamed.
+fn renamed(variable: &str, known: &BTreeMap<String, (String, String)>) -> Option<String> {
+    let (section, key) = variable.strip_prefix(PREFIX)?.split_once("__")?;
+    let name = |key: &str| format!("{PREFIX}{section}__{}", key.to_uppercase());
+    renamed::new_name(&key.to_lowercase(), |new| known.contains_key(&name(new))).map(name)
 }

@@ -42,7 +42,7 @@ impl Keyring {
         }
     }
 
-    /// Whether keys are configured in `[secrets] keys`.
+    /// Whether keys are configured in `[secrets] keys_file`.
     pub fn is_set(&self) -> bool {
         !matches!(self.source, KeySource::NotConfigured)
     }
@@ -57,8 +57,8 @@ impl Keyring {
             KeySource::File(path) => path,
             KeySource::NotConfigured => {
                 return Err(Text::fixed(
-                    "没有配置密封密钥：用 menlou secret key 生成，并在网关配置的 [secrets] keys 中写明其文件",
-                    "no keys for sealed secrets are configured: generate one with menlou secret key and set [secrets] keys in the gateway's config",
+                    "没有配置密封密钥：用 menlou secret key 生成，并在网关配置的 [secrets] keys_file 中写明其文件",
+                    "no keys for sealed secrets are configured: generate one with menlou secret key and set [secrets] keys_file in the gateway's config",
                 ));
             }
         };

@@ -15,6 +15,7 @@ pub mod network;
 pub mod rate;
 pub mod redacted;
 pub mod reencrypt;
+mod renamed;
 pub mod save;
 pub mod schema;
 pub mod seal;

@@ -167,8 +167,8 @@ impl Keys {
         let Some(key) = self.0.iter().find(|key| key.id == sealed.key) else {
             let (wanted, known) = (&sealed.key, self.ids().collect::<Vec<_>>().join(", "));
             return Err(Text::new(
-                format!("它用密钥 {wanted} 密封，而 [secrets] keys 中只有 {known}"),
-                format!("it was sealed with the key {wanted}, but [secrets] keys has only {known}"),
+                format!("它用密钥 {wanted} 密封，而 [secrets] keys_file 中只有 {known}"),
+                format!("it was sealed with the key {wanted}, but [secrets] keys_file has only {known}"),
             ));
         };
         let (nonce, sealed) = sealed.bytes.split_at(NONCE_LEN.min(sealed.bytes.len()));

@@ -114,11 +114,11 @@ pub struct Server {
     /// How many calls are served at once; further ones are answered with 503.
     /// 同时处理的调用数上限，超出的以 503 答复。
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_calls: usize,
-    /// How many calls of one tenant are served at once. When absent, as many as leave as many places free for the others: one busy tenant gets half of max_calls, each of two a third.
-    /// 每个租户同时处理的调用数上限。不填时，租户占用的不超过为其他租户留出的空位：一个繁忙租户至多占 max_calls 的一半，两个各占三分之一。
+    pub max_concurrent_requests: usize,
+    /// How many calls of one tenant are served at once. When absent, as many as leave as many places free for the others: one busy tenant gets half of max_concurrent_requests, each of two a third.
+    /// 每个租户同时处理的调用数上限。不填时，租户占用的不超过为其他租户留出的空位：一个繁忙租户至多占 max_concurrent_requests 的一半，两个各占三分之一。
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_calls_per_tenant: Option<usize>,
+    pub max_concurrent_requests_per_tenant: Option<usize>,
     /// How long a request's head may take from its first byte on.
     /// 请求头从第一个字节起的接收时限。
     pub header_timeout: ConfigDuration,
@@ -162,7 +162,7 @@ pub struct Admin {
     /// below one "*.example.com", a network "10.20.0.0/16"; other addresses are for operators to set. Any port counts.
     /// 租户管理员自己可以让网关连接到哪里（upstream、delegate_url）：主机 "api.example.com"、其下所有主机 "*.example.com" 或网段
     /// "10.20.0.0/16"，不限端口；其他地址只能由运维设置。
-    pub tenant_hosts: Vec<HostPattern>,
+    pub allowed_upstream_hosts: Vec<HostPattern>,
 }
 
 /// `[tenants]`
@@ -249,7 +249,7 @@ impl Config {
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
         config.tls.rebase(merged.doc.folder());
         config.store.path = merged.folder("/store/path").join(&config.store.path);
-        config.store.ca = config.store.ca.map(|ca| merged.folder("/store/ca").join(ca));
+        config.store.ca_file = config.store.ca_file.map(|ca| merged.folder("/store/ca_file").join(ca));
         config.store.sessions = sessions.flatten();
         config.store.users = users.flatten();
         config.store.users_replica = replica.flatten();
@@ -383,8 +383,8 @@ impl Default for Server {
             max_headers: 100,
             max_header_bytes: Size::kib(16),
             max_connections: 10_000,
-            max_calls: 4096,
-            max_calls_per_tenant: None,
+            max_concurrent_requests: 4096,
+            max_concurrent_requests_per_tenant: None,
             header_timeout: ConfigDuration::secs(20),
             body_timeout: ConfigDuration::secs(15),
             call_timeout: ConfigDuration::secs(10),
@@ -401,7 +401,7 @@ impl Default for Admin {
             tls_cert: None,
             tls_key: None,
             allow_plain_http: false,
-            tenant_hosts: Vec::new(),
+            allowed_upstream_hosts: Vec::new(),
         }
     }
 }

@@ -21,7 +21,7 @@ codes! {
         ["使用角色合适的令牌：operator 可做一切，viewer 只读且看不到个人信息，tenant:名称 仅限该租户。", "Use a token of a fitting role: operator may do all, viewer reads all but people's data, tenant:NAME has to do with that tenant only."];
     SETTING_RESERVED = "setting_reserved" 403 TenantAdmin
         ["其中有只能由运维修改的设置", "Some of this is for an operator to set."]
-        ["租户管理员不能新增 env:、file: 引用，不能改 wechat.base_url，也不能设置网关要连接的地址（[admin] tenant_hosts 允许的主机除外）：它们会读到、连到网关所在之处他人的东西。请直接填写密钥，或请运维修改。", "A tenant's admin can't add references (env:, file:), change wechat.base_url or set an address that the gateway connects to (but of hosts under [admin] tenant_hosts): these reach what is others' on the gateway's host and around it. Give the secret itself, or ask an operator."];
+        ["租户管理员不能新增 env:、file: 引用，不能改 wechat.base_url，也不能设置网关要连接的地址（[admin] allowed_upstream_hosts 允许的主机除外）：它们会读到、连到网关所在之处他人的东西。请直接填写密钥，或请运维修改。", "A tenant's admin can't add references (env:, file:), change wechat.base_url or set an address that the gateway connects to (but of hosts under [admin] allowed_upstream_hosts): these reach what is others' on the gateway's host and around it. Give the secret itself, or ask an operator."];
 
     // What is there.
     UNKNOWN_USER = "unknown_user" 404 TenantAdmin

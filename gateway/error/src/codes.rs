@@ -194,7 +194,7 @@ codes! {
     // The gateway.
     OVERLOADED = "overloaded" 503 Operator retry 1
         ["服务繁忙，请稍后再试", "The gateway is at its limit; try again shortly."]
-        ["稍候重试；持续出现时扩容，或调大 [server] max_calls；menlou_requests_shed_total{reason=\"store_busy\"} 增长时是内置的 SQLite 写入积压，请改用 Redis。只有个别租户如此时，看其租户文件的 concurrent 与 [server] max_calls_per_tenant。", "Try again in a moment; if it lasts, add capacity or raise max_calls under [server]; where menlou_requests_shed_total{reason=\"store_busy\"} grows, the embedded SQLite cannot keep up: use Redis. Where it is one tenant only, see concurrent in its file and max_calls_per_tenant under [server]."];
+        ["稍候重试；持续出现时扩容，或调大 [server] max_concurrent_requests；menlou_requests_shed_total{reason=\"store_busy\"} 增长时是内置的 SQLite 写入积压，请改用 Redis。只有个别租户如此时，看其租户文件的 concurrent 与 [server] max_concurrent_requests_per_tenant。", "Try again in a moment; if it lasts, add capacity or raise max_concurrent_requests under [server]; where menlou_requests_shed_total{reason=\"store_busy\"} grows, the embedded SQLite cannot keep up: use Redis. Where it is one tenant only, see concurrent in its file and max_concurrent_requests_per_tenant under [server]."];
     CALL_TIMEOUT = "call_timeout" 504 Operator
         ["处理超时", "The call took too long."]
         ["稍后重试；若频繁出现，查看日志中同一 request_id 的耗时。", "Try again; if it happens often, see the log of this request id."];

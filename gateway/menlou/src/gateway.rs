@@ -86,7 +86,10 @@ impl Gateway {
         let admin_tls = load_admin_certificate(&config)?;
         warn_of_keys(&config.keyring);
         let plugins = PluginReloader::new(plugin_folder(&config)?, library.clone(), config.keyring.clone());
-        let admission = Arc::new(AdmissionController::new(config.server.max_calls, config.server.max_calls_per_tenant));
+        let admission = Arc::new(AdmissionController::new(
+            config.server.max_concurrent_requests,
+            config.server.max_concurrent_requests_per_tenant,
+        ));
         let limiter = Arc::new(Limiter::new(services.stores.rate_limits.clone(), admission.clone()));
         let swaps = plugins.swaps();
         let mut watcher =
@@ -147,7 +150,7 @@ impl Gateway {
             failed_attempts: FailedAttempts::new(),
             metrics: self.metrics,
             traffic_addr: self.config.server.listen,
-            allowed_upstream_hosts: self.config.admin.tenant_hosts.as_slice().into(),
+            allowed_upstream_hosts: self.config.admin.allowed_upstream_hosts.as_slice().into(),
             proxies: proxies.clone(),
             stopping: stopping.clone(),
         };
@@ -181,7 +184,7 @@ impl Gateway {
 fn warn_of_keys(keyring: &Keyring) {
     let language = Language::for_operator();
     if let Some(text) = keyring.is_set().then(|| keyring.keys().err()).flatten() {
-        tracing::error!("[secrets] keys: {}", text.get(language));
+        tracing::error!("[secrets] keys_file: {}", text.get(language));
     }
     if let Some(text) = keyring.warning() {
         tracing::warn!("{}", text.get(language));
@@ -236,7 +239,7 @@ pub fn store_settings(config: &Config) -> StoreConfig {
         sessions: url(&config.store.sessions),
         users: url(&config.store.users),
         users_replica: url(&config.store.users_replica),
-        ca_file: config.store.ca.clone(),
+        ca_file: config.store.ca_file.clone(),
         prefix: config.store.prefix.clone(),
     }
 }

@@ -226,8 +226,8 @@ fn http2(limits: &Server, http2: &Http2) -> http2::Builder<TokioExecutor> {
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .max_concurrent_streams(http2.max_streams)
-        .max_pending_accept_reset_streams(http2.max_resets)
-        .max_local_error_reset_streams(http2.max_resets)
+        .max_pending_accept_reset_streams(http2.max_pending_resets)
+        .max_local_error_reset_streams(http2.max_pending_resets)
         .max_header_list_size(u32::try_from(limits.max_header_bytes.bytes()).unwrap_or(u32::MAX))
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(http2.ping_interval.get())

@@ -131,7 +131,7 @@ async fn dispatch(
         return Err(Error::new(&codes::BAD_REQUEST));
     }
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > traffic.clients.max_target.bytes() {
+    if target > traffic.clients.max_uri_length.bytes() {
         return Err(Error::new(&codes::URI_TOO_LONG));
     }
     let address = RouteTarget::of(&head.uri)?;
@@ -151,7 +151,7 @@ async fn dispatch(
     }
     passage.enter(&tenant_action.limits, remote).await?;
     let (limits, clients, mut input, mut arrival) = (&traffic.limits, &traffic.clients, Input::default(), None);
-    let pace = Pace::new(clients.body_idle_timeout.get(), clients.min_rate.bytes());
+    let pace = Pace::new(clients.body_idle_timeout.get(), clients.min_transfer_rate.bytes());
     match takes.raw_query {
         true => input.query = address.query(),
         false => input.params = address.params()?,

@@ -25,7 +25,7 @@ impl Proxies {
 
     /// Whether a connection from this address begins with the PROXY protocol.
     pub fn begins(&self, address: IpAddr) -> bool {
-        self.0.protocol && self.trusts(address)
+        self.0.proxy_protocol && self.trusts(address)
     }
 
     /// The client of a request that came from `peer`: the last one on the way that is no proxy of ours. What stands
@@ -73,7 +73,7 @@ mod tests {
 
     fn client(header: ProxyHeader, peer: &str, name: &'static str, lines: &[&str]) -> String {
         let trusted = ["10.0.0.0/8", "::1"].map(|n| n.parse().unwrap()).to_vec();
-        let proxies = Proxies::new(&server::Proxies { trusted, header, protocol: false });
+        let proxies = Proxies::new(&server::Proxies { trusted, header, proxy_protocol: false });
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(name, HeaderValue::from_bytes(line.as_bytes()).unwrap());

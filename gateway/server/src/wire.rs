@@ -72,7 +72,7 @@ impl<T> Wire<T> {
 
     /// Wraps a connection that speaks HTTP/2; `calls` are those that it brings.
     pub fn http2(io: T, limits: &Limits, calls: Arc<Calls>) -> Self {
-        Self::new(io, limits, calls, None, Some(Frames::new(limits.max_pings)))
+        Self::new(io, limits, calls, None, Some(Frames::new(limits.max_control_frames_per_minute)))
     }
 
     fn new(io: T, limits: &Limits, calls: Arc<Calls>, framing: Option<Framing>, frames: Option<Frames>) -> Self {

@@ -66,7 +66,7 @@ pub fn file(facts: &Facts<'_>) -> String {
          #per_openid = \"10/s\"\n\
          # 同时处理的调用数上限，超出的以 503 答复。\n\
          # How many calls are served at once; further ones are answered with 503.\n\
-         #concurrent = 200\n\n\
+         #max_concurrent = 200\n\n\
          [cors]\n\
          # 允许调用的网页（H5）来源；小程序不需要。\n\
          # The origins of web pages (H5) that may call; mini-programs need none.\n\

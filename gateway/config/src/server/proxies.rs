@@ -16,7 +16,7 @@ pub struct Proxies {
     pub header: ProxyHeader,
     /// Whether they begin each connection with the PROXY protocol, version 1 or 2.
     /// 代理是否在每个连接开头发送 PROXY 协议（v1 或 v2）。
-    pub protocol: bool,
+    pub proxy_protocol: bool,
 }
 
 /// `[proxies] header`

@@ -21,7 +21,7 @@ pub struct Secrets {
     ///
     /// It only tells where they are: [`Config::keyring`](super::Config::keyring) has them.
     #[schemars(description = KEYS)]
-    pub keys: Option<SecretRef>,
+    pub keys_file: Option<SecretRef>,
 }
 
 const KEYS: &str = "The keys that sealed secrets open with: file:PATH or env:NAME, never a key itself. The first seals, all open.\n密封密钥：file:路径 或 env:变量名，不可直接写密钥。第一把用于密封，全部可用于解封。";
@@ -29,7 +29,7 @@ const KEYS: &str = "The keys that sealed secrets open with: file:PATH or env:NAM
 impl Merged {
     /// Where the keys of sealed secrets are. A file of keys may be made later, those of a variable must be there.
     pub(super) fn keyring(&self, env: Env<'_>) -> Result<Keyring, ConfigError> {
-        const POINTER: &str = "/secrets/keys";
+        const POINTER: &str = "/secrets/keys_file";
         let Some(reference) = self.reference(POINTER) else { return Ok(Keyring::default()) };
         let wrong = |text| self.fault(POINTER, text, false);
         let none = Keyring::default();

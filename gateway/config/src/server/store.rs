@@ -44,7 +44,7 @@ pub struct Store {
     /// PEM file with the CAs that Redis and PostgreSQL are checked against by TLS, in place of the system's.
     /// PEM 文件：以 TLS 连接 Redis 与 PostgreSQL 时信任的 CA，代替系统自带的。
     #[schemars(extend("minLength" = 1))]
-    pub ca: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
     /// What every key in Redis starts with.
     /// Redis 中所有键的前缀。
     #[schemars(extend("pattern" = "^[a-z0-9][a-z0-9_-]{0,31}$", "x-expected" = prefix_expected()))]
@@ -58,7 +58,7 @@ impl Default for Store {
             sessions: None,
             users: None,
             users_replica: None,
-            ca: None,
+            ca_file: None,
             prefix: "menlou".into(),
         }
     }

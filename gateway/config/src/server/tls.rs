@@ -49,12 +49,12 @@ pub struct Http2 {
     /// How many requests a client may have reset before they were looked at; beyond, its connection is closed.
     /// 客户端在请求被处理前即取消的数量上限，超出则断开连接。
     #[schemars(range(min = 1, max = 10_000))]
-    pub max_resets: usize,
+    pub max_pending_resets: usize,
     /// How many pings, settings and other frames that bring nothing a client may send within a minute; beyond, its
     /// connection is closed.
     /// 客户端每分钟可以发送的 PING、SETTINGS 等空帧的数量上限，超出则断开连接。
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_pings: u32,
+    pub max_control_frames_per_minute: u32,
     /// How often a client with a request under way is asked whether it is still there.
     /// 对有请求进行中的客户端的探活间隔。
     pub ping_interval: ConfigDuration,
@@ -82,8 +82,8 @@ impl Default for Http2 {
         Self {
             enabled: true,
             max_streams: 100,
-            max_resets: 20,
-            max_pings: 1000,
+            max_pending_resets: 20,
+            max_control_frames_per_minute: 1000,
             ping_interval: ConfigDuration::secs(20),
             ping_timeout: ConfigDuration::secs(10),
         }

@@ -26,7 +26,7 @@ pub struct RateLimitConfig {
     /// with 503.
     /// 并发请求数上限（不超过网关分配给租户的份额），超出的请求返回 503。
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub concurrent: Option<usize>,
+    pub max_concurrent: Option<usize>,
 }
 
 /// The keys of this table that are rates.

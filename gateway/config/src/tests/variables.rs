@@ -22,7 +22,7 @@ fn variables_override_the_file_and_their_paths_start_from_the_working_directory(
         Some("[server]\nlisten = '127.0.0.1:1'\n[tenants]\ndir = 'here'\n"),
         &[
             ("MENLOU_SERVER__LISTEN", "[::1]:2"),
-            ("MENLOU_SERVER__MAX_CALLS", "7"),
+            ("MENLOU_SERVER__MAX_CONCURRENT_REQUESTS", "7"),
             ("MENLOU_TESTING__ALLOW_TEST_OPENIDS", "true"),
             ("MENLOU_LOG__FORMAT", "json"),
             ("MENLOU_STORE__SESSIONS", "env:REDIS"),
@@ -34,7 +34,7 @@ fn variables_override_the_file_and_their_paths_start_from_the_working_directory(
     )
     .unwrap();
     assert_eq!(config.server.listen.to_string(), "[::1]:2");
-    assert_eq!((config.server.max_calls, config.log.format), (7, LogFormat::Json));
+    assert_eq!((config.server.max_concurrent_requests, config.log.format), (7, LogFormat::Json));
     assert!(config.testing.allow_test_openids);
     assert_eq!(config.tenants.dir, Path::new("there"));
     let sessions = config.store.sessions.clone().unwrap().literal().cloned().unwrap();
@@ -53,7 +53,7 @@ fn the_defaults_apply_without_a_file() {
 #[test]
 fn errors_of_file_and_variables_are_reported_together() {
     let found = load(
-        Some("[server]\nlisten = 'localhost:8080'\nmax_header_bytes = '1KiB'\nmax_calls = 0\n[admin]\nport = 1\n[store]\nsessions = 'hunter2'\n[log]\nlevel = 'wran'\n"),
+        Some("[server]\nlisten = 'localhost:8080'\nmax_header_bytes = '1KiB'\nmax_concurrent_requests = 0\n[admin]\nport = 1\n[store]\nsessions = 'hunter2'\n[log]\nlevel = 'wran'\n"),
         &[
             ("MENLOU_SERVER__LISTN", "x"),
             ("MENLOU_NONSENSE__X", "x"),
@@ -78,13 +78,13 @@ error: `max_header_bytes` must be from 8KiB to 1MiB
 3 | max_header_bytes = '1KiB'
   |                    ^^^^^^
 
-error: `max_calls` must be at least 1
- --> menlou.toml:4:13
+error: `max_concurrent_requests` must be at least 1
+ --> menlou.toml:4:27
   |
-4 | max_calls = 0
-  |             ^
+4 | max_concurrent_requests = 0
+  |                           ^
 
-error: unknown key `port`; known keys: `allow_plain_http`, `listen`, `tenant_hosts`, `tls_cert`, `tls_key`
+error: unknown key `port`; known keys: `allow_plain_http`, `allowed_upstream_hosts`, `listen`, `tls_cert`, `tls_key`
  --> menlou.toml:6:1
   |
 6 | port = *
@@ -146,8 +146,8 @@ fn an_unreadable_file_is_an_error() {
 
 #[test]
 fn errors_found_by_deserialisation_have_a_position() {
-    let found = load(Some("[server]\nmax_calls = 7.0\n"), &[]).unwrap_err();
-    assert!(found.contains("menlou.toml:2:13") && found.contains("wrong type"), "{found}");
+    let found = load(Some("[server]\nmax_concurrent_requests = 7.0\n"), &[]).unwrap_err();
+    assert!(found.contains("menlou.toml:2:27") && found.contains("wrong type"), "{found}");
 }
 
 #[test]
@@ -156,20 +156,24 @@ fn seal_keys_come_from_a_file_or_variable_and_never_from_the_config() {
     let key = key.expose_secret();
     let ids = |config: &Config| config.keyring.keys().map(|keys| keys.ids().map(str::to_owned).collect::<Vec<_>>());
     assert!(ids(&load(None, &[]).unwrap()).unwrap_err().en.contains("no keys for sealed secrets are configured"));
-    let config = load(Some("[secrets]\nkeys = 'env:SEAL'\n"), &[("SEAL", key)]).unwrap();
-    let other = load(None, &[("MENLOU_SECRETS__KEYS", key)]).unwrap();
+    let config = load(Some("[secrets]\nkeys_file = 'env:SEAL'\n"), &[("SEAL", key)]).unwrap();
+    let other = load(None, &[("MENLOU_SECRETS__KEYS_FILE", key)]).unwrap();
     assert_eq!(ids(&config).unwrap(), ids(&other).unwrap());
     assert!(!format!("{config:?}").contains(&key[14..]));
-    let lazy = load(Some("[secrets]\nkeys = 'file:made-later'\n"), &[]).unwrap();
+    let lazy = load(Some("[secrets]\nkeys_file = 'file:made-later'\n"), &[]).unwrap();
     assert!(ids(&lazy).unwrap_err().en.contains("made-later can't be read"));
     for (file, env, says) in [
-        (format!("[secrets]\nkeys = '{key}'\n"), ("X", "x"), "menlou.toml:2:8"),
-        (format!("[secrets]\nkeys = '{key}'\n"), ("X", "x"), "does not belong into the config"),
-        ("[secrets]\nkeys = 'env:NONE'\n".into(), ("X", "x"), "NONE is not set"),
-        ("[secrets]\nkeys = 'env:X'\n".into(), ("X", "hunter2"), "line 1 is not a key"),
-        ("[secrets]\nkeys = 'file:$CREDENTIALS_DIRECTORY/x'\n".into(), ("X", "x"), "CREDENTIALS_DIRECTORY is not set"),
+        (format!("[secrets]\nkeys_file = '{key}'\n"), ("X", "x"), "menlou.toml:2:13"),
+        (format!("[secrets]\nkeys_file = '{key}'\n"), ("X", "x"), "does not belong into the config"),
+        ("[secrets]\nkeys_file = 'env:NONE'\n".into(), ("X", "x"), "NONE is not set"),
+        ("[secrets]\nkeys_file = 'env:X'\n".into(), ("X", "hunter2"), "line 1 is not a key"),
         (
-            "[secrets]\nkeys = 'sealed:v1:00112233:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'\n".into(),
+            "[secrets]\nkeys_file = 'file:$CREDENTIALS_DIRECTORY/x'\n".into(),
+            ("X", "x"),
+            "CREDENTIALS_DIRECTORY is not set",
+        ),
+        (
+            "[secrets]\nkeys_file = 'sealed:v1:00112233:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'\n".into(),
             ("X", "x"),
             "sealed themselves",
         ),
@@ -203,7 +207,7 @@ fn a_store_address_may_be_sealed_and_a_plain_password_causes_a_warning() {
         let field = Field { tenant: None, pointer };
         Keys::parse(&key).unwrap().seal(&"redis://:hunter2@127.0.0.1/0".into(), field).unwrap().to_string()
     };
-    let file = |sessions: &str| format!("[store]\nsessions = '{sessions}'\n[secrets]\nkeys = 'env:SEAL'\n");
+    let file = |sessions: &str| format!("[store]\nsessions = '{sessions}'\n[secrets]\nkeys_file = 'env:SEAL'\n");
     let env = [("SEAL", key.expose_secret())];
     let config = load(Some(&file(&sealed("/store/sessions"))), &env).unwrap();
     assert_eq!(config.store.sessions.unwrap().literal().unwrap().expose_secret(), "redis://:hunter2@127.0.0.1/0");

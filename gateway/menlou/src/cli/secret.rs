@@ -35,7 +35,7 @@ pub struct Arguments {
 enum Command {
     /// 生成密封密钥文件（权限 0600，不覆盖已有文件）。Generate a key file (mode 0600; an existing file is not overwritten).
     Key {
-        /// 文件，缺省为 [secrets] keys 所指的文件；- 为标准输出。The file; the one of [secrets] keys if not given; - is standard
+        /// 文件，缺省为 [secrets] keys_file 所指的文件；- 为标准输出。The file; the one of [secrets] keys_file if not given; - is standard
         /// output.
         file: Option<PathBuf>,
         /// 在已有文件的开头加入新密钥，此后用它密封。Insert a new key at the start of an existing file; it seals from then on.
@@ -71,8 +71,8 @@ pub fn run(
         Command::Key { file: None, add } => with(config, |config| match config.keyring.file() {
             Some(path) => make(path, *add),
             None => Err(Text::fixed(
-                "请写明文件：menlou secret key seal.keys（或先在 [secrets] keys 中配置）",
-                "name a file: menlou secret key seal.keys (or configure one under [secrets] keys)",
+                "请写明文件：menlou secret key seal.keys（或先在 [secrets] keys_file 中配置）",
+                "name a file: menlou secret key seal.keys (or configure one under [secrets] keys_file)",
             )),
         }),
         Command::Seal { tenant, field } => with(config, |config| seal(&config.keyring, tenant.as_deref(), field)),
@@ -125,7 +125,7 @@ fn make(path: &Path, add: bool) -> Result<ExitCode, Text> {
     create(path, &key, &id)
         .map_err(|e| Text::new(format!("无法写入 {shown}：{e}"), format!("{shown} can't be written: {e}")))?;
     let absolute = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let setting = format!("\n\n    [secrets]\n    keys = \"file:{}\"\n", absolute.display());
+    let setting = format!("\n\n    [secrets]\n    keys_file = \"file:{}\"\n", absolute.display());
     say(
         format!("已生成密钥 {id}：{shown}。丢失它，密封值就无法解开：请另存一份。在网关配置中写明：{setting}"),
         format!(

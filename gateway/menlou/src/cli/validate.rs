@@ -36,7 +36,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
         let _ = fail(text);
     };
     if let Some(text) = config.keyring.is_set().then(|| config.keyring.keys().err()).flatten() {
-        tell(&Text::new(format!("[secrets] keys：{}", text.zh), format!("[secrets] keys: {}", text.en)));
+        tell(&Text::new(format!("[secrets] keys_file：{}", text.zh), format!("[secrets] keys_file: {}", text.en)));
     }
     for loaded in [load_certificates(&config), load_admin_certificate(&config)] {
         if let Err(text) = loaded {

@@ -180,8 +180,8 @@ pub const ALL: &[Metric] = &[
         MetricKind::Counter,
         &[],
         Text::fixed(
-            "因超过 max_calls 或处理器忙不过来而以 503 答复的请求",
-            "requests answered with 503 as there were max_calls already, or more than the processor could serve",
+            "因超过 max_concurrent_requests 或处理器忙不过来而以 503 答复的请求",
+            "requests answered with 503 as there were max_concurrent_requests already, or more than the processor could serve",
         ),
     ),
     metric(

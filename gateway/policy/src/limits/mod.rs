@@ -99,7 +99,7 @@ impl RequestLimits {
             of_action: tally.action(action),
             tally,
             tenant: tenant.to_owned(),
-            most: (of_tenant.concurrent, of_action.concurrent),
+            most: (of_tenant.max_concurrent, of_action.max_concurrent),
             shed: OnceLock::new(),
             early,
             by_openid,

@@ -19,7 +19,7 @@ pub struct Limits {
     /// The longest head, in bytes.
     pub max_head: usize,
     /// How many frames of HTTP/2 may bring nothing, within a minute.
-    pub max_pings: u32,
+    pub max_control_frames_per_minute: u32,
     first_byte: Duration,
     head: Duration,
     keep_alive: Duration,
@@ -58,12 +58,12 @@ impl Limits {
     pub fn of(server: &Server, clients: &Clients, http2: &Http2) -> Self {
         Self {
             max_head: server.max_header_bytes.bytes(),
-            max_pings: http2.max_pings,
+            max_control_frames_per_minute: http2.max_control_frames_per_minute,
             first_byte: clients.first_byte_timeout.get(),
             head: server.header_timeout.get(),
             keep_alive: clients.keep_alive_timeout.get(),
-            answer: clients.answer_idle_timeout.get(),
-            answers: Pace::new(clients.answer_idle_timeout.get(), clients.min_rate.bytes()),
+            answer: clients.response_write_timeout.get(),
+            answers: Pace::new(clients.response_write_timeout.get(), clients.min_transfer_rate.bytes()),
         }
     }
 }

@@ -54,7 +54,7 @@ impl Fleet {
             _ => "file:../wechat-secret".to_owned(),
         };
         let limits = match number % 4 {
-            3 => "\n[limits]\nconcurrent = 500\n\n[actions.login.limits]\nper_address = \"1000/s burst 5000\"\n",
+            3 => "\n[limits]\nmax_concurrent = 500\n\n[actions.login.limits]\nper_address = \"1000/s burst 5000\"\n",
             _ => "",
         };
         format!(
