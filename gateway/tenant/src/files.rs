@@ -14,7 +14,7 @@ use menlou_config::{
 };
 use menlou_error::text::Text;
 use std::{
-    fmt::{self},
+    fmt,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
