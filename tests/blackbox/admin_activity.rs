@@ -96,7 +96,7 @@ fn plugins_are_told_with_what_became_of_new_files() {
 
 /// How often the counter has counted calls of this tenant's action.
 fn counted(scene: &Scene, tenant: &str, action: &str) -> Option<usize> {
-    let line = format!("menlou_calls_total{{tenant=\"{tenant}\",action=\"{action}\"}} ");
+    let line = format!("menlou_requests_total{{tenant=\"{tenant}\",action=\"{action}\"}} ");
     let metrics = scene.admin("/metrics").unwrap().text();
     metrics.lines().find_map(|told| told.strip_prefix(&line)?.parse().ok())
 }

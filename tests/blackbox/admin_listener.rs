@@ -105,7 +105,7 @@ fn who_is_silent_slow_idle_or_does_not_read_is_let_go_here_too() {
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     let mut deaf = http::connect(gateway.admin_addr()).unwrap();
     deaf.write_all(format!("{large}Host: a\r\n\r\n").repeat(50).as_bytes()).unwrap();
-    let line = "menlou_clients_let_go_total{why=\"slow_reader\"} 1";
+    let line = "menlou_connections_closed_total{reason=\"slow_reader\"} 1";
     eventually("who doesn't read is let go", || gateway.admin("/metrics").ok()?.text().contains(line).then_some(()));
     // What could be read in two ways is refused here as well.
     let odd = http::send_raw(gateway.admin_addr(), health.replace("Host: a", "Host: a\r\nHost: b").as_bytes()).unwrap();

@@ -162,7 +162,7 @@ fn a_flood_of_lines_leaves_the_log_bounded_and_others_heard() {
             let lost: usize = lost.sum();
             (lost + written == calls * 20_000).then_some(lost)
         });
-        let counted = format!("menlou_plugin_log_lines_lost_total{{plugin=\"{plugin}\"}} {lost}");
+        let counted = format!("menlou_plugin_log_lines_dropped_total{{plugin=\"{plugin}\"}} {lost}");
         assert!(metrics(&gateway).contains(&counted), "{counted}");
     }
     let whispered = client.call("rude", &[("how", "whisper"), ("n", "20000")]);
@@ -186,7 +186,7 @@ fn a_plugin_that_keeps_its_thread_is_named_with_how_long_it_took() {
             assert!(line.contains(part), "{part}: {line}");
         }
         let counted =
-            format!("menlou_plugin_lapses_total{{plugin=\"{plugin}\",action=\"{action}\",kind=\"blocked\"}} 3");
+            format!("menlou_plugin_violations_total{{plugin=\"{plugin}\",action=\"{action}\",reason=\"blocked\"}} 3");
         assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
     }
 }
@@ -201,7 +201,7 @@ fn a_plugin_that_does_not_return_is_named_while_it_does_not() {
         assert!(!stuck.is_finished(), "the call goes on");
         stuck.join().unwrap().ok();
     });
-    let counted = "menlou_plugin_lapses_total{plugin=\"rude\",action=\"rude\",kind=\"stuck\"} 1";
+    let counted = "menlou_plugin_violations_total{plugin=\"rude\",action=\"rude\",reason=\"stuck\"} 1";
     assert!(metrics(&gateway).contains(counted), "{}", metrics(&gateway));
 }
 
@@ -223,7 +223,7 @@ fn an_operation_that_a_plugin_leaves_behind_holds_no_connection() {
         });
         assert_eq!(lines(&gateway, &["without op_drop", &format!("plugin=\"{plugin}\"")]).len(), 1);
         let counted = format!(
-            "menlou_plugin_lapses_total{{plugin=\"{plugin}\",action=\"{action}\",kind=\"leaked_operation\"}} 1"
+            "menlou_plugin_violations_total{{plugin=\"{plugin}\",action=\"{action}\",reason=\"leaked_operation\"}} 1"
         );
         assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
     }
@@ -292,7 +292,7 @@ fn what_is_no_plugin_is_refused_at_the_start_with_the_reason_and_the_others_serv
         assert_eq!(lines(&gateway, &["ERROR", "plugin refused", &format!("/{file}"), why]).len(), 1, "{file}: {why}");
     }
     assert_eq!(refused.len(), bad.count() + 1);
-    let counted = format!("menlou_plugins_refused {}", refused.len());
+    let counted = format!("menlou_plugins_rejected {}", refused.len());
     assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
     let client = gateway.client(TENANT);
     assert_eq!(client.call("odd", &[]).ok()["n"], 1);
@@ -344,7 +344,7 @@ fn what_is_no_plugin_is_refused_while_running_and_the_old_version_serves_on() {
         assert_eq!(client.call("odd", &[]).ok()["n"], 1);
     }
     assert_eq!(generation(), before);
-    let counted = format!("menlou_plugin_swaps_total{{plugin=\"odd\",outcome=\"refused\"}} {}", bad.len());
+    let counted = format!("menlou_plugin_reloads_total{{plugin=\"odd\",result=\"rejected\"}} {}", bad.len());
     assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
 
     // Another plugin with the same action: refused, until the first is taken away.
@@ -360,5 +360,5 @@ fn what_is_no_plugin_is_refused_while_running_and_the_old_version_serves_on() {
     });
     eventually("its action answers", || (client.call("odd", &[]).error.is_none()).then_some(()));
     assert_eq!(gateway.readiness().1["plugins"]["refused"], serde_json::json!([]));
-    assert!(metrics(&gateway).contains("menlou_plugins_refused 0"));
+    assert!(metrics(&gateway).contains("menlou_plugins_rejected 0"));
 }

@@ -95,8 +95,8 @@ fn while_one_tenant_floods_the_others_keep_their_throughput() {
     let left: Vec<f64> = (0..3).map(|_| left_during_a_flood(&scene)).collect();
     assert!(left.iter().any(|left| *left >= 0.95), "{left:?}");
     let metrics = scene.admin("/metrics").unwrap().text();
-    assert!(metrics.contains("menlou_tenant_shed_total{tenant=\"manulife\"}"), "{metrics}");
-    assert!(!metrics.contains("menlou_tenant_shed_total{tenant=\"neighbour\"}"), "{metrics}");
+    assert!(metrics.contains("menlou_requests_shed_total{reason=\"tenant_limit\",tenant=\"manulife\"}"), "{metrics}");
+    assert!(!metrics.contains("menlou_requests_shed_total{reason=\"tenant_limit\",tenant=\"neighbour\"}"), "{metrics}");
 }
 
 #[test]

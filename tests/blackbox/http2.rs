@@ -117,7 +117,7 @@ fn idle_and_slow_clients_are_let_go() {
             .setting("clients.body_idle_timeout", "\"1s\"")
     });
     let let_go = |why: &str| {
-        let line = format!("menlou_clients_let_go_total{{why=\"{why}\"}}");
+        let line = format!("menlou_connections_closed_total{{reason=\"{why}\"}}");
         scene.admin("/metrics").unwrap().text().lines().any(|l| l.starts_with(&line))
     };
     run(async {
@@ -248,7 +248,7 @@ fn floods_end_their_own_connection_and_hurt_nobody_else() {
         scene.client().call("user", &[]).assert_error(401, "login_required");
     }
     let metrics = scene.admin("/metrics").unwrap().text();
-    assert!(metrics.contains("menlou_clients_let_go_total{why=\"flood\"} 2"), "{metrics}");
+    assert!(metrics.contains("menlou_connections_closed_total{reason=\"flood\"} 2"), "{metrics}");
     let log = scene.log();
     assert!(!log.contains("panicked"), "{log}");
 }

@@ -157,7 +157,7 @@ fn several_gateways_count_together_and_each_by_itself_while_redis_is_away() {
         assert_eq!(knocks(&gateway.client(NEIGHBOUR), 30), 5);
         let log = gateway.log();
         assert_eq!(log.matches("limits hold for each gateway by itself").count(), 1, "{log}");
-        assert!(gateway.admin("/metrics").unwrap().text().contains("menlou_limits_unshared_total 5"));
+        assert!(gateway.admin("/metrics").unwrap().text().contains("menlou_rate_limit_local_fallback_total 5"));
     }
     redis.restart();
     eventually("Redis", || (gateways[0].readiness().0 == 200).then_some(()));

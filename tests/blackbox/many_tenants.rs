@@ -22,7 +22,7 @@ fn scene() -> Scene {
 /// How many tenants have been put to work since the gateway started.
 fn built(scene: &Scene) -> usize {
     let metrics = scene.admin("/metrics").unwrap().text();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("menlou_tenants_built_total "));
+    let line = metrics.lines().find_map(|line| line.strip_prefix("menlou_tenant_reloads_total "));
     line.expect("the counter").parse().unwrap()
 }
 

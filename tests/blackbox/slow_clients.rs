@@ -34,7 +34,8 @@ fn streaming(settings: &[(&str, &str)]) -> (Scene, Upstream) {
 /// How often clients were let go for this reason.
 fn let_go(scene: &Scene, why: &str) -> u64 {
     let metrics = scene.admin("/metrics").unwrap().text();
-    let line = metrics.lines().find_map(|l| l.strip_prefix(&format!("menlou_clients_let_go_total{{why=\"{why}\"}} ")));
+    let line =
+        metrics.lines().find_map(|l| l.strip_prefix(&format!("menlou_connections_closed_total{{reason=\"{why}\"}} ")));
     line.map_or(0, |n| n.trim().parse().unwrap())
 }
 

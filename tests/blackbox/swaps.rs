@@ -143,7 +143,7 @@ fn a_bad_version_is_refused_and_the_old_one_serves_on() {
         assert_eq!(version(&gateway, "greet").as_deref(), Some("1"));
     }
     let metrics = gateway.admin("/metrics").unwrap().text();
-    assert!(metrics.contains(r#"menlou_plugin_swaps_total{plugin="greet",outcome="refused"} 4"#), "{metrics}");
+    assert!(metrics.contains(r#"menlou_plugin_reloads_total{plugin="greet",result="rejected"} 4"#), "{metrics}");
     assert_eq!(gateway.readiness().0, 200);
     put(&gateway, &shop.build("greet", "2", &[]), "greet");
     becomes(&gateway, "greet", "2");

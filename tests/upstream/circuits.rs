@@ -194,18 +194,18 @@ async fn what_happens_is_counted_under_names_from_the_configuration() {
     for _ in 0..4 {
         let _ = status(&upstream).await;
     }
-    assert_eq!((requests("refused"), requests("answered"), value("menlou_upstream_open", "")), (3.0, 0.0, 1.0));
+    assert_eq!((requests("refused"), requests("answered"), value("menlou_upstream_circuit_open", "")), (3.0, 0.0, 1.0));
     well.store(true, SeqCst);
     sleep(SHORT).await;
     status(&upstream).await.unwrap();
     drop(upstream.forward(post(piecewise().1)));
-    assert_eq!((requests("refused"), requests("answered"), value("menlou_upstream_open", "")), (3.0, 1.0, 0.0));
-    assert_eq!((requests("timeout"), value("menlou_upstream_seconds_count", "")), (0.0, 4.0));
+    assert_eq!((requests("refused"), requests("answered"), value("menlou_upstream_circuit_open", "")), (3.0, 1.0, 0.0));
+    assert_eq!((requests("timeout"), value("menlou_upstream_request_duration_seconds_count", "")), (0.0, 4.0));
     well.store(false, SeqCst);
     for _ in 0..3 {
         status(&upstream).await.unwrap();
     }
-    assert_eq!(value("menlou_upstream_open", ""), 1.0);
+    assert_eq!(value("menlou_upstream_circuit_open", ""), 1.0);
     drop(upstream);
-    assert_eq!(value("menlou_upstream_open", ""), 0.0, "an upstream that is no more is not open");
+    assert_eq!(value("menlou_upstream_circuit_open", ""), 0.0, "an upstream that is no more is not open");
 }

@@ -99,7 +99,7 @@ impl ViolationCounters {
     /// Counts a violation. Returns the number since the last log line if a line is due.
     fn count(&self, violation: &Violation, kind: &'static str) -> Option<u64> {
         let (plugin, action) = (self.plugin.clone(), self.action.clone());
-        metrics::counter!("menlou_plugin_lapses_total", "plugin" => plugin, "action" => action, "kind" => kind)
+        metrics::counter!("menlou_plugin_violations_total", "plugin" => plugin, "action" => action, "reason" => kind)
             .increment(1);
         violation.increment(now_ms())
     }

@@ -60,7 +60,7 @@ pub async fn serve(
             true => None,
             false => match addresses.take(remote.ip()) {
                 None => {
-                    metrics::counter!("menlou_connections_refused_total", "why" => "address").increment(1);
+                    metrics::counter!("menlou_connections_rejected_total", "reason" => "address").increment(1);
                     continue;
                 }
                 place => place,

@@ -113,7 +113,7 @@ impl Connections {
         }
         let place = self.addresses.take(address);
         if place.is_none() {
-            metrics::counter!("menlou_connections_refused_total", "why" => "address").increment(1);
+            metrics::counter!("menlou_connections_rejected_total", "reason" => "address").increment(1);
         }
         place.map(Some)
     }
@@ -267,7 +267,7 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
 }
 
 fn let_go(why: &'static str) {
-    metrics::counter!("menlou_clients_let_go_total", "why" => why).increment(1);
+    metrics::counter!("menlou_connections_closed_total", "reason" => why).increment(1);
 }
 
 async fn next(

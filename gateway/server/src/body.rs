@@ -182,7 +182,7 @@ impl Outgoing {
                     // The head has gone: cutting the connection is all that tells the client.
                     let (request_id, cause) = (&streamed.request_id, error.cause());
                     tracing::warn!(request_id, error = error.code(), cause, "an answer broke off");
-                    metrics::counter!("menlou_answers_broken_total").increment(1);
+                    metrics::counter!("menlou_responses_aborted_total").increment(1);
                 }
                 Poll::Ready(frame)
             }

@@ -138,7 +138,7 @@ impl<T> Wire<T> {
             What::SlowHead => "slow_head",
             What::Body => "body",
         };
-        metrics::counter!("menlou_requests_refused_total", "why" => why).increment(1);
+        metrics::counter!("menlou_requests_rejected_total", "reason" => why).increment(1);
         self.odd = Some(what);
         if !self.ends_reading() {
             self.instead = NO_HEAD;
@@ -175,7 +175,7 @@ impl<T> Wire<T> {
     }
 
     fn let_go(&mut self, why: &'static str) {
-        metrics::counter!("menlou_clients_let_go_total", "why" => why).increment(1);
+        metrics::counter!("menlou_connections_closed_total", "reason" => why).increment(1);
         self.ended = true;
     }
 

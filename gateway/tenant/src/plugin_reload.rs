@@ -114,17 +114,17 @@ impl PluginReloader {
         }
         let plugin = next.plugins().iter().find(|p| p.name == name);
         let refused = next.rejection(&change.path).map(|why| why.text());
-        let outcome = match &refused {
+        let result = match &refused {
             Some(why) => {
                 let why = why.get(Language::for_operator());
                 tracing::error!(file = %change.path.display(), "plugin refused: {why}");
-                "refused"
+                "rejected"
             }
             None => {
                 let (version, generation) = plugin.map_or(("", 0), |p| (p.version.as_str(), p.generation));
                 let told = if plugin.is_some() { "plugin taken up" } else { "plugin removed: its file is gone" };
                 tracing::info!(plugin = name, version, generation, tenants = rebuilt.len(), "{told}");
-                "taken"
+                "loaded"
             }
         };
         self.swaps.remember(Swap {
@@ -134,7 +134,7 @@ impl PluginReloader {
             tenants: rebuilt.len(),
             refused,
         });
-        metrics::counter!("menlou_plugin_swaps_total", "plugin" => name, "outcome" => outcome).increment(1);
+        metrics::counter!("menlou_plugin_reloads_total", "plugin" => name, "result" => result).increment(1);
         count_refused(&next);
         self.library.store(Arc::new(next));
         rebuilt
@@ -174,5 +174,5 @@ impl PluginReloader {
 }
 
 fn count_refused(library: &PluginRegistry) {
-    metrics::gauge!("menlou_plugins_refused").set(library.rejected().len() as f64);
+    metrics::gauge!("menlou_plugins_rejected").set(library.rejected().len() as f64);
 }

@@ -151,7 +151,8 @@ impl Watcher {
             standing.insert(name, seen.standing.clone());
         }
         metrics::gauge!("menlou_tenants").set(self.registry.len() as f64);
-        metrics::gauge!("menlou_tenants_faulty").set(standing.values().filter(|s| !s.faults.is_empty()).count() as f64);
+        metrics::gauge!("menlou_tenants_invalid")
+            .set(standing.values().filter(|s| !s.faults.is_empty()).count() as f64);
         self.registry.set_standing(standing);
     }
 
@@ -254,7 +255,7 @@ impl Watcher {
     }
 
     fn built(&self, validated: ValidatedTenant) -> (String, Option<Arc<Tenant>>) {
-        metrics::counter!("menlou_tenants_built_total").increment(1);
+        metrics::counter!("menlou_tenant_reloads_total").increment(1);
         let activity = self.registry.find(&validated.name).map(|before| before.activity.clone()).unwrap_or_default();
         let name = validated.name.clone();
         let tenant = Tenant::new(validated, &self.services, &self.limiter, &self.durations, activity);

@@ -45,7 +45,7 @@ impl Durations {
     /// Where those of this name are counted.
     pub(super) fn of(&self, action: &str) -> Histogram {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || histogram!("menlou_call_seconds", "action" => action.to_owned());
+        let new = || histogram!("menlou_request_duration_seconds", "action" => action.to_owned());
         all.entry(action.into()).or_insert_with(new).clone()
     }
 }
@@ -81,7 +81,7 @@ impl TenantAction {
         if calls > 0 {
             // The labels come from configuration, never from a request.
             let new =
-                || counter!("menlou_calls_total", "tenant" => tenant.to_owned(), "action" => self.name.to_string());
+                || counter!("menlou_requests_total", "tenant" => tenant.to_owned(), "action" => self.name.to_string());
             self.calls.get_or_init(new).increment(calls);
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! - `menlou_upstream_requests_total{tenant,action,server,outcome}`: requests to a server, each attempt once, when it has
 //!   ended. [`Outcome`] says how.
-//! - `menlou_upstream_seconds{tenant,action,server}`: until the answer's head, where one came; sending the body included.
-//! - `menlou_upstream_open{tenant,action,server}`: 1 where the circuit is open or on trial.
+//! - `menlou_upstream_request_duration_seconds{tenant,action,server}`: until the answer's head, where one came; sending the body included.
+//! - `menlou_upstream_circuit_open{tenant,action,server}`: 1 where the circuit is open or on trial.
 //! - `menlou_upstream_unhealthy{tenant,action,server}`: 1 where health checks took it out.
 //!
 //! Both gauges are 0 for a server that is not configured any more.
@@ -71,8 +71,8 @@ impl UpstreamMetrics {
         });
         Self {
             requests: requests.collect(),
-            seconds: metrics::histogram!("menlou_upstream_seconds", &of_server),
-            open: metrics::gauge!("menlou_upstream_open", &of_server),
+            seconds: metrics::histogram!("menlou_upstream_request_duration_seconds", &of_server),
+            open: metrics::gauge!("menlou_upstream_circuit_open", &of_server),
             unhealthy: metrics::gauge!("menlou_upstream_unhealthy", &of_server),
         }
     }

@@ -50,9 +50,9 @@ pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
     let idle = idle(server)?;
 
     eprintln!("changing");
-    let before = counter(&many, "menlou_tenants_built_total")?;
+    let before = counter(&many, "menlou_tenant_reloads_total")?;
     let changes = changes(&many)?;
-    let built = counter(&many, "menlou_tenants_built_total")? - before;
+    let built = counter(&many, "menlou_tenant_reloads_total")? - before;
 
     eprintln!("opening pages");
     let fresh = pages::open(&many, &name_of(many.tenants / 2))?;

@@ -63,7 +63,7 @@ impl PluginLogger {
         let dropped = window.lines.saturating_sub(LINES_PER_SECOND);
         if dropped > 0 {
             let plugin = self.plugin;
-            metrics::counter!("menlou_plugin_log_lines_lost_total", "plugin" => plugin).increment(dropped.into());
+            metrics::counter!("menlou_plugin_log_lines_dropped_total", "plugin" => plugin).increment(dropped.into());
             tracing::warn!(target: "plugin", plugin, dropped, "plugin logs too many lines: some lines were dropped");
         }
         *window = Window { start: Instant::now(), lines: 0 };

@@ -43,62 +43,30 @@ const fn metric(name: &'static str, kind: MetricKind, labels: &'static [&'static
 
 /// All metrics, sorted by name.
 pub const ALL: &[Metric] = &[
+    metric("menlou_connections", MetricKind::Gauge, &[], Text::fixed("打开的客户端连接数", "Open client connections.")),
     metric(
-        "menlou_answers_broken_total",
+        "menlou_connections_closed_total",
         MetricKind::Counter,
-        &[],
-        Text::fixed("发送途中断开的流式回答", "streamed answers that broke off on their way"),
-    ),
-    metric(
-        "menlou_call_seconds",
-        MetricKind::Histogram,
-        &["action"],
+        &["reason"],
         Text::fixed(
-            "从收完请求到答复的时间，所有租户合计",
-            "from the last byte of a request to its answer, of all tenants together",
+            "网关主动关闭的客户端连接数，按原因：静默、拖延、空闲、不读取响应、滥发控制帧等",
+            "Client connections that the gateway closed, by reason: silent, slow, idle, not reading responses, flooding with control frames.",
         ),
     ),
     metric(
-        "menlou_calls_total",
+        "menlou_connections_rejected_total",
         MetricKind::Counter,
-        &["tenant", "action"],
-        Text::fixed("调用次数；每个租户从第一次调用起才有", "calls; a tenant's are there from the first on"),
-    ),
-    metric(
-        "menlou_clients_let_go_total",
-        MetricKind::Counter,
-        &["why"],
+        &["reason"],
         Text::fixed(
-            "因沉默、拖延、空闲、不读答复或滥发空帧而断开的连接，按原因",
-            "connections closed as their client was silent, slow, idle, did not read or sent a flood of frames, by reason",
+            "因同一地址的连接数达到上限而拒绝的连接数",
+            "Connections rejected because their address reached its connection limit.",
         ),
-    ),
-    metric(
-        "menlou_connections",
-        MetricKind::Gauge,
-        &[],
-        Text::fixed("打开的客户端连接", "open connections of clients"),
-    ),
-    metric(
-        "menlou_connections_refused_total",
-        MetricKind::Counter,
-        &["why"],
-        Text::fixed("因同一地址连接过多而拒绝的连接", "connections refused as their address had too many"),
     ),
     metric(
         "menlou_errors_total",
         MetricKind::Counter,
         &["tenant", "action", "error"],
-        Text::fixed("失败的调用，按错误词（见 ERRORS.md）", "failed calls, by error word (see ERRORS.md)"),
-    ),
-    metric(
-        "menlou_limits_unshared_total",
-        MetricKind::Counter,
-        &[],
-        Text::fixed(
-            "Redis 不可用时由本网关自行计数的调用",
-            "calls that this gateway counted against limits by itself, as Redis was away",
-        ),
+        Text::fixed("失败的请求数，按错误码（见 ERRORS.md）", "Failed requests, by error code (see ERRORS.md)."),
     ),
     metric(
         "menlou_platform_up",
@@ -106,7 +74,7 @@ pub const ALL: &[Metric] = &[
         &["server"],
         Text::fixed(
             "1：平台可用；0：平台不可用，对它的调用立即失败",
-            "1 while a platform is up; 0 while it is down and calls to it fail immediately",
+            "1 while a platform is up; 0 while it is down and calls to it fail immediately.",
         ),
     ),
     metric(
@@ -114,56 +82,83 @@ pub const ALL: &[Metric] = &[
         MetricKind::Gauge,
         &[],
         Text::fixed(
-            "本进程加载过的插件版本数；上限 2000",
-            "versions of plugins that this process has loaded; 2,000 at most",
+            "本进程加载过的插件版本数，上限为 2000",
+            "Plugin versions that this process has loaded; the maximum is 2,000.",
         ),
     ),
     metric(
-        "menlou_plugin_lapses_total",
-        MetricKind::Counter,
-        &["plugin", "action", "kind"],
-        Text::fixed(
-            "插件违反接口约定的次数（如占住线程、重复作答），按种类",
-            "what plugins did against the rules (such as keeping a thread, answering twice), by kind",
-        ),
-    ),
-    metric(
-        "menlou_plugin_log_lines_lost_total",
+        "menlou_plugin_log_lines_dropped_total",
         MetricKind::Counter,
         &["plugin"],
-        Text::fixed("因插件刷屏而省略的日志行", "lines of plugins left out of the log, as they flooded it"),
+        Text::fixed(
+            "因插件日志过多而丢弃的日志行数",
+            "Log lines of a plugin that were dropped because it logged too much.",
+        ),
     ),
     metric(
-        "menlou_plugin_swaps_total",
+        "menlou_plugin_reloads_total",
         MetricKind::Counter,
-        &["plugin", "outcome"],
-        Text::fixed("运行中更换插件的次数：taken 或 refused", "swaps of plugins while running: taken or refused"),
+        &["plugin", "result"],
+        Text::fixed(
+            "运行中重新加载插件的次数；result 为 loaded 或 rejected",
+            "Plugin reloads while running; result is loaded or rejected.",
+        ),
     ),
     metric(
-        "menlou_plugins_refused",
+        "menlou_plugin_violations_total",
+        MetricKind::Counter,
+        &["plugin", "action", "reason"],
+        Text::fixed(
+            "插件违反 ABI 约定的次数，按原因，例如阻塞线程、重复响应",
+            "Violations of the plugin ABI's rules, by reason, such as blocking a worker thread or replying twice.",
+        ),
+    ),
+    metric(
+        "menlou_plugins_rejected",
         MetricKind::Gauge,
         &[],
-        Text::fixed("现在被拒绝的插件文件", "files of plugins that are refused now"),
+        Text::fixed("当前被拒绝的插件文件数", "Plugin files that are currently rejected."),
+    ),
+    metric(
+        "menlou_rate_limit_local_fallback_total",
+        MetricKind::Counter,
+        &[],
+        Text::fixed(
+            "Redis 不可用期间由本网关自行计数的请求数",
+            "Requests counted by this gateway alone because Redis was down.",
+        ),
     ),
     metric(
         "menlou_rate_limited_total",
         MetricKind::Counter,
         &["tenant", "limit"],
-        Text::fixed("因超过频率限制而以 429 答复的调用", "calls answered with 429 as a limit was reached"),
+        Text::fixed(
+            "因超过频率限制而返回 429 的请求数",
+            "Requests rejected with 429 because a rate limit was reached.",
+        ),
     ),
     metric(
         "menlou_replica_lookups_total",
         MetricKind::Counter,
         &["outcome"],
-        Text::fixed("在 PostgreSQL 副本上的查询，按结果", "look-ups asked of PostgreSQL's replica, by outcome"),
+        Text::fixed("PostgreSQL 副本上的查询数，按结果", "Look-ups on the PostgreSQL replica, by outcome."),
     ),
     metric(
-        "menlou_requests_refused_total",
-        MetricKind::Counter,
-        &["why"],
+        "menlou_request_duration_seconds",
+        MetricKind::Histogram,
+        &["action"],
         Text::fixed(
-            "因格式不合规而在读取前拒绝的请求，按原因",
-            "requests refused for their form before they were read, by reason",
+            "从收完请求到发出响应的时间（秒），所有租户合计",
+            "Seconds from the last byte of a request to its response, all tenants together.",
+        ),
+    ),
+    metric(
+        "menlou_requests_rejected_total",
+        MetricKind::Counter,
+        &["reason"],
+        Text::fixed(
+            "因格式不合规而在解析前拒绝的请求数，按原因",
+            "Malformed requests rejected before they were parsed, by reason.",
         ),
     ),
     metric(
@@ -171,18 +166,24 @@ pub const ALL: &[Metric] = &[
         MetricKind::Counter,
         &["reason", "tenant"],
         Text::fixed(
-            "因过载而以 503 拒绝的请求，按原因；store_busy：内置的 SQLite 写入积压",
-            "requests rejected with 503 because of overload, by reason; store_busy: too many writes are queued in the embedded SQLite",
+            "因过载而返回 503 的请求数。reason：max_concurrent_requests（达到并发上限）、cpu_saturated（CPU 饱和）、tenant_limit（租户达到并发上限）、store_busy（内置 SQLite 写入积压）",
+            "Requests rejected with 503 because of overload. reason: max_concurrent_requests, cpu_saturated, tenant_limit (the tenant reached its concurrency limit), store_busy (writes are queued in the embedded SQLite).",
         ),
     ),
     metric(
-        "menlou_shed_total",
+        "menlou_requests_total",
+        MetricKind::Counter,
+        &["tenant", "action"],
+        Text::fixed(
+            "请求数；每个租户从第一个请求起才有",
+            "Requests; the series of a tenant begins with its first request.",
+        ),
+    ),
+    metric(
+        "menlou_responses_aborted_total",
         MetricKind::Counter,
         &[],
-        Text::fixed(
-            "因超过 max_concurrent_requests 或处理器忙不过来而以 503 答复的请求",
-            "requests answered with 503 as there were max_concurrent_requests already, or more than the processor could serve",
-        ),
+        Text::fixed("发送途中中断的流式响应数", "Streamed responses that were aborted before their end."),
     ),
     metric(
         "menlou_store_up",
@@ -190,60 +191,51 @@ pub const ALL: &[Metric] = &[
         &["store"],
         Text::fixed(
             "1：存储可用；0：存储不可用，对它的操作立即失败",
-            "1 while a store is up; 0 while it is down and operations on it fail immediately",
+            "1 while a store is up; 0 while it is down and operations on it fail immediately.",
         ),
     ),
     metric(
-        "menlou_tenant_shed_total",
-        MetricKind::Counter,
-        &["tenant"],
-        Text::fixed(
-            "因租户占满自己的名额而以 503 答复的调用",
-            "calls answered with 503 as their tenant had all the places that it may have",
-        ),
-    ),
-    metric("menlou_tenants", MetricKind::Gauge, &[], Text::fixed("在服务的租户", "tenants that are served")),
-    metric(
-        "menlou_tenants_built_total",
+        "menlou_tenant_reloads_total",
         MetricKind::Counter,
         &[],
         Text::fixed(
-            "投入服务的租户版本：启动时，以及文件、密钥或插件变化时；没有变化的租户不重建",
-            "versions of tenants put to work: at the start, and as a file, secret or plugin of theirs changed; no other is built anew",
+            "构建的租户版本数：启动时，以及文件、密钥或插件变化时",
+            "Tenant versions built: at the start, and when a tenant's file, secret or plugin changed.",
         ),
     ),
+    metric("menlou_tenants", MetricKind::Gauge, &[], Text::fixed("正在服务的租户数", "Tenants that are served.")),
     metric(
-        "menlou_tenants_faulty",
+        "menlou_tenants_invalid",
         MetricKind::Gauge,
         &[],
         Text::fixed(
-            "文件有误的租户（上一个好的版本继续服务）",
-            "tenants whose file is faulty (the last good version serves on)",
+            "文件有错误的租户数（继续使用上一个有效版本）",
+            "Tenants whose file has errors; their last valid version keeps serving.",
         ),
     ),
     metric(
-        "menlou_upstream_open",
+        "menlou_upstream_circuit_open",
         MetricKind::Gauge,
         &["tenant", "action", "server"],
-        Text::fixed("1：熔断中，暂不使用该上游", "1 while a tenant's server is left alone after failures"),
+        Text::fixed("1：该上游处于熔断状态", "1 while the circuit breaker of an upstream server is open."),
+    ),
+    metric(
+        "menlou_upstream_request_duration_seconds",
+        MetricKind::Histogram,
+        &["tenant", "action", "server"],
+        Text::fixed("到上游开始响应的时间（秒）", "Seconds until an upstream server began its response."),
     ),
     metric(
         "menlou_upstream_requests_total",
         MetricKind::Counter,
         &["tenant", "action", "server", "outcome"],
-        Text::fixed("转发到租户自己的上游的请求，按结果", "requests forwarded to a tenant's own servers, by outcome"),
-    ),
-    metric(
-        "menlou_upstream_seconds",
-        MetricKind::Histogram,
-        &["tenant", "action", "server"],
-        Text::fixed("上游开始回答所用的时间", "until a tenant's own server begins to answer"),
+        Text::fixed("转发到上游的请求数，按结果", "Requests forwarded to upstream servers, by outcome."),
     ),
     metric(
         "menlou_upstream_unhealthy",
         MetricKind::Gauge,
         &["tenant", "action", "server"],
-        Text::fixed("1：健康检查未通过的上游", "1 while a tenant's server fails its health checks"),
+        Text::fixed("1：该上游未通过健康检查", "1 while an upstream server fails its health checks."),
     ),
 ];
 

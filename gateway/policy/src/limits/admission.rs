@@ -26,8 +26,10 @@ pub struct AdmissionController {
     places: Arc<Semaphore>,
     per_tenant: Option<usize>,
     pressure: CpuLoad,
-    /// Calls that got no place, whosever they were.
-    shed: Counter,
+    /// Requests rejected because `max_concurrent_requests` was reached.
+    shed_at_limit: Counter,
+    /// Requests rejected because the CPU was saturated.
+    shed_by_cpu: Counter,
 }
 
 /// Calls under way: of a tenant, of an action. A place counts in it until it is dropped.
@@ -75,15 +77,21 @@ impl AdmissionController {
     /// many places as it leaves free: one busy tenant gets half, each of two a third, so there is always room for one
     /// more.
     pub fn new(places: usize, per_tenant: Option<usize>) -> Self {
-        let shed = counter!("menlou_shed_total");
-        Self { places: Arc::new(Semaphore::new(places)), per_tenant, pressure: CpuLoad::new(), shed }
+        let shed = |reason| counter!("menlou_requests_shed_total", "reason" => reason, "tenant" => "");
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            per_tenant,
+            pressure: CpuLoad::new(),
+            shed_at_limit: shed("max_concurrent_requests"),
+            shed_by_cpu: shed("cpu_saturated"),
+        }
     }
 
     /// A place for a call of whomever; `None` where there is no room.
     pub fn enter(&self) -> Option<OwnedSemaphorePermit> {
         let place = self.places.clone().try_acquire_owned().ok();
         if place.is_none() {
-            self.shed.increment(1);
+            self.shed_at_limit.increment(1);
         }
         place
     }
@@ -113,7 +121,7 @@ impl AdmissionController {
                 && self.pressure.is_saturated()
                 && of_action.is_dear(self.pressure.processors()) =>
             {
-                self.shed.increment(1);
+                self.shed_by_cpu.increment(1);
                 Err(Full::CpuLoad)
             }
             true => Ok(place),

@@ -44,7 +44,7 @@ pub(super) struct TenantCounters {
 impl Limiter {
     /// Counts in `shared`, if that is given and answers; calls under way share `room`.
     pub fn new(shared: Option<Arc<dyn SharedRateLimiter>>, room: Arc<AdmissionController>) -> Self {
-        let by_itself = counter!("menlou_limits_unshared_total");
+        let by_itself = counter!("menlou_rate_limit_local_fallback_total");
         Self { room, shared, away: AtomicBool::new(false), by_itself, tallies: Mutex::default() }
     }
 

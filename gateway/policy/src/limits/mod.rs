@@ -129,7 +129,7 @@ impl RateLimitPermit {
             Ok(place) => self.place = Some(place),
             Err(Full::CpuLoad) => return Err(Error::new(&codes::OVERLOADED)),
             Err(Full::Share) => {
-                let new = || counter!("menlou_tenant_shed_total", "tenant" => limits.tenant.clone());
+                let new = || counter!("menlou_requests_shed_total", "reason" => "tenant_limit", "tenant" => limits.tenant.clone());
                 limits.shed.get_or_init(new).increment(1);
                 let text = Text::fixed(
                     "该小程序处理中的请求过多，请稍后再试",
