@@ -17,7 +17,7 @@ use std::{
 
 const TENANT: &str = "bad";
 
-/// Compiles one of the C plugins of `tests/border` into `folder`, which makes it live if that is a gateway's.
+/// Compiles one of the C plugins of `tests/abi` into `folder`, which makes it live if that is a gateway's.
 fn compile(source: &str, folder: &Path, name: &str, arguments: &[String]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let draft = folder.join(format!(".{name}"));
@@ -26,7 +26,7 @@ fn compile(source: &str, folder: &Path, name: &str, arguments: &[String]) -> Pat
         .arg(root.join("plugins/abi"))
         .args(arguments)
         .arg("-o")
-        .args([&draft, &root.join("tests/border/c").join(source)])
+        .args([&draft, &root.join("tests/abi/c").join(source)])
         .output()
         .expect("cc: install the Debian package build-essential");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
@@ -165,8 +165,8 @@ fn a_flood_of_lines_leaves_the_log_bounded_and_others_heard() {
         let counted = format!("menlou_plugin_log_lines_dropped_total{{plugin=\"{plugin}\"}} {lost}");
         assert!(metrics(&gateway).contains(&counted), "{counted}");
     }
-    let whispered = client.call("rude", &[("how", "whisper"), ("n", "20000")]);
-    let aloud = lines(&gateway, &["said aloud", &request_id(&whispered)]);
+    let traced = client.call("rude", &[("how", "trace"), ("n", "20000")]);
+    let aloud = lines(&gateway, &["a warning of the rude plugin", &request_id(&traced)]);
     assert_eq!(aloud.len(), 1, "lines that nobody keeps don't count");
     assert!(gateway.log().len() < 4 * most * 400, "{} bytes", gateway.log().len());
 }

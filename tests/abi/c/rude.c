@@ -1,4 +1,4 @@
-/* A plugin that lives, and behaves badly: its action does what the parameter `how` says, `n` times, or for `n` ms. */
+/* A misbehaving plugin. The parameter `how` says what its action does, `n` times or for `n` ms. */
 #include "menlou_plugin.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +14,11 @@ typedef struct {
 } call_state;
 
 static const menlou_host *gateway;
-/* What one call keeps beyond its end, for another to use. */
+/* Handles that one call keeps beyond its end and another call uses. */
 static menlou_call *kept_call;
 static menlou_op *kept_op;
 static menlou_waker *kept_waker;
-/* Calls of `never` that were not dropped. */
+/* Number of calls of `never` that were not dropped. */
 static int live;
 
 static const menlou_str none = { 0, 0 };
@@ -86,7 +86,7 @@ static menlou_op *get(call_state *s, menlou_call *call) {
     return gateway->http_send(call, &http);
 }
 
-/* Uses what an ended call left; gives how often that was refused. */
+/* Uses handles of an ended call. Returns how often the gateway rejected them. */
 static long use_kept(menlou_call *call) {
     menlou_outcome outcome = { .struct_size = sizeof outcome };
     menlou_str value;
@@ -96,7 +96,7 @@ static long use_kept(menlou_call *call) {
     refused += gateway->sleep_ms(kept_call, 1) == 0;
     refused += gateway->header(kept_call, str("host"), &value) == MENLOU_ERR_INVALID;
     refused += say(kept_call, str("{\"n\":-1}")) == MENLOU_ERR_INVALID;
-    gateway->log(gateway, kept_call, MENLOU_LOG_INFO, str("said of a call that has ended"), 0, 0);
+    gateway->log(gateway, kept_call, MENLOU_LOG_INFO, str("logged for a call that has ended"), 0, 0);
     gateway->waker_wake(kept_waker);
     gateway->waker_drop(kept_waker);
     gateway->op_drop(kept_op);
@@ -106,7 +106,7 @@ static long use_kept(menlou_call *call) {
     return refused;
 }
 
-/* Begins operations and gives none back; how many it got. */
+/* Starts operations without dropping any. Returns how many were started. */
 static long hoard(menlou_call *call, long most) {
     long got = 0;
     while (got < most && gateway->sleep_ms(call, 3600000))
@@ -128,12 +128,12 @@ static int32_t poll(void *state, menlou_call *call) {
     }
     if (IS("live"))
         return tell(call, __atomic_load_n(&live, __ATOMIC_SEQ_CST));
-    if (IS("leak")) { /* its state, and an operation under way */
+    if (IS("leak")) { /* the state and a pending operation */
         s->forget = 1, s->op = get(s, call);
         for (long i = 0; !i || i < n; i++)
             if (gateway->op_poll(call, s->op, &outcome) != MENLOU_PENDING)
                 return MENLOU_ERR_FAILED;
-        /* It is polled again where something comes of it, which nothing does; its deadline ends it. */
+        /* The operation never completes, so the call is not polled again and ends at its deadline. */
         return param(s->request, "wait").len ? MENLOU_PENDING : tell(call, 1);
     }
     if (IS("keep")) {
@@ -145,7 +145,7 @@ static int32_t poll(void *state, menlou_call *call) {
         return tell(call, use_kept(call));
     if (IS("hoard"))
         return tell(call, hoard(call, n));
-    if (IS("churn")) { /* gives each back, some twice */
+    if (IS("churn")) { /* drops each operation, some of them twice */
         for (long i = 0; i < n; i++) {
             menlou_op *op = gateway->sleep_ms(call, 1);
             gateway->op_drop(op);
@@ -164,10 +164,10 @@ static int32_t poll(void *state, menlou_call *call) {
             gateway->log(gateway, call, MENLOU_LOG_WARN, str("a flood of the rude plugin"), 0, 0);
         return tell(call, n);
     }
-    if (IS("whisper")) { /* lines that nobody keeps */
+    if (IS("trace")) { /* lines below the log level */
         for (long i = 0; i < n; i++)
-            gateway->log(gateway, call, MENLOU_LOG_TRACE, str("whispered by the rude plugin"), 0, 0);
-        gateway->log(gateway, call, MENLOU_LOG_WARN, str("said aloud by the rude plugin"), 0, 0);
+            gateway->log(gateway, call, MENLOU_LOG_TRACE, str("a trace line of the rude plugin"), 0, 0);
+        gateway->log(gateway, call, MENLOU_LOG_WARN, str("a warning of the rude plugin"), 0, 0);
         return tell(call, n);
     }
     if (IS("long")) { /* a line of 32 fields of n bytes */
@@ -180,7 +180,7 @@ static int32_t poll(void *state, menlou_call *call) {
         free(text);
         return tell(call, n);
     }
-    if (IS("large")) { /* good JSON of n bytes */
+    if (IS("large")) { /* valid JSON of n bytes */
         char *json = malloc(n + 1);
         memset(json, ' ', n), json[0] = '{', json[n - 1] = '}';
         int32_t told = say(call, (menlou_str){ (uint8_t *)json, n });

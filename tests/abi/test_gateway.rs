@@ -1,6 +1,6 @@
-//! A gateway without its front: a library of plugins, one tenant's scope on real stores, the simulator as its platform.
+//! A gateway without its HTTP server: a plugin registry, one tenant with real stores, and the simulator as the platform.
 
-use crate::{logged, made};
+use crate::{libraries, log_capture};
 use menlou_action::{Action, ConfiguredAction, PluginRegistry, Services, SettingsFaults, TenantScope};
 use menlou_call::{Call, Params, Reply, Token};
 use menlou_error::Error;
@@ -25,38 +25,38 @@ use std::{
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-/// Longer than anything here takes, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any operation here takes, even on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-pub struct House {
+pub struct TestGateway {
     pub library: PluginRegistry,
     pub scope: TenantScope,
     pub sim: Simulator,
     _folder: TempDir,
 }
 
-impl House {
-    /// A house with these plugins: name and bytes.
+impl TestGateway {
+    /// A gateway with these plugins: name and bytes.
     pub async fn new(plugins: &[(&str, &[u8])]) -> Self {
-        logged::listen();
+        log_capture::start();
         let files: Vec<(String, &[u8])> = plugins.iter().map(|(name, bytes)| (format!("{name}.so"), *bytes)).collect();
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
-        let folder = made::folder(&files);
+        let folder = libraries::folder(&files);
         let library = PluginRegistry::load(folder.path()).unwrap();
-        assert_eq!(made::refused(&library), []);
+        assert_eq!(libraries::rejected(&library), []);
         let (path, prefix) = (folder.path().join("menlou.db"), "menlou".into());
         let stores = Stores::open(&StoreConfig { path, prefix, ..StoreConfig::default() }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
         let http = Http::new().unwrap();
-        let account = WechatCredentials {
+        let credentials = WechatCredentials {
             appid: DEMO_APPID.into(),
             secret: DEMO_SECRET.into(),
             previous_secret: None,
             base_url: sim.base_url().into(),
         };
-        let shared = stores.ephemeral.clone();
+        let ephemeral = stores.ephemeral.clone();
         let services = Services {
-            exchanges: CodeExchange::new(shared.clone()),
+            exchanges: CodeExchange::new(ephemeral.clone()),
             http: http.clone(),
             allow_test_openids: false,
             attempts: AttemptLimits { per_account: 5, per_address: 50, window: Duration::from_secs(60) },
@@ -67,59 +67,59 @@ impl House {
             session_counter: Arc::new(()),
             tenant: "acme".into(),
             session_ttl: Duration::from_secs(3600),
-            platform: Arc::new(Wechat::new(account, "acme", http, shared)),
+            platform: Arc::new(Wechat::new(credentials, "acme", http, ephemeral)),
             services: Arc::new(services),
         };
         Self { library, scope, sim, _folder: folder }
     }
 
-    /// The house of the plugin that does everything wrong.
-    pub async fn of_rogue() -> Self {
-        Self::new(&[("rogue", &made::built("menlou_rogue"))]).await
+    /// A gateway with the plugin `rogue`, which misuses the SDK.
+    pub async fn with_rogue() -> Self {
+        Self::new(&[("rogue", &libraries::built("menlou_rogue"))]).await
     }
 
-    /// An action with these settings, or the faults that its plugin tells.
+    /// An action with these settings, or the faults that the plugin reports.
     pub fn configure(&self, name: &str, settings: &Value) -> Result<Arc<Action>, SettingsFaults> {
         let (plugin, index) = self.library.find(name, None).unwrap();
-        let ready = ConfiguredAction::new(plugin.clone(), index, (&self.scope.tenant, name), settings)?;
-        Ok(Arc::new(ready.serve(self.scope.clone())))
+        let configured = ConfiguredAction::new(plugin.clone(), index, (&self.scope.tenant, name), settings)?;
+        Ok(Arc::new(configured.serve(self.scope.clone())))
     }
 
-    /// An action with no settings.
+    /// An action without settings.
     pub fn action(&self, name: &str) -> Arc<Action> {
         self.configure(name, &json!({})).unwrap()
     }
 
-    /// What an action answers.
+    /// Calls an action and returns the data of its reply.
     pub async fn call(&self, name: &str, params: Value) -> Result<Value, Error> {
         run(&self.action(name), call(name, params)).await
     }
 }
 
-/// Lets an action serve a call.
+/// Calls an action and returns the data of its reply.
 pub async fn run(action: &Arc<Action>, call: Call) -> Result<Value, Error> {
     in_time(action.run(call)).await.map(data)
 }
 
-/// An answer's data.
+/// The data of a reply.
 pub fn data(reply: Reply) -> Value {
     match reply {
         Reply::Data(data) | Reply::Secret(data) => serde_json::from_slice(&data).unwrap(),
-        other => panic!("no envelope: {other:?}"),
+        other => panic!("not data: {other:?}"),
     }
 }
 
-/// Waits, but not for ever.
+/// Awaits a future, and panics if it takes too long.
 pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it ends in time")
+    tokio::time::timeout(TIMEOUT, future).await.expect("the future completes in time")
 }
 
-/// Polls a future once; whether it goes on.
+/// Polls a future once and returns whether it is pending.
 pub async fn is_pending<F: Future>(mut future: Pin<&mut F>) -> bool {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
 
-/// A call, as the decoder would give it.
+/// A request as the server would decode it.
 pub fn call(action: &str, params: Value) -> Call {
     let mut given = Params::new();
     *given.as_map_mut() = params.as_object().unwrap().clone();
@@ -142,21 +142,21 @@ pub fn call(action: &str, params: Value) -> Call {
     }
 }
 
-/// The same with a session.
+/// A request with a session token.
 pub fn call_with(token: &str, action: &str, params: Value) -> Call {
     Call { token: Some(Token::new(token)), ..call(action, params) }
 }
 
-/// That a call failed because its plugin did, with the cause for the log.
-pub fn failed(outcome: Result<Value, Error>, cause: &str) {
-    let error = outcome.expect_err("the plugin failed");
+/// Asserts that a call failed with `plugin_failed`, and with this cause for the log.
+pub fn assert_failed(outcome: Result<Value, Error>, cause: &str) {
+    let error = outcome.expect_err("the plugin fails");
     assert_eq!((error.code(), error.status()), ("plugin_failed", 500));
     assert!(error.cause().is_some_and(|c| c.contains(cause)), "{:?}", error.cause());
 }
 
-/// That a call was refused a service: the plugin itself then logs why it failed.
-pub fn refused(outcome: Result<Value, Error>) {
-    let error = outcome.expect_err("a service was refused");
+/// Asserts that a call failed because the gateway rejected an operation. The plugin itself logs the reason.
+pub fn assert_rejected(outcome: Result<Value, Error>) {
+    let error = outcome.expect_err("the operation is rejected");
     assert_eq!((error.code(), error.status()), ("plugin_failed", 500));
-    assert!(!logged::lines("the gateway refused an operation (-5,").is_empty());
+    assert!(!log_capture::lines("the gateway refused an operation (-5,").is_empty());
 }

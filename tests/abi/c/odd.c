@@ -1,4 +1,4 @@
-/* A plugin of one action that answers {"n":1}; a test defines what is wrong with it. */
+/* A plugin with one action that replies {"n":1}. Tests define macros to make it invalid. */
 #include "menlou_plugin.h"
 
 #ifndef NAME
@@ -54,13 +54,13 @@ MENLOU_PLUGIN_NOTE(NAME, "1.0.0");
 
 static const menlou_host *gateway;
 
-int32_t nobody_has_this(const menlou_host *, menlou_call *, const menlou_request *, const void *, void **);
+int32_t undefined_symbol(const menlou_host *, menlou_call *, const menlou_request *, const void *, void **);
 
 static inline int32_t start(const menlou_host *host, menlou_call *call, const menlou_request *request,
                             const void *settings, void **state) {
     (void)call, (void)request, (void)settings;
     gateway = host;
-    *state = 0; /* a state of NULL is one, too */
+    *state = 0; /* NULL is a valid state */
     return MENLOU_READY;
 }
 

@@ -1,16 +1,16 @@
-//! A folder of plugins: who is taken, who is refused, and that nobody is refused for another's fault.
+//! Loading a folder of plugins: which files are loaded or rejected, and that a bad file does not affect the others.
 
-use crate::made::{self, built, compiled, folder, put, refused};
+use crate::libraries::{self, built, compiled, folder, put, rejected};
 use menlou_action::{PluginLoadError, PluginRegistry};
 use menlou_policy::Access;
 use std::process::Command;
 
 #[test]
-fn first_party_plugins_are_what_they_say() {
+fn first_party_plugins_are_loaded_with_their_descriptions() {
     let (openid, account) = (built("menlou_openid"), built("menlou_account"));
-    let folder = folder(&[("openid.so", &openid), ("account.so", &account), ("README.md", b"not looked at")]);
+    let folder = folder(&[("openid.so", &openid), ("account.so", &account), ("README.md", b"not a plugin")]);
     let library = PluginRegistry::load(folder.path()).unwrap();
-    assert_eq!(refused(&library), []);
+    assert_eq!(rejected(&library), []);
     let plugins: Vec<_> = library.plugins().iter().map(|p| (p.name, p.version.as_str())).collect();
     assert_eq!(plugins, [("account", "0.1.0"), ("openid", "0.1.0")]);
     let actions: Vec<_> = library.actions().map(|a| (a.name.as_str(), a.access)).collect();
@@ -35,40 +35,40 @@ fn first_party_plugins_are_what_they_say() {
 }
 
 #[test]
-fn a_file_is_named_as_its_plugin() {
+fn a_file_must_have_the_name_of_its_plugin() {
     let openid = built("menlou_openid");
     for name in ["openld.so", "openid2.so", "open.so", "libopenid.so"] {
-        assert_eq!(made::refusal(name, &openid), Some(PluginLoadError::OtherName("openid".into())), "{name}");
+        assert_eq!(libraries::rejection(name, &openid), Some(PluginLoadError::OtherName("openid".into())), "{name}");
     }
-    // The note has room for 32 bytes; what comes after is compared, too.
+    // The note holds 32 bytes of the name; the rest is compared too.
     let long = "a-name-of-32-bytes-fills-the-not";
     let bytes = compiled("odd.c", &[&format!("NAME=\"{long}\"")]);
-    assert_eq!(made::refusal(&format!("{long}.so"), &bytes), None);
-    assert_eq!(made::refusal(&format!("{long}e.so"), &bytes), Some(PluginLoadError::OtherName(long.into())));
+    assert_eq!(libraries::rejection(&format!("{long}.so"), &bytes), None);
+    assert_eq!(libraries::rejection(&format!("{long}e.so"), &bytes), Some(PluginLoadError::OtherName(long.into())));
 }
 
 #[test]
-fn a_note_that_names_another_plugin_or_a_path_is_refused_before_any_code_runs() {
+fn a_note_with_another_name_or_a_path_is_rejected_before_any_code_runs() {
     for name in ["../../odd", "even"] {
-        // An `init` that fails would say so, had it run.
+        // If `init` ran, its failure would be the reason.
         let mut bytes = compiled("odd.c", &["INIT=fails"]);
-        let at = made::position(&bytes, b"Menlou\0\0") + 28;
+        let at = libraries::position(&bytes, b"Menlou\0\0") + 28;
         bytes[at..at + name.len()].copy_from_slice(name.as_bytes());
-        assert_eq!(made::refusal("odd.so", &bytes), Some(PluginLoadError::OtherName(name.into())));
+        assert_eq!(libraries::rejection("odd.so", &bytes), Some(PluginLoadError::OtherName(name.into())));
     }
 }
 
 #[test]
-fn of_two_plugins_with_one_action_the_first_serves() {
+fn the_first_of_two_plugins_with_the_same_action_is_loaded() {
     let (first, second) = (compiled("odd.c", &["NAME=\"first\""]), compiled("odd.c", &["NAME=\"second\""]));
     let folder = folder(&[("second.so", &second), ("first.so", &first)]);
     let library = PluginRegistry::load(folder.path()).unwrap();
-    assert_eq!(refused(&library), [("second.so".into(), PluginLoadError::Clash("odd".into(), "first".into()))]);
+    assert_eq!(rejected(&library), [("second.so".into(), PluginLoadError::Clash("odd".into(), "first".into()))]);
     assert_eq!(library.find("odd", None).map(|(plugin, index)| (plugin.name, index)), Some(("first", 0)));
 }
 
 #[test]
-fn one_bad_file_takes_nothing_else_down() {
+fn a_bad_file_does_not_affect_the_others() {
     let openid = built("menlou_openid");
     let folder = folder(&[("a.so", b"text"), ("openid.so", &openid), ("z.so", &openid[..openid.len() / 2])]);
     std::fs::create_dir(folder.path().join("folder.so")).unwrap();
@@ -77,8 +77,8 @@ fn one_bad_file_takes_nothing_else_down() {
     assert!(pipe.success());
     let library = PluginRegistry::load(folder.path()).unwrap();
     assert!(library.find("openid", None).is_some());
-    let refused = refused(&library);
-    let why: Vec<_> = refused.iter().map(|(name, why)| (name.to_str().unwrap(), why)).collect();
+    let rejected = rejected(&library);
+    let why: Vec<_> = rejected.iter().map(|(name, why)| (name.to_str().unwrap(), why)).collect();
     let [a, folder, link, pipe, z] = why.as_slice() else { panic!("{why:?}") };
     for (found, name) in [(a, "a.so"), (folder, "folder.so"), (pipe, "pipe.so")] {
         assert_eq!(*found, (name, &PluginLoadError::NotALibrary));
@@ -88,7 +88,7 @@ fn one_bad_file_takes_nothing_else_down() {
 }
 
 #[test]
-fn a_plugin_is_loaded_anew_from_the_same_path_and_the_old_one_serves_on() {
+fn a_new_version_is_loaded_from_the_same_path_and_the_old_one_stays_usable() {
     let folder = folder(&[("odd.so", &compiled("odd.c", &["TITLE=MENLOU_STR(\"Old\")"]))]);
     let old = PluginRegistry::load(folder.path()).unwrap();
     put(&folder.path().join("odd.so"), &compiled("odd.c", &["TITLE=MENLOU_STR(\"New\")"]));
@@ -100,7 +100,7 @@ fn a_plugin_is_loaded_anew_from_the_same_path_and_the_old_one_serves_on() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_an_error() {
+fn a_missing_folder_is_an_error() {
     let folder = folder(&[]);
     assert!(PluginRegistry::load(&folder.path().join("nowhere")).is_err());
     assert!(PluginRegistry::load(folder.path()).unwrap().plugins().is_empty());

@@ -1,4 +1,4 @@
-/* A plugin by hand: what the SDK would not let an action do, and services asked for by polling. */
+/* A plugin without the SDK: replies that the SDK would not allow, and operations that are polled. */
 #include "menlou_plugin.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ typedef struct {
     char openid[65];
 } call_state;
 
-/* An operation left behind by one call, for another to take. */
+/* An operation that one call leaves to another. */
 static menlou_op *left_behind;
 
 static menlou_str str(const char *text) {
@@ -62,7 +62,7 @@ static void give(call_state *s, menlou_call *call, menlou_str word, menlou_str d
                                           .content_type = type, .body = body });
 }
 
-/* Answers in the way that the parameter `how` names. */
+/* Replies as the parameter `how` says. */
 static int32_t answer(void *state, menlou_call *call) {
     call_state *s = state;
     menlou_str how = param(s->request, "how"), none = { 0, 0 };
@@ -106,7 +106,7 @@ static int32_t answer(void *state, menlou_call *call) {
     return MENLOU_READY;
 }
 
-/* exchange, session_open, sleep_ms, one after another, and answers with the session. */
+/* Calls exchange, session_open and sleep_ms one after another, and replies with the session. */
 static int32_t log_in(void *state, menlou_call *call) {
     call_state *s = state;
     menlou_outcome outcome = { .struct_size = sizeof outcome };
@@ -138,11 +138,11 @@ static int32_t log_in(void *state, menlou_call *call) {
 }
 
 static void *in_thread(void *op) {
-    left_behind = op; /* seen by the joiner */
+    left_behind = op; /* read after pthread_join */
     return 0;
 }
 
-/* Uses operations against the rules; answers with what it was told. */
+/* Misuses operations. Replies with what the host functions returned. */
 static int32_t misuse(void *state, menlou_call *call) {
     call_state *s = state;
     const menlou_host *host = s->host;

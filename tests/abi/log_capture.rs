@@ -1,4 +1,4 @@
-//! What plugins and gateway log while this test program runs.
+//! Captures the log of the gateway and the plugins in this test process.
 
 use std::{
     io,
@@ -23,12 +23,12 @@ impl io::Write for Into {
     }
 }
 
-/// Begins to listen. What is logged before the first call of this is lost.
-pub fn listen() {
+/// Starts capturing. Lines that are logged before are lost.
+pub fn start() {
     LazyLock::force(&LINES);
 }
 
-/// The lines that have this text.
+/// The captured lines that contain a text.
 pub fn lines(text: &str) -> Vec<String> {
     let logged = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     String::from_utf8_lossy(&logged).lines().filter(|l| l.contains(text)).map(str::to_owned).collect()

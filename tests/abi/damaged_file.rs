@@ -1,7 +1,7 @@
-//! Files that are no whole plugin for this machine: each is refused with its own reason. A miss would end this program,
-//! which says so loudly enough.
+//! Damaged files and files that are no plugin for this machine: each is rejected with its own reason. If such a file reached
+//! the dynamic loader, the test process would crash.
 
-use crate::made::{built, compiled, made_of, position, refusal};
+use crate::libraries::{built, compiled, compiled_with, position, rejection};
 use menlou_action::{PluginLoadError, check_file};
 use object::{
     Endianness,
@@ -11,34 +11,34 @@ use object::{
 use std::collections::BTreeSet;
 
 #[test]
-fn what_is_no_library_is_called_that() {
+fn a_file_that_is_no_library_is_rejected_as_such() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     for bytes in [b"#!/bin/sh\necho a text\n".as_slice(), png, b"PK\x03\x04", b"!<arch>\n", &[0; 4096]] {
-        assert_eq!(refusal("odd.so", bytes), Some(PluginLoadError::NotALibrary));
+        assert_eq!(rejection("odd.so", bytes), Some(PluginLoadError::NotALibrary));
     }
-    let program = made_of("program.c", &["-no-pie"]);
-    assert_eq!(refusal("odd.so", &program), Some(PluginLoadError::NotALibrary));
-    // What programs are today looks like a library, but has no note.
-    assert_eq!(refusal("odd.so", &made_of("program.c", &["-fPIE", "-pie"])), Some(PluginLoadError::NoNote));
-    let object = made_of("program.c", &["-c"]);
-    assert_eq!(refusal("odd.so", &object), Some(PluginLoadError::NotALibrary));
+    let program = compiled_with("program.c", &["-no-pie"]);
+    assert_eq!(rejection("odd.so", &program), Some(PluginLoadError::NotALibrary));
+    // A position-independent program has the ELF type of a library, but no note.
+    assert_eq!(rejection("odd.so", &compiled_with("program.c", &["-fPIE", "-pie"])), Some(PluginLoadError::NoNote));
+    let object = compiled_with("program.c", &["-c"]);
+    assert_eq!(rejection("odd.so", &object), Some(PluginLoadError::NotALibrary));
 }
 
 #[test]
-fn a_program_with_our_note_is_refused_by_the_systems_loader() {
-    let program = made_of("odd.c", &["-fPIE", "-pie", "-Wl,--defsym=main=menlou_plugin_v1"]);
+fn the_dynamic_loader_rejects_a_program_with_a_menlou_note() {
+    let program = compiled_with("odd.c", &["-fPIE", "-pie", "-Wl,--defsym=main=menlou_plugin_v1"]);
     assert!(
-        matches!(refusal("odd.so", &program), Some(PluginLoadError::NotLoaded(why)) if why.contains("dynamically load"))
+        matches!(rejection("odd.so", &program), Some(PluginLoadError::NotLoaded(why)) if why.contains("dynamically load"))
     );
 }
 
 #[test]
-fn what_is_for_another_machine_names_it() {
+fn a_file_for_another_machine_is_rejected_with_its_architecture() {
     let whole = compiled("odd.c", &[]);
     let other = |at: usize, bytes: &[u8]| {
         let mut patched = whole.clone();
         patched[at..at + bytes.len()].copy_from_slice(bytes);
-        refusal("odd.so", &patched)
+        rejection("odd.so", &patched)
     };
     let this = if cfg!(target_arch = "x86_64") { ("aarch64", 183_u16) } else { ("x86_64", 62) };
     assert_eq!(other(18, &this.1.to_le_bytes()), Some(PluginLoadError::OtherMachine(this.0.into())));
@@ -53,41 +53,41 @@ fn what_is_for_another_machine_names_it() {
 }
 
 #[test]
-fn a_library_without_our_note_is_none_of_ours() {
-    assert_eq!(refusal("odd.so", &made_of("program.c", &["-shared", "-fPIC"])), Some(PluginLoadError::NoNote));
+fn a_library_without_a_menlou_note_is_rejected() {
+    assert_eq!(rejection("odd.so", &compiled_with("program.c", &["-shared", "-fPIC"])), Some(PluginLoadError::NoNote));
     let mut other = compiled("odd.c", &[]);
     let note = position(&other, b"Menlou\0\0");
     other[note] = b'X';
-    assert_eq!(refusal("odd.so", &other), Some(PluginLoadError::NoNote));
+    assert_eq!(rejection("odd.so", &other), Some(PluginLoadError::NoNote));
 }
 
 #[test]
 fn an_empty_file_and_the_first_bytes_of_one_are_incomplete() {
     let whole = compiled("odd.c", &[]);
     for len in 0..=64 {
-        assert_eq!(refusal("odd.so", &whole[..len]), Some(PluginLoadError::Incomplete), "{len} bytes");
+        assert_eq!(rejection("odd.so", &whole[..len]), Some(PluginLoadError::Incomplete), "{len} bytes");
     }
 }
 
 #[test]
-fn a_file_cut_short_anywhere_is_incomplete() {
+fn a_file_truncated_anywhere_is_incomplete() {
     for (name, whole) in [("odd.so", compiled("odd.c", &[])), ("openid.so", built("menlou_openid"))] {
         let cuts = cuts(&whole);
         assert!(cuts.len() > 39, "{name}: {} cuts", cuts.len());
         for len in cuts {
             assert_eq!(
-                refusal(name, &whole[..len]),
+                rejection(name, &whole[..len]),
                 Some(PluginLoadError::Incomplete),
                 "{name}: {len} of {}",
                 whole.len()
             );
         }
-        assert_eq!(refusal(name, &whole), None);
+        assert_eq!(rejection(name, &whole), None);
     }
 }
 
 #[test]
-fn a_file_of_full_length_that_is_not_yet_written_to_its_end_is_incomplete() {
+fn a_preallocated_file_that_is_not_fully_written_is_incomplete() {
     for (name, whole, step) in [("odd.so", compiled("odd.c", &[]), 61), ("openid.so", built("menlou_openid"), 200_003)]
     {
         let headers = header_of(&whole).e_shoff(Endianness::default()) as usize;
@@ -97,7 +97,7 @@ fn a_file_of_full_length_that_is_not_yet_written_to_its_end_is_incomplete() {
         for written in (0..last).step_by(step).chain([half, headers - 1, headers, headers + 1, last]) {
             let mut bytes = whole.clone();
             bytes[written..].fill(0);
-            let why = refusal(name, &bytes);
+            let why = rejection(name, &bytes);
             match written {
                 0 => assert_eq!(why, Some(PluginLoadError::NotALibrary)),
                 _ => assert!(
@@ -121,7 +121,7 @@ fn a_file_of_full_length_that_is_not_yet_written_to_its_end_is_incomplete() {
 }
 
 #[test]
-fn a_hole_of_zeros_where_code_was_is_incomplete() {
+fn a_file_with_a_block_of_zeros_in_its_code_is_incomplete() {
     let libraries = ["openid", "account", "proxy", "wechat", "rogue"].map(|name| built(&format!("menlou_{name}")));
     for whole in libraries.into_iter().chain([compiled("odd.c", &[]), compiled("rude.c", &[])]) {
         check_file(&whole).unwrap();
@@ -139,28 +139,28 @@ fn a_hole_of_zeros_where_code_was_is_incomplete() {
     }
 }
 
-/// What is within the last section header is not what the system's loader goes by; it may be taken or not.
+/// The dynamic loader does not read the last section header, so the file may be loaded or rejected.
 #[test]
-fn a_file_whose_very_last_bytes_are_missing_or_zero_does_no_harm() {
+fn a_file_whose_last_bytes_are_zero_is_loaded_or_incomplete() {
     let whole = compiled("odd.c", &[]);
     for zeroed in 0..=64 {
         let mut bytes = whole.clone();
         let at = whole.len() - zeroed;
         bytes[at..].fill(0);
-        let why = refusal("odd.so", &bytes);
+        let why = rejection("odd.so", &bytes);
         assert!(matches!(why, None | Some(PluginLoadError::Incomplete)), "{zeroed} zeroed: {why:?}");
     }
 }
 
 #[test]
-fn headers_that_lie_are_incomplete() {
+fn a_file_with_wrong_header_values_is_incomplete() {
     let whole = compiled("odd.c", &[]);
     // e_phoff, e_shoff, e_phnum, e_shnum, e_shstrndx, and the first segment's p_filesz.
     for (at, len) in [(32, 8), (40, 8), (56, 2), (60, 2), (62, 2), (64 + 32, 8)] {
         for fill in [0xff, 0x7f] {
             let mut bytes = whole.clone();
             bytes[at..at + len].fill(fill);
-            assert_eq!(refusal("odd.so", &bytes), Some(PluginLoadError::Incomplete), "{fill:#x} at {at}");
+            assert_eq!(rejection("odd.so", &bytes), Some(PluginLoadError::Incomplete), "{fill:#x} at {at}");
         }
     }
 }
@@ -169,7 +169,7 @@ fn header_of(bytes: &[u8]) -> &FileHeader64<Endianness> {
     FileHeader64::parse(bytes).unwrap()
 }
 
-/// Every boundary of a segment, a section or a header, each with its neighbours, and some between.
+/// The boundaries of all segments, sections and headers, one byte before and after each, and some offsets between.
 fn cuts(bytes: &[u8]) -> BTreeSet<usize> {
     let (header, endian) = (header_of(bytes), Endianness::default());
     let segments = header.program_headers(endian, bytes).unwrap();

@@ -1,4 +1,0 @@
-/* Nothing to do with plugins. */
-int main(void) {
-    return 0;
-}
