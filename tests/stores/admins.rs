@@ -44,7 +44,7 @@ pub async fn token_is_found_as_it_was_created_until_it_is_revoked(stores: &TestS
     assert!(!format!("{:?}", token("x", 1)).contains('7'), "the hash is not printed");
 }
 
-pub async fn deeds_are_read_newest_first_page_by_page(stores: &TestStores) {
+pub async fn audit_entries_are_read_newest_first_page_by_page(stores: &TestStores) {
     let admins = &stores.admins;
     for n in 0..5 {
         admins.append_audit_entry(&entry(&format!("a{n}"), Some("acme"))).await.unwrap();

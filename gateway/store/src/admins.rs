@@ -43,14 +43,14 @@ pub struct NewAuditEntry {
     pub failed: Option<String>,
 }
 
-/// A entry as it stands in the log.
+/// An entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Ascending.
+    /// Id of the entry; later entries have greater ids.
     pub id: i64,
-    /// Unix milliseconds.
+    /// When it was appended, in Unix milliseconds.
     pub at: i64,
-    /// The entry.
+    /// What was appended.
     pub entry: NewAuditEntry,
 }
 
@@ -74,8 +74,9 @@ pub trait AdminStore: Send + Sync {
     async fn revoke(&self, id: &str) -> Result<bool>;
     /// Records when a token was used, in Unix milliseconds.
     async fn record_token_use(&self, id: &str, at: i64) -> Result<()>;
-    /// Appends a entry to the log. The database itself refuses to change it.
+    /// Appends an entry to the audit log. The database refuses to change or delete it.
     async fn append_audit_entry(&self, entry: &NewAuditEntry) -> Result<()>;
-    /// AuditLog, the newest first: of one tenant or all, those before an id or all, `most` at most.
-    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<AuditEntry>>;
+    /// Entries of the audit log, newest first, at most `limit`. `tenant` selects those of one tenant, `before` those with a
+    /// smaller id.
+    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>>;
 }

@@ -54,12 +54,12 @@ impl AdminStore for Postgres {
         self.query(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
     }
 
-    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<AuditEntry>> {
+    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>> {
         let sql = match tenant {
             Some(_) => "SELECT * FROM audit WHERE tenant = $3 AND id < $1 ORDER BY id DESC LIMIT $2",
             None => "SELECT * FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2",
         };
-        let mut query = sqlx::query_as::<_, AuditRow>(sql).bind(before.unwrap_or(i64::MAX)).bind(i64::from(most));
+        let mut query = sqlx::query_as::<_, AuditRow>(sql).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
         if let Some(tenant) = tenant {
             query = query.bind(tenant);
         }

@@ -67,17 +67,17 @@ impl AdminStore for Sqlite {
         written.await
     }
 
-    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, most: u32) -> Result<Vec<AuditEntry>> {
+    async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>> {
         let before = before.unwrap_or(i64::MAX);
         let tenant = tenant.map(str::to_owned);
         let found = self.reader.run(move |connection| match tenant {
             Some(tenant) => {
                 let sql = "SELECT * FROM audit WHERE tenant = ? AND id < ? ORDER BY id DESC LIMIT ?";
-                connection.prepare_cached(sql)?.query_map((tenant, before, most), entry)?.collect()
+                connection.prepare_cached(sql)?.query_map((tenant, before, limit), entry)?.collect()
             }
             None => {
                 let sql = "SELECT * FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?";
-                connection.prepare_cached(sql)?.query_map((before, most), entry)?.collect()
+                connection.prepare_cached(sql)?.query_map((before, limit), entry)?.collect()
             }
         });
         found.await
