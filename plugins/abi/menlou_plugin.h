@@ -49,7 +49,7 @@
 #define MENLOU_ERR_NOT_FOUND -3
 
 // The gateway refused or could not serve; the outcome's `word` says why.
-#define MENLOU_ERR_WORD -4
+#define MENLOU_ERR_CODE -4
 
 // An argument or the place of the call is wrong: a mistake in the plugin.
 #define MENLOU_ERR_INVALID -5
@@ -78,8 +78,8 @@
 // The caller needs a session whose openid is bound to an account: the request has a `user_id`.
 #define MENLOU_ACCESS_USER 2
 
-// As the action's setting `login` says in each tenant: `session` (also where it is not given), `required` for
-// `MENLOU_ACCESS_USER`, or `none`: whoever calls is served, and the request has an `openid` where a token came along (one
+// As the action's setting `auth` says in each tenant: `session` (also where it is not given), `required` for
+// `MENLOU_ACCESS_USER`, or `optional`: whoever calls is served, and the request has an `openid` where a token came along (one
 // that is no good is refused).
 #define MENLOU_ACCESS_BY_SETTING 3
 
@@ -162,8 +162,8 @@ typedef struct menlou_outcome {
     uint32_t http_status;
     // Zero.
     uint32_t reserved;
-    // With `MENLOU_ERR_WORD`: the error's word.
-    struct menlou_str word;
+    // With `MENLOU_ERR_CODE`: the error's word.
+    struct menlou_str error_code;
     // JSON as each operation says; of `http_send` and of a file the body, any bytes.
     struct menlou_str data;
     // Of `platform_call`: the media type, where the answer is a file and no JSON.
@@ -177,7 +177,7 @@ typedef struct menlou_reply {
     // Zero.
     uint32_t reserved;
     // Not given: success. Else the error's word, `[a-z0-9_]+`: one of the gateway's, or the plugin's own.
-    struct menlou_str word;
+    struct menlou_str error_code;
     // The sentence for people in Chinese. Not given: that of the gateway's own table.
     struct menlou_str msg_zh;
     // The same in English.
@@ -231,9 +231,9 @@ typedef struct menlou_forward {
     // Path and query; starts with `/`.
     struct menlou_str target;
     // Names of the request's headers that go along as they came. `authorization` and those of one connection never do.
-    const struct menlou_str *pass;
+    const struct menlou_str *pass_headers;
     // How many.
-    size_t pass_len;
+    size_t pass_headers_len;
     // Headers besides, in place of any passed of the same name.
     const struct menlou_kv *headers;
     // How many.
@@ -270,10 +270,10 @@ typedef struct menlou_host {
                            struct menlou_str message,
                            uint8_t *out);
     // Inside `configure` only. Tells a fault at a JSON pointer into the settings (RFC 6901; "" is the whole).
-    void (*fault)(struct menlou_setup *setup,
-                  struct menlou_str pointer,
-                  struct menlou_str msg_zh,
-                  struct menlou_str msg_en);
+    void (*config_error)(struct menlou_setup *setup,
+                         struct menlou_str pointer,
+                         struct menlou_str msg_zh,
+                         struct menlou_str msg_en);
     // A header of the request by its lower-case name, borrowed until the call's `drop`. `MENLOU_READY` or
     // `MENLOU_ERR_NOT_FOUND`; `authorization` is never found.
     int32_t (*header)(struct menlou_call *call, struct menlou_str name, struct menlou_str *out);
@@ -362,11 +362,11 @@ typedef struct menlou_host {
     // the end. One at a time, and none once it is forwarded.
     struct menlou_op *(*body_read)(struct menlou_call *call);
     // Begins an answer that is written piece by piece, without an envelope: its media type, `text/csv`. The head goes
-    // out; then `answer_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
+    // out; then `response_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
     // connection is cut, so that the client sees it. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for a second answer.
-    int32_t (*answer_begin)(struct menlou_call *call, struct menlou_str content_type);
+    int32_t (*response_begin)(struct menlou_call *call, struct menlou_str content_type);
     // Writes a piece of it: ready when the one before has gone to the client's connection. No data.
-    struct menlou_op *(*answer_write)(struct menlou_call *call, struct menlou_str piece);
+    struct menlou_op *(*response_write)(struct menlou_call *call, struct menlou_str piece);
 } menlou_host;
 
 // One parameter of a request, checked against the action's `params_schema`. Names are unique; none is empty.
@@ -456,7 +456,7 @@ typedef struct menlou_action {
     // is where the gateway connects to: a tenant's own admin can't set it.
     struct menlou_str settings_schema;
     // Makes ready the settings of one tenant, once, before any call; may be NULL. `settings` is JSON that fits the
-    // schema. `MENLOU_READY`, or an error after telling each fault by `host->fault`.
+    // schema. `MENLOU_READY`, or an error after telling each fault by `host->config_error`.
     int32_t (*configure)(const struct menlou_host *host,
                          struct menlou_setup *setup,
                          struct menlou_str tenant,

@@ -93,9 +93,9 @@ async fn the_tenants_setting_decides_access_if_the_action_allows_it() {
     let rogue = TestGateway::new(&libraries.each_ref().map(|(name, bytes)| (*name, bytes.as_slice()))).await;
     for (settings, code) in [
         (json!({}), Some("login_required")),
-        (json!({ "login": "session" }), Some("login_required")),
-        (json!({ "login": "required" }), Some("login_required")),
-        (json!({ "login": "none" }), None),
+        (json!({ "auth": "session" }), Some("login_required")),
+        (json!({ "auth": "required" }), Some("login_required")),
+        (json!({ "auth": "optional" }), None),
     ] {
         let action = rogue.configure("by_setting", &settings).unwrap();
         let got = run(&action, call("by_setting", json!({}))).await;
@@ -104,13 +104,13 @@ async fn the_tenants_setting_decides_access_if_the_action_allows_it() {
     // With `none` a token is optional, but a given token is checked, and its openid is passed to the plugin.
     let opened = rogue.call("openid", json!({ "code": rogue.sim.code("ann") })).await.unwrap();
     let token = opened["session"]["token"].as_str().unwrap();
-    let action = rogue.configure("by_setting", &json!({ "login": "none" })).unwrap();
+    let action = rogue.configure("by_setting", &json!({ "auth": "optional" })).unwrap();
     assert_eq!(run(&action, call("by_setting", json!({}))).await.unwrap()["n"], 0);
     assert_eq!(run(&action, call_with(token, "by_setting", json!({}))).await.unwrap()["n"], 1);
     let ended = run(&action, call_with("ended-long-ago", "by_setting", json!({}))).await;
     assert_eq!(ended.unwrap_err().code(), "session_expired");
     // An action without access by setting ignores a setting of that name.
-    let session = rogue.configure("echo", &json!({ "login": "required" }));
+    let session = rogue.configure("echo", &json!({ "auth": "required" }));
     assert!(run(&session.unwrap(), call("echo", json!({}))).await.is_ok());
 }
 

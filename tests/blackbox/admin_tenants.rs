@@ -224,13 +224,13 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
         );
     }
     let request = Request::new("PATCH", format!("/api/v1/tenants/{TENANT}")).header("If-Match", "*");
-    let change = json!({ "set": { "actions.orders": { "plugin": "proxy", "login": "none", "upstream": inner } } });
+    let change = json!({ "set": { "actions.orders": { "plugin": "proxy", "auth": "optional", "upstream": inner } } });
     own.send(&request.json(&change)).assert_error(403, "setting_reserved");
     assert_eq!(file(&scene, TENANT), before);
     // What an operator has set may stay, beside other changes.
     let set = proxy(&format!("[\"{inner}\", \"http://127.0.0.1:9\"]"));
     operator.put(TENANT, &set, ANY).ok();
-    own.put(TENANT, &set.replace("login = \"none\"", "login = \"none\"\nretries = 2"), ANY).ok();
+    own.put(TENANT, &set.replace("auth = \"optional\"", "auth = \"optional\"\nretries = 2"), ANY).ok();
     own.put(TENANT, &proxy("\"http://127.0.0.1:9\""), ANY).ok();
     own.put(TENANT, &before, ANY).ok();
     own.put(TENANT, &set, ANY).assert_error(403, "setting_reserved");

@@ -249,7 +249,7 @@ fixed = { content = "hello", scene = 1 }
 [actions.share-code]
 plugin = "wechat"
 call = "qrcode"
-login = "none"
+auth = "optional"
 fixed = { scene = "id=7" }
 
 [actions.key]

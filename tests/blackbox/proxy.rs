@@ -26,7 +26,7 @@ fn scene(upstream: &str, more: &str) -> Scene {
     let table = |name: &str, own: &str| {
         format!("\n[actions.{name}]\nplugin = \"proxy\"\nupstream = {upstream}\n{own}\n{more}\n")
     };
-    let none = "login = \"none\"";
+    let none = "auth = \"optional\"";
     let table = table("orders", &key) + &table("public", none) + &table("open", &format!("{none}\n{key}"));
     Scene::with(Stores::Embedded, |mut setup, _| {
         let file = setup.tenants.iter_mut().find(|(name, _)| name == TENANT).expect("the tenant");

@@ -18,7 +18,7 @@ static int32_t start(const menlou_host *host, menlou_call *call, const menlou_re
     (void)request, (void)settings;
     struct state *state = calloc(1, sizeof *state);
     if (!state) return MENLOU_ERR_FAILED;
-    if (host->answer_begin(call, (menlou_str)MENLOU_STR("application/octet-stream")) != MENLOU_READY) {
+    if (host->response_begin(call, (menlou_str)MENLOU_STR("application/octet-stream")) != MENLOU_READY) {
         free(state);
         return MENLOU_ERR_FAILED;
     }
@@ -35,7 +35,7 @@ static int32_t poll(void *given, menlou_call *call) {
         if (polled != MENLOU_READY) return polled;
         if (outcome.status == MENLOU_ERR_NOT_FOUND) return MENLOU_READY; /* the end */
         if (outcome.status != MENLOU_READY) return outcome.status;
-        if (!state->writing) state->writing = gateway->answer_write(call, outcome.data);
+        if (!state->writing) state->writing = gateway->response_write(call, outcome.data);
         menlou_outcome written = {.struct_size = sizeof written};
         polled = gateway->op_poll(call, state->writing, &written);
         if (polled != MENLOU_READY) return polled;

@@ -17,7 +17,7 @@ pub struct Descriptor {
     pub name: String,
     /// Which callers are served.
     pub access: Access,
-    /// Whether the tenant's setting `login` overrides `access`.
+    /// Whether the tenant's setting `auth` overrides `access`.
     pub access_by_setting: bool,
     /// The parts of a request that the action reads itself.
     pub flags: ActionFlags,

@@ -38,7 +38,7 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         now_unix_ms,
         random,
         hmac_sha256,
-        fault,
+        config_error,
         header,
         exchange: http_and_exchange::exchange,
         test_identity: http_and_exchange::test_identity,
@@ -68,8 +68,8 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         upstream_new: stream::upstream_new,
         forward: stream::forward,
         body_read: stream::body_read,
-        answer_begin: stream::answer_begin,
-        answer_write: stream::answer_write,
+        response_begin: stream::response_begin,
+        response_write: stream::response_write,
     }))
 }
 
@@ -110,7 +110,12 @@ unsafe extern "C" fn hmac_sha256(_: *const menlou_host, key: menlou_str, message
     })
 }
 
-unsafe extern "C" fn fault(setup: *mut menlou_setup, pointer: menlou_str, msg_zh: menlou_str, msg_en: menlou_str) {
+unsafe extern "C" fn config_error(
+    setup: *mut menlou_setup,
+    pointer: menlou_str,
+    msg_zh: menlou_str,
+    msg_en: menlou_str,
+) {
     guard((), || {
         // SAFETY: see `entry`; `setup` is the pointer that `configure` got.
         unsafe {

@@ -145,8 +145,8 @@ impl<'a> NamedAction<'a> {
 /// Which callers are served: as the descriptor says, or the tenant's setting if the descriptor leaves the choice to it. The
 /// action's schema rejects other values.
 fn access(descriptor: &Descriptor, settings: &Value) -> Access {
-    match settings.get("login").and_then(Value::as_str).filter(|_| descriptor.access_by_setting) {
-        Some("none") => Access::Optional,
+    match settings.get("auth").and_then(Value::as_str).filter(|_| descriptor.access_by_setting) {
+        Some("optional") => Access::Optional,
         Some("required") => Access::User,
         _ => descriptor.access,
     }

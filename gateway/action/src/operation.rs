@@ -178,7 +178,7 @@ impl Operation {
         }
         outcome.status = self.status;
         outcome.http_status = self.http_status.into();
-        outcome.word = menlou_str::new(self.error_code.as_bytes());
+        outcome.error_code = menlou_str::new(self.error_code.as_bytes());
         outcome.data = menlou_str::new(&self.data);
         outcome.content_type = menlou_str::new(self.content_type.as_bytes());
         OpPoll::Ready(effect)
@@ -212,7 +212,7 @@ impl Operation {
             }
             Ok(OpOutput::File { content_type, body }) => (self.content_type, self.data) = (content_type, body),
             Err(error) => {
-                self.status = MENLOU_ERR_WORD;
+                self.status = MENLOU_ERR_CODE;
                 self.error_code = error.code().to_owned();
                 self.data = error.data().map(|d| d.to_string().into()).unwrap_or_default();
                 return Some(CallEffect::Failed(error));

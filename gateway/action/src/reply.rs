@@ -37,7 +37,7 @@ pub(super) unsafe fn read(
         "" if reply.body.len == 0 => {}
         "" => return Err("a file needs a media type, such as image/jpeg"),
         content_type => {
-            if reply.word.len > 0 || reply.data.len > 0 {
+            if reply.error_code.len > 0 || reply.data.len > 0 {
                 return Err("a file has neither an error code nor data");
             }
             let content_type = ffi::media_type(content_type).ok_or("a file needs a media type, such as image/jpeg")?;
@@ -55,7 +55,7 @@ pub(super) unsafe fn read(
         return Err("its data is not a JSON object in UTF-8");
     }
     // SAFETY: promised by the caller.
-    let code = unsafe { ffi::text(reply.word) }.ok_or("its error code is not UTF-8")?;
+    let code = unsafe { ffi::text(reply.error_code) }.ok_or("its error code is not UTF-8")?;
     if code.is_empty() {
         let reply = if has_read_token { Reply::Secret } else { Reply::Data };
         return Ok(Ok(reply(data.to_vec().into())));

@@ -39,7 +39,7 @@ pub const MENLOU_ERR_FAILED: i32 = -2;
 /// There is no such thing: no such user, no such header.
 pub const MENLOU_ERR_NOT_FOUND: i32 = -3;
 /// The gateway refused or could not serve; the outcome's `word` says why.
-pub const MENLOU_ERR_WORD: i32 = -4;
+pub const MENLOU_ERR_CODE: i32 = -4;
 /// An argument or the place of the call is wrong: a mistake in the plugin.
 pub const MENLOU_ERR_INVALID: i32 = -5;
 
@@ -60,8 +60,8 @@ pub const MENLOU_ACCESS_ANYONE: u32 = 0;
 pub const MENLOU_ACCESS_SESSION: u32 = 1;
 /// The caller needs a session whose openid is bound to an account: the request has a `user_id`.
 pub const MENLOU_ACCESS_USER: u32 = 2;
-/// As the action's setting `login` says in each tenant: `session` (also where it is not given), `required` for
-/// `MENLOU_ACCESS_USER`, or `none`: whoever calls is served, and the request has an `openid` where a token came along (one
+/// As the action's setting `auth` says in each tenant: `session` (also where it is not given), `required` for
+/// `MENLOU_ACCESS_USER`, or `optional`: whoever calls is served, and the request has an `openid` where a token came along (one
 /// that is no good is refused).
 pub const MENLOU_ACCESS_BY_SETTING: u32 = 3;
 
@@ -198,8 +198,8 @@ pub struct menlou_outcome {
     pub http_status: u32,
     /// Zero.
     pub reserved: u32,
-    /// With `MENLOU_ERR_WORD`: the error's word.
-    pub word: menlou_str,
+    /// With `MENLOU_ERR_CODE`: the error's word.
+    pub error_code: menlou_str,
     /// JSON as each operation says; of `http_send` and of a file the body, any bytes.
     pub data: menlou_str,
     /// Of `platform_call`: the media type, where the answer is a file and no JSON.
@@ -214,7 +214,7 @@ pub struct menlou_reply {
     /// Zero.
     pub reserved: u32,
     /// Not given: success. Else the error's word, `[a-z0-9_]+`: one of the gateway's, or the plugin's own.
-    pub word: menlou_str,
+    pub error_code: menlou_str,
     /// The sentence for people in Chinese. Not given: that of the gateway's own table.
     pub msg_zh: menlou_str,
     /// The same in English.
@@ -289,9 +289,9 @@ pub struct menlou_forward {
     /// Path and query; starts with `/`.
     pub target: menlou_str,
     /// Names of the request's headers that go along as they came. `authorization` and those of one connection never do.
-    pub pass: *const menlou_str,
+    pub pass_headers: *const menlou_str,
     /// How many.
-    pub pass_len: usize,
+    pub pass_headers_len: usize,
     /// Headers besides, in place of any passed of the same name.
     pub headers: *const menlou_kv,
     /// How many.
@@ -331,7 +331,7 @@ pub struct menlou_host {
         unsafe extern "C" fn(host: *const menlou_host, key: menlou_str, message: menlou_str, out: *mut u8) -> i32,
 
     /// Inside `configure` only. Tells a fault at a JSON pointer into the settings (RFC 6901; "" is the whole).
-    pub fault:
+    pub config_error:
         unsafe extern "C" fn(setup: *mut menlou_setup, pointer: menlou_str, msg_zh: menlou_str, msg_en: menlou_str),
 
     /// A header of the request by its lower-case name, borrowed until the call's `drop`. `MENLOU_READY` or
@@ -439,11 +439,11 @@ pub struct menlou_host {
     /// the end. One at a time, and none once it is forwarded.
     pub body_read: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
     /// Begins an answer that is written piece by piece, without an envelope: its media type, `text/csv`. The head goes
-    /// out; then `answer_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
+    /// out; then `response_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
     /// connection is cut, so that the client sees it. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for a second answer.
-    pub answer_begin: unsafe extern "C" fn(call: *mut menlou_call, content_type: menlou_str) -> i32,
+    pub response_begin: unsafe extern "C" fn(call: *mut menlou_call, content_type: menlou_str) -> i32,
     /// Writes a piece of it: ready when the one before has gone to the client's connection. No data.
-    pub answer_write: unsafe extern "C" fn(call: *mut menlou_call, piece: menlou_str) -> *mut menlou_op,
+    pub response_write: unsafe extern "C" fn(call: *mut menlou_call, piece: menlou_str) -> *mut menlou_op,
 }
 
 /// One action of a plugin.
@@ -477,7 +477,7 @@ pub struct menlou_action {
     /// is where the gateway connects to: a tenant's own admin can't set it.
     pub settings_schema: menlou_str,
     /// Makes ready the settings of one tenant, once, before any call; may be NULL. `settings` is JSON that fits the
-    /// schema. `MENLOU_READY`, or an error after telling each fault by `host->fault`.
+    /// schema. `MENLOU_READY`, or an error after telling each fault by `host->config_error`.
     pub configure: Option<
         unsafe extern "C" fn(
             host: *const menlou_host,

@@ -88,7 +88,7 @@ mod tests {
         Host::new()
             .caller("o-ann")
             .settings(json!({ "methods": ["delegate"], "delegate_url": URL, "delegate_secret": KEY }))
-            .http("POST", URL, status, body)
+            .http_response("POST", URL, status, body)
     }
 
     fn params() -> Value {
@@ -102,14 +102,14 @@ mod tests {
         let again = host.call(plugin(), "login", params());
         assert_eq!((first.error, &first.data["user"]["name"]), (None, &json!("Ann")));
         assert_eq!(first.data["user"], again.data["user"]);
-        assert_eq!(host.accounts(), 1);
+        assert_eq!(host.account_count(), 1);
     }
 
     #[test]
     fn the_service_gets_the_credentials_signed() {
         let host = host(200, r#"{"id":"a-1"}"#);
         host.call(plugin(), "login", params());
-        let sent = &host.sent()[0];
+        let sent = &host.http_requests()[0];
         let body: Value = serde_json::from_slice(&sent.body).unwrap();
         assert_eq!(
             body,
@@ -144,7 +144,7 @@ mod tests {
             let host = host(status, body);
             let reply = host.call(plugin(), "login", params());
             assert_eq!(reply.error.as_deref(), Some("upstream_error"), "{status} {body}");
-            assert_eq!(host.accounts(), 0);
+            assert_eq!(host.account_count(), 0);
             assert!(!host.logs().concat().contains("pw"));
         }
     }

@@ -100,7 +100,7 @@ mod tests {
         let again = host.call(plugin(), "login", json!({ "method": "phone", "phone_code": "p2" }));
         assert_eq!((first.error, &first.data["user"]["id"]), (None, &again.data["user"]["id"]));
         assert_eq!(first.data["session"]["token"], "the-callers-token");
-        assert_eq!(host.accounts(), 1);
+        assert_eq!(host.account_count(), 1);
     }
 
     #[test]
@@ -109,10 +109,10 @@ mod tests {
         let host = host(&["password"]).account("ann", "correct", ann.clone());
         let login = |password| json!({ "method": "password", "account": "ann", "password": password });
         assert_eq!(word(&host, login("wrong")).as_deref(), Some("bad_credentials"));
-        assert_eq!(host.user_of("o-ann"), None);
+        assert_eq!(host.user_for("o-ann"), None);
         assert_eq!(word(&host, login("correct")), None);
-        assert_eq!(host.user_of("o-ann"), Some(ann));
-        assert_eq!(host.accounts(), 1);
+        assert_eq!(host.user_for("o-ann"), Some(ann));
+        assert_eq!(host.account_count(), 1);
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
             let reply = host.call(plugin(), "login", json!({ "method": "profile", "name": "安", "avatar_url": "" }));
             assert_eq!((reply.error, &reply.data["user"]["name"]), (None, &json!("安")));
         }
-        assert_eq!(host.accounts(), 1);
+        assert_eq!(host.account_count(), 1);
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn delegate_needs_a_url_and_a_key() {
-        let faults = |settings| Host::new().settings(settings).faults(plugin(), "login").len();
+        let faults = |settings| Host::new().settings(settings).config_errors(plugin(), "login").len();
         assert_eq!(faults(json!({ "methods": ["delegate"] })), 2);
         assert_eq!(
             faults(json!({ "methods": ["delegate"], "delegate_url": "http://x/", "delegate_secret": "short" })),

@@ -33,9 +33,9 @@ mod tests {
     fn the_binding_stays_unless_it_is_to_go() {
         let host = host();
         assert_eq!(host.call(plugin(), "logout", json!({})).error, None);
-        assert!(host.user_of("o-ann").is_some());
+        assert!(host.user_for("o-ann").is_some());
         assert_eq!(host.call(plugin(), "logout", json!({ "unbind": "1" })).error, None);
-        assert!(host.user_of("o-ann").is_none());
-        assert_eq!(host.accounts(), 1);
+        assert!(host.user_for("o-ann").is_none());
+        assert_eq!(host.account_count(), 1);
     }
 }

@@ -33,22 +33,22 @@ pub struct LoginSettings {
     pub delegate_secret: Option<Secret>,
     /// 等待登录服务的时间，缺省 5s。How long to wait for the login service; 5s if not given.
     #[serde(default)]
-    pub delegate_timeout: Option<Period>,
+    pub delegate_timeout: Option<ConfigDuration>,
 }
 
 impl Settings for LoginSettings {
-    fn check(&self, faults: &mut Faults) {
+    fn check(&self, errors: &mut ConfigErrors) {
         if self.methods.contains(&Method::Delegate) {
             if self.delegate_url.is_none() {
-                faults.at("", "methods 含 delegate，须给出 delegate_url", "The method delegate needs delegate_url.");
+                errors.add("", "methods 含 delegate，须给出 delegate_url", "The method delegate needs delegate_url.");
             }
             match &self.delegate_secret {
                 None => {
                     let en = "The method delegate needs delegate_secret.";
-                    faults.at("", "methods 含 delegate，须给出 delegate_secret", en);
+                    errors.add("", "methods 含 delegate，须给出 delegate_secret", en);
                 }
                 Some(secret) if secret.expose().len() < 16 => {
-                    faults.at("/delegate_secret", "密钥至少 16 字节", "The key has at least 16 bytes.");
+                    errors.add("/delegate_secret", "密钥至少 16 字节", "The key has at least 16 bytes.");
                 }
                 Some(_) => {}
             }

@@ -52,7 +52,7 @@ mod tests {
         let host = host();
         let reply = host.call(plugin(), "user", json!({ "name": "安", "avatar_url": "" }));
         assert_eq!(reply.data["user"], json!({ "id": 7, "name": "安", "avatar_url": "a.png" }));
-        assert_eq!(host.user_of("o-ann").map(|u| u.name).as_deref(), Some("安"));
+        assert_eq!(host.user_for("o-ann").map(|u| u.name).as_deref(), Some("安"));
     }
 
     #[test]

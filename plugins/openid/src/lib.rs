@@ -26,26 +26,26 @@ struct OpenidSettings {
     test_openids: Vec<String>,
     /// 同一 code 在此时间内重复提交，得到与第一次相同的回答；0s 关闭，至多 5m。How long a code sent again is answered as
     /// the first time; 0s switches that off, 5m at most.
-    replay_window: Period,
+    replay_window: ConfigDuration,
 }
 
 impl Default for OpenidSettings {
     fn default() -> Self {
-        Self { test_openids: Vec::new(), replay_window: Period(Duration::from_secs(10)) }
+        Self { test_openids: Vec::new(), replay_window: ConfigDuration(Duration::from_secs(10)) }
     }
 }
 
 impl Settings for OpenidSettings {
-    fn check(&self, faults: &mut Faults) {
+    fn check(&self, errors: &mut ConfigErrors) {
         for (i, openid) in self.test_openids.iter().enumerate() {
             if openid.is_empty() || openid.len() > 256 {
                 let pointer = format!("/test_openids/{i}");
-                faults.at(pointer, "openid 应为 1 到 256 个字节", "An openid has 1 to 256 bytes.");
+                errors.add(pointer, "openid 应为 1 到 256 个字节", "An openid has 1 to 256 bytes.");
             }
         }
         if self.replay_window.0 > Duration::from_secs(300) {
             let (zh, en) = ("code 只在 5 分钟内有效，最长 5m", "A code lives 5 minutes, so this is 5m at most.");
-            faults.at("/replay_window", zh, en);
+            errors.add("/replay_window", zh, en);
         }
     }
 }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_platforms_refusal_goes_to_the_caller() {
-        let host = Host::new().refuse_code("blocked", "user_blocked");
+        let host = Host::new().reject_code("blocked", "user_blocked");
         for (code, word) in [("blocked", "user_blocked"), ("made-up", "invalid_code")] {
             assert_eq!(host.call(plugin(), "openid", json!({ "code": code })).error.as_deref(), Some(word));
         }
@@ -147,13 +147,13 @@ mod tests {
     #[test]
     fn the_client_may_hang_up_at_any_moment() {
         let host = Host::new().code("c", "o-ann");
-        assert_eq!(host.hang_up_at_each_wait(plugin(), "openid", json!({ "code": "c" })), 3);
+        assert_eq!(host.cancel_at_each_await(plugin(), "openid", json!({ "code": "c" })), 3);
     }
 
     #[test]
     fn faulty_settings_are_all_told_at_their_place() {
         let faults = |settings| {
-            let told = Host::new().settings(settings).faults(plugin(), "openid");
+            let told = Host::new().settings(settings).config_errors(plugin(), "openid");
             told.into_iter().map(|(pointer, ..)| pointer).collect::<Vec<_>>()
         };
         assert_eq!(

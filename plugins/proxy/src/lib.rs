@@ -3,18 +3,18 @@
 mod identity;
 mod settings;
 
-use menlou_plugin::{Answered, Forward, prelude::*};
+use menlou_plugin::{ForwardRequest, ResponseSent, prelude::*};
 use settings::ProxySettings;
 
-async fn proxy(call: &Call<ProxySettings>, _: ()) -> Result<Answered> {
+async fn proxy(call: &Call<ProxySettings>, _: ()) -> Result<ResponseSent> {
     let settings = call.settings();
     let target = target(call);
     let identity = identity::headers(call, &target).await?;
     let headers: Vec<(&str, &str)> = identity.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let forward = Forward {
+    let forward = ForwardRequest {
         upstream: &settings.upstream_handle,
         target: &target,
-        pass: &settings.passed(),
+        pass_headers: &settings.passed(),
         headers: &headers,
         timeout: settings.timeout(),
         retries: settings.retries(),

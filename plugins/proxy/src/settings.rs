@@ -1,6 +1,6 @@
 //! `[actions.<name>]` with `plugin = "proxy"`: where calls go, who may make them, what goes along.
 
-use menlou_plugin::{Login, Setup, Upstream, UpstreamOptions, prelude::*};
+use menlou_plugin::{Auth, Setup, Upstream, UpstreamOptions, prelude::*};
 use std::time::Duration;
 
 /// How long the upstream may take where the tenant says nothing.
@@ -59,19 +59,19 @@ pub(crate) struct ProxySettings {
     /// the one with the least to do); perhaps with a path, the same for all.
     #[schemars(extend("examples" = ["http://10.0.0.5:8080/api"]))]
     pub upstream: Servers,
-    /// 谁可以调用：session（有会话）、required（已登录）、none（任何人；带有令牌时须有效，身份照常转发）。Who may call: whoever has
+    /// 谁可以调用：optional（任何人；若带有令牌，令牌须有效，并转发其身份）、session（需要会话）、required（需要登录）。Who may call: whoever has
     /// a session, is logged in, or anyone; a token that comes along has to be good, and its identity goes along.
     #[serde(default)]
-    pub login: Login,
-    /// 与该服务共享的密钥，用于签名身份；除 login = "none" 外必填，没有密钥则不转发身份。The key shared with that service, which
-    /// signs the identity; needed unless login is none: without one no identity goes along.
+    pub auth: Auth,
+    /// 与该服务共享的密钥，用于签名身份；除 auth = "optional" 外必填，没有密钥则不转发身份。The key shared with that service, which
+    /// signs the identity; needed unless auth is optional: without one no identity goes along.
     #[serde(default)]
     pub key: Option<Secret>,
     /// 从请求体收完到回答开始的时限，也是回答中途停顿的时限，默认 10s；不会超过网关的 call_timeout。From the last byte of the
     /// body until the answer begins, and for each pause within the answer; 10s if not given. The former is bounded by the
     /// gateway's call_timeout.
     #[serde(default)]
-    timeout: Option<Period>,
+    timeout: Option<ConfigDuration>,
     /// 连接失败时再试几次，默认 1；可能已送达的请求仅在方法幂等（GET、HEAD、PUT、DELETE）时重试。How many more attempts there
     /// are where a connection fails; 1 if not given. What may have been received is sent again only by idempotent methods.
     #[serde(default)]
@@ -94,14 +94,14 @@ pub(crate) struct ProxySettings {
     break_after: Option<u32>,
     /// 暂停多久，默认 10s。For how long; 10s if not given.
     #[serde(default)]
-    break_for: Option<Period>,
+    break_for: Option<ConfigDuration>,
     /// 用 GET 定期检查各地址是否健康的路径（答 2xx、3xx 为健康），默认不检查。The path that each address is asked for by GET, to see
     /// whether it is well (2xx or 3xx); not asked if not given.
     #[serde(default)]
     health_path: Option<String>,
     /// 多久检查一次，默认 5s。How often; 5s if not given.
     #[serde(default)]
-    health_interval: Option<Period>,
+    health_interval: Option<ConfigDuration>,
     #[serde(skip)]
     pub upstream_handle: Upstream,
 }
@@ -151,40 +151,40 @@ impl ProxySettings {
 }
 
 impl Settings for ProxySettings {
-    fn check(&self, faults: &mut Faults) {
-        if self.key.is_none() && self.login != Login::None {
+    fn check(&self, errors: &mut ConfigErrors) {
+        if self.key.is_none() && self.auth != Auth::Optional {
             let zh =
                 "缺少 key：身份须签名，上游才能相信；用 openssl rand -hex 32 生成，写作 \"env:名称\" 或 \"file:路径\"";
             let en = "The key is missing: an identity must be signed to be trusted. Make one by openssl rand -hex 32, and \
                       write \"env:NAME\" or \"file:PATH\".";
-            faults.at("", zh, en);
+            errors.add("", zh, en);
         }
         if self.key.as_ref().is_some_and(|key| key.expose().len() < SHORTEST_KEY) {
-            faults.at("/key", "密钥过短，至少 16 字节", "The key is too short: 16 bytes at least.");
+            errors.add("/key", "密钥过短，至少 16 字节", "The key is too short: 16 bytes at least.");
         }
         let paths: Vec<&str> = self.upstream.all().into_iter().map(path_of).collect();
         if paths.iter().any(|path| *path != paths[0]) {
             let en = "All addresses need the same path: it is part of what is signed.";
-            faults.at("/upstream", "各地址的路径须相同：路径是签名的一部分", en);
+            errors.add("/upstream", "各地址的路径须相同：路径是签名的一部分", en);
         }
         for (i, name) in self.pass_headers.iter().enumerate() {
             let token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
             if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
                 let (zh, en) = ("应为小写的请求头名称", "This is a header's name in lower case.");
-                faults.at(format!("/pass_headers/{i}"), zh, en);
+                errors.add(format!("/pass_headers/{i}"), zh, en);
             } else if KEPT.contains(&name.as_str()) || name.starts_with("x-menlou-") {
                 let zh = format!("{name} 由网关自己填写，不能转发");
                 let en = format!("{name} is the gateway's own to say, and can't be passed on.");
-                faults.at(format!("/pass_headers/{i}"), zh, en);
+                errors.add(format!("/pass_headers/{i}"), zh, en);
             }
         }
         for (pointer, period) in [("/timeout", self.timeout), ("/break_for", self.break_for)] {
             if period.is_some_and(|p| p.0.is_zero() || p.0 > Duration::from_secs(3600)) {
-                faults.at(pointer, "应大于 0，至多 1h", "This is more than 0 and 1h at most.");
+                errors.add(pointer, "应大于 0，至多 1h", "This is more than 0 and 1h at most.");
             }
         }
         if self.health_interval.is_some() && self.health_path.is_none() {
-            faults.at("/health_interval", "只与 health_path 一起使用", "This goes with health_path only.");
+            errors.add("/health_interval", "只与 health_path 一起使用", "This goes with health_path only.");
         }
     }
 

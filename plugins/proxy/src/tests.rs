@@ -12,10 +12,10 @@ use sha2::Sha256;
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 fn host(more: Value) -> Host {
-    let mut settings = json!({ "upstream": "http://shop.test/api/", "key": KEY, "login": "required" });
+    let mut settings = json!({ "upstream": "http://shop.test/api/", "key": KEY, "auth": "required" });
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let ann = User { id: 7, name: "Ann".into(), avatar_url: String::new() };
-    let answers = |host: Host, method| host.http(method, "http://shop.test", 201, "made");
+    let answers = |host: Host, method| host.http_response(method, "http://shop.test", 201, "made");
     let host = Host::new().settings(settings).bound("openid-1", ann).caller("openid-1");
     ["GET", "POST", "DELETE"].into_iter().fold(host, answers)
 }
@@ -23,7 +23,7 @@ fn host(more: Value) -> Host {
 fn sent(host: &Host) -> SentRequest {
     let reply = host.call(plugin(), "proxy", json!({}));
     assert_eq!(reply.file, Some(("upstream/201".into(), b"made".to_vec())), "{reply:?}");
-    host.sent().remove(0)
+    host.http_requests().remove(0)
 }
 
 fn header<'a>(sent: &'a SentRequest, name: &str) -> Option<&'a str> {
@@ -85,15 +85,15 @@ fn the_prefix_stays_where_it_is_to_stay() {
 
 #[test]
 fn a_call_of_the_action_itself_asks_for_the_base_path() {
-    let host = host(json!({ "login": "none" })).url("", "id=1&id=2");
+    let host = host(json!({ "auth": "optional" })).url("", "id=1&id=2");
     assert_eq!(sent(&host).url, "http://shop.test/api?id=1&id=2");
 }
 
 #[test]
 fn where_anyone_may_call_the_identity_goes_along_where_it_is_known_and_can_be_signed() {
-    let known = host(json!({ "login": "none" }));
+    let known = host(json!({ "auth": "optional" }));
     assert_eq!(header(&sent(&known), "x-menlou-openid"), Some("openid-1"));
-    let without_key = sent(&host(json!({ "login": "none", "key": null })));
+    let without_key = sent(&host(json!({ "auth": "optional", "key": null })));
     for (name, value) in [("openid", Some("")), ("user-id", Some("")), ("signature", None)] {
         assert_eq!(header(&without_key, &format!("x-menlou-{name}")), value, "{name}");
     }
@@ -103,17 +103,17 @@ fn where_anyone_may_call_the_identity_goes_along_where_it_is_known_and_can_be_si
 fn whoever_may_not_call_is_not_forwarded() {
     let host = host(json!({})).caller("a-stranger");
     assert_eq!(host.call(plugin(), "proxy", json!({})).error.as_deref(), Some("login_required"));
-    assert!(host.sent().is_empty());
+    assert!(host.http_requests().is_empty());
 }
 
 #[test]
 fn settings_that_can_not_be_right_are_told_at_their_place() {
     let faults = |settings: Value| -> Vec<String> {
-        Host::new().settings(settings).faults(plugin(), "proxy").into_iter().map(|(at, ..)| at).collect()
+        Host::new().settings(settings).config_errors(plugin(), "proxy").into_iter().map(|(at, ..)| at).collect()
     };
     let upstream = "http://shop.test";
     assert_eq!(faults(json!({ "upstream": upstream })), [""]);
-    assert_eq!(faults(json!({ "upstream": upstream, "login": "none" })), [""; 0]);
+    assert_eq!(faults(json!({ "upstream": upstream, "auth": "optional" })), [""; 0]);
     assert_eq!(faults(json!({ "upstream": upstream, "key": "short" })), ["/key"]);
     assert_eq!(faults(json!({ "upstream": ["http://a/x", "http://b/y"], "key": KEY })), ["/upstream"]);
     assert_eq!(faults(json!({ "upstream": "shop.test", "key": KEY })), ["/upstream"]);

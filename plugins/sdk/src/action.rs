@@ -1,9 +1,9 @@
 //! An action's description, and the `async fn` behind it.
 
 use crate::{
-    answer::IntoAnswer,
+    ffi,
     handler::Handler,
-    raw,
+    response::IntoResponse,
     settings::{self, Settings},
     task,
 };
@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 /// #[serde(deny_unknown_fields, default)]
 /// struct Who {
 ///     /// none, session or required.
-///     login: Option<String>,
+///     auth: Option<String>,
 /// }
 ///
 /// impl Settings for Who {}
@@ -35,7 +35,7 @@ use serde::de::DeserializeOwned;
 /// }
 ///
 /// let action = || Action::new("news", news).access(Access::BySetting);
-/// let host = Host::new().settings(json!({ "login": "none" }));
+/// let host = Host::new().settings(json!({ "auth": "optional" }));
 /// assert_eq!(host.run(action(), json!({})).error, None);
 /// assert_eq!(Host::new().run(action(), json!({})).error.as_deref(), Some("login_required"));
 /// ```
@@ -58,7 +58,7 @@ pub struct Action(menlou_action);
 
 impl Action {
     /// An action from an `async fn(&Call<Settings>, Params) -> Result<Data>`; the data may be an
-    /// [`Answer`](crate::Answer), which is a file if need be. Until told otherwise it serves anyone, by
+    /// [`Response`](crate::Response), which is a file if need be. Until told otherwise it serves anyone, by
     /// POST. `name` is `[a-z0-9][a-z0-9_-]{0,63}`.
     ///
     /// The parameters' type says what they must be like: the gateway checks them by its JSON Schema before the function is
@@ -117,15 +117,15 @@ impl Action {
         H: Handler<S, P, D>,
         S: Settings,
         P: DeserializeOwned + JsonSchema,
-        D: IntoAnswer,
+        D: IntoResponse,
     {
         const { assert!(size_of::<H>() == 0, "an action is a plain async fn") };
         Self(menlou_action {
             struct_size: size_of::<menlou_action>() as u32,
             access: MENLOU_ACCESS_ANYONE,
             flags: 0,
-            name: raw::str(name),
-            methods: raw::str("POST"),
+            name: ffi::str(name),
+            methods: ffi::str("POST"),
             title_zh: menlou_str::NONE,
             title_en: menlou_str::NONE,
             description_zh: menlou_str::NONE,
@@ -140,14 +140,14 @@ impl Action {
             release: Some(settings::release::<S>),
             start: Some(task::start::<H, S, P, D>),
             poll: Some(task::poll::<H, S, P, D>),
-            drop: Some(task::finish::<H, S, P, D>),
+            drop: Some(task::drop_task::<H, S, P, D>),
         })
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
         // SAFETY: of `new`, which took it for ever.
-        unsafe { raw::text(self.0.name) }
+        unsafe { ffi::text(self.0.name) }
     }
 
     /// Who is served; see [`Call::user`](crate::Call::user).
@@ -158,11 +158,11 @@ impl Action {
 
     /// The HTTP methods it serves, comma-separated: `"GET,POST"`.
     pub fn methods(mut self, methods: &'static str) -> Self {
-        self.0.methods = raw::str(methods);
+        self.0.methods = ffi::str(methods);
         self
     }
 
-    /// Takes the body unread, of any media type and size: [`Call::read`](crate::Call::read) or
+    /// Takes the body unread, of any media type and size: [`Call::read_body`](crate::Call::read_body) or
     /// [`Call::forward`](crate::Call::forward). Parameters are those of the query only.
     pub fn raw_body(mut self) -> Self {
         self.0.flags |= MENLOU_ACTION_RAW_BODY;
@@ -182,10 +182,10 @@ impl Action {
     }
 
     /// The media types of the files that it may answer with, comma-separated: `"image/jpeg,image/png"`. Any, unless told,
-    /// for an action that returns an [`Answer`](crate::Answer); others don't answer with files.
-    pub fn files(mut self, types: &'static str) -> Self {
+    /// for an action that returns an [`Response`](crate::Response); others don't answer with files.
+    pub fn file_types(mut self, types: &'static str) -> Self {
         // SAFETY: JSON of our own, part of the descriptor.
-        if let Ok(schema) = serde_json::from_str(unsafe { raw::text(self.0.data_schema) }) {
+        if let Ok(schema) = serde_json::from_str(unsafe { ffi::text(self.0.data_schema) }) {
             self.0.data_schema = leak(&with_files(schema, types));
         }
         self
@@ -193,13 +193,13 @@ impl Action {
 
     /// A few words, in Chinese and English.
     pub fn title(mut self, zh: &'static str, en: &'static str) -> Self {
-        (self.0.title_zh, self.0.title_en) = (raw::str(zh), raw::str(en));
+        (self.0.title_zh, self.0.title_en) = (ffi::str(zh), ffi::str(en));
         self
     }
 
     /// What it does, in Chinese and English.
     pub fn description(mut self, zh: &'static str, en: &'static str) -> Self {
-        (self.0.description_zh, self.0.description_en) = (raw::str(zh), raw::str(en));
+        (self.0.description_zh, self.0.description_en) = (ffi::str(zh), ffi::str(en));
         self
     }
 }
@@ -226,7 +226,7 @@ fn with_files(mut schema: Schema, types: &str) -> Schema {
 
 /// A schema as part of the descriptor, which lives for ever.
 fn leak(schema: &Schema) -> menlou_str {
-    raw::str(String::leak(schema.as_value().to_string()))
+    ffi::str(String::leak(schema.as_value().to_string()))
 }
 
 /// Makes the descriptor, once per library. Used by [`plugin!`](crate::plugin).
@@ -240,8 +240,8 @@ pub fn describe(name: &'static str, version: &'static str, actions: Vec<Action>)
         abi_minor: MENLOU_ABI_MINOR,
         flags: if cfg!(panic = "unwind") { MENLOU_FLAG_CONTAINS_PANICS } else { 0 },
         sizes: SIZES,
-        name: raw::str(name),
-        version: raw::str(version),
+        name: ffi::str(name),
+        version: ffi::str(version),
         actions: actions.as_ptr(),
         actions_len: actions.len(),
         init: Some(crate::log::init),

@@ -1,6 +1,6 @@
 //! The call: who asks what of whom, and the gateway's services for it.
 
-use crate::{Error, Level, Result, User, operation, params::Param, raw};
+use crate::{Error, Level, Result, User, ffi, operation, params::Param};
 use menlou_abi::*;
 use std::{future::Future, marker::PhantomData, net::IpAddr, time::Duration};
 
@@ -90,51 +90,51 @@ impl<S> Call<S> {
     /// The tenant's name, the `f` of the URL.
     pub fn tenant(&self) -> &str {
         // SAFETY: borrowed until the call's end, and so for all text below.
-        unsafe { raw::text(self.request().tenant) }
+        unsafe { ffi::text(self.request().tenant) }
     }
 
     /// The action's name in the tenant file, the `a` of the URL.
     pub fn action(&self) -> &str {
         // SAFETY: as above.
-        unsafe { raw::text(self.request().action) }
+        unsafe { ffi::text(self.request().action) }
     }
 
     /// The HTTP method.
     pub fn method(&self) -> &str {
         // SAFETY: as above.
-        unsafe { raw::text(self.request().method) }
+        unsafe { ffi::text(self.request().method) }
     }
 
     /// What the answer's `X-Request-Id` and the log carry.
     pub fn request_id(&self) -> &str {
         // SAFETY: as above.
-        unsafe { raw::text(self.request().request_id) }
+        unsafe { ffi::text(self.request().request_id) }
     }
 
     /// The caller's language: `zh` or `en`.
     pub fn language(&self) -> &str {
         // SAFETY: as above.
-        unsafe { raw::text(self.request().language) }
+        unsafe { ffi::text(self.request().language) }
     }
 
     /// The client's address, where it is known.
     pub fn remote_ip(&self) -> Option<IpAddr> {
         // SAFETY: as above.
-        unsafe { raw::text(self.request().remote_ip) }.parse().ok()
+        unsafe { ffi::text(self.request().remote_ip) }.parse().ok()
     }
 
     /// What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only in an
     /// action with [`subpaths`](crate::Action::subpaths).
     pub fn subpath(&self) -> &str {
         // SAFETY: as above.
-        unsafe { raw::text(self.request().subpath) }
+        unsafe { ffi::text(self.request().subpath) }
     }
 
     /// The query of the URL as it came, without `f` and `a`. Only in an action with
     /// [`raw_query`](crate::Action::raw_query).
     pub fn query(&self) -> &str {
         // SAFETY: as above.
-        unsafe { raw::text(self.request().query) }
+        unsafe { ffi::text(self.request().query) }
     }
 
     /// The body as it came; empty in an action with [`raw_body`](crate::Action::raw_body).
@@ -167,7 +167,7 @@ impl<S> Call<S> {
         }
         let mut value = menlou_str::NONE;
         // SAFETY: inside this call; the value is borrowed until its end.
-        unsafe { ((self.host.header)(call, raw::str(name), &mut value) == MENLOU_READY).then(|| raw::text(value)) }
+        unsafe { ((self.host.header)(call, ffi::str(name), &mut value) == MENLOU_READY).then(|| ffi::text(value)) }
     }
 
     /// When the gateway gives up on this call, Unix milliseconds.
@@ -214,7 +214,7 @@ impl<S> Call<S> {
     /// The openid of the caller's session; `None` without a session.
     pub fn openid(&self) -> Option<&str> {
         // SAFETY: as above.
-        Some(unsafe { raw::text(self.request().openid) }).filter(|t| !t.is_empty())
+        Some(unsafe { ffi::text(self.request().openid) }).filter(|t| !t.is_empty())
     }
 
     /// The id of the caller's account, where the action has a user.
@@ -244,7 +244,7 @@ impl<S> Call<S> {
             return Err(Error::internal("the action must be declared with Access::User to have a user"));
         }
         // SAFETY: as above.
-        let (name, avatar_url) = unsafe { (raw::text(request.user_name), raw::text(request.user_avatar_url)) };
+        let (name, avatar_url) = unsafe { (ffi::text(request.user_name), ffi::text(request.user_avatar_url)) };
         Ok(User { id: request.user_id, name: name.to_owned(), avatar_url: avatar_url.to_owned() })
     }
 
@@ -263,18 +263,18 @@ impl<S> Call<S> {
     ///     }
     /// }
     ///
-    /// let host = Host::new().http("GET", "https://stock.example.com/", 404, "");
+    /// let host = Host::new().http_response("GET", "https://stock.example.com/", 404, "");
     /// assert_eq!(host.run(Action::new("stock", stock), json!({})).error.as_deref(), Some("sold_out"));
-    /// assert_eq!(host.sent()[0].url, "https://stock.example.com/7");
+    /// assert_eq!(host.http_requests()[0].url, "https://stock.example.com/7");
     /// ```
     pub fn http(&self, request: &HttpRequest<'_>) -> impl Future<Output = Result<HttpResponse>> + Send {
         let headers: Vec<menlou_kv> =
-            request.headers.iter().map(|(k, v)| menlou_kv { key: raw::str(k), value: raw::str(v) }).collect();
+            request.headers.iter().map(|(k, v)| menlou_kv { key: ffi::str(k), value: ffi::str(v) }).collect();
         let raw = menlou_http_request {
             struct_size: size_of::<menlou_http_request>() as u32,
             timeout_ms: request.timeout.map_or(0, |t| u32::try_from(t.as_millis()).unwrap_or(u32::MAX).max(1)),
-            method: raw::str(request.method),
-            url: raw::str(request.url),
+            method: ffi::str(request.method),
+            url: ffi::str(request.url),
             headers: headers.as_ptr(),
             headers_len: headers.len(),
             body: menlou_str::new(request.body),
@@ -282,7 +282,7 @@ impl<S> Call<S> {
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.http_send)(c, &raw) });
         async {
-            let answer = some(op.await?)?;
+            let answer = operation::found(op.await?)?;
             Ok(HttpResponse { status: answer.http_status, body: answer.bytes().to_vec() })
         }
     }
@@ -381,9 +381,4 @@ impl<S> Call<S> {
     pub fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         crate::log::write(self.host, operation::current().call, level, message, fields);
     }
-}
-
-/// What an operation must have found.
-pub(crate) fn some(finished: Option<operation::Finished>) -> Result<operation::Finished> {
-    finished.ok_or_else(|| Error::internal("the gateway found nothing where it must"))
 }

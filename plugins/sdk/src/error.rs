@@ -95,7 +95,7 @@ impl Error {
     ///     }
     /// }
     ///
-    /// let host = Host::new().platform_refuses("/wxa/msg_sec_check", "platform_busy", json!({}));
+    /// let host = Host::new().platform_error("/wxa/msg_sec_check", "platform_busy", json!({}));
     /// assert_eq!(host.run(Action::new("check", check), json!({})).error, None);
     /// ```
     pub fn code(&self) -> &str {

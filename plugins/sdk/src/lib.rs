@@ -5,37 +5,39 @@
 //! database driver, and asks the gateway instead.
 
 mod action;
-mod answer;
 mod call;
 mod error;
-mod guard;
+mod ffi;
 mod handler;
 mod log;
 mod operation;
+mod panic_guard;
 mod params;
-mod people;
 mod platform;
-mod raw;
+mod response;
 mod settings;
 mod stream;
 mod task;
 pub mod testing;
+mod users;
 mod waker;
 
 pub use action::{Access, Action, describe};
-pub use answer::{Answer, IntoAnswer};
 pub use call::{Call, HttpRequest, HttpResponse};
 pub use error::{Error, Result};
 pub use handler::{Handler, HandlerFor};
 pub use log::Level;
 pub use menlou_abi as abi;
-pub use people::{Identity, Session, User};
-pub use settings::{Address, Faults, Login, Period, Secret, Settings, Setup};
-pub use stream::{Answered, Forward, Piece, Upstream, UpstreamOptions, Writer};
+pub use response::{IntoResponse, Response};
+pub use settings::{Address, Auth, ConfigDuration, ConfigErrors, Secret, Settings, Setup};
+pub use stream::{BodyChunk, ForwardRequest, ResponseSent, ResponseWriter, Upstream, UpstreamOptions};
+pub use users::{Identity, Session, User};
 
 /// What most plugins need.
 pub mod prelude {
-    pub use crate::{Access, Action, Address, Call, Error, Faults, Level, Period, Result, Secret, Settings, User};
+    pub use crate::{
+        Access, Action, Address, Call, ConfigDuration, ConfigErrors, Error, Level, Result, Secret, Settings, User,
+    };
     pub use schemars::{self, JsonSchema};
     pub use serde::{Deserialize, Serialize};
 }

@@ -1,6 +1,6 @@
 //! Lines for the gateway's log, and the panic hook that writes them.
 
-use crate::{operation, raw};
+use crate::{ffi, operation};
 use menlou_abi::*;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -29,8 +29,8 @@ pub(crate) fn write(host: &menlou_host, call: *mut menlou_call, level: Level, me
             return;
         }
         let fields: Vec<menlou_kv> =
-            fields.iter().map(|(k, v)| menlou_kv { key: raw::str(k), value: raw::str(v) }).collect();
-        (host.log)(host, call, level as u32, raw::str(message), fields.as_ptr(), fields.len());
+            fields.iter().map(|(k, v)| menlou_kv { key: ffi::str(k), value: ffi::str(v) }).collect();
+        (host.log)(host, call, level as u32, ffi::str(message), fields.as_ptr(), fields.len());
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn write(host: &menlou_host, call: *mut menlou_call, level: Level, me
 /// # Safety
 /// `host` lives for ever.
 pub(crate) unsafe extern "C" fn init(host: *const menlou_host) -> i32 {
-    crate::guard::run(|| {
+    crate::panic_guard::run(|| {
         HOST.store(host.cast_mut(), Ordering::Release);
         std::panic::set_hook(Box::new(|info| {
             // SAFETY: NULL or a table that lives for ever.

@@ -1,6 +1,6 @@
 //! One operation of the gateway as a future, and the place that says which call is being polled on this thread.
 
-use crate::{Error, Result, raw, waker::is_root};
+use crate::{Error, Result, ffi, waker::is_root};
 use menlou_abi::*;
 use std::{
     cell::Cell,
@@ -13,33 +13,33 @@ use std::{
 
 /// The call that this thread is inside of.
 #[derive(Clone, Copy)]
-pub(crate) struct Current {
+pub(crate) struct CurrentCall {
     pub call: *mut menlou_call,
-    pub parked: *const Parked,
+    pub parked: *const ParkedOperations,
 }
 
 thread_local! {
     // Const and without Drop: a destructor registered with libc would run in code that a reload must not touch.
-    static CURRENT: Cell<Current> = const {
-        Cell::new(Current { call: ptr::null_mut(), parked: ptr::null() })
+    static CURRENT: Cell<CurrentCall> = const {
+        Cell::new(CurrentCall { call: ptr::null_mut(), parked: ptr::null() })
     };
 }
 
 /// The call that this thread is inside of; NULLs outside of any.
-pub(crate) fn current() -> Current {
+pub(crate) fn current() -> CurrentCall {
     CURRENT.get()
 }
 
 /// Says that this thread is inside a call, until dropped.
-pub(crate) struct Inside(Current);
+pub(crate) struct CurrentCallGuard(CurrentCall);
 
-impl Inside {
-    pub fn new(current: Current) -> Self {
+impl CurrentCallGuard {
+    pub fn new(current: CurrentCall) -> Self {
         Self(CURRENT.replace(current))
     }
 }
 
-impl Drop for Inside {
+impl Drop for CurrentCallGuard {
     fn drop(&mut self) {
         CURRENT.set(self.0);
     }
@@ -49,9 +49,9 @@ impl Drop for Inside {
 /// these is asked, and only who waits for one that is done is woken: to wake all would have executors that yield after
 /// a round (`FuturesUnordered` does) go round without end.
 #[derive(Default)]
-pub(crate) struct Parked(Cell<Vec<Weak<Operation>>>);
+pub(crate) struct ParkedOperations(Cell<Vec<Weak<Operation>>>);
 
-impl Parked {
+impl ParkedOperations {
     fn park(&self, operation: &Arc<Operation>, waker: &Waker) {
         if operation.waiting(Some(waker.clone())).is_none() {
             let mut all = self.0.take();
@@ -91,7 +91,7 @@ unsafe impl Send for Operation {}
 unsafe impl Sync for Operation {}
 
 /// The bytes of a finished operation, borrowed from the gateway until dropped.
-pub(crate) struct Finished {
+pub(crate) struct OperationOutput {
     pub http_status: u16,
     data: menlou_str,
     content_type: menlou_str,
@@ -99,11 +99,11 @@ pub(crate) struct Finished {
 }
 
 // SAFETY: the bytes don't change until `op_drop`, which `_operation` does when this is dropped.
-unsafe impl Send for Finished {}
+unsafe impl Send for OperationOutput {}
 // SAFETY: as above; reading bytes from several threads is fine.
-unsafe impl Sync for Finished {}
+unsafe impl Sync for OperationOutput {}
 
-impl Finished {
+impl OperationOutput {
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: borrowed until `op_drop`, which waits for our drop.
         unsafe { self.data.bytes() }
@@ -112,7 +112,7 @@ impl Finished {
     /// The media type of a file.
     pub fn content_type(&self) -> Option<&str> {
         // SAFETY: as above.
-        Some(unsafe { raw::text(self.content_type) }).filter(|t| !t.is_empty())
+        Some(unsafe { ffi::text(self.content_type) }).filter(|t| !t.is_empty())
     }
 
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
@@ -121,22 +121,30 @@ impl Finished {
     }
 }
 
+/// The output of an operation that always finds something.
+pub(crate) fn found(output: Option<OperationOutput>) -> Result<OperationOutput> {
+    output.ok_or_else(|| Error::internal("the gateway returned not_found for an operation that always has a result"))
+}
+
 /// Starts an operation of the call that this thread is inside of.
 ///
 /// # Panics
 /// Outside of the action's own future (on a thread of the plugin's own, say): a mistake in the plugin, which costs that call.
-pub(crate) fn start(host: &'static menlou_host, begin: impl FnOnce(*mut menlou_call) -> *mut menlou_op) -> Waiting {
+pub(crate) fn start(
+    host: &'static menlou_host,
+    begin: impl FnOnce(*mut menlou_call) -> *mut menlou_op,
+) -> OperationFuture {
     let current = current();
     assert!(!current.call.is_null(), "host services can be asked only inside the action's own future");
     let operation = Operation { host, op: begin(current.call), waker: Mutex::default() };
-    Waiting(Some(Arc::new(operation)))
+    OperationFuture(Some(Arc::new(operation)))
 }
 
 /// Waits for an operation: `None` where the gateway says "not found".
-pub(crate) struct Waiting(Option<Arc<Operation>>);
+pub(crate) struct OperationFuture(Option<Arc<Operation>>);
 
-impl Future for Waiting {
-    type Output = Result<Option<Finished>>;
+impl Future for OperationFuture {
+    type Output = Result<Option<OperationOutput>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let current = current();
@@ -154,16 +162,16 @@ impl Future for Waiting {
                 self.0 = Some(operation);
                 Poll::Pending
             }
-            (MENLOU_READY, MENLOU_READY) => Poll::Ready(Ok(Some(Finished {
+            (MENLOU_READY, MENLOU_READY) => Poll::Ready(Ok(Some(OperationOutput {
                 http_status: outcome.http_status as u16,
                 data: outcome.data,
                 content_type: outcome.content_type,
                 _operation: operation,
             }))),
             (MENLOU_READY, MENLOU_ERR_NOT_FOUND) => Poll::Ready(Ok(None)),
-            (MENLOU_READY, MENLOU_ERR_WORD) => {
+            (MENLOU_READY, MENLOU_ERR_CODE) => {
                 // SAFETY: borrowed until `op_drop`, at the end of this scope.
-                let (word, data) = unsafe { (raw::text(outcome.word).to_owned(), outcome.data.bytes()) };
+                let (word, data) = unsafe { (ffi::text(outcome.error_code).to_owned(), outcome.data.bytes()) };
                 let mut error = Error::new(word);
                 error.0.data = serde_json::from_slice(data).ok();
                 Poll::Ready(Err(error))
@@ -183,7 +191,7 @@ impl Operation {
             status: MENLOU_ERR_FAILED,
             http_status: 0,
             reserved: 0,
-            word: menlou_str::NONE,
+            error_code: menlou_str::NONE,
             data: menlou_str::NONE,
             content_type: menlou_str::NONE,
         };

@@ -1,6 +1,6 @@
 //! From the parameters of a request to the action's own type.
 
-use crate::{Error, Result, raw};
+use crate::{Error, Result, ffi};
 use menlou_abi::{MENLOU_PARAM_JSON, menlou_param};
 use serde::de::{
     DeserializeOwned, Deserializer, IntoDeserializer, Visitor,
@@ -21,7 +21,7 @@ impl<'a> Param<'a> {
     pub unsafe fn borrow(param: &menlou_param) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            Self { name: raw::text(param.name), value: raw::text(param.value), json: param.kind == MENLOU_PARAM_JSON }
+            Self { name: ffi::text(param.name), value: ffi::text(param.value), json: param.kind == MENLOU_PARAM_JSON }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The tenant's account at the platform, as an action may use it: calls, and what hangs on the session's key.
 
-use crate::{Answer, Call, Result, call::some, operation, raw};
+use crate::{Call, Response, Result, ffi, operation};
 use serde_json::{Map, Value};
 use std::{future::Future, time::Duration};
 
@@ -10,20 +10,20 @@ impl<S> Call<S> {
     /// as errors with `errcode` and `rid` in their data.
     ///
     /// ```
-    /// use menlou_plugin::{Answer, prelude::*, testing::Host};
+    /// use menlou_plugin::{Response, prelude::*, testing::Host};
     /// use serde_json::{Map, json};
     ///
-    /// async fn poster(call: &Call, _: ()) -> Result<Answer> {
+    /// async fn poster(call: &Call, _: ()) -> Result<Response> {
     ///     let fields = Map::from_iter([("scene".to_owned(), json!("poster"))]);
     ///     match call.platform("POST", "/wxa/getwxacodeunlimit", &fields).await? {
-    ///         Answer::File { content_type, body } => Ok(Answer::File { content_type, body }),
+    ///         Response::File { content_type, body } => Ok(Response::File { content_type, body }),
     ///         _ => Err(Error::internal("no picture")),
     ///     }
     /// }
     ///
     /// menlou_plugin::plugin! { name: "poster", actions: [Action::new("poster", poster)] }
     /// # fn main() {
-    /// let host = Host::new().platform("/wxa/getwxacodeunlimit", "image/jpeg", b"a picture");
+    /// let host = Host::new().platform_response("/wxa/getwxacodeunlimit", "image/jpeg", b"a picture");
     /// assert_eq!(host.call(plugin(), "poster", json!({})).file.unwrap().1, b"a picture");
     /// # }
     /// ```
@@ -32,18 +32,18 @@ impl<S> Call<S> {
         method: &str,
         path: &str,
         fields: &Map<String, Value>,
-    ) -> impl Future<Output = Result<Answer<Map<String, Value>>>> + Send {
+    ) -> impl Future<Output = Result<Response<Map<String, Value>>>> + Send {
         let fields = serde_json::to_string(fields).unwrap_or_default(); // a map of JSON values always has its JSON
-        let (method, path, fields) = (raw::str(method), raw::str(path), raw::str(&fields));
+        let (method, path, fields) = (ffi::str(method), ffi::str(path), ffi::str(&fields));
         // SAFETY: inside this call, as `start` makes sure; texts are copied before it returns.
         let op = operation::start(self.host, |c| unsafe { (self.host.platform_call)(c, method, path, fields) });
         async {
-            let answer = some(op.await?)?;
+            let answer = operation::found(op.await?)?;
             match answer.content_type() {
                 Some(content_type) => {
-                    Ok(Answer::File { content_type: content_type.to_owned(), body: answer.bytes().to_vec() })
+                    Ok(Response::File { content_type: content_type.to_owned(), body: answer.bytes().to_vec() })
                 }
-                None => answer.json().map(Answer::Data),
+                None => answer.json().map(Response::Data),
             }
         }
     }
@@ -84,11 +84,11 @@ impl<S> Call<S> {
         iv: &str,
         max_age: Duration,
     ) -> impl Future<Output = Result<Map<String, Value>>> + Send {
-        let (data, iv) = (raw::str(encrypted_data), raw::str(iv));
+        let (data, iv) = (ffi::str(encrypted_data), ffi::str(iv));
         let age = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
         // SAFETY: as above.
         let op = operation::start(self.host, |c| unsafe { (self.host.decrypt)(c, data, iv, age) });
-        async { some(op.await?)?.json() }
+        async { operation::found(op.await?)?.json() }
     }
 
     /// Asks the platform whether the key of the caller's session is still valid: `session_expired` where it is not.
@@ -105,7 +105,7 @@ impl<S> Call<S> {
     /// let renew = || Action::new("renew", renew).access(Access::Session);
     /// let host = Host::new().caller("o-ann");
     /// assert_eq!((host.run(renew(), json!({})).error, host.session_key_resets()), (None, 1));
-    /// let host = Host::new().caller("o-ann").stale_session_key();
+    /// let host = Host::new().caller("o-ann").expired_session_key();
     /// assert_eq!(host.run(renew(), json!({})).error.as_deref(), Some("session_expired"));
     /// ```
     pub fn check_session_key(&self) -> impl Future<Output = Result<()>> + Send {

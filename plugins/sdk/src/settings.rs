@@ -1,6 +1,6 @@
 //! An action's settings in a tenant file: read once when the tenant is built, every fault told at its place.
 
-use crate::{guard, raw};
+use crate::{ffi, panic_guard};
 use menlou_abi::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -28,9 +28,9 @@ pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// }
     ///
     /// impl Settings for Shop {
-    ///     fn check(&self, faults: &mut Faults) {
+    ///     fn check(&self, errors: &mut ConfigErrors) {
     ///         if self.closes <= self.opens {
-    ///             faults.at("/closes", "应晚于 opens", "This comes after opens.");
+    ///             errors.add("/closes", "应晚于 opens", "This comes after opens.");
     ///         }
     ///     }
     /// }
@@ -43,11 +43,11 @@ pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// menlou_plugin::plugin! { name: "shop", actions: [Action::new("hours", hours)] }
     /// # fn main() {
     /// let host = Host::new().settings(json!({ "opens": 9, "closes": 8 }));
-    /// assert_eq!(host.faults(plugin(), "hours")[0].0, "/closes");
+    /// assert_eq!(host.config_errors(plugin(), "hours")[0].0, "/closes");
     /// # }
     /// ```
-    fn check(&self, faults: &mut Faults) {
-        let _ = faults;
+    fn check(&self, errors: &mut ConfigErrors) {
+        let _ = errors;
     }
 
     /// Makes ready what calls need of the gateway, once no fault is left: see [`Setup::upstream`].
@@ -78,14 +78,14 @@ impl fmt::Debug for Setup<'_> {
     }
 }
 
-/// Where faults of settings are told, all at once.
+/// Where errors of settings are told, all at once.
 #[derive(Debug, Default)]
-pub struct Faults(pub(crate) Vec<(String, String, String)>);
+pub struct ConfigErrors(pub(crate) Vec<(String, String, String)>);
 
-impl Faults {
+impl ConfigErrors {
     /// A fault at a JSON pointer (`/delegate_url`; "" is the whole table), in Chinese and English; see
     /// [`Settings::check`].
-    pub fn at(&mut self, pointer: impl Into<String>, zh: impl Into<String>, en: impl Into<String>) {
+    pub fn add(&mut self, pointer: impl Into<String>, zh: impl Into<String>, en: impl Into<String>) {
         self.0.push((pointer.into(), zh.into(), en.into()));
     }
 }
@@ -197,12 +197,12 @@ impl JsonSchema for Address {
 /// #[serde(deny_unknown_fields, default)]
 /// struct Limits {
 ///     /// How long a cart is kept.
-///     keep: Period,
+///     keep: ConfigDuration,
 /// }
 ///
 /// impl Default for Limits {
 ///     fn default() -> Self {
-///         Self { keep: Period(Duration::from_secs(3600)) }
+///         Self { keep: ConfigDuration(Duration::from_secs(3600)) }
 ///     }
 /// }
 ///
@@ -212,12 +212,12 @@ impl JsonSchema for Address {
 /// assert!(serde_json::from_value::<Limits>(json!({ "keep": "1h30m" })).is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period(pub Duration);
+pub struct ConfigDuration(pub Duration);
 
 /// The units, each with its milliseconds.
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-impl Period {
+impl ConfigDuration {
     fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
@@ -226,7 +226,7 @@ impl Period {
     }
 }
 
-impl fmt::Display for Period {
+impl fmt::Display for ConfigDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
         let whole = |(_, unit): &&(&str, u64)| ms > 0 && ms.is_multiple_of(u128::from(*unit));
@@ -236,13 +236,13 @@ impl fmt::Display for Period {
 }
 
 /// As it is written in a file, so that schemas can tell it as a default.
-impl Serialize for Period {
+impl Serialize for ConfigDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Period {
+impl<'de> Deserialize<'de> for ConfigDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
         Self::parse(&text)
@@ -250,9 +250,9 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
-impl JsonSchema for Period {
+impl JsonSchema for ConfigDuration {
     fn schema_name() -> Cow<'static, str> {
-        "Period".into()
+        "ConfigDuration".into()
     }
 
     fn inline_schema() -> bool {
@@ -264,18 +264,18 @@ impl JsonSchema for Period {
     }
 }
 
-/// The setting `login` of an action with [`Access::BySetting`](crate::Access::BySetting): who may call, in one tenant.
+/// The setting `auth` of an action with [`Access::BySetting`](crate::Access::BySetting): who may call it, in one tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Login {
-    /// 有会话者。Whoever has a session.
+pub enum Auth {
+    /// 任何人；若带有会话令牌，令牌必须有效。Any caller; a session token, if sent, must be valid.
+    Optional,
+    /// 需要会话。A session is required.
     #[default]
     Session,
-    /// 已登录者。Whoever is logged in.
+    /// 需要登录。A session of a logged-in user is required.
     Required,
-    /// 任何人；带来的令牌仍须有效。Anyone; a token that comes along has to be good.
-    None,
 }
 
 /// The `configure` of an action with settings `S`.
@@ -289,12 +289,12 @@ pub(crate) unsafe extern "C" fn configure<S: Settings>(
     settings: menlou_str,
     out: *mut *mut c_void,
 ) -> i32 {
-    guard::run(|| {
+    panic_guard::run(|| {
         // SAFETY: borrowed until this returns.
         let json = unsafe { settings.bytes() };
-        let mut faults = Faults::default();
-        match read::<S>(json, &mut faults) {
-            Some(mut ready) if faults.0.is_empty() => {
+        let mut errors = ConfigErrors::default();
+        match read::<S>(json, &mut errors) {
+            Some(mut ready) if errors.0.is_empty() => {
                 // SAFETY: `host` lives for ever; `setup` is only handed back to it.
                 let setup = Setup { host: unsafe { &*host }, raw: setup, refused: Cell::new(false) };
                 ready.prepare(&setup);
@@ -306,9 +306,9 @@ pub(crate) unsafe extern "C" fn configure<S: Settings>(
                 MENLOU_READY
             }
             _ => {
-                for (pointer, zh, en) in &faults.0 {
+                for (pointer, zh, en) in &errors.0 {
                     // SAFETY: `host` and `setup` are valid here; the texts are copied.
-                    unsafe { ((*host).fault)(setup, raw::str(pointer), raw::str(zh), raw::str(en)) };
+                    unsafe { ((*host).config_error)(setup, ffi::str(pointer), ffi::str(zh), ffi::str(en)) };
                 }
                 MENLOU_ERR_INVALID
             }
@@ -321,14 +321,14 @@ pub(crate) unsafe extern "C" fn configure<S: Settings>(
 /// # Safety
 /// `settings` came from [`configure`] with the same `S` and is not used any more.
 pub(crate) unsafe extern "C" fn release<S: Settings>(settings: *mut c_void) {
-    guard::run(|| {
+    panic_guard::run(|| {
         // SAFETY: the caller's promise.
         drop(unsafe { Box::from_raw(settings.cast::<S>()) });
         MENLOU_READY
     });
 }
 
-fn read<S: Settings>(json: &[u8], faults: &mut Faults) -> Option<S> {
+fn read<S: Settings>(json: &[u8], errors: &mut ConfigErrors) -> Option<S> {
     if let Ok(nothing) = serde_json::from_str::<S>("null")
         && size_of::<S>() == 0
     {
@@ -336,13 +336,13 @@ fn read<S: Settings>(json: &[u8], faults: &mut Faults) -> Option<S> {
     }
     match serde_path_to_error::deserialize::<_, S>(&mut serde_json::Deserializer::from_slice(json)) {
         Ok(settings) => {
-            settings.check(faults);
+            settings.check(errors);
             Some(settings)
         }
         Err(e) => {
             let pointer = pointer_of(e.path());
             let why = e.inner().to_string();
-            faults.at(pointer, format!("设置有误：{why}"), format!("This setting is wrong: {why}."));
+            errors.add(pointer, format!("设置有误：{why}"), format!("This setting is wrong: {why}."));
             None
         }
     }
@@ -377,11 +377,11 @@ mod tests {
             ("-1s", None),
             ("99999999999999999999s", None),
         ] {
-            let read = Period::parse(text);
+            let read = ConfigDuration::parse(text);
             assert_eq!(read.map(|p| p.0.as_millis()), ms, "{text}");
             assert!(read.is_none_or(|p| p.to_string() == text), "{read:?}");
         }
-        assert_eq!(Period(Duration::from_secs(90)).to_string(), "90s");
+        assert_eq!(ConfigDuration(Duration::from_secs(90)).to_string(), "90s");
     }
 
     #[test]

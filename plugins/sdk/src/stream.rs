@@ -1,23 +1,22 @@
 //! Bodies too large to be held: read and written piece by piece, or moved by the gateway to and from an upstream.
 
 use crate::{
-    Call, Error, Result,
-    operation::{self, Finished},
-    raw,
+    Call, Error, Result, ffi,
+    operation::{self, OperationOutput},
     settings::Setup,
 };
 use menlou_abi::*;
 use std::{fmt, future::Future, ops::Deref, ptr, time::Duration};
 
 /// A piece of a request's body: any bytes, at least one.
-pub struct Piece(Finished);
+pub struct BodyChunk(OperationOutput);
 
 /// The call has its answer: what an action returns that forwarded the call, or wrote its answer itself.
 #[derive(Debug)]
-pub struct Answered(());
+pub struct ResponseSent(());
 
 /// An answer being written.
-pub struct Writer {
+pub struct ResponseWriter {
     host: &'static menlou_host,
 }
 
@@ -50,13 +49,13 @@ pub struct UpstreamOptions<'a> {
 
 /// How a call is forwarded: its method and body go on as they come.
 #[derive(Clone, Copy, Debug)]
-pub struct Forward<'a> {
+pub struct ForwardRequest<'a> {
     /// Where it goes.
     pub upstream: &'a Upstream,
     /// Path and query; starts with `/`.
     pub target: &'a str,
     /// Names of the request's headers that go along as they came; `authorization` never does.
-    pub pass: &'a [&'a str],
+    pub pass_headers: &'a [&'a str],
     /// Headers besides, in place of any passed of the same name.
     pub headers: &'a [(&'a str, &'a str)],
     /// From the last byte of the body until the head of the answer, and for each pause within the answer.
@@ -80,7 +79,7 @@ impl<S> Call<S> {
     ///
     /// async fn count(call: &Call, _: ()) -> Result<Data> {
     ///     let mut bytes = 0;
-    ///     while let Some(piece) = call.read().await? {
+    ///     while let Some(piece) = call.read_body().await? {
     ///         bytes += piece.len();
     ///     }
     ///     Ok(Data { bytes })
@@ -92,20 +91,20 @@ impl<S> Call<S> {
     /// assert_eq!(host.call(plugin(), "count", serde_json::json!({})).data["bytes"], 12);
     /// # }
     /// ```
-    pub fn read(&self) -> impl Future<Output = Result<Option<Piece>>> + Send {
+    pub fn read_body(&self) -> impl Future<Output = Result<Option<BodyChunk>>> + Send {
         // SAFETY: inside this call, as `start` makes sure, here and below; texts are copied before it returns.
         let op = operation::start(self.host, |c| unsafe { (self.host.body_read)(c) });
-        async { Ok(op.await?.map(Piece)) }
+        async { Ok(op.await?.map(BodyChunk)) }
     }
 
     /// Begins an answer that is written piece by piece, without an envelope. Where the action fails afterwards, the
     /// client's connection is cut: there is no other way left to tell it.
     ///
     /// ```
-    /// use menlou_plugin::{Answered, prelude::*, testing::Host};
+    /// use menlou_plugin::{ResponseSent, prelude::*, testing::Host};
     ///
-    /// async fn report(call: &Call, _: ()) -> Result<Answered> {
-    ///     let answer = call.answer("text/csv")?;
+    /// async fn report(call: &Call, _: ()) -> Result<ResponseSent> {
+    ///     let answer = call.start_response("text/csv")?;
     ///     for row in 1..=3 {
     ///         answer.write(format!("{row},{}\n", row * row).as_bytes()).await?;
     ///     }
@@ -121,11 +120,11 @@ impl<S> Call<S> {
     ///
     /// # Errors
     /// Where the media type is none, or the call has its answer.
-    pub fn answer(&self, content_type: &str) -> Result<Writer> {
+    pub fn start_response(&self, content_type: &str) -> Result<ResponseWriter> {
         let call = operation::current().call;
         // SAFETY: inside this call; text is copied.
-        match !call.is_null() && unsafe { (self.host.answer_begin)(call, raw::str(content_type)) } == MENLOU_READY {
-            true => Ok(Writer { host: self.host }),
+        match !call.is_null() && unsafe { (self.host.response_begin)(call, ffi::str(content_type)) } == MENLOU_READY {
+            true => Ok(ResponseWriter { host: self.host }),
             false => Err(Error::internal("the answer can't begin: a bad media type, or there is one already")),
         }
     }
@@ -133,7 +132,7 @@ impl<S> Call<S> {
     /// Answers the call from an upstream: the gateway moves the bytes, both ways, and none of them is held.
     ///
     /// ```
-    /// use menlou_plugin::{Answered, Faults, Forward, Setup, Upstream, UpstreamOptions, prelude::*, testing::Host};
+    /// use menlou_plugin::{ResponseSent, ConfigErrors, ForwardRequest, Setup, Upstream, UpstreamOptions, prelude::*, testing::Host};
     /// use std::time::Duration;
     ///
     /// #[derive(Deserialize, JsonSchema)]
@@ -156,11 +155,11 @@ impl<S> Call<S> {
     ///     }
     /// }
     ///
-    /// async fn shop(call: &Call<Shop>, _: ()) -> Result<Answered> {
-    ///     let forward = Forward {
+    /// async fn shop(call: &Call<Shop>, _: ()) -> Result<ResponseSent> {
+    ///     let forward = ForwardRequest {
     ///         upstream: &call.settings().upstream,
     ///         target: "/orders",
-    ///         pass: &["content-type", "accept"],
+    ///         pass_headers: &["content-type", "accept"],
     ///         headers: &[("x-caller", call.openid().unwrap_or_default())],
     ///         timeout: Duration::from_secs(10),
     ///         retries: 1,
@@ -173,14 +172,14 @@ impl<S> Call<S> {
     /// # fn main() {
     /// let host = Host::new()
     ///     .settings(serde_json::json!({ "url": "http://shop.test" }))
-    ///     .http("POST", "http://shop.test/orders", 200, "from the shop");
+    ///     .http_response("POST", "http://shop.test/orders", 200, "from the shop");
     /// assert_eq!(host.call(plugin(), "shop", serde_json::json!({})).file.unwrap().1, b"from the shop");
     /// # }
     /// ```
-    pub fn forward(&self, forward: &Forward<'_>) -> impl Future<Output = Result<Answered>> + Send {
-        let pass: Vec<menlou_str> = forward.pass.iter().map(|name| raw::str(name)).collect();
+    pub fn forward(&self, forward: &ForwardRequest<'_>) -> impl Future<Output = Result<ResponseSent>> + Send {
+        let pass: Vec<menlou_str> = forward.pass_headers.iter().map(|name| ffi::str(name)).collect();
         let headers: Vec<menlou_kv> =
-            forward.headers.iter().map(|(k, v)| menlou_kv { key: raw::str(k), value: raw::str(v) }).collect();
+            forward.headers.iter().map(|(k, v)| menlou_kv { key: ffi::str(k), value: ffi::str(v) }).collect();
         let raw = menlou_forward {
             struct_size: size_of::<menlou_forward>() as u32,
             timeout_ms: milliseconds(forward.timeout).max(1),
@@ -188,37 +187,37 @@ impl<S> Call<S> {
             reserved: 0,
             max_body: forward.max_body.map_or(0, |most| most.max(1)),
             upstream: forward.upstream.0,
-            target: raw::str(forward.target),
-            pass: pass.as_ptr(),
-            pass_len: pass.len(),
+            target: ffi::str(forward.target),
+            pass_headers: pass.as_ptr(),
+            pass_headers_len: pass.len(),
             headers: headers.as_ptr(),
             headers_len: headers.len(),
         };
         // SAFETY: as above.
         let op = operation::start(self.host, |c| unsafe { (self.host.forward)(c, &raw) });
-        async { op.await.map(|_| Answered(())) }
+        async { op.await.map(|_| ResponseSent(())) }
     }
 }
 
-impl Writer {
+impl ResponseWriter {
     /// Writes a piece: ready when the one before has gone to the client's connection.
     pub fn write(&self, piece: &[u8]) -> impl Future<Output = Result<()>> + Send {
         let piece = menlou_str::new(piece);
         // SAFETY: as above.
-        let op = operation::start(self.host, |c| unsafe { (self.host.answer_write)(c, piece) });
+        let op = operation::start(self.host, |c| unsafe { (self.host.response_write)(c, piece) });
         async { op.await.map(drop) }
     }
 
     /// Ends the answer once the action returns this.
-    pub fn finish(self) -> Answered {
-        Answered(())
+    pub fn finish(self) -> ResponseSent {
+        ResponseSent(())
     }
 }
 
 impl Setup<'_> {
     /// Makes an upstream of servers. Where they are no good, that is told as a fault, and the settings are refused.
     pub fn upstream(&self, options: &UpstreamOptions<'_>) -> Upstream {
-        let servers: Vec<menlou_str> = options.servers.iter().map(|server| raw::str(server)).collect();
+        let servers: Vec<menlou_str> = options.servers.iter().map(|server| ffi::str(server)).collect();
         let raw = menlou_upstream_options {
             struct_size: size_of::<menlou_upstream_options>() as u32,
             break_after: options.break_after,
@@ -226,9 +225,9 @@ impl Setup<'_> {
             health_interval_ms: options.health.map_or(0, |(_, interval)| milliseconds(interval)),
             servers: servers.as_ptr(),
             servers_len: servers.len(),
-            health_path: raw::option(options.health.map(|(path, _)| path)),
-            servers_pointer: raw::str(options.servers_pointer),
-            health_pointer: raw::str(options.health_pointer),
+            health_path: ffi::option(options.health.map(|(path, _)| path)),
+            servers_pointer: ffi::str(options.servers_pointer),
+            health_pointer: ffi::str(options.health_pointer),
         };
         // SAFETY: inside `configure`, whose `setup` this is; texts are copied.
         let upstream = unsafe { (self.host.upstream_new)(self.raw, &raw) };
@@ -253,7 +252,7 @@ impl fmt::Debug for Upstream {
     }
 }
 
-impl Deref for Piece {
+impl Deref for BodyChunk {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -261,8 +260,8 @@ impl Deref for Piece {
     }
 }
 
-impl fmt::Debug for Piece {
+impl fmt::Debug for BodyChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Piece({} bytes)", self.len())
+        write!(f, "BodyChunk({} bytes)", self.len())
     }
 }

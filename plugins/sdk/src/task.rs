@@ -2,16 +2,15 @@
 //!
 //! **Wakers.** The gateway keeps only wakers of its own. The action's future is polled with a root waker that turns a
 //! clone into a handle of the gateway's; operations that executors inside the plugin (`FuturesUnordered`, …) wait for
-//! with wakers of their own are [`Parked`], and asked at the next poll.
+//! with wakers of their own are [`ParkedOperations`], and asked at the next poll.
 
 use crate::{
-    Answer, Call, Error, Result,
-    answer::IntoAnswer,
-    guard,
+    Call, Error, Response, Result, ffi,
     handler::{Handler, HandlerFor},
-    operation::{Current, Inside, Parked},
-    params, raw,
-    waker::Root,
+    operation::{CurrentCall, CurrentCallGuard, ParkedOperations},
+    panic_guard, params,
+    response::IntoResponse,
+    waker::RootWaker,
 };
 use menlou_abi::*;
 use serde::de::DeserializeOwned;
@@ -28,7 +27,7 @@ type Fut<H, S, P, D> = <H as HandlerFor<'static, S, P, D>>::Fut;
 struct Task<S: 'static, F> {
     future: Option<F>,
     refused: Option<Error>,
-    parked: Parked,
+    parked: ParkedOperations,
     call: Call<S>,
 }
 
@@ -45,15 +44,15 @@ where
     H: Handler<S, P, D>,
     S: Send + Sync + 'static,
     P: DeserializeOwned,
-    D: IntoAnswer,
+    D: IntoResponse,
 {
-    guard::run(|| {
+    panic_guard::run(|| {
         // SAFETY: the border's promises, repeated above.
         let shared = unsafe { Call::new(&*host, request, settings.cast::<S>()) };
         let task = Box::new(Task::<S, Fut<H, S, P, D>> {
             future: None,
             refused: None,
-            parked: Parked::default(),
+            parked: ParkedOperations::default(),
             call: shared,
         });
         let params = params::read::<P>(task.call.raw_params());
@@ -62,8 +61,8 @@ where
         unsafe {
             match params {
                 Ok(params) => {
-                    let inside = Inside::new(Current { call, parked: &raw const (*task).parked });
-                    let made = guard::run(|| {
+                    let inside = CurrentCallGuard::new(CurrentCall { call, parked: &raw const (*task).parked });
+                    let made = panic_guard::run(|| {
                         // `call` lives in the box as long as the future does.
                         (*task).future = Some(H::function().call(&(*task).call, params));
                         MENLOU_READY
@@ -89,9 +88,9 @@ where
     H: Handler<S, P, D>,
     S: Send + Sync + 'static,
     P: DeserializeOwned,
-    D: IntoAnswer,
+    D: IntoResponse,
 {
-    guard::run(|| {
+    panic_guard::run(|| {
         let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
         // SAFETY: ours (see above); only this thread polls; shared and exclusive parts are reached one by one, because
         // the future holds a reference to `call`.
@@ -101,9 +100,9 @@ where
             (Some(refused), _) => Err(refused),
             (None, None) => return MENLOU_ERR_INVALID,
             (None, Some(future)) => {
-                let _inside = Inside::new(Current { call, parked });
+                let _inside = CurrentCallGuard::new(CurrentCall { call, parked });
                 parked.wake_ready(call);
-                let root = Root { host, call };
+                let root = RootWaker { host, call };
                 // SAFETY: inside this poll, at whose end both go.
                 let waker = unsafe { root.waker() };
                 // SAFETY: the task never moves.
@@ -119,35 +118,35 @@ where
 
 /// # Safety
 /// `state` came from [`start`] with the same types; this is its end.
-pub(crate) unsafe extern "C" fn finish<H, S, P, D>(state: *mut c_void)
+pub(crate) unsafe extern "C" fn drop_task<H, S, P, D>(state: *mut c_void)
 where
     H: Handler<S, P, D>,
     S: Send + Sync + 'static,
     P: DeserializeOwned,
-    D: IntoAnswer,
+    D: IntoResponse,
 {
     let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
-    guard::run(|| {
+    panic_guard::run(|| {
         // SAFETY: the caller's promise. The future goes before the box is made again, because it borrows from it.
         unsafe { (*task).future = None }
         MENLOU_READY
     });
-    guard::run(|| {
+    panic_guard::run(|| {
         // SAFETY: the caller's promise. The future is gone, also where its own Drop panicked.
         drop(unsafe { Box::from_raw(task) });
         MENLOU_READY
     });
 }
 
-fn reply<D: IntoAnswer>(host: &menlou_host, call: *mut menlou_call, result: Result<D>) -> i32 {
+fn reply<D: IntoResponse>(host: &menlou_host, call: *mut menlou_call, result: Result<D>) -> i32 {
     let (mut file, mut given) = (None, false);
-    let (data, error) = match result.and_then(|answer| match answer.into_answer() {
-        Answer::Data(data) => Ok(serde_json::to_vec(&data)?),
-        Answer::File { content_type, body } => {
+    let (data, error) = match result.and_then(|answer| match answer.into_response() {
+        Response::Data(data) => Ok(serde_json::to_vec(&data)?),
+        Response::File { content_type, body } => {
             file = Some((content_type, body));
             Ok(Vec::new())
         }
-        Answer::Given(_) => {
+        Response::Sent(_) => {
             given = true;
             Ok(Vec::new())
         }
@@ -157,11 +156,11 @@ fn reply<D: IntoAnswer>(host: &menlou_host, call: *mut menlou_call, result: Resu
         Err(e) => (e.data().map(|d| d.to_string().into_bytes()).unwrap_or_default(), Some(e)),
     };
     let (content_type, body) =
-        file.as_ref().map_or((menlou_str::NONE, menlou_str::NONE), |(t, b)| (raw::str(t), menlou_str::new(b)));
+        file.as_ref().map_or((menlou_str::NONE, menlou_str::NONE), |(t, b)| (ffi::str(t), menlou_str::new(b)));
     let mut raw = menlou_reply {
         struct_size: size_of::<menlou_reply>() as u32,
         reserved: 0,
-        word: menlou_str::NONE,
+        error_code: menlou_str::NONE,
         msg_zh: menlou_str::NONE,
         msg_en: menlou_str::NONE,
         data: if data.is_empty() || data == b"null" { menlou_str::NONE } else { menlou_str::new(&data) },
@@ -169,9 +168,9 @@ fn reply<D: IntoAnswer>(host: &menlou_host, call: *mut menlou_call, result: Resu
         body,
     };
     if let Some(e) = &error {
-        raw.word = raw::str(e.code());
-        raw.msg_zh = raw::option(Some(e.0.zh.as_ref()).filter(|t| !t.is_empty()));
-        raw.msg_en = raw::option(Some(e.0.en.as_ref()).filter(|t| !t.is_empty()));
+        raw.error_code = ffi::str(e.code());
+        raw.msg_zh = ffi::option(Some(e.0.zh.as_ref()).filter(|t| !t.is_empty()));
+        raw.msg_en = ffi::option(Some(e.0.en.as_ref()).filter(|t| !t.is_empty()));
         if let Some(cause) = &e.0.cause {
             crate::log::write(host, call, crate::Level::Error, "the action failed", &[("cause", cause)]);
         }

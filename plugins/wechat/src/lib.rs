@@ -5,14 +5,14 @@ mod fields;
 mod settings;
 
 use calls::{Does, Target};
-use menlou_plugin::{Answer, prelude::*};
+use menlou_plugin::{Response, prelude::*};
 use serde_json::{Map, Value, json};
 use settings::WechatSettings;
 
 /// What the client sends: the fields of the call, as the tenant's settings let them through.
 type Params = Map<String, Value>;
 
-async fn wechat(call: &Call<WechatSettings>, params: Params) -> Result<Answer<Map<String, Value>>> {
+async fn wechat(call: &Call<WechatSettings>, params: Params) -> Result<Response<Map<String, Value>>> {
     let settings = call.settings();
     let Some(target) = Target::parse(&settings.call) else {
         return Err(Error::internal("the settings were checked, and yet name no call"));
@@ -46,7 +46,7 @@ async fn wechat(call: &Call<WechatSettings>, params: Params) -> Result<Answer<Ma
         }
     };
     match data {
-        Value::Object(data) => Ok(Answer::Data(data)),
+        Value::Object(data) => Ok(Response::Data(data)),
         _ => Err(Error::internal("an answer that is no object")),
     }
 }
@@ -65,7 +65,7 @@ menlou_plugin::plugin! {
     actions: [
         Action::new("wechat", wechat)
             .access(Access::BySetting)
-            .files("image/*,audio/*,video/*,application/octet-stream,application/pdf")
+            .file_types("image/*,audio/*,video/*,application/octet-stream,application/pdf")
             .title("调用微信接口", "Call WeChat")
             .description(
                 "以租户的 access_token 调用微信接口；调用哪个接口由租户文件的 call 决定，客户端不能改变。",

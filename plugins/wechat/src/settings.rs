@@ -1,7 +1,7 @@
 //! `[actions.<name>]` with `plugin = "wechat"`: which call it is, who may make it, what the client may send.
 
 use crate::calls::{Does, NAMED, Target, is_kept};
-use menlou_plugin::{Login, prelude::*};
+use menlou_plugin::{Auth, prelude::*};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ pub(crate) struct WechatSettings {
     /// 或 "POST /路径"、"GET /路径"。Which call: one of these names, or a method and a path of WeChat's.
     #[schemars(extend("examples" = ["msg_sec_check", "POST /wxa/getuserriskrank"]))]
     pub call: String,
-    /// 谁可以调用；none 会消耗租户的接口额度，请慎用。Who may call; with none, anyone spends the tenant's quota: use with care.
+    /// 谁可以调用；设为 optional 时任何人都会消耗租户的接口额度，请慎用。Who may call; with optional, anyone spends the tenant's quota: use with care.
     #[serde(default)]
-    pub login: Login,
+    pub auth: Auth,
     /// 仅用于 decrypt：加密数据最多可有多旧，默认 5m，至多 7d。For decrypt: how old the data may be; 5m if not given, 7d at most.
     #[serde(default)]
-    pub max_age: Option<Period>,
+    pub max_age: Option<ConfigDuration>,
     /// 仅用于按路径调用：客户端可以给出的字段，其余不会发出；默认全部。For calls by path: the fields that the client may
     /// send, all else is left out; everything if not given.
     #[serde(default)]
@@ -44,7 +44,7 @@ impl WechatSettings {
 }
 
 impl Settings for WechatSettings {
-    fn check(&self, faults: &mut Faults) {
+    fn check(&self, errors: &mut ConfigErrors) {
         let Some(target) = Target::parse(&self.call) else {
             let names = NAMED.iter().map(|n| n.name).collect::<Vec<_>>();
             let zh = format!("应为 {} 之一，或 \"POST /路径\"、\"GET /路径\"（路径不含 ?、% 等）", names.join("、"));
@@ -52,7 +52,7 @@ impl Settings for WechatSettings {
                 "This is one of {}, or \"POST /path\" or \"GET /path\" (without ?, % and the like).",
                 names.join(", ")
             );
-            return faults.at("/call", zh, en);
+            return errors.add("/call", zh, en);
         };
         let asks = match &target {
             Target::Generic { path, .. } => {
@@ -61,30 +61,30 @@ impl Settings for WechatSettings {
                         "此接口涉及密钥，由网关自己调用",
                         "This path gives out credentials: the gateway keeps it to itself.",
                     );
-                    faults.at("/call", zh, en);
+                    errors.add("/call", zh, en);
                 }
                 true
             }
             Target::Named(named) => {
-                let only = |given: bool, pointer: &str, faults: &mut Faults| {
+                let only = |given: bool, pointer: &str, errors: &mut ConfigErrors| {
                     if given {
                         let (zh, en) =
                             ("只用于按路径调用（\"POST /路径\"）", "This is for calls by path only (\"POST /path\").");
-                        faults.at(pointer, zh, en);
+                        errors.add(pointer, zh, en);
                     }
                 };
-                only(self.fields.is_some(), "/fields", faults);
-                only(self.openid_field.is_some(), "/openid_field", faults);
+                only(self.fields.is_some(), "/fields", errors);
+                only(self.openid_field.is_some(), "/openid_field", errors);
                 for (name, value) in &self.fixed {
                     match named.fields.iter().find(|field| field.name == name) {
-                        None => faults.at(
+                        None => errors.add(
                             format!("/fixed/{}", name.replace('~', "~0").replace('/', "~1")),
                             format!("{} 没有字段 {name}", named.name),
                             format!("{} has no field {name}.", named.name),
                         ),
                         Some(field) if field.kind.take(value.clone()).is_none() => {
                             let (zh, en) = field.kind.expected();
-                            faults.at(format!("/fixed/{name}"), zh, format!("This must be {en}."));
+                            errors.add(format!("/fixed/{name}"), zh, format!("This must be {en}."));
                         }
                         Some(_) => {}
                     }
@@ -96,25 +96,25 @@ impl Settings for WechatSettings {
             Target::Generic { .. } => self.openid_field.is_some(),
             Target::Named(named) => named.needs_session(),
         };
-        if for_somebody && self.login == Login::None {
+        if for_somebody && self.auth == Auth::Optional {
             let (zh, en) = (
                 "此调用需要调用者的会话：应为 session 或 required",
                 "This call needs the caller's session: session or required.",
             );
-            faults.at("/login", zh, en);
+            errors.add("/auth", zh, en);
         }
         if !asks && !self.fixed.is_empty() {
-            faults.at("/fixed", "此调用没有可固定的字段", "This call has no fields to fix.");
+            errors.add("/fixed", "此调用没有可固定的字段", "This call has no fields to fix.");
         }
         if self.fixed.contains_key("access_token") {
             let (zh, en) = ("access_token 由网关填入", "The gateway puts the access_token in.");
-            faults.at("/fixed/access_token", zh, en);
+            errors.add("/fixed/access_token", zh, en);
         }
         let decrypts = matches!(target, Target::Named(named) if matches!(named.does, Does::Decrypt));
         match self.max_age {
-            Some(_) if !decrypts => faults.at("/max_age", "只用于 decrypt", "This is for decrypt only."),
+            Some(_) if !decrypts => errors.add("/max_age", "只用于 decrypt", "This is for decrypt only."),
             Some(age) if age.0 > LONGEST_AGE || age.0.is_zero() => {
-                faults.at("/max_age", "应大于 0，至多 7d", "This is more than 0 and 7d at most.");
+                errors.add("/max_age", "应大于 0，至多 7d", "This is more than 0 and 7d at most.");
             }
             _ => {}
         }

@@ -19,7 +19,7 @@ fn asked(path: &str, fields: Value) -> Vec<PlatformRequest> {
 
 #[test]
 fn a_text_is_checked_for_the_caller_whatever_the_client_says_of_them() {
-    let host = host(json!({ "call": "msg_sec_check" })).platform(
+    let host = host(json!({ "call": "msg_sec_check" })).platform_response(
         "/wxa/msg_sec_check",
         "application/json",
         r#"{"result":{"suggest":"pass","label":100}}"#,
@@ -30,12 +30,12 @@ fn a_text_is_checked_for_the_caller_whatever_the_client_says_of_them() {
     );
     assert_eq!((reply.error, &reply.data["result"]["suggest"]), (None, &json!("pass")));
     let fields = json!({ "content": "hello", "scene": 2, "version": 2, "openid": "o-ann" });
-    assert_eq!(host.platform_calls(), asked("/wxa/msg_sec_check", fields));
+    assert_eq!(host.platform_requests(), asked("/wxa/msg_sec_check", fields));
 }
 
 #[test]
 fn a_message_goes_to_the_caller_with_what_the_tenant_fixed() {
-    let host = host(json!({ "call": "subscribe_send", "fixed": { "template_id": "ours" } })).platform(
+    let host = host(json!({ "call": "subscribe_send", "fixed": { "template_id": "ours" } })).platform_response(
         "/cgi-bin/message/subscribe/send",
         "application/json",
         "{}",
@@ -44,12 +44,12 @@ fn a_message_goes_to_the_caller_with_what_the_tenant_fixed() {
     let reply = call(&host, json!({ "template_id": "theirs", "touser": "o-bob", "data": data.to_string() }));
     assert_eq!((reply.error, reply.data), (None, json!({})));
     let fields = json!({ "template_id": "ours", "touser": "o-ann", "data": data });
-    assert_eq!(host.platform_calls(), asked("/cgi-bin/message/subscribe/send", fields));
+    assert_eq!(host.platform_requests(), asked("/cgi-bin/message/subscribe/send", fields));
 }
 
 #[test]
 fn a_code_is_answered_as_a_picture() {
-    let host = Host::new().settings(json!({ "call": "qrcode", "login": "none" })).platform(
+    let host = Host::new().settings(json!({ "call": "qrcode", "auth": "optional" })).platform_response(
         "/wxa/getwxacodeunlimit",
         "image/jpeg",
         b"\xff\xd8",
@@ -57,7 +57,7 @@ fn a_code_is_answered_as_a_picture() {
     let reply = call(&host, json!({ "scene": "id=7", "width": "280", "is_hyaline": "true" }));
     assert_eq!((reply.error, reply.file), (None, Some(("image/jpeg".into(), b"\xff\xd8".to_vec()))));
     let fields = json!({ "scene": "id=7", "width": 280, "is_hyaline": true });
-    assert_eq!(host.platform_calls(), asked("/wxa/getwxacodeunlimit", fields));
+    assert_eq!(host.platform_requests(), asked("/wxa/getwxacodeunlimit", fields));
 }
 
 #[test]
@@ -81,28 +81,29 @@ fn wrong_and_missing_parameters_are_named_and_reach_nobody() {
         assert_eq!(reply.error.as_deref(), Some(word), "{named} {name}");
         let (zh, en) = reply.msg.expect("a sentence");
         assert!(zh.contains(name) && en.contains(name), "{zh} {en}");
-        assert!(host.platform_calls().is_empty());
+        assert!(host.platform_requests().is_empty());
     }
 }
 
 #[test]
 fn a_call_by_path_takes_what_the_tenant_lists_and_never_a_token() {
-    let answered = |settings| host(settings).platform("/wxa/getuserriskrank", "application/json", r#"{"risk_rank":0}"#);
+    let answered =
+        |settings| host(settings).platform_response("/wxa/getuserriskrank", "application/json", r#"{"risk_rank":0}"#);
     let params = json!({ "scene": 1, "openid": "o-bob", "path": "/sns/x", "call": "GET /x", "method": "GET" });
 
     let open = answered(json!({ "call": "POST /wxa/getuserriskrank" }));
     assert_eq!(call(&open, params.clone()).data, json!({ "risk_rank": 0 }));
-    assert_eq!(open.platform_calls(), asked("/wxa/getuserriskrank", params.clone()));
+    assert_eq!(open.platform_requests(), asked("/wxa/getuserriskrank", params.clone()));
     let reply = call(&open, json!({ "access_token": "stolen" }));
     assert_eq!(reply.error.as_deref(), Some("bad_parameter"));
-    assert_eq!(open.platform_calls().len(), 1);
+    assert_eq!(open.platform_requests().len(), 1);
 
     let settings = json!({
         "call": "GET /wxa/getuserriskrank", "fields": ["scene"], "fixed": { "appid": "wx" }, "openid_field": "openid",
     });
     let narrow = answered(settings);
     assert_eq!(call(&narrow, params).error, None);
-    let [sent] = &narrow.platform_calls()[..] else { panic!("one call") };
+    let [sent] = &narrow.platform_requests()[..] else { panic!("one call") };
     assert_eq!((sent.method.as_str(), &sent.fields), ("GET", &json!({ "scene": 1, "appid": "wx", "openid": "o-ann" })));
 }
 
@@ -110,7 +111,7 @@ fn a_call_by_path_takes_what_the_tenant_lists_and_never_a_token() {
 fn the_platforms_refusal_goes_to_the_caller() {
     let data = json!({ "errcode": 45009, "rid": "1-2-3" });
     let host =
-        host(json!({ "call": "qrcode" })).platform_refuses("/wxa/getwxacodeunlimit", "platform_quota", data.clone());
+        host(json!({ "call": "qrcode" })).platform_error("/wxa/getwxacodeunlimit", "platform_quota", data.clone());
     let reply = call(&host, json!({ "scene": "a" }));
     assert_eq!((reply.error.as_deref(), reply.data, reply.file), (Some("platform_quota"), data, None));
 }
@@ -131,7 +132,7 @@ fn encrypted_data_opens_while_it_is_fresh() {
 fn a_session_key_is_checked_and_reset() {
     let check = host(json!({ "call": "check_session" }));
     assert_eq!(call(&check, json!({})).data, json!({ "valid": true }));
-    let check = check.stale_session_key();
+    let check = check.expired_session_key();
     assert_eq!(call(&check, json!({})).error.as_deref(), Some("session_expired"));
     let reset = host(json!({ "call": "reset_session_key" }));
     assert_eq!((call(&reset, json!({})).data, reset.session_key_resets()), (json!({ "reset": true }), 1));
@@ -146,24 +147,24 @@ fn a_phone_code_becomes_a_number() {
 
 #[test]
 fn who_may_call_is_the_tenants_to_say() {
-    let nobody = |login: &str| {
-        let host = Host::new().settings(json!({ "call": "qrcode", "login": login })).platform(
+    let nobody = |auth: &str| {
+        let host = Host::new().settings(json!({ "call": "qrcode", "auth": auth })).platform_response(
             "/wxa/getwxacodeunlimit",
             "image/jpeg",
             b"x",
         );
         call(&host, json!({ "scene": "a" })).error
     };
-    assert_eq!(nobody("none"), None);
+    assert_eq!(nobody("optional"), None);
     assert_eq!(nobody("session").as_deref(), Some("login_required"));
-    let host = host(json!({ "call": "qrcode", "login": "required" }));
+    let host = host(json!({ "call": "qrcode", "auth": "required" }));
     assert_eq!(call(&host, json!({ "scene": "a" })).error.as_deref(), Some("login_required"));
 }
 
 #[test]
 fn the_client_may_hang_up_at_any_moment() {
-    let host = host(json!({ "call": "qrcode" })).platform("/wxa/getwxacodeunlimit", "image/jpeg", b"x");
-    assert_eq!(host.hang_up_at_each_wait(plugin(), "wechat", json!({ "scene": "a" })), 1);
+    let host = host(json!({ "call": "qrcode" })).platform_response("/wxa/getwxacodeunlimit", "image/jpeg", b"x");
+    assert_eq!(host.cancel_at_each_await(plugin(), "wechat", json!({ "scene": "a" })), 1);
 }
 
 #[test]
@@ -180,9 +181,9 @@ fn faulty_settings_are_told_at_their_place() {
         (json!({ "call": "GET /sns/jscode2session" }), &["/call"]),
         (json!({ "call": "GET /wxa/ResetUserSessionKey" }), &["/call"]),
         (json!({ "call": "POST /wxa/x", "fixed": { "access_token": "t" } }), &["/fixed/access_token"]),
-        (json!({ "call": "POST /wxa/x", "openid_field": "openid", "login": "none" }), &["/login"]),
-        (json!({ "call": "msg_sec_check", "login": "none" }), &["/login"]),
-        (json!({ "call": "qrcode", "login": "sometimes" }), &["/login"]),
+        (json!({ "call": "POST /wxa/x", "openid_field": "openid", "auth": "optional" }), &["/auth"]),
+        (json!({ "call": "msg_sec_check", "auth": "optional" }), &["/auth"]),
+        (json!({ "call": "qrcode", "auth": "sometimes" }), &["/auth"]),
         (json!({ "call": "qrcode", "fields": ["scene"], "openid_field": "x" }), &["/fields", "/openid_field"]),
         (json!({ "call": "qrcode", "fixed": { "width": 1, "height": 1 } }), &["/fixed/height", "/fixed/width"]),
         (json!({ "call": "qrcode", "max_age": "5m" }), &["/max_age"]),
@@ -190,8 +191,12 @@ fn faulty_settings_are_told_at_their_place() {
         (json!({ "call": "decrypt", "max_age": "0s" }), &["/max_age"]),
         (json!({ "call": "qrcode", "typo": 1 }), &["/typo"]),
     ] {
-        let mut told: Vec<String> =
-            Host::new().settings(settings.clone()).faults(plugin(), "wechat").into_iter().map(|(at, ..)| at).collect();
+        let mut told: Vec<String> = Host::new()
+            .settings(settings.clone())
+            .config_errors(plugin(), "wechat")
+            .into_iter()
+            .map(|(at, ..)| at)
+            .collect();
         told.sort();
         assert_eq!(told, places, "{settings}");
     }

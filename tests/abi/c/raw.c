@@ -53,12 +53,12 @@ static void drop(void *state) {
 }
 
 static int32_t say(call_state *s, menlou_call *call, menlou_str word, menlou_str data) {
-    menlou_reply reply = { .struct_size = sizeof reply, .word = word, .data = data };
+    menlou_reply reply = { .struct_size = sizeof reply, .error_code = word, .data = data };
     return s->host->reply(call, &reply);
 }
 
 static void give(call_state *s, menlou_call *call, menlou_str word, menlou_str data, menlou_str type, menlou_str body) {
-    s->host->reply(call, &(menlou_reply){ .struct_size = sizeof(menlou_reply), .word = word, .data = data,
+    s->host->reply(call, &(menlou_reply){ .struct_size = sizeof(menlou_reply), .error_code = word, .data = data,
                                           .content_type = type, .body = body });
 }
 
@@ -119,7 +119,7 @@ static int32_t log_in(void *state, menlou_call *call) {
         if (polled != MENLOU_READY)
             return polled;
         if (outcome.status != MENLOU_READY) {
-            say(s, call, outcome.word, outcome.data);
+            say(s, call, outcome.error_code, outcome.data);
             return MENLOU_READY;
         }
         menlou_op *next;
@@ -179,7 +179,7 @@ static int32_t misuse(void *state, menlou_call *call) {
         host->waker_drop(0);
         host->log(host, call, MENLOU_LOG_INFO, none, 0, 5);
         host->log(host, 0, 77, (menlou_str){ bad, 1 }, 0, 0);
-        host->fault(0, none, none, none);
+        host->config_error(0, none, none, none);
     }
     char json[32];
     snprintf(json, sizeof json, "{\"told\":%d}", told);

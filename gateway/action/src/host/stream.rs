@@ -107,13 +107,13 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
 /// # Safety
 /// See `entry`.
 unsafe fn headers(call: &PluginCall, raw: &menlou_forward) -> Option<HeaderMap> {
-    if raw.pass_len > MAX_HEADERS || raw.headers_len > MAX_HEADERS {
+    if raw.pass_headers_len > MAX_HEADERS || raw.headers_len > MAX_HEADERS {
         return None;
     }
     let mut headers = HeaderMap::new();
     // SAFETY: promised by the caller.
     unsafe {
-        for name in array(raw.pass, raw.pass_len)? {
+        for name in array(raw.pass_headers, raw.pass_headers_len)? {
             let name = HeaderName::from_bytes(text(*name)?.as_bytes()).ok()?;
             for value in call.request.headers.get_all(&name) {
                 headers.append(&name, value.clone());
@@ -155,7 +155,7 @@ pub(super) unsafe extern "C" fn body_read(call: *mut menlou_call) -> *mut menlou
     unsafe { begin(call, |call| Some(Box::pin(read(call.request.unread.clone()?)))) }
 }
 
-pub(super) unsafe extern "C" fn answer_begin(call: *mut menlou_call, content_type: menlou_str) -> i32 {
+pub(super) unsafe extern "C" fn response_begin(call: *mut menlou_call, content_type: menlou_str) -> i32 {
     guard(MENLOU_ERR_FAILED, || {
         // SAFETY: see `entry`.
         match unsafe { (PluginCall::from_handle(call), text(content_type)) } {
@@ -165,7 +165,7 @@ pub(super) unsafe extern "C" fn answer_begin(call: *mut menlou_call, content_typ
     })
 }
 
-pub(super) unsafe extern "C" fn answer_write(call: *mut menlou_call, chunk: menlou_str) -> *mut menlou_op {
+pub(super) unsafe extern "C" fn response_write(call: *mut menlou_call, chunk: menlou_str) -> *mut menlou_op {
     // SAFETY: see `entry`.
     unsafe {
         begin(call, |call| {

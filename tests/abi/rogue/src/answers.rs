@@ -1,7 +1,7 @@
 //! Answers that are none.
 
 use crate::{Data, Params};
-use menlou_plugin::{Answer, prelude::*};
+use menlou_plugin::{Response, prelude::*};
 
 /// Data must be an object.
 pub async fn no_object(_: &Call, params: Params) -> Result<String> {
@@ -19,6 +19,6 @@ pub async fn bad_word(_: &Call, params: Params) -> Result<Data> {
 }
 
 /// A file of this media type.
-pub async fn file(_: &Call, params: Params) -> Result<Answer> {
-    Ok(Answer::File { content_type: params.text, body: Vec::new() })
+pub async fn file(_: &Call, params: Params) -> Result<Response> {
+    Ok(Response::File { content_type: params.text, body: Vec::new() })
 }

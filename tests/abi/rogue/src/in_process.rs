@@ -45,13 +45,13 @@ fn a_call_may_be_given_up_at_each_wait() {
         ("panic_in_drop", json!({}), 1),
         ("open_session", json!({ "n": 1, "text": "a-code" }), 2),
     ] {
-        assert!(host.hang_up_at_each_wait(plugin(), action, params) >= least, "{action}");
+        assert!(host.cancel_at_each_await(plugin(), action, params) >= least, "{action}");
     }
 }
 
 #[test]
 fn settings_are_read_and_refused() {
-    let faults = |settings| Host::new().settings(settings).faults(plugin(), "set");
+    let faults = |settings| Host::new().settings(settings).config_errors(plugin(), "set");
     assert_eq!(faults(json!({ "even": [2] })), []);
     assert_eq!(faults(json!({ "even": [1] }))[0].0, "/even/0");
     assert_eq!(Host::new().settings(json!({ "even": [2, 4] })).call(plugin(), "set", json!({})).data["n"], 6);

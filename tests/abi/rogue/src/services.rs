@@ -37,13 +37,13 @@ pub async fn header(call: &Call, params: Params) -> Result<Data> {
 }
 
 /// A call to the platform, told as JSON: method, path, fields.
-pub async fn ask_platform(call: &Call, params: Params) -> Result<menlou_plugin::Answer<Data>> {
-    use menlou_plugin::Answer;
+pub async fn ask_platform(call: &Call, params: Params) -> Result<menlou_plugin::Response<Data>> {
+    use menlou_plugin::Response;
     let (method, path, fields) = serde_json::from_str::<(String, String, _)>(&params.text)?;
     Ok(match call.platform(&method, &path, &fields).await? {
-        Answer::Data(data) => Answer::Data(Data { text: serde_json::Value::from(data).to_string(), n: 1 }),
-        Answer::File { content_type, body } => Answer::File { content_type, body },
-        Answer::Given(answered) => return Err(Error::internal(format!("{answered:?}"))),
+        Response::Data(data) => Response::Data(Data { text: serde_json::Value::from(data).to_string(), n: 1 }),
+        Response::File { content_type, body } => Response::File { content_type, body },
+        Response::Sent(answered) => return Err(Error::internal(format!("{answered:?}"))),
     })
 }
 
@@ -57,16 +57,16 @@ pub async fn use_session_key(call: &Call, params: Params) -> Result<Data> {
 }
 
 /// Whether there is a caller's openid.
-pub async fn whoever(call: &Call<Login>, _: ()) -> Result<Data> {
-    let _ = &call.settings().login;
+pub async fn whoever(call: &Call<AuthSetting>, _: ()) -> Result<Data> {
+    let _ = &call.settings().auth;
     Ok(Data { n: call.openid().is_some().into(), ..Data::default() })
 }
 
 /// Who may call `by_setting`.
 #[derive(Deserialize, JsonSchema)]
-pub struct Login {
+pub struct AuthSetting {
     #[serde(default)]
-    login: Option<String>,
+    auth: Option<String>,
 }
 
-impl Settings for Login {}
+impl Settings for AuthSetting {}

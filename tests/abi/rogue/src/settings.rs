@@ -22,10 +22,10 @@ pub struct Set {
 }
 
 impl Settings for Set {
-    fn check(&self, faults: &mut Faults) {
+    fn check(&self, errors: &mut ConfigErrors) {
         assert!(!self.panic, "asked for");
         for (i, n) in self.even.iter().enumerate().filter(|(_, n)| *n % 2 == 1) {
-            faults.at(format!("/even/{i}"), format!("{n} 不是偶数"), format!("{n} is odd"));
+            errors.add(format!("/even/{i}"), format!("{n} 不是偶数"), format!("{n} is odd"));
         }
     }
 }

@@ -112,7 +112,7 @@ fn page(plugin: &Plugin) -> String {
 
 fn action(action: &Descriptor) -> String {
     let access = match action.access {
-        _ if action.access_by_setting => "由设置 `login` 决定 · as the setting `login` says",
+        _ if action.access_by_setting => "由设置 `auth` 决定 · as the setting `auth` says",
         Access::Anyone | Access::Optional => "任何人 · anyone",
         Access::Session => "有会话者 · whoever has a session",
         Access::User => "已登录者 · whoever is logged in",

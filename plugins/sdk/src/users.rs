@@ -1,6 +1,6 @@
 //! People: whose code it is, their sessions, their accounts.
 
-use crate::{Call, Result, call::some, operation, raw};
+use crate::{Call, Result, ffi, operation};
 use serde::{Deserialize, Serialize};
 use std::{future::Future, time::Duration};
 
@@ -65,7 +65,7 @@ impl<S> Call<S> {
     ///     call.open_session(&identity).await
     /// }
     ///
-    /// let host = Host::new().code("a-code", "o-ann").refuse_code("another", "user_blocked");
+    /// let host = Host::new().code("a-code", "o-ann").reject_code("another", "user_blocked");
     /// let reply = host.run(Action::new("enter", enter), json!({ "code": "a-code" }));
     /// assert_eq!((reply.error, host.sessions()), (None, vec!["o-ann".to_owned()]));
     /// let reply = host.run(Action::new("enter", enter), json!({ "code": "another" }));
@@ -74,8 +74,8 @@ impl<S> Call<S> {
     pub fn exchange(&self, code: &str, replay_window: Duration) -> impl Future<Output = Result<Identity>> + Send {
         let window = u32::try_from(replay_window.as_millis()).unwrap_or(u32::MAX);
         // SAFETY: inside this call, as `start` makes sure, here and below; texts are copied before it returns.
-        let op = operation::start(self.host, |c| unsafe { (self.host.exchange)(c, raw::str(code), window) });
-        async { some(op.await?)?.json() }
+        let op = operation::start(self.host, |c| unsafe { (self.host.exchange)(c, ffi::str(code), window) });
+        async { operation::found(op.await?)?.json() }
     }
 
     /// Takes an openid without a code: refused unless the gateway's config allows test openids. That the tenant's
@@ -97,16 +97,16 @@ impl<S> Call<S> {
     /// ```
     pub fn test_identity(&self, openid: &str) -> impl Future<Output = Result<Identity>> + Send {
         // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.test_identity)(c, raw::str(openid)) });
-        async { some(op.await?)?.json() }
+        let op = operation::start(self.host, |c| unsafe { (self.host.test_identity)(c, ffi::str(openid)) });
+        async { operation::found(op.await?)?.json() }
     }
 
     /// Opens a session for an identity that this call got by [`exchange`](Call::exchange) or
     /// [`test_identity`](Call::test_identity).
     pub fn open_session(&self, identity: &Identity) -> impl Future<Output = Result<Session>> + Send {
         // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.session_open)(c, raw::str(&identity.openid)) });
-        async { some(op.await?)?.json() }
+        let op = operation::start(self.host, |c| unsafe { (self.host.session_open)(c, ffi::str(&identity.openid)) });
+        async { operation::found(op.await?)?.json() }
     }
 
     /// The caller's session, with the token that the caller sent.
@@ -126,7 +126,7 @@ impl<S> Call<S> {
     pub fn session(&self) -> impl Future<Output = Result<Session>> + Send {
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.session_current)(c) });
-        async { some(op.await?)?.json() }
+        async { operation::found(op.await?)?.json() }
     }
 
     /// Ends the caller's session.
@@ -143,7 +143,7 @@ impl<S> Call<S> {
     /// let ann = User { id: 7, name: "Ann".into(), avatar_url: String::new() };
     /// let host = Host::new().caller("o-ann").bound("o-ann", ann);
     /// host.run(Action::new("leave", leave).access(Access::Session), json!({}));
-    /// assert_eq!((host.user_of("o-ann"), host.accounts()), (None, 1));
+    /// assert_eq!((host.user_for("o-ann"), host.account_count()), (None, 1));
     /// ```
     pub fn end_session(&self) -> impl Future<Output = Result<()>> + Send {
         // SAFETY: see `exchange`.
@@ -171,12 +171,12 @@ impl<S> Call<S> {
     /// let host = Host::new().caller("o-ann").phone_code("a-code", "+8613800138000");
     /// let action = Action::new("by-phone", by_phone).access(Access::Session);
     /// let reply = host.run(action, json!({ "phone_code": "a-code" }));
-    /// assert_eq!(host.user_of("o-ann").map(|user| user.id), reply.data["id"].as_i64());
+    /// assert_eq!(host.user_for("o-ann").map(|user| user.id), reply.data["id"].as_i64());
     /// ```
     pub fn phone_number(&self, phone_code: &str) -> impl Future<Output = Result<String>> + Send {
         // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.phone_number)(c, raw::str(phone_code)) });
-        async { Ok(some(op.await?)?.json::<Phone>()?.phone) }
+        let op = operation::start(self.host, |c| unsafe { (self.host.phone_number)(c, ffi::str(phone_code)) });
+        async { Ok(operation::found(op.await?)?.json::<Phone>()?.phone) }
     }
 
     /// The account that an openid is bound to: the caller's own, or one that this call got.
@@ -199,7 +199,7 @@ impl<S> Call<S> {
     /// ```
     pub fn find_user(&self, openid: &str) -> impl Future<Output = Result<Option<User>>> + Send {
         // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_find)(c, raw::str(openid)) });
+        let op = operation::start(self.host, |c| unsafe { (self.host.user_find)(c, ffi::str(openid)) });
         async { op.await?.map(|found| found.json()).transpose() }
     }
 
@@ -217,21 +217,21 @@ impl<S> Call<S> {
     /// for _ in 0..2 {
     ///     host.run(Action::new("join", join).access(Access::Session), json!({}));
     /// }
-    /// assert_eq!(host.accounts(), 1);
+    /// assert_eq!(host.account_count(), 1);
     /// ```
     pub fn bind_new(&self, name: &str, avatar_url: &str) -> impl Future<Output = Result<User>> + Send {
-        let (name, avatar_url) = (raw::str(name), raw::str(avatar_url));
+        let (name, avatar_url) = (ffi::str(name), ffi::str(avatar_url));
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_new)(c, name, avatar_url) });
-        async { some(op.await?)?.json() }
+        async { operation::found(op.await?)?.json() }
     }
 
     /// Binds the caller's openid to the account with this phone number, made if there is none; see
     /// [`phone_number`](Call::phone_number).
     pub fn bind_phone(&self, phone: &str) -> impl Future<Output = Result<User>> + Send {
         // SAFETY: see `exchange`.
-        let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_phone)(c, raw::str(phone)) });
-        async { some(op.await?)?.json() }
+        let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_phone)(c, ffi::str(phone)) });
+        async { operation::found(op.await?)?.json() }
     }
 
     /// Binds the caller's openid to the account that the tenant's own login service knows by `id`, made if there is none.
@@ -249,10 +249,10 @@ impl<S> Call<S> {
     /// assert_eq!(reply.data["name"], "Ann");
     /// ```
     pub fn bind_external(&self, id: &str, name: &str, avatar_url: &str) -> impl Future<Output = Result<User>> + Send {
-        let (id, name, avatar_url) = (raw::str(id), raw::str(name), raw::str(avatar_url));
+        let (id, name, avatar_url) = (ffi::str(id), ffi::str(name), ffi::str(avatar_url));
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_external)(c, id, name, avatar_url) });
-        async { some(op.await?)?.json() }
+        async { operation::found(op.await?)?.json() }
     }
 
     /// Checks account and password (attempts are limited) and binds the caller's openid to the account.
@@ -282,10 +282,10 @@ impl<S> Call<S> {
     /// assert_eq!(reply.data["id"], 7);
     /// ```
     pub fn bind_password(&self, account: &str, password: &str) -> impl Future<Output = Result<User>> + Send {
-        let (account, password) = (raw::str(account), raw::str(password));
+        let (account, password) = (ffi::str(account), ffi::str(password));
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.user_bind_password)(c, account, password) });
-        async { some(op.await?)?.json() }
+        async { operation::found(op.await?)?.json() }
     }
 
     /// Takes the binding of the caller's openid away; the account stays. See [`end_session`](Call::end_session).
@@ -315,9 +315,9 @@ impl<S> Call<S> {
         name: Option<&str>,
         avatar_url: Option<&str>,
     ) -> impl Future<Output = Result<User>> + Send {
-        let (name, avatar_url) = (raw::option(name), raw::option(avatar_url));
+        let (name, avatar_url) = (ffi::option(name), ffi::option(avatar_url));
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.user_update)(c, name, avatar_url) });
-        async { some(op.await?)?.json() }
+        async { operation::found(op.await?)?.json() }
     }
 }
