@@ -106,7 +106,7 @@ fn a_call_that_never_answers_ends_at_its_deadline_and_others_go_on() {
             }
         });
         assert_eq!(count(), 0, "{action}: each was dropped");
-        assert_eq!(client.with_language("en").call(action, &fields).msg, "The call took too long.");
+        assert_eq!(client.with_language("en").call(action, &fields).msg, "The request took too long.");
     }
 }
 

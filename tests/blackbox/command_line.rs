@@ -222,7 +222,7 @@ fn user_add_takes_a_password_from_standard_input() {
         assert_eq!((user["name"].as_str(), user["avatar_url"].as_str()), (Some(account), Some("https://x/a.png")));
     }
     for (account, input, told) in [
-        ("ann", "another-password", "exists already"),
+        ("ann", "another-password", "already exists"),
         ("dora", "short", "at least 8 characters"),
         ("dora", "", "at least 8 characters"),
         ("", "some-password", "account"),

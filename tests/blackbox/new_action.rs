@@ -124,7 +124,7 @@ fn dev_builds_swaps_and_tells_what_the_running_gateway_made_of_it() {
     fs::write(&source, text + "oops").unwrap();
     let broken = dev();
     assert_eq!(broken.status.code(), Some(1));
-    assert!(told(&broken).contains("it does not build") && told(&broken).contains("oops"), "{}", told(&broken));
+    assert!(told(&broken).contains("the build failed") && told(&broken).contains("oops"), "{}", told(&broken));
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "您好 Ann");
 }
 
@@ -147,7 +147,11 @@ fn dev_in_an_empty_folder_makes_a_tenant_and_runs_a_gateway_as_long_as_it_runs()
     let tried = format!("    curl -X POST 'http://{traffic}/srv/?f=demo&a=greet' -d name=…\n");
     eventually("the call to try is told", || logged().contains(&tried).then_some(()));
     assert!(call("Ann").contains("你好 Ann"), "{}", logged());
-    assert!(place.path().join("tenants/demo.toml").exists() && logged().contains("demo.toml is made"), "{}", logged());
+    assert!(
+        place.path().join("tenants/demo.toml").exists() && logged().contains("demo.toml with these actions enabled"),
+        "{}",
+        logged()
+    );
 
     // A plugin that takes the gateway down does not take dev down.
     let source = folder.join("greet.c");
@@ -156,7 +160,7 @@ fn dev_in_an_empty_folder_makes_a_tenant_and_runs_a_gateway_as_long_as_it_runs()
         .unwrap();
     eventually("it is swapped", || (logged().matches(&tried).count() == 2).then_some(()));
     call("x");
-    eventually("its end is told", || logged().contains("the gateway is gone (signal: 11").then_some(()));
+    eventually("its end is told", || logged().contains("the gateway has exited (signal: 11").then_some(()));
     fs::write(&source, text.replace("你好", "您好")).unwrap();
     eventually("it is there again", || call("x").contains("您好 x").then_some(()));
 
@@ -221,16 +225,19 @@ fn the_conformance_test_passes_a_good_plugin_and_tells_what_a_bad_one_does() {
 
     let at_its_end = "free(json);";
     for (change, reason) in [
-        ((at_its_end, "if (name.len == 1) *(volatile int *)0 = 0;"), "ended the whole process (signal"),
-        ((at_its_end, "if (name.len == 1) exit(0);"), "ended the whole process (exit"),
-        ((at_its_end, "memcpy(malloc(4096), json, 1);"), "bytes more per call"),
+        ((at_its_end, "if (name.len == 1) *(volatile int *)0 = 0;"), "ended the process (signal"),
+        ((at_its_end, "if (name.len == 1) exit(0);"), "ended the process (exit"),
+        ((at_its_end, "memcpy(malloc(4096), json, 1);"), "bytes per call"),
         (("\"\\\"}\"", "\"\\\"\""), "returned error -5"),
         (("return told;", "return MENLOU_ERR_FAILED;"), "returned error -2"),
-        (("return told;", "return MENLOU_PENDING;"), "no answer within 10 s"),
-        ((at_its_end, "free(json); s->host->reply(call, &reply);"), "calls were answered twice"),
-        ((at_its_end, "free(json); s->host->sleep_ms(call, 1);"), "operations that had no op_drop"),
-        ((at_its_end, "free(json); int usleep(); if (name.len == 1) usleep(150000);"), "kept for 100 ms or more"),
-        (("[\\\"text\\\"]", "[\\\"other\\\"]"), "doesn't fit data_schema"),
+        (("return told;", "return MENLOU_PENDING;"), "no response within 10 s"),
+        ((at_its_end, "free(json); s->host->reply(call, &reply);"), "calls replied twice"),
+        ((at_its_end, "free(json); s->host->sleep_ms(call, 1);"), "operations that were not dropped with op_drop"),
+        (
+            (at_its_end, "free(json); int usleep(); if (name.len == 1) usleep(150000);"),
+            "blocked a worker thread for 100 ms or more",
+        ),
+        (("[\\\"text\\\"]", "[\\\"other\\\"]"), "does not match data_schema"),
     ] {
         let output = test(change);
         assert_eq!(output.status.code(), Some(1), "{change:?}: {}", told(&output));

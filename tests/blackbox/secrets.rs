@@ -127,12 +127,12 @@ fn keys_are_changed_while_running_and_the_old_one_can_go() {
     assert_eq!(fs::read_to_string(&path).unwrap(), file);
 
     let (code, text) = told(&scene, &["secret", "rotate"]);
-    assert!(code == Some(0) && text.contains("sealed anew: 1 (files: 1)"), "{text}");
+    assert!(code == Some(0) && text.contains("reencrypted: 1 (files: 1)"), "{text}");
     let rotated = fs::read_to_string(&path).unwrap();
     let anew = rotated.lines().find_map(|l| l.strip_prefix("secret = \"")).unwrap().trim_end_matches('"');
     assert!(anew.starts_with("sealed:v1:") && anew != sealed);
     assert_eq!(rotated.replace(anew, &sealed), file, "nothing else changed");
-    assert!(told(&scene, &["secret", "rotate"]).1.contains("sealed anew: 0"));
+    assert!(told(&scene, &["secret", "rotate"]).1.contains("reencrypted: 0"));
 
     let old_gone: String =
         fs::read_to_string(keys(&scene)).unwrap().lines().take(1).map(|l| format!("{l}\n")).collect();
@@ -162,7 +162,7 @@ fn what_can_not_be_rotated_is_told_and_left_and_the_rest_is_rotated() {
     assert!(scene.command(&["secret", "key", "--add"]).status.success());
     let (code, text) = told(&scene, &["secret", "rotate"]);
     assert_eq!(code, Some(1), "{text}");
-    for part in ["manulife.toml: wechat.secret:", "moved.toml:5:10", "broken.toml:1:", "sealed anew: 1 (files: 1)"] {
+    for part in ["manulife.toml: wechat.secret:", "moved.toml:5:10", "broken.toml:1:", "reencrypted: 1 (files: 1)"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let read = |name: &str| fs::read_to_string(scene.tenants().join(name)).unwrap();

@@ -80,23 +80,23 @@ fn on_a_terminal_a_new_tenant_is_asked_for_and_the_secret_is_not_shown() {
     let sim = simulator();
     let home = GatewayFolder::new(Setup::default());
     let mut terminal = home.terminal(&["tenant", "new", "acme", "--base-url", sim.base_url()], &[]);
-    terminal.expect("name for people [acme]:");
+    terminal.expect("display name [acme]:");
     terminal.type_line("Acme 公司");
     terminal.expect("AppID:");
     terminal.type_line("gh_1");
-    terminal.expect("wx + 16 hex digits");
+    terminal.expect("wx and 16 hex digits");
     terminal.expect("AppID:");
     terminal.type_line(DEMO_APPID);
     terminal.expect("AppSecret (not shown");
     terminal.type_line("vault:kv/x");
-    terminal.expect("this kind of secret is unknown");
+    terminal.expect("unknown kind of secret");
     terminal.expect("AppSecret (not shown");
     terminal.type_line(DEMO_SECRET);
     terminal.expect("[openid,login,user,logout]:");
     terminal.type_line("openid,lgoin");
     terminal.expect("did you mean login?");
     terminal.type_line("openid, login");
-    terminal.expect("asking http://");
+    terminal.expect("requesting http://");
     terminal.expect("✓ access token");
     let (code, shown) = terminal.end();
     assert_eq!(code, 0, "{shown}");
@@ -130,19 +130,19 @@ fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
         home.command(&arguments, secret)
     };
     for (output, code, says) in [
-        (home.command(&new(TENANT, &sim), secret), 1, "exists already"),
+        (home.command(&new(TENANT, &sim), secret), 1, "already exists"),
         (home.command(&["tenant", "new", "acme", "--secret-stdin"], secret), 2, "--appid"),
         (home.command(&["tenant", "new", "acme", "--appid", DEMO_APPID], secret), 2, "--secret-stdin"),
         (
             home.command(&["tenant", "new", "acme", "--appid", DEMO_APPID, "--secret", "demo-secret-2"], b""),
             2,
-            "can't be an argument",
+            "cannot be an argument",
         ),
         (home.command(&["tenant", "new", "acme", "--appid", "gh_1", "--secret-stdin"], secret), 1, "16 hex digits"),
         (home.command(&new("acme", &sim), b"\n"), 2, "the secret is empty"),
         (home.command(&new("acme", &sim), &[b'x'; 5000]), 2, "more than 4096 bytes"),
         (with(&["--actions", "openid,lgoin"]), 2, "did you mean login?"),
-        (with(&["--set", "actions.login.delegate_secret=demo-secret-2"]), 2, "can't be an argument"),
+        (with(&["--set", "actions.login.delegate_secret=demo-secret-2"]), 2, "cannot be an argument"),
         (with(&["--set", "session.ttl=5s"]), 1, "from 1m to 30d"),
         (with(&["--set", "session"]), 2, "KEY=VALUE"),
         (
@@ -165,10 +165,10 @@ fn where_there_is_no_gateway_s_config_that_is_told() {
     let mut command = menlou_harness::gateway::binary();
     command.args(new).current_dir(folder.path()).env("MENLOU_LANG", "en").env("MENLOU_PLUGINS__DIR", home.plugins());
     let told = exits(&menlou_harness::gateway::run(&mut command, b""), 1);
-    assert!(told.contains("no gateway's config here") && told.contains("tenants does not exist"), "{told}");
+    assert!(told.contains("there is no menlou.toml here") && told.contains("tenants does not exist"), "{told}");
     fs::create_dir(folder.path().join("tenants")).unwrap();
     let told = exits(&menlou_harness::gateway::run(command.env("S", "some-secret"), b""), 0);
-    assert!(told.contains("no gateway's config here"), "{told}");
+    assert!(told.contains("there is no menlou.toml here"), "{told}");
     assert!(folder.path().join("tenants/acme.toml").exists());
 }
 
@@ -246,8 +246,8 @@ fn list_and_show_tell_the_faults_and_no_secret() {
         "did you mean `secret`?",
         "bad.toml:",
         "pay",
-        "secret = \"***\"  # stands in this file",
-        "ttl = \"7d\"  # the default",
+        "secret = \"***\"  # in this file, in plain text",
+        "ttl = \"7d\"  # default",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }

@@ -84,13 +84,13 @@ fn what_is_faulty_is_not_saved_and_told_at_its_place() {
         (&["--set", "session.ttl=5s"][..], 1, "manulife.toml:"),
         (&["--set", "session.tll=5d"], 1, "did you mean `ttl`?"),
         (&["--unset", "wechat.secret"], 1, "`secret` is missing"),
-        (&["--set", "name.x=1"], 2, "no table"),
+        (&["--set", "name.x=1"], 2, "not a table"),
         (&["--set", "a b=1"], 2, "is not a key"),
-        (&["--set", "wechat.secret=hunter2-hunter2"], 2, "can't be an argument"),
+        (&["--set", "wechat.secret=hunter2-hunter2"], 2, "cannot be an argument"),
         (
             &["--set", "wechat={ appid = \"wx4f4bc4dec97d474b\", secret = \"hunter2-hunter2\" }"],
             2,
-            "can't be an argument",
+            "cannot be an argument",
         ),
         (&["--set", "wechat.secret=env:MISSING_ONE"], 1, "MISSING_ONE is not set"),
         (&[], 2, "--set, --unset or --set-secret"),
@@ -118,7 +118,7 @@ fn in_an_editor_what_is_faulty_is_edited_again_or_dropped() {
         assert!(!shown.contains(DEMO_SECRET), "{shown}");
         assert_eq!(file(&home), after, "{shown}");
     }
-    for (editor, code, says) in [("true", 0, "nothing was changed"), ("false", 1, "did not end well")] {
+    for (editor, code, says) in [("true", 0, "nothing was changed"), ("false", 1, "the editor false failed")] {
         let (ended, shown) = home.terminal(&["tenant", "edit", TENANT], &[("VISUAL", editor)]).end();
         assert!(ended == code && shown.contains(says), "{shown}");
     }
@@ -139,7 +139,7 @@ fn in_an_editor_a_change_that_somebody_else_makes_meanwhile_is_not_overwritten()
         format!("f() {{ sed -i s/Manulife/Theirs/ '{}'; sed -i s/Manulife/Ours/ \"$1\"; }}; f", live.display());
     let mut terminal = home.terminal(&["tenant", "edit", TENANT], &[("EDITOR", &editor)]);
     terminal.expect("your changes are kept in ");
-    terminal.expect("changed by somebody else");
+    terminal.expect("somebody else has changed");
     let (code, shown) = terminal.end();
     assert_eq!(code, 1, "{shown}");
     assert_eq!(file(&home), theirs);
@@ -203,7 +203,7 @@ fn in_a_folder_that_can_not_be_written_the_file_stays_and_that_is_told() {
         let command: Vec<&str> =
             command.iter().map(|part| if *part == "file:s" { "file:../s" } else { part }).collect();
         let told = exits(&home.command_through(by, &command), 1);
-        assert!(told.contains("no permission to write there"), "{told}");
+        assert!(told.contains("no write permission"), "{told}");
     }
     fs::set_permissions(home.tenants(), Permissions::from_mode(0o755)).unwrap();
     assert_eq!(file(&home), before);

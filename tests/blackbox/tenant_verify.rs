@@ -173,7 +173,7 @@ fn what_is_faulty_is_told_before_anything_is_asked() {
     let home =
         GatewayFolder::new(Setup::default().tenant(TENANT, tenant(&sim).replace(DEMO_SECRET, "env:MISSING_ONE")));
     let told = exits(&verify(&home), 1);
-    assert!(told.contains("MISSING_ONE") && told.contains("mend it first"), "{told}");
+    assert!(told.contains("MISSING_ONE") && told.contains("fix them first"), "{told}");
     assert_eq!(sim.calls(TOKEN), 0);
     exits(&home.command(&["tenant", "verify", "nobody"], b""), 1);
 }
@@ -182,9 +182,9 @@ fn what_is_faulty_is_told_before_anything_is_asked() {
 fn what_is_waited_for_is_told_on_a_terminal_only() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
-    assert!(!exits(&verify(&home), 0).contains("asking"));
+    assert!(!exits(&verify(&home), 0).contains("requesting"));
     let mut terminal = home.terminal(&["tenant", "verify", TENANT], &[]);
-    terminal.expect("asking http://");
+    terminal.expect("requesting http://");
     assert_eq!(terminal.end().0, 0);
 }
 

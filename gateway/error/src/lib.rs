@@ -1,4 +1,5 @@
-//! An error with two faces: a stable word and a clear sentence for the caller, the cause for the log.
+//! Errors with a stable code and a message for the caller, and a cause for the log; the tables of error codes; and texts in
+//! Chinese and English. This crate depends on no other crate of the gateway.
 
 pub mod admin_codes;
 pub mod codes;
@@ -8,7 +9,7 @@ use crate::text::Text;
 pub use codes::{ErrorCode, Responsible};
 use std::{borrow::Cow, fmt, time::Duration};
 
-/// Why a call was not served. The caller sees word, status, text, data and `Retry-After`; the log sees the cause as well.
+/// Why a request failed. The caller receives code, status, message, data and `Retry-After`; the log also has the cause.
 #[derive(Clone, Debug)]
 pub struct Error(Box<Inner>);
 
@@ -25,7 +26,7 @@ struct Inner {
 }
 
 impl Error {
-    /// One of the gateway's own words, with its text and status from the table.
+    /// An error of the gateway, with the message and status from the table.
     pub fn new(code: &'static ErrorCode) -> Self {
         Self(Box::new(Inner {
             code: Cow::Borrowed(code.name),
@@ -39,7 +40,7 @@ impl Error {
         }))
     }
 
-    /// A word of a plugin's own: an answer that its action decided, so the status is 200.
+    /// An error with a code of a plugin. The action decided the outcome, so the status is 200.
     pub fn plugin(code: String, text: Text) -> Self {
         Self(Box::new(Inner {
             code: Cow::Owned(code),
@@ -53,43 +54,44 @@ impl Error {
         }))
     }
 
-    /// A sentence that says more than the table's. It must not hold a secret, an internal address or a stack.
+    /// Replaces the message of the table. The message must not contain a secret, an internal address or a stack trace.
     pub fn with_message(mut self, text: Text) -> Self {
         self.0.text = text;
         self
     }
 
-    /// What the caller gets as `data`: a JSON object, such as the platform's `errcode` and `rid`.
+    /// Sets the JSON field `data` of the response to an object, such as the platform's `errcode` and `rid`.
     pub fn with_data(mut self, data: serde_json::Value) -> Self {
         self.0.data = Some(data);
         self
     }
 
-    /// When it is worth trying again.
+    /// Sets the header `Retry-After`.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self
     }
 
-    /// The HTTP methods that would do, comma-separated: the answer's `Allow`.
+    /// Sets the header `Allow`: the permitted HTTP methods, separated by commas.
     pub fn allowing(mut self, methods: String) -> Self {
         self.0.allow = Some(methods);
         self
     }
 
-    /// The cause, for the log only. It must not hold a secret, a code, a token or a phone number.
+    /// Sets the cause, for the log only. It must not contain a secret, a login code, a token or a phone number.
     pub fn with_cause(mut self, cause: impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string());
         self
     }
 
-    /// What is wrong has been logged already, once for all calls that fail by it: this one needs no line of its own.
+    /// Marks the cause as already logged, so that this request gets no log line of its own. For causes that fail many
+    /// requests and are logged once.
     pub fn logged(mut self) -> Self {
         self.0.logged = true;
         self
     }
 
-    /// Whether the cause has been logged already, see [`Error::logged`].
+    /// Whether the cause has already been logged, see [`Error::logged`].
     pub fn is_logged(&self) -> bool {
         self.0.logged
     }
@@ -99,27 +101,27 @@ impl Error {
         &self.0.code
     }
 
-    /// The HTTP status that this error is answered with.
+    /// The HTTP status of the response.
     pub fn status(&self) -> u16 {
         self.0.status
     }
 
-    /// The sentence for people.
+    /// The message for users.
     pub fn text(&self) -> &Text {
         &self.0.text
     }
 
-    /// The `data` of the answer, if any.
+    /// The JSON field `data` of the response, if set.
     pub fn data(&self) -> Option<&serde_json::Value> {
         self.0.data.as_ref()
     }
 
-    /// When it is worth trying again, if that is known.
+    /// The value of the header `Retry-After`, if set.
     pub fn wait(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// The HTTP methods that would do.
+    /// The value of the header `Allow`, if set.
     pub fn allow(&self) -> Option<&str> {
         self.0.allow.as_deref()
     }
@@ -129,7 +131,7 @@ impl Error {
         self.0.cause.as_deref()
     }
 
-    /// Whether this is the error `code`.
+    /// Whether this error has this code.
     pub fn is(&self, code: &ErrorCode) -> bool {
         self.0.code == code.name
     }
@@ -147,5 +149,5 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What a fallible step of a call gives.
+/// The result of a step of a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,8 +1,8 @@
-//! What people read: one sentence in Chinese and in English.
+//! Texts for people, in Chinese and English.
 
 use std::borrow::Cow;
 
-/// The languages that Menlou speaks. Chinese is the default.
+/// A supported language. Chinese is the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
     /// 简体中文.
@@ -13,7 +13,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The language that an `Accept-Language` header prefers (RFC 9110, 12.5.4); Chinese where it names neither.
+    /// The language preferred by an `Accept-Language` header (RFC 9110, section 12.5.4); Chinese if it names neither.
     pub fn from_accept_language(header: &str) -> Self {
         let mut best = (Self::Zh, 0.0_f32);
         for range in header.split(',').take(16) {
@@ -33,7 +33,8 @@ impl Language {
         best.0
     }
 
-    /// The operator's language: `MENLOU_LANG`, else `LC_ALL`, else `LANG`; Chinese where it starts with `zh`, else English.
+    /// The operator's language, from `MENLOU_LANG`, `LC_ALL` or `LANG`, in this order: Chinese if the value starts with
+    /// `zh`, otherwise English.
     pub fn for_operator() -> Self {
         let set = ["MENLOU_LANG", "LC_ALL", "LANG"]
             .iter()
@@ -44,7 +45,7 @@ impl Language {
         }
     }
 
-    /// The tag as it stands in headers and crosses the plugin border: `zh` or `en`.
+    /// The language tag in headers and in the plugin ABI: `zh` or `en`.
     pub fn tag(self) -> &'static str {
         match self {
             Self::Zh => "zh",
@@ -53,7 +54,7 @@ impl Language {
     }
 }
 
-/// One sentence in both languages.
+/// One text in both languages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
     /// 中文.
@@ -63,17 +64,17 @@ pub struct Text {
 }
 
 impl Text {
-    /// A fixed sentence.
+    /// A constant text.
     pub const fn fixed(zh: &'static str, en: &'static str) -> Self {
         Self { zh: Cow::Borrowed(zh), en: Cow::Borrowed(en) }
     }
 
-    /// A sentence made at run time.
+    /// A text composed at run time.
     pub fn new(zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
         Self { zh: zh.into(), en: en.into() }
     }
 
-    /// The sentence in `language`.
+    /// The text in `language`.
     pub fn get(&self, language: Language) -> &str {
         match language {
             Language::Zh => &self.zh,

@@ -57,7 +57,7 @@ pub fn router(state: Arc<AdminState>) -> Router {
     }
     let nothing = async |request: Request| {
         let text = Text::fixed(
-            "管理接口没有这个地址，见 /api/v1/openapi.json",
+            "管理接口没有这个路径，见 /api/v1/openapi.json",
             "the admin API has no such address; see /api/v1/openapi.json",
         );
         failure(Error::new(&codes::NOT_FOUND).with_message(text), &ResponseContext::of(&request))

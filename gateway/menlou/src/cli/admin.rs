@@ -104,7 +104,7 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
                 if !tokens::revoke(admins, &by, &id).await? {
                     return Err(Text::new(format!("没有令牌 {id}"), format!("there is no token {id}")));
                 }
-                say(format!("已吊销 {id}"), format!("{id} is revoked"));
+                say(format!("已吊销令牌 {id}"), format!("token {id} is revoked"));
             }
         }
         Ok(())
@@ -116,8 +116,8 @@ fn told(token: &AdminToken) {
     match (Language::for_operator(), token.expires_at.map(Timestamp)) {
         (Language::Zh, Some(end)) => eprintln!("令牌 {id}（{role}）有效至 {end}；它只显示这一次。"),
         (Language::Zh, None) => eprintln!("令牌 {id}（{role}）不过期；它只显示这一次。"),
-        (Language::En, Some(end)) => eprintln!("The token {id} ({role}) is good until {end}; it is shown this once."),
-        (Language::En, None) => eprintln!("The token {id} ({role}) never expires; it is shown this once."),
+        (Language::En, Some(end)) => eprintln!("Token {id} ({role}) is valid until {end}. It is shown only once."),
+        (Language::En, None) => eprintln!("Token {id} ({role}) never expires. It is shown only once."),
     }
 }
 

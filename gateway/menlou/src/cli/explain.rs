@@ -29,9 +29,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if let Ok(code) = what.parse::<i64>() {
         let Some(errcode) = errcodes::find(code) else {
             return fail(&Text::new(
-                format!("没有记录微信错误码 {code}：回答中为 platform_error，请查微信文档，并附上 rid 询问平台支持"),
                 format!(
-                    "WeChat's errcode {code} is not known here: it is answered as platform_error; see WeChat's documentation, and give the rid to its support"
+                    "没有收录微信错误码 {code}：响应中的错误码为 platform_error，请查阅微信文档，并向平台支持提供 rid"
+                ),
+                format!(
+                    "WeChat's errcode {code} is unknown to Menlou; clients get the error code platform_error. See WeChat's documentation, and give the rid to WeChat's support"
                 ),
             ));
         };
@@ -41,7 +43,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
     let near = nearest(what, codes::ALL.iter().chain(admin_codes::ALL).map(|w| w.name));
     let (zh, en) = near.map(|n| (format!("；是否想问 {n}？"), format!("; did you mean {n}?"))).unwrap_or_default();
-    fail(&Text::new(format!("没有错误词 {what}{zh}"), format!("there is no error word {what}{en}")))
+    fail(&Text::new(format!("没有错误码 {what}{zh}"), format!("there is no error code {what}{en}")))
 }
 
 /// Prints both languages, because the explanation is often passed on to somebody else.

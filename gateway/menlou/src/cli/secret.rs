@@ -107,8 +107,8 @@ fn make(path: &Path, add: bool) -> Result<ExitCode, Text> {
     let there = path.symlink_metadata().is_ok();
     if there && !add {
         return Err(Text::new(
-            format!("{shown} 已存在，未改动；要更换密钥，请用 --add 在其中加入新密钥"),
-            format!("{shown} exists and was left as it is; to change keys, put a new one into it with --add"),
+            format!("{shown} 已存在，未改动；要轮换密钥，请用 --add 加入新密钥"),
+            format!("{shown} already exists and was not changed; to rotate keys, add a new key with --add"),
         ));
     }
     let id = Keys::parse(&key)?.ids().next().unwrap_or_default().to_owned();
@@ -116,9 +116,7 @@ fn make(path: &Path, add: bool) -> Result<ExitCode, Text> {
         prepend(path, &key, &id)?;
         say(
             format!("已在 {shown} 最前面加入密钥 {id}；接着运行 menlou secret rotate，完成后即可删去旧密钥"),
-            format!(
-                "the key {id} stands first in {shown} now; go on with menlou secret rotate, after which the old keys can be removed"
-            ),
+            format!("key {id} is now the first key in {shown}; run menlou secret rotate, then remove the old keys"),
         );
         return Ok(ExitCode::SUCCESS);
     }
@@ -127,9 +125,9 @@ fn make(path: &Path, add: bool) -> Result<ExitCode, Text> {
     let absolute = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let setting = format!("\n\n    [secrets]\n    keys_file = \"file:{}\"\n", absolute.display());
     say(
-        format!("已生成密钥 {id}：{shown}。丢失它，密封值就无法解开：请另存一份。在网关配置中写明：{setting}"),
+        format!("已生成密钥 {id}：{shown}。丢失后密封值将无法解开，请备份。在网关配置中加入：{setting}"),
         format!(
-            "made {shown} with the key {id}. Without it nothing sealed can be opened: keep a copy elsewhere. The gateway's config needs:{setting}"
+            "generated key {id} in {shown}. Without it, sealed secrets cannot be opened: keep a backup. Add to the gateway's config:{setting}"
         ),
     );
     Ok(ExitCode::SUCCESS)
@@ -140,7 +138,7 @@ fn line(key: &SecretString, id: &str) -> Zeroizing<String> {
 }
 
 fn create(path: &Path, key: &SecretString, id: &str) -> io::Result<()> {
-    const HEAD: &str = "# Menlou 的密封密钥：第一把用于密封，全部可用于解封。\n# Menlou's keys of sealed secrets: the first seals, all open.\n";
+    const HEAD: &str = "# Menlou 的密封密钥：第一把用于密封，全部可用于解封。\n# Menlou's keys for sealed secrets: the first key seals, every key opens.\n";
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = file.write_all(HEAD.as_bytes()).and_then(|()| file.write_all(line(key, id).as_bytes()));
     written.and_then(|()| file.sync_all()).inspect_err(|_| {
@@ -191,8 +189,8 @@ fn can_hold_a_secret(of_tenant: bool, field: &str, pointer: &str) -> Result<(), 
             if of_tenant { "" } else { "（租户的字段请加 --tenant）" }
         ),
         format!(
-            "no secret can stand at {field}; these fields hold secrets: {names}{}",
-            if of_tenant { "" } else { " (for those of a tenant, add --tenant)" }
+            "{field} cannot hold a secret; fields that hold secrets: {names}{}",
+            if of_tenant { "" } else { " (for a tenant's fields, add --tenant)" }
         ),
     ))
 }

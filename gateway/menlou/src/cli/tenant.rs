@@ -97,7 +97,7 @@ pub fn run(
 fn open(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> Result<(Config, PluginRegistry), CommandFailure> {
     let config = config().map_err(|faults| CommandFailure {
         code: "faulty_config",
-        text: Text::fixed("网关配置有误", "the gateway's config is faulty"),
+        text: Text::fixed("网关配置有误", "the gateway's config has errors"),
         faults,
     })?;
     let library = open_library(&config).map_err(|text| CommandFailure::new("plugins_unreadable", text))?;

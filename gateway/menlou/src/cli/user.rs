@@ -64,7 +64,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
             let (tenant, account) = (&add.tenant, &add.account);
             say(
                 format!("已新建账号：租户 {tenant}，账号 {account}，用户 ID {id}"),
-                format!("account made: tenant {tenant}, account {account}, user id {id}"),
+                format!("created account: tenant {tenant}, account {account}, user id {id}"),
             );
             ExitCode::SUCCESS
         }
@@ -93,7 +93,7 @@ fn make(config: &Config, add: &Add) -> Result<i64, Text> {
         let stores = Stores::open(&store_settings(config)).await.map_err(unavailable)?;
         let added = stores.users.add(tenant.as_str(), &add.account, &hash, name, &add.avatar_url).await;
         added.map_err(unavailable)?.map(|user| user.id).ok_or_else(|| {
-            Text::new(format!("账号 {} 已存在", add.account), format!("the account {} exists already", add.account))
+            Text::new(format!("账号 {} 已存在", add.account), format!("the account {} already exists", add.account))
         })
     })
 }
@@ -110,12 +110,13 @@ fn within(en: &str, zh: &str, text: &str, least: usize, most: usize) -> Result<(
 
 /// Reads a password twice from a prompt without echo, or from the first line of standard input.
 fn read_password() -> Result<SecretString, Text> {
-    let unreadable = |e: io::Error| Text::new(format!("无法读取密码：{e}"), format!("the password can't be read: {e}"));
+    let unreadable =
+        |e: io::Error| Text::new(format!("无法读取密码：{e}"), format!("could not read the password: {e}"));
     let password = if io::stdin().is_terminal() {
         let ask = |text: &str| rpassword::prompt_password(text).map(SecretString::from).map_err(unreadable);
         let first = ask("密码 Password: ")?;
         if ask("再次输入 Again: ")?.expose_secret() != first.expose_secret() {
-            return Err(Text::fixed("两次输入不一致", "the two differ"));
+            return Err(Text::fixed("两次输入不一致", "the passwords do not match"));
         }
         first
     } else {
@@ -127,7 +128,7 @@ fn read_password() -> Result<SecretString, Text> {
     if text.chars().count() < SHORTEST || text.len() > LONGEST {
         return Err(Text::new(
             format!("密码应为 {SHORTEST} 个字符至 {LONGEST} 字节"),
-            format!("a password has at least {SHORTEST} characters and at most {LONGEST} bytes"),
+            format!("a password must have at least {SHORTEST} characters and at most {LONGEST} bytes"),
         ));
     }
     Ok(password)

@@ -79,7 +79,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     }
     if !arguments.offline {
         match stores(&config) {
-            Ok(()) => say("存储可用", "the stores answer"),
+            Ok(()) => say("存储可用", "the stores are available"),
             Err(texts) => {
                 wrong += texts.len();
                 for text in &texts {
@@ -101,13 +101,12 @@ fn stores(config: &Config) -> Result<(), Vec<Text>> {
         let (sessions, users) =
             tokio::join!(timeout(PATIENCE, stores.ephemeral.ping()), timeout(PATIENCE, stores.users.ping()));
         let mut wrong = Vec::new();
-        for (zh, en, outcome) in
-            [("会话存储", "the store of sessions", sessions), ("用户存储", "the store of users", users)]
+        for (zh, en, outcome) in [("会话存储", "the session store", sessions), ("用户存储", "the user store", users)]
         {
             match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(e)) => wrong.push(unavailable(zh, en, e.to_string())),
-                Err(_) => wrong.push(unavailable(zh, en, "no answer".into())),
+                Err(_) => wrong.push(unavailable(zh, en, "no response".into())),
             }
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }

@@ -49,11 +49,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(status) => {
             println!();
             fail(&Text::new(
-                format!("插件使整个进程结束（{status}）：见上面最后一步"),
-                format!("the plugin ended the whole process ({status}): see the last step above"),
+                format!("插件使进程结束（{status}）：见上面最后一项检查"),
+                format!("the plugin ended the process ({status}): see the last check above"),
             ))
         }
-        Err(e) => fail(&Text::new(format!("无法启动测试进程：{e}"), format!("the test can't be started: {e}"))),
+        Err(e) => fail(&Text::new(format!("无法启动测试进程：{e}"), format!("could not start the test: {e}"))),
     }
 }
 

@@ -22,13 +22,13 @@ fn write(page: &mut String, plugin: &Plugin, language: Language) -> fmt::Result 
         head(page, action, language)?;
         for (title, schema) in [
             (Text::fixed("参数", "parameters"), action.params.as_json()),
-            (Text::fixed("回答", "answer"), &action.data),
+            (Text::fixed("响应", "response"), &action.data),
             (Text::fixed("设置", "settings"), action.settings.as_json()),
         ] {
             properties(page, title.get(language), schema, language)?;
         }
         if !action.files.is_empty() {
-            let title = Text::fixed("或以文件作答", "or a file");
+            let title = Text::fixed("或返回文件", "or a file");
             writeln!(page, "  {}: {}", title.get(language), action.files.join(", "))?;
         }
     }
@@ -37,17 +37,17 @@ fn write(page: &mut String, plugin: &Plugin, language: Language) -> fmt::Result 
 
 fn head(page: &mut String, action: &Descriptor, language: Language) -> fmt::Result {
     let access = match action.access {
-        _ if action.access_by_setting => Text::fixed("由租户设置 login 决定", "as the tenant's setting login says"),
+        _ if action.access_by_setting => Text::fixed("由租户设置 login 决定", "depends on the tenant's setting login"),
         Access::Anyone | Access::Optional => Text::fixed("任何人可调用", "anyone"),
-        Access::Session => Text::fixed("须有会话", "needs a session"),
-        Access::User => Text::fixed("须已登录", "needs a log-in"),
+        Access::Session => Text::fixed("需要会话", "requires a session"),
+        Access::User => Text::fixed("需要登录", "requires login"),
     };
     let methods = action.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
     writeln!(page, "\na={}  {} · {}", action.name, OrNone(&action.title.zh), OrNone(&action.title.en))?;
     writeln!(page, "  {methods}  {}", access.get(language))?;
     let taken: Vec<Text> = taken(action.flags).collect();
     if !taken.is_empty() {
-        let title = Text::fixed("原样交给动作", "taken as it comes");
+        let title = Text::fixed("原样传给动作", "passed unprocessed");
         let taken = taken.iter().map(|text| text.get(language)).collect::<Vec<_>>().join(", ");
         writeln!(page, "  {}: {taken}", title.get(language))?;
     }
@@ -59,7 +59,7 @@ pub fn taken(takes: ActionFlags) -> impl Iterator<Item = Text> {
     let all = [
         (takes.raw_body, Text::fixed("任意请求体", "any body")),
         (takes.raw_query, Text::fixed("任意查询串", "any query")),
-        (takes.subpaths, Text::fixed("其下的任意路径", "any path beneath it")),
+        (takes.subpaths, Text::fixed("任意子路径", "any subpath")),
     ];
     all.into_iter().filter_map(|(holds, text)| holds.then_some(text))
 }

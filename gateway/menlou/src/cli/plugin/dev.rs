@@ -103,7 +103,7 @@ impl DevSession {
             let folder = folder.display();
             return Err(Text::new(
                 format!("{folder} 里没有 Cargo.toml 或 Makefile：用 menlou plugin new 新建插件"),
-                format!("{folder} has neither a Cargo.toml nor a Makefile: make a plugin with menlou plugin new"),
+                format!("{folder} has neither a Cargo.toml nor a Makefile: create a plugin with menlou plugin new"),
             ));
         }
         Ok(Self {
@@ -122,7 +122,7 @@ impl DevSession {
     /// Builds and deploys on every save until a shutdown signal arrives.
     fn watch(&mut self) -> Result<(), Text> {
         let broken =
-            |e: notify::Error| Text::new(format!("无法监视源码：{e}"), format!("the sources can't be watched: {e}"));
+            |e: notify::Error| Text::new(format!("无法监视源码：{e}"), format!("could not watch the sources: {e}"));
         let (sender, events) = mpsc::channel();
         let stop = sender.clone();
         self.runtime.spawn(async move {
@@ -145,7 +145,7 @@ impl DevSession {
             if let Err(text) = self.build_and_deploy() {
                 let _ = fail(&text);
             }
-            say("\n保存源码即重新构建，Ctrl-C 结束。", "\nSave a source to build again; Ctrl-C ends.");
+            say("\n保存源码即重新构建，Ctrl-C 结束。", "\nSave a source file to build again; press Ctrl-C to stop.");
             if !self.saved(&events) {
                 return Ok(());
             }
@@ -170,8 +170,8 @@ impl DevSession {
         if let Some(status) = self.started.as_mut().and_then(begin::Gateway::exit_status) {
             self.started = None;
             say(
-                format!("网关已结束（{status}）：下次保存时重新启动"),
-                format!("the gateway is gone ({status}): it is started again at the next save"),
+                format!("网关已退出（{status}），下次保存时重新启动"),
+                format!("the gateway has exited ({status}); it is restarted at the next save"),
             );
         }
     }
@@ -185,22 +185,22 @@ impl DevSession {
         begin::tenant(&self.config.tenants.dir, &self.tenant, &plugin)?;
         self.report_exit();
         if !self.once && self.readiness().is_none() {
-            say("没有网关在运行，启动一个：\n", "No gateway is running: here is one.\n");
+            say("没有正在运行的网关，启动一个：\n", "No gateway is running; starting one:\n");
             self.started = Some(begin::Gateway::start(self.file.as_deref())?);
         }
         let (name, version) = (plugin.name, &plugin.version);
         match self.wait(name, before) {
             Some(Ok(generation)) => say(
-                format!("网关已换上 {name} {version}（第 {generation} 代）"),
+                format!("网关已加载 {name} {version}（第 {generation} 代）"),
                 format!("the gateway serves {name} {version} (generation {generation})"),
             ),
             Some(Err(why)) => {
-                return Err(Text::new(format!("网关拒绝了它：{why}"), format!("the gateway refuses it: {why}")));
+                return Err(Text::new(format!("网关拒绝了它：{why}"), format!("the gateway rejected it: {why}")));
             }
             None => {
                 let admin = self.config.admin.listen;
                 say(
-                    format!("已放入 {}；{admin} 没有网关应答，用 menlou run 启动", self.plugins.display()),
+                    format!("已部署到 {}；{admin} 没有网关响应，用 menlou run 启动", self.plugins.display()),
                     format!(
                         "deployed to {}; no gateway responds at {admin}: start one with menlou run",
                         self.plugins.display()
@@ -214,10 +214,11 @@ impl DevSession {
 
     /// Builds the plugin with Cargo or make and returns the library. Their output goes to the terminal.
     fn build(&self) -> Result<PathBuf, Text> {
-        let failed = || Text::fixed("构建失败，见上", "it does not build, see above");
+        let failed = || Text::fixed("构建失败，见上", "the build failed, see above");
         if !self.folder.join("Cargo.toml").is_file() {
             let made = Command::new("make").arg("-C").arg(&self.folder).status();
-            let made = made.map_err(|e| Text::new(format!("无法运行 make：{e}"), format!("make can't be run: {e}")))?;
+            let made =
+                made.map_err(|e| Text::new(format!("无法运行 make：{e}"), format!("could not run make: {e}")))?;
             return if made.success() { newest_library(&self.folder).ok_or_else(failed) } else { Err(failed()) };
         }
         let made = Command::new("cargo")
@@ -225,7 +226,7 @@ impl DevSession {
             .current_dir(&self.folder)
             .stderr(Stdio::inherit())
             .output()
-            .map_err(|e| Text::new(format!("无法运行 cargo：{e}"), format!("cargo can't be run: {e}")))?;
+            .map_err(|e| Text::new(format!("无法运行 cargo：{e}"), format!("could not run cargo: {e}")))?;
         // Cargo reports the plugin after its dependencies.
         let library = made.stdout.split(|b| *b == b'\n').rev().find_map(library_of);
         if made.status.success() { library.ok_or_else(failed) } else { Err(failed()) }
@@ -303,8 +304,8 @@ impl DevSession {
                 None => {
                     let (path, name) = (path.display(), &action.name);
                     say(
-                        format!("在 {path} 中加入以开启：\n\n    [actions.{name}]"),
-                        format!("switch it on in {path}:\n\n    [actions.{name}]"),
+                        format!("在 {path} 中启用：\n\n    [actions.{name}]"),
+                        format!("enable it in {path}:\n\n    [actions.{name}]"),
                     );
                 }
             }

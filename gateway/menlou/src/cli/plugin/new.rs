@@ -119,20 +119,22 @@ fn check(name: &str, lang: Lang) -> Result<(), Text> {
     if !is_name(name) || name.len() > MAX_NAME_LENGTH {
         return Err(Text::new(
             format!("插件名应为 1 至 {MAX_NAME_LENGTH} 个 a-z、0-9、_、-，以字母或数字开头"),
-            format!("a plugin's name is 1 to {MAX_NAME_LENGTH} of a-z, 0-9, _ and -, starting with a letter or digit"),
+            format!(
+                "a plugin's name has 1 to {MAX_NAME_LENGTH} characters of a-z, 0-9, _ and -, and starts with a letter or digit"
+            ),
         ));
     }
     if let Lang::Rust = lang {
         if name.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(Text::fixed(
                 "Rust 的 crate 名不能以数字开头",
-                "the name of a crate in Rust does not start with a digit",
+                "the name of a Rust crate must not start with a digit",
             ));
         }
         if RESERVED.contains(&ident(name).as_str()) {
             return Err(Text::new(
                 format!("Rust 的 crate 不能叫 {name}，请换一个名字"),
-                format!("a crate in Rust can't be called {name}: choose another name"),
+                format!("a Rust crate cannot be called {name}: choose another name"),
             ));
         }
     }
@@ -146,7 +148,7 @@ fn check(name: &str, lang: Lang) -> Result<(), Text> {
     }
     Err(Text::new(
         format!("{name} 已存在且不是空文件夹：请换一个名字，或先移走它"),
-        format!("{name} exists and is no empty folder: choose another name, or move it away"),
+        format!("{name} exists and is not an empty folder: choose another name, or move it away"),
     ))
 }
 
@@ -206,9 +208,9 @@ fn plugins(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> PathBuf
 
 /// Prints the next steps.
 fn next(name: &str, lang: Lang, plugins: &Path) {
-    say(format!("已新建 {name}/。构建并运行：\n"), format!("{name}/ is made. Build and run it:\n"));
+    say(format!("已新建 {name}/。构建并运行：\n"), format!("created {name}/. Build and run it:\n"));
     println!("    menlou plugin dev {name} --tenant demo");
-    say("\n或手工：\n", "\nOr by hand:\n");
+    say("\n或逐步执行：\n", "\nOr step by step:\n");
     println!("    cd {name}");
     let built = match lang {
         Lang::Rust => {
@@ -225,8 +227,8 @@ fn next(name: &str, lang: Lang, plugins: &Path) {
     let place = plugins.join(format!("{name}.so"));
     let place = place.display();
     println!("    cp {built} '{place}.new' && mv '{place}.new' '{place}'");
-    say("\n在租户文件（如 tenants/demo.toml）中加一行：\n", "\nadd to a tenant's file, such as tenants/demo.toml:\n");
+    say("\n在租户文件（如 tenants/demo.toml）中加一行：\n", "\nAdd to a tenant's file, such as tenants/demo.toml:\n");
     println!("    [actions.{name}]");
-    say("\n网关运行后（menlou run）调用：\n", "\nand call it in a running gateway (menlou run):\n");
+    say("\n网关运行后（menlou run）发送请求：\n", "\nSend a request to the running gateway (menlou run):\n");
     println!("    curl -d name=Ann 'http://127.0.0.1:8080/srv/?f=demo&a={name}'");
 }

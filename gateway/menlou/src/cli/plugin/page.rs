@@ -66,21 +66,21 @@ fn keep(readme: &Path, name: &str, page: &str, check: bool) -> Result<Text, Text
     let new = within(&old, page).ok_or_else(|| {
         Text::new(
             format!("{shown} 中的标记不成对：应有一行 {BEGIN} …，其后一行 {END}"),
-            format!("the markers in {shown} are no pair: one line {BEGIN} …, and one {END} behind it"),
+            format!("the markers in {shown} do not form a pair: one line {BEGIN} …, followed by one line {END}"),
         )
     })?;
     if new == old {
-        return Ok(Text::new(format!("{shown} 与插件一致"), format!("{shown} says what the plugin says")));
+        return Ok(Text::new(format!("{shown} 与插件一致"), format!("{shown} matches the plugin")));
     }
     if check {
         return Err(Text::new(
             format!("{shown} 与插件不符：去掉 --check 再运行一次即可更新"),
-            format!("{shown} does not say what the plugin says: run this without --check to bring it up to date"),
+            format!("{shown} does not match the plugin: run the command without --check to update it"),
         ));
     }
     fs::write(readme, new)
         .map_err(|e| Text::new(format!("无法写入 {shown}：{e}"), format!("{shown} can't be written: {e}")))?;
-    Ok(Text::new(format!("{shown} 已更新"), format!("{shown} is up to date now")))
+    Ok(Text::new(format!("{shown} 已更新"), format!("{shown} is updated")))
 }
 
 /// Replaces the text between the markers; `None` if the markers are not a pair.

@@ -32,7 +32,7 @@ pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCo
     // Held until the end, so that no other process saves a tenant's file in the meantime.
     let _locked = menlou_tenant::lock(&config.tenants.dir).map_err(|refused| match refused {
         Refused::SaveError(text) => text,
-        _ => Text::fixed("租户文件夹被占用", "the tenants' folder is in use"),
+        _ => Text::fixed("租户文件夹被占用", "another process is changing the tenants' folder"),
     })?;
     for (path, tenant) in files(config, file, &mut done)? {
         match one(&path, tenant.as_deref(), &keys, dry_run, &mut done) {
@@ -83,7 +83,7 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
         if *read()? != *bytes {
             return Err(Text::fixed(
                 "文件刚被别人改动，未写入：请再运行一次",
-                "the file was changed by someone else just now, and was left as it is: run this again",
+                "somebody else has just changed the file; nothing was written: run the command again",
             ));
         }
         save::write_atomically(path, &resealed.bytes).map_err(|unsaved| match unsaved {
@@ -102,16 +102,16 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
 
 fn summary(done: &Done, keys: &Keys, dry_run: bool) {
     let Done { anew, files, current, wrong } = done;
-    let (zh, en) = if dry_run { ("将重新密封", "to be sealed anew") } else { ("已重新密封", "sealed anew") };
+    let (zh, en) = if dry_run { ("将重新加密", "to be reencrypted") } else { ("已重新加密", "reencrypted") };
     say(
         format!("{zh}：{anew}（文件数：{files}）；已使用第一把密钥：{current}；问题：{wrong}"),
-        format!("{en}: {anew} (files: {files}); under the first key already: {current}; faults: {wrong}"),
+        format!("{en}: {anew} (files: {files}); already sealed with the first key: {current}; faults: {wrong}"),
     );
     let old = keys.ids().skip(1).collect::<Vec<_>>().join(", ");
     if *wrong == 0 && !dry_run && !old.is_empty() {
         say(
             format!("这些文件已不再使用旧密钥 {old}，可将其从密钥文件中删去"),
-            format!("these files need the old keys no more, and they can be removed: {old}"),
+            format!("no file needs the old keys any more; they can be removed: {old}"),
         );
     }
 }

@@ -70,10 +70,10 @@ pub fn secret(question: &Text) -> Result<SecretString, CommandFailure> {
 }
 
 fn unreadable(e: io::Error) -> CommandFailure {
-    let text = Text::new(format!("无法读取输入：{e}"), format!("the input can't be read: {e}"));
+    let text = Text::new(format!("无法读取输入：{e}"), format!("could not read the input: {e}"));
     CommandFailure::new("unreadable_input", text)
 }
 
 fn broken_off() -> CommandFailure {
-    CommandFailure::new("broken_off", Text::fixed("已中止，未改动任何内容", "broken off; nothing was changed"))
+    CommandFailure::new("broken_off", Text::fixed("已中止，未改动任何内容", "aborted; nothing was changed"))
 }

@@ -82,8 +82,8 @@ fn told(context: &TenantContext<'_>, name: &TenantName, saved: Option<Saved>) ->
     };
     if !context.json {
         say(
-            format!("已保存租户 {name}，网关随即生效"),
-            format!("the tenant {name} is saved; the gateway takes it up by itself"),
+            format!("已保存租户 {name}，运行中的网关会自动加载"),
+            format!("tenant {name} is saved; a running gateway reloads it automatically"),
         );
         show_errors(&saved.faults);
     }
@@ -104,7 +104,7 @@ fn in_editor(context: &TenantContext<'_>, name: &TenantName, stored: &Stored) ->
     let cannot = |e: std::io::Error| {
         CommandFailure::new(
             "no_draft",
-            Text::new(format!("无法写草稿：{e}"), format!("the draft can't be written: {e}")),
+            Text::new(format!("无法写草稿：{e}"), format!("could not write the draft: {e}")),
         )
     };
     // Readable by the owner only, because the file may contain a secret.
@@ -143,8 +143,8 @@ fn in_editor(context: &TenantContext<'_>, name: &TenantName, stored: &Stored) ->
             }
         }
         let question = Text::fixed(
-            "有误，未保存。e 再次编辑，d 放弃改动",
-            "it is faulty and was not saved. e: edit again, d: drop the changes",
+            "文件有错误，未保存。e：再次编辑，d：放弃改动",
+            "the file has errors and was not saved. e: edit again, d: discard the changes",
         );
         let again = ask::fitting(&question, Some("e"), |answer| match answer {
             "e" | "E" => Ok(true),
@@ -173,8 +173,10 @@ fn editor_failed(editor: &str, why: &str) -> CommandFailure {
     CommandFailure::new(
         "editor_failed",
         Text::new(
-            format!("编辑器 {editor} 未正常结束（{why}），未保存；用 VISUAL 或 EDITOR 指定编辑器"),
-            format!("the editor {editor} did not end well ({why}); nothing was saved. VISUAL or EDITOR names another"),
+            format!("编辑器 {editor} 异常退出（{why}），未保存；可用 VISUAL 或 EDITOR 指定其他编辑器"),
+            format!(
+                "the editor {editor} failed ({why}); nothing was saved. Set VISUAL or EDITOR to use another editor"
+            ),
         ),
     )
 }

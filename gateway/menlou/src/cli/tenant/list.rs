@@ -47,7 +47,7 @@ pub fn run(context: &TenantContext<'_>) -> Result<CommandOutput, CommandFailure>
         table(context, &rows);
         show_errors(&misnamed);
         if rows.iter().any(|row| !row.faults.is_empty()) {
-            say("用 menlou tenant show NAME 查看问题", "menlou tenant show NAME tells the faults");
+            say("用 menlou tenant show NAME 查看问题", "run menlou tenant show NAME to see the faults");
         }
     }
     let tenants: Vec<Value> = rows
@@ -66,7 +66,7 @@ fn table(context: &TenantContext<'_>, rows: &[Row]) {
         let folder = context.config.tenants.dir.display();
         say(
             format!("{folder} 中还没有租户：用 menlou tenant new NAME 新建"),
-            format!("there are no tenants in {folder} yet: make one with menlou tenant new NAME"),
+            format!("there are no tenants in {folder} yet: create one with menlou tenant new NAME"),
         );
         return;
     }

@@ -60,7 +60,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
     let saved = files.create(&tenant, &text).map_err(|r| CommandFailure::from_refusal(&tenant, r))?;
     let path = files.path(&tenant);
     if !context.json {
-        say(format!("已写入 {}", path.display()), format!("{} is written", path.display()));
+        say(format!("已写入 {}", path.display()), format!("created {}", path.display()));
         show_errors(&saved.faults);
     }
     let (verified, findings) = match arguments.offline {
@@ -77,7 +77,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
                     "文件已保存。换 AppSecret：menlou tenant edit {tenant} --set-secret wechat.secret\n改其他设置：menlou tenant edit {tenant}\n再次验证：menlou tenant verify {tenant}"
                 ),
                 format!(
-                    "the file is saved. Another AppSecret: menlou tenant edit {tenant} --set-secret wechat.secret\nanything else in it: menlou tenant edit {tenant}\nthen ask again: menlou tenant verify {tenant}"
+                    "the file is saved. To change the AppSecret: menlou tenant edit {tenant} --set-secret wechat.secret\nto change other settings: menlou tenant edit {tenant}\nto verify again: menlou tenant verify {tenant}"
                 ),
             );
         }
@@ -102,11 +102,11 @@ fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), Command
     if !context.configured {
         let text = Text::new(
             format!(
-                "这里没有网关配置（menlou.toml），也没有用 --config 指定：使用缺省设置，租户文件夹为 {}",
+                "这里没有网关配置（menlou.toml），也没有用 --config 指定：使用默认设置，租户文件夹为 {}",
                 folder.display()
             ),
             format!(
-                "there is no gateway's config here (menlou.toml), nor is one named by --config: defaults hold, and tenants are in {}",
+                "there is no menlou.toml here, and --config is not given: the defaults apply, and the tenants' folder is {}",
                 folder.display()
             ),
         );
@@ -119,7 +119,7 @@ fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), Command
             Text::new(
                 format!("租户文件夹 {folder} 不存在：新建它，或用 --config 指定网关的配置"),
                 format!(
-                    "the tenants' folder {folder} does not exist: make it, or name the gateway's config with --config"
+                    "the tenants' folder {folder} does not exist: create it, or name the gateway's config with --config"
                 ),
             ),
         ));
@@ -135,13 +135,13 @@ fn text(context: &TenantContext<'_>, tenant: &TenantName, arguments: &Arguments)
     let needed = |flag: &str| {
         CommandFailure::usage(Text::new(
             format!("不在终端上，无法提问：请给出 {flag}"),
-            format!("there is no terminal to ask on: give {flag}"),
+            format!("there is no terminal for questions: give {flag}"),
         ))
     };
     let name = match &arguments.name {
         Some(name) => name.clone(),
         None if asking => {
-            ask::fitting(&Text::fixed("显示名称", "name for people"), Some(tenant.as_str()), fits("/properties/name"))?
+            ask::fitting(&Text::fixed("显示名称", "display name"), Some(tenant.as_str()), fits("/properties/name"))?
         }
         None => tenant.as_str().to_owned(),
     };
@@ -165,7 +165,7 @@ fn text(context: &TenantContext<'_>, tenant: &TenantName, arguments: &Arguments)
     let actions = match &arguments.actions {
         Some(names) => descriptors(context, names.iter().map(String::as_str)).map_err(CommandFailure::usage)?,
         None if asking => {
-            ask::fitting(&Text::fixed("开启的动作", "actions to switch on"), Some(&usual.join(",")), |line| {
+            ask::fitting(&Text::fixed("要启用的动作", "actions to enable"), Some(&usual.join(",")), |line| {
                 descriptors(context, line.split(','))
             })?
         }
@@ -191,7 +191,7 @@ fn fits(place: &'static str) -> impl Fn(&str) -> Result<String, Text> {
         let expected = |language| schema.pointer(&format!("/x-expected/{language}"))?.as_str();
         match (fits, expected("zh"), expected("en")) {
             (false, Some(zh), Some(en)) => Err(Text::new(format!("应为：{zh}"), format!("it must be {en}"))),
-            (false, ..) => Err(Text::fixed("不合要求", "that does not do")),
+            (false, ..) => Err(Text::fixed("不符合要求", "invalid value")),
             (true, ..) => Ok(answer.to_owned()),
         }
     }
@@ -209,7 +209,7 @@ fn descriptors<'a, 'n>(
             let (zh, en) = near.unwrap_or_default();
             return Err(Text::new(
                 format!("没有插件提供动作 {name}{zh}"),
-                format!("no plugin offers the action {name}{en}"),
+                format!("no plugin provides the action {name}{en}"),
             ));
         };
         let action = &plugin.actions[index];
@@ -247,11 +247,11 @@ impl Call {
     }
 
     fn tell(&self) {
-        say("\n试一试（CODE 为 wx.login 得到的 code）：", "\nTo try (CODE is what wx.login gave):");
+        say("\n试一试（CODE 为 wx.login 得到的 code）：", "\nTo try it (CODE is the code from wx.login):");
         println!("  {}", self.curl);
         say(
             "\n小程序中（把 api.example.com 换成网关的域名，并加入小程序后台的 request 合法域名）：",
-            "\nIn the mini-program (put your gateway's domain for api.example.com, and add it to the request domains, request 合法域名, in the console):",
+            "\nIn the mini-program (replace api.example.com with the gateway's domain, and add the domain to request 合法域名, request domains, in the console):",
         );
         println!("  {}", self.wx.replace('\n', "\n  "));
     }

@@ -30,18 +30,18 @@ pub fn run(context: &TenantContext<'_>, arguments: &Arguments) -> Result<Command
         if context.json || !ask::somebody() {
             return Err(CommandFailure::usage(Text::fixed(
                 "不在终端上：确认删除请加 --yes",
-                "there is no terminal to ask on: confirm with --yes",
+                "there is no terminal for questions: confirm with --yes",
             )));
         }
         let question = Text::new(
             format!("将删除 {}，其小程序随即停止服务。输入租户名以确认", path.display()),
             format!(
-                "{} goes, and its mini-program is served no more. Type the tenant's name to confirm",
+                "{} will be removed, and its mini-program will no longer be served. Type the tenant's name to confirm",
                 path.display()
             ),
         );
         if ask::line(&question, None)? != name.as_str() {
-            let text = Text::fixed("名称不符，未删除", "that is not its name; nothing was removed");
+            let text = Text::fixed("名称不符，未删除", "the name does not match; nothing was removed");
             return Err(CommandFailure::new("unconfirmed", text));
         }
     }
@@ -60,7 +60,7 @@ pub fn run(context: &TenantContext<'_>, arguments: &Arguments) -> Result<Command
                 users.zh
             ),
             format!(
-                "{} is removed.\nWhat stays in the stores: accounts and bindings ({}; a tenant of the same name would find them again), and sessions (of no use any more, swept as they expire).",
+                "removed {}.\nThe stores still contain: accounts and bindings ({}; a new tenant of the same name would use them again), and sessions (no longer usable, deleted when they expire).",
                 path.display(),
                 users.en
             ),

@@ -78,6 +78,6 @@ pub fn none_of(changes: &[ConfigChange], text: &str, context: &TenantContext<'_>
 fn as_argument() -> CommandFailure {
     CommandFailure::usage(Text::fixed(
         "密钥不能写在命令行中（会留在历史记录与进程列表里）：请从提示或标准输入给出，或写 env:变量名、file:路径",
-        "a secret can't be an argument, which stays in the shell's history and shows in the list of processes: give it at the prompt or on standard input, or write env:NAME or file:PATH",
+        "a secret cannot be an argument, because arguments appear in the shell's history and in the process list: enter it at the prompt or on standard input, or write env:NAME or file:PATH",
     ))
 }

@@ -53,7 +53,7 @@ fn origin(kind: &str) -> Text {
         "env" => Text::fixed("来自环境变量", "from the environment"),
         "file" => Text::fixed("来自文件", "from a file"),
         "sealed" => Text::fixed("已密封", "sealed"),
-        _ => Text::fixed("直接写在此文件中", "stands in this file"),
+        _ => Text::fixed("明文写在此文件中", "in this file, in plain text"),
     }
 }
 
@@ -89,7 +89,7 @@ impl Page<'_> {
             let written = toml_value(value).map(|v| v.to_string()).unwrap_or_default();
             let remark = match self.sources.get(&at) {
                 Some(kind) => origin(kind),
-                None if default || self.view.defaults.contains(&at) => Text::fixed("缺省值", "the default"),
+                None if default || self.view.defaults.contains(&at) => Text::fixed("默认值", "default"),
                 None => Text::fixed("", ""),
             };
             let remark = match remark.get(self.language) {

@@ -32,14 +32,14 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
         code: "faulty",
         text: Text::new(
             format!("租户 {name} 的文件有误，改正后再验证"),
-            format!("the file of the tenant {name} is faulty: mend it first"),
+            format!("the file of tenant {name} has errors: fix them first"),
         ),
         faults,
     })?;
     let cannot = |e: String| {
         CommandFailure::new(
             "internal",
-            Text::new(format!("无法询问平台：{e}"), format!("the platform can't be asked: {e}")),
+            Text::new(format!("无法向平台验证：{e}"), format!("could not verify with the platform: {e}")),
         )
     };
     let http = Http::new().map_err(|e| cannot(e.to_string()))?;
@@ -61,7 +61,7 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
     progress.clear();
     let ok = findings.iter().all(|finding| finding.trouble.is_none());
     if !context.json && ok {
-        say(format!("租户 {name} 的凭据可用"), format!("the credentials of the tenant {name} work"));
+        say(format!("租户 {name} 的凭据可用"), format!("the credentials of tenant {name} work"));
     }
     Ok((ok, findings.iter().map(json).collect()))
 }
@@ -121,7 +121,7 @@ struct Progress {
 
 impl Progress {
     fn start(base_url: &str) -> Self {
-        let text = Text::new(format!("正在询问 {base_url} …"), format!("asking {base_url} …"));
+        let text = Text::new(format!("正在请求 {base_url} …"), format!("requesting {base_url} …"));
         let line = io::stderr().is_terminal().then(|| text.get(Language::for_operator()).to_owned());
         let progress = Self { line };
         progress.show();

@@ -63,10 +63,10 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
             failed += usize::from(found.is_err());
             found.is_ok()
         };
-        announce("自我描述", "describes itself");
+        announce("插件说明", "description");
         report(check_description(descriptor));
 
-        announce("设置", "takes settings");
+        announce("设置", "settings");
         let settings = match tenant.and_then(|file| settings_from_file(file, plugin.name, descriptor)) {
             Some(Ok(settings)) => settings,
             Some(Err(faults)) => {
@@ -88,24 +88,24 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         };
         report(Ok(None));
 
-        announce("各种参数", "odd parameters");
+        announce("异常参数", "unusual parameters");
         // A call that never returns would delay every further check.
         if !report(parameters(&gateway, &action).await?) {
             continue;
         }
         // Counted before the concurrent calls, which may delay any thread.
         let blocked = descriptor.violations.blocked.count();
-        announce("中途取消", "cancelled in the middle");
+        announce("中途取消", "cancellation");
         report(cancelled(&gateway, &action).await);
-        announce("大量并发调用", "many calls side by side");
+        announce("并发调用", "concurrent calls");
         report(
             side_by_side(&gateway, &action)
                 .await
                 .map(|calls| Some(Text::new(format!("{calls} 次"), format!("{calls} calls")))),
         );
-        announce("反复调用，内存不增长", "again and again, without growth");
+        announce("内存增长", "memory growth");
         report(growth(&gateway, &action, || drop(configure())).await);
-        announce("遵守接口规则", "keeps the border's rules");
+        announce("ABI 规则", "ABI rules");
         report(rules(descriptor, blocked));
     }
     Ok(failed)
@@ -130,7 +130,7 @@ fn check_description(descriptor: &Descriptor) -> CheckResult {
         if schema.get("type").is_some_and(|t| t != "object") {
             return Err(Text::new(
                 format!("{what}_schema 应描述一个对象"),
-                format!("{what}_schema must be that of an object"),
+                format!("{what}_schema must describe an object"),
             ));
         }
         let properties = schema.get("properties").and_then(Value::as_object);
@@ -141,7 +141,7 @@ fn check_description(descriptor: &Descriptor) -> CheckResult {
         return Ok(None);
     }
     let lacking = lacking.join(", ");
-    Ok(Some(Text::new(format!("没有说明：{lacking}"), format!("without a description: {lacking}"))))
+    Ok(Some(Text::new(format!("没有说明：{lacking}"), format!("no description for: {lacking}"))))
 }
 
 /// The settings of an action in a tenant's file, with resolved secrets, if the file configures the action.
@@ -173,8 +173,8 @@ fn configured(
 ) -> std::result::Result<ConfiguredAction, Text> {
     if !descriptor.settings.fits(settings) {
         return Err(Text::fixed(
-            "设置不合 Schema，或无法由 Schema 推得：请用 --tenant 指定租户文件",
-            "the settings don't fit the schema, or can't be made up from it: name a tenant's file with --tenant",
+            "设置不符合 Schema，或无法由 Schema 生成：请用 --tenant 指定租户文件",
+            "the settings do not match the schema, or cannot be generated from it: name a tenant's file with --tenant",
         ));
     }
     configure().map_err(|faults| {
@@ -182,8 +182,8 @@ fn configured(
             faults.iter().map(|f| format!("{} {}", f.0, pick(f))).collect::<Vec<_>>().join("; ")
         };
         Text::new(
-            format!("插件拒绝：{}（可用 --tenant 指定租户文件）", told(|f| &f.1)),
-            format!("the plugin refuses: {} (a tenant's file can be named with --tenant)", told(|f| &f.2)),
+            format!("插件拒绝这些设置：{}（可用 --tenant 指定租户文件）", told(|f| &f.1)),
+            format!("the plugin rejects the settings: {} (name a tenant's file with --tenant)", told(|f| &f.2)),
         )
     })
 }
@@ -202,7 +202,7 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
         let served = tokio::time::timeout(CALL_TIMEOUT + ROUND_DURATION, served).await;
         let Ok(Ok(served)) = served else {
             println!();
-            let (zh, en) = ("调用不返回，插件阻塞了线程", "a call never returns, the plugin blocks its thread");
+            let (zh, en) = ("调用不返回，插件阻塞了线程", "a call does not return: the plugin blocks a thread");
             return Err(of_these(Text::fixed(zh, en)));
         };
         if let Ok(reply) = &served {
@@ -212,15 +212,15 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
                 && !descriptor.files.iter().any(|range| is_within(file, range))
             {
                 let (zh, en) = (
-                    "以 data_schema 的 x-file 未列出的文件作答",
-                    "answers with a file that x-file in its data_schema does not list",
+                    "响应的文件类型未在 data_schema 的 x-file 中列出",
+                    "the response is a file of a type that x-file in data_schema does not list",
                 );
                 return Ok(Err(of_these(Text::new(format!("{zh}（{file}）"), format!("{en} ({file})")))));
             }
             if let Reply::Data(data) | Reply::Secret(data) = reply
                 && !serde_json::from_slice(data).is_ok_and(|data| answer.fits(&data))
             {
-                let why = Text::fixed("回答不合 data_schema", "the answer doesn't fit data_schema");
+                let why = Text::fixed("响应不符合 data_schema", "the response does not match data_schema");
                 return Ok(Err(of_these(why)));
             }
         }
@@ -231,7 +231,7 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
     if answered > 0 {
         return Ok(Ok(None));
     }
-    Ok(Ok(Some(Text::fixed("没有一次调用成功", "none of these calls succeeded"))))
+    Ok(Ok(Some(Text::fixed("没有一次调用成功", "none of the calls succeeded"))))
 }
 
 /// Whether a media type matches a range such as `image/*`.
@@ -297,20 +297,20 @@ fn rules(descriptor: &Descriptor, blocked: u64) -> CheckResult {
         // A single blocked call may be caused by the machine.
         (blocked > 1).then(|| {
             Text::new(
-                format!("阻塞线程 100 毫秒以上 {blocked} 次：请发起操作后返回 MENLOU_PENDING"),
+                format!("阻塞工作线程 100 毫秒以上 {blocked} 次：请使用异步的主机操作并返回 MENLOU_PENDING"),
                 format!(
-                    "its thread was kept for 100 ms or more, {blocked} times: start an operation, return MENLOU_PENDING"
+                    "the plugin blocked a worker thread for 100 ms or more, {blocked} times: use an asynchronous host operation and return MENLOU_PENDING"
                 ),
             )
         }),
         (left > 0).then(|| {
             Text::new(
                 format!("{left} 次调用结束时有操作未 op_drop"),
-                format!("{left} calls ended with operations that had no op_drop"),
+                format!("{left} calls ended with operations that were not dropped with op_drop"),
             )
         }),
         (again > 0)
-            .then(|| Text::new(format!("{again} 次调用被答复两次"), format!("{again} calls were answered twice"))),
+            .then(|| Text::new(format!("{again} 次调用返回了两次响应"), format!("{again} calls replied twice"))),
     ];
     let found: Vec<Text> = found.into_iter().flatten().collect();
     if found.is_empty() {
@@ -326,7 +326,7 @@ fn within(zh: &str, en: &str, before: u64, count: u64) -> std::result::Result<()
     if grown < IGNORED_GROWTH || each < LEAK_PER_ITEM {
         return Ok(());
     }
-    Err(Text::new(format!("每个{zh}增长约 {each} 字节"), format!("about {each} bytes more per {en}")))
+    Err(Text::new(format!("每个{zh}增长约 {each} 字节"), format!("memory grows by about {each} bytes per {en}")))
 }
 
 /// Resident memory of this process, in bytes (`proc_pid_statm(5)`). Pages have 4 KiB.

@@ -35,7 +35,7 @@ pub struct TestGateway {
 impl TestGateway {
     pub async fn new() -> std::result::Result<Self, Text> {
         let unavailable =
-            |e: std::io::Error| Text::new(format!("没有临时文件夹：{e}"), format!("no place for files: {e}"));
+            |e: std::io::Error| Text::new(format!("没有临时文件夹：{e}"), format!("no temporary folder: {e}"));
         let folder = tempfile::Builder::new().prefix("menlou-test-").tempdir().map_err(unavailable)?;
         let mut config = Config::load(None, std::iter::empty()).map_err(|_| codes::INTERNAL_ERROR.text.clone())?;
         config.store.path = folder.path().join("menlou.db");
@@ -64,7 +64,7 @@ impl TestGateway {
         let served = action.run(call(action, params));
         tokio::time::timeout(CALL_TIMEOUT, served)
             .await
-            .unwrap_or_else(|_| Err(Error::new(&codes::PLUGIN_FAILED).with_cause("no answer within 10 s")))
+            .unwrap_or_else(|_| Err(Error::new(&codes::PLUGIN_FAILED).with_cause("no response within 10 s")))
     }
 
     /// Restores the session and the binding, which the action may have removed.

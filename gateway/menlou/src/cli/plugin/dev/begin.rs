@@ -47,8 +47,8 @@ pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), T
     let path = path.display();
     made.map_err(|e| Text::new(format!("无法写入 {path}：{e}"), format!("{path} can't be written: {e}")))?;
     say(
-        format!("还没有租户，新建 {path}，已开启这些动作"),
-        format!("there is no tenant yet: {path} is made, with these actions switched on"),
+        format!("还没有租户，已新建 {path} 并启用这些动作"),
+        format!("there is no tenant yet: created {path} with these actions enabled"),
     );
     Ok(())
 }
@@ -69,7 +69,7 @@ impl Gateway {
         };
         start()
             .map(Self)
-            .map_err(|e| Text::new(format!("无法启动网关：{e}"), format!("no gateway can be started: {e}")))
+            .map_err(|e| Text::new(format!("无法启动网关：{e}"), format!("could not start the gateway: {e}")))
     }
 
     /// The exit status, if the gateway has exit_status.
