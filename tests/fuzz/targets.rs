@@ -35,7 +35,7 @@ pub fn request(data: &[u8]) {
     let mut parts = data.splitn(3, |b| *b == b'\n');
     let [target, media_type, body] = [(); 3].map(|()| parts.next().unwrap_or_default());
     let Ok(uri) = std::str::from_utf8(target).unwrap_or_default().parse() else { return };
-    let address = match RouteTarget::of(&uri) {
+    let address = match RouteTarget::parse(&uri) {
         Ok(address) => address,
         Err(error) => return assert!(error.status() < 500, "{error:?}"),
     };

@@ -31,12 +31,12 @@ use axum::{
     routing::get,
 };
 pub use caller::{Caller, Permission, Role};
+pub use listener::AdminListener;
 use menlou_error::text::Language;
-use menlou_server::tls::Tls;
-use menlou_server::wire::Limits;
 use serde_json::{Value, json};
 pub use state::AdminState;
 use std::{
+    future::Future,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -48,9 +48,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How many faulty tenants readiness tells of; it says how many there are, and the console shows all.
 const FAULTY: usize = 100;
 
-/// Serves until dropped.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits, state: Arc<AdminState>) {
-    let proxies = state.proxies.clone();
+/// Serves until `stop` is ready and the requests in flight have ended.
+pub async fn serve(
+    listener: TcpListener,
+    settings: AdminListener,
+    state: Arc<AdminState>,
+    stop: impl Future<Output = ()>,
+) {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -59,9 +63,9 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, limits: Limits,
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::file))
         .with_state(state.clone())
-        .merge(console::router(state.clone(), tls.is_some()))
+        .merge(console::router(state.clone(), settings.tls.is_some()))
         .merge(api::router(state));
-    listener::serve(listener, tls, (limits, proxies), routes).await;
+    listener::serve(listener, settings, routes, stop).await;
 }
 
 /// 200 where calls can be served, 503 where a store is away or the gateway stops. Platforms that are away, faulty tenants

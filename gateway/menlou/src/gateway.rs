@@ -1,4 +1,4 @@
-//! The gateway: built whole from its config, then run until told to stop. The one place that composes.
+//! The gateway: built from its config, then run until it is stopped. The only place where the crates are composed.
 
 use crate::telemetry;
 use arc_swap::ArcSwap;
@@ -14,9 +14,7 @@ use menlou_policy::{
     attempts::AttemptLimits,
     limits::{AdmissionController, Limiter},
 };
-use menlou_server::proxies::Proxies;
-use menlou_server::tls::Tls;
-use menlou_server::{TrafficState, wire};
+use menlou_server::{HttpService, TrafficService, TrafficState, proxies::Proxies, tls::Tls, wire};
 use menlou_store::{StoreConfig, Stores};
 use menlou_tenant::{PluginReloader, ReloadHistory, TenantRegistry, Watcher};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -33,19 +31,29 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::Semaphore,
+    sync::{Semaphore, oneshot},
     task::JoinSet,
     time::{interval, sleep},
 };
+use tower::{
+    Layer,
+    layer::util::{Identity, Stack},
+};
 
-/// How many connections wait to be taken up; where the system allows fewer (net.core.somaxconn), those.
+/// How many connections may wait to be accepted. The kernel may allow fewer (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 
-/// How many platforms admins may have asked at once whether credentials work.
+/// How many checks of credentials with a platform may run at the same time.
 const MAX_VERIFICATIONS: usize = 4;
 
-/// A gateway that is about to serve: everything is built, its ports are taken.
-pub struct Gateway {
+/// A gateway that is ready to serve: everything is built and its ports are bound. `L` are the layers that were added to
+/// its request path, see [`Gateway::layer`].
+pub struct Gateway<L = Identity> {
+    built: Built,
+    layers: L,
+}
+
+struct Built {
     config: Config,
     library: Arc<ArcSwap<PluginRegistry>>,
     services: Arc<Services>,
@@ -58,15 +66,15 @@ pub struct Gateway {
     admin_tls: Option<Arc<Tls>>,
     swaps: Arc<ReloadHistory>,
     metrics: PrometheusHandle,
-    /// Told of plugins that never return, until it is dropped.
+    /// Reports plugins that block a worker thread, until it is dropped.
     _watchdog: Watchdog,
 }
 
 impl Gateway {
-    /// Builds everything. Bad tenants and plugins are told and left out; the stores may be away for now.
+    /// Builds everything. Invalid tenants and plugins are logged and left out; the stores may be down for now.
     ///
     /// # Errors
-    /// What makes serving impossible: a port that is taken, a plugin folder or database file that can't be opened.
+    /// Whatever makes serving impossible: a port in use, a plugin folder or database file that cannot be opened.
     pub async fn build(config: Config) -> Result<Self, Text> {
         telemetry::log(&config.log);
         let metrics = telemetry::metrics().map_err(|e| failed("指标", "the metrics", e))?;
@@ -99,7 +107,7 @@ impl Gateway {
         let traffic = listen(config.server.listen)?;
         let admin = listen(config.admin.listen)?;
         let watchdog = Watchdog::start().map_err(|e| failed("线程", "a thread", e))?;
-        Ok(Self {
+        let built = Built {
             config,
             library,
             services,
@@ -113,27 +121,51 @@ impl Gateway {
             swaps,
             metrics,
             _watchdog: watchdog,
-        })
+        };
+        Ok(Self { built, layers: Identity::new() })
+    }
+}
+
+impl<L> Gateway<L> {
+    /// Adds a `tower::Layer` to the request path of the traffic port, outside those that were added before.
+    ///
+    /// The layer finds a [`RequestContext`](menlou_server::layers::request_context::RequestContext) in the extensions of
+    /// requests, and sees every response but those to requests that the guard refuses. Its panics are caught. Its error
+    /// type has to be `Infallible`, as that of the service inside it: failures are responses.
+    pub fn layer<T>(self, layer: T) -> Gateway<Stack<L, T>> {
+        Gateway { built: self.built, layers: Stack::new(self.layers, layer) }
     }
 
-    /// Serves until `stop` is ready, then lets the calls in call end.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` is ready and the requests in flight have ended.
+    pub async fn run(self, stop: impl Future<Output = ()>)
+    where
+        L: Layer<TrafficService, Service: HttpService>,
+    {
+        self.built.run(self.layers, stop).await;
+    }
+}
+
+impl Built {
+    async fn run<L>(self, layers: L, stop: impl Future<Output = ()>)
+    where
+        L: Layer<TrafficService, Service: HttpService>,
+    {
         let address = |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string());
         tracing::info!(
             traffic = %format!("http{}://{}/srv/", if self.tls.is_some() { "s" } else { "" }, address(&self.traffic)),
             admin = %format!("http{}://{}/", if self.admin_tls.is_some() { "s" } else { "" }, address(&self.admin)),
             tenants = self.registry.len(),
-            sessions = place(&self.config, self.config.store.sessions.is_some(), "Redis"),
-            users = place(&self.config, self.config.store.users.is_some(), "PostgreSQL"),
+            sessions = store_name(&self.config, self.config.store.sessions.is_some(), "Redis"),
+            users = store_name(&self.config, self.config.store.users.is_some(), "PostgreSQL"),
             "menlou {} serves", env!("CARGO_PKG_VERSION"),
         );
         if self.config.testing.allow_test_openids {
-            tracing::warn!("[testing] allow_test_openids is on: the test openids of tenants log in without a code");
+            tracing::warn!("[testing] allow_test_openids is on: test openids of tenants can log in without a code");
         }
         let stopping = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         tasks.spawn(self.watcher.run());
-        if let Some(tls) = &self.tls {
+        for tls in self.tls.iter().chain(&self.admin_tls) {
             tasks.spawn(tls.clone().follow());
         }
         tasks.spawn(upkeep(self.metrics.clone()));
@@ -154,8 +186,20 @@ impl Gateway {
             proxies: proxies.clone(),
             stopping: stopping.clone(),
         };
-        let limits = wire::Limits::of(&self.config.server, &self.config.clients, &self.config.http2);
-        tasks.spawn(menlou_admin::serve(self.admin, self.admin_tls, limits, Arc::new(admin_state)));
+        let admin_listener = menlou_admin::AdminListener {
+            tls: self.admin_tls,
+            guard: wire::Limits::of(&self.config.server, &self.config.clients, &self.config.http2),
+            first_byte_timeout: self.config.clients.first_byte_timeout.get(),
+            proxies: proxies.clone(),
+            drain_timeout: self.config.server.drain_timeout.get(),
+        };
+        let (stop_admin, admin_stops) = oneshot::channel::<()>();
+        let admin_stop = async {
+            // An error means that this function was dropped: stop too.
+            let _ = admin_stops.await;
+        };
+        let admin = menlou_admin::serve(self.admin, admin_listener, Arc::new(admin_state), admin_stop);
+        let admin = tokio::spawn(admin);
         let traffic = TrafficState {
             registry: self.registry,
             admission: self.admission,
@@ -174,13 +218,18 @@ impl Gateway {
                 sleep(delay.get()).await;
             }
         };
-        menlou_server::serve(self.traffic, Arc::new(traffic), stop).await;
+        menlou_server::serve_traffic(self.traffic, Arc::new(traffic), layers, stop).await;
+        // Last, so that probes see until then that the gateway is stopping.
+        let _ = stop_admin.send(());
+        if let Err(e) = admin.await {
+            tracing::error!(cause = %e, "the admin listener ended early");
+        }
         tasks.shutdown().await;
         tracing::info!("menlou has stopped");
     }
 }
 
-/// Tells what is wrong with the keys of sealed secrets. Tenants with sealed secrets show it again, each at its place.
+/// Logs what is wrong with the keys of sealed secrets. Tenants with sealed secrets have errors of their own.
 fn warn_of_keys(keyring: &Keyring) {
     let language = Language::for_operator();
     if let Some(text) = keyring.is_set().then(|| keyring.keys().err()).flatten() {
@@ -191,10 +240,10 @@ fn warn_of_keys(keyring: &Keyring) {
     }
 }
 
-/// The certificates of the traffic port; `None` where it speaks no TLS.
+/// Loads the certificates of the traffic port; `None` where it speaks plain HTTP.
 ///
 /// # Errors
-/// A certificate or key that can't be used.
+/// A certificate or key that is invalid.
 pub fn load_certificates(config: &Config) -> Result<Option<Arc<Tls>>, Text> {
     let tls = &config.tls;
     if tls.certificates.is_empty() {
@@ -204,10 +253,10 @@ pub fn load_certificates(config: &Config) -> Result<Option<Arc<Tls>>, Text> {
     Tls::load(&tls.certificates, tls.client_ca.as_deref(), protocols).map(Some)
 }
 
-/// Loads the certificate of the admin side; `None` where it speaks plain HTTP.
+/// Loads the certificate of the admin port; `None` where it speaks plain HTTP.
 ///
 /// # Errors
-/// A file that can't be used.
+/// A certificate or key that is invalid.
 pub fn load_admin_certificate(config: &Config) -> Result<Option<Arc<Tls>>, Text> {
     let (Some(cert), Some(key)) = (&config.admin.tls_cert, &config.admin.tls_key) else { return Ok(None) };
     let certificate = Certificate { cert: cert.clone(), key: key.clone() };
@@ -217,21 +266,21 @@ pub fn load_admin_certificate(config: &Config) -> Result<Option<Arc<Tls>>, Text>
 /// Opens the plugin folder: the configured one, else `plugins` beside the program.
 ///
 /// # Errors
-/// Where the folder can't be read.
+/// The folder cannot be read.
 pub fn open_library(config: &Config) -> Result<PluginRegistry, Text> {
     let folder = plugin_folder(config)?;
     PluginRegistry::load(&folder).map_err(|e| {
         let folder = folder.display();
         Text::new(
             format!("无法读取插件文件夹 {folder}：{e}（用 [plugins] dir 指定）"),
-            format!("the plugin folder {folder} can't be read: {e} (name it with [plugins] dir)"),
+            format!("could not read the plugin folder {folder}: {e} (set it with [plugins] dir)"),
         )
     })
 }
 
-/// What the stores are opened by.
+/// Settings of the stores.
 pub fn store_settings(config: &Config) -> StoreConfig {
-    // Resolved when the config was loaded, so nothing is read here.
+    // Resolved when the config was loaded: nothing is read here.
     let url =
         |reference: &Option<menlou_config::secret::SecretRef>| reference.as_ref().and_then(|r| r.literal().cloned());
     StoreConfig {
@@ -244,7 +293,10 @@ pub fn store_settings(config: &Config) -> StoreConfig {
     }
 }
 
-/// What all tenants share, opened.
+/// Opens what all tenants share.
+///
+/// # Errors
+/// A store or HTTP client that could not be initialised.
 pub async fn services(config: &Config) -> Result<Services, Text> {
     let stores = Stores::open(&store_settings(config)).await.map_err(|e| failed("存储", "the store", e))?;
     let passwords = &config.passwords;
@@ -262,38 +314,38 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
     })
 }
 
-/// Where plugins are: the configured folder, else `plugins` beside the program.
+/// The plugin folder: the configured one, else `plugins` beside the program.
 ///
 /// # Errors
-/// Where the program's own place can't be told.
+/// The path of the program is unknown.
 pub fn plugin_folder(config: &Config) -> Result<PathBuf, Text> {
     if let Some(folder) = &config.plugins.dir {
         return Ok(folder.clone());
     }
-    let program = std::env::current_exe().map_err(|e| failed("程序位置", "the program's place", e))?;
+    let program = std::env::current_exe().map_err(|e| failed("程序路径", "the path of the program", e))?;
     Ok(program.parent().unwrap_or(Path::new(".")).join("plugins"))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, Text> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A port whose last connections are closing is free.
+        // A port is usable while connections of an earlier process are closing.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    bound().map_err(|e| Text::new(format!("无法监听 {address}：{e}"), format!("can't listen on {address}: {e}")))
+    bound().map_err(|e| Text::new(format!("无法监听 {address}：{e}"), format!("could not listen on {address}: {e}")))
 }
 
 fn failed(zh: &str, en: &str, e: impl std::fmt::Display) -> Text {
-    Text::new(format!("{zh}不可用：{e}"), format!("{en} can't be had: {e}"))
+    Text::new(format!("无法初始化{zh}：{e}"), format!("could not initialise {en}: {e}"))
 }
 
-fn place(config: &Config, elsewhere: bool, name: &str) -> String {
-    if elsewhere { name.to_owned() } else { config.store.path.display().to_string() }
+fn store_name(config: &Config, is_remote: bool, name: &str) -> String {
+    if is_remote { name.to_owned() } else { config.store.path.display().to_string() }
 }
 
-/// Keeps the histograms' memory bounded, whether or not anyone reads them.
+/// Keeps the memory of the histograms bounded while nobody reads them.
 async fn upkeep(metrics: PrometheusHandle) {
     let mut every = interval(Duration::from_secs(5));
     loop {

@@ -3,9 +3,10 @@
 //! hyper answers a malformed head with a bare `HTTP/1.1 4xx` of no length, and closes. Such a write is told by its length,
 //! and by there being no call for it.
 
-use super::{decode::RequestContext, encode, request_id};
-use menlou_error::text::Language;
+use crate::{encode, layers::request_context::RequestContext};
+use http::HeaderMap;
 use menlou_error::{Error, ErrorCode, codes};
+use std::net::Ipv4Addr;
 
 /// The word for an answer that hyper made by itself.
 pub fn refused_with(buf: &[u8]) -> Option<&'static ErrorCode> {
@@ -23,9 +24,9 @@ pub fn refused_with(buf: &[u8]) -> Option<&'static ErrorCode> {
 
 /// The whole answer that says it properly.
 pub fn answer(word: &'static ErrorCode) -> Vec<u8> {
-    let asked = RequestContext { id: request_id::of(None), language: Language::default(), gzip: false };
-    let (head, body) = encode::error(&Error::new(word), &asked).into_parts();
-    let body = body.into_whole();
+    let context = RequestContext::from_headers(&HeaderMap::new(), Ipv4Addr::UNSPECIFIED.into());
+    let (head, body) = encode::error(&Error::new(word), &context).into_parts();
+    let body = body.into_bytes();
     let reason = head.status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\nconnection: close\r\n", head.status.as_u16()).into_bytes();
     for (name, value) in head.headers.iter().filter(|(name, _)| *name != http::header::CONNECTION) {

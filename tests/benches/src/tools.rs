@@ -107,7 +107,7 @@ pub fn read(out: &Path) -> Result<Seen> {
 pub fn callgrind(out: &Path) -> Vec<OsString> {
     let mut file = OsString::from("--callgrind-out-file=");
     file.push(out);
-    let what = ["--tool=callgrind", "--instr-atstart=no", "--toggle-collect=menlou_server::accept::serve::*"];
+    let what = ["--tool=callgrind", "--instr-atstart=no", "--toggle-collect=menlou_server::listener::serve::*"];
     iter::once("valgrind").chain(what).map(OsString::from).chain([file]).collect()
 }
 

@@ -6,7 +6,7 @@ mod request;
 mod response;
 mod routes;
 
-use super::{listener::Remote, state::AdminState, tokens::authenticate};
+use super::{state::AdminState, tokens::authenticate};
 use axum::{
     Router,
     body::to_bytes,
@@ -17,10 +17,12 @@ use axum::{
 };
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
+use menlou_server::layers::request_context::RequestContext;
 use request::{ApiRequest, token};
+pub use response::internal_error;
 use response::{ResponseContext, failure};
 use routes::Route;
-use std::{net::IpAddr, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// Where it all stands.
@@ -94,7 +96,7 @@ async fn serve(state: Arc<AdminState>, route: &'static Route, params: Params, re
 /// Who asks is told first: nobody else's body is read.
 async fn asked(state: Arc<AdminState>, route: &'static Route, params: Params, request: Request) -> Result<ApiRequest> {
     let (head, body) = request.into_parts();
-    let remote = head.extensions.get::<Remote>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.0);
+    let remote = RequestContext::from_extensions(&head.extensions, &head.headers).client;
     let token = token(&head.headers);
     let caller = authenticate(&*state.stores.admins, &state.failed_attempts, token.as_ref(), remote).await?;
     let unreadable = |_| {

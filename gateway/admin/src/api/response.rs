@@ -13,8 +13,9 @@ use axum::{
     },
     response::Response,
 };
-use menlou_error::Error;
 use menlou_error::text::Language;
+use menlou_error::{Error, codes};
+use menlou_server::layers::request_context::RequestContext;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -100,6 +101,12 @@ pub fn failure(error: Error, spoken: &ResponseContext) -> Response {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+/// The response to a request whose handler has panicked.
+pub fn internal_error(context: &RequestContext) -> Response {
+    let context = ResponseContext { language: context.language, id: context.id.to_string() };
+    failure(Error::new(&codes::INTERNAL_ERROR), &context)
 }
 
 impl ResponseContext {

@@ -10,7 +10,6 @@ use crate::AdminState;
 use crate::Caller;
 use crate::Permission;
 use crate::Role;
-use crate::listener::Remote;
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
@@ -21,9 +20,10 @@ use form_urlencoded::parse;
 use menlou_config::tenant::TenantName;
 use menlou_error::text::{Language, Text};
 use menlou_error::{Error, Result, admin_codes, codes};
+use menlou_server::layers::request_context::RequestContext;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::zeroize::Zeroizing;
-use std::{collections::BTreeMap, net::IpAddr, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// The largest form that is read, bytes: a tenant's file with every character escaped.
@@ -113,7 +113,7 @@ impl ConsoleRequest {
         let params = params.map_err(|_| Error::new(&codes::BAD_PARAMETER).with_message(text))?;
         Ok(Self {
             caller,
-            remote: head.extensions.get::<Remote>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.0),
+            remote: RequestContext::from_extensions(&head.extensions, &head.headers).client,
             headers: head.headers.clone(),
             path: params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             query: Fields::of(head.uri.query().unwrap_or_default().as_bytes()),

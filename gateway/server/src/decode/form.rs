@@ -1,6 +1,6 @@
-//! Queries and forms: percent-encoded UTF-8, each name once.
+//! Queries and forms: percent-encoded UTF-8 in which every name is unique.
 
-use super::{bad, named};
+use super::{bad_parameter, check_name};
 use menlou_call::{MAX_FORM, Params};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
@@ -8,17 +8,20 @@ use percent_encoding::percent_decode;
 use serde_json::{Value, map::Entry};
 use std::borrow::Cow;
 
-/// Reads `name=value&…` into `params`, where nothing of it may stand yet, without the names in `apart`.
-pub fn read(text: &[u8], params: &mut Params, apart: &[&str]) -> Result<()> {
+/// Reads `name=value&…` into `params`, but for the names in `except`.
+///
+/// # Errors
+/// A name that is repeated or in `params` already, too many parameters, text that is not UTF-8.
+pub fn read(text: &[u8], params: &mut Params, except: &[&str]) -> Result<()> {
     for (_, name, value) in pairs(text) {
-        if apart.iter().any(|apart| is(name, apart)) {
+        if except.iter().any(|except| is_name(name, except)) {
             continue;
         }
         let name = decode(name)?;
-        named(&name)?;
+        check_name(&name)?;
         let value = decode(value)?;
         if params.as_map().len() >= MAX_FORM {
-            return Err(bad("参数过多，至多 64 个", "There are too many parameters: 64 at most."));
+            return Err(bad_parameter("参数过多，至多 64 个", "There are too many parameters: 64 at most."));
         }
         match params.as_map_mut().entry(name) {
             Entry::Vacant(vacant) => drop(vacant.insert(Value::String(value.into_owned()))),
@@ -28,24 +31,28 @@ pub fn read(text: &[u8], params: &mut Params, apart: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The value of one name, where it is given.
+/// The value of one name; `None` where it is absent.
+///
+/// # Errors
+/// A name that is repeated, a value that is not UTF-8.
 pub fn find(text: &[u8], wanted: &str) -> Result<Option<String>> {
     let mut found = None;
     for (_, name, value) in pairs(text) {
-        if is(name, wanted) && found.replace(decode(value)?.into_owned()).is_some() {
+        if is_name(name, wanted) && found.replace(decode(value)?.into_owned()).is_some() {
             return Err(repeated(wanted));
         }
     }
     Ok(found)
 }
 
-/// The same text without some names; all else as it stands.
-pub fn without(text: &[u8], apart: &[&str]) -> String {
-    let kept: Vec<&[u8]> = pairs(text).filter(|(_, n, _)| !apart.iter().any(|a| is(n, a))).map(|(p, _, _)| p).collect();
+/// The same text without some names, otherwise unchanged.
+pub fn without(text: &[u8], except: &[&str]) -> String {
+    let kept: Vec<&[u8]> =
+        pairs(text).filter(|(_, n, _)| !except.iter().any(|e| is_name(n, e))).map(|(p, _, _)| p).collect();
     String::from_utf8_lossy(&kept.join(&b'&')).into_owned()
 }
 
-/// Each pair as it stands, its name, its value.
+/// The raw pairs, each with its name and its value.
 fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
     text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
@@ -53,15 +60,15 @@ fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
     })
 }
 
-fn is(name: &[u8], wanted: &str) -> bool {
-    // As nearly every name comes; no other spelling is shorter.
+fn is_name(name: &[u8], wanted: &str) -> bool {
+    // Nearly every name comes unencoded; no encoding is shorter.
     name == wanted.as_bytes() || name.len() > wanted.len() && decode(name).is_ok_and(|name| name == wanted)
 }
 
 fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
-    let wrong = |_| bad("有一个参数不是 UTF-8 编码", "A parameter is not encoded as UTF-8.");
+    let invalid = |_| bad_parameter("有一个参数不是 UTF-8 编码", "A parameter is not encoded as UTF-8.");
     if !bytes.iter().any(|b| matches!(b, b'+' | b'%')) {
-        return std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(wrong);
+        return std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(invalid);
     }
     let spaced: Cow<'_, [u8]> = match bytes.contains(&b'+') {
         true => bytes.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect::<Vec<_>>().into(),
@@ -71,17 +78,15 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
         Cow::Borrowed(bytes) => percent_decode(bytes).decode_utf8(),
         Cow::Owned(ref bytes) => percent_decode(bytes).decode_utf8().map(|text| Cow::Owned(text.into_owned())),
     };
-    decoded.map_err(wrong)
+    decoded.map_err(invalid)
 }
 
 fn repeated(name: &str) -> Error {
-    // The name is the client's: shown only where it can't be anything but a name.
+    // The name comes from the client: it is shown only where it cannot be anything but a name.
     match name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) {
-        true => Error::new(&codes::BAD_PARAMETER).with_message(Text::new(
-            format!("参数 {name} 重复"),
-            format!("The parameter {name} stands more than once."),
-        )),
-        false => bad("有一个参数重复", "A parameter stands more than once."),
+        true => Error::new(&codes::BAD_PARAMETER)
+            .with_message(Text::new(format!("参数 {name} 重复"), format!("The parameter {name} is repeated."))),
+        false => bad_parameter("有一个参数重复", "A parameter is repeated."),
     }
 }
 
@@ -108,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_apart_is_no_parameter() {
+    fn excepted_names_are_not_read_as_parameters() {
         let mut params = Params::new();
         let text = b"f=x&b=1&a=%E5%AE%89&&c=%2F+&c";
         read(b"f=x&b=1&a=%E5%AE%89", &mut params, &["f", "a"]).unwrap();
@@ -121,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ambiguous_or_no_utf8_is_refused() {
+    fn repeated_names_and_invalid_utf8_are_refused() {
         for bad in [&b"a=1&a=1"[..], b"a=%FF", b"\xff=1", b"=1"] {
             assert_eq!(read_all(bad), Err("bad_parameter".into()));
         }
@@ -134,12 +139,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = read_all(&bytes);
         }
 
         #[test]
-        fn what_was_encoded_comes_back(name in "[a-z]{1,9}", value in ".{0,40}") {
+        fn encoded_values_are_decoded_to_the_original(name in "[a-z]{1,9}", value in ".{0,40}") {
             let text: String = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
             let params = read_all(text.as_bytes()).unwrap();
             prop_assert_eq!(params[&name].as_str(), Some(value.as_str()));

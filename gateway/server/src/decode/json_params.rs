@@ -1,47 +1,47 @@
-//! A JSON body: one object whose names stand once each. Parsers differ on which of two equal names counts.
+//! A JSON body: one object whose names are unique. Parsers disagree about which of two equal names counts.
 
-use super::bad;
+use super::bad_parameter;
 use menlou_error::text::Text;
 use menlou_error::{Error, codes};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-const TWICE: &str = "a name stands twice";
+const REPEATED: &str = "a name is repeated";
 
-/// A JSON object without repeated names (at its top level, where parameters are).
-pub struct Unique(pub Map<String, Value>);
+/// A JSON object without repeated names at its top level, where the parameters are.
+pub struct UniqueNames(pub Map<String, Value>);
 
-impl<'de> Deserialize<'de> for Unique {
+impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Names)
+        deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
-struct Names;
+struct ObjectVisitor;
 
-impl<'de> Visitor<'de> for Names {
-    type Value = Unique;
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = UniqueNames;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Unique, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<UniqueNames, A::Error> {
         let mut map = Map::new();
         while let Some((name, value)) = access.next_entry::<String, Value>()? {
             if map.insert(name, value).is_some() {
-                return Err(A::Error::custom(TWICE));
+                return Err(A::Error::custom(REPEATED));
             }
         }
-        Ok(Unique(map))
+        Ok(UniqueNames(map))
     }
 }
 
 /// The error for JSON that is no such object.
-pub fn refusal(e: &serde_json::Error) -> Error {
-    match e.to_string().starts_with(TWICE) {
-        true => bad("有一个参数重复", "A parameter stands more than once."),
+pub fn error(e: &serde_json::Error) -> Error {
+    match e.to_string().starts_with(REPEATED) {
+        true => bad_parameter("有一个参数重复", "A parameter is repeated."),
         false => {
             let text = Text::fixed("请求体应为 JSON 对象", "The body must be a JSON object.");
             Error::new(&codes::BAD_BODY).with_message(text)

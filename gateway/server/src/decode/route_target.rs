@@ -1,74 +1,80 @@
-//! Where a request goes: `/srv/?f=<tenant>&a=<action>&…`, or `/srv/<tenant>/<action>?…`.
+//! Tenant and action of a request: `/srv/?f=<tenant>&a=<action>&…`, or `/srv/<tenant>/<action>?…`.
 
-use super::{form, given, present};
+use super::{form, remove_empty, required};
 use http::Uri;
 use menlou_call::Params;
 use menlou_config::tenant::is_name;
 use menlou_error::{Error, Result, codes};
 use percent_encoding::percent_decode_str;
 
-/// The names of the query that say where a request goes.
-const PLACE: [&str; 2] = ["f", "a"];
+/// Parameters of the query that name tenant and action.
+const ROUTE_PARAMS: [&str; 2] = ["f", "a"];
 
-/// Where a request goes.
+/// Tenant, action and the rest of a URL.
 #[derive(Debug)]
 pub struct RouteTarget<'a> {
-    /// The `f`.
+    /// Name of the tenant (`f`).
     pub tenant: String,
-    /// The `a`.
+    /// Name of the action (`a`).
     pub action: String,
-    /// What the path has after the action, from its `/` on, as it came; it goes nowhere above.
+    /// Raw rest of the path after the action, from its `/` on; without `.` and `..` segments.
     pub subpath: &'a str,
     query: &'a [u8],
-    /// What of the query said where the request goes.
-    apart: &'static [&'static str],
+    /// Parameters of the query that were used as the route.
+    used: &'static [&'static str],
 }
 
 impl<'a> RouteTarget<'a> {
     /// Reads the URL.
-    pub fn of(uri: &'a Uri) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Another path than `/srv`, a missing name, a name that no tenant or action can have, a path that climbs.
+    pub fn parse(uri: &'a Uri) -> Result<Self> {
         let not_found = || Error::new(&codes::NOT_FOUND);
         let path = uri.path().strip_prefix("/srv").ok_or_else(not_found)?;
         let query = uri.query().unwrap_or_default().as_bytes();
-        let address = match path.strip_prefix('/').unwrap_or_default() {
+        let target = match path.strip_prefix('/').unwrap_or_default() {
             "" if matches!(path, "" | "/") => {
-                let [tenant, action] = PLACE.map(|name| form::find(query, name).and_then(|v| given(name, v)));
-                Self { tenant: tenant?, action: action?, subpath: "", query, apart: &PLACE }
+                let [tenant, action] = ROUTE_PARAMS.map(|name| form::find(query, name).and_then(|v| required(name, v)));
+                Self { tenant: tenant?, action: action?, subpath: "", query, used: &ROUTE_PARAMS }
             }
             rest => {
                 let (tenant, rest) = rest.split_once('/').ok_or_else(not_found)?;
                 let (action, subpath) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                Self { tenant: tenant.to_owned(), action: action.to_owned(), subpath, query, apart: &[] }
+                Self { tenant: tenant.to_owned(), action: action.to_owned(), subpath, query, used: &[] }
             }
         };
-        // What is no name is nobody's: said so at once, and never looked up or logged.
-        if !is_name(&address.tenant) {
+        // A text that is not a valid name is neither looked up nor logged.
+        if !is_name(&target.tenant) {
             return Err(Error::new(&codes::UNKNOWN_TENANT));
         }
-        if !is_name(&address.action) {
+        if !is_name(&target.action) {
             return Err(Error::new(&codes::UNKNOWN_ACTION));
         }
-        if climbs(address.subpath) {
+        if climbs(target.subpath) {
             return Err(not_found());
         }
-        Ok(address)
+        Ok(target)
     }
 
-    /// The parameters of the query.
+    /// The parameters of the query, without those that were used as the route.
+    ///
+    /// # Errors
+    /// A query that is malformed.
     pub fn params(&self) -> Result<Params> {
         let mut params = Params::new();
-        form::read(self.query, &mut params, self.apart)?;
-        present(&mut params)?;
+        form::read(self.query, &mut params, self.used)?;
+        remove_empty(&mut params)?;
         Ok(params)
     }
 
-    /// The query as it came, without what said where the request goes.
+    /// The raw query, without the parameters that were used as the route.
     pub fn query(&self) -> String {
-        form::without(self.query, self.apart)
+        form::without(self.query, self.used)
     }
 }
 
-/// Whether a segment, however it is written, is `.` or `..`, or something in the path that servers don't agree on.
+/// Whether a segment is `.` or `..` in any encoding, or the path contains control characters, on which servers disagree.
 fn climbs(subpath: &str) -> bool {
     let decoded: Vec<u8> = percent_decode_str(subpath).collect();
     decoded.iter().any(|b| b.is_ascii_control())
@@ -79,25 +85,25 @@ fn climbs(subpath: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn word(uri: &str) -> String {
-        RouteTarget::of(&uri.parse().unwrap()).map_or_else(|e| e.code().to_owned(), |a| format!("{a:?}"))
+    fn code(uri: &str) -> String {
+        RouteTarget::parse(&uri.parse().unwrap()).map_or_else(|e| e.code().to_owned(), |a| format!("{a:?}"))
     }
 
     #[test]
-    fn what_follows_the_action_is_kept_as_it_came() {
+    fn rest_of_path_and_query_are_kept_unchanged() {
         let uri = "/srv/shop/orders/2026%2F1/?id=1&id=2&f=x".parse().unwrap();
-        let address = RouteTarget::of(&uri).unwrap();
-        assert_eq!((address.subpath, &*address.query()), ("/2026%2F1/", "id=1&id=2&f=x"));
-        assert!(address.params().is_err());
+        let target = RouteTarget::parse(&uri).unwrap();
+        assert_eq!((target.subpath, &*target.query()), ("/2026%2F1/", "id=1&id=2&f=x"));
+        assert!(target.params().is_err());
         let uri = "/srv/?f=shop&id=1&a=orders&id=2".parse().unwrap();
-        assert_eq!(RouteTarget::of(&uri).unwrap().query(), "id=1&id=2");
+        assert_eq!(RouteTarget::parse(&uri).unwrap().query(), "id=1&id=2");
     }
 
     #[test]
-    fn a_path_never_goes_above_its_action() {
+    fn path_that_climbs_above_its_action_is_refused() {
         for path in ["/..", "/./x", "/x/%2e%2E/y", "/..%2fx", "/x%5c..%5cy", "/%00", "/a%0d%0ab", "/x/.."] {
-            assert_eq!(word(&format!("/srv/shop/orders{path}")), "not_found", "{path}");
+            assert_eq!(code(&format!("/srv/shop/orders{path}")), "not_found", "{path}");
         }
-        assert_ne!(word("/srv/shop/orders/...%20/..x"), "not_found");
+        assert_ne!(code("/srv/shop/orders/...%20/..x"), "not_found");
     }
 }
