@@ -9,10 +9,8 @@ use std::{collections::BTreeSet, fs};
 use tempfile::TempDir;
 
 const ABI: &str = include_str!("../../plugins/abi/src/lib.rs");
-const PAGES: [(&str, &str); 2] = [
-    ("BORDER.md", include_str!("../../plugins/BORDER.md")),
-    ("BORDER.zh-CN.md", include_str!("../../plugins/BORDER.zh-CN.md")),
-];
+const PAGES: [(&str, &str); 2] =
+    [("ABI.md", include_str!("../../plugins/ABI.md")), ("ABI.zh-CN.md", include_str!("../../plugins/ABI.zh-CN.md"))];
 
 /// The fields of a struct of the ABI.
 fn fields(name: &str) -> impl Iterator<Item = &'static str> {
