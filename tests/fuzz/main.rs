@@ -45,7 +45,7 @@ fn the_corpus_of_plugins_files_holds() {
 
 #[test]
 fn the_corpus_of_what_clients_send_holds() {
-    replay("wire", targets::wire);
+    replay("http_guard", targets::http_guard);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Empty, Full};
+use http_guard::Framing;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use menlou_action::{ParamsSchema, check_file};
@@ -18,10 +19,7 @@ use menlou_platform::{
     http::Answer,
     wechat::answer::{read, read_any},
 };
-use menlou_server::{
-    decode::{self, RouteTarget},
-    wire::framing::Framing,
-};
+use menlou_server::decode::{self, RouteTarget};
 use menlou_store::session_record;
 use std::{
     cell::RefCell,
@@ -116,8 +114,8 @@ pub fn plugin_file(data: &[u8]) {
 
 /// What a client sends over HTTP/1. What the wire lets pass leaves hyper no choice: it reads the same requests, takes none
 /// for whole that isn't, and sees nothing behind what is out of order.
-pub fn wire(data: &[u8]) {
-    let (sent, passed) = as_the_wire_reads(data);
+pub fn http_guard(data: &[u8]) {
+    let (sent, passed) = as_the_guard_reads(data);
     let served = as_hyper_reads(&data[..passed]);
     assert!(served.len() <= sent.len(), "{served:?} of {sent:?}");
     for ((line, body), (sent_line, sent_body)) in served.iter().zip(&sent) {
@@ -130,11 +128,11 @@ pub fn wire(data: &[u8]) {
 type Read = (String, Option<Vec<u8>>);
 
 /// The requests that have begun, and how many bytes passed.
-fn as_the_wire_reads(data: &[u8]) -> (Vec<Read>, usize) {
+fn as_the_guard_reads(data: &[u8]) -> (Vec<Read>, usize) {
     let (mut framing, mut read, mut start, mut chunked) = (Framing::new(16 * 1024), Vec::<Read>::new(), 0, false);
     for (at, byte) in data.iter().enumerate() {
         let heads = framing.heads();
-        if framing.pass(std::slice::from_ref(byte)).is_err() {
+        if framing.check(std::slice::from_ref(byte)).is_err() {
             return (read, at);
         }
         if framing.heads() > heads {
@@ -145,7 +143,7 @@ fn as_the_wire_reads(data: &[u8]) -> (Vec<Read>, usize) {
             chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding:");
             start = at + 1;
         }
-        if framing.is_between()
+        if framing.is_between_requests()
             && let Some((_, body @ None)) = read.last_mut()
         {
             *body = Some(if chunked { unchunked(&data[start..=at]) } else { data[start..=at].to_vec() });

@@ -2,12 +2,12 @@
 
 use crate::api::internal_error;
 use axum::Router;
+use http_guard::GuardConfig;
 use menlou_server::{
     layers::{panic_guard::PanicGuardLayer, request_context::RequestContextLayer},
     listener::{self, ListenerConfig},
     proxies::Proxies,
     tls::Tls,
-    wire::Limits,
 };
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -29,7 +29,7 @@ pub struct AdminListener {
     /// Certificate; `None` means plain HTTP.
     pub tls: Option<Arc<Tls>>,
     /// Bounds and deadlines of the guard.
-    pub guard: Limits,
+    pub guard: GuardConfig,
     /// How long a client may take to send its first bytes.
     pub first_byte_timeout: Duration,
     /// Trusted proxies.

@@ -14,7 +14,7 @@ use menlou_policy::{
     attempts::AttemptLimits,
     limits::{AdmissionController, Limiter},
 };
-use menlou_server::{HttpService, TrafficService, TrafficState, proxies::Proxies, tls::Tls, wire};
+use menlou_server::{HttpService, TrafficService, TrafficState, guard_config, proxies::Proxies, tls::Tls};
 use menlou_store::{StoreConfig, Stores};
 use menlou_tenant::{PluginReloader, ReloadHistory, TenantRegistry, Watcher};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -188,7 +188,7 @@ impl Built {
         };
         let admin_listener = menlou_admin::AdminListener {
             tls: self.admin_tls,
-            guard: wire::Limits::of(&self.config.server, &self.config.clients, &self.config.http2),
+            guard: guard_config(&self.config.server, &self.config.clients, &self.config.http2),
             first_byte_timeout: self.config.clients.first_byte_timeout.get(),
             proxies: proxies.clone(),
             drain_timeout: self.config.server.drain_timeout.get(),

@@ -6,11 +6,9 @@ use crate::{
     encode,
     layers::{admission::RejectOverloaded, request_context::RequestContext},
     outcome::RequestOutcome,
-    pace::Pace,
     request_body::{BodyProgress, RequestBody},
     response_body::ResponseBody,
     traffic::TrafficState,
-    wire,
 };
 use http::{
     HeaderValue, Method, Request, Response, Version,
@@ -18,6 +16,7 @@ use http::{
     request::Parts,
 };
 use http_body_util::BodyExt;
+use http_guard::TransferDeadline;
 use hyper::body::{Body, Bytes};
 use menlou_call::{Reply, Unread};
 use menlou_error::{Error, Result, codes};
@@ -151,7 +150,7 @@ where
     }
     passage.enter(&tenant_action.limits, context.client).await?;
     let (mut input, mut progress) = (Input::default(), None);
-    let pace = Pace::new(clients.body_idle_timeout.get(), clients.min_transfer_rate.bytes());
+    let idle_deadline = TransferDeadline::new(clients.body_idle_timeout.get(), clients.min_transfer_rate.bytes());
     match flags.raw_query {
         true => input.query = target.query(),
         false => input.params = target.params()?,
@@ -159,11 +158,11 @@ where
     match flags.raw_body {
         true => {
             let progress = progress.insert(BodyProgress::new()).clone();
-            let body = RequestBody::new(body, pace, deadline, Some(progress));
+            let body = RequestBody::new(body, idle_deadline, deadline, Some(progress));
             input.unread = Some(Unread::new(body.boxed_unsync()));
         }
         false => {
-            let body = RequestBody::new(body, pace, deadline, None);
+            let body = RequestBody::new(body, idle_deadline, deadline, None);
             input.body = decode::body(&head, body, limits, &mut input.params).await?;
         }
     }
@@ -195,7 +194,7 @@ fn has_one_host(head: &Parts) -> bool {
     let (host, authority) = (hosts.next().map(HeaderValue::as_bytes), authority.map(|a| a.as_str().as_bytes()));
     let is_one = hosts.next().is_none()
         && host.zip(authority).is_none_or(|(host, authority)| host.eq_ignore_ascii_case(authority));
-    is_one && (head.version != Version::HTTP_2 || authority.or(host).is_some_and(wire::is_host))
+    is_one && (head.version != Version::HTTP_2 || authority.or(host).is_some_and(http_guard::is_valid_host))
 }
 
 /// Ends a call that takes longer than `limit`. For a body that the action reads itself, the time counts from its last

@@ -5,20 +5,17 @@
 //! `menlou_policy`.
 
 pub mod addresses;
-mod begun;
-pub mod calls;
 mod compress;
 mod cors;
 pub mod decode;
 mod early_response;
 mod encode;
+mod guard;
 mod handler;
 mod http_service;
 pub mod layers;
 pub mod listener;
 mod outcome;
-mod pace;
-mod preamble;
 pub mod proxies;
 mod request_body;
 mod request_id;
@@ -26,8 +23,8 @@ pub mod response_body;
 mod stack;
 pub mod tls;
 mod traffic;
-pub mod wire;
 
+pub use guard::guard_config;
 pub use handler::Handler;
 pub use http_service::HttpService;
 pub use stack::{TrafficService, serve_traffic};

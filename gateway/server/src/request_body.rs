@@ -1,6 +1,6 @@
 //! Body of a request that is not held in memory: bounded in time, at a minimum rate.
 
-use super::pace::Pace;
+use http_guard::TransferDeadline;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use menlou_error::text::Text;
 use menlou_error::{Error, codes};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Body of a request. It fails if the client sends it too slowly or not by the deadline.
 pub struct RequestBody<B> {
     body: B,
-    pace: Pace,
+    idle_deadline: TransferDeadline,
     deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     progress: Option<Arc<BodyProgress>>,
@@ -43,13 +43,18 @@ impl BodyProgress {
 
 impl<B> RequestBody<B> {
     /// Wraps a body that has to keep this rate and to end by `deadline`. Its pieces are recorded in `progress`.
-    pub fn new(body: B, pace: Pace, deadline: Instant, progress: Option<Arc<BodyProgress>>) -> Self {
-        Self { body, pace, deadline, timer: None, progress }
+    pub fn new(
+        body: B,
+        idle_deadline: TransferDeadline,
+        deadline: Instant,
+        progress: Option<Arc<BodyProgress>>,
+    ) -> Self {
+        Self { body, idle_deadline, deadline, timer: None, progress }
     }
 
     /// Whether the client is too slow. Otherwise the timer is set to when it will be.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        let until = self.pace.wait(Instant::now()).min(self.deadline);
+        let until = self.idle_deadline.wait(Instant::now()).min(self.deadline);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
         if timer.deadline() != until {
             timer.as_mut().reset(until);
@@ -71,7 +76,7 @@ where
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 let data = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref());
-                this.pace.moved(data.map_or(0, Bytes::len), Instant::now);
+                this.idle_deadline.progress(data.map_or(0, Bytes::len), Instant::now);
                 if let Some(progress) = &this.progress {
                     progress.record();
                 }

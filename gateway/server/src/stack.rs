@@ -2,6 +2,7 @@
 
 use crate::{
     encode,
+    guard::guard_config,
     handler::Handler,
     http_service::HttpService,
     layers::{
@@ -13,7 +14,6 @@ use crate::{
     request_id,
     response_body::ResponseBody,
     traffic::TrafficState,
-    wire,
 };
 use http::Response;
 use menlou_error::{Error, codes};
@@ -66,7 +66,7 @@ fn config(traffic: &TrafficState) -> ListenerConfig {
         drain_timeout: limits.drain_timeout.get(),
         handshake_timeout: traffic.handshake_timeout,
         first_byte_timeout: clients.first_byte_timeout.get(),
-        guard: wire::Limits::of(limits, clients, http2),
+        guard: guard_config(limits, clients, http2),
         http2: Some(http2.clone()),
         tls: traffic.tls.clone(),
         proxies: traffic.proxies.clone(),

@@ -1,6 +1,7 @@
 //! Settings of one listener.
 
-use crate::{proxies::Proxies, tls::Tls, wire};
+use crate::{proxies::Proxies, tls::Tls};
+use http_guard::GuardConfig;
 use menlou_config::server::Http2;
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ pub struct ListenerConfig {
     /// How long a client may take to send its first bytes.
     pub first_byte_timeout: Duration,
     /// Bounds and deadlines of the guard.
-    pub guard: wire::Limits,
+    pub guard: GuardConfig,
     /// Limits of HTTP/2; `None` means HTTP/1 only.
     pub http2: Option<Http2>,
     /// Certificates; `None` means plain HTTP.

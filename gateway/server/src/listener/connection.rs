@@ -2,14 +2,13 @@
 
 use super::{config::ListenerConfig, in_flight::ConnectionService};
 use crate::{
-    begun::Begun,
-    calls::Calls,
     early_response,
+    guard::{GatewayHooks, count_closed},
     http_service::HttpService,
     proxies::Proxies,
     tls::Tls,
-    wire::{self, Reset, Wire},
 };
+use http_guard::{CloseReason, GuardConfig, GuardedStream, InFlight, PeekedStream, Reset, Violation};
 use hyper::server::conn::{http1, http2};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -41,7 +40,7 @@ pub struct Protocols {
     first_byte_timeout: Duration,
     proxies: Arc<Proxies>,
     proxy_protocol: bool,
-    guard: wire::Limits,
+    guard: GuardConfig,
     max_requests: u64,
 }
 
@@ -80,19 +79,19 @@ impl Protocols {
         stream: TcpStream,
         peer: IpAddr,
         mut stopped: watch::Receiver<bool>,
-    ) -> Option<(Begun<TcpStream>, IpAddr)> {
-        let mut stream = Begun::new(stream);
+    ) -> Option<(PeekedStream<TcpStream>, IpAddr)> {
+        let mut stream = PeekedStream::new(stream);
         if !self.proxy_protocol || !self.proxies.begins(peer) {
             return Some((stream, peer));
         }
         let header = tokio::select! {
-            header = timeout(self.first_byte_timeout, stream.preamble()) => header,
+            header = timeout(self.first_byte_timeout, stream.read_proxy_header()) => header,
             () = wait_for_stop(&mut stopped) => return None,
         };
         match header {
             Ok(Ok(client)) => return Some((stream, client.unwrap_or(peer))),
             Ok(Err(e)) => tracing::debug!(cause = %e, proxy = %peer, "invalid PROXY protocol header"),
-            Err(_) => count_closed("silent"),
+            Err(_) => count_closed(CloseReason::FirstByteTimeout.name()),
         }
         None
     }
@@ -100,7 +99,7 @@ impl Protocols {
     /// Finds out which version of HTTP the client speaks and serves it. `service` is called once, when that is known.
     pub async fn serve<S: HttpService>(
         &self,
-        mut stream: Begun<TcpStream>,
+        mut stream: PeekedStream<TcpStream>,
         service: impl FnOnce() -> S,
         mut stopped: watch::Receiver<bool>,
     ) {
@@ -132,21 +131,21 @@ impl Protocols {
 
     /// Reads the first bytes of a connection without TLS: HTTP/2 begins with a preface. `None` where the connection is
     /// to be closed. Without HTTP/2 nothing is read.
-    async fn detect_version(&self, stream: &mut Begun<TcpStream>) -> Option<Version> {
+    async fn detect_version(&self, stream: &mut PeekedStream<TcpStream>) -> Option<Version> {
         if self.http2.is_none() {
             return Some(Version::Http1);
         }
-        match timeout(self.first_byte_timeout, stream.speaks_http2()).await {
+        match timeout(self.first_byte_timeout, stream.is_http2()).await {
             Ok(Ok(true)) => return Some(Version::Http2),
             Ok(Ok(false)) => return Some(Version::Http1),
             Ok(Err(e)) => tracing::debug!(cause = %e, "connection broken"),
-            Err(_) if stream.is_begun() => {
-                count_closed("slow_head");
+            Err(_) if stream.has_peeked() => {
+                count_closed(Violation::HeadTimeout.name());
                 // The connection is closed once this is written, whether or not the client reads it.
-                let response = early_response::answer(&codes::REQUEST_TIMEOUT);
+                let response = early_response::http1(&codes::REQUEST_TIMEOUT);
                 let _ = timeout(LAST_WRITE_TIMEOUT, stream.write_all(&response)).await;
             }
-            Err(_) => count_closed("silent"),
+            Err(_) => count_closed(CloseReason::FirstByteTimeout.name()),
         }
         None
     }
@@ -156,10 +155,10 @@ impl Protocols {
         T: AsyncRead + AsyncWrite + Reset + Unpin + 'static,
         S: HttpService,
     {
-        let calls = Calls::new();
-        let stream = Wire::http1(stream, &self.guard, calls.clone());
-        let service = ConnectionService::new(service, calls.clone(), self.max_requests);
-        drive(self.http1.serve_connection(TokioIo::new(stream), service), &calls, stopped).await;
+        let in_flight = InFlight::new();
+        let stream = GuardedStream::http1(stream, &self.guard, in_flight.clone(), GatewayHooks);
+        let service = ConnectionService::new(service, in_flight.clone(), self.max_requests);
+        drive(self.http1.serve_connection(TokioIo::new(stream), service), &in_flight, stopped).await;
     }
 
     async fn serve_http2<T, S>(&self, stream: T, service: S, stopped: watch::Receiver<bool>)
@@ -168,17 +167,17 @@ impl Protocols {
         S: HttpService,
     {
         let Some(http2) = &self.http2 else { return };
-        let calls = Calls::new();
-        let stream = Wire::http2(stream, &self.guard, calls.clone());
-        let service = ConnectionService::new(service, calls.clone(), self.max_requests);
-        drive(http2.serve_connection(TokioIo::new(stream), service), &calls, stopped).await;
+        let in_flight = InFlight::new();
+        let stream = GuardedStream::http2(stream, &self.guard, in_flight.clone(), GatewayHooks);
+        let service = ConnectionService::new(service, in_flight.clone(), self.max_requests);
+        drive(http2.serve_connection(TokioIo::new(stream), service), &in_flight, stopped).await;
     }
 }
 
 fn http1_builder(config: &ListenerConfig) -> http1::Builder {
     let mut http = http1::Builder::new();
     // The guard applies the deadline and the maximum size of heads before hyper sees them.
-    http.header_read_timeout(None).max_buf_size(2 * config.guard.max_head);
+    http.header_read_timeout(None).max_buf_size(2 * config.guard.max_head_bytes);
     if config.max_headers != HYPER_MAX_HEADERS {
         // hyper allocates a table per request once this is set, and keeps its own default on the stack.
         http.max_headers(config.max_headers);
@@ -192,7 +191,7 @@ fn http2_builder(config: &ListenerConfig, http2: &Http2) -> http2::Builder<Tokio
         .max_concurrent_streams(http2.max_streams)
         .max_pending_accept_reset_streams(http2.max_pending_resets)
         .max_local_error_reset_streams(http2.max_pending_resets)
-        .max_header_list_size(u32::try_from(config.guard.max_head).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(config.guard.max_head_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(http2.ping_interval.get())
         .keep_alive_timeout(http2.ping_timeout.get());
@@ -201,7 +200,7 @@ fn http2_builder(config: &ListenerConfig, http2: &Http2) -> http2::Builder<Tokio
 
 /// Drives a connection until it ends. When it has had its last request, or the gateway stops, it is shut down gracefully:
 /// requests in flight may end.
-async fn drive<C>(connection: C, calls: &Calls, mut stopped: watch::Receiver<bool>)
+async fn drive<C>(connection: C, in_flight: &InFlight, mut stopped: watch::Receiver<bool>)
 where
     C: GracefulConnection,
     C::Error: Display,
@@ -210,7 +209,7 @@ where
     let done = tokio::select! {
         done = connection.as_mut() => Some(done),
         () = wait_for_stop(&mut stopped) => None,
-        () = calls.ending() => None,
+        () = in_flight.close_requested() => None,
     };
     let done = match done {
         Some(done) => done,
@@ -229,8 +228,4 @@ where
 async fn wait_for_stop(stopped: &mut watch::Receiver<bool>) {
     // The sender outlives every connection.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-fn count_closed(reason: &'static str) {
-    metrics::counter!("menlou_connections_closed_total", "reason" => reason).increment(1);
 }

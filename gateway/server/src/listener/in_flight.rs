@@ -2,11 +2,9 @@
 //!
 //! This is where hyper's services and tower's meet.
 
-use crate::{
-    calls::{Calls, OpenCall},
-    http_service::HttpService,
-};
+use crate::http_service::HttpService;
 use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
+use http_guard::{InFlight, InFlightGuard};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
@@ -20,14 +18,14 @@ use std::{
 /// The service of one connection, as hyper wants it.
 pub struct ConnectionService<S> {
     service: S,
-    calls: Arc<Calls>,
+    in_flight: Arc<InFlight>,
     max_requests: u64,
 }
 
 impl<S> ConnectionService<S> {
-    /// Serves the requests of one connection, `max_requests` of them at most, and counts them in `calls`.
-    pub fn new(service: S, calls: Arc<Calls>, max_requests: u64) -> Self {
-        Self { service, calls, max_requests }
+    /// Serves the requests of one connection, `max_requests` of them at most, and counts them in `in_flight`.
+    pub fn new(service: S, in_flight: Arc<InFlight>, max_requests: u64) -> Self {
+        Self { service, in_flight, max_requests }
     }
 }
 
@@ -44,7 +42,13 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for ConnectionSe
             Poll::Ready(Ok(())) => State::Called { future: service.call(request) },
             Poll::Pending => State::NotReady { waiting: Some(Box::new((service, request))) },
         };
-        InFlightFuture { state, calls: self.calls.clone(), max_requests: self.max_requests, guard: None, is_http2 }
+        InFlightFuture {
+            state,
+            in_flight: self.in_flight.clone(),
+            max_requests: self.max_requests,
+            guard: None,
+            is_http2,
+        }
     }
 }
 
@@ -53,11 +57,11 @@ pin_project! {
     pub struct InFlightFuture<S: HttpService> {
         #[pin]
         state: State<S, S::Future>,
-        calls: Arc<Calls>,
+        in_flight: Arc<InFlight>,
         max_requests: u64,
         // Set by the first poll, not by `call`: hyper reads in between, and a request that is answered immediately must
         // leave the guard with the deadline of an idle connection.
-        guard: Option<OpenCall>,
+        guard: Option<InFlightGuard>,
         is_http2: bool,
     }
 }
@@ -77,7 +81,7 @@ impl<S: HttpService> Future for InFlightFuture<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.guard.is_none() {
-            *this.guard = Some(this.calls.begin());
+            *this.guard = Some(this.in_flight.begin());
         }
         let mut response = loop {
             match this.state.as_mut().project() {
@@ -97,8 +101,8 @@ impl<S: HttpService> Future for InFlightFuture<S> {
             }
         };
         let guard = this.guard.take();
-        if guard.as_ref().is_some_and(|guard| guard.number() >= *this.max_requests) {
-            this.calls.end();
+        if guard.as_ref().is_some_and(|guard| guard.index() >= *this.max_requests) {
+            this.in_flight.request_close();
             if !*this.is_http2 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -119,17 +123,17 @@ pin_project! {
 
 /// The client as the reader of one response.
 struct Reader {
-    guard: OpenCall,
+    guard: InFlightGuard,
     is_http2: bool,
 }
 
 impl<B: Body> InFlightBody<B> {
     /// HTTP/1 takes a complete body immediately, and the guard sees when the client does not read it. Over HTTP/2 the
     /// client says for each response how much it reads, so the guard has to be informed from here.
-    fn new(body: B, guard: Option<OpenCall>, is_http2: bool) -> Self {
+    fn new(body: B, guard: Option<InFlightGuard>, is_http2: bool) -> Self {
         let guard = guard.filter(|_| !body.is_end_stream());
         if is_http2 && let Some(guard) = &guard {
-            guard.waits(true);
+            guard.set_blocked(true);
         }
         Self { body, reader: guard.map(|guard| Reader { guard, is_http2 }) }
     }
@@ -144,7 +148,7 @@ impl<B: Body<Data = Bytes>> Body for InFlightBody<B> {
         let frame = this.body.poll_frame(cx);
         if let Some(reader) = this.reader.as_ref().filter(|reader| reader.is_http2) {
             // hyper asks for a frame when the client can take it, and for the next one when this one has gone.
-            reader.guard.waits(matches!(frame, Poll::Ready(Some(Ok(_)))));
+            reader.guard.set_blocked(matches!(frame, Poll::Ready(Some(Ok(_)))));
         }
         frame
     }
@@ -161,7 +165,7 @@ impl<B: Body<Data = Bytes>> Body for InFlightBody<B> {
 impl Drop for Reader {
     fn drop(&mut self) {
         if self.is_http2 {
-            self.guard.waits(false);
+            self.guard.set_blocked(false);
         }
     }
 }

@@ -1,20 +1,29 @@
-//! The head of an HTTP/1 request, held to the letter: what another server might read otherwise is refused.
+//! The head of an HTTP/1 request. A head that another server might read differently is malformed.
 
-use super::framing::Body;
-
-/// Nothing says a body's length in more digits.
+/// Maximum number of digits of `Content-Length`. No body is longer.
 const MAX_LENGTH_DIGITS: usize = 18;
 
-/// What a head that is in order says of its body.
+/// How the end of a body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is no body. The next head follows.
+    None,
+    /// `Content-Length`, in bytes.
+    Fixed(u64),
+    /// The `chunked` transfer coding.
+    Chunked,
+}
+
+/// Validates a head and returns the length of the body that follows it; `None` if the head is malformed or ambiguous.
 ///
-/// `head` is everything up to and with the empty line, without an empty line before it.
-pub fn check(head: &[u8]) -> Option<Body> {
+/// `head` ends with the empty line and does not begin with one.
+pub fn body_length(head: &[u8]) -> Option<BodyLength> {
     let mut lines = lines(head)?;
     let (version, target) = request_line(lines.next()?)?;
     let (mut host, mut length, mut coding) = (None, None, None);
     for line in lines {
         let (name, value) = field(line)?;
-        // Each of these stands once: of two, one server takes the first and another the last.
+        // Each of these occurs at most once: of two, one server would use the first and another the last.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => once(&mut host, value)?,
             14 if name.eq_ignore_ascii_case(b"content-length") => once(&mut length, number(value)?)?,
@@ -22,22 +31,23 @@ pub fn check(head: &[u8]) -> Option<Body> {
             _ => {}
         }
     }
-    if version == Version::Http11 && host.is_none() || !host.is_none_or(is_host) || !fits(target, host) {
+    if version == Version::Http11 && host.is_none() || !host.is_none_or(is_valid_host) || !matches_host(target, host) {
         return None;
     }
     match (length, coding) {
-        (None, None) => Some(Body::None),
-        (Some(length), None) => Some(Body::Length(length)),
-        // Any other coding, or one before it, is what servers don't agree on.
+        (None, None) => Some(BodyLength::None),
+        (Some(length), None) => Some(BodyLength::Fixed(length)),
+        // Servers do not agree on any other coding, or on further codings before `chunked`.
         (None, Some(coding)) if version == Version::Http11 && coding.eq_ignore_ascii_case(b"chunked") => {
-            Some(Body::Chunked)
+            Some(BodyLength::Chunked)
         }
         _ => None,
     }
 }
 
-/// Whether this is of some other protocol: its first line has more words than the two that somebody types, and none of its
-/// words is of HTTP. (A proxy's preamble is followed by a request, whose client understands an answer.)
+/// Whether a malformed head belongs to a protocol other than HTTP: no word of it begins with `http`, and its first line
+/// has more than two words. With two or fewer, a person may be typing it, who can read an error response. A PROXY protocol
+/// header does not count as foreign, since an HTTP request follows it.
 pub fn is_foreign(head: &[u8]) -> bool {
     let words = |text: &[u8]| text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
     let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
@@ -45,18 +55,19 @@ pub fn is_foreign(head: &[u8]) -> bool {
     words(first) > 2 && !head.split(u8::is_ascii_whitespace).any(is_http)
 }
 
-fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
-    place.replace(value).is_none().then_some(())
+/// Sets a value; `None` if it was set before.
+fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
+    slot.replace(value).is_none().then_some(())
 }
 
-/// Whether the lines of a trailer are in order, and say nothing that only a head may say.
-pub fn is_trailer(trailer: &[u8]) -> bool {
+/// Whether the fields of a trailer section are well-formed, and none of them is one that frames or routes a request.
+pub fn is_valid_trailer(trailer: &[u8]) -> bool {
     let framing: [&[u8]; 3] = [b"host", b"content-length", b"transfer-encoding"];
-    let in_order = |line| field(line).is_some_and(|(name, _)| !framing.iter().any(|f| name.eq_ignore_ascii_case(f)));
-    lines(trailer).is_some_and(|mut lines| lines.all(in_order))
+    let is_valid = |line| field(line).is_some_and(|(name, _)| !framing.iter().any(|f| name.eq_ignore_ascii_case(f)));
+    lines(trailer).is_some_and(|mut lines| lines.all(is_valid))
 }
 
-/// The lines before the empty one, each without its LF.
+/// The lines before the empty line, each without its LF.
 fn lines(section: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     let lines = section.strip_suffix(b"\r\n")?;
     Some(lines.split_inclusive(|b| *b == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line)))
@@ -70,9 +81,9 @@ enum Version {
 
 enum Target<'a> {
     /// A path, or the `*` of OPTIONS.
-    Here,
-    /// With an authority, as to a proxy.
-    At(&'a [u8]),
+    Origin,
+    /// An absolute URI with this authority, as requests to a proxy have it.
+    Absolute(&'a [u8]),
 }
 
 fn request_line(line: &[u8]) -> Option<(Version, Target<'_>)> {
@@ -87,41 +98,41 @@ fn request_line(line: &[u8]) -> Option<(Version, Target<'_>)> {
         b"HTTP/1.0" => Version::Http10,
         _ => return None,
     };
-    // A fragment never leaves a client; some cut it off, some don't.
+    // Clients do not send fragments. Some servers cut them off, others do not.
     if !target.iter().all(|b| matches!(b, 0x21..=0x7e) && *b != b'#') {
         return None;
     }
     let target = match target {
-        [b'/', ..] => Target::Here,
-        b"*" if method == b"OPTIONS" => Target::Here,
+        [b'/', ..] => Target::Origin,
+        b"*" if method == b"OPTIONS" => Target::Origin,
         _ => {
             let (scheme, rest) = target.split_at_checked(target.iter().position(|b| *b == b':')?)?;
             let rest = rest.strip_prefix(b"://")?;
             let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-            let known = scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
-            rest.get(..end).filter(|_| known).map(Target::At)?
+            let is_http = scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
+            rest.get(..end).filter(|_| is_http).map(Target::Absolute)?
         }
     };
     (method != b"CONNECT").then_some((version, target))
 }
 
-/// The name and the value of a line, without the white space around the value.
+/// Name and value of a field line, without the white space around the value.
 fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = line.strip_suffix(b"\r")?;
     let colon = line.iter().position(|b| *b == b':')?;
     let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
-    let clean = value.iter().all(|b| matches!(b, b'\t' | 0x20..=0x7e | 0x80..));
+    let is_clean = value.iter().all(|b| matches!(b, b'\t' | 0x20..=0x7e | 0x80..));
     let is_space = |b: &u8| matches!(b, b' ' | b'\t');
     let start = value.iter().position(|b| !is_space(b)).unwrap_or(value.len());
     let end = value.iter().rposition(|b| !is_space(b)).map_or(start, |last| last + 1);
-    (clean && is_token(name)).then_some((name, value.get(start..end)?))
+    (is_clean && is_token(name)).then_some((name, value.get(start..end)?))
 }
 
 fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|b| TOKEN[usize::from(*b)])
 }
 
-/// The bytes of a token, by RFC 9110. Looked up, as each request has a few hundred bytes to be looked at.
+/// The bytes of a token (RFC 9110, 5.6.2). A table, since each request has a few hundred bytes to check.
 static TOKEN: [bool; 256] = {
     let (mut table, mut byte) = ([false; 256], 0_u8);
     while byte < 0x80 {
@@ -135,10 +146,10 @@ static TOKEN: [bool; 256] = {
     table
 };
 
-/// A name or address, with or without a port. User names, lists and paths have no place in it.
-pub fn is_host(value: &[u8]) -> bool {
+/// Whether a value is one host name or IP address, with or without a port. User names, lists and paths are not valid.
+pub fn is_valid_host(value: &[u8]) -> bool {
     let (name, port) = match value.iter().rposition(|b| *b == b':') {
-        // The colons of an IPv6 address stand within brackets.
+        // The colons of an IPv6 address are within brackets.
         Some(colon) if value.last() != Some(&b']') => (value.get(..colon), value.get(colon + 1..)),
         _ => (Some(value), None),
     };
@@ -155,16 +166,19 @@ pub fn is_host(value: &[u8]) -> bool {
     name.is_some_and(is_name) && port.is_none_or(is_port)
 }
 
-/// Whether the target's authority is the one that `Host` names.
-fn fits(target: Target<'_>, host: Option<&[u8]>) -> bool {
+/// Whether the authority of the target, if it has one, is equal to `Host`.
+fn matches_host(target: Target<'_>, host: Option<&[u8]>) -> bool {
     match target {
-        Target::Here => true,
-        Target::At(authority) => is_host(authority) && host.is_none_or(|h| h.eq_ignore_ascii_case(authority)),
+        Target::Origin => true,
+        Target::Absolute(authority) => {
+            is_valid_host(authority) && host.is_none_or(|h| h.eq_ignore_ascii_case(authority))
+        }
     }
 }
 
+/// Parses the value of `Content-Length`.
 fn number(digits: &[u8]) -> Option<u64> {
-    // Some read a number that begins with 0 as octal.
+    // Some servers read a number that begins with 0 as octal.
     if !(1..=MAX_LENGTH_DIGITS).contains(&digits.len()) || matches!(digits, [b'0', _, ..]) {
         return None;
     }

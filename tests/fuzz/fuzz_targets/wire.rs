@@ -1,7 +1,0 @@
-//! Fuzzes `targets::wire`.
-#![no_main]
-
-#[path = "../targets.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::wire(data));
