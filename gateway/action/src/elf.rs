@@ -1,4 +1,14 @@
 //! Checks a plugin's file before any of its code runs: is it complete, for this machine, and with a valid note?
+//!
+//! The search for holes (`check_for_holes`) is worth its 35 lines. An interrupted copy can have its full length, a settled
+//! modification time and intact section headers, because a program may write the parts of a file in any order. `dlopen`
+//! accepts such a file, and the first call of a zeroed function kills the gateway. Waiting until the file stops changing does
+//! not find it, and a checksum would need a build step after the linker, which neither `cargo build` nor `cc` has.
+//!
+//! Measured with the five first-party plugins (release builds, x86-64, 2026-12-01): the search takes 0.6 to 1.7 µs of a load
+//! that takes 425 µs or more. If one block of the file is zero, the checks reject 86 to 89 % of the files with the search,
+//! and 1 to 2 % without it. The rest are holes in constants, which may be zero. The test `most_blocks_of_zeros_are_found` in
+//! `tests/abi` repeats the count.
 
 use super::plugin_load_error::PluginLoadError;
 use menlou_abi::{MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR, NOTE_OWNER, NOTE_SECTION, RELEASED_SIZES};
