@@ -185,7 +185,7 @@ fn a_name_that_can_not_be_and_a_folder_with_something_in_it_are_refused() {
 #[test]
 fn a_refused_file_is_told_with_the_reason_and_the_others_are_listed() {
     for (language, reason, absent) in
-        [("en", "it is no shared library", "the file can't be read"), ("zh", "不是共享库", "无法读取文件")]
+        [("en", "not a shared library", "the file cannot be read"), ("zh", "不是共享库", "无法读取文件")]
     {
         let home = GatewayFolder::new(Setup::default().env("MENLOU_LANG", language));
         let all_good = home.command(&["plugin", "list"], b"");

@@ -46,80 +46,80 @@ impl PluginLoadError {
     pub fn text(&self) -> Text {
         match self {
             Self::Unreadable(why) => {
-                Text::new(format!("无法读取文件：{why}"), format!("the file can't be read: {why}"))
+                Text::new(format!("无法读取文件：{why}"), format!("the file cannot be read: {why}"))
             }
             Self::NotALibrary => Text::fixed(
                 "不是共享库（ELF .so）：请放入 cargo build 产出的 .so 文件",
-                "it is no shared library (ELF .so): put the .so that cargo build made here",
+                "not a shared library (ELF .so): copy the .so file that cargo build produces",
             ),
             Self::Incomplete => Text::fixed(
-                "文件不完整：可能正在复制或复制中断，请重新复制",
-                "the file is incomplete: still being copied, cut short, or with a hole in it; copy it again",
+                "文件不完整（正在复制、被截断或中间有空洞）：请重新复制",
+                "the file is incomplete (still being copied, truncated, or with a hole): copy it again",
             ),
             Self::Unsettled => Text::fixed("文件仍在写入", "the file is still being written"),
             Self::TooManyGenerations(most) => Text::new(
-                format!("本进程已加载 {most} 个插件版本，不再加载：请重启网关"),
-                format!("this process has loaded {most} versions of plugins and takes no more: restart the gateway"),
+                format!("本进程已加载 {most} 个插件版本，达到上限：请重启网关"),
+                format!("this process has loaded {most} plugin versions, which is the maximum: restart the gateway"),
             ),
             Self::NoLongerFits(tenant, fault) => Text::new(
-                format!("租户 {tenant} 的设置不再符合新版本，旧版本继续服务：{}", fault.zh),
+                format!("租户 {tenant} 的设置不符合新版本，旧版本继续提供服务：{}", fault.zh),
                 format!(
-                    "the settings of tenant {tenant} don't fit the new version, the old one serves on: {}",
+                    "the settings of tenant {tenant} are invalid for the new version, the old version keeps serving: {}",
                     fault.en
                 ),
             ),
             Self::OtherMachine(machine) => Text::new(
                 format!("为 {machine} 构建，而网关运行于 {}：请为本机架构重新构建", std::env::consts::ARCH),
                 format!(
-                    "built for {machine}, but this gateway runs on {}: build it for this machine",
+                    "built for {machine}, but this gateway runs on {}: build it for this architecture",
                     std::env::consts::ARCH
                 ),
             ),
             Self::NoNote => Text::fixed(
                 "不是门楼插件：缺少 .note.menlou 段（Rust 用 plugin! 宏，C 用 MENLOU_PLUGIN_NOTE）",
-                "it is no Menlou plugin: it has no .note.menlou section (Rust: the plugin! macro; C: MENLOU_PLUGIN_NOTE)",
+                "not a Menlou plugin: the section .note.menlou is missing (Rust: the plugin! macro; C: MENLOU_PLUGIN_NOTE)",
             ),
             Self::OtherAbi(theirs, ours) => Text::new(
                 format!(
-                    "为插件接口 {}.{} 构建，本网关为 {}.{}：请用匹配的 SDK 重新构建",
+                    "按插件 ABI {}.{} 构建，本网关为 {}.{}：请用匹配的 SDK 重新构建",
                     theirs.0, theirs.1, ours.0, ours.1
                 ),
                 format!(
-                    "built for plugin ABI {}.{}, this gateway has {}.{}: build it with the SDK that fits",
+                    "built for plugin ABI {}.{}, this gateway has {}.{}: build it with a matching SDK",
                     theirs.0, theirs.1, ours.0, ours.1
                 ),
             ),
             Self::OtherHeader(abi) => Text::new(
-                format!("自称接口 {}.{}，结构体大小却不符：用未发布的 menlou_plugin.h 编译？", abi.0, abi.1),
+                format!("声明为 ABI {}.{}，但结构体大小不符：请用已发布的 menlou_plugin.h 编译", abi.0, abi.1),
                 format!(
-                    "it says ABI {}.{}, but its structs have other sizes: compiled against an unreleased menlou_plugin.h?",
+                    "it declares ABI {}.{}, but its structs have other sizes: compile it against a released menlou_plugin.h",
                     abi.0, abi.1
                 ),
             ),
             Self::NotLoaded(why) => {
-                Text::new(format!("系统无法加载：{why}"), format!("the system can't load it: {why}"))
+                Text::new(format!("动态链接器无法加载：{why}"), format!("the dynamic loader cannot load it: {why}"))
             }
             Self::NoEntry => Text::fixed(
-                "没有入口函数 menlou_plugin_v1，或它没有给出自述（可能在描述自己时 panic）",
-                "it has no entry function menlou_plugin_v1, or that gave no description: it may have panicked over it",
+                "没有入口函数 menlou_plugin_v1，或该函数没有返回描述（可能发生了 panic）",
+                "the entry function menlou_plugin_v1 is missing or returned no description (it may have panicked)",
             ),
             Self::Aborts => Text::fixed(
                 "以 panic=abort 构建：一次 panic 会终止整个网关，请用 panic=unwind 构建",
-                "built with panic=abort: a panic would end the gateway; build with panic=unwind",
+                "built with panic=abort, so a panic would end the gateway: build it with panic=unwind",
             ),
             Self::BadDescriptor(why) => {
-                Text::new(format!("自我描述有误：{why}"), format!("its description is wrong: {why}"))
+                Text::new(format!("插件描述有误：{why}"), format!("its description is invalid: {why}"))
             }
             Self::InitFailed(code) => {
-                Text::new(format!("初始化失败（{code}），详见日志"), format!("its init failed ({code}); see the log"))
+                Text::new(format!("init 失败（{code}），详见日志"), format!("its init failed ({code}): see the log"))
             }
             Self::Clash(action, plugin) => Text::new(
-                format!("动作 {action} 已由插件 {plugin} 提供：请改名或移走其中一个"),
-                format!("the plugin {plugin} has an action {action} already: rename or remove one of them"),
+                format!("插件 {plugin} 已有动作 {action}：请重命名或移除其中一个"),
+                format!("the plugin {plugin} already has an action {action}: rename or remove one of them"),
             ),
             Self::OtherName(name) => Text::new(
                 format!("插件名为 {name}：文件应命名为 {name}.so"),
-                format!("the plugin is called {name}: name the file {name}.so"),
+                format!("the plugin's name is {name}: name the file {name}.so"),
             ),
         }
     }
