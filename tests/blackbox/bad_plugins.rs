@@ -1,5 +1,5 @@
-//! Bad plugins in a running gateway, in C (`rude`) and in Rust (`rogue`): whatever they do, the caller gets an envelope, the
-//! log says whose fault it was, and everyone else is served. What is no plugin is refused, at the start and while running.
+//! Misbehaving plugins in C (`rude`) and in Rust (`rogue`) in a running gateway: their callers get an error, the log names
+//! the plugin, and other requests are served. Files that are no valid plugins are rejected, at the start and while running.
 
 use crate::scene::{eventually, side_by_side, simulator};
 use menlou_harness::{Client, Envelope, Gateway, Setup, gateway::plugin_library};
@@ -17,7 +17,7 @@ use std::{
 
 const TENANT: &str = "bad";
 
-/// Compiles one of the C plugins of `tests/abi` into `folder`, which makes it live if that is a gateway's.
+/// Compiles a C plugin of `tests/abi` into `folder`. In a gateway's plugin folder this loads it.
 fn compile(source: &str, folder: &Path, name: &str, arguments: &[String]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let draft = folder.join(format!(".{name}"));
@@ -46,7 +46,7 @@ fn tenant(sim: &Simulator, actions: &[&str]) -> String {
     file
 }
 
-/// A gateway with both plugins.
+/// A gateway with the plugins `rude` and `rogue`.
 fn scene(change: impl FnOnce(Setup) -> Setup) -> (Gateway, Client) {
     let sim = simulator();
     let actions = [
@@ -72,11 +72,11 @@ fn scene(change: impl FnOnce(Setup) -> Setup) -> (Gateway, Client) {
     (gateway, client)
 }
 
-fn request_id(answer: &Envelope) -> String {
-    answer.response.header("x-request-id").expect("an id").to_owned()
+fn request_id(response: &Envelope) -> String {
+    response.response.header("x-request-id").expect("an id").to_owned()
 }
 
-/// The lines of the log that have all of this.
+/// The log lines that contain all of these texts.
 fn lines(gateway: &Gateway, parts: &[&str]) -> Vec<String> {
     gateway.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
 }
@@ -86,7 +86,7 @@ fn metrics(gateway: &Gateway) -> String {
 }
 
 #[test]
-fn a_call_that_never_answers_ends_at_its_deadline_and_others_go_on() {
+fn a_call_that_never_replies_ends_at_its_deadline_and_others_are_served() {
     let (gateway, client) = scene(|setup| setup.setting("server.call_timeout", "\"2s\""));
     for (action, fields, live) in [
         ("rude", vec![("how", "never")], ("rude", vec![("how", "live")])),
@@ -96,22 +96,22 @@ fn a_call_that_never_answers_ends_at_its_deadline_and_others_go_on() {
         thread::scope(|scope| {
             let hanging =
                 scope.spawn(|| side_by_side(8, |_| (Instant::now(), client.call(action, &fields), Instant::now())));
-            eventually("all eight are under way", || (count() == 8).then_some(()));
+            eventually("all eight calls are running", || (count() == 8).then_some(()));
             client.call("echo", &[]).ok();
-            for (began, answer, ended) in hanging.join().unwrap() {
-                answer.assert_error(504, "call_timeout");
-                assert_eq!(answer.msg, "处理超时");
-                assert!(ended - began >= Duration::from_secs(2), "{:?}", ended - began);
-                assert_eq!(lines(&gateway, &[&request_id(&answer), "call_timeout", action]).len(), 1);
+            for (start, response, end) in hanging.join().unwrap() {
+                response.assert_error(504, "call_timeout");
+                assert_eq!(response.msg, "处理超时");
+                assert!(end - start >= Duration::from_secs(2), "{:?}", end - start);
+                assert_eq!(lines(&gateway, &[&request_id(&response), "call_timeout", action]).len(), 1);
             }
         });
-        assert_eq!(count(), 0, "{action}: each was dropped");
+        assert_eq!(count(), 0, "{action}: every call is dropped");
         assert_eq!(client.with_language("en").call(action, &fields).msg, "The request took too long.");
     }
 }
 
 #[test]
-fn a_call_that_fails_is_told_to_the_caller_in_both_languages_and_with_its_cause_to_the_log() {
+fn a_failed_call_has_a_message_in_both_languages_and_its_cause_in_the_log() {
     let (mut gateway, client) = scene(|setup| setup);
     let too_large = ((16 << 20) + 1).to_string();
     for (action, fields, cause) in [
@@ -127,12 +127,12 @@ fn a_call_that_fails_is_told_to_the_caller_in_both_languages_and_with_its_cause_
         ("large", vec![("n", &too_large)], "it is larger than 16 MiB"),
         ("bad_word", vec![("text", "Not A ErrorCode")], "its error code is not 1 to 64"),
     ] {
-        for (language, said) in [("zh", "该动作执行失败"), ("en", "This action failed.")] {
-            let answer = client.with_language(language).call(action, &fields);
-            answer.assert_error(500, "plugin_failed");
-            assert_eq!(answer.msg, said, "{action}");
-            let told = lines(&gateway, &[&request_id(&answer), cause, &format!("action=\"{action}\"")]);
-            assert_eq!(told.len(), 1, "{action} {fields:?}: {cause}");
+        for (language, message) in [("zh", "该动作执行失败"), ("en", "This action failed.")] {
+            let response = client.with_language(language).call(action, &fields);
+            response.assert_error(500, "plugin_failed");
+            assert_eq!(response.msg, message, "{action}");
+            let logged = lines(&gateway, &[&request_id(&response), cause, &format!("action=\"{action}\"")]);
+            assert_eq!(logged.len(), 1, "{action} {fields:?}: {cause}");
         }
     }
     assert_eq!(client.call("rude", &[("how", "twice")]).ok()["n"], 1);
@@ -142,7 +142,7 @@ fn a_call_that_fails_is_told_to_the_caller_in_both_languages_and_with_its_cause_
 }
 
 #[test]
-fn a_flood_of_lines_leaves_the_log_bounded_and_others_heard() {
+fn a_flood_of_log_lines_is_bounded_and_other_lines_are_written() {
     let (gateway, client) = scene(|setup| setup);
     let began = Instant::now();
     let calls = 24;
@@ -150,29 +150,34 @@ fn a_flood_of_lines_leaves_the_log_bounded_and_others_heard() {
         client.call("rude", &[("how", "flood"), ("n", "20000")]).ok();
         client.call("flood", &[("n", "20000")]).ok();
         let other = client.call("echo", &[]);
-        assert_eq!(lines(&gateway, &[&request_id(&other), "action=\"echo\""]).len(), 1, "its line is there at once");
+        assert_eq!(
+            lines(&gateway, &[&request_id(&other), "action=\"echo\""]).len(),
+            1,
+            "its line is written immediately"
+        );
     }
     let most = 200 * (began.elapsed().as_secs() as usize + 2);
     for plugin in ["rude", "rogue"] {
         let written = lines(&gateway, &[&format!("a flood of the {plugin} plugin")]).len();
         assert!((200..=most).contains(&written), "{plugin}: {written} lines, at most {most}");
-        let lost = eventually("what was left out is told", || {
-            let told = lines(&gateway, &["logs too many lines", &format!("plugin=\"{plugin}\"")]);
-            let lost = told.iter().filter_map(|l| l.split("dropped=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
-            let lost: usize = lost.sum();
-            (lost + written == calls * 20_000).then_some(lost)
+        let dropped = eventually("the dropped lines are reported", || {
+            let logged = lines(&gateway, &["logs too many lines", &format!("plugin=\"{plugin}\"")]);
+            let dropped =
+                logged.iter().filter_map(|l| l.split("dropped=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+            let dropped: usize = dropped.sum();
+            (dropped + written == calls * 20_000).then_some(dropped)
         });
-        let counted = format!("menlou_plugin_log_lines_dropped_total{{plugin=\"{plugin}\"}} {lost}");
+        let counted = format!("menlou_plugin_log_lines_dropped_total{{plugin=\"{plugin}\"}} {dropped}");
         assert!(metrics(&gateway).contains(&counted), "{counted}");
     }
     let traced = client.call("rude", &[("how", "trace"), ("n", "20000")]);
-    let aloud = lines(&gateway, &["a warning of the rude plugin", &request_id(&traced)]);
-    assert_eq!(aloud.len(), 1, "lines that nobody keeps don't count");
+    let warnings = lines(&gateway, &["a warning of the rude plugin", &request_id(&traced)]);
+    assert_eq!(warnings.len(), 1, "lines below the log level do not count");
     assert!(gateway.log().len() < 4 * most * 400, "{} bytes", gateway.log().len());
 }
 
 #[test]
-fn a_plugin_that_keeps_its_thread_is_named_with_how_long_it_took() {
+fn a_plugin_that_blocks_a_worker_thread_is_logged_with_its_run_time() {
     let (gateway, client) = scene(|setup| setup);
     for (plugin, action, fields) in
         [("rude", "rude", vec![("how", "block"), ("n", "300")]), ("rogue", "block", vec![("n", "300")])]
@@ -180,8 +185,8 @@ fn a_plugin_that_keeps_its_thread_is_named_with_how_long_it_took() {
         for _ in 0..3 {
             client.call(action, &fields).ok();
         }
-        let told = lines(&gateway, &["blocked a worker thread", &format!("plugin=\"{plugin}\"")]);
-        let [line] = told.as_slice() else { panic!("told once a minute: {told:?}") };
+        let logged = lines(&gateway, &["blocked a worker thread", &format!("plugin=\"{plugin}\"")]);
+        let [line] = logged.as_slice() else { panic!("logged once a minute: {logged:?}") };
         for part in ["WARN", &format!("action=\"{action}\""), "tenant=\"bad\"", " ms=", "times=1"] {
             assert!(line.contains(part), "{part}: {line}");
         }
@@ -192,13 +197,13 @@ fn a_plugin_that_keeps_its_thread_is_named_with_how_long_it_took() {
 }
 
 #[test]
-fn a_plugin_that_does_not_return_is_named_while_it_does_not() {
+fn a_plugin_that_does_not_return_is_logged_while_it_runs() {
     let (gateway, client) = scene(|setup| setup);
     thread::scope(|scope| {
         let stuck = scope.spawn(|| client.call("rude", &[("how", "block"), ("n", "9000")]));
-        let told = ["ERROR", "keeps a worker thread", "plugin=\"rude\"", "action=\"rude\""];
-        eventually("it is told", || (lines(&gateway, &told).len() == 1).then_some(()));
-        assert!(!stuck.is_finished(), "the call goes on");
+        let logged = ["ERROR", "keeps a worker thread", "plugin=\"rude\"", "action=\"rude\""];
+        eventually("it is logged", || (lines(&gateway, &logged).len() == 1).then_some(()));
+        assert!(!stuck.is_finished(), "the call is still running");
         stuck.join().unwrap().ok();
     });
     let counted = "menlou_plugin_violations_total{plugin=\"rude\",action=\"rude\",reason=\"stuck\"} 1";
@@ -206,7 +211,7 @@ fn a_plugin_that_does_not_return_is_named_while_it_does_not() {
 }
 
 #[test]
-fn an_operation_that_a_plugin_leaves_behind_holds_no_connection() {
+fn a_leaked_operation_holds_no_connection() {
     let (gateway, client) = scene(|setup| setup.setting("server.call_timeout", "\"2s\""));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -234,7 +239,7 @@ fn an_operation_that_a_plugin_leaves_behind_holds_no_connection() {
     client.call("echo", &[]).ok();
 }
 
-/// Versions of the plugin `odd` that can't be taken, each with the reason.
+/// Invalid versions of the plugin `odd`, each with the reason for its rejection.
 fn bad_versions(folder: &Path, name: &str) -> Vec<(PathBuf, &'static str)> {
     let schema = |what: &str, text: &str| {
         let header = folder.join(format!("{what}.h"));
@@ -242,38 +247,38 @@ fn bad_versions(folder: &Path, name: &str) -> Vec<(PathBuf, &'static str)> {
         fs::write(&header, format!("#define PARAMS MENLOU_STR(\"{quoted}\")\n")).unwrap();
         vec!["-include".to_owned(), header.display().to_string()]
     };
-    let laughs: String = (0..60)
+    let exponential: String = (0..60)
         .map(|i| format!(r##""d{i}":{{"allOf":[{{"$ref":"#/$defs/d{0}"}},{{"$ref":"#/$defs/d{0}"}}]}},"##, i + 1))
         .collect();
     let cases = [
         ("two", vec!["-DACTIONS_LEN=2".to_owned()], "it has two actions"),
         ("major", vec!["-DMAJOR=9".to_owned()], "built for plugin ABI 9.0, this gateway has 1.0"),
         ("kind", schema("kind", r#"{"type":"banana"}"#), "params_schema: "),
-        ("list", schema("list", "[]"), "params_schema: a schema is a JSON object"),
+        ("list", schema("list", "[]"), "params_schema: a schema must be a JSON object"),
         ("text", schema("text", "not JSON"), "params_schema: expected"),
         ("deep", schema("deep", &r#"{"not":"#.repeat(100_000)), "params_schema: recursion limit exceeded"),
         ("long", schema("long", &r#"{"not":"#.repeat(1_000_000)), "params_schema: longer than 1048576 bytes"),
         (
-            "laughs",
-            schema("laughs", &format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{laughs}"d60":{{}}}}}}"##)),
+            "exponential",
+            schema("exponential", &format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{exponential}"d60":{{}}}}}}"##)),
             "too expensive",
         ),
     ];
-    let mut made = Vec::new();
+    let mut files = Vec::new();
     for (what, mut arguments, why) in cases {
         let at = folder.join(what);
         fs::create_dir(&at).unwrap();
         arguments.push(format!("-DNAME=\"{}\"", name.replace("{}", what)));
-        made.push((compile("odd.c", &at, &name.replace("{}", what), &arguments), why));
+        files.push((compile("odd.c", &at, &name.replace("{}", what), &arguments), why));
     }
     let text = folder.join(name.replace("{}", "script") + ".so");
-    fs::write(&text, "#!/bin/sh\necho no plugin at all\n").unwrap();
-    made.push((text, "it is no shared library"));
-    made
+    fs::write(&text, "#!/bin/sh\necho not a plugin\n").unwrap();
+    files.push((text, "not a shared library"));
+    files
 }
 
 #[test]
-fn what_is_no_plugin_is_refused_at_the_start_with_the_reason_and_the_others_serve() {
+fn invalid_files_are_rejected_at_the_start_with_the_reason_and_the_others_are_loaded() {
     let (sim, workshop) = (simulator(), tempfile::tempdir().unwrap());
     let mut gateway = Gateway::start(Setup::default().tenant(TENANT, tenant(&sim, &["odd", "odd-two"])));
     let bad = bad_versions(workshop.path(), "odd-{}");
@@ -283,16 +288,16 @@ fn what_is_no_plugin_is_refused_at_the_start_with_the_reason_and_the_others_serv
     compile("odd.c", &gateway.plugins(), "odd", &[]);
     compile("odd.c", &gateway.plugins(), "second", &["-DNAME=\"second\"".to_owned()]);
     gateway.restart();
-    let clash = "the plugin odd has an action odd already";
-    let refused = gateway.readiness().1["plugins"]["refused"].as_array().unwrap().clone();
+    let clash = "the plugin odd already has an action odd";
+    let rejected = gateway.readiness().1["plugins"]["refused"].as_array().unwrap().clone();
     let bad = bad.iter().map(|(path, why)| (path.file_name().unwrap().to_string_lossy().into_owned(), *why));
     for (file, why) in bad.clone().chain([("second.so".to_owned(), clash)]) {
-        let told = refused.iter().find(|r| r["file"] == *file).unwrap_or_else(|| panic!("{file}: {refused:?}"));
-        assert!(told["why"].as_str().unwrap().contains(why), "{told}");
+        let logged = rejected.iter().find(|r| r["file"] == *file).unwrap_or_else(|| panic!("{file}: {rejected:?}"));
+        assert!(logged["why"].as_str().unwrap().contains(why), "{logged}");
         assert_eq!(lines(&gateway, &["ERROR", "plugin refused", &format!("/{file}"), why]).len(), 1, "{file}: {why}");
     }
-    assert_eq!(refused.len(), bad.count() + 1);
-    let counted = format!("menlou_plugins_rejected {}", refused.len());
+    assert_eq!(rejected.len(), bad.count() + 1);
+    let counted = format!("menlou_plugins_rejected {}", rejected.len());
     assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
     let client = gateway.client(TENANT);
     assert_eq!(client.call("odd", &[]).ok()["n"], 1);
@@ -300,23 +305,23 @@ fn what_is_no_plugin_is_refused_at_the_start_with_the_reason_and_the_others_serv
 }
 
 #[test]
-fn a_plugin_in_rust_that_describes_itself_wrongly_is_refused_and_the_others_serve() {
+fn a_rust_plugin_with_a_wrong_description_is_rejected_and_the_others_are_loaded() {
     let sim = simulator();
     for (says, why) in [
         ("twice", "it has two actions \"echo\""),
-        ("clash", "the plugin odd has an action odd already"),
+        ("clash", "the plugin odd already has an action odd"),
         ("banana", "params_schema: "),
-        ("panic", "gave no description"),
+        ("panic", "returned no description"),
     ] {
         let setup = Setup::default().env("ROGUE_SAYS", says).tenant(TENANT, tenant(&sim, &["odd", "echo"]));
         let mut gateway = Gateway::start(setup);
         compile("odd.c", &gateway.plugins(), "odd", &[]);
         fs::copy(plugin_library("rogue"), gateway.plugins().join("rogue.so")).unwrap();
         gateway.restart();
-        let refused = gateway.readiness().1["plugins"]["refused"].clone();
+        let rejected = gateway.readiness().1["plugins"]["refused"].clone();
         assert!(
-            refused[0]["file"] == "rogue.so" && refused[0]["why"].as_str().unwrap().contains(why),
-            "{says}: {refused}"
+            rejected[0]["file"] == "rogue.so" && rejected[0]["why"].as_str().unwrap().contains(why),
+            "{says}: {rejected}"
         );
         let client = gateway.client(TENANT);
         assert_eq!(client.call("odd", &[]).ok()["n"], 1);
@@ -325,40 +330,40 @@ fn a_plugin_in_rust_that_describes_itself_wrongly_is_refused_and_the_others_serv
 }
 
 #[test]
-fn what_is_no_plugin_is_refused_while_running_and_the_old_version_serves_on() {
+fn invalid_files_are_rejected_while_running_and_the_old_version_keeps_serving() {
     let (sim, workshop) = (simulator(), tempfile::tempdir().unwrap());
     let mut gateway = Gateway::start(Setup::default().tenant(TENANT, tenant(&sim, &["odd"])));
     compile("odd.c", &gateway.plugins(), "odd", &[]);
     gateway.restart();
     let client = gateway.client(TENANT);
-    let generation = || gateway.readiness().1["plugins"]["loaded"].to_string();
-    let before = generation();
+    let loaded = || gateway.readiness().1["plugins"]["loaded"].to_string();
+    let before = loaded();
     let bad = bad_versions(workshop.path(), "odd");
     for (path, why) in &bad {
         fs::copy(path, gateway.plugins().join(".odd")).unwrap();
         fs::rename(gateway.plugins().join(".odd"), gateway.plugins().join("odd.so")).unwrap();
-        eventually(&format!("refused: {why}"), || {
+        eventually(&format!("the file is rejected: {why}"), || {
             gateway.readiness().1["plugins"]["refused"].to_string().contains(why).then_some(())
         });
         assert_eq!(lines(&gateway, &["ERROR", "plugin refused", "/odd.so", why]).len(), 1, "{why}");
         assert_eq!(client.call("odd", &[]).ok()["n"], 1);
     }
-    assert_eq!(generation(), before);
+    assert_eq!(loaded(), before);
     let counted = format!("menlou_plugin_reloads_total{{plugin=\"odd\",result=\"rejected\"}} {}", bad.len());
     assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
 
-    // Another plugin with the same action: refused, until the first is taken away.
+    // A second plugin with the same action is rejected until the first one is removed.
     compile("odd.c", &gateway.plugins(), "second", &["-DNAME=\"second\"".to_owned()]);
-    let clash = "the plugin odd has an action odd already";
-    eventually("the clash is told", || {
+    let clash = "the plugin odd already has an action odd";
+    eventually("the clash is reported", || {
         gateway.readiness().1["plugins"]["refused"].to_string().contains(clash).then_some(())
     });
     assert_eq!(client.call("odd", &[]).ok()["n"], 1);
     fs::remove_file(gateway.plugins().join("odd.so")).unwrap();
-    eventually("the second serves", || {
+    eventually("the second plugin is loaded", || {
         (gateway.readiness().1["plugins"]["loaded"].to_string().contains("second")).then_some(())
     });
-    eventually("its action answers", || (client.call("odd", &[]).error.is_none()).then_some(()));
+    eventually("its action serves", || (client.call("odd", &[]).error.is_none()).then_some(()));
     assert_eq!(gateway.readiness().1["plugins"]["refused"], serde_json::json!([]));
     assert!(metrics(&gateway).contains("menlou_plugins_rejected 0"));
 }

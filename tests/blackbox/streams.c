@@ -1,4 +1,4 @@
-/* A plugin whose one action gives back the body as it comes: a piece is read when the one before was written. */
+/* A plugin with one action that sends the request body back, chunk by chunk: a chunk is read after the last one is written. */
 #include "menlou_plugin.h"
 #include <stdlib.h>
 
@@ -33,7 +33,7 @@ static int32_t poll(void *given, menlou_call *call) {
         if (!state->reading) state->reading = gateway->body_read(call);
         int32_t polled = gateway->op_poll(call, state->reading, &outcome);
         if (polled != MENLOU_READY) return polled;
-        if (outcome.status == MENLOU_ERR_NOT_FOUND) return MENLOU_READY; /* the end */
+        if (outcome.status == MENLOU_ERR_NOT_FOUND) return MENLOU_READY; /* end of the body */
         if (outcome.status != MENLOU_READY) return outcome.status;
         if (!state->writing) state->writing = gateway->response_write(call, outcome.data);
         menlou_outcome written = {.struct_size = sizeof written};

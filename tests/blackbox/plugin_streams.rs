@@ -1,4 +1,4 @@
-//! Bodies that a plugin reads and writes piece by piece, in Rust and in C, and answers that are not brought to their end.
+//! Bodies that plugins in Rust and in C read and write chunk by chunk, and responses that a plugin does not complete.
 
 use crate::scene::{eventually, setup, simulator};
 use menlou_harness::{
@@ -17,7 +17,7 @@ use std::{
 
 const MIB: usize = 1 << 20;
 
-/// A gateway with our rogue plugin, and one in C.
+/// A gateway with the plugin `rogue` and one in C.
 fn scene() -> (Gateway, Simulator) {
     let sim = simulator();
     let base = sim.base_url();
@@ -37,19 +37,19 @@ fn scene() -> (Gateway, Simulator) {
         .expect("a C compiler");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     fs::copy(plugin_library("rogue"), gateway.plugins().join("rogue.so")).expect("a copy");
-    eventually("the plugins are taken up", || {
-        let served = |a| ask(&gateway, a, "?n=3").is_ok_and(|answer| answer.status == 200);
+    eventually("the plugins are loaded", || {
+        let served = |a| call(&gateway, a, "?n=3").is_ok_and(|response| response.status == 200);
         (served("streams") && served("begin")).then_some(())
     });
     (gateway, sim)
 }
 
-fn ask(gateway: &Gateway, action: &str, query: &str) -> io::Result<Response> {
+fn call(gateway: &Gateway, action: &str, query: &str) -> io::Result<Response> {
     Request::post(format!("/srv/shop/{action}{query}")).send(gateway.addr())
 }
 
 #[test]
-fn a_large_body_comes_back_as_it_was_sent_while_it_is_being_sent() {
+fn a_large_body_is_sent_back_while_it_is_received() {
     let (gateway, _sim) = scene();
     for action in ["streams", "give_back"] {
         let mut stream = http::connect(gateway.addr()).expect("a connection");
@@ -64,7 +64,7 @@ fn a_large_body_comes_back_as_it_was_sent_while_it_is_being_sent() {
                 writer.write_all(&vec![i; MIB]).expect("sent");
             }
         });
-        let (mut sums, mut bytes, mut piece) = ([0_usize; 64], 0, vec![0; MIB]);
+        let (mut sums, mut bytes, mut chunk) = ([0_usize; 64], 0, vec![0; MIB]);
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -74,11 +74,11 @@ fn a_large_body_comes_back_as_it_was_sent_while_it_is_being_sent() {
         let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
         assert!(head.starts_with("http/1.1 200") && head.contains("application/octet-stream"), "{head}");
         loop {
-            match stream.read(&mut piece).expect("more") {
+            match stream.read(&mut chunk).expect("more") {
                 0 => break,
                 n => {
                     bytes += n;
-                    for b in &piece[..n] {
+                    for b in &chunk[..n] {
                         if let Some(sum) = sums.get_mut(usize::from(*b)) {
                             *sum += 1;
                         }
@@ -87,47 +87,47 @@ fn a_large_body_comes_back_as_it_was_sent_while_it_is_being_sent() {
             }
         }
         sending.join().expect("all sent");
-        // Beside the body there are the sizes of its chunks, whose digits are counted with it.
+        // The count includes the digits of the chunk sizes.
         assert!(bytes >= size && sums.iter().take(10).all(|sum| *sum >= MIB), "{action}: {bytes}");
     }
 }
 
 #[test]
-fn an_answer_that_fails_in_the_middle_is_cut_and_hurts_nobody_else() {
+fn a_response_that_fails_in_the_middle_is_aborted_and_others_are_not_affected() {
     let (gateway, _sim) = scene();
     for (n, why) in
         [(0, "error -5"), (1, "the plugin wrote no chunk of the response for too long"), (2, "the plugin panicked")]
     {
-        let outcome = ask(&gateway, "begin", &format!("?n={n}"));
-        // The last chunk is missing: a client that looks sees that the answer is no whole one.
-        let whole = outcome.as_ref().is_ok_and(|a| a.body.ends_with(b"0\r\n\r\n"));
-        assert!(!whole, "{n}: {outcome:?}");
+        let outcome = call(&gateway, "begin", &format!("?n={n}"));
+        // The last chunk is missing, so that clients can see that the response is incomplete.
+        let is_complete = outcome.as_ref().is_ok_and(|a| a.body.ends_with(b"0\r\n\r\n"));
+        assert!(!is_complete, "{n}: {outcome:?}");
         eventually("the cause is in the log", || gateway.log().contains(why).then_some(()));
-        assert_eq!(ask(&gateway, "echo", "?n=1").expect("an answer").status, 200);
+        assert_eq!(call(&gateway, "echo", "?n=1").expect("a response").status, 200);
     }
 }
 
 #[test]
-fn an_answer_begins_once_and_its_pieces_keep_their_order() {
+fn a_response_starts_once_and_its_chunks_keep_their_order() {
     let (gateway, _sim) = scene();
     for (n, wanted) in [(3, "begun once"), (4, "begun by three at once")] {
-        let answer = ask(&gateway, "begin", &format!("?n={n}")).expect("an answer");
-        assert_eq!(answer.header("content-type"), Some("text/plain"));
-        let text: String = answer.text().split("\r\n").skip(1).step_by(2).collect();
+        let response = call(&gateway, "begin", &format!("?n={n}")).expect("a response");
+        assert_eq!(response.header("content-type"), Some("text/plain"));
+        let text: String = response.text().split("\r\n").skip(1).step_by(2).collect();
         assert_eq!(text, wanted);
     }
 }
 
 #[test]
-fn a_client_that_goes_away_ends_the_call_that_was_writing() {
+fn a_call_that_writes_a_response_ends_when_the_client_closes_the_connection() {
     let (gateway, _sim) = scene();
     let mut stream = http::connect(gateway.addr()).expect("a connection");
     let head = "POST /srv/shop/give_back HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n";
     stream.write_all(head.as_bytes()).expect("sent");
     stream.write_all(&vec![b'x'; MIB]).expect("sent");
     drop(stream);
-    eventually("the connection has gone", || {
+    eventually("the connection is closed", || {
         gateway.admin("/metrics").ok()?.text().contains("menlou_connections 0").then_some(())
     });
-    assert_eq!(ask(&gateway, "echo", "?n=1").expect("an answer").status, 200);
+    assert_eq!(call(&gateway, "echo", "?n=1").expect("a response").status, 200);
 }

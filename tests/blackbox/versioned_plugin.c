@@ -1,4 +1,4 @@
-/* A plugin whose one action, NAME, tells its VERSION; with the parameter `wait` (milliseconds) it waits first. */
+/* A plugin with one action, NAME, that replies with its VERSION. The parameter `wait` delays the reply, in milliseconds. */
 #include "menlou_plugin.h"
 #include <stdlib.h>
 #include <string.h>
