@@ -124,7 +124,7 @@ async fn an_invalid_reply_fails_its_call_with_the_reason() {
     for (action, params, why) in [
         ("large", json!({ "n": most + 1 }), "it is larger than 16 MiB"),
         ("no_object", json!({ "text": "a text" }), "its data is not a JSON object"),
-        ("bad_word", json!({ "text": "Not A ErrorCode" }), "its error code is not 1 to 64"),
+        ("bad_error_code", json!({ "text": "Not A ErrorCode" }), "its error code is not 1 to 64"),
         ("file", json!({ "text": "image/png\r\nX-Evil: 1" }), "a file needs a media type"),
     ] {
         assert_failed(gateway.call(action, params).await, why);

@@ -1,13 +1,13 @@
-//! What a plugin may say wrongly of itself in safe Rust: the variable `ROGUE_SAYS` chooses, when it is loaded.
+//! Wrong descriptions that safe Rust allows. The environment variable `ROGUE_SAYS` chooses one when the plugin is loaded.
 
 use crate::{Data, Params};
 use menlou_plugin::prelude::*;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use std::{borrow::Cow, env};
 
-/// An action by the name that the variable wants it to have.
+/// An action with the name that the variable chooses.
 pub fn action() -> Action {
-    let name = match says().as_deref() {
+    let name = match chosen().as_deref() {
         Some("twice") => "echo",
         Some("clash") => "odd",
         _ => "described",
@@ -19,9 +19,9 @@ async fn described(_: &Call, _: Odd) -> Result<Data> {
     Ok(Data::default())
 }
 
-/// Parameters whose schema is written by hand.
+/// Parameters with a hand-written schema.
 #[derive(Deserialize)]
-struct Odd(#[expect(dead_code, reason = "its schema is what matters")] Params);
+struct Odd(#[expect(dead_code, reason = "only its schema is used")] Params);
 
 impl JsonSchema for Odd {
     fn schema_name() -> Cow<'static, str> {
@@ -29,14 +29,14 @@ impl JsonSchema for Odd {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        assert_ne!(says().as_deref(), Some("panic"), "while it describes itself");
-        match says().as_deref() {
+        assert_ne!(chosen().as_deref(), Some("panic"), "a panic while the plugin describes itself");
+        match chosen().as_deref() {
             Some("banana") => json_schema!({ "type": "banana" }),
             _ => json_schema!({ "type": "object" }),
         }
     }
 }
 
-fn says() -> Option<String> {
+fn chosen() -> Option<String> {
     env::var("ROGUE_SAYS").ok()
 }

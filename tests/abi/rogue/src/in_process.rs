@@ -1,6 +1,6 @@
-//! The same actions without a shared library, so that Miri can look on:
+//! Runs the actions without a shared library, for Miri:
 //! `MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks" cargo +nightly miri test -p menlou-rogue`
-//! (host tables live for ever, and are leaked on purpose).
+//! (host tables are never freed, so leaks are ignored).
 
 use crate::plugin;
 use menlou_plugin::testing::Host;
@@ -11,7 +11,7 @@ fn call(action: &str, params: Value) -> menlou_plugin::testing::Reply {
 }
 
 #[test]
-fn panics_fail_their_call() {
+fn a_panic_fails_its_call() {
     for (action, n) in [
         ("panic_now", 0),
         ("panic_now", 1),
@@ -25,7 +25,7 @@ fn panics_fail_their_call() {
 }
 
 #[test]
-fn wakers_come_and_go_on_any_thread() {
+fn wakers_work_on_any_thread() {
     assert_eq!(call("many", json!({ "n": 40 })).data["text"], "40");
     assert_eq!(call("thread_wakes", json!({ "n": 3 })).data["n"], 3);
     assert_eq!(call("keep_waker", json!({})).error, None);
@@ -38,7 +38,7 @@ fn operations_may_be_dropped_on_another_thread() {
 }
 
 #[test]
-fn a_call_may_be_given_up_at_each_wait() {
+fn a_call_can_be_cancelled_at_each_await() {
     let host = Host::new().code("a-code", "o-ann");
     for (action, params, least) in [
         ("many", json!({ "n": 10 }), 1),
@@ -50,7 +50,7 @@ fn a_call_may_be_given_up_at_each_wait() {
 }
 
 #[test]
-fn settings_are_read_and_refused() {
+fn settings_are_read_and_validated() {
     let faults = |settings| Host::new().settings(settings).config_errors(plugin(), "set");
     assert_eq!(faults(json!({ "even": [2] })), []);
     assert_eq!(faults(json!({ "even": [1] }))[0].0, "/even/0");

@@ -1,11 +1,11 @@
-//! A plugin that does everything wrong that safe Rust allows; each of its actions may hurt at most its own call.
+//! A misbehaving plugin: it does everything wrong that safe Rust allows. Each of its actions may fail only its own call.
 
-mod answers;
 mod described;
 #[cfg(test)]
 mod in_process;
 mod misuse;
 mod panics;
+mod replies;
 mod services;
 mod settings;
 mod streams;
@@ -13,29 +13,29 @@ mod wakers;
 
 use menlou_plugin::prelude::*;
 
-/// What the actions take.
+/// Parameters of the actions.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Params {
-    /// How many, how long, or whether.
+    /// A number, a time in milliseconds, or a flag.
     n: u64,
-    /// An openid, a header, a code.
+    /// An openid, the name of a header, or a code.
     text: String,
 }
 
-/// What the actions give.
+/// Data of the replies.
 #[derive(Default, Serialize, JsonSchema)]
 struct Data {
-    /// What was counted.
+    /// A count.
     n: u64,
-    /// What was found.
+    /// A text.
     text: String,
 }
 
 menlou_plugin::plugin! {
     name: "rogue",
     actions: [
-        Action::new("echo", misuse::echo).methods("GET,POST").title("回声", "Echo").description("原样返回。", "Gives back."),
+        Action::new("echo", misuse::echo).methods("GET,POST").title("回声", "Echo").description("原样返回。", "Returns its parameters."),
         Action::new("panic_now", panics::now),
         Action::new("panic_later", panics::later),
         Action::new("panic_in_drop", panics::in_drop),
@@ -45,10 +45,10 @@ menlou_plugin::plugin! {
         Action::new("dropped_elsewhere", misuse::dropped_elsewhere),
         Action::new("leak", misuse::leak),
         Action::new("block", misuse::block),
-        Action::new("no_object", answers::no_object),
-        Action::new("large", answers::large),
-        Action::new("bad_word", answers::bad_word),
-        Action::new("file", answers::file),
+        Action::new("no_object", replies::no_object),
+        Action::new("large", replies::large),
+        Action::new("bad_error_code", replies::bad_error_code),
+        Action::new("file", replies::file),
         Action::new("many", wakers::many),
         Action::new("thread_wakes", wakers::thread_wakes),
         Action::new("keep_waker", wakers::keep),
@@ -60,7 +60,7 @@ menlou_plugin::plugin! {
         Action::new("header", services::header),
         Action::new("ask_platform", services::ask_platform),
         Action::new("use_session_key", services::use_session_key),
-        Action::new("by_setting", services::whoever).access(Access::BySetting),
+        Action::new("by_setting", services::has_caller).access(Access::BySetting),
         Action::new("give_back", streams::give_back).raw_body(),
         Action::new("begin", streams::begin),
         Action::new("set", settings::set),

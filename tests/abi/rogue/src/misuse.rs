@@ -1,4 +1,4 @@
-//! Calls that never end, and services used where they must not be.
+//! Calls that never end, leaked operations, and operations on the wrong thread.
 
 use crate::{Data, Params};
 use menlou_plugin::prelude::*;
@@ -25,7 +25,7 @@ pub async fn echo(_: &Call, params: Params) -> Result<Data> {
     Ok(Data { n: params.n, text: params.text })
 }
 
-/// Waits for what never comes; with `n`, with an operation under way.
+/// Never completes. With `n`, an operation is pending.
 pub async fn never(call: &Call, params: Params) -> Result<Data> {
     LIVE.fetch_add(1, Ordering::SeqCst);
     let _counted = Counted;
@@ -35,41 +35,41 @@ pub async fn never(call: &Call, params: Params) -> Result<Data> {
     pending().await
 }
 
-/// Begins a GET of the URL `text`, and gives it back neither here nor later; with `n`, the call doesn't end either.
+/// Starts a GET of the URL `text` and leaks the operation. With `n`, the call does not end either.
 pub async fn leak(call: &Call, params: Params) -> Result<Data> {
     let timeout = Some(Duration::from_secs(600));
     let request = menlou_plugin::HttpRequest { method: "GET", url: &params.text, timeout, ..Default::default() };
-    let mut asked = Box::pin(call.http(&request));
-    let waits = poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_pending())).await;
-    std::mem::forget(asked);
+    let mut operation = Box::pin(call.http(&request));
+    let is_pending = poll_fn(|cx| Poll::Ready(operation.as_mut().poll(cx).is_pending())).await;
+    std::mem::forget(operation);
     if params.n > 0 {
         pending::<()>().await;
     }
-    Ok(Data { n: waits.into(), ..Data::default() })
+    Ok(Data { n: is_pending.into(), ..Data::default() })
 }
 
-/// Keeps its thread for `n` ms.
+/// Blocks its thread for `n` ms.
 pub async fn block(_: &Call, params: Params) -> Result<Data> {
     thread::sleep(Duration::from_millis(params.n));
     Ok(Data { n: params.n, ..Data::default() })
 }
 
-/// How many calls of `never` there are.
+/// Number of running calls of `never`.
 pub async fn live(_: &Call, _: ()) -> Result<Data> {
     Ok(Data { n: LIVE.load(Ordering::SeqCst), ..Data::default() })
 }
 
-/// Asks for a service on a thread of its own; with `n`, it is begun here and only polled there.
+/// Starts and polls an operation on a thread of its own. With `n`, the operation is started here and polled there.
 pub async fn elsewhere(call: &Call, params: Params) -> Result<Data> {
     poll_fn(|cx| {
-        let begun = (params.n > 0).then(|| call.sleep(Duration::ZERO));
+        let started = (params.n > 0).then(|| call.sleep(Duration::ZERO));
         let waker = cx.waker();
         let done = thread::scope(|scope| {
-            let there = scope.spawn(move || {
-                let begun = begun.unwrap_or_else(|| call.sleep(Duration::ZERO));
-                pin!(begun).poll(&mut Context::from_waker(waker)).is_ready()
+            let thread = scope.spawn(move || {
+                let started = started.unwrap_or_else(|| call.sleep(Duration::ZERO));
+                pin!(started).poll(&mut Context::from_waker(waker)).is_ready()
             });
-            there.join()
+            thread.join()
         });
         match done {
             Ok(done) => Poll::Ready(Ok(Data { n: done.into(), ..Data::default() })),
@@ -79,7 +79,7 @@ pub async fn elsewhere(call: &Call, params: Params) -> Result<Data> {
     .await
 }
 
-/// Begins services, polls each once, and drops them on a thread of its own: a wait, and with `text` an exchange.
+/// Starts a timer and an exchange of the code `text`, polls each once, and drops them on a thread of its own.
 pub async fn dropped_elsewhere(call: &Call, params: Params) -> Result<Data> {
     poll_fn(|cx| {
         let mut sleep = Box::pin(call.sleep(Duration::from_secs(3600)));

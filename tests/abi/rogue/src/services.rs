@@ -1,4 +1,4 @@
-//! What a plugin asks of the gateway that is not its to have.
+//! Host services used with arguments that the gateway must reject.
 
 use crate::{Data, Params};
 use menlou_plugin::prelude::*;
@@ -9,7 +9,7 @@ pub async fn log(call: &Call, params: Params) -> Result<Data> {
     Ok(Data::default())
 }
 
-/// Writes `n` lines.
+/// Writes `n` log lines.
 pub async fn flood(call: &Call, params: Params) -> Result<Data> {
     for _ in 0..params.n {
         call.log(Level::Warn, "a flood of the rogue plugin", &[]);
@@ -17,7 +17,7 @@ pub async fn flood(call: &Call, params: Params) -> Result<Data> {
     Ok(Data::default())
 }
 
-/// A session for whatever openid; with `n`, for the one behind a code.
+/// Opens a session for the openid `text`. With `n`, `text` is a code that is exchanged for an openid.
 pub async fn open_session(call: &Call, params: Params) -> Result<Data> {
     let identity = match params.n {
         0 => menlou_plugin::Identity { openid: params.text, unionid: None },
@@ -36,14 +36,14 @@ pub async fn header(call: &Call, params: Params) -> Result<Data> {
     Ok(Data { n: found.is_some().into(), text: found.unwrap_or_default().to_owned() })
 }
 
-/// A call to the platform, told as JSON: method, path, fields.
+/// Sends a platform request given as JSON: method, path, fields.
 pub async fn ask_platform(call: &Call, params: Params) -> Result<menlou_plugin::Response<Data>> {
     use menlou_plugin::Response;
     let (method, path, fields) = serde_json::from_str::<(String, String, _)>(&params.text)?;
     Ok(match call.platform(&method, &path, &fields).await? {
         Response::Data(data) => Response::Data(Data { text: serde_json::Value::from(data).to_string(), n: 1 }),
         Response::File { content_type, body } => Response::File { content_type, body },
-        Response::Sent(answered) => return Err(Error::internal(format!("{answered:?}"))),
+        Response::Sent(sent) => return Err(Error::internal(format!("{sent:?}"))),
     })
 }
 
@@ -56,13 +56,13 @@ pub async fn use_session_key(call: &Call, params: Params) -> Result<Data> {
     Ok(Data::default())
 }
 
-/// Whether there is a caller's openid.
-pub async fn whoever(call: &Call<AuthSetting>, _: ()) -> Result<Data> {
+/// Returns whether the call has a caller's openid.
+pub async fn has_caller(call: &Call<AuthSetting>, _: ()) -> Result<Data> {
     let _ = &call.settings().auth;
     Ok(Data { n: call.openid().is_some().into(), ..Data::default() })
 }
 
-/// Who may call `by_setting`.
+/// Settings of `by_setting`.
 #[derive(Deserialize, JsonSchema)]
 pub struct AuthSetting {
     #[serde(default)]

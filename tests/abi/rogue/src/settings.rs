@@ -13,9 +13,9 @@ static RELEASED: AtomicU64 = AtomicU64::new(0);
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Set {
-    /// Even.
+    /// Even numbers.
     even: Vec<u64>,
-    /// Whether to panic over it.
+    /// Whether the check panics.
     panic: bool,
     #[serde(skip)]
     _counted: Counted,
@@ -23,7 +23,7 @@ pub struct Set {
 
 impl Settings for Set {
     fn check(&self, errors: &mut ConfigErrors) {
-        assert!(!self.panic, "asked for");
+        assert!(!self.panic, "requested by the setting");
         for (i, n) in self.even.iter().enumerate().filter(|(_, n)| *n % 2 == 1) {
             errors.add(format!("/even/{i}"), format!("{n} 不是偶数"), format!("{n} is odd"));
         }
@@ -39,7 +39,7 @@ impl Drop for Counted {
     }
 }
 
-/// Waits `n` ms, then sums its settings up.
+/// Waits `n` ms, then returns the sum of its settings.
 pub async fn set(call: &Call<Set>, params: Params) -> Result<Data> {
     call.sleep(Duration::from_millis(params.n)).await?;
     Ok(Data { n: call.settings().even.iter().sum(), text: RELEASED.load(Ordering::SeqCst).to_string() })

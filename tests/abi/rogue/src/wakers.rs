@@ -1,4 +1,4 @@
-//! Wakers: many of an executor inside the plugin, some on threads of its own, some kept too long.
+//! Wakers: many in an executor inside the plugin, some used on other threads, some kept beyond the call.
 
 use crate::{Data, Params};
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -17,7 +17,7 @@ use std::{
 
 static KEPT: Mutex<Option<Waker>> = Mutex::new(None);
 
-/// Waits `n` times at once, and tells how often it was polled for that.
+/// Waits for `n` timers at the same time, and returns how often it was polled.
 pub async fn many(call: &Call, params: Params) -> Result<Data> {
     let mut waits: FuturesUnordered<_> =
         (0..params.n).map(|i| call.sleep(Duration::from_millis(20 * (i % 5)))).collect();
@@ -39,7 +39,7 @@ pub async fn many(call: &Call, params: Params) -> Result<Data> {
     Ok(Data { n: polls, text: done.to_string() })
 }
 
-/// Waits for a thread of its own, `n` times.
+/// Waits for a thread of its own, `n` times in a row.
 pub async fn thread_wakes(_: &Call, params: Params) -> Result<Data> {
     for _ in 0..params.n {
         let (done, mut started) = (Arc::new(AtomicBool::new(false)), false);
@@ -58,13 +58,13 @@ pub async fn thread_wakes(_: &Call, params: Params) -> Result<Data> {
     Ok(Data { n: params.n, ..Data::default() })
 }
 
-/// Keeps its waker beyond its end.
+/// Keeps its waker beyond the end of the call.
 pub async fn keep(_: &Call, _: ()) -> Result<Data> {
     *kept() = Some(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
     Ok(Data::default())
 }
 
-/// Wakes it, here and on another thread.
+/// Wakes the kept waker, here and on another thread.
 pub async fn wake_kept(_: &Call, _: ()) -> Result<Data> {
     let waker = kept().take();
     let found = waker.is_some();

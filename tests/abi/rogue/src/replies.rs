@@ -1,9 +1,9 @@
-//! Answers that are none.
+//! Invalid replies.
 
 use crate::{Data, Params};
 use menlou_plugin::{Response, prelude::*};
 
-/// Data must be an object.
+/// Data that is not an object.
 pub async fn no_object(_: &Call, params: Params) -> Result<String> {
     Ok(params.text)
 }
@@ -13,12 +13,12 @@ pub async fn large(_: &Call, params: Params) -> Result<Data> {
     Ok(Data { n: params.n, text: " ".repeat(params.n as usize) })
 }
 
-/// A refusal whose word is none.
-pub async fn bad_word(_: &Call, params: Params) -> Result<Data> {
+/// An invalid error code.
+pub async fn bad_error_code(_: &Call, params: Params) -> Result<Data> {
     Err(Error::new(params.text))
 }
 
-/// A file of this media type.
+/// A file with this media type.
 pub async fn file(_: &Call, params: Params) -> Result<Response> {
     Ok(Response::File { content_type: params.text, body: Vec::new() })
 }
