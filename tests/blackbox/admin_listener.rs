@@ -37,7 +37,7 @@ fn others_are_spoken_to_by_tls_or_on_an_explicit_word_only() {
         assert!(home(&[("admin.listen", listen)]).command(&["validate"], b"").status.success(), "{listen}");
     }
     let half = home(&[("admin.tls_cert", "\"admin.pem\"")]).command(&["validate"], b"");
-    assert!(!half.status.success() && String::from_utf8_lossy(&half.stderr).contains("belong together"));
+    assert!(!half.status.success() && String::from_utf8_lossy(&half.stderr).contains("must be set together"));
 }
 
 #[test]

@@ -42,23 +42,23 @@ pub use tls::{Certificate, Http2, Tls};
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "Menlou: the gateway's config 网关配置")]
 pub struct Config {
-    /// Where clients connect, and what they may ask for.
-    /// 客户端入口及其限制。
+    /// The listener for clients and the limits of requests.
+    /// 客户端监听地址与请求的限制。
     pub server: Server,
-    /// What a client may ask for, and how long it may take.
-    /// 对客户端的限制：能要求什么，可以用多久。
+    /// Limits and timeouts of client connections.
+    /// 客户端连接的限制与超时。
     pub clients: Clients,
-    /// Proxies in front.
+    /// Proxies in front of the gateway.
     /// 前置代理。
     pub proxies: Proxies,
-    /// TLS on the traffic port.
+    /// TLS of the traffic listener.
     /// 业务端口的 TLS。
     pub tls: Tls,
-    /// HTTP/2 on the traffic port.
+    /// HTTP/2 of the traffic listener.
     /// 业务端口的 HTTP/2。
     pub http2: Http2,
-    /// Health, readiness, metrics and the console. Never on the traffic port.
-    /// 健康检查、就绪检查、指标与控制台，不与业务端口混用。
+    /// The admin listener: health, readiness, metrics, API and console. It is separate from the traffic listener.
+    /// 管理端监听：健康检查、就绪检查、指标、管理接口与控制台，与业务端口分开。
     pub admin: Admin,
     /// The tenants' files.
     /// 租户文件。
@@ -66,25 +66,25 @@ pub struct Config {
     /// The actions' plugins.
     /// 动作插件。
     pub plugins: Plugins,
-    /// Where sessions, users and bindings live.
+    /// The stores of sessions, users and bindings.
     /// 会话、用户与绑定关系的存储。
     pub store: Store,
     /// The keys of sealed secrets.
     /// 密封密钥。
     pub secrets: Secrets,
-    /// How often passwords may be tried.
+    /// Limits of password attempts.
     /// 密码尝试次数的限制。
     pub passwords: Passwords,
-    /// What is for tests only.
+    /// Settings for tests only.
     /// 仅供测试。
     pub testing: Testing,
-    /// What is logged, and how.
+    /// Logging.
     /// 日志。
     pub log: Log,
     /// The keys of sealed secrets.
     #[serde(skip)]
     pub keyring: Arc<Keyring>,
-    /// What had better be mended, though all works.
+    /// Warnings: settings that work but should be changed.
     #[serde(skip)]
     pub warnings: Vec<ConfigError>,
 }
@@ -93,46 +93,47 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
-    /// IP address and port that clients connect to.
-    /// 客户端连接的 IP 地址与端口。
+    /// IP address and port of the listener for clients.
+    /// 客户端监听的 IP 地址与端口。
     #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
     pub listen: SocketAddr,
-    /// The largest body of a request that is read: 1KiB to 64MiB.
+    /// Maximum size of a request body: 1KiB to 64MiB.
     /// 请求体的最大字节数：1KiB 至 64MiB。
     pub max_body: Size,
-    /// How many header lines a request may have.
-    /// 请求头的最多行数。
+    /// Maximum number of header fields in a request.
+    /// 请求头的最大字段数。
     #[schemars(range(min = 1, max = 1000))]
     pub max_headers: usize,
-    /// The largest head of a request: 8KiB to 1MiB.
+    /// Maximum size of request line and header fields together: 8KiB to 1MiB.
     /// 请求行与请求头合计的最大字节数：8KiB 至 1MiB。
     pub max_header_bytes: Size,
-    /// How many connections are open at once; further ones wait.
-    /// 同时打开的连接数上限，超出的等待。
+    /// Maximum number of open connections. Further connections wait in the system's queue.
+    /// 同时打开的连接数上限，超出的在系统队列中等待。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: usize,
-    /// How many calls are served at once; further ones are answered with 503.
-    /// 同时处理的调用数上限，超出的以 503 答复。
+    /// Maximum number of concurrent requests. Excess requests are rejected with 503.
+    /// 并发请求数上限，超出的请求返回 503。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_concurrent_requests: usize,
-    /// How many calls of one tenant are served at once. When absent, as many as leave as many places free for the others: one busy tenant gets half of max_concurrent_requests, each of two a third.
-    /// 每个租户同时处理的调用数上限。不填时，租户占用的不超过为其他租户留出的空位：一个繁忙租户至多占 max_concurrent_requests 的一半，两个各占三分之一。
+    /// Maximum number of concurrent requests of one tenant. Default: a dynamic share of max_concurrent_requests. One busy
+    /// tenant gets at most half of it, two busy tenants a third each.
+    /// 每个租户的并发请求数上限。默认按 max_concurrent_requests 动态分配：一个繁忙租户至多占一半，两个繁忙租户各占三分之一。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_concurrent_requests_per_tenant: Option<usize>,
-    /// How long a request's head may take from its first byte on.
+    /// Maximum time to receive the request header, from its first byte.
     /// 请求头从第一个字节起的接收时限。
     pub header_timeout: ConfigDuration,
-    /// How long a body may take that is read before its action runs; see also [clients].
-    /// 动作运行前读取整个请求体的时限；另见 [clients]。
+    /// Maximum time to receive a body that is read completely before its action runs; see also [clients].
+    /// 动作运行前接收整个请求体的时限；另见 [clients]。
     pub body_timeout: ConfigDuration,
-    /// How long a call may take, from the last byte of its request to its answer.
-    /// 一次调用从收完请求到答复的时限。
+    /// Maximum time to handle a request, from its last byte to the response.
+    /// 处理请求的时限，从收完请求到返回响应。
     pub call_timeout: ConfigDuration,
-    /// When given, connections are still taken for so long once the gateway is told to stop, while /readyz says 503.
-    /// 填写后，收到停止信号时先让 /readyz 返回 503，并在此时间内继续接受连接。
+    /// If set, the gateway still accepts connections for this time after a shutdown signal, while /readyz returns 503.
+    /// 设置后，收到停止信号时先让 /readyz 返回 503，并在此时间内继续接受连接。
     pub drain_delay: Option<ConfigDuration>,
-    /// How long calls in flight may take to end when the gateway stops.
-    /// 停止时等待处理中调用结束的时间。
+    /// Maximum time for requests in flight to finish at shutdown.
+    /// 停止时等待处理中请求完成的时限。
     pub drain_timeout: ConfigDuration,
 }
 
@@ -140,28 +141,30 @@ pub struct Server {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// IP address and port of /console/, /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Keep it off the
-    /// internet: other than a loopback address needs tls_cert and tls_key, or allow_plain_http.
-    /// /console/、/api/v1、/healthz、/readyz、/metrics、/openapi.json、/docs 的 IP 地址与端口，不要暴露到公网；非回环地址须配置
-    /// tls_cert 与 tls_key，或 allow_plain_http。
+    /// IP address and port of /console/, /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Do not expose
+    /// it to the internet.
+    /// An address other than a loopback address requires tls_cert and tls_key, or allow_plain_http.
+    /// /console/、/api/v1、/healthz、/readyz、/metrics、/openapi.json、/docs 监听的 IP 地址与端口，不要暴露到公网。
+    /// 非回环地址须配置 tls_cert 与 tls_key，或 allow_plain_http。
     #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
     pub listen: SocketAddr,
-    /// When given, the admin side speaks HTTPS: the file of its certificates (PEM, its own first). A new file is taken up.
-    /// 填写后管理端使用 HTTPS：证书链文件（PEM，自身证书在前），更新后自动加载。
+    /// If set, the admin listener uses HTTPS: path of its certificate chain (PEM, own certificate first). Changes are
+    /// loaded while running.
+    /// 设置后管理端使用 HTTPS：证书链文件的路径（PEM，自身证书在前），运行时自动加载改动。
     #[schemars(extend("minLength" = 1))]
     pub tls_cert: Option<PathBuf>,
-    /// The file of the certificate's private key (PEM).
-    /// 证书私钥文件（PEM）。
+    /// Path of the certificate's private key (PEM).
+    /// 证书私钥文件的路径（PEM）。
     #[schemars(extend("minLength" = 1))]
     pub tls_key: Option<PathBuf>,
-    /// Whether plain HTTP may be spoken on an address that others can reach: behind a proxy that speaks TLS, or in a
-    /// network of your own. Tokens travel readably.
-    /// 是否允许在他人可达的地址上使用明文 HTTP：仅限前有 TLS 代理或自有网络时；令牌会以明文传输。
+    /// Whether plain HTTP is allowed on an address that others can reach: only behind a TLS proxy or in a private
+    /// network, because tokens are sent unencrypted.
+    /// 是否允许在他人可达的地址上使用明文 HTTP：仅限位于 TLS 代理之后或私有网络中，因为令牌以明文传输。
     pub allow_plain_http: bool,
-    /// Where tenants' own admins may have the gateway connect to (upstream, delegate_url): "api.example.com", all hosts
-    /// below one "*.example.com", a network "10.20.0.0/16"; other addresses are for operators to set. Any port counts.
-    /// 租户管理员自己可以让网关连接到哪里（upstream、delegate_url）：主机 "api.example.com"、其下所有主机 "*.example.com" 或网段
-    /// "10.20.0.0/16"，不限端口；其他地址只能由运维设置。
+    /// Hosts that tenants' admins may set as upstream or delegate_url, with any port: a host "api.example.com", all
+    /// subdomains "*.example.com", or a network "10.20.0.0/16". Only operators may set other addresses.
+    /// 租户管理员可以设为 upstream 或 delegate_url 的主机（不限端口）：主机 "api.example.com"、所有子域名 "*.example.com" 或网段
+    /// "10.20.0.0/16"；其他地址只能由运维设置。
     pub allowed_upstream_hosts: Vec<HostPattern>,
 }
 
@@ -169,7 +172,7 @@ pub struct Admin {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tenants {
-    /// The folder with one TOML file per tenant; it is watched while running.
+    /// Folder with one TOML file for each tenant. Changes are loaded while running.
     /// 租户文件所在的文件夹（每个租户一个 TOML 文件），运行时自动加载改动。
     #[schemars(extend("minLength" = 1))]
     pub dir: PathBuf,
@@ -179,8 +182,8 @@ pub struct Tenants {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plugins {
-    /// The folder with the plugins' libraries. When absent: the folder `plugins` beside the program.
-    /// 插件库所在的文件夹；不填时为程序旁的 plugins 文件夹。
+    /// Folder with the plugins' libraries. Default: the folder plugins beside the program.
+    /// 插件库所在的文件夹；默认为程序旁的 plugins 文件夹。
     #[schemars(extend("minLength" = 1))]
     pub dir: Option<PathBuf>,
 }
@@ -189,16 +192,17 @@ pub struct Plugins {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Passwords {
-    /// How many attempts one account has within the window; a good one starts the count anew.
-    /// 每个账号在时间窗内的尝试次数，成功后重新计数。
+    /// Maximum number of attempts for one account within the window. A successful login resets the count.
+    /// 每个账号在时间窗内的最大尝试次数，登录成功后重新计数。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub attempts_per_account: u64,
-    /// How many attempts one client address has within the window. Raise it where clients come through a proxy.
-    /// 每个客户端地址在时间窗内的尝试次数；客户端经代理接入时应调大。
+    /// Maximum number of attempts from one client address within the window. Raise it if clients share addresses, for
+    /// example behind a proxy.
+    /// 每个客户端地址在时间窗内的最大尝试次数；客户端共用地址（如经代理接入）时应调大。
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub attempts_per_address: u64,
-    /// The window: counting starts anew this long after the first attempt. 1s to 1d.
-    /// 时间窗：从第一次尝试算起，过后重新计数。1s 至 1d。
+    /// Length of the window, from the first attempt: 1s to 1d.
+    /// 时间窗的长度，从第一次尝试算起：1s 至 1d。
     pub attempts_window: ConfigDuration,
 }
 
@@ -206,18 +210,19 @@ pub struct Passwords {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Testing {
-    /// Whether the openids that a tenant lists under test_openids log in without a code. Never in production.
-    /// 是否允许租户文件中 test_openids 列出的 openid 免 code 登录；生产环境切勿开启。
+    /// Whether the openids in a tenant's test_openids may log in without a code. Never enable it in production.
+    /// 是否允许租户文件 test_openids 中的 openid 免 code 登录；生产环境切勿启用。
     pub allow_test_openids: bool,
 }
 
 impl Config {
-    /// Reads the file, if any, and lets the environment override it: `MENLOU_SERVER__LISTEN` is `listen` under
-    /// `[server]`. Relative paths start from the file's folder, those from the environment from the working directory.
-    /// Secrets (`store.sessions`, `store.users`) are resolved: they are [`SecretRef::Literal`] afterwards.
+    /// Reads the file, if any, and applies the environment: `MENLOU_SERVER__LISTEN` sets `listen` in `[server]`.
+    /// Relative paths in the file are resolved against the file's folder, those in variables against the working
+    /// directory. The store addresses (`store.sessions`, `store.users`) are resolved: they are [`SecretRef::Literal`]
+    /// afterwards.
     ///
     /// # Errors
-    /// Every fault of the file and of the variables.
+    /// All errors of the file and of the variables.
     pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Vec<ConfigError>> {
         let env: BTreeMap<String, String> = env.collect();
         let (doc, mut faults) = match path.map_or_else(|| Document::parse("", b""), Document::read) {
@@ -226,7 +231,7 @@ impl Config {
         };
         faults.extend(doc.check("", &SCHEMA));
         let mut value = Zeroized::from(doc.value("").cloned().unwrap_or_default());
-        let Overrides { variables, faults: of_variables } =
+        let Overrides { variables, faults: variable_errors } =
             environment::apply(&mut value, &SCHEMA, env.clone().into_iter());
         let merged = Merged { doc, value, variables };
         faults.extend(merged.faults());
@@ -238,7 +243,7 @@ impl Config {
         let users = address("/store/users", store::POSTGRES);
         let replica = address("/store/users_replica", store::POSTGRES);
         load::sort(&mut faults);
-        faults.extend(of_variables);
+        faults.extend(variable_errors);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -259,7 +264,7 @@ impl Config {
     }
 }
 
-/// The pointers of the settings that can be sealed.
+/// JSON pointers of the settings that can be sealed.
 pub fn secrets() -> Vec<String> {
     let all = schema::secret_properties(SCHEMA.as_json()).into_iter();
     all.filter(|pointer| !pointer.starts_with("/secrets/")).collect()
@@ -280,7 +285,7 @@ fn address_expected() -> Value {
     })
 }
 
-/// The file's settings under the environment's.
+/// The settings of the file, overridden by those of the environment.
 struct Merged {
     doc: Document,
     value: Zeroized,
@@ -296,18 +301,18 @@ impl Merged {
         }
     }
 
-    /// Where a relative path in the setting starts from.
+    /// The folder that a relative path in this setting is resolved against.
     fn folder(&self, pointer: &str) -> &Path {
         if self.variables.contains_key(pointer) { Path::new("") } else { self.doc.folder() }
     }
 
-    /// What no schema can say. It reads the raw values, so that a fault elsewhere hides none of these.
+    /// Checks that a schema cannot express. They read the raw values, so that other errors do not hide them.
     fn faults(&self) -> Vec<ConfigError> {
         let mut faults = Vec::new();
         let text = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str);
         let of_server = [
             ("/server/max_body", Size::kib(1), Size::mib(64)),
-            // hyper does not accept less.
+            // hyper does not accept a lower limit.
             ("/server/max_header_bytes", Size::kib(8), Size::mib(1)),
         ];
         for (pointer, least, most) in of_server.into_iter().chain(Clients::SIZES) {
@@ -329,7 +334,7 @@ impl Merged {
         if text("/store/users_replica").is_some() && text("/store/users").is_none() {
             let text = Text::fixed(
                 "`users_replica` 须与 `users` 同时填写：它是 `users` 的只读副本",
-                "`users_replica` needs `users`, whose read-only replica it is",
+                "`users_replica` needs `users`: it is a read-only replica of `users`",
             );
             faults.push(self.fault("/store/users_replica", text, false));
         }
@@ -340,11 +345,9 @@ impl Merged {
         let traffic: Option<SocketAddr> = listen("/server/listen", Server::default().listen);
         let admin = listen("/admin/listen", Admin::default().listen);
         if traffic.is_some_and(|t| t.port() != 0) && traffic == admin {
-            let text = Text::fixed(
-                "[admin] 与 [server] 的 listen 不能相同",
-                "[admin] and [server] can't listen on the same address",
-            );
-            // Where only a variable was set, no file can be shown.
+            let text =
+                Text::fixed("[admin] 与 [server] 的 listen 不能相同", "[admin] listen and [server] listen must differ");
+            // If only a variable was set, there is no file to show.
             let of_variable = self.variables.contains_key("/server/listen");
             let pointer = if of_variable { "/server/listen" } else { "/admin/listen" };
             faults.push(self.fault(pointer, text, true));
@@ -353,22 +356,23 @@ impl Merged {
         faults
     }
 
-    /// Who may listen in on the admin side.
+    /// Checks that the admin listener uses TLS where it is not bound to a loopback address.
     fn faults_of_admin(&self, listen: Option<SocketAddr>) -> Option<ConfigError> {
         let has = |pointer: &str| self.value.pointer(pointer).is_some();
         let (cert, key) = (has("/admin/tls_cert"), has("/admin/tls_key"));
         if cert != key {
-            let text = Text::fixed("`tls_cert` 与 `tls_key` 须一起填写", "`tls_cert` and `tls_key` belong together");
+            let text =
+                Text::fixed("`tls_cert` 与 `tls_key` 须一起填写", "`tls_cert` and `tls_key` must be set together");
             return Some(self.fault(if cert { "/admin/tls_cert" } else { "/admin/tls_key" }, text, true));
         }
         let allowed = self.value.pointer("/admin/allow_plain_http") == Some(&Value::Bool(true));
         let listen = listen.filter(|listen| !listen.ip().is_loopback() && !cert && !allowed)?;
         let text = Text::new(
             format!(
-                "管理端不在非回环地址 {listen} 上使用明文 HTTP：请填写 tls_cert 与 tls_key，或确知无人窃听时设 allow_plain_http = true"
+                "管理端不在非回环地址 {listen} 上使用明文 HTTP：请配置 tls_cert 与 tls_key，或在私有网络中设置 allow_plain_http = true"
             ),
             format!(
-                "the admin side does not speak plain HTTP on {listen}, which is no loopback address: give tls_cert and tls_key, or allow_plain_http = true where nobody can listen in"
+                "the admin listener does not use plain HTTP on {listen}, which is not a loopback address: set tls_cert and tls_key, or allow_plain_http = true if the network is private"
             ),
         );
         Some(self.fault("/admin/listen", text, true))

@@ -1,4 +1,4 @@
-//! What a client may ask for, and how long it may take.
+//! Limits and timeouts of client connections.
 
 use crate::{duration::ConfigDuration, size::Size};
 use schemars::JsonSchema;
@@ -8,40 +8,41 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Clients {
-    /// The longest path with query: 256B to 32KiB. It is part of the head, see max_header_bytes.
+    /// Maximum length of path and query: 256B to 32KiB. It counts towards max_header_bytes.
     /// 请求路径与查询串的最大长度：256B 至 32KiB；计入 max_header_bytes。
     pub max_uri_length: Size,
-    /// How many connections one address (of IPv6, one /64) has open at once; further ones are closed. Mind clients behind
-    /// one proxy.
+    /// Maximum number of open connections of one client address (for IPv6, one /64). Further connections are closed.
+    /// Raise it if clients share a proxy.
     /// 每个客户端地址（IPv6 为每个 /64）同时打开的连接数上限，超出的立即关闭；客户端经同一代理接入时应调大。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections_per_address: usize,
-    /// How many requests a connection may bring; it is closed behind the last one's answer.
-    /// 每个连接的请求数上限，答复最后一个后关闭。
+    /// Maximum number of requests on one connection. The connection is closed after the last response.
+    /// 每个连接的请求数上限，最后一个响应之后关闭连接。
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub max_requests_per_connection: u64,
-    /// How long a new connection may be silent.
-    /// 新连接可以不发数据的时间。
+    /// Maximum time until a new connection sends its first byte.
+    /// 新连接发送第一个字节的时限。
     pub first_byte_timeout: ConfigDuration,
-    /// How long a connection may be idle between two requests.
-    /// 连接在两个请求之间可以空闲的时间。
+    /// Maximum idle time of a connection between two requests.
+    /// 连接在两个请求之间的最长空闲时间。
     pub keep_alive_timeout: ConfigDuration,
-    /// How long a request's body may pause.
-    /// 请求体可以停顿的时间。
+    /// Maximum time without data while a request body is received.
+    /// 接收请求体时无数据的最长时间。
     pub body_idle_timeout: ConfigDuration,
-    /// How long a client may leave an answer unread.
-    /// 客户端可以不读取答复的时间。
+    /// Maximum time without progress while a response is written to the client.
+    /// 向客户端写响应时无进展的最长时间。
     pub response_write_timeout: ConfigDuration,
-    /// The least rate, in bytes a second, of who sends a body or reads an answer slowly: pauses in all are bounded by it.
-    /// 收发数据的最低速率（每秒字节数）：断续收发时，停顿的总和由此受限。
+    /// Minimum average transfer rate, in bytes per second, of request bodies and responses. It bounds the sum of all
+    /// pauses.
+    /// 请求体与响应的最低平均传输速率（字节每秒），用于限制停顿的总时长。
     pub min_transfer_rate: Size,
-    /// How long a request may take in all, also where body and answer are streams.
-    /// 一个请求从头到答复结束的总时限，流式传输亦然。
+    /// Maximum total time of a request, including streamed bodies and responses.
+    /// 一个请求的总时限，包括流式的请求体与响应。
     pub request_timeout: ConfigDuration,
 }
 
 impl Clients {
-    /// Each size with the least and the most that it may be.
+    /// The permitted range of each size.
     pub(super) const SIZES: [(&'static str, Size, Size); 2] = [
         ("/clients/max_uri_length", Size::from_bytes(256), Size::kib(32)),
         ("/clients/min_transfer_rate", Size::from_bytes(1), Size::mib(64)),

@@ -1,4 +1,4 @@
-//! What is logged, and how.
+//! Logging.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// The least severe lines that are logged: error, warn, info, debug or trace.
+    /// Minimum level of logged lines: error, warn, info, debug or trace.
     /// 日志级别：error、warn、info、debug 或 trace。
     pub level: LogLevel,
-    /// How lines are written: text for people, json for machines.
+    /// Format of the log: text for people, json for machines.
     /// 日志格式：text 供人阅读，json 供机器处理。
     pub format: LogFormat,
-    /// Whether each call is logged in one line.
-    /// 是否为每次调用记录一行日志。
+    /// Whether each request is logged in one line.
+    /// 是否为每个请求记录一行日志。
     pub access: bool,
 }
 

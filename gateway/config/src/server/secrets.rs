@@ -1,4 +1,4 @@
-//! The gateway's own secrets: the keys of sealed ones, and the addresses of its stores.
+//! The gateway's own secrets: the keys of sealed secrets, and the addresses of its stores.
 
 use super::Merged;
 use crate::config_error::{ConfigError, quoted};
@@ -16,18 +16,18 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Secrets {
-    /// The keys that sealed secrets open with: file:PATH or env:NAME, never a key itself. The first seals, all open.
+    /// The keys of sealed secrets: file:PATH or env:NAME, never a key itself. The first key seals, every key opens.
     /// 密封密钥：file:路径 或 env:变量名，不可直接写密钥。第一把用于密封，全部可用于解封。
     ///
-    /// It only tells where they are: [`Config::keyring`](super::Config::keyring) has them.
+    /// This is only the reference; [`Config::keyring`](super::Config::keyring) has the keys.
     #[schemars(description = KEYS)]
     pub keys_file: Option<SecretRef>,
 }
 
-const KEYS: &str = "The keys that sealed secrets open with: file:PATH or env:NAME, never a key itself. The first seals, all open.\n密封密钥：file:路径 或 env:变量名，不可直接写密钥。第一把用于密封，全部可用于解封。";
+const KEYS: &str = "The keys of sealed secrets: file:PATH or env:NAME, never a key itself. The first key seals, every key opens.\n密封密钥：file:路径 或 env:变量名，不可直接写密钥。第一把用于密封，全部可用于解封。";
 
 impl Merged {
-    /// Where the keys of sealed secrets are. A file of keys may be made later, those of a variable must be there.
+    /// The source of the seal keys. A key file may be created later; the keys in a variable must exist.
     pub(super) fn keyring(&self, env: Env<'_>) -> Result<Keyring, ConfigError> {
         const POINTER: &str = "/secrets/keys_file";
         let Some(reference) = self.reference(POINTER) else { return Ok(Keyring::default()) };
@@ -39,10 +39,10 @@ impl Merged {
             SecretRef::Credential(name) => sources.credential(name).map(Keyring::from_file).map_err(wrong),
             SecretRef::Literal(_) if !self.variables.contains_key(POINTER) => Err(wrong(Text::fixed(
                 "不要把密钥写在配置文件里：请写 \"file:路径\" 或 \"env:变量名\"",
-                "a key does not belong into the config: write \"file:PATH\" or \"env:NAME\"",
+                "a key must not be in the config: write \"file:PATH\" or \"env:NAME\"",
             ))),
             SecretRef::Sealed(_) => {
-                Err(wrong(Text::fixed("密钥本身不能是密封值", "the keys can't be sealed themselves")))
+                Err(wrong(Text::fixed("密钥本身不能是密封值", "the keys cannot be sealed themselves")))
             }
             SecretRef::Literal(_) | SecretRef::Env(_) => {
                 let keys = sources.resolve(&reference, POINTER).and_then(|text| Keys::parse(&text));
@@ -51,7 +51,7 @@ impl Merged {
         }
     }
 
-    /// The address of a database, which starts with one of `schemes`.
+    /// Resolves the address of a store. It must start with one of `schemes`.
     pub(super) fn address(
         &self,
         pointer: &str,
@@ -74,12 +74,12 @@ impl Merged {
         Err(self.fault(pointer, text, false))
     }
 
-    /// Addresses in the file that have a password in them.
+    /// Warnings about addresses in the file that contain a password.
     pub(super) fn warnings(&self) -> Vec<ConfigError> {
         let has_password = |pointer: &&str| {
             let of_file = !self.variables.contains_key(*pointer);
             let written = self.reference(pointer).filter(|_| of_file);
-            // An address may name several hosts, which is no URL for others to read.
+            // An address may name several hosts, so it is not parsed as a URL.
             written.as_ref().and_then(SecretRef::literal).is_some_and(|address| {
                 let authority = address.expose_secret().split_once("://").map_or("", |(_, rest)| rest);
                 let authority = authority.split(['/', '?']).next().unwrap_or_default();
@@ -95,7 +95,7 @@ impl Merged {
             .collect()
     }
 
-    /// What stands there; how it is written has been checked with the schema.
+    /// The reference at this pointer. Its syntax has been checked with the schema.
     fn reference(&self, pointer: &str) -> Option<SecretRef> {
         SecretRef::parse(self.value.pointer(pointer).and_then(Value::as_str)?).ok()
     }

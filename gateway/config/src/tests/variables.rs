@@ -164,7 +164,7 @@ fn seal_keys_come_from_a_file_or_variable_and_never_from_the_config() {
     assert!(ids(&lazy).unwrap_err().en.contains("made-later can't be read"));
     for (file, env, says) in [
         (format!("[secrets]\nkeys_file = '{key}'\n"), ("X", "x"), "menlou.toml:2:13"),
-        (format!("[secrets]\nkeys_file = '{key}'\n"), ("X", "x"), "does not belong into the config"),
+        (format!("[secrets]\nkeys_file = '{key}'\n"), ("X", "x"), "must not be in the config"),
         ("[secrets]\nkeys_file = 'env:NONE'\n".into(), ("X", "x"), "NONE is not set"),
         ("[secrets]\nkeys_file = 'env:X'\n".into(), ("X", "hunter2"), "line 1 is not a key"),
         (
