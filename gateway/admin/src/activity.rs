@@ -1,4 +1,4 @@
-//! What a tenant's mini-program has been doing: calls by the minute, and why the latest of them failed.
+//! Usage of a tenant by action and minute, and its latest failed requests. Each gateway counts only its own requests.
 
 use super::{
     caller::{Caller, Permission},
@@ -12,77 +12,77 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 
-/// The calls of one action.
+/// The requests of one action.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ActionUsage {
     /// The action.
     pub action: String,
-    /// All calls within the time.
+    /// All requests in the period.
     pub calls: u64,
-    /// Those that failed.
+    /// Failed requests.
     pub failures: u64,
-    /// Sessions that were opened.
+    /// Opened sessions.
     pub sessions: u64,
-    /// By the minute, the oldest first; minutes without calls are left out.
+    /// Minute by minute, oldest first; minutes without requests are left out.
     pub minutes: Vec<MinuteUsage>,
 }
 
-/// The calls of one minute.
+/// The requests of one minute.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct MinuteUsage {
-    /// When it began.
+    /// When the minute began.
     pub at: Timestamp,
-    /// All calls.
+    /// All requests.
     pub calls: u32,
-    /// Those that failed.
+    /// Failed requests.
     pub failures: u32,
-    /// Sessions that were opened.
+    /// Opened sessions.
     pub sessions: u32,
-    /// Half of them were answered within so many milliseconds, estimated.
+    /// Median request duration in milliseconds, estimated.
     pub p50_ms: f64,
-    /// 95 of 100 of them were.
+    /// 95th percentile of the request duration in milliseconds, estimated.
     pub p95_ms: f64,
 }
 
-/// A call that failed. Nothing in it says who called.
+/// A failed request. It does not identify the client.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RecentFailure {
-    /// When.
+    /// When the request failed.
     pub at: Timestamp,
-    /// The action; null where the tenant has no such action.
+    /// The action; null if the tenant has no such action.
     pub action: Option<String>,
-    /// The error's word.
+    /// The error code.
     pub error: String,
     /// The platform's error code.
     pub errcode: Option<i64>,
-    /// The platform's id of its own request, for its support.
+    /// The platform's request id, for its support.
     pub rid: Option<String>,
-    /// The id under which the gateway's log tells more.
+    /// The request id in the gateway's log.
     pub request_id: String,
 }
 
-/// The calls of each action within the last `minutes` (360 at most), as this gateway counted them.
+/// The usage of each action within the last `minutes`, at most 360.
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`.
 pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: u32) -> Result<Vec<ActionUsage>> {
-    let tenant = found(state, caller, tenant)?;
-    let of = |(action, minutes): (String, Vec<menlou_tenant::Minute>)| ActionUsage {
+    let tenant = find_tenant(state, caller, tenant)?;
+    let usage = |(action, minutes): (String, Vec<menlou_tenant::Minute>)| ActionUsage {
         action,
         calls: minutes.iter().map(|m| u64::from(m.calls)).sum(),
         failures: minutes.iter().map(|m| u64::from(m.failures)).sum(),
         sessions: minutes.iter().map(|m| u64::from(m.opened)).sum(),
         minutes: minutes.iter().map(MinuteUsage::from).collect(),
     };
-    Ok(tenant.activity.usage(minutes).into_iter().map(of).collect())
+    Ok(tenant.activity.usage(minutes).into_iter().map(usage).collect())
 }
 
-/// The latest failures, the newest first, as this gateway saw them; 100 are kept.
+/// The latest failed requests, newest first, at most 100.
 ///
 /// # Errors
 /// `forbidden`, `unknown_tenant`.
 pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Vec<RecentFailure>> {
-    let tenant = found(state, caller, tenant)?;
+    let tenant = find_tenant(state, caller, tenant)?;
     let failure = |failure: menlou_tenant::Failure| RecentFailure {
         at: Timestamp(i64::try_from(failure.at).unwrap_or(i64::MAX)),
         action: failure.action,
@@ -94,7 +94,7 @@ pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Res
     Ok(tenant.activity.failures().into_iter().map(failure).collect())
 }
 
-fn found(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Arc<Tenant>> {
+fn find_tenant(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Arc<Tenant>> {
     caller.require(Permission::Read, tenant.as_str())?;
     state.registry.find(tenant.as_str()).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))
 }

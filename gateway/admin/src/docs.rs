@@ -1,6 +1,6 @@
-//! `/openapi.json` and, for reading it, Swagger UI at `/docs`; `?tenant=f` is for one tenant's actions.
+//! `/openapi.json` and Swagger UI at `/docs`. The query `?tenant=NAME` selects one tenant's actions.
 
-use super::{AdminState, openapi};
+use super::{openapi, state::AdminState};
 use axum::{
     Json,
     extract::{Path, Query, State},
@@ -17,28 +17,29 @@ use swagger_ui_redist::SwaggerUi;
 
 const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 
-/// The page, and the script that fills it.
+/// The page.
 const PAGE: &str = include_str!("docs/page.html");
+/// The script that loads the document into Swagger UI.
 const SCRIPT: &str = include_str!("docs/show.js");
-/// Nothing from elsewhere, and nothing within another page. Swagger UI has styles and pictures in its markup.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page loads nothing from other origins and cannot be framed. Swagger UI needs inline styles and data URLs.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// SessionOwner actions are asked for.
+/// The query of `/openapi.json`.
 #[derive(Deserialize)]
-pub struct Of {
+pub struct DocumentQuery {
     tenant: Option<String>,
 }
 
-/// `/openapi.json`: 404 for a tenant that doesn't serve.
-pub async fn document(State(state): State<Arc<AdminState>>, Query(of): Query<Of>) -> Response {
-    let Some(name) = of.tenant else {
+/// `GET /openapi.json`. 404 if the tenant is not serving.
+pub async fn document(State(state): State<Arc<AdminState>>, Query(query): Query<DocumentQuery>) -> Response {
+    let Some(name) = query.tenant else {
         let library = state.library.load();
         let actions = library.actions().map(NamedAction::new);
         return Json(openapi::document(None, actions, state.traffic_addr)).into_response();
     };
     let Some(tenant) = state.registry.find(&name) else {
-        return (StatusCode::NOT_FOUND, "no such tenant serves\n").into_response();
+        return (StatusCode::NOT_FOUND, "no such tenant is serving\n").into_response();
     };
     let actions = tenant.actions().filter_map(|tenant_action| {
         let action = tenant_action.action.as_ref()?;
@@ -47,12 +48,12 @@ pub async fn document(State(state): State<Arc<AdminState>>, Query(of): Query<Of>
     Json(openapi::document(Some(&tenant.name), actions, state.traffic_addr)).into_response()
 }
 
-/// `/docs`
+/// `GET /docs`
 pub async fn page() -> impl IntoResponse {
-    ([(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff")], Html(PAGE))
+    ([(CONTENT_SECURITY_POLICY, CONTENT_POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff")], Html(PAGE))
 }
 
-/// `/docs/…`: the page's script, and the files of Swagger UI, which are within the program.
+/// `GET /docs/{file}`: the page's script and the files of Swagger UI, which are part of the binary.
 pub async fn file(Path(name): Path<String>) -> Response {
     if name == "show.js" {
         return ([(CONTENT_TYPE, SCRIPT_TYPE)], SCRIPT).into_response();

@@ -1,100 +1,91 @@
-//! The plugins as admins see them: what they offer, which version serves, what came of new ones.
+//! Listing the loaded plugins, the rejected plugin files and the latest reloads.
 
 use super::{
+    bilingual::BilingualText,
     caller::{Caller, Permission},
     state::AdminState,
     timestamp::Timestamp,
 };
 use menlou_action::Descriptor;
 use menlou_error::Result;
-use menlou_error::text::Text;
 use menlou_policy::Access;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The plugins.
+/// The plugins of the gateway.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Plugins {
-    /// Those that serve.
+    /// The loaded plugins.
     pub plugins: Vec<PluginInfo>,
-    /// How many versions this process has loaded; 2,000 is the most. Null for tenants' admins.
+    /// The number of plugin versions that this process has loaded; the maximum is 2,000. Null for tenant admins.
     pub generations: Option<u64>,
-    /// Files that were refused; an earlier version may serve. Empty for tenants' admins.
+    /// Plugin files that were rejected; an earlier version may still be serving. Empty for tenant admins.
     pub rejected: Vec<RejectedFile>,
-    /// The latest changes, the newest first. Empty for tenants' admins.
+    /// The latest reloads, newest first. Empty for tenant admins.
     pub reloads: Vec<PluginReload>,
 }
 
-/// A plugin that serves.
+/// A loaded plugin.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PluginInfo {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
-    /// Its own version.
+    /// The plugin's own version.
     pub version: String,
-    /// Which of all versions that this process has loaded.
+    /// 1-based index of this version among all versions that this process has loaded.
     pub generation: u64,
-    /// The version of the border that it was built for.
+    /// The version of the plugin ABI.
     pub abi: String,
-    /// Its actions.
+    /// The actions that the plugin offers.
     pub actions: Vec<ActionInfo>,
 }
 
-/// What a plugin offers.
+/// An action that a plugin offers.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ActionInfo {
-    /// Its name.
+    /// The action's name.
     pub name: String,
-    /// What it is, in a few words.
+    /// A title of a few words.
     pub title: BilingualText,
-    /// What it does.
+    /// What the action does.
     pub description: BilingualText,
-    /// Who is served: anyone, session or user.
+    /// What a request needs: anyone, optional, session or user.
     pub access: &'static str,
-    /// The JSON Schema of its settings in a tenant's file; null where it has none.
+    /// The JSON Schema of the action's settings in a tenant file; null if it has no settings.
     pub settings: Value,
 }
 
-/// A sentence in Chinese and English.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct BilingualText {
-    /// In Chinese.
-    pub zh: String,
-    /// In English.
-    pub en: String,
-}
-
-/// A file that was refused.
+/// A plugin file that was rejected.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RejectedFile {
-    /// The file's name.
+    /// The file name.
     pub file: String,
-    /// Why.
+    /// Why the file was rejected.
     pub why: BilingualText,
 }
 
-/// A change of the plugin folder, and what came of it.
+/// A change of the plugin folder and its result.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PluginReload {
-    /// When.
+    /// When the change was processed.
     pub at: Timestamp,
-    /// The plugin.
+    /// The plugin's name.
     pub plugin: String,
-    /// The version that serves from then on; null where none does.
+    /// The version that is serving since then; null if none is.
     pub version: Option<String>,
-    /// Its generation.
+    /// The generation of this version.
     pub generation: Option<u64>,
-    /// How many tenants were built anew.
+    /// The number of tenants that were rebuilt.
     pub tenants: usize,
-    /// Why the new file was refused, and the version before serves on; null where it was taken up.
+    /// Why the new file was rejected; null if it was loaded. After a rejection the previous version keeps serving.
     pub rejected: Option<BilingualText>,
 }
 
-/// The plugins, with what the caller may know of them: what a plugin offers is for everyone to use.
+/// The plugins, as far as the caller may see them. Every caller sees the loaded plugins and their actions.
 ///
 /// # Errors
-/// None that the caller could mend.
+/// `forbidden`.
 pub fn list(state: &AdminState, caller: &Caller) -> Result<Plugins> {
     caller.require_everywhere(Permission::Authenticated)?;
     let library = state.library.load();
@@ -105,17 +96,17 @@ pub fn list(state: &AdminState, caller: &Caller) -> Result<Plugins> {
         abi: format!("{}.{}", plugin.abi.0, plugin.abi.1),
         actions: plugin.actions.iter().map(ActionInfo::from).collect(),
     });
-    let mut told = Plugins { plugins: plugins.collect(), generations: None, rejected: Vec::new(), reloads: Vec::new() };
+    let mut list = Plugins { plugins: plugins.collect(), generations: None, rejected: Vec::new(), reloads: Vec::new() };
     if caller.require_everywhere(Permission::Read).is_ok() {
-        told.generations = Some(menlou_action::loaded_generations());
-        let refused = library.rejected().iter().map(|refused| RejectedFile {
-            file: refused.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            why: (&refused.why.text()).into(),
+        list.generations = Some(menlou_action::loaded_generations());
+        let rejected = library.rejected().iter().map(|rejected| RejectedFile {
+            file: rejected.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            why: (&rejected.why.text()).into(),
         });
-        told.rejected = refused.collect();
-        told.reloads = state.reload_history.latest().into_iter().map(PluginReload::from).collect();
+        list.rejected = rejected.collect();
+        list.reloads = state.reload_history.latest().into_iter().map(PluginReload::from).collect();
     }
-    Ok(told)
+    Ok(list)
 }
 
 impl From<&Descriptor> for ActionInfo {
@@ -137,21 +128,15 @@ impl From<&Descriptor> for ActionInfo {
 }
 
 impl From<menlou_tenant::Swap> for PluginReload {
-    fn from(swap: menlou_tenant::Swap) -> Self {
-        let (version, generation) = swap.serving.unzip();
+    fn from(reload: menlou_tenant::Swap) -> Self {
+        let (version, generation) = reload.serving.unzip();
         Self {
-            at: swap.at.into(),
-            plugin: swap.plugin,
+            at: reload.at.into(),
+            plugin: reload.plugin,
             version,
             generation,
-            tenants: swap.tenants,
-            rejected: swap.refused.as_ref().map(BilingualText::from),
+            tenants: reload.tenants,
+            rejected: reload.refused.as_ref().map(BilingualText::from),
         }
-    }
-}
-
-impl From<&Text> for BilingualText {
-    fn from(text: &Text) -> Self {
-        Self { zh: text.zh.clone().into_owned(), en: text.en.clone().into_owned() }
     }
 }

@@ -1,4 +1,4 @@
-//! A tenant's sessions: counted, found and ended.
+//! Counting, finding and ending the sessions of a tenant.
 
 use super::{
     caller::{Caller, Permission},
@@ -11,12 +11,12 @@ use menlou_store::{ProfileQuery, TokenHash};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// SessionOwner sessions are meant.
+/// The person whose sessions are meant.
 #[derive(Clone, Debug)]
 pub enum SessionOwner {
-    /// Those of the openids that are bound to this user.
+    /// All openids that are bound to this user.
     User(i64),
-    /// Those of this openid, logged in or not.
+    /// One openid, bound to a user or not.
     Openid {
         /// `wechat`.
         platform: String,
@@ -25,24 +25,24 @@ pub enum SessionOwner {
     },
 }
 
-/// A session, without its token and its key.
+/// A session, without its token and the platform's session key.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Session {
-    /// The SHA-256 of its token: names it, and opens nothing.
+    /// The SHA-256 of the token. It identifies the session and does not authenticate.
     pub id: String,
     /// The platform: wechat.
     pub platform: String,
-    /// The person's id in this mini-program.
+    /// The id of the person in this mini-program.
     pub openid: String,
-    /// Opened with a test openid instead of a code.
+    /// Whether the session was opened with a test openid instead of a code.
     pub test: bool,
-    /// When it was opened.
+    /// When the session was opened.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When the session expires.
     pub expires_at: Timestamp,
 }
 
-/// How many sessions a tenant has.
+/// The number of sessions of a tenant.
 ///
 /// # Errors
 /// `forbidden`, `store_unavailable`.
@@ -51,7 +51,7 @@ pub async fn count(state: &AdminState, caller: &Caller, tenant: &TenantName) -> 
     Ok(state.stores.sessions.count(tenant.as_str()).await?)
 }
 
-/// The sessions of a person, the newest first, 200 of an openid at most.
+/// The sessions of a person, newest first, at most 200 for each openid.
 ///
 /// # Errors
 /// `forbidden`, `unknown_user`, `store_unavailable`.
@@ -85,15 +85,15 @@ pub async fn end(state: &AdminState, caller: &Caller, tenant: &TenantName, id: &
     caller.require(Permission::Write, tenant.as_str())?;
     let unknown = || Error::new(&admin_codes::UNKNOWN_SESSION);
     let token = TokenHash::from_hex(id).ok_or_else(unknown)?;
-    let intent = AuditedAction { what: "session.end", tenant: tenant.as_str(), ..AuditedAction::default() };
+    let action = AuditedAction { what: "session.end", tenant: tenant.as_str(), ..AuditedAction::default() };
     let ending = async { state.stores.sessions.end(tenant.as_str(), &token).await?.then_some(()).ok_or_else(unknown) };
-    state.audited(caller, intent, ending).await
+    state.audited(caller, action, ending).await
 }
 
-/// Ends the sessions of a person; gives how many.
+/// Ends the sessions of a person. Returns how many were ended.
 ///
 /// # Errors
-/// `forbidden`, `unknown_user`, `store_unavailable`: then some may have ended.
+/// `forbidden`, `unknown_user`; `store_unavailable`, after which some sessions may have ended.
 pub async fn end_for(state: &AdminState, caller: &Caller, tenant: &TenantName, owner: &SessionOwner) -> Result<u64> {
     caller.require(Permission::Write, tenant.as_str())?;
     let openids = openids(state, tenant, owner).await?;
@@ -101,25 +101,26 @@ pub async fn end_for(state: &AdminState, caller: &Caller, tenant: &TenantName, o
         SessionOwner::User(id) => Some(id.to_string()),
         SessionOwner::Openid { .. } => None,
     };
-    let intent = AuditedAction { what: "session.end_of", tenant: tenant.as_str(), target, ..AuditedAction::default() };
-    state.audited(caller, intent, end_openids(state, tenant, &openids)).await
+    let action = AuditedAction { what: "session.end_of", tenant: tenant.as_str(), target, ..AuditedAction::default() };
+    state.audited(caller, action, end_openids(state, tenant, &openids)).await
 }
 
-/// Ends all sessions of a tenant; gives how many.
+/// Ends all sessions of a tenant. Returns how many were ended.
 ///
 /// # Errors
-/// `forbidden`, `store_unavailable`: then some may have ended.
+/// `forbidden`; `store_unavailable`, after which some sessions may have ended.
 pub async fn end_all(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<u64> {
     caller.require(Permission::Write, tenant.as_str())?;
-    let intent = AuditedAction { what: "session.end_all", tenant: tenant.as_str(), ..AuditedAction::default() };
+    let action = AuditedAction { what: "session.end_all", tenant: tenant.as_str(), ..AuditedAction::default() };
     let ending = async { Ok(state.stores.sessions.end_all(tenant.as_str()).await?) };
-    state.audited(caller, intent, ending).await
+    state.audited(caller, action, ending).await
 }
 
-/// Ends the sessions of these openids.
+/// Ends all sessions of these openids, given with their platforms. Returns how many were ended.
 pub(super) async fn end_openids(state: &AdminState, tenant: &TenantName, openids: &[(String, String)]) -> Result<u64> {
     let mut ended = 0;
     for (platform, openid) in openids {
+        // The store lists at most 200 sessions at a time.
         loop {
             let sessions = state.stores.sessions.list(tenant.as_str(), platform, openid).await?;
             if sessions.is_empty() {
@@ -133,6 +134,7 @@ pub(super) async fn end_openids(state: &AdminState, tenant: &TenantName, openids
     Ok(ended)
 }
 
+/// The openids of a person, with their platforms.
 async fn openids(state: &AdminState, tenant: &TenantName, owner: &SessionOwner) -> Result<Vec<(String, String)>> {
     match owner {
         SessionOwner::Openid { platform, openid } => Ok(vec![(platform.clone(), openid.clone())]),

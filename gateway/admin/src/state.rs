@@ -1,4 +1,4 @@
-//! What the admin side works on, and how its deeds are written down.
+//! The state that admin operations share, and the rule that every change is written to the audit log.
 
 use super::{caller::Caller, tokens::FailedAttempts};
 use arc_swap::ArcSwap;
@@ -18,98 +18,92 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// How much of a file is kept in the log, bytes: a page of entries has to be bearable.
-const KEPT: usize = 32 * 1024;
+/// Maximum size of each file text in an audit entry, in bytes. Longer texts are truncated.
+const MAX_AUDIT_TEXT: usize = 32 * 1024;
 
-/// What the admin side works on.
+/// The state that admin operations share.
 pub struct AdminState {
     /// The tenants.
     pub registry: Arc<TenantRegistry>,
-    /// The folder of their files.
+    /// The folder of the tenant files.
     pub tenants_folder: PathBuf,
-    /// The keys of sealed secrets.
+    /// The keys that encrypt secrets in tenant files.
     pub keyring: Arc<Keyring>,
     /// The plugins.
     pub library: Arc<ArcSwap<PluginRegistry>>,
-    /// What came of new versions of them.
+    /// The latest plugin reloads.
     pub reload_history: Arc<ReloadHistory>,
     /// The stores.
     pub stores: Stores,
-    /// For asking platforms.
+    /// The HTTP client for platforms.
     pub http: Http,
-    /// How many may be asked at once.
+    /// Limits concurrent verifications of credentials.
     pub verifications: Semaphore,
-    /// Bad tokens, wherever they are shown.
+    /// Invalid tokens by client address.
     pub failed_attempts: FailedAttempts,
-    /// What was counted.
+    /// The metrics.
     pub metrics: PrometheusHandle,
-    /// Where the traffic side listens.
+    /// The address of the traffic listener.
     pub traffic_addr: SocketAddr,
-    /// Where tenants' own admins may have the gateway connect to.
+    /// The hosts that tenant admins may set as upstream addresses.
     pub allowed_upstream_hosts: Arc<[HostPattern]>,
-    /// Who is believed to say whom they ask for.
+    /// The proxies whose forwarding headers are trusted.
     pub proxies: Arc<Proxies>,
-    /// Whether the gateway was told to stop.
+    /// Whether the gateway is shutting down.
     pub stopping: Arc<AtomicBool>,
 }
 
-/// What an admin is about to do. Secrets masked, no personal data.
+/// A change that an admin is about to make, for the audit log. It contains neither secrets nor personal data.
 #[derive(Default)]
 pub struct AuditedAction<'a> {
-    /// A stable word: `tenant.replace`.
+    /// A stable name, such as `tenant.replace`.
     pub what: &'static str,
     /// The tenant.
     pub tenant: &'a str,
-    /// What it is about within that: a user's id.
+    /// The object within the tenant, such as a user id.
     pub target: Option<String>,
-    /// How it is.
+    /// The current state.
     pub before: Option<String>,
-    /// How it shall be.
+    /// The intended state.
     pub after: Option<String>,
 }
 
 impl AdminState {
-    /// Writes down what is about to be done, then does it. Nothing is done that could not be written down; where it
-    /// fails, that is written down behind it.
+    /// Writes an audit entry, then runs `change`. If the entry cannot be written, the change does not run. If the change
+    /// fails, a second entry says so.
     pub async fn audited<T>(
         &self,
         caller: &Caller,
-        intent: AuditedAction<'_>,
-        deed: impl Future<Output = Result<T>>,
+        action: AuditedAction<'_>,
+        change: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let mut entry = NewAuditEntry {
             who: format!("{} {}", caller.id, caller.label).trim_end().to_owned(),
             role: caller.role.to_string(),
-            what: intent.what.to_owned(),
-            tenant: Some(intent.tenant.to_owned()),
-            target: intent.target,
-            before: intent.before.map(cut),
-            after: intent.after.map(cut),
+            what: action.what.to_owned(),
+            tenant: Some(action.tenant.to_owned()),
+            target: action.target,
+            before: action.before.map(truncated),
+            after: action.after.map(truncated),
             failed: None,
         };
         self.stores.admins.append_audit_entry(&entry).await?;
-        tracing::info!(
-            who = entry.who,
-            role = entry.role,
-            what = entry.what,
-            tenant = intent.tenant,
-            "an admin's deed"
-        );
-        let outcome = deed.await;
+        tracing::info!(who = entry.who, role = entry.role, what = entry.what, tenant = action.tenant, "admin change");
+        let outcome = change.await;
         if let Err(error) = &outcome {
             (entry.before, entry.after) = (None, None);
             entry.failed = Some(error.code().to_owned());
             if let Err(e) = self.stores.admins.append_audit_entry(&entry).await {
-                tracing::error!(what = entry.what, cause = %e, "that an admin's deed failed could not be written down");
+                tracing::error!(what = entry.what, cause = %e, "the audit entry of a failed admin change was not written");
             }
         }
         outcome
     }
 }
 
-fn cut(mut text: String) -> String {
-    if text.len() > KEPT {
-        text.truncate(text.floor_char_boundary(KEPT));
+fn truncated(mut text: String) -> String {
+    if text.len() > MAX_AUDIT_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_AUDIT_TEXT));
         text.push_str("\n…");
     }
     text

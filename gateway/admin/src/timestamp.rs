@@ -1,4 +1,4 @@
-//! Times as they are told: RFC 3339 in UTC, to the second.
+//! Timestamps in the admin API: RFC 3339 in UTC, with a precision of one second.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
@@ -8,12 +8,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A moment, in Unix milliseconds.
+/// A point in time, in Unix milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// A moment in Unix seconds.
+    /// A point in time in Unix seconds.
     pub fn from_unix_seconds(seconds: u64) -> Self {
         Self(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000))
     }
@@ -28,7 +28,7 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The year 9999 is the last that RFC 3339 can write.
+        // RFC 3339 ends with the year 9999.
         let seconds = (self.0.max(0).unsigned_abs() / 1000).min(253_402_300_799);
         let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string();
         f.pad(&time)
@@ -60,14 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_utc_whatever_it_is() {
-        for (millis, told) in [
+    fn every_timestamp_is_displayed_as_rfc_3339_in_utc() {
+        for (millis, displayed) in [
             (0, "1970-01-01T00:00:00Z"),
             (1_700_000_000_999, "2023-11-14T22:13:20Z"),
             (-1, "1970-01-01T00:00:00Z"),
             (i64::MAX, "9999-12-31T23:59:59Z"),
         ] {
-            assert_eq!(Timestamp(millis).to_string(), told);
+            assert_eq!(Timestamp(millis).to_string(), displayed);
         }
     }
 }

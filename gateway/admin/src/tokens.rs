@@ -1,8 +1,7 @@
-//! Admins' tokens: made, listed and revoked by command, checked at each request.
+//! Admin tokens: created and revoked by the command line, checked at each request.
 //!
-//! A token is `mla_<id>_<secret>`: the id (48 random bits) finds its row, of the secret (256 random bits) only the SHA-256
-//! is stored. So the database compares nothing that is secret, and the comparison here takes the same time whatever was
-//! sent.
+//! A token is `mla_<id>_<secret>`. The id (48 random bits) finds the row in the store; of the secret (256 random bits) only
+//! the SHA-256 is stored. The database therefore compares nothing secret, and the comparison here takes constant time.
 
 use super::caller::{Caller, Role};
 use aws_lc_rs::{constant_time, digest, rand};
@@ -25,82 +24,85 @@ use std::{
 };
 use tokio::sync::{Mutex, MutexGuard};
 
-/// What every token starts with, so that scanners of code and logs know one.
+/// The prefix of every token, by which secret scanners recognise one.
 const PREFIX: &str = "mla_";
-/// The longest label, in characters.
-const LABEL: usize = 64;
-/// When a token was used last is told to this precision, milliseconds: it costs a write.
-const USED: i64 = 10 * 60 * 1000;
-/// So many bad tokens may come from one address within [`WINDOW`] of its first.
-const ATTEMPTS: u32 = 20;
+/// Maximum length of a label, in characters.
+const MAX_LABEL: usize = 64;
+/// Precision of the time of last use, in milliseconds. Recording it costs a write.
+const USE_PRECISION: i64 = 10 * 60 * 1000;
+/// Invalid tokens from one address within [`WINDOW`] before further ones are rejected with `too_many_attempts`.
+const MAX_ATTEMPTS: u32 = 20;
+/// The period of [`MAX_ATTEMPTS`], starting with the first invalid token.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Of so many addresses attempts are counted; more push others out.
-const ADDRESSES: u64 = 10_000;
+/// Maximum number of addresses that are tracked. More evict others.
+const MAX_ADDRESSES: u64 = 10_000;
 
-/// Bad tokens by address.
+/// Counts invalid tokens by client address.
 pub struct FailedAttempts(Cache<IpAddr, Arc<AddressAttempts>>);
 
-/// Those of one address.
+/// The invalid tokens of one address.
 #[derive(Default)]
 struct AddressAttempts {
-    bad: AtomicU32,
-    turns: Mutex<()>,
+    invalid: AtomicU32,
+    /// Held while a token is looked up, once the address has exceeded [`MAX_ATTEMPTS`].
+    lookup: Mutex<()>,
 }
 
-/// Makes a token; the secret is in the answer only.
+/// Creates a token. Only the return value contains the secret. `created_by` is written to the audit log. Without
+/// `lifetime` the token never expires.
 ///
 /// # Errors
-/// A label that is too long or unprintable; a store that is away.
+/// The label is too long or contains control characters; the store is unavailable.
 pub async fn create(
     admins: &dyn AdminStore,
-    by: &str,
+    created_by: &str,
     role: &Role,
     label: &str,
-    life: Option<Duration>,
+    lifetime: Option<Duration>,
 ) -> Result<(AdminToken, SecretString), Text> {
-    if label.chars().count() > LABEL || label.chars().any(char::is_control) {
+    if label.chars().count() > MAX_LABEL || label.chars().any(char::is_control) {
         return Err(Text::new(
-            format!("标签最多 {LABEL} 个字符，不含控制字符"),
-            format!("a label has at most {LABEL} characters, and no control characters"),
+            format!("标签最多 {MAX_LABEL} 个字符，不含控制字符"),
+            format!("a label must have at most {MAX_LABEL} characters and no control characters"),
         ));
     }
     let (mut id, mut secret) = ([0; 6], [0; 32]);
     let random = rand::fill(&mut id).and_then(|()| rand::fill(&mut secret));
-    random.map_err(|_| Text::fixed("系统没有给出随机数", "the system gave no random numbers"))?;
+    random.map_err(|_| Text::fixed("无法从系统获取随机数", "the operating system returned no random numbers"))?;
     let (id, secret) = (hex::encode(id), URL_SAFE_NO_PAD.encode(secret));
     let created_at = unix_millis_i64();
-    let life = life.map(|life| i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
+    let lifetime = lifetime.map(|lifetime| i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX));
     let token = AdminToken {
         hash: hash(&secret),
         role: role.to_string(),
         label: label.to_owned(),
         created_at,
-        expires_at: life.map(|life| created_at.saturating_add(life)),
+        expires_at: lifetime.map(|lifetime| created_at.saturating_add(lifetime)),
         used_at: None,
         id,
     };
     let after = format!("{} {label}", token.role);
-    let deed = deed(by, "token.new", &token.id, None, Some(after.trim().to_owned()));
-    admins.append_audit_entry(&deed).await.map_err(unavailable)?;
+    let entry = audit_entry(created_by, "token.new", &token.id, None, Some(after.trim().to_owned()));
+    admins.append_audit_entry(&entry).await.map_err(unavailable)?;
     admins.add_token(&token).await.map_err(unavailable)?;
-    let whole = SecretString::from(format!("{PREFIX}{}_{secret}", token.id));
-    Ok((token, whole))
+    let complete = SecretString::from(format!("{PREFIX}{}_{secret}", token.id));
+    Ok((token, complete))
 }
 
-/// Takes a token away; false where there is none of this id.
+/// Revokes a token. Returns false if there is no token with this id.
 ///
 /// # Errors
-/// A store that is away.
-pub async fn revoke(admins: &dyn AdminStore, by: &str, id: &str) -> Result<bool, Text> {
+/// The store is unavailable.
+pub async fn revoke(admins: &dyn AdminStore, revoked_by: &str, id: &str) -> Result<bool, Text> {
     let Some(token) = admins.token(id).await.map_err(unavailable)? else { return Ok(false) };
     let before = format!("{} {}", token.role, token.label);
-    let deed = deed(by, "token.revoke", id, Some(before.trim().to_owned()), None);
-    admins.append_audit_entry(&deed).await.map_err(unavailable)?;
+    let entry = audit_entry(revoked_by, "token.revoke", id, Some(before.trim().to_owned()), None);
+    admins.append_audit_entry(&entry).await.map_err(unavailable)?;
     admins.revoke(id).await.map_err(unavailable)
 }
 
-/// Tells who sent this token. A good one passes whatever else came from its address, or anyone could lock out whoever is
-/// behind the same proxy. That gives nothing to who guesses: no number of guesses finds 256 random bits.
+/// Checks a token. A valid token is accepted even if its address has sent many invalid ones; otherwise one client could
+/// lock out all others behind the same proxy. This does not help guessing: 256 random bits cannot be guessed.
 ///
 /// # Errors
 /// `admin_token_required`, `admin_token_invalid`, `too_many_attempts`, `store_unavailable`.
@@ -108,48 +110,48 @@ pub async fn authenticate(
     admins: &dyn AdminStore,
     attempts: &FailedAttempts,
     token: Option<&Token>,
-    from: IpAddr,
+    remote: IpAddr,
 ) -> Result<Caller> {
     let token = token.ok_or_else(|| Error::new(&admin_codes::ADMIN_TOKEN_REQUIRED))?;
-    let tried = attempts.of(from);
-    let _turn = tried.turn().await;
-    match find(admins, token.expose()).await? {
-        Some(found) => known(admins, found).await,
-        None => Err(tried.refused()),
+    let attempts = attempts.for_address(remote);
+    let _guard = attempts.wait_for_lookup().await;
+    match find_valid(admins, token.expose()).await? {
+        Some(found) => into_caller(admins, found).await,
+        None => Err(attempts.record_invalid()),
     }
 }
 
-async fn known(admins: &dyn AdminStore, found: AdminToken) -> Result<Caller> {
-    let now = unix_millis_i64();
-    if found.used_at.is_none_or(|used| used <= now - USED) {
-        // What was not remembered now is at the next use.
-        let _ = admins.record_token_use(&found.id, now - now % USED).await;
-    }
-    let role = Role::parse(&found.role).map_err(|_| Error::new(&admin_codes::ADMIN_TOKEN_INVALID))?;
-    Ok(Caller { id: found.id, label: found.label, role })
-}
-
-/// Who a token's bearer is, told by its id: for whoever showed the token before. What it was revoked of or has run out of
-/// holds at once.
+/// The owner of the token with this id, for a console session that was opened with the token. A token that has been
+/// revoked or has expired is invalid immediately.
 ///
 /// # Errors
 /// `admin_token_invalid`, `store_unavailable`.
 pub async fn find_caller(admins: &dyn AdminStore, id: &str) -> Result<Caller> {
     let found = admins.token(id).await?.filter(is_current);
-    known(admins, found.ok_or_else(|| Error::new(&admin_codes::ADMIN_TOKEN_INVALID))?).await
+    into_caller(admins, found.ok_or_else(|| Error::new(&admin_codes::ADMIN_TOKEN_INVALID))?).await
 }
 
-/// The token, where it is a good one.
-async fn find(admins: &dyn AdminStore, written: &str) -> Result<Option<AdminToken>> {
+async fn into_caller(admins: &dyn AdminStore, found: AdminToken) -> Result<Caller> {
+    let now = unix_millis_i64();
+    if found.used_at.is_none_or(|used| used <= now - USE_PRECISION) {
+        // If this fails, the next use records it.
+        let _ = admins.record_token_use(&found.id, now - now % USE_PRECISION).await;
+    }
+    let role = Role::parse(&found.role).map_err(|_| Error::new(&admin_codes::ADMIN_TOKEN_INVALID))?;
+    Ok(Caller { id: found.id, label: found.label, role })
+}
+
+/// The stored token, if `written` is a valid token.
+async fn find_valid(admins: &dyn AdminStore, written: &str) -> Result<Option<AdminToken>> {
     let parts = written.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_'));
     let Some((id, secret)) = parts.filter(|(id, secret)| id.len() == 12 && secret.len() <= 64) else {
         return Ok(None);
     };
     let found = admins.token(id).await?;
-    // Compared with something also where there is none.
+    // The hashes are compared even if there is no such token, so that the duration does not reveal it.
     let stored = found.as_ref().map_or([0; 32], |token| token.hash);
-    let fits = constant_time::verify_slices_are_equal(&stored, &hash(secret)).is_ok();
-    Ok(found.filter(|token| fits && is_current(token)))
+    let is_equal = constant_time::verify_slices_are_equal(&stored, &hash(secret)).is_ok();
+    Ok(found.filter(|token| is_equal && is_current(token)))
 }
 
 fn is_current(token: &AdminToken) -> bool {
@@ -157,26 +159,26 @@ fn is_current(token: &AdminToken) -> bool {
 }
 
 impl FailedAttempts {
-    /// Nobody has tried yet.
+    /// Without any attempts.
     pub fn new() -> Self {
-        Self(Cache::builder().max_capacity(ADDRESSES).time_to_live(WINDOW).build())
+        Self(Cache::builder().max_capacity(MAX_ADDRESSES).time_to_live(WINDOW).build())
     }
 
-    fn of(&self, from: IpAddr) -> Arc<AddressAttempts> {
-        self.0.get_with(network(from), Arc::default)
+    fn for_address(&self, remote: IpAddr) -> Arc<AddressAttempts> {
+        self.0.get_with(network(remote), Arc::default)
     }
 }
 
 impl AddressAttempts {
-    /// Waits until a token may be looked at. Of those who have shown too many bad ones that is one at a time: however many
-    /// they send, the store has little to look up.
-    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        if self.bad.load(Relaxed) < ATTEMPTS { None } else { Some(self.turns.lock().await) }
+    /// Waits until a token of this address may be looked up. Once the address has exceeded [`MAX_ATTEMPTS`], its tokens
+    /// are looked up one at a time, which bounds the load on the store.
+    async fn wait_for_lookup(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.invalid.load(Relaxed) < MAX_ATTEMPTS { None } else { Some(self.lookup.lock().await) }
     }
 
-    /// A bad token was shown.
-    fn refused(&self) -> Error {
-        if self.bad.fetch_add(1, Relaxed) < ATTEMPTS {
+    /// Counts an invalid token and returns the error of the response.
+    fn record_invalid(&self) -> Error {
+        if self.invalid.fetch_add(1, Relaxed) < MAX_ATTEMPTS {
             Error::new(&admin_codes::ADMIN_TOKEN_INVALID)
         } else {
             Error::new(&codes::TOO_MANY_ATTEMPTS).retry_after(WINDOW)
@@ -196,9 +198,9 @@ fn hash(secret: &str) -> [u8; 32] {
     hash
 }
 
-fn deed(by: &str, what: &str, id: &str, before: Option<String>, after: Option<String>) -> NewAuditEntry {
+fn audit_entry(who: &str, what: &str, id: &str, before: Option<String>, after: Option<String>) -> NewAuditEntry {
     NewAuditEntry {
-        who: by.to_owned(),
+        who: who.to_owned(),
         role: "command".to_owned(),
         what: what.to_owned(),
         tenant: None,
@@ -218,17 +220,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_has_so_many_attempts_and_another_its_own() {
+    fn invalid_tokens_are_counted_per_network() {
         let attempts = FailedAttempts::new();
-        let of = |text: &str| attempts.of(text.parse().unwrap());
-        let word = |from: &str| of(from).refused().code().to_owned();
-        for n in 0..ATTEMPTS {
-            assert_eq!(word(&format!("2001:db8::{n:x}")), "admin_token_invalid");
+        let address = |text: &str| attempts.for_address(text.parse().unwrap());
+        let code = |remote: &str| address(remote).record_invalid().code().to_owned();
+        for n in 0..MAX_ATTEMPTS {
+            assert_eq!(code(&format!("2001:db8::{n:x}")), "admin_token_invalid");
         }
-        assert_eq!(word("2001:db8::ffff"), "too_many_attempts", "the same network");
+        assert_eq!(code("2001:db8::ffff"), "too_many_attempts", "the same /64");
         for other in ["2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1"] {
-            assert_eq!(word(other), "admin_token_invalid", "{other}");
+            assert_eq!(code(other), "admin_token_invalid", "{other}");
         }
-        assert_eq!(of("192.0.2.1").bad.load(Relaxed), 2, "one address, however it is written");
+        assert_eq!(address("192.0.2.1").invalid.load(Relaxed), 2, "an IPv4-mapped address is the IPv4 address");
     }
 }

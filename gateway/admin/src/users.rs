@@ -1,4 +1,4 @@
-//! A tenant's users: found, read, changed, unbound, and forgotten where a person asks for it.
+//! Listing, reading, changing and deleting the users of a tenant, and unbinding their openids.
 
 use super::{
     caller::{Caller, Permission},
@@ -13,33 +13,33 @@ use menlou_store::{Profile, ProfileQuery, UpdateOutcome};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The longest name, in characters, as the action `user` takes it.
-const NAME: usize = 64;
-/// The longest address of a picture, in characters.
-const AVATAR: usize = 2048;
+/// Maximum length of a name, in characters; the same as in the action `user`.
+const MAX_NAME: usize = 64;
+/// Maximum length of a picture URL, in characters.
+const MAX_AVATAR_URL: usize = 2048;
 
-/// A user with everything that is kept of the person, but the password.
+/// A user with all stored personal data except the password.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct User {
-    /// Unique over all tenants.
+    /// Unique across all tenants.
     pub id: i64,
-    /// The name to show.
+    /// The display name.
     pub name: String,
-    /// The picture to show.
+    /// The URL of the user's picture.
     pub avatar_url: String,
-    /// The name to log in by with a password.
+    /// The account name for login with a password.
     pub account: Option<String>,
-    /// E.164.
+    /// The phone number in E.164 format.
     pub phone: Option<String>,
-    /// The id at the tenant's own login service.
+    /// The id in the tenant's own login service.
     pub external_id: Option<String>,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Timestamp,
-    /// When it was changed last.
+    /// When the account was last changed.
     pub updated_at: Timestamp,
-    /// The openids that are bound to it.
+    /// The openids that are bound to the user.
     pub bindings: Vec<Binding>,
-    /// Counts the changes of name and picture; ETag is made of it.
+    /// Incremented by each change of the name or picture. The ETag contains this number.
     pub version: i64,
 }
 
@@ -48,24 +48,24 @@ pub struct User {
 pub struct Binding {
     /// The platform: wechat.
     pub platform: String,
-    /// The person's id in this mini-program.
+    /// The id of the person in this mini-program.
     pub openid: String,
-    /// The person's id across the apps of one open-platform account.
+    /// The id of the person across the apps of one open-platform account.
     pub unionid: Option<String>,
-    /// When it was bound.
+    /// When the openid was bound.
     pub created_at: Timestamp,
 }
 
-/// What is to be changed; what is not given stays.
+/// A change of a user's profile. `None` keeps the value.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileChange {
-    /// The name to show: 64 characters at most.
+    /// The display name, at most 64 characters.
     pub name: Option<String>,
-    /// The picture to show: 2048 characters at most.
+    /// The URL of the user's picture, at most 2048 characters.
     pub avatar_url: Option<String>,
 }
 
-/// The users that are sought, by ascending id, `most` at most.
+/// The matching users by ascending id, at most `limit`.
 ///
 /// # Errors
 /// `forbidden`, `store_unavailable`.
@@ -73,11 +73,11 @@ pub async fn find(
     state: &AdminState,
     caller: &Caller,
     tenant: &TenantName,
-    seek: ProfileQuery<'_>,
-    most: u32,
+    query: ProfileQuery<'_>,
+    limit: u32,
 ) -> Result<Vec<User>> {
     caller.require(Permission::ReadPersonalData, tenant.as_str())?;
-    let profiles = state.stores.accounts.profiles(tenant.as_str(), seek, most).await?;
+    let profiles = state.stores.accounts.profiles(tenant.as_str(), query, limit).await?;
     Ok(profiles.into_iter().map(User::from).collect())
 }
 
@@ -90,7 +90,7 @@ pub async fn read(state: &AdminState, caller: &Caller, tenant: &TenantName, id: 
     found.into_iter().next().ok_or_else(|| Error::new(&admin_codes::UNKNOWN_USER))
 }
 
-/// Changes a user, if it is of this version (or whichever it is of).
+/// Changes a user. If `version` is given, the user must have this version.
 ///
 /// # Errors
 /// `forbidden`, `bad_parameter`, `unknown_user`, `changed_meanwhile`, `store_unavailable`.
@@ -103,23 +103,24 @@ pub async fn update(
     change: ProfileChange,
 ) -> Result<User> {
     caller.require(Permission::Write, tenant.as_str())?;
-    within("name", change.name.as_deref(), NAME)?;
-    within("avatar_url", change.avatar_url.as_deref(), AVATAR)?;
+    check_length("name", change.name.as_deref(), MAX_NAME)?;
+    check_length("avatar_url", change.avatar_url.as_deref(), MAX_AVATAR_URL)?;
     let fields = [("name", &change.name), ("avatar_url", &change.avatar_url)];
     let fields = fields.iter().filter(|(_, value)| value.is_some()).map(|(field, _)| *field).collect::<Vec<_>>();
-    // Which fields, not what is in them: the log outlives the person's wish to be forgotten.
+    // Only the names of the fields: the audit log is kept after the user has been deleted.
     let after = Some(fields.join(", "));
     let target = Some(id.to_string());
-    let intent = AuditedAction { what: "user.update", tenant: tenant.as_str(), target, before: None, after };
+    let action = AuditedAction { what: "user.update", tenant: tenant.as_str(), target, before: None, after };
     let changing = async {
         let (name, avatar_url) = (change.name.as_deref(), change.avatar_url.as_deref());
-        done(state.stores.accounts.update_profile(tenant.as_str(), id, version, name, avatar_url).await?)?;
+        let outcome = state.stores.accounts.update_profile(tenant.as_str(), id, version, name, avatar_url).await?;
+        require_done(outcome)?;
         read(state, caller, tenant, id).await
     };
-    state.audited(caller, intent, changing).await
+    state.audited(caller, action, changing).await
 }
 
-/// Takes the binding of an openid away: the person is logged out everywhere, and the account stays.
+/// Unbinds an openid. All its sessions lose the user; the account stays.
 ///
 /// # Errors
 /// `forbidden`, `unknown_user`, `unknown_binding`, `store_unavailable`.
@@ -136,19 +137,19 @@ pub async fn unbind(
     let unknown = || Error::new(&admin_codes::UNKNOWN_BINDING);
     user.bindings.iter().find(|b| b.platform == platform && b.openid == openid).ok_or_else(unknown)?;
     let target = Some(id.to_string());
-    let intent = AuditedAction { what: "user.unbind", tenant: tenant.as_str(), target, ..AuditedAction::default() };
+    let action = AuditedAction { what: "user.unbind", tenant: tenant.as_str(), target, ..AuditedAction::default() };
     let unbinding = async {
         let unbound = state.stores.users.unbind(tenant.as_str(), platform, openid).await?;
         unbound.then_some(()).ok_or_else(unknown)
     };
-    state.audited(caller, intent, unbinding).await
+    state.audited(caller, action, unbinding).await
 }
 
-/// Forgets a person: the account, its bindings, and the sessions of its openids.
+/// Deletes a person's data: the account, its bindings, and the sessions of its openids.
 ///
 /// # Errors
-/// `forbidden`, `unknown_user`, `changed_meanwhile`, `store_unavailable`: what had not ended by then is there still, and
-/// the same can be asked for again.
+/// `forbidden`, `unknown_user`, `changed_meanwhile`; `store_unavailable`, after which the deletion may be incomplete and
+/// can be repeated.
 pub async fn forget(
     state: &AdminState,
     caller: &Caller,
@@ -163,34 +164,34 @@ pub async fn forget(
     }
     let openids: Vec<_> = user.bindings.into_iter().map(|bound| (bound.platform, bound.openid)).collect();
     let target = Some(id.to_string());
-    let intent = AuditedAction { what: "user.forget", tenant: tenant.as_str(), target, ..AuditedAction::default() };
+    let action = AuditedAction { what: "user.forget", tenant: tenant.as_str(), target, ..AuditedAction::default() };
     let forgetting = async {
-        // The sessions come first: where they can't be ended, the account still tells which they are.
+        // Sessions first: if they cannot be ended, the account still lists the openids for the next attempt.
         end_openids(state, tenant, &openids).await?;
-        done(state.stores.accounts.delete_account(tenant.as_str(), id, version).await?)?;
-        // Those that were opened in between.
+        require_done(state.stores.accounts.delete_account(tenant.as_str(), id, version).await?)?;
+        // Sessions that were opened in the meantime.
         end_openids(state, tenant, &openids).await?;
         Ok(())
     };
-    state.audited(caller, intent, forgetting).await
+    state.audited(caller, action, forgetting).await
 }
 
-fn done(amended: UpdateOutcome) -> Result<()> {
-    match amended {
+fn require_done(outcome: UpdateOutcome) -> Result<()> {
+    match outcome {
         UpdateOutcome::Done => Ok(()),
         UpdateOutcome::VersionMismatch => Err(Error::new(&admin_codes::CHANGED_MEANWHILE)),
         UpdateOutcome::NotFound => Err(Error::new(&admin_codes::UNKNOWN_USER)),
     }
 }
 
-fn within(field: &str, text: Option<&str>, most: usize) -> Result<()> {
-    let fits = |text: &str| text.chars().count() <= most && !text.chars().any(char::is_control);
-    if text.is_none_or(fits) {
+fn check_length(field: &str, text: Option<&str>, max: usize) -> Result<()> {
+    let is_valid = |text: &str| text.chars().count() <= max && !text.chars().any(char::is_control);
+    if text.is_none_or(is_valid) {
         return Ok(());
     }
     let text = Text::new(
-        format!("{field} 最多 {most} 个字符，不含控制字符"),
-        format!("{field} has at most {most} characters, and no control characters"),
+        format!("{field} 最多 {max} 个字符，不含控制字符"),
+        format!("{field} must have at most {max} characters and no control characters"),
     );
     Err(Error::new(&codes::BAD_PARAMETER).with_message(text))
 }

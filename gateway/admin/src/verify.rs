@@ -1,10 +1,11 @@
-//! Whether a tenant's credentials work: asked of its platform, told in words.
+//! Verification of a tenant's credentials with its platform.
 
 use super::{
+    bilingual::BilingualText,
     caller::{Caller, Permission},
-    plugins::BilingualText,
+    config_errors::{error_bodies, tenant_faulty},
     state::AdminState,
-    tenants, validation,
+    tenant_files::{file_error, with_tenant_files},
 };
 use menlou_config::{load::Document, tenant::TenantName};
 use menlou_error::{Error, Result, codes};
@@ -12,64 +13,65 @@ use menlou_platform::wechat::verify::Finding;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What the platform said.
+/// The result of a verification.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Verification {
-    /// Whether everything works.
+    /// Whether all steps succeeded.
     pub ok: bool,
-    /// Step by step.
+    /// The steps, in order.
     pub steps: Vec<Step>,
 }
 
-/// What was asked, and what came of it.
+/// One request to the platform and its result.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Step {
     /// token, login or phone.
     pub step: &'static str,
-    /// What was asked, for people.
+    /// What was tried.
     pub title: BilingualText,
-    /// What is wrong; null where it works.
-    pub trouble: Option<Trouble>,
+    /// Why the step failed; null if it succeeded.
+    pub trouble: Option<StepFailure>,
 }
 
-/// What is wrong.
+/// Why a step failed.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Trouble {
-    /// The platform's code; null where it did not get so far.
+pub struct StepFailure {
+    /// The platform's error code; null if the platform did not respond with one.
     pub errcode: Option<i64>,
-    /// The platform's id of the request, for its support.
+    /// The platform's request id, for its support.
     pub rid: Option<String>,
-    /// The gateway's address as the platform saw it, where it refuses that.
+    /// The gateway's address as the platform sees it, if the platform rejects this address.
     pub address: Option<String>,
-    /// What it means.
+    /// What the error code means.
     pub what: BilingualText,
     /// Who has to act.
     pub who: BilingualText,
-    /// What to do.
+    /// How to fix it.
     pub remedy: BilingualText,
-    /// Where in the platform's console.
+    /// Where in the platform's web console.
     pub place: Option<BilingualText>,
-    /// What only this case tells.
+    /// A remark about this particular failure.
     pub note: Option<BilingualText>,
-    /// What the system or the platform said.
+    /// The message of the platform or the operating system.
     pub cause: String,
 }
 
-/// Asks the platform with what the tenant's file says now. Nothing is changed, and no token renewed; it may take half a
+/// Tries the credentials in the tenant's current file. Nothing is changed and no token is renewed. This may take half a
 /// minute.
 ///
 /// # Errors
-/// `forbidden`, `unknown_tenant`, `tenant_faulty`, `overloaded` where too many are asking.
+/// `forbidden`, `unknown_tenant`, `tenant_faulty`; `overloaded` if too many verifications are running.
 pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Verification> {
     caller.require(Permission::Write, name.as_str())?;
-    let _turn = state.verifications.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
-    let (account, phone) = tenants::blocking(state, name, |files, _, name| {
-        let text = files.read(&name).map_err(tenants::refused)?.text;
-        let doc = Document::parse(files.path(&name), text.as_bytes())
-            .map_err(|faults| validation::faulty(validation::flaws(&faults, None)))?;
-        let validated =
-            files.check(&name, &text).map_err(|faults| validation::faulty(validation::flaws(&faults, Some(&doc))))?;
-        Ok((validated.account, menlou_tenant::logs_in_by_phone(&doc)))
+    let _permit = state.verifications.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
+    let (account, phone) = with_tenant_files(state, name, |files, _, name| {
+        let text = files.read(&name).map_err(file_error)?.text;
+        let document = Document::parse(files.path(&name), text.as_bytes())
+            .map_err(|errors| tenant_faulty(error_bodies(&errors, None)))?;
+        let validated = files
+            .check(&name, &text)
+            .map_err(|errors| tenant_faulty(error_bodies(&errors, Some(&document))))?;
+        Ok((validated.account, menlou_tenant::logs_in_by_phone(&document)))
     })
     .await?;
     let findings = menlou_tenant::verify(&account, phone, state.http.clone(), |_| ()).await;
@@ -82,7 +84,7 @@ pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> R
 
 impl From<Finding> for Step {
     fn from(Finding { step, trouble }: Finding) -> Self {
-        let trouble = trouble.map(|trouble| Trouble {
+        let trouble = trouble.map(|trouble| StepFailure {
             errcode: trouble.errcode,
             rid: trouble.rid,
             address: trouble.address.map(|address| address.to_string()),

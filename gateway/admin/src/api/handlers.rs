@@ -1,15 +1,13 @@
-//! One function per route: reads the request, calls the room that does it, wraps what came of it.
+//! The handlers of the API, one for each route. A handler reads the request, calls the operation, and wraps the result.
 
 use super::{request::ApiRequest, response::ApiResponse};
-use crate::Permission;
-use crate::activity;
-use crate::audit;
-use crate::plugins;
-use crate::sessions;
-use crate::tenants::{self, TenantDraft, TenantFilter};
-use crate::users;
-use crate::validation;
-use crate::verify;
+use crate::{
+    activity, audit,
+    caller::Permission,
+    plugins, sessions,
+    tenants::{self, TenantDraft, TenantFilter},
+    users, validation, verify,
+};
 use menlou_config::edit::{self, ConfigChange};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
@@ -20,202 +18,202 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Which part of a list.
+/// The page of a list of tenants.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Names {
-    /// Only those behind this name.
+pub struct TenantListQuery {
+    /// Only names after this one.
     after: Option<String>,
-    /// How many at most: 1 to 1000; 100 if not given.
+    /// Maximum number of tenants: 1 to 1000, default 100.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<u32>,
 }
 
-/// Which part of a log.
+/// The page of the audit log.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Before {
-    /// Only those before this id.
+pub struct AuditQuery {
+    /// Only entries with an id less than this one.
     before: Option<i64>,
-    /// How many at most: 1 to 200; 100 if not given.
+    /// Maximum number of entries: 1 to 200, default 100.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<u32>,
 }
 
-/// SessionOwner sessions: one of these.
+/// The owner of sessions: exactly one of user and openid.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Person {
-    /// Those of this user.
+pub struct SessionQuery {
+    /// The sessions of this user.
     user: Option<i64>,
-    /// Those of this openid.
+    /// The sessions of this openid.
     openid: Option<String>,
-    /// The openid's platform; wechat if not given.
+    /// The platform of the openid, default wechat.
     platform: Option<String>,
 }
 
-/// SessionOwner sessions: one of these.
+/// The sessions to end: exactly one of user, openid and all.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PersonOrAll {
-    /// Those of this user.
+pub struct EndSessionsQuery {
+    /// The sessions of this user.
     user: Option<i64>,
-    /// Those of this openid.
+    /// The sessions of this openid.
     openid: Option<String>,
-    /// The openid's platform; wechat if not given.
+    /// The platform of the openid, default wechat.
     platform: Option<String>,
-    /// true: those of everybody.
+    /// true: all sessions of the tenant.
     all: Option<bool>,
 }
 
-/// Which users: all, page by page, or the one with one of these.
+/// A search for users by at most one property. Without any, all users are listed page by page.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
-    /// The one that this openid is bound to.
+pub struct UserQuery {
+    /// The user that this openid is bound to.
     openid: Option<String>,
-    /// The openid's platform; wechat if not given.
+    /// The platform of the openid, default wechat.
     platform: Option<String>,
-    /// The one with this phone number, E.164; in a URL its + is written %2B.
+    /// The user with this phone number, in E.164 format; the + is written %2B in a URL.
     phone: Option<String>,
-    /// The one with this account name.
+    /// The user with this account name.
     account: Option<String>,
-    /// The one with this id at the tenant's own login service.
+    /// The user with this id in the tenant's own login service.
     external_id: Option<String>,
-    /// All owner id is greater.
+    /// All users with a greater id.
     after: Option<i64>,
-    /// How many at most: 1 to 1000; 100 if not given.
+    /// Maximum number of users: 1 to 1000, default 100.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<u32>,
 }
 
-/// For how long.
+/// The period of the usage.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Lately {
-    /// The last so many minutes: 1 to 360; 60 if not given.
+pub struct UsageQuery {
+    /// The last minutes: 1 to 360, default 60.
     #[schemars(range(min = 1, max = 360))]
     minutes: Option<u32>,
 }
 
-/// What is to be changed in a tenant's file; the rest, comments and layout stay.
+/// Changes to a tenant file. Everything else is kept, including comments and formatting.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantChange {
-    /// Values by key as TOML writes it: {"session.ttl": "1d", "actions.user": {}}. A table is changed key by key; what it
-    /// does not name goes. "masked:" keeps what is there.
+    /// Values by key as in TOML: {"session.ttl": "1d", "actions.user": {}}. A table is replaced: keys that the value does not
+    /// contain are removed. "masked:" keeps the stored value.
     #[serde(default)]
     set: BTreeMap<String, Value>,
-    /// Keys that go: ["actions.user"].
+    /// Keys to remove: ["actions.user"].
     #[serde(default)]
     unset: Vec<String>,
-    /// A new wechat.secret; the one before it is kept as wechat.previous_secret. It comes alone.
+    /// A new wechat.secret; the old one is kept as wechat.previous_secret. It cannot be combined with other changes.
     new_secret: Option<String>,
 }
 
-/// What is to be changed; what is not given stays.
+/// Changes to a user. Properties that are not given are kept.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
-    /// The name to show.
+    /// The display name.
     #[schemars(length(max = 64))]
     name: Option<String>,
-    /// The picture to show.
+    /// The URL of the user's picture.
     #[schemars(length(max = 2048))]
     avatar_url: Option<String>,
 }
 
-/// SessionOwner token this is.
+/// The token of the request.
 #[derive(Serialize, JsonSchema)]
-pub struct Me {
+pub struct CurrentToken {
     /// The token's id.
     id: String,
     /// operator, viewer or tenant:NAME.
     role: String,
-    /// SessionOwner it is, or what for.
+    /// A person or a purpose.
     label: String,
 }
 
-/// The tenants, in the order of their names.
+/// Tenants in the order of their names.
 #[derive(Serialize, JsonSchema)]
-pub struct Tenants {
+pub struct TenantList {
     tenants: Vec<tenants::TenantSummary>,
 }
 
-/// How many sessions.
+/// The number of sessions.
 #[derive(Serialize, JsonSchema)]
-pub struct Total {
+pub struct SessionCount {
     total: u64,
 }
 
-/// How many sessions have ended.
+/// The number of sessions that were ended.
 #[derive(Serialize, JsonSchema)]
-pub struct Ended {
+pub struct EndedSessions {
     ended: u64,
 }
 
-/// Sessions, the newest first.
+/// Sessions, newest first.
 #[derive(Serialize, JsonSchema)]
-pub struct Sessions {
+pub struct SessionList {
     sessions: Vec<sessions::Session>,
 }
 
-/// Users, by ascending id.
+/// Users by ascending id.
 #[derive(Serialize, JsonSchema)]
-pub struct Users {
+pub struct UserList {
     users: Vec<users::User>,
 }
 
-/// Calls by action.
+/// Usage by action.
 #[derive(Serialize, JsonSchema)]
-pub struct Usages {
+pub struct UsageByAction {
     actions: Vec<activity::ActionUsage>,
 }
 
-/// Failures, the newest first.
+/// Failed requests, newest first.
 #[derive(Serialize, JsonSchema)]
-pub struct Failures {
+pub struct FailureList {
     failures: Vec<activity::RecentFailure>,
 }
 
-/// AuditLog, the newest first.
+/// Audit entries, newest first.
 #[derive(Serialize, JsonSchema)]
 pub struct AuditLog {
     entries: Vec<audit::AuditEntry>,
 }
 
-pub async fn me(asked: ApiRequest) -> Result<ApiResponse> {
-    let caller = asked.caller;
-    Ok(ApiResponse::json(&Me { id: caller.id, role: caller.role.to_string(), label: caller.label }))
+pub async fn current_token(request: ApiRequest) -> Result<ApiResponse> {
+    let caller = request.caller;
+    Ok(ApiResponse::json(&CurrentToken { id: caller.id, role: caller.role.to_string(), label: caller.label }))
 }
 
-pub async fn list_tenants(asked: ApiRequest) -> Result<ApiResponse> {
-    let Names { after, limit } = asked.query()?;
-    let most = page(limit, 1000)? as usize;
-    let sought = TenantFilter { after: after.as_deref().unwrap_or_default(), ..TenantFilter::default() };
-    let tenants = tenants::list(&asked.state, &asked.caller, sought, most)?;
-    Ok(ApiResponse::json(&Tenants { tenants }))
+pub async fn list_tenants(request: ApiRequest) -> Result<ApiResponse> {
+    let TenantListQuery { after, limit } = request.query()?;
+    let limit = check_limit(limit, 1000)? as usize;
+    let filter = TenantFilter { after: after.as_deref().unwrap_or_default(), ..TenantFilter::default() };
+    let tenants = tenants::list(&request.state, &request.caller, filter, limit)?;
+    Ok(ApiResponse::json(&TenantList { tenants }))
 }
 
-pub async fn read_tenant(asked: ApiRequest) -> Result<ApiResponse> {
-    let page = tenants::read(&asked.state, &asked.caller, &asked.tenant()?).await?;
-    Ok(ApiResponse::json(&page).tagged(&page.revision))
+pub async fn read_tenant(request: ApiRequest) -> Result<ApiResponse> {
+    let page = tenants::read(&request.state, &request.caller, &request.tenant()?).await?;
+    Ok(ApiResponse::json(&page).with_etag(&page.revision))
 }
 
-pub async fn save_tenant(asked: ApiRequest) -> Result<ApiResponse> {
-    let name = asked.tenant()?;
-    // Who may not is told so before anything else.
-    asked.caller.require(Permission::Write, name.as_str())?;
-    let draft = TenantDraft::File(asked.text()?);
-    let saved = tenants::save(&asked.state, &asked.caller, &name, draft, asked.condition()?).await?;
-    let given = ApiResponse::json(&saved).tagged(&saved.revision);
-    Ok(if saved.created { given.created() } else { given })
+pub async fn save_tenant(request: ApiRequest) -> Result<ApiResponse> {
+    let name = request.tenant()?;
+    // Permission errors take precedence over all others.
+    request.caller.require(Permission::Write, name.as_str())?;
+    let draft = TenantDraft::File(request.text()?);
+    let saved = tenants::save(&request.state, &request.caller, &name, draft, request.precondition()?).await?;
+    let response = ApiResponse::json(&saved).with_etag(&saved.revision);
+    Ok(if saved.created { response.created() } else { response })
 }
 
-pub async fn change_tenant(asked: ApiRequest) -> Result<ApiResponse> {
-    let name = asked.tenant()?;
-    asked.caller.require(Permission::Write, name.as_str())?;
-    let TenantChange { set, unset, new_secret } = asked.json()?;
+pub async fn change_tenant(request: ApiRequest) -> Result<ApiResponse> {
+    let name = request.tenant()?;
+    request.caller.require(Permission::Write, name.as_str())?;
+    let TenantChange { set, unset, new_secret } = request.json()?;
     let path = |key: &str| edit::parse_key(key).map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text));
     let set = set.into_iter().map(|(key, value)| Ok(ConfigChange::Set(path(&key)?, value)));
     let unset = unset.iter().map(|key| Ok(ConfigChange::Unset(path(key)?)));
@@ -223,165 +221,165 @@ pub async fn change_tenant(asked: ApiRequest) -> Result<ApiResponse> {
     let draft = match new_secret {
         None => TenantDraft::Changes(changes),
         Some(secret) if changes.is_empty() => TenantDraft::SecretRotation(Zeroizing::new(secret)),
-        Some(_) => return Err(one_of()),
+        Some(_) => return Err(exactly_one_required()),
     };
-    let saved = tenants::save(&asked.state, &asked.caller, &name, draft, asked.condition()?).await?;
-    Ok(ApiResponse::json(&saved).tagged(&saved.revision))
+    let saved = tenants::save(&request.state, &request.caller, &name, draft, request.precondition()?).await?;
+    Ok(ApiResponse::json(&saved).with_etag(&saved.revision))
 }
 
-pub async fn verify(asked: ApiRequest) -> Result<ApiResponse> {
-    Ok(ApiResponse::json(&verify::verify(&asked.state, &asked.caller, &asked.tenant()?).await?))
+pub async fn verify_tenant(request: ApiRequest) -> Result<ApiResponse> {
+    Ok(ApiResponse::json(&verify::verify(&request.state, &request.caller, &request.tenant()?).await?))
 }
 
-pub async fn remove_tenant(asked: ApiRequest) -> Result<ApiResponse> {
-    let name = asked.tenant()?;
-    asked.caller.require(Permission::Operate, name.as_str())?;
-    tenants::remove(&asked.state, &asked.caller, &name, asked.condition()?).await?;
-    Ok(ApiResponse::nothing())
+pub async fn remove_tenant(request: ApiRequest) -> Result<ApiResponse> {
+    let name = request.tenant()?;
+    request.caller.require(Permission::Operate, name.as_str())?;
+    tenants::remove(&request.state, &request.caller, &name, request.precondition()?).await?;
+    Ok(ApiResponse::no_content())
 }
 
-pub async fn check_tenant(asked: ApiRequest) -> Result<ApiResponse> {
-    Ok(ApiResponse::json(&validation::check(&asked.state, &asked.caller, &asked.tenant()?, asked.text()?).await?))
+pub async fn check_tenant(request: ApiRequest) -> Result<ApiResponse> {
+    Ok(ApiResponse::json(&validation::check(&request.state, &request.caller, &request.tenant()?, request.text()?).await?))
 }
 
-pub async fn history(asked: ApiRequest) -> Result<ApiResponse> {
-    let Before { before, limit } = asked.query()?;
+pub async fn tenant_audit_log(request: ApiRequest) -> Result<ApiResponse> {
+    let AuditQuery { before, limit } = request.query()?;
     let entries =
-        audit::list_for_tenant(&asked.state, &asked.caller, &asked.tenant()?, before, page(limit, 200)?).await?;
+        audit::list_for_tenant(&request.state, &request.caller, &request.tenant()?, before, check_limit(limit, 200)?).await?;
     Ok(ApiResponse::json(&AuditLog { entries }))
 }
 
-pub async fn audit_log(asked: ApiRequest) -> Result<ApiResponse> {
-    let Before { before, limit } = asked.query()?;
+pub async fn audit_log(request: ApiRequest) -> Result<ApiResponse> {
+    let AuditQuery { before, limit } = request.query()?;
     Ok(ApiResponse::json(&AuditLog {
-        entries: audit::list_all(&asked.state, &asked.caller, before, page(limit, 200)?).await?,
+        entries: audit::list_all(&request.state, &request.caller, before, check_limit(limit, 200)?).await?,
     }))
 }
 
-pub async fn list_plugins(asked: ApiRequest) -> Result<ApiResponse> {
-    Ok(ApiResponse::json(&plugins::list(&asked.state, &asked.caller)?))
+pub async fn list_plugins(request: ApiRequest) -> Result<ApiResponse> {
+    Ok(ApiResponse::json(&plugins::list(&request.state, &request.caller)?))
 }
 
-pub async fn count_sessions(asked: ApiRequest) -> Result<ApiResponse> {
-    let total = sessions::count(&asked.state, &asked.caller, &asked.tenant()?).await?;
-    Ok(ApiResponse::json(&Total { total }))
+pub async fn count_sessions(request: ApiRequest) -> Result<ApiResponse> {
+    let total = sessions::count(&request.state, &request.caller, &request.tenant()?).await?;
+    Ok(ApiResponse::json(&SessionCount { total }))
 }
 
-pub async fn find_sessions(asked: ApiRequest) -> Result<ApiResponse> {
-    let (tenant, Person { user, openid, platform }) = (asked.tenant()?, asked.query()?);
-    asked.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
-    let sessions = sessions::find(&asked.state, &asked.caller, &tenant, &owner(user, openid, platform)?).await?;
-    Ok(ApiResponse::json(&Sessions { sessions }))
+pub async fn find_sessions(request: ApiRequest) -> Result<ApiResponse> {
+    let (tenant, SessionQuery { user, openid, platform }) = (request.tenant()?, request.query()?);
+    request.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
+    let sessions = sessions::find(&request.state, &request.caller, &tenant, &session_owner(user, openid, platform)?).await?;
+    Ok(ApiResponse::json(&SessionList { sessions }))
 }
 
-pub async fn end_sessions(asked: ApiRequest) -> Result<ApiResponse> {
-    let (tenant, PersonOrAll { user, openid, platform, all }) = (asked.tenant()?, asked.query()?);
-    asked.caller.require(Permission::Write, tenant.as_str())?;
+pub async fn end_sessions(request: ApiRequest) -> Result<ApiResponse> {
+    let (tenant, EndSessionsQuery { user, openid, platform, all }) = (request.tenant()?, request.query()?);
+    request.caller.require(Permission::Write, tenant.as_str())?;
     let ended = match all {
         Some(true) if user.is_none() && openid.is_none() => {
-            sessions::end_all(&asked.state, &asked.caller, &tenant).await?
+            sessions::end_all(&request.state, &request.caller, &tenant).await?
         }
-        Some(true) => return Err(one_of()),
-        _ => sessions::end_for(&asked.state, &asked.caller, &tenant, &owner(user, openid, platform)?).await?,
+        Some(true) => return Err(exactly_one_required()),
+        _ => sessions::end_for(&request.state, &request.caller, &tenant, &session_owner(user, openid, platform)?).await?,
     };
-    Ok(ApiResponse::json(&Ended { ended }))
+    Ok(ApiResponse::json(&EndedSessions { ended }))
 }
 
-pub async fn end_session(asked: ApiRequest) -> Result<ApiResponse> {
-    sessions::end(&asked.state, &asked.caller, &asked.tenant()?, asked.part("session")).await?;
-    Ok(ApiResponse::nothing())
+pub async fn end_session(request: ApiRequest) -> Result<ApiResponse> {
+    sessions::end(&request.state, &request.caller, &request.tenant()?, request.path.get("session")).await?;
+    Ok(ApiResponse::no_content())
 }
 
-pub async fn find_users(asked: ApiRequest) -> Result<ApiResponse> {
-    let (tenant, wanted) = (asked.tenant()?, asked.query::<Wanted>()?);
-    asked.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
-    let platform = wanted.platform.as_deref().unwrap_or("wechat");
-    let mut seeks = [
-        wanted.openid.as_deref().map(|openid| ProfileQuery::Openid { platform, openid }),
-        wanted.phone.as_deref().map(ProfileQuery::Phone),
-        wanted.account.as_deref().map(ProfileQuery::Account),
-        wanted.external_id.as_deref().map(ProfileQuery::External),
-        wanted.after.map(ProfileQuery::After),
+pub async fn find_users(request: ApiRequest) -> Result<ApiResponse> {
+    let (tenant, query) = (request.tenant()?, request.query::<UserQuery>()?);
+    request.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
+    let platform = query.platform.as_deref().unwrap_or("wechat");
+    let mut queries = [
+        query.openid.as_deref().map(|openid| ProfileQuery::Openid { platform, openid }),
+        query.phone.as_deref().map(ProfileQuery::Phone),
+        query.account.as_deref().map(ProfileQuery::Account),
+        query.external_id.as_deref().map(ProfileQuery::External),
+        query.after.map(ProfileQuery::After),
     ]
     .into_iter()
     .flatten();
-    let (seek, more) = (seeks.next().unwrap_or(ProfileQuery::After(0)), seeks.next());
-    if more.is_some() {
-        return Err(one_of());
+    let (profile_query, second) = (queries.next().unwrap_or(ProfileQuery::After(0)), queries.next());
+    if second.is_some() {
+        return Err(exactly_one_required());
     }
-    let users = users::find(&asked.state, &asked.caller, &tenant, seek, page(wanted.limit, 1000)?).await?;
-    Ok(ApiResponse::json(&Users { users }))
+    let users = users::find(&request.state, &request.caller, &tenant, profile_query, check_limit(query.limit, 1000)?).await?;
+    Ok(ApiResponse::json(&UserList { users }))
 }
 
-pub async fn read_user(asked: ApiRequest) -> Result<ApiResponse> {
-    let tenant = asked.tenant()?;
-    asked.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
-    let user = users::read(&asked.state, &asked.caller, &tenant, asked.user()?).await?;
-    Ok(ApiResponse::json(&user).tagged(user.version))
+pub async fn read_user(request: ApiRequest) -> Result<ApiResponse> {
+    let tenant = request.tenant()?;
+    request.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
+    let user = users::read(&request.state, &request.caller, &tenant, request.user()?).await?;
+    Ok(ApiResponse::json(&user).with_etag(user.version))
 }
 
-pub async fn update_user(asked: ApiRequest) -> Result<ApiResponse> {
-    let tenant = asked.tenant()?;
-    asked.caller.require(Permission::Write, tenant.as_str())?;
-    let UserChange { name, avatar_url } = asked.json()?;
-    let (id, version, change) = (asked.user()?, asked.user_version()?, users::ProfileChange { name, avatar_url });
-    let user = users::update(&asked.state, &asked.caller, &tenant, id, version, change).await?;
-    Ok(ApiResponse::json(&user).tagged(user.version))
+pub async fn update_user(request: ApiRequest) -> Result<ApiResponse> {
+    let tenant = request.tenant()?;
+    request.caller.require(Permission::Write, tenant.as_str())?;
+    let UserChange { name, avatar_url } = request.json()?;
+    let (id, version, change) = (request.user()?, request.user_version()?, users::ProfileChange { name, avatar_url });
+    let user = users::update(&request.state, &request.caller, &tenant, id, version, change).await?;
+    Ok(ApiResponse::json(&user).with_etag(user.version))
 }
 
-pub async fn forget_user(asked: ApiRequest) -> Result<ApiResponse> {
-    let tenant = asked.tenant()?;
-    asked.caller.require(Permission::Write, tenant.as_str())?;
-    users::forget(&asked.state, &asked.caller, &tenant, asked.user()?, asked.user_version()?).await?;
-    Ok(ApiResponse::nothing())
+pub async fn forget_user(request: ApiRequest) -> Result<ApiResponse> {
+    let tenant = request.tenant()?;
+    request.caller.require(Permission::Write, tenant.as_str())?;
+    users::forget(&request.state, &request.caller, &tenant, request.user()?, request.user_version()?).await?;
+    Ok(ApiResponse::no_content())
 }
 
-pub async fn unbind(asked: ApiRequest) -> Result<ApiResponse> {
-    let tenant = asked.tenant()?;
-    asked.caller.require(Permission::Write, tenant.as_str())?;
-    let (id, platform, openid) = (asked.user()?, asked.part("platform"), asked.part("openid"));
-    users::unbind(&asked.state, &asked.caller, &tenant, id, platform, openid).await?;
-    Ok(ApiResponse::nothing())
+pub async fn unbind(request: ApiRequest) -> Result<ApiResponse> {
+    let tenant = request.tenant()?;
+    request.caller.require(Permission::Write, tenant.as_str())?;
+    let (id, platform, openid) = (request.user()?, request.path.get("platform"), request.path.get("openid"));
+    users::unbind(&request.state, &request.caller, &tenant, id, platform, openid).await?;
+    Ok(ApiResponse::no_content())
 }
 
-pub async fn failures(asked: ApiRequest) -> Result<ApiResponse> {
-    let failures = activity::failures(&asked.state, &asked.caller, &asked.tenant()?)?;
-    Ok(ApiResponse::json(&Failures { failures }))
+pub async fn failures(request: ApiRequest) -> Result<ApiResponse> {
+    let failures = activity::failures(&request.state, &request.caller, &request.tenant()?)?;
+    Ok(ApiResponse::json(&FailureList { failures }))
 }
 
-pub async fn usage(asked: ApiRequest) -> Result<ApiResponse> {
-    let (tenant, Lately { minutes }) = (asked.tenant()?, asked.query()?);
+pub async fn usage(request: ApiRequest) -> Result<ApiResponse> {
+    let (tenant, UsageQuery { minutes }) = (request.tenant()?, request.query()?);
     let minutes = minutes.unwrap_or(60);
     if !(1..=menlou_tenant::MINUTES).contains(&minutes) {
-        return Err(out_of("minutes", menlou_tenant::MINUTES));
+        return Err(out_of_range("minutes", menlou_tenant::MINUTES));
     }
-    Ok(ApiResponse::json(&Usages { actions: activity::usage(&asked.state, &asked.caller, &tenant, minutes)? }))
+    Ok(ApiResponse::json(&UsageByAction { actions: activity::usage(&request.state, &request.caller, &tenant, minutes)? }))
 }
 
-fn page(limit: Option<u32>, most: u32) -> Result<u32> {
+fn check_limit(limit: Option<u32>, max: u32) -> Result<u32> {
     let limit = limit.unwrap_or(100);
-    if (1..=most).contains(&limit) { Ok(limit) } else { Err(out_of("limit", most)) }
+    if (1..=max).contains(&limit) { Ok(limit) } else { Err(out_of_range("limit", max)) }
 }
 
-fn owner(user: Option<i64>, openid: Option<String>, platform: Option<String>) -> Result<sessions::SessionOwner> {
+fn session_owner(user: Option<i64>, openid: Option<String>, platform: Option<String>) -> Result<sessions::SessionOwner> {
     match (user, openid) {
         (Some(user), None) => Ok(sessions::SessionOwner::User(user)),
         (None, Some(openid)) => {
             Ok(sessions::SessionOwner::Openid { platform: platform.unwrap_or_else(|| "wechat".to_owned()), openid })
         }
-        _ => Err(one_of()),
+        _ => Err(exactly_one_required()),
     }
 }
 
-fn one_of() -> Error {
+fn exactly_one_required() -> Error {
     let text = Text::fixed(
-        "请指明一项，且只一项，见 /api/v1/openapi.json",
-        "name one thing, and one only; see /api/v1/openapi.json",
+        "请指定且仅指定一项，见 /api/v1/openapi.json",
+        "specify exactly one of the alternatives; see /api/v1/openapi.json",
     );
     Error::new(&codes::BAD_PARAMETER).with_message(text)
 }
 
-fn out_of(name: &str, most: u32) -> Error {
-    let text = Text::new(format!("{name} 应在 1 至 {most} 之间"), format!("{name} must be from 1 to {most}"));
+fn out_of_range(name: &str, max: u32) -> Error {
+    let text = Text::new(format!("{name} 应在 1 至 {max} 之间"), format!("{name} must be between 1 and {max}"));
     Error::new(&codes::BAD_PARAMETER).with_message(text)
 }

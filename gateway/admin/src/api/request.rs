@@ -1,11 +1,9 @@
-//! A request to the API, and what handlers want to know of it.
+//! An authenticated request to the API, and access to its parts.
 
-use crate::Caller;
-use crate::state::AdminState;
-use crate::tenants::Precondition;
+use crate::{caller::Caller, path_params::PathParams, state::AdminState, tenants::Precondition};
 use axum::{
     body::Bytes,
-    extract::Query,
+    extract::{Query, rejection::QueryRejection},
     http::{
         HeaderMap, Uri,
         header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH},
@@ -19,75 +17,69 @@ use menlou_tenant::Revision;
 use secrecy::zeroize::Zeroizing;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-/// A request of someone who may ask.
+/// An authenticated request.
 pub struct ApiRequest {
-    /// What to work on.
+    /// The state of the admin operations.
     pub state: Arc<AdminState>,
-    /// Who asks.
+    /// The owner of the token.
     pub caller: Caller,
     /// The parameters of the path.
-    pub path: BTreeMap<String, String>,
-    /// For its query.
+    pub path: PathParams,
+    /// The address, for its query.
     pub uri: Uri,
-    /// For its conditions.
+    /// The headers, for preconditions.
     pub headers: HeaderMap,
-    /// The body as it came.
+    /// The body.
     pub body: Bytes,
 }
 
-/// What a request brings in its body.
+/// The kind of request body that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Brings {
-    /// Nothing.
+pub enum BodyKind {
+    /// No body.
     Nothing,
-    /// A tenant's file.
+    /// A tenant file.
     Toml,
-    /// JSON.
+    /// A JSON object.
     Json,
 }
 
 impl ApiRequest {
-    /// The tenant of the path.
+    /// The tenant in the path.
     pub fn tenant(&self) -> Result<TenantName> {
-        TenantName::parse(self.part("tenant")).map_err(|_| Error::new(&codes::UNKNOWN_TENANT))
+        TenantName::parse(self.path.get("tenant")).map_err(|_| Error::new(&codes::UNKNOWN_TENANT))
     }
 
-    /// The user of the path.
+    /// The user in the path.
     pub fn user(&self) -> Result<i64> {
-        self.part("user").parse().map_err(|_| Error::new(&admin_codes::UNKNOWN_USER))
+        self.path.get("user").parse().map_err(|_| Error::new(&admin_codes::UNKNOWN_USER))
     }
 
-    /// A part of the path.
-    pub fn part(&self, name: &str) -> &str {
-        self.path.get(name).map(String::as_str).unwrap_or_default()
-    }
-
-    /// The query, which has nothing in it that is not known.
+    /// The query. Unknown parameters are an error.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T> {
-        let wrong =
-            |e: axum::extract::rejection::QueryRejection| bad("查询参数有误", "the query is wrong", e.body_text());
-        Ok(Query::try_from_uri(&self.uri).map_err(wrong)?.0)
+        let error = |e: QueryRejection| bad_parameter("查询参数有误", "invalid query", e.body_text());
+        Ok(Query::try_from_uri(&self.uri).map_err(error)?.0)
     }
 
-    /// The body, a JSON object.
+    /// The body as a JSON object.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        // A list would do for serde's structs, but not for our schema.
+        // Parsed as an object first: serde would accept an array for a struct, but the schema does not.
         let object: std::result::Result<Map<String, Value>, _> = serde_json::from_slice(&self.body);
-        let read = object.and_then(|object| serde_json::from_value(Value::Object(object)));
-        read.map_err(|e| bad("请求体有误", "the body is wrong", e.to_string()))
+        let parsed = object.and_then(|object| serde_json::from_value(Value::Object(object)));
+        parsed.map_err(|e| bad_parameter("请求体有误", "invalid request body", e.to_string()))
     }
 
     /// The body as text.
     pub fn text(&self) -> Result<Zeroizing<String>> {
         let text = std::str::from_utf8(&self.body);
         text.map(|text| Zeroizing::new(text.to_owned()))
-            .map_err(|e| bad("请求体不是 UTF-8", "the body is not UTF-8", e.to_string()))
+            .map_err(|e| bad_parameter("请求体不是 UTF-8", "the request body is not UTF-8", e.to_string()))
     }
 
-    /// On what a change of a tenant is based.
-    pub fn condition(&self) -> Result<Precondition> {
+    /// The precondition of a change to a tenant.
+    pub fn precondition(&self) -> Result<Precondition> {
         if self.header(&IF_NONE_MATCH) == Some("*") {
             return Ok(Precondition::NotExists);
         }
@@ -97,7 +89,7 @@ impl ApiRequest {
         })
     }
 
-    /// On which version of a user a change is based; none for whichever. What is no version of ours equals none.
+    /// The version that a change to a user requires; `None` means any. A malformed version matches no user.
     pub fn user_version(&self) -> Result<Option<i64>> {
         Ok(self.version()?.map(|version| version.parse().unwrap_or(-1)))
     }
@@ -106,7 +98,7 @@ impl ApiRequest {
         match self.header(&IF_MATCH).map(str::trim) {
             None => Err(Error::new(&admin_codes::PRECONDITION_REQUIRED)),
             Some("*") => Ok(None),
-            // A weak tag never matches.
+            // A weak tag never matches (RFC 9110, section 13.1.1).
             Some(tag) => Ok(Some(tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or("W/"))),
         }
     }
@@ -116,7 +108,7 @@ impl ApiRequest {
     }
 }
 
-impl Brings {
+impl BodyKind {
     /// The media type.
     pub fn media_type(self) -> Option<&'static str> {
         match self {
@@ -126,28 +118,28 @@ impl Brings {
         }
     }
 
-    /// Whether a request brings that.
-    pub fn accepts(self, headers: &HeaderMap, body: &Bytes) -> Result<()> {
-        let Some(wanted) = self.media_type() else {
-            let text = Text::fixed("此请求不带请求体", "this request has no body");
+    /// Checks that a request has this kind of body.
+    pub fn check(self, headers: &HeaderMap, body: &Bytes) -> Result<()> {
+        let Some(expected) = self.media_type() else {
+            let text = Text::fixed("此请求不带请求体", "this request must not have a body");
             return if body.is_empty() { Ok(()) } else { Err(Error::new(&codes::BAD_BODY).with_message(text)) };
         };
-        let given = headers.get(CONTENT_TYPE).and_then(|header| header.to_str().ok()).unwrap_or_default();
-        if given.split(';').next().is_some_and(|given| given.trim().eq_ignore_ascii_case(wanted)) {
+        let actual = headers.get(CONTENT_TYPE).and_then(|header| header.to_str().ok()).unwrap_or_default();
+        if actual.split(';').next().is_some_and(|actual| actual.trim().eq_ignore_ascii_case(expected)) {
             return Ok(());
         }
-        let text = Text::new(format!("请使用 Content-Type: {wanted}"), format!("Send it as Content-Type: {wanted}."));
+        let text = Text::new(format!("请使用 Content-Type: {expected}"), format!("Use Content-Type: {expected}."));
         Err(Error::new(&codes::UNSUPPORTED_MEDIA_TYPE).with_message(text))
     }
 }
 
-/// The token of a request, where it has one.
-pub fn token(headers: &HeaderMap) -> Option<Token> {
+/// The bearer token of a request.
+pub fn bearer_token(headers: &HeaderMap) -> Option<Token> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| Token::new(token.trim()))
 }
 
-/// What a parser said names fields, and may repeat what was sent, to whom who sent it.
-fn bad(zh: &str, en: &str, why: String) -> Error {
-    Error::new(&codes::BAD_PARAMETER).with_message(Text::new(format!("{zh}：{why}"), format!("{en}: {why}")))
+/// The parser's message may repeat what was sent. It is returned only to the client that sent it.
+fn bad_parameter(zh: &str, en: &str, reason: String) -> Error {
+    Error::new(&codes::BAD_PARAMETER).with_message(Text::new(format!("{zh}：{reason}"), format!("{en}: {reason}")))
 }

@@ -1,4 +1,4 @@
-//! From what a handler gave to a response: JSON, always; the only place of the API where a status is written.
+//! Responses of the API. They are always JSON, and no other file of the API writes a status.
 
 use aws_lc_rs::rand;
 use axum::{
@@ -20,56 +20,56 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What a handler gave.
+/// The result of a handler.
 pub struct ApiResponse {
     status: StatusCode,
     body: String,
     etag: Option<String>,
 }
 
-/// How a request is to be answered.
+/// The properties of a request that its response depends on.
 pub struct ResponseContext {
     language: Language,
     id: String,
 }
 
-/// The body of every failure.
+/// The body of every error response.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Error")]
-pub struct Failure {
-    /// A stable word: see gateway/ERRORS.md, or menlou explain WORD.
+pub struct ErrorBody {
+    /// A stable error code: see gateway/ERRORS.md or menlou explain CODE.
     error: String,
-    /// A sentence for people, in Chinese, or English where Accept-Language prefers it.
+    /// A message for people, in Chinese, or in English if Accept-Language prefers it.
     msg: String,
-    /// More where there is more to tell: faults of a tenant's file as faults.
+    /// Details. The errors of a tenant file are in the field faults.
     data: Map<String, Value>,
 }
 
 impl ApiResponse {
     /// 200 with this body.
     pub fn json(body: &impl Serialize) -> Self {
-        // Our own types are JSON.
+        // The types of the API always serialize.
         Self { status: StatusCode::OK, body: serde_json::to_string(body).unwrap_or_default(), etag: None }
     }
 
     /// 204.
-    pub fn nothing() -> Self {
+    pub fn no_content() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: String::new(), etag: None }
     }
 
-    /// The same with 201.
+    /// Sets the status 201.
     pub fn created(self) -> Self {
         Self { status: StatusCode::CREATED, ..self }
     }
 
-    /// The same with the version that it shows.
-    pub fn tagged(self, version: impl std::fmt::Display) -> Self {
+    /// Adds the version as `ETag`.
+    pub fn with_etag(self, version: impl std::fmt::Display) -> Self {
         Self { etag: Some(format!("\"{version}\"")), ..self }
     }
 
-    /// The response.
-    pub fn response(self, spoken: &ResponseContext) -> Response {
-        let mut response = spoken.response(self.status, Body::from(self.body));
+    /// Converts to the HTTP response.
+    pub fn response(self, context: &ResponseContext) -> Response {
+        let mut response = context.response(self.status, Body::from(self.body));
         if let Some(etag) = self.etag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
             response.headers_mut().insert(ETAG, etag);
         }
@@ -77,19 +77,19 @@ impl ApiResponse {
     }
 }
 
-/// The response of a failure.
-pub fn failure(error: Error, spoken: &ResponseContext) -> Response {
+/// The response for an error.
+pub fn error_response(error: Error, context: &ResponseContext) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(cause) = error.cause() {
-        tracing::warn!(request_id = spoken.id, error = error.code(), cause, "a request to the admin API failed");
+        tracing::warn!(request_id = context.id, error = error.code(), cause, "admin API request failed");
     }
-    let failure = Failure {
+    let body = ErrorBody {
         error: error.code().to_owned(),
-        msg: error.text().get(spoken.language).to_owned(),
+        msg: error.text().get(context.language).to_owned(),
         data: error.data().and_then(Value::as_object).cloned().unwrap_or_default(),
     };
-    let body = serde_json::to_string(&failure).unwrap_or_default();
-    let mut response = spoken.response(status, Body::from(body));
+    let body = serde_json::to_string(&body).unwrap_or_default();
+    let mut response = context.response(status, Body::from(body));
     let headers = response.headers_mut();
     if let Some(wait) = error.wait() {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -110,11 +110,11 @@ pub fn internal_error(context: &RequestContext) -> Response {
 }
 
 impl ResponseContext {
-    /// What a request's headers say of its answer.
-    pub fn of(request: &Request) -> Self {
+    /// The context of a request.
+    pub fn for_request(request: &Request) -> Self {
         let language = request.headers().get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok());
         let mut id = [0; 8];
-        // Without random numbers the id only tells less.
+        // Without random numbers the id is zero, which is harmless.
         let _ = rand::fill(&mut id);
         Self { language: Language::from_accept_language(language.unwrap_or_default()), id: hex::encode(id) }
     }

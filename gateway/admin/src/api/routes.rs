@@ -1,203 +1,205 @@
-//! The table of routes.
+//! The table of routes, from which the router, the OpenAPI document and the permission tests are derived.
+//!
+//! The crates utoipa-axum and aide generate such documents as well, but from attributes or wrappers at each handler. They
+//! would replace this table and `document.rs` by about as many lines, add a macro or a second router, and lose the
+//! bilingual titles, the permission and the versioning that the table declares for each route.
 
 use super::{
     handlers as h,
-    request::{ApiRequest, Brings},
+    request::{ApiRequest, BodyKind},
     response::ApiResponse,
 };
-use crate::Permission;
-use crate::plugins;
-use crate::tenants;
-use crate::users;
-use crate::validation;
-use crate::verify;
+use crate::{caller::Permission, plugins, tenants, users, validation, verify};
 use axum::{http::Method, routing::MethodFilter};
 use menlou_error::Result;
 use menlou_error::text::Text;
 use schemars::{Schema, SchemaGenerator};
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
-/// What serves a request.
-type Handler = fn(ApiRequest) -> Pin<Box<dyn Future<Output = Result<ApiResponse>> + Send>>;
-/// The schema of a type.
-pub type Of = fn(&mut SchemaGenerator) -> Schema;
+/// The path of the API, and the prefix of all its routes.
+pub const BASE: &str = "/api/v1";
 
-/// One operation of the API.
+/// The handler of a route.
+type Handler = fn(ApiRequest) -> Pin<Box<dyn Future<Output = Result<ApiResponse>> + Send>>;
+/// Generates the schema of a type.
+pub type SchemaFn = fn(&mut SchemaGenerator) -> Schema;
+
+/// An operation of the API.
 pub struct Route {
-    /// Its name: the `operationId`.
+    /// The `operationId`.
     pub id: &'static str,
-    /// The method.
+    /// The HTTP method.
     pub method: MethodFilter,
-    /// The path behind `/api/v1`.
+    /// The path after [`BASE`].
     pub path: &'static str,
-    /// What it does.
+    /// What the operation does.
     pub title: Text,
-    /// What it takes of the caller; the rooms themselves see to it.
-    pub right: Permission,
-    /// What it takes in the query.
-    pub query: Option<Of>,
-    /// What it takes as body.
-    pub body: Brings,
-    /// The body's schema, where it is JSON.
-    pub takes: Option<Of>,
+    /// The permission that the operation requires. For documentation and tests: the operation checks it itself.
+    pub permission: Permission,
+    /// The schema of the query.
+    pub query: Option<SchemaFn>,
+    /// The kind of request body.
+    pub body: BodyKind,
+    /// The schema of a JSON request body.
+    pub body_schema: Option<SchemaFn>,
     /// The status of a success.
     pub status: u16,
-    /// What it gives; nothing with 204.
-    pub gives: Option<Of>,
-    /// Whether it is bound to a version (`If-Match`) or tells one (`ETag`).
-    pub versioned: bool,
-    /// What serves it.
+    /// The schema of the response body; none with status 204.
+    pub response: Option<SchemaFn>,
+    /// Whether the operation requires `If-Match` or returns an `ETag`.
+    pub is_versioned: bool,
+    /// The handler.
     pub handler: Handler,
 }
 
-/// Every route.
+/// All routes.
 pub static ROUTES: &[Route] = &[
-    get("whoami", "/me", Permission::Authenticated, "查看当前令牌", "Tells owner token this is", |asked| {
-        Box::pin(h::me(asked))
+    get("whoami", "/me", Permission::Authenticated, "查看当前令牌", "Tells owner token this is", |request| {
+        Box::pin(h::current_token(request))
     })
-    .giving(of::<h::Me>),
+    .with_response(schema::<h::CurrentToken>),
     get(
         "listTenants",
         "/tenants",
         Permission::Authenticated,
-        "列出租户（仅限可见者）",
-        "Lists the tenants that the caller may see",
-        |asked| Box::pin(h::list_tenants(asked)),
+        "列出有权查看的租户",
+        "Lists the tenants that the token may read",
+        |request| Box::pin(h::list_tenants(request)),
     )
-    .asking(of::<h::Names>)
-    .giving(of::<h::Tenants>),
+    .with_query(schema::<h::TenantListQuery>)
+    .with_response(schema::<h::TenantList>),
     get(
         "readTenant",
         "/tenants/{tenant}",
         Permission::Read,
-        "读取租户：文件（密钥已隐去）、状态与问题",
-        "Reads a tenant: its file with masked secrets, how it stands, what is wrong",
-        |asked| Box::pin(h::read_tenant(asked)),
+        "读取租户：文件（密钥已隐去）、状态与错误",
+        "Reads a tenant: its file with masked secrets, its status and errors",
+        |request| Box::pin(h::read_tenant(request)),
     )
-    .giving(of::<tenants::TenantDetails>)
+    .with_response(schema::<tenants::TenantDetails>)
     .versioned(),
-    write(
+    route(
         "saveTenant",
         MethodFilter::PUT,
         "/tenants/{tenant}",
         Permission::Write,
         "新建（If-None-Match: *，仅运维）或替换（If-Match）租户文件",
-        "Makes a tenant (If-None-Match: *, operators only) or replaces its file (If-Match)",
-        |asked| Box::pin(h::save_tenant(asked)),
+        "Creates a tenant (If-None-Match: *, operators only) or replaces its file (If-Match)",
+        |request| Box::pin(h::save_tenant(request)),
     )
-    .taking(Brings::Toml, None)
-    .giving(of::<tenants::SavedTenant>)
+    .with_body(BodyKind::Toml, None)
+    .with_response(schema::<tenants::SavedTenant>)
     .versioned(),
-    write(
+    route(
         "removeTenant",
         MethodFilter::DELETE,
         "/tenants/{tenant}",
         Permission::Operate,
         "删除租户文件；用户与会话保留",
-        "Removes a tenant's file; users and sessions stay",
-        |asked| Box::pin(h::remove_tenant(asked)),
+        "Removes a tenant's file; its users and sessions are kept",
+        |request| Box::pin(h::remove_tenant(request)),
     )
     .versioned(),
-    write(
+    route(
         "changeTenant",
         MethodFilter::PATCH,
         "/tenants/{tenant}",
         Permission::Write,
-        "修改租户文件中的若干设置，注释与格式保留",
-        "Changes settings in a tenant's file; comments and layout stay",
-        |asked| Box::pin(h::change_tenant(asked)),
+        "修改租户文件中的部分设置，保留注释与格式",
+        "Changes settings in a tenant's file; comments and formatting are kept",
+        |request| Box::pin(h::change_tenant(request)),
     )
-    .taking(Brings::Json, Some(of::<h::TenantChange>))
-    .giving(of::<tenants::SavedTenant>)
+    .with_body(BodyKind::Json, Some(schema::<h::TenantChange>))
+    .with_response(schema::<tenants::SavedTenant>)
     .versioned(),
-    write(
+    route(
         "verifyTenant",
         MethodFilter::POST,
         "/tenants/{tenant}/verify",
         Permission::Write,
-        "用租户的凭据询问平台",
-        "Asks the platform with the tenant's credentials",
-        |asked| Box::pin(h::verify(asked)),
+        "向平台验证租户的凭据",
+        "Verifies the tenant's credentials with the platform",
+        |request| Box::pin(h::verify_tenant(request)),
     )
-    .giving(of::<verify::Verification>),
-    write(
+    .with_response(schema::<verify::Verification>),
+    route(
         "checkTenant",
         MethodFilter::POST,
         "/tenants/{tenant}/check",
         Permission::Write,
-        "检查一份草稿，不保存",
-        "Checks a draft without saving it",
-        |asked| Box::pin(h::check_tenant(asked)),
+        "校验草稿，不保存",
+        "Validates a draft without saving it",
+        |request| Box::pin(h::check_tenant(request)),
     )
-    .taking(Brings::Toml, None)
-    .giving(of::<validation::Verdict>),
+    .with_body(BodyKind::Toml, None)
+    .with_response(schema::<validation::ValidationReport>),
     get(
         "readHistory",
         "/tenants/{tenant}/history",
         Permission::Read,
-        "租户的审计记录",
-        "The log of what admins did to a tenant",
-        |asked| Box::pin(h::history(asked)),
+        "读取租户的审计记录",
+        "Reads the audit log of a tenant",
+        |request| Box::pin(h::tenant_audit_log(request)),
     )
-    .asking(of::<h::Before>)
-    .giving(of::<h::AuditLog>),
+    .with_query(schema::<h::AuditQuery>)
+    .with_response(schema::<h::AuditLog>),
     get(
         "readUsage",
         "/tenants/{tenant}/usage",
         Permission::Read,
-        "各动作每分钟的调用、失败与耗时（本网关）",
-        "Calls, failures and times by action and minute, of this gateway",
-        |asked| Box::pin(h::usage(asked)),
+        "各动作每分钟的请求数、失败数与耗时（本网关）",
+        "Reads requests, failures and durations by action and minute, of this gateway",
+        |request| Box::pin(h::usage(request)),
     )
-    .asking(of::<h::Lately>)
-    .giving(of::<h::Usages>),
+    .with_query(schema::<h::UsageQuery>)
+    .with_response(schema::<h::UsageByAction>),
     get(
         "readFailures",
         "/tenants/{tenant}/failures",
         Permission::Read,
-        "最近的失败（本网关）",
-        "The latest failures, of this gateway",
-        |asked| Box::pin(h::failures(asked)),
+        "最近失败的请求（本网关）",
+        "Reads the latest failed requests, of this gateway",
+        |request| Box::pin(h::failures(request)),
     )
-    .giving(of::<h::Failures>),
+    .with_response(schema::<h::FailureList>),
     get(
         "countSessions",
         "/tenants/{tenant}/sessions/count",
         Permission::Read,
-        "会话数",
-        "How many sessions there are",
-        |asked| Box::pin(h::count_sessions(asked)),
+        "统计会话数",
+        "Counts the sessions",
+        |request| Box::pin(h::count_sessions(request)),
     )
-    .giving(of::<h::Total>),
+    .with_response(schema::<h::SessionCount>),
     get(
         "findSessions",
         "/tenants/{tenant}/sessions",
         Permission::ReadPersonalData,
-        "查找某人的会话",
-        "Finds a person's sessions",
-        |asked| Box::pin(h::find_sessions(asked)),
+        "查找某用户的会话",
+        "Finds the sessions of a user or an openid",
+        |request| Box::pin(h::find_sessions(request)),
     )
-    .asking(of::<h::Person>)
-    .giving(of::<h::Sessions>),
-    write(
+    .with_query(schema::<h::SessionQuery>)
+    .with_response(schema::<h::SessionList>),
+    route(
         "endSessions",
         MethodFilter::DELETE,
         "/tenants/{tenant}/sessions",
         Permission::Write,
-        "结束某人或全部会话",
-        "Ends a person's sessions, or all",
-        |asked| Box::pin(h::end_sessions(asked)),
+        "结束某用户的会话或全部会话",
+        "Ends the sessions of a user or an openid, or all sessions",
+        |request| Box::pin(h::end_sessions(request)),
     )
-    .asking(of::<h::PersonOrAll>)
-    .giving(of::<h::Ended>),
-    write(
+    .with_query(schema::<h::EndSessionsQuery>)
+    .with_response(schema::<h::EndedSessions>),
+    route(
         "endSession",
         MethodFilter::DELETE,
         "/tenants/{tenant}/sessions/{session}",
         Permission::Write,
         "结束一个会话",
         "Ends a session",
-        |asked| Box::pin(h::end_session(asked)),
+        |request| Box::pin(h::end_session(request)),
     ),
     get(
         "findUsers",
@@ -205,68 +207,68 @@ pub static ROUTES: &[Route] = &[
         Permission::ReadPersonalData,
         "查找或列出用户",
         "Finds or lists users",
-        |asked| Box::pin(h::find_users(asked)),
+        |request| Box::pin(h::find_users(request)),
     )
-    .asking(of::<h::Wanted>)
-    .giving(of::<h::Users>),
+    .with_query(schema::<h::UserQuery>)
+    .with_response(schema::<h::UserList>),
     get(
         "readUser",
         "/tenants/{tenant}/users/{user}",
         Permission::ReadPersonalData,
         "读取用户",
         "Reads a user",
-        |asked| Box::pin(h::read_user(asked)),
+        |request| Box::pin(h::read_user(request)),
     )
-    .giving(of::<users::User>)
+    .with_response(schema::<users::User>)
     .versioned(),
-    write(
+    route(
         "updateUser",
         MethodFilter::PATCH,
         "/tenants/{tenant}/users/{user}",
         Permission::Write,
         "修改用户的姓名或头像",
         "Changes a user's name or picture",
-        |asked| Box::pin(h::update_user(asked)),
+        |request| Box::pin(h::update_user(request)),
     )
-    .taking(Brings::Json, Some(of::<h::UserChange>))
-    .giving(of::<users::User>)
+    .with_body(BodyKind::Json, Some(schema::<h::UserChange>))
+    .with_response(schema::<users::User>)
     .versioned(),
-    write(
+    route(
         "forgetUser",
         MethodFilter::DELETE,
         "/tenants/{tenant}/users/{user}",
         Permission::Write,
-        "遗忘此人：删除账号、绑定与会话",
-        "Forgets a person: account, bindings and sessions",
-        |asked| Box::pin(h::forget_user(asked)),
+        "删除用户数据：账号、绑定与会话",
+        "Deletes a user's data: account, bindings and sessions",
+        |request| Box::pin(h::forget_user(request)),
     )
     .versioned(),
-    write(
+    route(
         "unbind",
         MethodFilter::DELETE,
         "/tenants/{tenant}/users/{user}/bindings/{platform}/{openid}",
         Permission::Write,
         "解除一个 openid 的绑定",
-        "Takes the binding of an openid away",
-        |asked| Box::pin(h::unbind(asked)),
+        "Unbinds an openid",
+        |request| Box::pin(h::unbind(request)),
     ),
     get(
         "listPlugins",
         "/plugins",
         Permission::Authenticated,
-        "插件：提供的动作、服务中的版本、更新结果",
-        "The plugins: what they offer, which version serves, what came of new ones",
-        |asked| Box::pin(h::list_plugins(asked)),
+        "列出插件：动作、当前版本与加载记录",
+        "Lists the plugins: actions, current versions and reloads",
+        |request| Box::pin(h::list_plugins(request)),
     )
-    .giving(of::<plugins::Plugins>),
-    get("readAudit", "/audit", Permission::Read, "全部审计记录", "The log of what admins did", |asked| {
-        Box::pin(h::audit_log(asked))
+    .with_response(schema::<plugins::Plugins>),
+    get("readAudit", "/audit", Permission::Read, "读取全部审计记录", "Reads the complete audit log", |request| {
+        Box::pin(h::audit_log(request))
     })
-    .asking(of::<h::Before>)
-    .giving(of::<h::AuditLog>),
+    .with_query(schema::<h::AuditQuery>)
+    .with_response(schema::<h::AuditLog>),
 ];
 
-/// The routes of each path.
+/// The routes by path.
 pub fn by_path() -> BTreeMap<&'static str, Vec<&'static Route>> {
     let mut paths: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
     for route in ROUTES {
@@ -275,26 +277,26 @@ pub fn by_path() -> BTreeMap<&'static str, Vec<&'static Route>> {
     paths
 }
 
-fn of<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+fn schema<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
 const fn get(
     id: &'static str,
     path: &'static str,
-    right: Permission,
+    permission: Permission,
     zh: &'static str,
     en: &'static str,
     handler: Handler,
 ) -> Route {
-    write(id, MethodFilter::GET, path, right, zh, en, handler)
+    route(id, MethodFilter::GET, path, permission, zh, en, handler)
 }
 
-const fn write(
+const fn route(
     id: &'static str,
     method: MethodFilter,
     path: &'static str,
-    right: Permission,
+    permission: Permission,
     zh: &'static str,
     en: &'static str,
     handler: Handler,
@@ -304,37 +306,37 @@ const fn write(
         method,
         path,
         title: Text::fixed(zh, en),
-        right,
+        permission,
         query: None,
-        body: Brings::Nothing,
-        takes: None,
+        body: BodyKind::Nothing,
+        body_schema: None,
         status: 204,
-        gives: None,
-        versioned: false,
+        response: None,
+        is_versioned: false,
         handler,
     }
 }
 
 impl Route {
-    const fn asking(mut self, query: Of) -> Self {
+    const fn with_query(mut self, query: SchemaFn) -> Self {
         self.query = Some(query);
         self
     }
 
-    const fn taking(mut self, body: Brings, takes: Option<Of>) -> Self {
+    const fn with_body(mut self, body: BodyKind, schema: Option<SchemaFn>) -> Self {
         self.body = body;
-        self.takes = takes;
+        self.body_schema = schema;
         self
     }
 
-    const fn giving(mut self, gives: Of) -> Self {
+    const fn with_response(mut self, response: SchemaFn) -> Self {
         self.status = 200;
-        self.gives = Some(gives);
+        self.response = Some(response);
         self
     }
 
     const fn versioned(mut self) -> Self {
-        self.versioned = true;
+        self.is_versioned = true;
         self
     }
 
@@ -349,8 +351,8 @@ impl Route {
         }
     }
 
-    /// The method's name.
-    pub fn name(&self) -> String {
+    /// The name of the method.
+    pub fn method_name(&self) -> String {
         self.method().to_string()
     }
 }

@@ -1,18 +1,22 @@
-//! A tenant's actions: tenant_action on and off, and set by forms that are made from their plugins' schemas.
+//! The pages of a tenant's actions: enable, disable, and change settings in forms generated from the plugins' schemas.
 
 use super::{
-    BASE,
-    console_request::{ConsoleRequest, escaped},
-    fields::{Form, Kind},
+    config_form::ConfigForm,
+    console_request::ConsoleRequest,
+    field_kind::FieldKind,
     layout::Layout,
+    paths::{BASE, escape as escape_url},
     response::ConsoleResponse,
-    settings::{copy, flaws, is_theirs_to_mend},
+    save_errors::is_shown_on_form,
 };
-use crate::AdminState;
-use crate::Permission;
-use crate::plugins::{self, ActionInfo};
-use crate::tenants::{self, Precondition, TenantDraft};
-use crate::validation::{ConfigErrorBody, SettingsTree};
+use crate::{
+    caller::Permission,
+    config_errors::{ConfigErrorBody, from_error_data},
+    plugins::{self, ActionInfo},
+    settings_tree::SettingsTree,
+    state::AdminState,
+    tenants::{self, Precondition, TenantDetails, TenantDraft},
+};
 use askama::Template;
 use menlou_config::{
     edit::ConfigChange,
@@ -24,53 +28,53 @@ use menlou_error::{Error, Result, codes};
 use menlou_tenant::Revision;
 use serde_json::{Value, json};
 
-/// Under which name the fields of an action stand that has none yet.
-const NEW: &str = "new";
+/// The action name in the fields of a form for a new action, whose name is not known yet.
+const NEW_ACTION: &str = "new";
 
 #[derive(Template)]
 #[template(path = "actions.html")]
-struct List {
+struct ActionsPage {
     layout: Layout,
-    on: Vec<On>,
-    /// What could be tenant_action on besides.
-    off: Vec<Off>,
+    enabled: Vec<EnabledAction>,
+    available: Vec<AvailableAction>,
     revision: String,
-    /// Whether the file can be read, so that anything can be tenant_action.
-    readable: bool,
+    /// Whether the file is valid TOML, so that actions can be enabled.
+    is_parsed: bool,
 }
 
-/// An action that is on.
-struct On {
+/// An action in the tenant file.
+struct EnabledAction {
     name: String,
     title: String,
-    plugin: String,
-    flaws: Vec<String>,
+    plugin_action: String,
+    errors: Vec<String>,
 }
 
 /// An action that a plugin offers.
-struct Off {
-    plugin: String,
+struct AvailableAction {
+    plugin_action: String,
     title: String,
-    about: String,
-    /// Whether it is on already: it may be once more, under another name.
-    again: bool,
+    description: String,
+    /// Whether the tenant has enabled it already. It can be enabled again under another name.
+    is_enabled: bool,
 }
 
 #[derive(Template)]
 #[template(path = "action.html")]
-struct Page {
+struct ActionPage {
     layout: Layout,
     name: String,
-    plugin: String,
+    plugin_action: String,
     title: String,
-    about: String,
-    form: Form,
-    /// What is wrong and belongs to no field.
-    rest: Vec<ConfigErrorBody>,
+    description: String,
+    form: ConfigForm,
+    /// Errors that belong to no field.
+    other_errors: Vec<ConfigErrorBody>,
     revision: String,
-    why: Option<String>,
-    /// Whether it is being tenant_action on.
-    new: bool,
+    /// Why the settings were not saved.
+    failure: Option<String>,
+    /// Whether the form enables a new action.
+    is_new: bool,
 }
 
 /// `GET /console/tenants/{tenant}/actions`
@@ -79,79 +83,79 @@ pub async fn list(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let tenant = tenants::read(request.state(), request.caller()?, &name).await?;
     let offered = plugins::list(request.state(), request.caller()?)?;
     let (console, layout) = (request.console, request.layout);
-    let tables = tenant.outline.settings.get("actions").and_then(Value::as_object);
-    let on = tables.into_iter().flatten().map(|(action, table)| {
-        let plugin = table.get("plugin").and_then(Value::as_str);
+    let tables = tenant.settings_tree.settings.get("actions").and_then(Value::as_object);
+    let enabled = tables.into_iter().flatten().map(|(action, table)| {
+        let plugin_action = table.get("plugin").and_then(Value::as_str);
         let pointer = format!("/actions/{}", escape(action));
-        let about = |flaw: &&ConfigErrorBody| {
-            flaw.pointer.as_ref().is_some_and(|at| *at == pointer || at.starts_with(&format!("{pointer}/")))
+        let is_here = |error: &&ConfigErrorBody| {
+            error.pointer.as_ref().is_some_and(|at| *at == pointer || at.starts_with(&format!("{pointer}/")))
         };
-        On {
-            title: described(&console.state, action, plugin)
+        EnabledAction {
+            title: find_action(&console.admin, action, plugin_action)
                 .map(|action| layout.b(&action.title).to_owned())
                 .unwrap_or_default(),
-            flaws: tenant.faults.iter().filter(about).map(|flaw| flaw.text(layout.language).to_owned()).collect(),
-            plugin: plugin.unwrap_or(action).to_owned(),
+            errors: tenant.faults.iter().filter(is_here).map(|e| layout.config_error(e).to_owned()).collect(),
+            plugin_action: plugin_action.unwrap_or(action).to_owned(),
             name: action.clone(),
         }
     });
-    let on: Vec<On> = on.collect();
-    let off = offered.plugins.iter().flat_map(|plugin| &plugin.actions).map(|action| Off {
-        again: on.iter().any(|one| one.plugin == action.name),
-        plugin: action.name.clone(),
+    let enabled: Vec<EnabledAction> = enabled.collect();
+    let available = offered.plugins.iter().flat_map(|plugin| &plugin.actions).map(|action| AvailableAction {
+        is_enabled: enabled.iter().any(|one| one.plugin_action == action.name),
+        plugin_action: action.name.clone(),
         title: layout.b(&action.title).to_owned(),
-        about: layout.b(&action.description).to_owned(),
+        description: layout.b(&action.description).to_owned(),
     });
-    let mut off: Vec<Off> = off.collect();
-    off.sort_by_key(|action| action.again);
-    let readable = tenant.toml.is_some();
-    ConsoleResponse::page(&List { off, on, revision: tenant.revision, readable, layout })
+    let mut available: Vec<AvailableAction> = available.collect();
+    available.sort_by_key(|action| action.is_enabled);
+    let is_parsed = tenant.toml.is_some();
+    ConsoleResponse::page(&ActionsPage { available, enabled, revision: tenant.revision, is_parsed, layout })
 }
 
 /// `GET /console/tenants/{tenant}/actions/{action}`
 pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
     let tenant = tenants::read(request.state(), request.caller()?, &name).await?;
-    let action = request.part("action").to_owned();
+    let action = request.path_param("action").to_owned();
     page(request, &action, tenant, None, None)
 }
 
-/// `GET /console/tenants/{tenant}/switch-on?of=…`
-pub async fn choose(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+/// `GET /console/tenants/{tenant}/switch-on?of=…`: the form that enables an action.
+pub async fn show_new(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
     request.caller()?.require(Permission::Write, name.as_str())?;
     let tenant = tenants::read(request.state(), request.caller()?, &name).await?;
-    let plugin = request.query.get("of").to_owned();
-    let taken = tenant.outline.settings.pointer(&format!("/actions/{}", escape(&plugin))).is_some();
-    let action = if taken { String::new() } else { plugin.clone() };
-    page(request, &action, tenant, Some(&plugin), None)
+    let plugin_action = request.query.get("of").to_owned();
+    let action = if has_action(&tenant, &plugin_action) { String::new() } else { plugin_action.clone() };
+    page(request, &action, tenant, Some(&plugin_action), None)
 }
 
 /// `POST /console/tenants/{tenant}/actions/{action}`
 pub async fn save(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
-    let action = request.part("action").to_owned();
-    change(request, &name, &action, None).await
+    let action = request.path_param("action").to_owned();
+    save_action(request, &name, &action, None).await
 }
 
 /// `POST /console/tenants/{tenant}/switch-on?of=…`
-pub async fn switch_on(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+pub async fn enable(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
-    let (action, plugin) = (request.form.get("action").trim().to_owned(), request.form.get("of").to_owned());
-    change(request, &name, &action, Some(&plugin)).await
+    let (action, plugin_action) = (request.form.get("action").trim().to_owned(), request.form.get("of").to_owned());
+    save_action(request, &name, &action, Some(&plugin_action)).await
 }
 
 /// `POST /console/tenants/{tenant}/actions/{action}/off`
-pub async fn switch_off(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+pub async fn disable(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
     request.caller()?.require(Permission::Write, name.as_str())?;
-    let off = ConfigChange::Unset(vec!["actions".to_owned(), request.part("action").to_owned()]);
-    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
-    tenants::save(request.state(), request.caller()?, &name, TenantDraft::Changes(vec![off]), seen).await?;
-    Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/actions?done=off")))
+    let removal = ConfigChange::Unset(vec!["actions".to_owned(), request.path_param("action").to_owned()]);
+    let draft = TenantDraft::Changes(vec![removal]);
+    tenants::save(request.state(), request.caller()?, &name, draft, precondition(&request)).await?;
+    Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/actions?done=off")))
 }
 
-async fn change(
+/// Saves the settings of an action. `new` is the plugin's name for an action that is being enabled.
+async fn save_action(
     request: ConsoleRequest,
     name: &TenantName,
     action: &str,
@@ -160,107 +164,120 @@ async fn change(
     let (state, caller) = (request.state(), request.caller()?);
     caller.require(Permission::Write, name.as_str())?;
     let tenant = tenants::read(state, caller, name).await?;
-    let there = tenant.outline.settings.pointer(&format!("/actions/{}", escape(action)));
-    let error = match (new, there) {
+    let invalid_name = match (new, has_action(&tenant, action)) {
         (Some(_), _) if !is_name(action) => Some(Text::fixed(
             "动作名应为 1 至 64 个小写字母、数字、_ 或 -，且不以 _ 或 - 开头",
-            "An action's name is 1 to 64 lower-case letters, digits, _ or -, not starting with _ or -.",
+            "An action name has 1 to 64 lower-case letters, digits, _ or -, and does not start with _ or -.",
         )),
-        (Some(_), Some(_)) => Some(Text::fixed("已有同名的动作", "There is an action of this name already.")),
+        (Some(_), true) => Some(Text::fixed("已有同名的动作", "The tenant already has an action with this name.")),
         _ => None,
     };
-    if let Some(text) = error {
+    if let Some(text) = invalid_name {
         let error = Error::new(&codes::BAD_PARAMETER).with_message(text);
-        return Ok(page(request, action, tenant, new, Some(&error))?.failed(&error));
+        return Ok(page(request, action, tenant, new, Some(&error))?.with_error_status(&error));
     }
-    let plugin = new.map(str::to_owned).or_else(|| plugin_of(&tenant, action));
-    let schema = described(state, action, plugin.as_deref()).map(|action| action.settings).unwrap_or_default();
+    let plugin_action = new.map(str::to_owned).or_else(|| plugin_action(&tenant, action));
+    let info = find_action(state, action, plugin_action.as_deref());
+    let schema = info.map(|action| action.settings).unwrap_or_default();
     let mut changes = Vec::new();
-    if let Some(plugin) = new {
-        let table = if plugin == action { json!({}) } else { json!({ "plugin": plugin }) };
+    if let Some(plugin_action) = new {
+        let table = if plugin_action == action { json!({}) } else { json!({ "plugin": plugin_action }) };
         changes.push(ConfigChange::Set(vec!["actions".to_owned(), action.to_owned()], table));
     }
-    // The fields of one that is being tenant_action on are named before it has its name.
-    let under = if new.is_some() { NEW } else { action };
-    let form = Form::of(&schema, &outline(&tenant, new), &["actions", under], &request.layout, &[]);
-    changes.extend(form.changes(&request.form).into_iter().map(|change| renamed(change, action)));
-    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
-    let saved = tenants::save(state, caller, name, TenantDraft::Changes(changes), seen).await;
+    let form_name = if new.is_some() { NEW_ACTION } else { action };
+    let form = ConfigForm::new(&schema, &current_settings(&tenant, new), &["actions", form_name], &request.layout, &[]);
+    changes.extend(form.changes(&request.form).into_iter().map(|change| with_action_name(change, action)));
+    let draft = TenantDraft::Changes(changes);
+    let saved = tenants::save(state, caller, name, draft, precondition(&request)).await;
     match saved {
-        Ok(_) if new.is_some() => Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/actions?done=on"))),
-        Ok(_) => Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/actions/{}?done=saved", escaped(action)))),
-        Err(error) if is_theirs_to_mend(&error) => Ok(page(request, action, tenant, new, Some(&error))?.failed(&error)),
+        Ok(_) if new.is_some() => Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/actions?done=on"))),
+        Ok(_) => {
+            let action = escape_url(action);
+            Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/actions/{action}?done=saved")))
+        }
+        Err(error) if is_shown_on_form(&error) => {
+            Ok(page(request, action, tenant, new, Some(&error))?.with_error_status(&error))
+        }
         Err(error) => Err(error),
     }
 }
 
-/// The page of an action; `new` names the plugin of one that is being tenant_action on.
+fn precondition(request: &ConsoleRequest) -> Precondition {
+    Precondition::Matches(Revision::told(request.form.get("revision")))
+}
+
+/// The page of an action. `new` is the plugin's name for an action that is being enabled.
 fn page(
     request: ConsoleRequest,
     action: &str,
-    tenant: tenants::TenantDetails,
+    tenant: TenantDetails,
     new: Option<&str>,
     error: Option<&Error>,
 ) -> Result<ConsoleResponse> {
-    let there = tenant.outline.settings.pointer(&format!("/actions/{}", escape(action)));
-    if new.is_none() && there.is_none() {
+    if new.is_none() && !has_action(&tenant, action) {
         return Err(Error::new(&codes::UNKNOWN_ACTION));
     }
-    let plugin = new.map(str::to_owned).or_else(|| plugin_of(&tenant, action));
-    let described = described(request.state(), action, plugin.as_deref());
-    if new.is_some() && described.is_none() {
+    let plugin_action = new.map(str::to_owned).or_else(|| plugin_action(&tenant, action));
+    let info = find_action(request.state(), action, plugin_action.as_deref());
+    if new.is_some() && info.is_none() {
         return Err(Error::new(&codes::UNKNOWN_ACTION));
     }
     let layout = request.layout;
-    let under = if new.is_some() { NEW } else { action };
-    let schema = described.as_ref().map(|action| action.settings.clone()).unwrap_or_default();
-    let mut form = Form::of(&schema, &outline(&tenant, new), &["actions", under], &layout, &[]);
+    let form_name = if new.is_some() { NEW_ACTION } else { action };
+    let schema = info.as_ref().map(|action| action.settings.clone()).unwrap_or_default();
+    let mut form = ConfigForm::new(&schema, &current_settings(&tenant, new), &["actions", form_name], &layout, &[]);
     form.refill(&request.form);
-    let found = match error {
-        Some(error) => flaws(error),
+    let errors = match error {
+        Some(error) => from_error_data(error),
         None => tenant.faults,
     };
-    let here = format!("/actions/{}", escape(action));
-    let about =
-        |flaw: &ConfigErrorBody| error.is_some() || flaw.pointer.as_ref().is_some_and(|at| at.starts_with(&here));
-    let found: Vec<ConfigErrorBody> = found.into_iter().filter(about).map(|flaw| flaw.moved(&here, under)).collect();
-    let rest = form.place(&found, &layout);
-    let page = Page {
+    let pointer = format!("/actions/{}", escape(action));
+    let is_here =
+        |one: &ConfigErrorBody| error.is_some() || one.pointer.as_ref().is_some_and(|at| at.starts_with(&pointer));
+    let errors: Vec<ConfigErrorBody> =
+        errors.into_iter().filter(is_here).map(|error| moved(error, &pointer, form_name)).collect();
+    let other_errors = form.assign_errors(&errors, &layout);
+    let page = ActionPage {
         name: action.to_owned(),
-        title: described.as_ref().map(|action| layout.b(&action.title).to_owned()).unwrap_or_default(),
-        about: described.as_ref().map(|action| layout.b(&action.description).to_owned()).unwrap_or_default(),
-        plugin: plugin.unwrap_or_else(|| action.to_owned()),
+        title: info.as_ref().map(|action| layout.b(&action.title).to_owned()).unwrap_or_default(),
+        description: info.as_ref().map(|action| layout.b(&action.description).to_owned()).unwrap_or_default(),
+        plugin_action: plugin_action.unwrap_or_else(|| action.to_owned()),
         form,
-        rest,
+        other_errors,
         revision: tenant.revision,
-        why: error.map(|error| error.text().get(layout.language).to_owned()),
-        new: new.is_some(),
+        failure: error.map(|error| error.text().get(layout.language).to_owned()),
+        is_new: new.is_some(),
         layout,
     };
     ConsoleResponse::page(&page)
 }
 
-/// What a form starts from: the file's settings, or none of an action that is being tenant_action on.
-fn outline(tenant: &tenants::TenantDetails, new: Option<&str>) -> SettingsTree {
-    let mut outline = copy(&tenant.outline);
+fn has_action(tenant: &TenantDetails, action: &str) -> bool {
+    tenant.settings_tree.settings.pointer(&format!("/actions/{}", escape(action))).is_some()
+}
+
+/// The settings that the form starts with; none for an action that is being enabled.
+fn current_settings(tenant: &TenantDetails, new: Option<&str>) -> SettingsTree {
+    let mut tree = tenant.settings_tree.clone();
     if new.is_some() {
-        outline.settings = json!({});
+        tree.settings = json!({});
     }
-    outline
+    tree
 }
 
-fn plugin_of(tenant: &tenants::TenantDetails, action: &str) -> Option<String> {
-    let at = format!("/actions/{}/plugin", escape(action));
-    tenant.outline.settings.pointer(&at).and_then(Value::as_str).map(str::to_owned)
+/// The plugin's name for an action, if the tenant file gives it.
+fn plugin_action(tenant: &TenantDetails, action: &str) -> Option<String> {
+    let pointer = format!("/actions/{}/plugin", escape(action));
+    tenant.settings_tree.settings.pointer(&pointer).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// What the plugin says of an action.
-fn described(state: &AdminState, action: &str, plugin: Option<&str>) -> Option<ActionInfo> {
+fn find_action(state: &AdminState, action: &str, plugin_action: Option<&str>) -> Option<ActionInfo> {
     let library = state.library.load();
-    library.find(action, plugin).map(|(plugin, index)| ActionInfo::from(&plugin.actions[index]))
+    library.find(action, plugin_action).map(|(plugin, index)| ActionInfo::from(&plugin.actions[index]))
 }
 
-fn renamed(change: ConfigChange, action: &str) -> ConfigChange {
+/// Puts the action's name into the path of a change from a form, in place of [`NEW_ACTION`].
+fn with_action_name(change: ConfigChange, action: &str) -> ConfigChange {
     let rename = |mut path: Vec<String>| {
         path[1] = action.to_owned();
         path
@@ -271,12 +288,10 @@ fn renamed(change: ConfigChange, action: &str) -> ConfigChange {
     }
 }
 
-impl ConfigErrorBody {
-    /// The same where an action's form has it under another name.
-    fn moved(mut self, from: &str, under: &str) -> Self {
-        if let Some(rest) = self.pointer.as_ref().and_then(|at| at.strip_prefix(from)) {
-            self.pointer = Some(format!("/actions/{under}{rest}"));
-        }
-        self
+/// The same error with its pointer as the form names the action.
+fn moved(mut error: ConfigErrorBody, from: &str, form_name: &str) -> ConfigErrorBody {
+    if let Some(rest) = error.pointer.as_ref().and_then(|at| at.strip_prefix(from)) {
+        error.pointer = Some(format!("/actions/{form_name}{rest}"));
     }
+    error
 }

@@ -1,72 +1,69 @@
-//! A request to the console, and what pages want to know of it.
+//! A request to a console page, with its session, form and layout.
 
 use super::{
-    BASE, Console, Params,
-    console_session::{self, ConsoleSession},
+    console_session::ConsoleSession,
+    console_state::ConsoleState,
+    csrf,
+    form_data::FormData,
     layout::Layout,
-    response::{ConsoleResponse, problem},
+    paths::{BASE, escape},
+    response::{ConsoleResponse, error_response},
 };
-use crate::AdminState;
-use crate::Caller;
-use crate::Permission;
-use crate::Role;
+use crate::{
+    caller::{Caller, Permission, Role},
+    path_params::{PathParams, RawParams},
+    state::AdminState,
+};
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
-    http::{HeaderMap, Method, header::ACCEPT_LANGUAGE, request::Parts},
+    http::{HeaderMap, Method, request::Parts},
     response::Response,
 };
-use form_urlencoded::parse;
 use menlou_config::tenant::TenantName;
-use menlou_error::text::{Language, Text};
 use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_server::layers::request_context::RequestContext;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::zeroize::Zeroizing;
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// The largest form that is read, bytes: a tenant's file with every character escaped.
-const LARGEST: usize = 1024 * 1024;
+/// Maximum size of a form, in bytes: a tenant file with every character percent-encoded.
+const MAX_FORM: usize = 1024 * 1024;
 /// How long a browser may take to send a form.
-const BODY: Duration = Duration::from_secs(10);
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A request of someone who may ask.
+/// A request that has passed authentication and the checks against forgery.
 pub struct ConsoleRequest {
-    pub console: Arc<Console>,
-    /// Who asks; nobody on the pages that are open.
+    /// The state that all pages share.
+    pub console: Arc<ConsoleState>,
+    /// The owner of the session; `None` on public pages without a session.
     caller: Option<Caller>,
-    /// Where the request came from.
+    /// The client's address.
     pub remote: IpAddr,
     pub headers: HeaderMap,
-    /// The parameters of the path.
-    path: BTreeMap<String, String>,
-    /// The parameters of the query.
-    pub query: Fields,
-    /// What a form holds.
-    pub form: Fields,
-    /// Whether the browser's end speaks TLS.
-    pub secure: bool,
+    path: PathParams,
+    pub query: FormData,
+    /// Empty unless the method is POST.
+    pub form: FormData,
+    /// Whether the browser uses TLS, to the gateway or to a proxy in front of it.
+    pub is_secure: bool,
     pub layout: Layout,
 }
 
-/// What a form or a query holds: wiped when dropped, for a secret may be among it.
-#[derive(Default)]
-pub struct Fields(Vec<(String, Zeroizing<String>)>);
-
 impl ConsoleRequest {
-    /// Reads a request; who has to be signed in and is not is sent to do that.
-    pub async fn of(
-        console: Arc<Console>,
-        params: Params,
+    /// Reads a request. Returns the layout as well, for an error page. If the page requires a session and there is none,
+    /// the `Err` is a redirect to the sign-in page.
+    pub async fn read(
+        console: Arc<ConsoleState>,
+        params: RawParams,
         request: Request,
-        members: bool,
+        requires_session: bool,
     ) -> std::result::Result<(Self, Layout), Box<Response>> {
         let (head, body) = request.into_parts();
-        let forwarded = head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-        let secure = console.secure || forwarded;
-        let layout = Layout::of(&head);
-        match Self::read(console, params, &head, body, members, secure, layout.clone()).await {
+        let is_forwarded_tls = head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+        let is_secure = console.has_tls || is_forwarded_tls;
+        let layout = Layout::for_request(&head);
+        match Self::try_read(console, params, &head, body, requires_session, is_secure, layout.clone()).await {
             Ok(request) => {
                 let layout = request.layout.clone();
                 Ok((request, layout))
@@ -74,90 +71,85 @@ impl ConsoleRequest {
             Err(error)
                 if error.is(&admin_codes::ADMIN_TOKEN_REQUIRED) || error.is(&admin_codes::ADMIN_TOKEN_INVALID) =>
             {
-                let back =
-                    if head.method == Method::GET && !layout.part { escaped(&layout.here) } else { escaped(BASE) };
-                let address = format!("{BASE}sign-in?next={back}");
-                Err(Box::new(ConsoleResponse::to_for(layout.part, address).response()))
+                let is_page = head.method == Method::GET && !layout.is_fragment;
+                let next = escape(if is_page { &layout.address } else { BASE });
+                let address = format!("{BASE}sign-in?next={next}");
+                Err(Box::new(ConsoleResponse::redirect_for(layout.is_fragment, address).response()))
             }
-            Err(error) => Err(Box::new(problem(&error, layout))),
+            Err(error) => Err(Box::new(error_response(&error, layout))),
         }
     }
 
-    async fn read(
-        console: Arc<Console>,
-        params: Params,
+    async fn try_read(
+        console: Arc<ConsoleState>,
+        params: RawParams,
         head: &Parts,
         body: Body,
-        members: bool,
-        secure: bool,
+        requires_session: bool,
+        is_secure: bool,
         mut layout: Layout,
     ) -> Result<Self> {
-        let changes = head.method == Method::POST;
-        if changes {
-            console_session::of_our_own(&head.headers)?;
+        let is_post = head.method == Method::POST;
+        if is_post {
+            csrf::check_same_origin(&head.headers)?;
         }
-        let found = match members {
-            true => Some(console.sessions.find(&console.state, &head.headers, secure).await?),
-            // Whom an open page shows as signed in is who is.
-            false => console.sessions.find(&console.state, &head.headers, secure).await.ok(),
-        };
-        let form = if changes { Fields::of(&receive(body).await?) } else { Fields::default() };
-        if let Some((_, session)) = found.as_ref().filter(|_| changes && members) {
-            ConsoleSession::made(session, &form)?;
+        let found = console.sessions.find(&console.admin, &head.headers, is_secure).await;
+        let found = if requires_session { Some(found?) } else { found.ok() };
+        let form = if is_post { FormData::parse(&read_body(body).await?) } else { FormData::default() };
+        if let Some((_, session)) = found.as_ref().filter(|_| is_post && requires_session) {
+            csrf::check_token(&form, &session.csrf_token)?;
         }
-        let (caller, session) = found.unzip();
-        layout.hosts =
-            console.state.allowed_upstream_hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        layout.seen_by(caller.as_ref(), session.map(|session| session.csrf));
-        let text = Text::fixed("地址不是 UTF-8", "the path is not UTF-8");
-        let params = params.map_err(|_| Error::new(&codes::BAD_PARAMETER).with_message(text))?;
+        let (caller, session): (Option<Caller>, Option<ConsoleSession>) = found.unzip();
+        let hosts = console.admin.allowed_upstream_hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        layout.allowed_hosts = hosts.join(", ");
+        layout.set_caller(caller.as_ref(), session.map(|session| session.csrf_token));
         Ok(Self {
             caller,
             remote: RequestContext::from_extensions(&head.extensions, &head.headers).client,
             headers: head.headers.clone(),
-            path: params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            query: Fields::of(head.uri.query().unwrap_or_default().as_bytes()),
+            path: PathParams::parse(params)?,
+            query: FormData::parse(head.uri.query().unwrap_or_default().as_bytes()),
             form,
-            secure,
+            is_secure,
             layout,
             console,
         })
     }
 
-    /// What to work on.
+    /// The state of the admin operations.
     pub fn state(&self) -> &AdminState {
-        &self.console.state
+        &self.console.admin
     }
 
-    /// Who asks.
+    /// The owner of the session.
     ///
     /// # Errors
-    /// `admin_token_required` where nobody is signed in.
+    /// `admin_token_required` if there is no session.
     pub fn caller(&self) -> Result<&Caller> {
         self.caller.as_ref().ok_or_else(|| Error::new(&admin_codes::ADMIN_TOKEN_REQUIRED))
     }
 
-    /// The tenant of the path, which the page is then about.
+    /// The tenant in the path. Also puts the tenant and the selected tab into the layout.
     ///
     /// # Errors
     /// `forbidden`, `unknown_tenant`.
     pub fn tenant(&mut self, tab: &'static str) -> Result<TenantName> {
-        let written = self.part("tenant").to_owned();
+        let written = self.path_param("tenant").to_owned();
         self.caller()?.require(Permission::Read, &written)?;
         let name = TenantName::parse(&written).map_err(|_| Error::new(&codes::UNKNOWN_TENANT))?;
         let title = self.state().registry.find(&written).map(|tenant| tenant.title.clone());
-        let changes = self.caller()?.require(Permission::Write, &written).is_ok();
-        self.layout.about(&written, title, tab, changes);
+        let can_write = self.caller()?.require(Permission::Write, &written).is_ok();
+        self.layout.set_tenant(&written, title, tab, can_write);
         Ok(name)
     }
 
-    /// A part of the path.
-    pub fn part(&self, name: &str) -> &str {
-        self.path.get(name).map(String::as_str).unwrap_or_default()
+    /// A parameter of the path.
+    pub fn path_param(&self, name: &str) -> &str {
+        self.path.get(name)
     }
 
-    /// The tenant that the caller is an admin of.
-    pub fn own(&self) -> Option<&TenantName> {
+    /// The tenant of a tenant admin.
+    pub fn own_tenant(&self) -> Option<&TenantName> {
         match &self.caller.as_ref()?.role {
             Role::Tenant(own) => Some(own),
             _ => None,
@@ -165,53 +157,10 @@ impl ConsoleRequest {
     }
 }
 
-/// A text as part of an address.
-pub fn escaped(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-/// The language that a browser was told to keep, else the one it prefers.
-pub fn language(headers: &HeaderMap) -> Language {
-    match console_session::cookie(headers, "menlou-language") {
-        Some("zh") => Language::Zh,
-        Some("en") => Language::En,
-        _ => {
-            let header = headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok());
-            Language::from_accept_language(header.unwrap_or_default())
-        }
-    }
-}
-
-async fn receive(body: Body) -> Result<Zeroizing<Vec<u8>>> {
-    match timeout(BODY, to_bytes(body, LARGEST)).await {
+async fn read_body(body: Body) -> Result<Zeroizing<Vec<u8>>> {
+    match timeout(FORM_TIMEOUT, to_bytes(body, MAX_FORM)).await {
         Ok(Ok(body)) => Ok(Zeroizing::new(body.to_vec())),
         Ok(Err(_)) => Err(Error::new(&codes::BODY_TOO_LARGE)),
         Err(_) => Err(Error::new(&codes::REQUEST_TIMEOUT)),
-    }
-}
-
-impl Fields {
-    pub(super) fn of(encoded: &[u8]) -> Self {
-        Self(parse(encoded).map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect())
-    }
-
-    /// The value under this name; empty where there is none.
-    pub fn get(&self, name: &str) -> &str {
-        self.find(name).unwrap_or_default()
-    }
-
-    /// The value under this name.
-    pub fn find(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Every value under this name.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str())
-    }
-
-    /// A text of several lines, owner ends browsers send as CR LF.
-    pub fn lines(&self, name: &str) -> Zeroizing<String> {
-        Zeroizing::new(self.get(name).replace("\r\n", "\n"))
     }
 }

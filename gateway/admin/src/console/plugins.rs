@@ -1,4 +1,4 @@
-//! The plugins: what they offer, which version serves, what came of new ones.
+//! The page of the plugins: their actions, rejected files and reloads.
 
 use super::{console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
 use crate::plugins::{self, Plugins};
@@ -7,13 +7,13 @@ use menlou_error::Result;
 
 #[derive(Template)]
 #[template(path = "plugins.html")]
-struct Page {
+struct PluginsPage {
     layout: Layout,
-    told: Plugins,
+    list: Plugins,
 }
 
 /// `GET /console/plugins`
 pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
-    let told = plugins::list(request.state(), request.caller()?)?;
-    ConsoleResponse::page(&Page { told, layout: request.layout })
+    let list = plugins::list(request.state(), request.caller()?)?;
+    ConsoleResponse::page(&PluginsPage { list, layout: request.layout })
 }

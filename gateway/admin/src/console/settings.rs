@@ -1,85 +1,86 @@
-//! A tenant's settings: as a form and as the file's text side by side, what is wrong shown at its place.
+//! The settings page of a tenant: a form and the file's text side by side, with errors at their fields and lines.
 
 use super::{
-    BASE,
-    console_request::ConsoleRequest,
-    fields::{Form, Kind},
-    layout::Layout,
-    response::ConsoleResponse,
+    config_form::ConfigForm, console_request::ConsoleRequest, field_kind::FieldKind, layout::Layout, paths::BASE,
+    response::ConsoleResponse, save_errors::is_shown_on_form,
 };
-use crate::Permission;
-use crate::tenants::{self, Precondition, TenantDraft};
-use crate::validation::{self, ConfigErrorBody, SettingsTree, Verdict};
+use crate::{
+    caller::Permission,
+    config_errors::{ConfigErrorBody, from_error_data},
+    settings_tree::SettingsTree,
+    tenants::{self, Precondition, TenantDraft},
+    validation::{self, ValidationReport},
+};
 use askama::Template;
 use menlou_config::{
     edit::{self, ConfigChange},
     secret::SecretRef,
-    tenant::{self, TenantName},
+    tenant,
 };
 use menlou_error::{Error, Result, admin_codes, codes};
 use menlou_tenant::Revision;
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
-/// What the form leaves to the text and to other pages.
-const LEFT: [&str; 3] = ["/actions", "/wechat/secret", "/wechat/previous_secret"];
+/// Settings that have no field in the form: they are edited in the text or on other pages.
+const NOT_IN_FORM: [&str; 3] = ["/actions", "/wechat/secret", "/wechat/previous_secret"];
 
 #[derive(Template)]
 #[template(path = "settings.html")]
-struct Page {
+struct SettingsPage {
     layout: Layout,
-    form: Form,
+    form: ConfigForm,
     editor: Editor,
     revision: String,
-    /// Why nothing was saved.
-    why: Option<String>,
-    /// What stands in the file now, where somebody else was faster.
-    theirs: Option<String>,
-    /// Where the AppSecret comes from, and the one before it.
-    secret: Origin,
-    previous: Origin,
+    /// Why the file was not saved.
+    failure: Option<String>,
+    /// The current file, if another admin saved it in the meantime.
+    current_file: Option<String>,
+    /// The source of the AppSecret.
+    secret: SecretSource,
+    /// The source of the previous AppSecret.
+    previous: SecretSource,
 }
 
-/// What comes of typing: parts of the page.
+/// The result of a check while typing: parts of the page that htmx replaces.
 #[derive(Template)]
 #[template(path = "check.html")]
-struct Checked {
+struct CheckFragment {
     layout: Layout,
-    form: Form,
+    form: ConfigForm,
     editor: Editor,
-    /// Whether the form was filled in, so that the text follows; else the other way.
+    /// Whether the form was changed, so that the text is updated; otherwise the form is updated.
     from_form: bool,
-    /// Whether the text can be read, so that the form can follow it.
-    readable: bool,
+    /// Whether the text is valid TOML, so that the form can be updated.
+    is_parsed: bool,
 }
 
-/// The text with what is wrong in each line.
-pub struct Editor {
-    pub text: String,
-    pub lines: Vec<Line>,
-    /// What is wrong, in the order of the text.
-    pub flaws: Vec<ConfigErrorBody>,
-    /// What is wrong and yet lets the rest serve.
-    pub lesser: Vec<ConfigErrorBody>,
-    /// Whether it was looked at for faults, and none was found.
-    pub good: bool,
+/// The text of the file with the errors of each line.
+struct Editor {
+    text: String,
+    lines: Vec<EditorLine>,
+    /// Errors that prevent saving, by line.
+    errors: Vec<ConfigErrorBody>,
+    /// Errors that disable only the part of the tenant that they concern.
+    lesser_errors: Vec<ConfigErrorBody>,
+    is_valid: bool,
 }
 
 /// A line of the text.
-pub struct Line {
-    pub text: String,
-    pub flaws: Vec<String>,
+struct EditorLine {
+    text: String,
+    errors: Vec<String>,
 }
 
 /// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// There is none.
+enum SecretSource {
+    /// There is no secret.
     None,
-    /// From the file itself.
-    Here,
-    /// From elsewhere.
-    Elsewhere(String),
+    /// The tenant file contains the secret.
+    File,
+    /// The tenant file contains a reference to the secret.
+    Reference(String),
 }
 
 /// `GET /console/tenants/{tenant}/settings`
@@ -89,32 +90,33 @@ pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     page(request.layout, tenant, None)
 }
 
-/// `POST /console/tenants/{tenant}/check`: as somebody types; without scripts, a whole page.
+/// `POST /console/tenants/{tenant}/check`: validates while typing. Without JavaScript it returns the complete page.
 pub async fn check(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("settings")?;
     let (state, caller) = (request.state(), request.caller()?);
     caller.require(Permission::Write, name.as_str())?;
     let mut text = request.form.lines("toml");
     let from_form = request.query.get("from") == "form";
-    if from_form || !request.layout.part {
-        let outline = match request.layout.part {
-            // Form and text go together: what differs was typed just now.
-            true => validation::look(state, caller, &name, text.clone()).await?.1,
-            false => tenants::read(state, caller, &name).await?.outline,
+    if from_form || !request.layout.is_fragment {
+        let tree = match request.layout.is_fragment {
+            // Form and text are in sync. What differs has just been typed into the form.
+            true => validation::check_and_parse(state, caller, &name, text.clone()).await?.1,
+            false => tenants::read(state, caller, &name).await?.settings_tree,
         };
-        if let Ok(changed) = filled_in(&request, &outline, &text) {
+        if let Ok(changed) = apply_form(&request, &tree, &text) {
             text = changed;
         }
     }
-    let (verdict, outline) = validation::look(state, caller, &name, text.clone()).await?;
-    if !request.layout.part {
+    let (report, tree) = validation::check_and_parse(state, caller, &name, text.clone()).await?;
+    if !request.layout.is_fragment {
         let tenant = tenants::read(state, caller, &name).await?;
-        return page(request.layout, tenant, Some(Drafted { text, verdict, outline, why: None, theirs: false }));
+        let draft = Draft { text, report, tree, failure: None, is_conflict: false };
+        return page(request.layout, tenant, Some(draft));
     }
-    let (mut form, readable) = (form(&outline, &request.layout), !outline.settings.is_null());
-    form.place(&verdict.faults, &request.layout);
-    let editor = Editor::of(&text, verdict, &request.layout);
-    ConsoleResponse::page(&Checked { form, editor, from_form, readable, layout: request.layout })
+    let (mut form, is_parsed) = (form(&tree, &request.layout), !tree.settings.is_null());
+    form.assign_errors(&report.faults, &request.layout);
+    let editor = Editor::new(&text, report, &request.layout);
+    ConsoleResponse::page(&CheckFragment { form, editor, from_form, is_parsed, layout: request.layout })
 }
 
 /// `POST /console/tenants/{tenant}/settings`
@@ -122,30 +124,31 @@ pub async fn save(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("settings")?;
     let (state, caller) = (request.state(), request.caller()?);
     caller.require(Permission::Write, name.as_str())?;
-    let now = tenants::read(state, caller, &name).await?;
-    let text = match filled_in(&request, &now.outline, &request.form.lines("toml")) {
+    let current = tenants::read(state, caller, &name).await?;
+    let text = match apply_form(&request, &current.settings_tree, &request.form.lines("toml")) {
         Ok(text) => text,
-        // What is no TOML is told with its place.
+        // Saving reports the syntax error with its position.
         Err(_) => request.form.lines("toml"),
     };
-    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
-    let Err(error) = tenants::save(state, caller, &name, TenantDraft::File(text.clone()), seen).await else {
-        return Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/settings?done=saved")));
+    let precondition = Precondition::Matches(Revision::told(request.form.get("revision")));
+    let Err(error) = tenants::save(state, caller, &name, TenantDraft::File(text.clone()), precondition).await else {
+        return Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/settings?done=saved")));
     };
-    if !is_theirs_to_mend(&error) {
+    if !is_shown_on_form(&error) {
         return Err(error);
     }
-    let (mut verdict, outline) = validation::look(state, caller, &name, text.clone()).await?;
-    let told = flaws(&error);
-    if !told.is_empty() {
-        verdict.faults = told;
+    let (mut report, tree) = validation::check_and_parse(state, caller, &name, text.clone()).await?;
+    let errors = from_error_data(&error);
+    if !errors.is_empty() {
+        report.faults = errors;
     }
-    let theirs = error.is(&admin_codes::CHANGED_MEANWHILE);
-    let why = Some(error.text().get(request.layout.language).to_owned());
-    Ok(page(request.layout, now, Some(Drafted { text, verdict, outline, why, theirs }))?.failed(&error))
+    let is_conflict = error.is(&admin_codes::CHANGED_MEANWHILE);
+    let failure = Some(error.text().get(request.layout.language).to_owned());
+    let draft = Draft { text, report, tree, failure, is_conflict };
+    Ok(page(request.layout, current, Some(draft))?.with_error_status(&error))
 }
 
-/// `POST /console/tenants/{tenant}/secret`
+/// `POST /console/tenants/{tenant}/secret`: changes the AppSecret or removes the previous one.
 pub async fn change_secret(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("settings")?;
     let (state, caller) = (request.state(), request.caller()?);
@@ -159,110 +162,88 @@ pub async fn change_secret(mut request: ConsoleRequest) -> Result<ConsoleRespons
     } else {
         TenantDraft::Changes(vec![ConfigChange::Set(path("secret"), secret.into())])
     };
-    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
-    let Err(error) = tenants::save(state, caller, &name, draft, seen).await else {
-        return Ok(ConsoleResponse::to(format!("{BASE}tenants/{name}/settings?done=secret")));
+    let precondition = Precondition::Matches(Revision::told(request.form.get("revision")));
+    let Err(error) = tenants::save(state, caller, &name, draft, precondition).await else {
+        return Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/settings?done=secret")));
     };
-    if !is_theirs_to_mend(&error) {
+    if !is_shown_on_form(&error) {
         return Err(error);
     }
     let tenant = tenants::read(state, caller, &name).await?;
-    let verdict = Verdict { faults: flaws(&error), lesser: Vec::new() };
-    let why = Some(error.text().get(request.layout.language).to_owned());
-    let (text, outline) = (Zeroizing::new(tenant.toml.clone().unwrap_or_default()), copy(&tenant.outline));
-    Ok(page(request.layout, tenant, Some(Drafted { text, verdict, outline, why, theirs: false }))?.failed(&error))
-}
-
-/// What somebody would have the file be.
-struct Drafted {
-    text: Zeroizing<String>,
-    verdict: Verdict,
-    outline: SettingsTree,
-    why: Option<String>,
-    theirs: bool,
-}
-
-fn page(layout: Layout, tenant: tenants::TenantDetails, drafted: Option<Drafted>) -> Result<ConsoleResponse> {
-    let (secret, previous) = (Origin::of(&tenant.outline, "secret"), Origin::of(&tenant.outline, "previous_secret"));
-    let toml = tenant.toml.clone().unwrap_or_default();
-    let now = || {
-        let verdict = Verdict { faults: tenant.faults.clone(), lesser: Vec::new() };
-        let text = Zeroizing::new(toml.clone());
-        Drafted { text, verdict, outline: copy(&tenant.outline), why: None, theirs: false }
+    let draft = Draft {
+        text: Zeroizing::new(tenant.toml.clone().unwrap_or_default()),
+        report: ValidationReport { faults: from_error_data(&error), lesser: Vec::new() },
+        tree: tenant.settings_tree.clone(),
+        failure: Some(error.text().get(request.layout.language).to_owned()),
+        is_conflict: false,
     };
-    let Drafted { text, mut verdict, outline, why, theirs } = drafted.unwrap_or_else(now);
-    // What can't be read as TOML has no fields: those of the file as it is stand in their place.
-    let outline = if outline.settings.is_null() { copy(&tenant.outline) } else { outline };
-    let mut form = form(&outline, &layout);
-    form.place(&verdict.faults, &layout);
-    verdict.faults.sort_by_key(|flaw| flaw.line);
-    let editor = Editor::of(&text, verdict, &layout);
-    let theirs = theirs.then_some(toml);
-    ConsoleResponse::page(&Page { layout, form, editor, revision: tenant.revision, why, theirs, secret, previous })
+    Ok(page(request.layout, tenant, Some(draft))?.with_error_status(&error))
 }
 
-fn form(outline: &SettingsTree, layout: &Layout) -> Form {
-    Form::of(&tenant::schema(), outline, &[], layout, &LEFT)
+/// A text that was submitted and not saved.
+struct Draft {
+    text: Zeroizing<String>,
+    report: ValidationReport,
+    tree: SettingsTree,
+    failure: Option<String>,
+    /// Whether another admin saved the file in the meantime.
+    is_conflict: bool,
 }
 
-/// The text with what the form says otherwise than this outline.
-fn filled_in(request: &ConsoleRequest, outline: &SettingsTree, text: &str) -> Result<Zeroizing<String>> {
-    let changes = form(outline, &request.layout).changes(&request.form);
+fn page(layout: Layout, tenant: tenants::TenantDetails, draft: Option<Draft>) -> Result<ConsoleResponse> {
+    let secret = SecretSource::new(&tenant.settings_tree, "secret");
+    let previous = SecretSource::new(&tenant.settings_tree, "previous_secret");
+    let toml = tenant.toml.clone().unwrap_or_default();
+    let current = || Draft {
+        text: Zeroizing::new(toml.clone()),
+        report: ValidationReport { faults: tenant.faults.clone(), lesser: Vec::new() },
+        tree: tenant.settings_tree.clone(),
+        failure: None,
+        is_conflict: false,
+    };
+    let Draft { text, mut report, tree, failure, is_conflict } = draft.unwrap_or_else(current);
+    // If the draft is not valid TOML, the form shows the current file.
+    let tree = if tree.settings.is_null() { tenant.settings_tree.clone() } else { tree };
+    let mut form = form(&tree, &layout);
+    form.assign_errors(&report.faults, &layout);
+    report.faults.sort_by_key(|error| error.line);
+    let editor = Editor::new(&text, report, &layout);
+    let current_file = is_conflict.then_some(toml);
+    let revision = tenant.revision;
+    ConsoleResponse::page(&SettingsPage { layout, form, editor, revision, failure, current_file, secret, previous })
+}
+
+fn form(tree: &SettingsTree, layout: &Layout) -> ConfigForm {
+    ConfigForm::new(&tenant::schema(), tree, &[], layout, &NOT_IN_FORM)
+}
+
+/// Applies the fields of the submitted form that differ from `tree` to the text.
+fn apply_form(request: &ConsoleRequest, tree: &SettingsTree, text: &str) -> Result<Zeroizing<String>> {
+    let changes = form(tree, &request.layout).changes(&request.form);
     let applied = edit::apply(text, &changes).map(Zeroizing::new);
     applied.map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text))
 }
 
-/// Whether the page shows it, with what was typed still there.
-pub fn is_theirs_to_mend(error: &Error) -> bool {
-    let words = [
-        &admin_codes::TENANT_FAULTY,
-        &admin_codes::SETTING_RESERVED,
-        &admin_codes::CHANGED_MEANWHILE,
-        &admin_codes::TENANT_EXISTS,
-        &admin_codes::NOT_SAVED,
-        &codes::BAD_PARAMETER,
-    ];
-    words.into_iter().any(|word| error.is(word))
-}
-
-/// The faults that an error tells.
-pub fn flaws(error: &Error) -> Vec<ConfigErrorBody> {
-    let listed = error.data().and_then(|data| data.get("faults")).cloned();
-    listed.and_then(|faults| serde_json::from_value(faults).ok()).unwrap_or_default()
-}
-
-/// An outline's copy.
-pub fn copy(outline: &SettingsTree) -> SettingsTree {
-    let SettingsTree { settings, defaults, secrets } = outline;
-    SettingsTree { settings: settings.clone(), defaults: defaults.clone(), secrets: secrets.clone() }
-}
-
-/// The name of a tenant in a form.
-pub fn name_of(written: &str) -> Result<TenantName> {
-    TenantName::parse(written).map_err(|text| Error::new(&codes::BAD_PARAMETER).with_message(text))
-}
-
 impl Editor {
-    /// The text with what is wrong in it.
-    pub fn of(text: &str, verdict: Verdict, layout: &Layout) -> Self {
-        let Verdict { faults, lesser } = verdict;
-        let of = |line: usize| {
-            let here = faults.iter().chain(&lesser).filter(move |flaw| flaw.line == Some(line));
-            here.map(|flaw| flaw.text(layout.language).to_owned()).collect()
+    fn new(text: &str, report: ValidationReport, layout: &Layout) -> Self {
+        let ValidationReport { faults, lesser } = report;
+        let errors_in = |line: usize| {
+            let here = faults.iter().chain(&lesser).filter(move |error| error.line == Some(line));
+            here.map(|error| error.text(layout.language).to_owned()).collect()
         };
         let lines = text.trim_start_matches('\u{feff}').split('\n').enumerate();
-        let lines = lines.map(|(at, text)| Line { text: text.to_owned(), flaws: of(at + 1) }).collect();
-        Self { text: text.to_owned(), lines, good: faults.is_empty(), flaws: faults, lesser }
+        let lines = lines.map(|(i, text)| EditorLine { text: text.to_owned(), errors: errors_in(i + 1) }).collect();
+        Self { text: text.to_owned(), lines, is_valid: faults.is_empty(), errors: faults, lesser_errors: lesser }
     }
 }
 
-impl Origin {
-    fn of(outline: &SettingsTree, key: &str) -> Self {
-        match outline.settings.pointer(&format!("/wechat/{key}")).and_then(Value::as_str) {
+impl SecretSource {
+    fn new(tree: &SettingsTree, key: &str) -> Self {
+        match tree.settings.pointer(&format!("/wechat/{key}")).and_then(Value::as_str) {
             None => Self::None,
             Some(written) => match SecretRef::parse(written) {
-                Ok(reference) if reference.is_elsewhere() => Self::Elsewhere(written.to_owned()),
-                _ => Self::Here,
+                Ok(reference) if reference.is_elsewhere() => Self::Reference(written.to_owned()),
+                _ => Self::File,
             },
         }
     }

@@ -1,12 +1,16 @@
-//! One tenant: how it is doing, why calls failed, whether its credentials work.
+//! The status page of a tenant: credentials, usage and recent failures.
 
-use super::{BASE, chart::Chart, console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
-use crate::Permission;
-use crate::activity::{self, ActionUsage, RecentFailure};
-use crate::sessions;
-use crate::tenants::{self, Precondition};
-use crate::timestamp::Timestamp;
-use crate::verify::{self, Step, Verification};
+use super::{
+    chart::Chart, console_request::ConsoleRequest, layout::Layout, paths::BASE, response::ConsoleResponse,
+};
+use crate::{
+    activity::{self, ActionUsage, RecentFailure},
+    caller::Permission,
+    sessions,
+    tenants::{self, Precondition},
+    timestamp::Timestamp,
+    verify::{self, Step, Verification},
+};
 use askama::Template;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, admin_codes, codes};
@@ -16,36 +20,38 @@ use std::net::SocketAddr;
 
 #[derive(Template)]
 #[template(path = "tenant.html")]
-struct Page {
+struct TenantPage {
     layout: Layout,
     tenant: tenants::TenantDetails,
+    /// The result and time of the last verification.
     verified: Option<(bool, Timestamp)>,
+    /// The result of a verification that was just made.
     verification: Option<Verification>,
-    /// Of how many minutes the numbers are.
+    /// The period of the chart, in minutes.
     minutes: u32,
-    plot: Chart,
+    chart: Chart,
     usage: Vec<ActionUsage>,
-    failures: Vec<Explained>,
+    failures: Vec<FailureGroup>,
     sessions: Option<u64>,
-    traffic: SocketAddr,
+    traffic_addr: SocketAddr,
 }
 
-/// What the platform said of the credentials, as part of a page.
+/// The result of a verification as a fragment.
 #[derive(Template)]
 #[template(path = "verification.html")]
-struct Verified {
+struct VerificationFragment {
     layout: Layout,
     verification: Option<Verification>,
 }
 
-/// A failure in words: the latest of its kind.
-struct Explained {
-    failure: RecentFailure,
-    /// Those of the same kind before it.
+/// Failures with the same action and error, explained.
+struct FailureGroup {
+    latest: RecentFailure,
     earlier: Vec<RecentFailure>,
     what: Option<String>,
     who: Option<String>,
     remedy: Option<String>,
+    /// Where in the platform's web console.
     place: Option<String>,
 }
 
@@ -58,8 +64,8 @@ pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
 pub async fn verify(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("")?;
     let verification = Some(verify::verify(request.state(), request.caller()?, &name).await?);
-    if request.layout.part {
-        return ConsoleResponse::page(&Verified { layout: request.layout, verification });
+    if request.layout.is_fragment {
+        return ConsoleResponse::page(&VerificationFragment { layout: request.layout, verification });
     }
     page(request, verification).await
 }
@@ -69,20 +75,20 @@ async fn page(mut request: ConsoleRequest, verification: Option<Verification>) -
     let (state, caller) = (request.state(), request.caller()?);
     let minutes = if request.query.get("minutes") == "60" { 60 } else { 360 };
     let tenant = tenants::read(state, caller, &name).await?;
-    // One that does not serve has none.
+    // A tenant that is not serving has neither usage nor failures.
     let usage = activity::usage(state, caller, &name, minutes).unwrap_or_default();
     let failures = activity::failures(state, caller, &name).unwrap_or_default();
-    let summary = tenants::summary_of(state, caller, &name)?;
-    let page = Page {
-        plot: Chart::of(&usage, minutes, if minutes == 60 { 60 } else { 72 }),
+    let summary = tenants::summary(state, caller, &name)?;
+    let page = TenantPage {
+        chart: Chart::new(&usage, minutes, if minutes == 60 { 60 } else { 72 }),
         usage,
-        failures: Explained::together(failures, &request.layout),
+        failures: FailureGroup::group(failures, &request.layout),
         verified: summary.and_then(|summary| summary.verified.zip(summary.verified_at)),
         verification,
         minutes,
-        // The page stands also where the store is away.
+        // The page is shown even if the store is unavailable.
         sessions: sessions::count(state, caller, &name).await.ok(),
-        traffic: state.traffic_addr,
+        traffic_addr: state.traffic_addr,
         tenant,
         layout: request.layout,
     };
@@ -94,58 +100,58 @@ pub async fn remove(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("")?;
     request.caller()?.require(Permission::Operate, name.as_str())?;
     if request.form.get("name") != name.as_str() {
-        let text = Text::fixed("请输入租户名以确认删除", "Write the tenant's name to say that you mean it.");
+        let text = Text::fixed("请输入租户名以确认删除", "Enter the tenant's name to confirm.");
         return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
     }
-    let seen = Precondition::Matches(Revision::told(request.form.get("revision")));
-    tenants::remove(request.state(), request.caller()?, &name, seen).await?;
-    Ok(ConsoleResponse::to(format!("{BASE}?done=removed")))
+    let precondition = Precondition::Matches(Revision::told(request.form.get("revision")));
+    tenants::remove(request.state(), request.caller()?, &name, precondition).await?;
+    Ok(ConsoleResponse::redirect(format!("{BASE}?done=removed")))
 }
 
-/// Whether what to do about a step's trouble stands at a step before it.
-fn told_before(steps: &[Step], &index: &usize) -> bool {
+/// Whether an earlier step failed with the same error code, so that its remedy is already shown.
+fn is_remedy_shown(steps: &[Step], &index: &usize) -> bool {
     let code = |step: &Step| step.trouble.as_ref().and_then(|trouble| trouble.errcode);
     code(&steps[index]).is_some() && steps[..index].iter().any(|step| code(step) == code(&steps[index]))
 }
 
-impl Explained {
-    /// Failures of one kind stand together, the kinds in the order of their latest.
-    fn together(failures: Vec<RecentFailure>, layout: &Layout) -> Vec<Self> {
-        let mut kinds: Vec<Self> = Vec::new();
+impl FailureGroup {
+    /// Groups failures, given newest first. The groups are in the order of their latest failure.
+    fn group(failures: Vec<RecentFailure>, layout: &Layout) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
         for failure in failures {
-            let alike = |one: &RecentFailure| {
+            let is_same = |one: &RecentFailure| {
                 one.action == failure.action && one.error == failure.error && one.errcode == failure.errcode
             };
-            match kinds.iter_mut().find(|kind| alike(&kind.failure)) {
-                Some(kind) => kind.earlier.push(failure),
-                None => kinds.push(Self::of(failure, layout)),
+            match groups.iter_mut().find(|group| is_same(&group.latest)) {
+                Some(group) => group.earlier.push(failure),
+                None => groups.push(Self::new(failure, layout)),
             }
         }
-        kinds
+        groups
     }
 
-    fn of(failure: RecentFailure, layout: &Layout) -> Self {
-        let told = |text: &Text| Some(layout.s(text).to_owned());
-        // The platform's own code says more than our word for it.
-        if let Some(explained) = failure.errcode.and_then(errcodes::explain) {
+    fn new(failure: RecentFailure, layout: &Layout) -> Self {
+        let text = |text: &Text| Some(layout.s(text).to_owned());
+        // The platform's error code is more specific than the gateway's.
+        if let Some(explanation) = failure.errcode.and_then(errcodes::explain) {
             return Self {
-                what: told(&explained.what),
-                who: told(&explained.who.text()),
-                remedy: told(&explained.remedy),
-                place: explained.place.as_ref().and_then(told),
+                what: text(&explanation.what),
+                who: text(&explanation.who.text()),
+                remedy: text(&explanation.remedy),
+                place: explanation.place.as_ref().and_then(text),
                 earlier: Vec::new(),
-                failure,
+                latest: failure,
             };
         }
-        // A plugin's own words stand in no table.
-        let word = codes::find(&failure.error).or_else(|| admin_codes::find(&failure.error));
+        // A plugin's own error codes have no explanation.
+        let code = codes::find(&failure.error).or_else(|| admin_codes::find(&failure.error));
         Self {
-            what: word.and_then(|word| told(&word.text)),
-            who: word.and_then(|word| told(&word.who.text())),
-            remedy: word.and_then(|word| told(&word.remedy)),
+            what: code.and_then(|code| text(&code.text)),
+            who: code.and_then(|code| text(&code.who.text())),
+            remedy: code.and_then(|code| text(&code.remedy)),
             place: None,
             earlier: Vec::new(),
-            failure,
+            latest: failure,
         }
     }
 }
