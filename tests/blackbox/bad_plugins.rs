@@ -289,7 +289,7 @@ fn invalid_files_are_rejected_at_the_start_with_the_reason_and_the_others_are_lo
     compile("odd.c", &gateway.plugins(), "second", &["-DNAME=\"second\"".to_owned()]);
     gateway.restart();
     let clash = "the plugin odd already has an action odd";
-    let rejected = gateway.readiness().1["plugins"]["refused"].as_array().unwrap().clone();
+    let rejected = gateway.readiness().1["plugins"]["rejected"].as_array().unwrap().clone();
     let bad = bad.iter().map(|(path, why)| (path.file_name().unwrap().to_string_lossy().into_owned(), *why));
     for (file, why) in bad.clone().chain([("second.so".to_owned(), clash)]) {
         let logged = rejected.iter().find(|r| r["file"] == *file).unwrap_or_else(|| panic!("{file}: {rejected:?}"));
@@ -318,7 +318,7 @@ fn a_rust_plugin_with_a_wrong_description_is_rejected_and_the_others_are_loaded(
         compile("odd.c", &gateway.plugins(), "odd", &[]);
         fs::copy(plugin_library("rogue"), gateway.plugins().join("rogue.so")).unwrap();
         gateway.restart();
-        let rejected = gateway.readiness().1["plugins"]["refused"].clone();
+        let rejected = gateway.readiness().1["plugins"]["rejected"].clone();
         assert!(
             rejected[0]["file"] == "rogue.so" && rejected[0]["why"].as_str().unwrap().contains(why),
             "{says}: {rejected}"
@@ -343,7 +343,7 @@ fn invalid_files_are_rejected_while_running_and_the_old_version_keeps_serving() 
         fs::copy(path, gateway.plugins().join(".odd")).unwrap();
         fs::rename(gateway.plugins().join(".odd"), gateway.plugins().join("odd.so")).unwrap();
         eventually(&format!("the file is rejected: {why}"), || {
-            gateway.readiness().1["plugins"]["refused"].to_string().contains(why).then_some(())
+            gateway.readiness().1["plugins"]["rejected"].to_string().contains(why).then_some(())
         });
         assert_eq!(lines(&gateway, &["ERROR", "plugin refused", "/odd.so", why]).len(), 1, "{why}");
         assert_eq!(client.call("odd", &[]).ok()["n"], 1);
@@ -356,7 +356,7 @@ fn invalid_files_are_rejected_while_running_and_the_old_version_keeps_serving() 
     compile("odd.c", &gateway.plugins(), "second", &["-DNAME=\"second\"".to_owned()]);
     let clash = "the plugin odd already has an action odd";
     eventually("the clash is reported", || {
-        gateway.readiness().1["plugins"]["refused"].to_string().contains(clash).then_some(())
+        gateway.readiness().1["plugins"]["rejected"].to_string().contains(clash).then_some(())
     });
     assert_eq!(client.call("odd", &[]).ok()["n"], 1);
     fs::remove_file(gateway.plugins().join("odd.so")).unwrap();
@@ -364,6 +364,6 @@ fn invalid_files_are_rejected_while_running_and_the_old_version_keeps_serving() 
         (gateway.readiness().1["plugins"]["loaded"].to_string().contains("second")).then_some(())
     });
     eventually("its action serves", || (client.call("odd", &[]).error.is_none()).then_some(()));
-    assert_eq!(gateway.readiness().1["plugins"]["refused"], serde_json::json!([]));
+    assert_eq!(gateway.readiness().1["plugins"]["rejected"], serde_json::json!([]));
     assert!(metrics(&gateway).contains("menlou_plugins_rejected 0"));
 }

@@ -1,13 +1,14 @@
-//! The console's doors: signing in and out, who may open which page, and what other sites can't do.
+//! Access to the console: signing in and out, permissions for each page, protection against requests of other sites.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually};
 use menlou_harness::{Browser, http::Request};
 
 const OWN: &str = "tenant:manulife";
-/// Pages of a tenant, for those who may see it; those behind the bar show people or change something.
+/// Pages of a tenant that require the permission to read.
 const PAGES: [&str; 5] = ["", "/settings", "/actions", "/actions/login", "/history"];
-const CHANGERS: [&str; 2] = ["/people", "/switch-on?of=openid"];
-/// Forms of a tenant, for those who may change it.
+/// Pages of a tenant that show personal data or change something.
+const WRITE_PAGES: [&str; 2] = ["/people", "/switch-on?of=openid"];
+/// Forms of a tenant that require the permission to write.
 const FORMS: [&str; 9] = [
     "/verify",
     "/settings",
@@ -21,29 +22,29 @@ const FORMS: [&str; 9] = [
 ];
 
 #[test]
-fn a_token_signs_in_and_whoever_is_not_is_asked_to_first() {
+fn pages_require_signing_in_with_a_token() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.browser();
     for path in ["/", "/console"] {
         assert_eq!(browser.get(path).header("location"), Some("/console/"), "{path}");
     }
     let settings = format!("/console/tenants/{TENANT}/settings");
-    let asked = browser.get(&settings);
-    assert_eq!((asked.status, browser.page.as_str()), (303, ""), "nothing is shown to strangers");
-    let next = asked.header("location").unwrap().to_owned();
+    let redirected = browser.get(&settings);
+    assert_eq!((redirected.status, browser.page.as_str()), (303, ""), "nothing is shown without a session");
+    let next = redirected.header("location").unwrap().to_owned();
     assert!(next.starts_with("/console/sign-in?next=%2Fconsole%2Ftenants%2Fmanulife"), "{next}");
     browser.get(&next);
     assert_eq!(browser.value("next"), settings);
 
     for wrong in ["nonsense", "", "mla_000000000000_wrong"] {
-        let refused = browser.post("/console/sign-in", &[("token", wrong), ("next", &settings)]);
-        assert!(refused.status == 401 && refused.header("set-cookie").is_none(), "{}", refused.text());
+        let rejected = browser.post("/console/sign-in", &[("token", wrong), ("next", &settings)]);
+        assert!(rejected.status == 401 && rejected.header("set-cookie").is_none(), "{}", rejected.text());
         assert!(browser.page.contains("role=\"alert\"") && browser.value("next") == settings);
     }
     let admin = scene.admin_as("operator");
-    let entered = browser.post("/console/sign-in", &[("token", admin.token()), ("next", &settings)]);
-    assert_eq!((entered.status, entered.header("location")), (303, Some(settings.as_str())));
-    let cookie = entered.header("set-cookie").unwrap().to_owned();
+    let signed_in = browser.post("/console/sign-in", &[("token", admin.token()), ("next", &settings)]);
+    assert_eq!((signed_in.status, signed_in.header("location")), (303, Some(settings.as_str())));
+    let cookie = signed_in.header("set-cookie").unwrap().to_owned();
     for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.contains(part), "{cookie}");
     }
@@ -54,45 +55,45 @@ fn a_token_signs_in_and_whoever_is_not_is_asked_to_first() {
     let elsewhere = [("token", admin.token()), ("next", "https://evil.example/")];
     assert_eq!(scene.browser().post("/console/sign-in", &elsewhere).header("location"), Some("/console/"));
     let mut behind_tls = scene.browser().with("X-Forwarded-Proto", "https");
-    let entered = behind_tls.post("/console/sign-in", &elsewhere);
-    let cookie = entered.header("set-cookie").unwrap();
+    let signed_in = behind_tls.post("/console/sign-in", &elsewhere);
+    let cookie = signed_in.header("set-cookie").unwrap();
     assert!(cookie.starts_with("__Host-menlou=") && cookie.contains("; Secure"), "{cookie}");
     assert_eq!(behind_tls.get("/console/").status, 200);
 }
 
 #[test]
-fn a_sitting_ends_by_signing_out_and_with_its_token() {
+fn session_ends_by_signing_out_and_with_its_token() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("operator");
     let (mut browser, mut another) = (scene.console_of(&admin), scene.console_of(&admin));
     assert_eq!((browser.get("/console/").status, another.get("/console/").status), (200, 200));
-    let kept = browser.clone();
-    let left = browser.submit("/console/sign-out", &[]);
-    assert_eq!(left.header("location"), Some("/console/sign-in?done=out"));
-    assert!(left.header("set-cookie").unwrap().contains("Max-Age=0"));
-    for mut gone in [browser, kept] {
-        assert_eq!(gone.get("/console/").status, 303, "also with the old cookie");
+    let with_old_cookie = browser.clone();
+    let signed_out = browser.submit("/console/sign-out", &[]);
+    assert_eq!(signed_out.header("location"), Some("/console/sign-in?done=out"));
+    assert!(signed_out.header("set-cookie").unwrap().contains("Max-Age=0"));
+    for mut ended in [browser, with_old_cookie] {
+        assert_eq!(ended.get("/console/").status, 303, "also with the old cookie");
     }
-    assert_eq!(another.get("/console/").status, 200, "another sitting goes on");
+    assert_eq!(another.get("/console/").status, 200, "other sessions continue");
     let id = admin.get("/me").ok()["id"].as_str().unwrap().to_owned();
     assert!(scene.command(&["admin", "token", "revoke", &id]).status.success());
-    assert_eq!(another.get("/console/").status, 303, "a revoked token holds no door open");
-    let part = another.send(Request::new("GET", "/console/").header("HX-Request", "true"));
-    assert!(part.header("hx-redirect").unwrap().starts_with("/console/sign-in"), "{:?}", part.headers);
+    assert_eq!(another.get("/console/").status, 303, "a revoked token ends its sessions");
+    let fragment = another.send(Request::new("GET", "/console/").header("HX-Request", "true"));
+    assert!(fragment.header("hx-redirect").unwrap().starts_with("/console/sign-in"), "{:?}", fragment.headers);
 }
 
 #[test]
-fn who_guesses_tokens_has_to_wait() {
+fn many_invalid_tokens_answer_429() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.browser();
     let mut attempt = || browser.post("/console/sign-in", &[("token", "mla_000000000000_guess")]);
-    let refused = (0..40).map(|_| attempt()).find(|answer| answer.status == 429).expect("a limit");
+    let refused = (0..40).map(|_| attempt()).find(|response| response.status == 429).expect("a limit");
     assert!(refused.header("retry-after").is_some() && refused.text().contains("role=\"alert\""));
     scene.console_as("viewer").get("/console/");
 }
 
 #[test]
-fn a_form_of_another_site_or_of_another_sitting_does_nothing() {
+fn forms_of_other_sites_and_of_other_sessions_are_rejected() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.console_as("operator");
     browser.get(&format!("/console/tenants/{TENANT}"));
@@ -123,7 +124,7 @@ fn a_form_of_another_site_or_of_another_sitting_does_nothing() {
     }
     let token = scene.admin_as("viewer").token().to_owned();
     let lured = Request::post("/console/sign-in").header("Origin", "http://evil.example").form(&[("token", &token)]);
-    assert_eq!(scene.browser().send(lured).status, 403, "nobody is signed in by another site");
+    assert_eq!(scene.browser().send(lured).status, 403, "another site cannot sign a browser in");
     assert!(scene.tenants().join(format!("{TENANT}.toml")).exists());
     let good = Request::post(&remove).header("Sec-Fetch-Site", "same-origin");
     assert_eq!(browser.send(good.body("application/x-www-form-urlencoded", fields(&csrf))).status, 303);
@@ -131,7 +132,7 @@ fn a_form_of_another_site_or_of_another_sitting_does_nothing() {
 }
 
 #[test]
-fn every_page_and_form_serves_the_roles_that_it_is_for_and_no_other() {
+fn pages_and_forms_serve_exactly_the_roles_that_have_the_permission() {
     let scene = Scene::new(Stores::Embedded);
     scene.person("Ann");
     let file = |name: &str| std::fs::read(scene.tenants().join(format!("{name}.toml"))).unwrap();
@@ -151,7 +152,7 @@ fn every_page_and_form_serves_the_roles_that_it_is_for_and_no_other() {
                 let path = format!("/console/tenants/{of}{page}");
                 assert_eq!(status(&path), if sees { 200 } else { 403 }, "{path} as {role}");
             }
-            for page in CHANGERS {
+            for page in WRITE_PAGES {
                 let path = format!("/console/tenants/{of}{page}");
                 assert_eq!(status(&path), if changes { 200 } else { 403 }, "{path} as {role}");
             }
@@ -163,22 +164,26 @@ fn every_page_and_form_serves_the_roles_that_it_is_for_and_no_other() {
             for form in FORMS.iter().chain(&["/remove"]) {
                 let path = format!("/console/tenants/{of}{form}");
                 let may = changes && (*form != "/remove" || operator);
-                // With nothing filled in, whoever may does nothing either.
-                let answer = browser.post(&path, &[("csrf", csrf.as_str())]).status;
-                assert_eq!(answer != 403, may, "{path} as {role}: {answer}");
+                // The form is empty, so that it changes nothing even if the role has the permission.
+                let status = browser.post(&path, &[("csrf", csrf.as_str())]).status;
+                assert_eq!(status != 403, may, "{path} as {role}: {status}");
             }
         }
         let made = browser.post("/console/new", &[("csrf", &csrf), ("tenant", "made"), ("name", "x")]).status;
         assert_eq!(made != 403, operator, "{role}: {made}");
     }
     assert_eq!([TENANT, NEIGHBOUR].map(file), before);
-    for path in PAGES.iter().chain(&CHANGERS) {
-        assert_eq!(scene.browser().get(&format!("/console/tenants/{TENANT}{path}")).status, 303, "a stranger: {path}");
+    for path in PAGES.iter().chain(&WRITE_PAGES) {
+        assert_eq!(
+            scene.browser().get(&format!("/console/tenants/{TENANT}{path}")).status,
+            303,
+            "without a session: {path}"
+        );
     }
 }
 
 #[test]
-fn no_page_shows_a_secret_a_viewer_nothing_of_a_person_and_a_tenant_nothing_of_another() {
+fn pages_show_no_secrets_and_only_the_data_that_the_role_may_read() {
     let scene = Scene::new(Stores::Embedded);
     let client = scene.session("Ann");
     let code = scene.sim.phone_code("13800138000");
@@ -186,7 +191,7 @@ fn no_page_shows_a_secret_a_viewer_nothing_of_a_person_and_a_tenant_nothing_of_a
     for role in ["operator", "viewer", OWN] {
         let mut browser = scene.console_as(role);
         for of in [TENANT, NEIGHBOUR] {
-            for page in PAGES.iter().chain(&CHANGERS) {
+            for page in PAGES.iter().chain(&WRITE_PAGES) {
                 browser.get(&format!("/console/tenants/{of}{page}"));
                 let mut hidden = vec!["demo-secret", "neighbours-own-secret", "mla_"];
                 match role {
@@ -202,11 +207,11 @@ fn no_page_shows_a_secret_a_viewer_nothing_of_a_person_and_a_tenant_nothing_of_a
     }
     let mut operator = scene.console_as("operator");
     operator.get(&format!("/console/tenants/{TENANT}/people"));
-    assert!(operator.page.contains("13800138000"), "who may see it does: {}", operator.page);
+    assert!(operator.page.contains("13800138000"), "an operator sees it: {}", operator.page);
 }
 
 #[test]
-fn pages_speak_the_language_that_is_preferred_or_was_chosen() {
+fn pages_use_the_preferred_or_selected_language() {
     let scene = Scene::new(Stores::Embedded);
     let language = |browser: &Browser| match browser.page.contains("<html lang=\"zh-CN\">") {
         true => "zh",
@@ -224,27 +229,31 @@ fn pages_speak_the_language_that_is_preferred_or_was_chosen() {
 }
 
 #[test]
-fn a_failure_is_counted_and_explained_and_the_credentials_are_verified() {
+fn status_page_counts_and_explains_failures_and_verifies_credentials() {
     let scene = Scene::new(Stores::Embedded);
     scene.authorize("Ann").ok();
     scene.client().call("openid", &[("code", "no such code")]).assert_error(200, "invalid_code");
     let mut browser = scene.console_as(OWN);
     let path = format!("/console/tenants/{TENANT}");
-    eventually("both calls are counted", || {
+    eventually("both requests are counted", || {
         browser.get(&path);
-        browser.page.contains("2 calls, 1 failures, 1 sessions opened").then_some(())
+        browser.page.contains("2 requests, 1 failures, 1 sessions opened").then_some(())
     });
-    for told in ["invalid_code", "errcode 40029", "request id", "<svg", "wx.login"] {
-        assert!(browser.page.contains(told), "{told}: {}", browser.page);
+    for text in ["invalid_code", "errcode 40029", "request id", "<svg", "wx.login"] {
+        assert!(browser.page.contains(text), "{text}: {}", browser.page);
     }
     assert!(browser.page.contains("Not verified since"));
     browser.submit(&format!("{path}/verify"), &[]);
-    assert!(browser.page.contains("Everything works") && browser.page.contains("<html"), "{}", browser.page);
+    assert!(browser.page.contains("Credentials work") && browser.page.contains("<html"), "{}", browser.page);
     let csrf = browser.value("csrf");
-    let part =
+    let fragment =
         Request::post(format!("{path}/verify")).header("Origin", "http://localhost").header("HX-Request", "true");
-    browser.send(part.form(&[("csrf", &csrf)]));
-    assert!(browser.page.contains("Everything works") && !browser.page.contains("<html"), "a part: {}", browser.page);
+    browser.send(fragment.form(&[("csrf", &csrf)]));
+    assert!(
+        browser.page.contains("Credentials work") && !browser.page.contains("<html"),
+        "a fragment: {}",
+        browser.page
+    );
     let mut operator = scene.console_as("operator");
     operator.get("/console/");
     assert!(operator.page.contains("credentials work") && operator.page.contains("not verified"), "{}", operator.page);
@@ -255,16 +264,17 @@ fn a_failure_is_counted_and_explained_and_the_credentials_are_verified() {
 }
 
 #[test]
-fn style_and_scripts_come_from_the_program() {
+fn style_sheet_and_scripts_are_part_of_the_binary() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.browser();
-    browser.get("/console/sign-in");
+    let policy = browser.get("/console/sign-in").header("content-security-policy").map(str::to_owned);
+    assert!(policy.is_some_and(|policy| policy.contains("frame-ancestors 'none'")), "pages cannot be framed");
     let page = browser.page.clone();
     let named: Vec<_> = page.split('"').filter(|part| part.starts_with("/console/assets/")).collect();
     assert!(named.len() >= 4, "{named:?}");
     for file in named {
-        let answer = browser.get(file);
-        assert!(answer.status == 200 && answer.header("cache-control").unwrap().contains("immutable"), "{file}");
+        let response = browser.get(file);
+        assert!(response.status == 200 && response.header("cache-control").unwrap().contains("immutable"), "{file}");
     }
     assert_eq!(browser.get("/console/assets/none.js").status, 404);
 }

@@ -1,5 +1,5 @@
-//! What admins do at the console: settings as form and text, actions, a new tenant, people; never over a change that was not
-//! seen, never with a secret shown.
+//! Changes in the console: settings as form and text, actions, a new tenant, users. No change overwrites one that the admin
+//! has not seen, and no secret is shown.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, tenant};
 use menlou_harness::{Browser, http::Request};
@@ -15,8 +15,8 @@ fn of(rest: &str) -> String {
     format!("/console/tenants/{TENANT}{rest}")
 }
 
-/// Sends a form by htmx, and gives the part of the page that comes of it.
-fn part(browser: &mut Browser, path: &str, fields: &[(&str, &str)]) -> String {
+/// Sends a form as htmx does. Returns the fragment.
+fn fragment(browser: &mut Browser, path: &str, fields: &[(&str, &str)]) -> String {
     let csrf = browser.value("csrf");
     let page = browser.page.clone();
     let request = Request::post(path).header("Sec-Fetch-Site", "same-origin").header("HX-Request", "true");
@@ -25,34 +25,34 @@ fn part(browser: &mut Browser, path: &str, fields: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_fault_is_shown_at_its_line_and_at_its_field_as_somebody_types() {
+fn errors_are_shown_at_their_line_and_field_while_typing() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.console_as(OWN);
     browser.get(&of("/settings"));
     let text = browser.text("toml");
     assert!(text.contains("secret = \"masked:\"") && text.contains("appid = \"wx"), "{text}");
     let wrong = text.replace("appid = \"wx", "appid = \"wX");
-    let told = part(&mut browser, &of("/check?from=text"), &[("toml", &wrong)]);
+    let told = fragment(&mut browser, &of("/check?from=text"), &[("toml", &wrong)]);
     assert!(told.contains("<span class=\"place\">line 4"), "{told}");
     assert!(told.contains("<div class=\"row bad\"><span class=\"number\">4</span>"), "{told}");
     assert!(told.contains("hx-target=\"#fields\""), "the form follows the text: {told}");
-    let broken = part(&mut browser, &of("/check?from=text"), &[("toml", "name = ")]);
+    let broken = fragment(&mut browser, &of("/check?from=text"), &[("toml", "name = ")]);
     assert!(broken.contains("line 1") && !broken.contains("hx-target=\"#fields\""), "{broken}");
     let typed = [("toml", text.as_str()), ("has-session.ttl", "1"), ("session.ttl", "soon")];
-    let told = part(&mut browser, &of("/check?from=form"), &typed);
+    let told = fragment(&mut browser, &of("/check?from=form"), &typed);
     assert!(told.contains("ttl = &#34;soon&#34;"), "the text follows the form: {told}");
-    let at_field = told.split("hx-target=\"#flaws-session-ttl\"").nth(1).unwrap();
+    let at_field = told.split("hx-target=\"#errors-session-ttl\"").nth(1).unwrap();
     assert!(at_field.starts_with(" hx-swap=\"innerHTML\"><p>"), "{told}");
-    let good = part(&mut browser, &of("/check?from=text"), &[("toml", &text)]);
-    assert!(good.contains("no faults"), "{good}");
-    // The same without scripts: a whole page, with what was typed.
+    let good = fragment(&mut browser, &of("/check?from=text"), &[("toml", &text)]);
+    assert!(good.contains("no errors"), "{good}");
+    // Without JavaScript: a complete page with the entered values.
     browser.submit(&of("/check"), &typed);
     assert!(browser.page.contains("<html") && browser.text("toml").contains("ttl = \"soon\""), "{}", browser.page);
     assert!(file(&scene, TENANT) == tenant(&scene.sim), "nothing was saved");
 }
 
 #[test]
-fn settings_are_saved_by_form_and_by_text_and_comments_stay() {
+fn saving_by_form_or_text_keeps_comments() {
     let scene = Scene::new(Stores::Embedded);
     scene.write_tenant(TENANT, &format!("# Ours.\n{}", tenant(&scene.sim)));
     let mut browser = scene.console_as(OWN);
@@ -88,7 +88,7 @@ fn settings_are_saved_by_form_and_by_text_and_comments_stay() {
 }
 
 #[test]
-fn of_two_admins_the_second_sees_what_the_first_has_saved() {
+fn conflicting_save_shows_the_current_file_first() {
     let scene = Scene::new(Stores::Embedded);
     let (mut ann, mut bob) = (scene.console_as(OWN), scene.console_as("operator"));
     let save = |browser: &mut Browser, name: &str| {
@@ -102,17 +102,17 @@ fn of_two_admins_the_second_sees_what_the_first_has_saved() {
     assert_eq!(save(&mut bob, "Bob was here"), 412);
     assert!(file(&scene, TENANT).contains("Ann was here"), "nothing is overwritten unseen");
     assert!(bob.page.contains("Ann was here") && bob.text("toml").contains("Bob was here"), "{}", bob.page);
-    assert_eq!(save(&mut bob, "Bob was here"), 303, "now that he has seen it");
+    assert_eq!(save(&mut bob, "Bob was here"), 303, "after the current file was shown");
     assert!(file(&scene, TENANT).contains("Bob was here"));
     let mut ann = scene.console_as(OWN);
     ann.get(&of("/history"));
-    let (gone, come) = (ann.page.find("class=\"gone\"").unwrap(), ann.page.find("class=\"come\"").unwrap());
-    assert!(ann.page[gone..].starts_with("class=\"gone\">- name = &#34;Ann was here"), "{}", ann.page);
-    assert!(ann.page[come..].starts_with("class=\"come\">+ name = &#34;Bob was here"), "{}", ann.page);
+    let (removed, added) = (ann.page.find("class=\"removed\"").unwrap(), ann.page.find("class=\"added\"").unwrap());
+    assert!(ann.page[removed..].starts_with("class=\"removed\">- name = &#34;Ann was here"), "{}", ann.page);
+    assert!(ann.page[added..].starts_with("class=\"added\">+ name = &#34;Bob was here"), "{}", ann.page);
 }
 
 #[test]
-fn the_appsecret_is_changed_without_an_outage_and_never_shown() {
+fn appsecret_rotation_keeps_the_previous_secret_and_shows_none() {
     let scene = Scene::new(Stores::Embedded);
     scene.secrets().add("a-new-secret-of-wechat");
     let mut browser = scene.console_as(OWN);
@@ -137,7 +137,7 @@ fn the_appsecret_is_changed_without_an_outage_and_never_shown() {
 }
 
 #[test]
-fn actions_are_switched_on_set_and_switched_off() {
+fn actions_are_enabled_configured_and_disabled() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.console_as("operator");
     browser.get(&of("/actions"));
@@ -162,16 +162,16 @@ fn actions_are_switched_on_set_and_switched_off() {
     let form = |upstream| [&fields(upstream)[..], &[("revision", revision.as_str())]].concat();
     let refused = browser.submit(&of("/switch-on?of=proxy"), &form("no address"));
     assert_eq!(refused.status, 422, "{}", browser.page);
-    assert!(browser.page.contains("id=\"flaws-actions-new-upstream\"") && browser.page.contains("no address"));
+    assert!(browser.page.contains("id=\"errors-actions-new-upstream\"") && browser.page.contains("no address"));
     let on = browser.submit(&of("/switch-on?of=proxy"), &form("http://127.0.0.1:9/a\r\nhttp://127.0.0.1:9/b\r\n"));
-    assert_eq!(on.status, 422, "of one path they have to be: {}", browser.page);
+    assert_eq!(on.status, 422, "all addresses must have the same path: {}", browser.page);
     let on = browser.submit(&of("/switch-on?of=proxy"), &form("http://127.0.0.1:9/a"));
     assert_eq!(on.header("location"), Some(of("/actions?done=on").as_str()), "{}", browser.page);
     let text = file(&scene, TENANT);
     for line in ["[actions.orders]", "plugin = \"proxy\"", "upstream = \"http://127.0.0.1:9/a\"", "retries = 2"] {
         assert!(text.contains(line), "{line}: {text}");
     }
-    eventually("it serves", || (scene.client().call("orders", &[]).status == 502).then_some(()));
+    eventually("the action serves", || (scene.client().call("orders", &[]).status == 502).then_some(()));
 
     browser.get(&of("/actions/login"));
     assert!(browser.page.contains("value=\"phone\" checked"), "{}", browser.page);
@@ -182,7 +182,7 @@ fn actions_are_switched_on_set_and_switched_off() {
     assert!(text.contains("\"password\"") && !text.contains("\"phone\"") && !text.contains("\"profile\""), "{text}");
     browser.get(&of("/actions/login"));
     let none = [("has-actions.login.methods", "1"), ("revision", &browser.value("revision"))];
-    assert_eq!(browser.submit(&of("/actions/login"), &none).status, 422, "one has to be on");
+    assert_eq!(browser.submit(&of("/actions/login"), &none).status, 422, "at least one method is required");
 
     browser.get(&of("/actions"));
     let off = [("revision", browser.value("revision"))];
@@ -194,7 +194,7 @@ fn actions_are_switched_on_set_and_switched_off() {
 }
 
 #[test]
-fn a_tenant_s_own_admin_names_addresses_as_far_as_the_operator_lets_them() {
+fn tenant_admin_may_set_upstreams_on_allowed_hosts_only() {
     let set = |hosts: &'static str| {
         let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("admin.allowed_upstream_hosts", hosts));
         let mut browser = scene.console_as(OWN);
@@ -219,15 +219,15 @@ fn a_tenant_s_own_admin_names_addresses_as_far_as_the_operator_lets_them() {
         (page, sent("http://127.0.0.1:9"), sent("http://127.0.1.9"))
     };
     let (page, inner, other) = set("[]");
-    assert!(page.contains("An operator sets this") && page.contains("readonly"), "{page}");
+    assert!(page.contains("Only operators can set this") && page.contains("readonly"), "{page}");
     assert!(inner >= 400 && other >= 400, "{inner} {other}");
     let (page, named, other) = set("[\"127.0.0.1\", \"*.shop.example\"]");
-    assert!(page.contains("127.0.0.1/32, *.shop.example") && !page.contains("An operator sets this"), "{page}");
+    assert!(page.contains("127.0.0.1/32, *.shop.example") && !page.contains("Only operators can set this"), "{page}");
     assert_eq!((named, other), (303, 403));
 }
 
 #[test]
-fn a_new_tenant_is_asked_for_little_told_what_is_wrong_and_verified() {
+fn new_tenant_is_validated_created_and_verified() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.console_as("operator");
     browser.get("/console/new");
@@ -242,8 +242,8 @@ fn a_new_tenant_is_asked_for_little_told_what_is_wrong_and_verified() {
             ("action", "login"),
         ]
     };
-    let wrong = part(&mut browser, "/console/new/check", &form("acme", "wx"));
-    assert!(wrong.contains("hx-target=\"#flaws-appid\" hx-swap=\"innerHTML\"><p>"), "{wrong}");
+    let wrong = fragment(&mut browser, "/console/new/check", &form("acme", "wx"));
+    assert!(wrong.contains("hx-target=\"#errors-appid\" hx-swap=\"innerHTML\"><p>"), "{wrong}");
     let refused = browser.submit("/console/new", &form("Acme", "wx4f4bc4dec97d474b"));
     assert_eq!(refused.status, 400, "{}", browser.page);
     let taken = browser.submit("/console/new", &form(TENANT, "wx4f4bc4dec97d474b"));
@@ -257,12 +257,12 @@ fn a_new_tenant_is_asked_for_little_told_what_is_wrong_and_verified() {
     );
     browser.get("/console/tenants/acme");
     browser.submit("/console/tenants/acme/verify", &[]);
-    assert!(browser.page.contains("Something is wrong") && browser.page.contains("errcode 40125"), "{}", browser.page);
+    assert!(browser.page.contains("Verification failed") && browser.page.contains("errcode 40125"), "{}", browser.page);
     assert!(!browser.page.contains("no-such-secret"));
 }
 
 #[test]
-fn people_are_found_their_sessions_ended_and_they_are_forgotten() {
+fn users_are_found_their_sessions_ended_and_their_data_deleted() {
     let scene = Scene::new(Stores::Embedded);
     let client = scene.session("Ann");
     let code = scene.sim.phone_code("13800138000");
@@ -286,10 +286,10 @@ fn people_are_found_their_sessions_ended_and_they_are_forgotten() {
     assert_eq!(browser.submit(&of("/people/forget"), &sure).status, 303, "{}", browser.page);
     again.call("user", &[]).assert_error(401, "session_expired");
     browser.get(&of(&format!("/people?by=id&of={user}")));
-    assert!(browser.page.contains("Nobody was found"), "{}", browser.page);
+    assert!(browser.page.contains("No user was found"), "{}", browser.page);
     browser.get(&of("/people?by=id&of=x"));
     assert!(browser.page.contains("role=\"alert\""));
-    // All sessions end only where the tenant's name is written.
+    // Ending all sessions requires the tenant's name as confirmation.
     let bob = scene.session("Bob");
     browser.get(&of("/people"));
     assert_eq!(browser.submit(&of("/people/end"), &[("all", "x")]).status, 400);

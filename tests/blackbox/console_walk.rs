@@ -1,4 +1,4 @@
-//! The console in a real browser: `tests/console` walks through it in Debian's Chromium.
+//! The console in a real browser: `tests/console/walk.mjs` operates it in Debian's Chromium.
 
 use crate::{
     openapi::installed,
@@ -7,7 +7,7 @@ use crate::{
 use std::process::Command;
 
 #[test]
-fn an_operator_walks_through_the_console_in_a_browser_and_every_page_is_accessible() {
+fn console_works_in_chromium_and_every_page_is_accessible() {
     let folder = installed("console", "console", &["package-lock.json", "package.json", "walk.mjs"], |folder| {
         let mut npm = Command::new("npm");
         npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"]);
@@ -15,7 +15,7 @@ fn an_operator_walks_through_the_console_in_a_browser_and_every_page_is_accessib
     });
     let scene = Scene::new(Stores::Embedded);
     scene.secrets().add("the-next-secret");
-    let walked = Command::new("node")
+    let output = Command::new("node")
         .current_dir(folder)
         .arg("walk.mjs")
         .env("ADMIN", format!("http://{}", scene.admin_addr()))
@@ -24,6 +24,6 @@ fn an_operator_walks_through_the_console_in_a_browser_and_every_page_is_accessib
         .env("TOKEN", scene.admin_as("operator").token())
         .output()
         .expect("node");
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(walked.status.success(), "{}{}", said(&walked.stdout), said(&walked.stderr));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }

@@ -122,7 +122,7 @@ fn the_page_shows_each_action_with_the_command_that_calls_it() {
     }
     assert!(!page.contains("additionalProp"), "no example that nobody can read");
     assert!(text_of(&shown("/docs")).contains("/srv/{tenant}/wechat"));
-    assert!(shown("/docs?tenant=nobody").contains("404 no such tenant serves"));
+    assert!(shown("/docs?tenant=nobody").contains("404 no such tenant is serving"));
 }
 
 /// What stands between the tags of a page.

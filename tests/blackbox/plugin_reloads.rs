@@ -140,7 +140,7 @@ fn a_bad_version_is_rejected_and_the_old_one_keeps_serving() {
     ] {
         install(&gateway, &bad, "greet");
         eventually(&format!("the file is rejected: {why}"), || {
-            let rejected = gateway.readiness().1["plugins"]["refused"].to_string();
+            let rejected = gateway.readiness().1["plugins"]["rejected"].to_string();
             rejected.contains(why).then_some(())
         });
         assert!(gateway.log().contains(why), "{why} is in the log");
@@ -151,7 +151,7 @@ fn a_bad_version_is_rejected_and_the_old_one_keeps_serving() {
     assert_eq!(gateway.readiness().0, 200);
     install(&gateway, &compiler.build("greet", "2", &[]), "greet");
     wait_for_version(&gateway, "greet", "2");
-    assert_eq!(gateway.readiness().1["plugins"]["refused"], serde_json::json!([]));
+    assert_eq!(gateway.readiness().1["plugins"]["rejected"], serde_json::json!([]));
 }
 
 #[test]

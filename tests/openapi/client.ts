@@ -1,6 +1,6 @@
 // A mini-program's client over wx.request, typed by what `menlou types` printed. It is checked by tsc and never run.
 
-import type { Call, Data, Envelope, ErrorWord, Failure } from './types'
+import type { Call, Data, Envelope, ErrorCode, Failure } from './types'
 
 declare const wx: {
   request<Answer>(options: {
@@ -44,8 +44,8 @@ export async function leave(): Promise<void> {
 }
 
 export function explain(failure: Failure): string {
-  const word: ErrorWord = failure.error
-  return word === 'code_used' || word === 'a_plugins_own' ? failure.msg : word
+  const code: ErrorCode = failure.error
+  return code === 'code_used' || code === 'a_plugins_own' ? failure.msg : code
 }
 
 export async function mistakes(): Promise<void> {

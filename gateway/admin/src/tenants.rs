@@ -117,12 +117,7 @@ pub struct TenantFilter<'a> {
 ///
 /// # Errors
 /// `forbidden`.
-pub fn list(
-    state: &AdminState,
-    caller: &Caller,
-    filter: TenantFilter<'_>,
-    limit: usize,
-) -> Result<Vec<TenantSummary>> {
+pub fn list(state: &AdminState, caller: &Caller, filter: TenantFilter<'_>, limit: usize) -> Result<Vec<TenantSummary>> {
     let own = match &caller.role {
         Role::Tenant(own) => Some(own.as_str()),
         _ => {

@@ -1,35 +1,35 @@
-//! TypeScript types of the actions, for clients of `wx.request`: made from the schemas that the gateway checks by.
+//! TypeScript types of the actions for clients that use `wx.request`, generated from the schemas of the actions.
 
-use super::openapi::{both, with_prefixes};
+use super::{bilingual::on_one_line, openapi::schema_names::with_prefixes};
 use menlou_action::NamedAction;
 use menlou_error::codes;
 use menlou_policy::Access;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// What does not depend on the actions.
+/// The part that does not depend on the actions.
 const ENVELOPE: &str = "\
 /** 成功。Success. */
 export interface Success<Data> { code: 1; msg: string; data: Data }
 
-/** 失败；error 是不会改名的错误词。A failure; its word is never renamed. */
-export interface Failure { code: 0; error: ErrorWord; msg: string; data: Record<string, unknown> }
+/** 失败，error 为稳定的错误码。Failure; error is a stable error code. */
+export interface Failure { code: 0; error: ErrorCode; msg: string; data: Record<string, unknown> }
 
-/** 每个回答。Every answer. */
+/** 响应。A response. */
 export type Envelope<Data> = Success<Data> | Failure;
 
 export type ActionName = keyof Actions;
 export type Params<Name extends ActionName> = Actions[Name]['params'];
 export type Data<Name extends ActionName> = Actions[Name]['data'];
 
-/** 参数可以全部省略时，也可以不传。The parameters may be left out where none is needed. */
+/** 没有必填参数时可以省略。Can be left out if no parameter is required. */
 export type Given<Name extends ActionName> = {} extends Params<Name> ? [params?: Params<Name>] : [params: Params<Name>];
 
-/** 调用一个动作：成功得到 data，失败以 Failure 拒绝。Calls an action: its data, or rejected with a Failure. */
+/** 调用动作：成功时返回 data，失败时以 Failure 拒绝。Calls an action: resolves to its data or rejects with a Failure. */
 export type Call = <Name extends ActionName>(action: Name, ...params: Given<Name>) => Promise<Data<Name>>;
 ";
 
-/// The types of one tenant's actions, or of all. The same actions always make the same text.
+/// Generates the types of one tenant's actions or of all actions. The same actions always result in the same text.
 pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = NamedAction<'a>>) -> String {
     let of = tenant.map(|tenant| format!(" --tenant {tenant}")).unwrap_or_default();
     let mut out = format!("// menlou types{of}\n\n");
@@ -39,19 +39,19 @@ pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = NamedAc
             push(
                 &mut table,
                 format_args!(
-                    "  // {name}：回答原样来自其他服务，没有信封。Answers as another service does, without an envelope.\n"
+                    "  // {name}：响应来自其他服务，不带信封。The response of another service, without an envelope.\n"
                 ),
             );
             continue;
         }
         for (part, schema) in [("Params", descriptor.params.as_json()), ("Data", &descriptor.data)] {
             let comment = comment(schema, "");
-            let shape = Shape { root: schema, open: Vec::new() }.of(schema, "");
-            // A file comes as it is, with `responseType: 'arraybuffer'`.
+            let shape = TypeWriter { root: schema, open: Vec::new() }.convert(schema, "");
+            // A file is received with `responseType: 'arraybuffer'`.
             let or_file = if part == "Data" && !descriptor.files.is_empty() { " | ArrayBuffer" } else { "" };
             push(&mut out, format_args!("{comment}export type {prefix}{part} = {shape}{or_file};\n\n"));
         }
-        let title = both(&descriptor.title).replace("*/", "* /");
+        let title = on_one_line(&descriptor.title).replace("*/", "* /");
         push(
             &mut table,
             format_args!("  /** {title} */\n  {}: {{ params: {prefix}Params; data: {prefix}Data }};\n", quoted(name)),
@@ -65,39 +65,39 @@ pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = NamedAc
     push(
         &mut out,
         format_args!(
-            "/** 每个动作的参数与数据。Each action's parameters and data. */\nexport interface Actions {{\n{table}}}\n\n"
+            "/** 每个动作的参数与数据。Parameters and data of each action. */\nexport interface Actions {{\n{table}}}\n\n"
         ),
     );
     push(
         &mut out,
         format_args!(
-            "/** 须带 Authorization: Bearer 令牌的动作。The actions that need a token. */\nexport type NeedsSession = {sessions};\n\n"
+            "/** 需要 Authorization: Bearer 令牌的动作。The actions that require a token. */\nexport type NeedsSession = {sessions};\n\n"
         ),
     );
     push(
         &mut out,
         format_args!(
-            "/** 已知的错误词；插件可以有自己的。The known words; plugins may have their own. */\nexport type ErrorWord ={known}\n  | (string & {{}});\n\n"
+            "/** 已知的错误码；插件可以定义自己的错误码。The known error codes; plugins can define their own. */\nexport type ErrorCode ={known}\n  | (string & {{}});\n\n"
         ),
     );
     out + ENVELOPE
 }
 
-/// Writes a schema as a type.
-struct Shape<'a> {
+/// Converts schemas to types.
+struct TypeWriter<'a> {
     root: &'a Value,
-    /// The references that are being followed: one that leads back into itself is told as `unknown`.
+    /// The references that are being followed. A recursive reference becomes `unknown`.
     open: Vec<&'a str>,
 }
 
-impl<'a> Shape<'a> {
-    fn of(&mut self, schema: &'a Value, indent: &str) -> String {
+impl<'a> TypeWriter<'a> {
+    fn convert(&mut self, schema: &'a Value, indent: &str) -> String {
         let Some(object) = schema.as_object() else { return "unknown".into() };
         if let Some(reference) = object.get("$ref").and_then(Value::as_str) {
             let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
             let Some(target) = target.filter(|_| !self.open.contains(&reference)) else { return "unknown".into() };
             self.open.push(reference);
-            let shape = self.of(target, indent);
+            let shape = self.convert(target, indent);
             self.open.pop();
             return shape;
         }
@@ -109,9 +109,9 @@ impl<'a> Shape<'a> {
         }
         let properties = object.contains_key("properties");
         for keyword in ["anyOf", "oneOf"] {
-            // Beside properties such a list says which go together; the types of the properties stand.
+            // Beside properties, such a list only says which properties go together.
             if let Some(parts) = object.get(keyword).and_then(Value::as_array).filter(|_| !properties) {
-                return union(parts.iter().map(|part| self.of(part, indent)));
+                return union(parts.iter().map(|part| self.convert(part, indent)));
             }
         }
         let types = match object.get("type") {
@@ -126,7 +126,7 @@ impl<'a> Shape<'a> {
             "boolean" => "boolean".to_owned(),
             "null" => "null".to_owned(),
             "array" => match object.get("items") {
-                Some(items) => format!("Array<{}>", self.of(items, indent)),
+                Some(items) => format!("Array<{}>", self.convert(items, indent)),
                 None => "unknown[]".to_owned(),
             },
             _ => self.object(object, indent),
@@ -141,11 +141,11 @@ impl<'a> Shape<'a> {
         let properties = object.get("properties").and_then(Value::as_object);
         for (name, property) in properties.into_iter().flatten() {
             let optional = if required.contains(&name.as_str()) { "" } else { "?" };
-            let (comment, shape) = (comment(property, &inner), self.of(property, &inner));
+            let (comment, shape) = (comment(property, &inner), self.convert(property, &inner));
             push(&mut fields, format_args!("{comment}{inner}{}{optional}: {shape};\n", quoted(name)));
         }
         match (fields.is_empty(), object.get("additionalProperties")) {
-            (true, Some(values @ Value::Object(_))) => format!("Record<string, {}>", self.of(values, indent)),
+            (true, Some(values @ Value::Object(_))) => format!("Record<string, {}>", self.convert(values, indent)),
             (true, Some(Value::Bool(false))) => "Record<string, never>".into(),
             (true, _) if properties.is_none() => "Record<string, unknown>".into(),
             (true, _) => "{}".into(),
@@ -173,7 +173,7 @@ fn union(parts: impl Iterator<Item = String>) -> String {
     if seen.is_empty() { "never".into() } else { seen.join(" | ") }
 }
 
-/// JSON's texts, numbers and null are TypeScript's too.
+/// A literal type. JSON texts, numbers, booleans and null are valid TypeScript.
 fn literal(value: &Value) -> String {
     match value {
         Value::Array(_) | Value::Object(_) => "unknown".into(),
@@ -188,6 +188,6 @@ fn quoted(name: &str) -> String {
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     let _ = out.write_fmt(text);
 }

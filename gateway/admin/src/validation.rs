@@ -70,13 +70,10 @@ pub async fn check_and_parse(
             if is_tenant_admin { reserved(&document, before.as_ref(), plugins, &allowed_hosts) } else { Vec::new() };
         let checked = if reserved.is_empty() { files.check(&name, &text) } else { Err(reserved) };
         let report = match checked {
-            Ok(validated) => ValidationReport {
-                faults: Vec::new(),
-                lesser: error_bodies(&validated.faults, Some(&document)),
-            },
-            Err(errors) => {
-                ValidationReport { faults: error_bodies(&errors, Some(&document)), lesser: Vec::new() }
+            Ok(validated) => {
+                ValidationReport { faults: Vec::new(), lesser: error_bodies(&validated.faults, Some(&document)) }
             }
+            Err(errors) => ValidationReport { faults: error_bodies(&errors, Some(&document)), lesser: Vec::new() },
         };
         Ok((report, SettingsTree::from_document(&document, plugins)))
     })

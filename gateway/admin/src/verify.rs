@@ -68,9 +68,8 @@ pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> R
         let text = files.read(&name).map_err(file_error)?.text;
         let document = Document::parse(files.path(&name), text.as_bytes())
             .map_err(|errors| tenant_faulty(error_bodies(&errors, None)))?;
-        let validated = files
-            .check(&name, &text)
-            .map_err(|errors| tenant_faulty(error_bodies(&errors, Some(&document))))?;
+        let validated =
+            files.check(&name, &text).map_err(|errors| tenant_faulty(error_bodies(&errors, Some(&document))))?;
         Ok((validated.account, menlou_tenant::logs_in_by_phone(&document)))
     })
     .await?;

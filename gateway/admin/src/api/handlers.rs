@@ -239,13 +239,16 @@ pub async fn remove_tenant(request: ApiRequest) -> Result<ApiResponse> {
 }
 
 pub async fn check_tenant(request: ApiRequest) -> Result<ApiResponse> {
-    Ok(ApiResponse::json(&validation::check(&request.state, &request.caller, &request.tenant()?, request.text()?).await?))
+    Ok(ApiResponse::json(
+        &validation::check(&request.state, &request.caller, &request.tenant()?, request.text()?).await?,
+    ))
 }
 
 pub async fn tenant_audit_log(request: ApiRequest) -> Result<ApiResponse> {
     let AuditQuery { before, limit } = request.query()?;
     let entries =
-        audit::list_for_tenant(&request.state, &request.caller, &request.tenant()?, before, check_limit(limit, 200)?).await?;
+        audit::list_for_tenant(&request.state, &request.caller, &request.tenant()?, before, check_limit(limit, 200)?)
+            .await?;
     Ok(ApiResponse::json(&AuditLog { entries }))
 }
 
@@ -268,7 +271,8 @@ pub async fn count_sessions(request: ApiRequest) -> Result<ApiResponse> {
 pub async fn find_sessions(request: ApiRequest) -> Result<ApiResponse> {
     let (tenant, SessionQuery { user, openid, platform }) = (request.tenant()?, request.query()?);
     request.caller.require(Permission::ReadPersonalData, tenant.as_str())?;
-    let sessions = sessions::find(&request.state, &request.caller, &tenant, &session_owner(user, openid, platform)?).await?;
+    let sessions =
+        sessions::find(&request.state, &request.caller, &tenant, &session_owner(user, openid, platform)?).await?;
     Ok(ApiResponse::json(&SessionList { sessions }))
 }
 
@@ -280,7 +284,9 @@ pub async fn end_sessions(request: ApiRequest) -> Result<ApiResponse> {
             sessions::end_all(&request.state, &request.caller, &tenant).await?
         }
         Some(true) => return Err(exactly_one_required()),
-        _ => sessions::end_for(&request.state, &request.caller, &tenant, &session_owner(user, openid, platform)?).await?,
+        _ => {
+            sessions::end_for(&request.state, &request.caller, &tenant, &session_owner(user, openid, platform)?).await?
+        }
     };
     Ok(ApiResponse::json(&EndedSessions { ended }))
 }
@@ -307,7 +313,8 @@ pub async fn find_users(request: ApiRequest) -> Result<ApiResponse> {
     if second.is_some() {
         return Err(exactly_one_required());
     }
-    let users = users::find(&request.state, &request.caller, &tenant, profile_query, check_limit(query.limit, 1000)?).await?;
+    let users =
+        users::find(&request.state, &request.caller, &tenant, profile_query, check_limit(query.limit, 1000)?).await?;
     Ok(ApiResponse::json(&UserList { users }))
 }
 
@@ -353,7 +360,9 @@ pub async fn usage(request: ApiRequest) -> Result<ApiResponse> {
     if !(1..=menlou_tenant::MINUTES).contains(&minutes) {
         return Err(out_of_range("minutes", menlou_tenant::MINUTES));
     }
-    Ok(ApiResponse::json(&UsageByAction { actions: activity::usage(&request.state, &request.caller, &tenant, minutes)? }))
+    Ok(ApiResponse::json(&UsageByAction {
+        actions: activity::usage(&request.state, &request.caller, &tenant, minutes)?,
+    }))
 }
 
 fn check_limit(limit: Option<u32>, max: u32) -> Result<u32> {
@@ -361,7 +370,11 @@ fn check_limit(limit: Option<u32>, max: u32) -> Result<u32> {
     if (1..=max).contains(&limit) { Ok(limit) } else { Err(out_of_range("limit", max)) }
 }
 
-fn session_owner(user: Option<i64>, openid: Option<String>, platform: Option<String>) -> Result<sessions::SessionOwner> {
+fn session_owner(
+    user: Option<i64>,
+    openid: Option<String>,
+    platform: Option<String>,
+) -> Result<sessions::SessionOwner> {
     match (user, openid) {
         (Some(user), None) => Ok(sessions::SessionOwner::User(user)),
         (None, Some(openid)) => {

@@ -106,7 +106,7 @@ pub fn error_response(error: Error, context: &ResponseContext) -> Response {
 /// The response to a request whose handler has panicked.
 pub fn internal_error(context: &RequestContext) -> Response {
     let context = ResponseContext { language: context.language, id: context.id.to_string() };
-    failure(Error::new(&codes::INTERNAL_ERROR), &context)
+    error_response(Error::new(&codes::INTERNAL_ERROR), &context)
 }
 
 impl ResponseContext {

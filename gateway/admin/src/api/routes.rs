@@ -54,9 +54,14 @@ pub struct Route {
 
 /// All routes.
 pub static ROUTES: &[Route] = &[
-    get("whoami", "/me", Permission::Authenticated, "查看当前令牌", "Tells owner token this is", |request| {
-        Box::pin(h::current_token(request))
-    })
+    get(
+        "whoami",
+        "/me",
+        Permission::Authenticated,
+        "查看当前令牌",
+        "Returns the token of the request",
+        |request| Box::pin(h::current_token(request)),
+    )
     .with_response(schema::<h::CurrentToken>),
     get(
         "listTenants",
@@ -261,9 +266,14 @@ pub static ROUTES: &[Route] = &[
         |request| Box::pin(h::list_plugins(request)),
     )
     .with_response(schema::<plugins::Plugins>),
-    get("readAudit", "/audit", Permission::Read, "读取全部审计记录", "Reads the complete audit log", |request| {
-        Box::pin(h::audit_log(request))
-    })
+    get(
+        "readAudit",
+        "/audit",
+        Permission::Read,
+        "读取全部审计记录",
+        "Reads the complete audit log",
+        |request| Box::pin(h::audit_log(request)),
+    )
     .with_query(schema::<h::AuditQuery>)
     .with_response(schema::<h::AuditLog>),
 ];

@@ -80,8 +80,7 @@ fn diff<'a>(before: &'a Option<String>, after: &'a Option<String>) -> Vec<DiffLi
     let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
     let line = |class, sign| move |text: &&'a str| DiffLine { class, sign, text };
-    let mut diff: Vec<_> =
-        old[head.saturating_sub(CONTEXT_LINES)..head].iter().map(line("unchanged", " ")).collect();
+    let mut diff: Vec<_> = old[head.saturating_sub(CONTEXT_LINES)..head].iter().map(line("unchanged", " ")).collect();
     diff.extend(old[head..old.len() - tail].iter().map(line("removed", "-")));
     diff.extend(new[head..new.len() - tail].iter().map(line("added", "+")));
     diff.extend(old[old.len() - tail..].iter().take(CONTEXT_LINES).map(line("unchanged", " ")));

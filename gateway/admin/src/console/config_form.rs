@@ -204,8 +204,7 @@ impl FormBuilder<'_> {
         let is_address = is_upstream_address(resolved, self.root);
         let is_tenant_admin = self.layout.can_write && !self.layout.is_operator;
         let is_reserved = is_tenant_admin && (pointer == "/wechat/base_url" || is_address);
-        let allowed_hosts =
-            if is_reserved && is_address { self.layout.allowed_hosts.clone() } else { String::new() };
+        let allowed_hosts = if is_reserved && is_address { self.layout.allowed_hosts.clone() } else { String::new() };
         let value = self.value_in_file(&pointer);
         let selected = match value {
             Some(Value::Array(items)) => items.iter().map(|item| display(item, &FieldKind::Text)).collect(),
@@ -330,7 +329,10 @@ mod tests {
     fn field_kind_follows_the_schema() {
         let form = form();
         let field = |key: &str| form.groups.iter().flat_map(|group| &group.fields).find(|f| f.key == key).unwrap();
-        assert!(matches!(&field("a.methods").kind, FieldKind::MultiChoice(of) if of.len() == 2) && field("a.methods").is_required);
+        assert!(
+            matches!(&field("a.methods").kind, FieldKind::MultiChoice(of) if of.len() == 2)
+                && field("a.methods").is_required
+        );
         assert!(matches!(&field("a.login").kind, FieldKind::Choice(of) if of[0].1 == "Anyone."));
         for (key, kind) in [
             ("a.key", FieldKind::Secret),

@@ -133,10 +133,9 @@ impl Layout {
                 "The tenant was created and starts serving within seconds. Verify its credentials next.",
             ),
             "removed" => ("租户已删除。", "The tenant was removed."),
-            "secret" => (
-                "AppSecret 已更换，数秒内生效。",
-                "The AppSecret was changed. The change takes effect within seconds.",
-            ),
+            "secret" => {
+                ("AppSecret 已更换，数秒内生效。", "The AppSecret was changed. The change takes effect within seconds.")
+            }
             "on" => ("动作已启用，数秒内生效。", "The action was enabled and starts serving within seconds."),
             "off" => ("动作已停用，数秒内生效。", "The action was disabled and stops serving within seconds."),
             "ended" => ("会话已结束。", "The sessions were ended."),

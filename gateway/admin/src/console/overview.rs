@@ -1,8 +1,6 @@
 //! The first page: all tenants and their status.
 
-use super::{
-    chart::Chart, console_request::ConsoleRequest, layout::Layout, paths::BASE, response::ConsoleResponse,
-};
+use super::{chart::Chart, console_request::ConsoleRequest, layout::Layout, paths::BASE, response::ConsoleResponse};
 use crate::{
     activity, plugins,
     tenants::{self, TenantFilter},

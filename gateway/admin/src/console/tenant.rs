@@ -1,8 +1,6 @@
 //! The status page of a tenant: credentials, usage and recent failures.
 
-use super::{
-    chart::Chart, console_request::ConsoleRequest, layout::Layout, paths::BASE, response::ConsoleResponse,
-};
+use super::{chart::Chart, console_request::ConsoleRequest, layout::Layout, paths::BASE, response::ConsoleResponse};
 use crate::{
     activity::{self, ActionUsage, RecentFailure},
     caller::Permission,

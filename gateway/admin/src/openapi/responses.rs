@@ -1,6 +1,6 @@
-//! The envelope in OpenAPI: what every action may answer, and with which words.
+//! Responses in the OpenAPI document: the envelope of every action and the errors of the gateway.
 
-use super::both;
+use crate::bilingual::on_one_line;
 use http::StatusCode;
 use menlou_action::Descriptor;
 use menlou_error::{ErrorCode, codes};
@@ -12,9 +12,9 @@ pub fn schemas() -> Map<String, Value> {
     let names: Vec<&str> = codes::ALL.iter().map(|w| w.name).collect();
     let mut schemas = Map::new();
     schemas.insert(
-        "ErrorWord".into(),
+        "ErrorCode".into(),
         json!({
-            "description": "错误词：不会改名；新版本与插件会有新的词。A word is never renamed; new versions and plugins have new ones.",
+            "description": "错误码，稳定不变；新版本与插件会增加新的错误码。Error codes are stable; new versions and plugins add new ones.",
             "type": "string",
             "anyOf": [{ "enum": names }, { "pattern": "^[a-z][a-z0-9_]*$" }],
             "examples": ["invalid_code", "code_used"],
@@ -23,118 +23,118 @@ pub fn schemas() -> Map<String, Value> {
     schemas.insert(
         "Failure".into(),
         json!({
-            "description": "失败。A failure.",
+            "description": "失败。Failure.",
             "type": "object",
             "required": ["code", "error", "msg", "data"],
             "properties": {
-                "code": { "const": 0, "description": "0：失败。0: failed." },
-                "error": { "$ref": "#/components/schemas/ErrorWord" },
+                "code": { "const": 0, "description": "0：失败。0: failure." },
+                "error": { "$ref": "#/components/schemas/ErrorCode" },
                 "msg": msg(),
-                "data": { "type": "object", "description": "如平台的 errcode 与 rid；多为空。Such as the platform's errcode and rid; mostly empty." },
+                "data": { "type": "object", "description": "如平台的 errcode 与 rid，通常为空。For example the platform's errcode and rid; usually empty." },
             },
         }),
     );
     schemas
 }
 
-/// The schema of an action's success, around that of its `data`.
+/// The schema of a successful response. `data` names the schema of its data.
 pub fn success(data: &str) -> Value {
     json!({
         "description": "成功。Success.",
         "type": "object",
         "required": ["code", "msg", "data"],
         "properties": {
-            "code": { "const": 1, "description": "1：成功。1: it worked." },
+            "code": { "const": 1, "description": "1：成功。1: success." },
             "msg": msg(),
             "data": { "$ref": format!("#/components/schemas/{data}") },
         },
     })
 }
 
-/// What the action with this prefix answers, by status.
-pub fn of(prefix: &str, action: &Descriptor) -> Value {
+/// The responses of an action by status. `prefix` is the prefix of its schemas.
+pub fn for_action(prefix: &str, action: &Descriptor) -> Value {
     if action.has_any_media_type() {
         return anything();
     }
     let mut responses = own(prefix, &action.files);
     for (status, _) in by_status() {
-        responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{}", name(status)) }));
+        responses
+            .insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{}", response_name(status)) }));
     }
     Value::Object(responses)
 }
 
-/// What stands at all statuses of an action owner answers may be anything.
-const REST: &str = "动作的回答，状态码由它决定；网关自己的失败（如 401、429、502、503、504）有信封与 error。\
-    The action's answer, with a status of its own; what the gateway itself refuses or could not do \
-    (as 401, 429, 502, 503, 504) has the envelope with its error.";
+/// The description of all other statuses of an action that may respond with any media type.
+const OTHER_STATUSES: &str = "动作的响应，状态码由动作决定；网关自身的错误（如 401、429、502、503、504）使用统一信封并带 error。\
+    The response of the action, with a status of its own. Errors of the gateway itself \
+    (such as 401, 429, 502, 503, 504) have the envelope with an error code.";
 
-/// Whatever a server answers that the action forwards to, also with the statuses that the gateway has words for.
+/// The responses of an action that forwards to another server, which may use any status and media type.
 fn anything() -> Value {
     let of = |about: &str| json!({ "description": about, "content": { "*/*": {} } });
     json!({
-        "200": of("动作的回答，原样返回，不套信封。The action's answer, as it is, without an envelope."),
-        "4XX": of(REST),
-        "default": of(REST),
+        "200": of("动作的响应，原样返回，不带信封。The response of the action, unchanged and without an envelope."),
+        "4XX": of(OTHER_STATUSES),
+        "default": of(OTHER_STATUSES),
     })
 }
 
-/// The envelope; a file of these media types in its place, if any.
+/// The 200 response: the envelope, or a file of one of these media types.
 fn own(prefix: &str, files: &[String]) -> Map<String, Value> {
     let schema = json!({ "oneOf": [
         { "$ref": format!("#/components/schemas/{prefix}Success") },
         { "$ref": "#/components/schemas/Failure" },
     ] });
     let mut content = Map::from_iter([("application/json".to_owned(), json!({ "schema": schema }))]);
-    // Bytes, of which a schema says nothing.
+    // Arbitrary bytes have no schema.
     content.extend(files.iter().map(|media_type| (media_type.clone(), json!({}))));
     let file = match files.is_empty() {
         true => "",
-        false => {
-            "\n\n成功时也可能是文件，原样返回，不套信封。A success may be a file, which comes as it is, without an envelope."
-        }
+        false => "\n\n成功时也可能返回文件，不带信封。A success may be a file without an envelope.",
     };
     let mut responses = Map::new();
     responses.insert(
         "200".into(),
         json!({
-            "description": format!("动作的回答：成功，或它自己判断的失败。What the action answered: success, or a failure that it decided.{file}"),
-            "headers": sent_with(200),
+            "description": format!("动作的响应：成功，或由动作判定的失败。The response of the action: success, or a failure that the action decided.{file}"),
+            "headers": response_headers(200),
             "content": content,
         }),
     );
     responses
 }
 
-/// What the gateway answers where it could not serve.
+/// The responses for errors of the gateway, by the name of the status.
 pub fn responses() -> Map<String, Value> {
-    let of = |(status, words): (u16, Vec<&ErrorCode>)| {
-        let listed: String = words.iter().map(|w| format!("\n- `{}`: {}", w.name, both(&w.text))).collect();
+    let of = |(status, error_codes): (u16, Vec<&ErrorCode>)| {
+        let listed: String =
+            error_codes.iter().map(|w| format!("\n- `{}`: {}", w.name, on_one_line(&w.text))).collect();
         let example = |w: &&ErrorCode| {
             let value = json!({ "code": 0, "error": w.name, "msg": w.text.zh, "data": {} });
-            (w.name.to_owned(), json!({ "summary": both(&w.remedy), "value": value }))
+            (w.name.to_owned(), json!({ "summary": on_one_line(&w.remedy), "value": value }))
         };
-        let names: Vec<&str> = words.iter().map(|w| w.name).collect();
+        let names: Vec<&str> = error_codes.iter().map(|w| w.name).collect();
         let response = json!({
-            "description": format!("网关未能服务。The gateway could not serve.\n{listed}"),
-            "headers": sent_with(status),
+            "description": format!("网关无法处理请求。The gateway could not serve the request.\n{listed}"),
+            "headers": response_headers(status),
             "content": { "application/json": {
                 "schema": { "allOf": [
                     { "$ref": "#/components/schemas/Failure" },
                     { "type": "object", "properties": { "error": { "enum": names } } },
                 ] },
-                "examples": words.iter().map(example).collect::<Map<_, _>>(),
+                "examples": error_codes.iter().map(example).collect::<Map<_, _>>(),
             } },
         });
-        (name(status), response)
+        (response_name(status), response)
     };
     by_status().into_iter().map(of).collect()
 }
 
-/// The headers that answers have.
+/// The response headers.
 pub fn headers() -> Value {
     json!({
         "X-Request-Id": {
-            "description": "请求编号，与日志中的一致。The request's id, as it stands in the log.",
+            "description": "请求编号，与日志中的一致。The request id, as in the log.",
             "required": true,
             "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
         },
@@ -144,28 +144,28 @@ pub fn headers() -> Value {
             "schema": { "enum": ["zh-CN", "en"] },
         },
         "Retry-After": {
-            "description": "多少秒后值得再试。After how many seconds it is worth trying again.",
+            "description": "建议的重试等待秒数。Seconds to wait before retrying.",
             "schema": { "type": "integer", "minimum": 1 },
         },
         "RateLimit-Policy": {
-            "description": "生效的频率限制：名称、突发量 q、恢复所需秒数 w；未设限制时没有。The limits that hold: name, burst q, seconds w until a used-up burst is back; absent where there is none.",
+            "description": "生效的频率限制：名称、突发量 q、恢复所需秒数 w；未设限制时省略。The rate limits in effect: name, burst q, seconds w until the burst is restored. Absent without a limit.",
             "schema": { "type": "string" },
             "example": "\"calls\";q=100;w=1",
         },
         "RateLimit": {
-            "description": "最接近用完的限制：剩余次数 r、恢复所需秒数 t。The limit nearest to its end: r more calls, whole again in t seconds.",
+            "description": "剩余最少的限制：剩余次数 r、恢复所需秒数 t。The limit with the least remaining: r requests, fully restored in t seconds.",
             "schema": { "type": "string" },
             "example": "\"calls\";r=42;t=1",
         },
         "Allow": {
-            "description": "该动作支持的 HTTP 方法。The HTTP methods that the action serves.",
+            "description": "该动作支持的 HTTP 方法。The HTTP methods that the action supports.",
             "required": true,
             "schema": { "type": "string" },
         },
     })
 }
 
-fn sent_with(status: u16) -> Value {
+fn response_headers(status: u16) -> Value {
     let always = ["X-Request-Id", "Content-Language"];
     let also: &[&str] = match status {
         200 => &["RateLimit-Policy", "RateLimit"],
@@ -182,20 +182,20 @@ fn sent_with(status: u16) -> Value {
 }
 
 fn msg() -> Value {
-    json!({ "type": "string", "description": "给人看的一句话。A sentence for people." })
+    json!({ "type": "string", "description": "面向用户的提示。A message for people." })
 }
 
 /// `NotFound` for 404.
-fn name(status: u16) -> String {
+fn response_name(status: u16) -> String {
     let reason = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Status");
     reason.split([' ', '-']).collect()
 }
 
-/// The words for what the gateway could not serve.
+/// The error codes of the gateway by status, except those with status 200.
 fn by_status() -> BTreeMap<u16, Vec<&'static ErrorCode>> {
     let mut statuses = BTreeMap::<u16, Vec<&ErrorCode>>::new();
-    for word in codes::ALL.iter().filter(|w| w.status != 200) {
-        statuses.entry(word.status).or_default().push(word);
+    for code in codes::ALL.iter().filter(|w| w.status != 200) {
+        statuses.entry(code.status).or_default().push(code);
     }
     statuses
 }
