@@ -7,10 +7,10 @@ use menlou_error::Error;
 use menlou_error::text::Language;
 use menlou_platform::{
     exchange::CodeExchange,
-    http::Http,
+    http::HttpClient,
     wechat::{Wechat, WechatCredentials},
 };
-use menlou_policy::attempts::AttemptLimits;
+use menlou_policy::rate_limits::AttemptLimits;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use menlou_store::{StoreConfig, Stores};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ impl TestGateway {
         let (path, prefix) = (folder.path().join("menlou.db"), "menlou".into());
         let stores = Stores::open(&StoreConfig { path, prefix, ..StoreConfig::default() }).await.unwrap();
         let sim = Simulator::start(Default::default()).unwrap();
-        let http = Http::new().unwrap();
+        let http = HttpClient::new().unwrap();
         let credentials = WechatCredentials {
             appid: DEMO_APPID.into(),
             secret: DEMO_SECRET.into(),

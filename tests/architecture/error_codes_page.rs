@@ -34,7 +34,7 @@ fn page() -> String {
          | errcode | error | 含义 · meaning | 谁来处理 · who acts | 怎么办 · what to do |\n|---|---|---|---|---|\n",
     );
     for e in errcodes::ALL {
-        row(&mut page, &e.code.to_string(), e.error.name, &e.meaning, e.who, &e.remedy, e.place.as_ref());
+        row(&mut page, &e.code.to_string(), e.error.name, &e.meaning, e.responsible, &e.remedy, e.location.as_ref());
     }
     page
 }

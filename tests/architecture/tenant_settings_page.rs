@@ -7,7 +7,7 @@ use menlou_error::Responsible;
 use menlou_error::text::{Language, Text};
 use menlou_platform::wechat::{
     errcodes::{self, Explanation},
-    verify::Unreached,
+    verify::UnreachableReason,
 };
 use serde_json::Value;
 use std::{fmt::Write, fs};
@@ -56,18 +56,18 @@ fn failures(language: Language) -> String {
         "| errcode | meaning | who acts | what to do | where |",
     );
     let mut table = format!("{}\n|---|---|---|---|---|\n", head.get(language));
-    for errcode in errcodes::ALL.iter().filter(|e| e.who == Responsible::TenantAdmin) {
+    for errcode in errcodes::ALL.iter().filter(|e| e.responsible == Responsible::TenantAdmin) {
         let explanation = errcodes::explain(errcode.code).unwrap();
         row(&errcode.code.to_string(), &explanation, language, &mut table);
     }
-    for unreached in Unreached::ALL {
+    for unreached in UnreachableReason::ALL {
         row("–", &unreached.explanation(), language, &mut table);
     }
     table
 }
 
 fn row(code: &str, explanation: &Explanation, language: Language, table: &mut String) {
-    let Explanation { what, who, remedy, place } = explanation;
+    let Explanation { meaning: what, responsible: who, remedy, location: place } = explanation;
     let (what, remedy, who) = (what.get(language), remedy.get(language), who.text());
     let place = place.as_ref().map_or("–", |place| place.get(language));
     writeln!(table, "| {code} | {what} | {} | {remedy} | {place} |", who.get(language)).unwrap();

@@ -156,7 +156,7 @@ fn several_gateways_count_together_and_each_by_itself_while_redis_is_away() {
         knock(client).assert_error(429, "rate_limited");
         assert_eq!(knocks(&gateway.client(NEIGHBOUR), 30), 5);
         let log = gateway.log();
-        assert_eq!(log.matches("limits hold for each gateway by itself").count(), 1, "{log}");
+        assert_eq!(log.matches("each replica counts rate limits separately").count(), 1, "{log}");
         assert!(gateway.admin("/metrics").unwrap().text().contains("menlou_rate_limit_local_fallback_total 5"));
     }
     redis.restart();
@@ -165,5 +165,5 @@ fn several_gateways_count_together_and_each_by_itself_while_redis_is_away() {
     eventually("the neighbour", || (knock(&gateways[0].client(NEIGHBOUR)).status == 400).then_some(()));
     // What Redis knew, it knows still.
     knock(&clients[0]).assert_error(429, "rate_limited");
-    assert!(gateways[0].log().contains("limits hold for all gateways together again"));
+    assert!(gateways[0].log().contains("rate limits are counted for all replicas together"));
 }

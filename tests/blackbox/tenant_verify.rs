@@ -42,14 +42,14 @@ fn every_errcode_that_an_admin_can_mend_is_explained_with_who_and_where() {
     exits(&verify(&home), 0);
     for code in [40013, 40125, 40164, 40243, 45009, 48001, 48004, 50002, 50004, 50007, 89501, 89503, 89506, 89507] {
         let explained = errcodes::explain(code).unwrap_or_else(|| panic!("{code} is not explained"));
-        let place = explained.place.unwrap_or_else(|| panic!("{code} has no place"));
+        let place = explained.location.unwrap_or_else(|| panic!("{code} has no place"));
         sim.fail(TOKEN, Failure::errcode(code), 2);
         let told = exits(&verify(&home), 1);
         let told_zh = exits(&verify(&home_zh), 1);
-        for part in [&explained.what.en, &explained.remedy.en, &place.en, &explained.who.text().en] {
+        for part in [&explained.meaning.en, &explained.remedy.en, &place.en, &explained.responsible.text().en] {
             assert!(told.contains(&**part), "{code}: {part}: {told}");
         }
-        for part in [&explained.what.zh, &explained.remedy.zh, &place.zh, &explained.who.text().zh] {
+        for part in [&explained.meaning.zh, &explained.remedy.zh, &place.zh, &explained.responsible.text().zh] {
             assert!(told_zh.contains(&**part), "{code}: {part}: {told_zh}");
         }
         assert!(told.contains(&format!("errcode {code}")) && told.contains("rid "), "{told}");

@@ -16,7 +16,7 @@ use menlou_config::{
 };
 use menlou_error::text::Language;
 use menlou_platform::{
-    http::Answer,
+    http::HttpResponse,
     wechat::answer::{read, read_any},
 };
 use menlou_server::decode::{self, RouteTarget};
@@ -84,7 +84,7 @@ pub fn platform_answer(data: &[u8]) {
         let status = [200, 201, 302, 404, 429, 503][usize::from(how >> 4) % 6];
         let media_type = ["application/json", "image/jpeg", "text/plain", ""][usize::from(how & 3)];
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
-        Ok(Answer { status, headers, body: Bytes::copy_from_slice(body) })
+        Ok(HttpResponse { status, headers, body: Bytes::copy_from_slice(body) })
     };
     let refusals = [read(answer(), &[SECRET]).err(), read_any(answer(), &[SECRET]).err()];
     for refusal in refusals.into_iter().flatten() {

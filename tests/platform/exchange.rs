@@ -5,7 +5,7 @@ use crate::{PHONE, SESSION, Scene, session_key};
 use async_trait::async_trait;
 use menlou_error::{Result, codes};
 use menlou_platform::exchange::CodeExchange;
-use menlou_platform::{Person, Platform, PlatformQuery, PlatformReply};
+use menlou_platform::{Platform, PlatformIdentity, PlatformQuery, PlatformReply};
 use menlou_simulator::Failure;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -244,7 +244,7 @@ async fn a_platform_client_that_panics_fails_its_callers_at_once() {
         fn name(&self) -> &'static str {
             "panics"
         }
-        async fn exchange(&self, _code: &str) -> Result<Person> {
+        async fn exchange(&self, _code: &str) -> Result<PlatformIdentity> {
             panic!("as a test wants it")
         }
         async fn phone_number(&self, _code: &str) -> Result<String> {

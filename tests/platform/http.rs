@@ -3,11 +3,11 @@
 use crate::peer::{Peer, Step, ok};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use menlou_platform::http::{Failure, Http, MAX_ANSWER, Request};
+use menlou_platform::http::{HttpClient, HttpFailure, HttpRequest, MAX_RESPONSE_SIZE};
 use std::time::{Duration, Instant};
 
-fn get(url: &str) -> Request {
-    Request {
+fn get(url: &str) -> HttpRequest {
+    HttpRequest {
         method: Method::GET,
         url: url.to_owned(),
         headers: HeaderMap::new(),
@@ -17,8 +17,8 @@ fn get(url: &str) -> Request {
     }
 }
 
-fn client() -> Http {
-    Http::new().expect("a client")
+fn client() -> HttpClient {
+    HttpClient::new().expect("a client")
 }
 
 #[tokio::test]
@@ -52,19 +52,19 @@ async fn what_never_left_is_told_from_what_may_have_arrived() {
     };
     for url in [closed.as_str(), "ftp://x/?secret=hunter2", "secret=hunter2", ""] {
         let failure = client().send(get(url)).await.err().expect("a failure");
-        assert!(matches!(failure, Failure::NotSent(_)), "{url}: {failure}");
+        assert!(matches!(failure, HttpFailure::NotSent(_)), "{url}: {failure}");
         assert!(!failure.to_string().contains("hunter2"), "{failure}");
     }
     let short = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec();
     for step in [Step::Close, Step::SendAndClose(short), Step::SendAndClose(b"HTTP/1.1 2".to_vec())] {
         let peer = Peer::start(vec![step]).await;
         let failure = client().send(get(&format!("{}/?secret=hunter2", peer.base_url))).await.err().expect("a failure");
-        assert!(matches!(failure, Failure::Unanswered(_)), "{failure}");
+        assert!(matches!(failure, HttpFailure::Unanswered(_)), "{failure}");
         assert!(!failure.to_string().contains("hunter2"), "{failure}");
         assert_eq!(peer.requests().len(), 1);
     }
     let peer = Peer::start(vec![Step::SendAndClose(b"no http at all\r\n\r\n".to_vec())]).await;
-    assert!(matches!(client().send(get(&peer.base_url)).await, Err(Failure::Unusable(_))));
+    assert!(matches!(client().send(get(&peer.base_url)).await, Err(HttpFailure::Unusable(_))));
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_silent_or_stalling_peer_is_given_up_at_the_deadline() {
         request.repeatable = true;
         let begun = Instant::now();
         let failure = client().send(request).await.err().expect("a failure");
-        assert!(matches!(failure, Failure::Unanswered(_)), "{failure}");
+        assert!(matches!(failure, HttpFailure::Unanswered(_)), "{failure}");
         assert!(begun.elapsed() < Duration::from_secs(5));
         assert_eq!(peer.requests().len(), 1);
     }
@@ -86,16 +86,16 @@ async fn a_silent_or_stalling_peer_is_given_up_at_the_deadline() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_unusable_announced_or_not() {
-    let announced = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", MAX_ANSWER + 1).into_bytes();
+    let announced = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", MAX_RESPONSE_SIZE + 1).into_bytes();
     let mut endless = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
-    endless.resize(endless.len() + MAX_ANSWER + 1, b' ');
+    endless.resize(endless.len() + MAX_RESPONSE_SIZE + 1, b' ');
     for bytes in [announced, endless] {
         let peer = Peer::start(vec![Step::SendAndClose(bytes)]).await;
         let failure = client().send(get(&peer.base_url)).await.err().expect("a failure");
-        assert!(matches!(failure, Failure::Unusable(_)), "{failure}");
+        assert!(matches!(failure, HttpFailure::Unusable(_)), "{failure}");
     }
-    let peer = Peer::start(vec![Step::Send(ok(vec![b' '; MAX_ANSWER]))]).await;
-    assert_eq!(client().send(get(&peer.base_url)).await.expect("an answer").body.len(), MAX_ANSWER);
+    let peer = Peer::start(vec![Step::Send(ok(vec![b' '; MAX_RESPONSE_SIZE]))]).await;
+    assert_eq!(client().send(get(&peer.base_url)).await.expect("an answer").body.len(), MAX_RESPONSE_SIZE);
 }
 
 #[tokio::test]

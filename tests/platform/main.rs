@@ -12,9 +12,9 @@ mod rotation;
 mod secrets;
 mod tokens;
 
-use menlou_platform::http::Http;
+use menlou_platform::http::HttpClient;
 use menlou_platform::wechat::{Wechat, WechatCredentials};
-use menlou_platform::{Person, Platform};
+use menlou_platform::{Platform, PlatformIdentity};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use menlou_store::Sqlite;
 use rusqlite::Connection;
@@ -64,10 +64,10 @@ impl Scene {
             previous_secret: previous.map(SecretString::from),
             base_url: base_url.to_owned(),
         };
-        Arc::new(Wechat::new(account, "acme", Http::new().expect("a client"), self.store.clone()))
+        Arc::new(Wechat::new(account, "acme", HttpClient::new().expect("a client"), self.store.clone()))
     }
 }
 
-fn session_key(person: &Person) -> &str {
+fn session_key(person: &PlatformIdentity) -> &str {
     person.session_key.as_ref().expect("a session_key").expose_secret()
 }

@@ -4,7 +4,7 @@ use crate::{PHONE, SESSION, TOKEN};
 use menlou_error::codes;
 use menlou_platform::Platform;
 use menlou_platform::exchange::CodeExchange;
-use menlou_platform::http::Http;
+use menlou_platform::http::HttpClient;
 use menlou_platform::wechat::{Wechat, WechatCredentials};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use menlou_store::Redis;
@@ -28,7 +28,7 @@ impl Replica {
             previous_secret: None,
             base_url: sim.base_url().to_owned(),
         };
-        let wechat = Wechat::new(account, "acme", Http::new().expect("a client"), store.clone());
+        let wechat = Wechat::new(account, "acme", HttpClient::new().expect("a client"), store.clone());
         Arc::new(Self { exchanges: CodeExchange::new(store), wechat: Arc::new(wechat) })
     }
 }

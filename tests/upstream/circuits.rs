@@ -2,7 +2,7 @@
 
 use crate::{OK, Upstream, get, options, piecewise, post, server::Server, server::nobody, text, until, upstream};
 use menlou_error::{Error, codes};
-use menlou_upstream::{Forward, Options};
+use menlou_upstream::{ForwardRequest, UpstreamOptions};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::{
     sync::{
@@ -17,7 +17,7 @@ const SHORT: Duration = Duration::from_secs(1);
 const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
 
 /// A server that is as well as `well` says, and the options of a circuit that opens after three failures.
-async fn scene() -> (Server, Arc<AtomicBool>, Options) {
+async fn scene() -> (Server, Arc<AtomicBool>, UpstreamOptions) {
     let well = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&well);
     let server = Server::start(move |mut talk| {
@@ -29,7 +29,7 @@ async fn scene() -> (Server, Arc<AtomicBool>, Options) {
         }
     })
     .await;
-    let options = Options { break_after: 3, break_for: SHORT, ..options(&[&server.url]) };
+    let options = UpstreamOptions { break_after: 3, break_for: SHORT, ..options(&[&server.url]) };
     (server, well, options)
 }
 
@@ -73,7 +73,7 @@ async fn three_failures_in_a_row_open_it_and_a_good_trial_closes_it() {
 #[tokio::test]
 async fn who_is_refused_is_told_when_a_server_will_be_tried_again() {
     let (_server, _, options) = scene().await;
-    let upstream = upstream(Options { break_for: Duration::from_millis(59_900), break_after: 1, ..options });
+    let upstream = upstream(UpstreamOptions { break_for: Duration::from_millis(59_900), break_after: 1, ..options });
     assert_eq!(status(&upstream).await.unwrap(), 503);
     assert_eq!(status(&upstream).await.unwrap_err().wait(), Some(Duration::from_secs(60)));
 }
@@ -92,10 +92,10 @@ async fn what_cannot_be_reached_or_does_not_answer_opens_it_and_the_others_serve
     .await;
     let well = Server::saying(OK).await;
     let servers = [&*nobody(), &silent.url, &cut.url, &well.url];
-    let upstream = upstream(Options { break_after: 3, ..options(&servers) });
+    let upstream = upstream(UpstreamOptions { break_after: 3, ..options(&servers) });
     let mut failed = 0;
     for _ in 0..60 {
-        let answer = upstream.forward(Forward { timeout: Duration::from_millis(500), ..get() }).await;
+        let answer = upstream.forward(ForwardRequest { timeout: Duration::from_millis(500), ..get() }).await;
         let whole = match answer {
             Ok(answer) => text(answer).await,
             Err(error) => Err(error),
@@ -124,7 +124,7 @@ async fn one_trial_at_a_time_and_a_dropped_one_leaves_its_place() {
         }
     })
     .await;
-    let upstream = Arc::new(upstream(Options { break_after: 1, break_for: SHORT, ..options(&[&server.url]) }));
+    let upstream = Arc::new(upstream(UpstreamOptions { break_after: 1, break_for: SHORT, ..options(&[&server.url]) }));
     assert_eq!(status(&upstream).await.unwrap(), 503);
     sleep(SHORT).await;
     for dropped in [true, false] {
@@ -166,7 +166,7 @@ async fn the_clients_own_faults_do_not_open_it_nor_do_calls_that_were_given_up()
         Some(talk)
     })
     .await;
-    let upstream = upstream(Options { break_after: 1, ..options(&[&server.url]) });
+    let upstream = upstream(UpstreamOptions { break_after: 1, ..options(&[&server.url]) });
     for _ in 0..3 {
         let (sender, body) = piecewise();
         let fault = sender.send(Err(Error::new(&codes::BODY_TOO_LARGE)));

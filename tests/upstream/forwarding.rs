@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::Method;
 use hyper::body::Body;
 use menlou_error::{Error, codes};
-use menlou_upstream::Forward;
+use menlou_upstream::ForwardRequest;
 
 #[tokio::test]
 async fn a_request_arrives_as_it_was_given_beneath_the_servers_base() {
@@ -18,7 +18,7 @@ async fn a_request_arrives_as_it_was_given_beneath_the_servers_base() {
     })
     .await;
     let upstream = at(&[&format!("{}/api/", server.url)]);
-    let request = Forward {
+    let request = ForwardRequest {
         path_and_query: "/orders/%E4%BA%BA?a=1&b=%2F".to_owned(),
         headers: headers(&[("x-menlou-user", "7"), ("content-type", "text/plain"), ("accept", "text/x")]),
         ..post(whole("hello"))
@@ -61,7 +61,7 @@ async fn what_is_for_one_connection_only_goes_no_further_in_either_direction() {
         ("transfer-encoding", "gzip"),
         ("x-public", "c"),
     ]);
-    let answer = at(&[&server.url]).forward(Forward { headers: given, ..get() }).await.unwrap();
+    let answer = at(&[&server.url]).forward(ForwardRequest { headers: given, ..get() }).await.unwrap();
     assert_eq!(answer.headers(), &headers(&[("x-public", "p")]));
     assert_eq!(text(answer).await.unwrap(), "fine");
     let head = &server.heads()[0];
@@ -83,7 +83,7 @@ async fn a_known_length_stays_known_and_an_unknown_one_goes_in_chunks() {
         (Method::GET, whole("123"), "content-length: 3"),
         (Method::POST, whole(""), "content-length: 0"),
     ] {
-        let answer = upstream.forward(Forward { body, ..request(method) }).await.unwrap();
+        let answer = upstream.forward(ForwardRequest { body, ..request(method) }).await.unwrap();
         assert_eq!(
             (&answer.headers()["content-length"], answer.body().size_hint().exact()),
             (&"4".parse().unwrap(), Some(4))
@@ -96,7 +96,7 @@ async fn a_known_length_stays_known_and_an_unknown_one_goes_in_chunks() {
         let (sender, body) = piecewise();
         sender.send(Ok(Bytes::from_static(b"12345"))).await.unwrap();
         drop(sender);
-        text(upstream.forward(Forward { body, ..request(method) }).await.unwrap()).await.unwrap();
+        text(upstream.forward(ForwardRequest { body, ..request(method) }).await.unwrap()).await.unwrap();
         let head = server.heads().pop().unwrap();
         assert!(head.contains("transfer-encoding: chunked") && !head.contains("content-length"), "{head}");
     }
@@ -172,7 +172,7 @@ async fn a_path_that_could_lead_elsewhere_reaches_no_server() {
     let server = Server::saying(OK).await;
     let upstream = at(&[&format!("{}/api", server.url)]);
     for path in ["/../admin", "/a/%2e%2E/%2e%2e/admin", "no-slash", "@evil/", "/a b", "/a\r\nX: y"] {
-        let request = Forward { path_and_query: path.to_owned(), ..get() };
+        let request = ForwardRequest { path_and_query: path.to_owned(), ..get() };
         assert!(upstream.forward(request).await.unwrap_err().is(&codes::BAD_REQUEST), "{path}");
     }
     assert!(upstream.forward(request(Method::CONNECT)).await.unwrap_err().is(&codes::BAD_REQUEST));
@@ -236,13 +236,14 @@ async fn what_the_clients_own_body_fails_with_comes_out_as_it_is() {
 
     let (sender, body) = piecewise();
     sender.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
-    let (answer, _) = tokio::join!(upstream.forward(Forward { retries: 5, ..post(body) }), sender.send(Err(fault())));
+    let (answer, _) =
+        tokio::join!(upstream.forward(ForwardRequest { retries: 5, ..post(body) }), sender.send(Err(fault())));
     let error = answer.unwrap_err();
     assert_eq!((error.code(), error.cause()), ("request_timeout", Some("the client was too slow")));
     assert_eq!(server.asked(), 1);
 
     let (sender, body) = piecewise();
-    let early = Forward { path_and_query: "/early".to_owned(), ..post(body) };
+    let early = ForwardRequest { path_and_query: "/early".to_owned(), ..post(body) };
     let mut answer = upstream.forward(early).await.unwrap().into_body();
     assert_eq!(piece(&mut answer).await.unwrap().unwrap(), "half");
     sender.send(Err(fault())).await.unwrap();

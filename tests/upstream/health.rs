@@ -1,8 +1,8 @@
-//! Health checks: who is taken out, who is taken in, and when they end.
+//! HealthCheckOptions checks: who is taken out, who is taken in, and when they end.
 
 use crate::{OK, Upstream, get, options, server::Server, text, until, upstream};
 use menlou_error::codes;
-use menlou_upstream::{Health, MIN_INTERVAL, Options};
+use menlou_upstream::{HealthCheckOptions, MIN_INTERVAL, UpstreamOptions};
 use std::{
     sync::{
         Arc,
@@ -43,9 +43,9 @@ async fn scene() -> (Server, Arc<AtomicU16>) {
 
 fn checked(servers: &[&Server]) -> Upstream {
     let urls: Vec<_> = servers.iter().map(|s| format!("{}/base", s.url)).collect();
-    let health = Health { path: "/up".to_owned(), interval: MIN_INTERVAL };
+    let health = HealthCheckOptions { path: "/up".to_owned(), interval: MIN_INTERVAL };
     let upstream =
-        upstream(Options { health: Some(health), ..options(&urls.iter().map(|u| &**u).collect::<Vec<_>>()) });
+        upstream(UpstreamOptions { health: Some(health), ..options(&urls.iter().map(|u| &**u).collect::<Vec<_>>()) });
     upstream.start();
     upstream
 }
@@ -120,8 +120,8 @@ async fn one_failed_check_takes_nobody_out() {
 #[tokio::test]
 async fn checks_begin_with_start_and_end_with_the_upstream() {
     let (server, _) = scene().await;
-    let health = Health { path: "/up".to_owned(), interval: MIN_INTERVAL };
-    let unstarted = upstream(Options { health: Some(health), ..options(&[&server.url]) });
+    let health = HealthCheckOptions { path: "/up".to_owned(), interval: MIN_INTERVAL };
+    let unstarted = upstream(UpstreamOptions { health: Some(health), ..options(&[&server.url]) });
     sleep(MIN_INTERVAL * 3).await;
     assert_eq!(server.asked(), 0);
     drop(unstarted);

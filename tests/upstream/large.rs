@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame, SizeHint};
 use menlou_call::Pieces;
 use menlou_error::Error;
-use menlou_upstream::Forward;
+use menlou_upstream::ForwardRequest;
 use std::{
     fs,
     pin::Pin,
@@ -93,7 +93,8 @@ async fn a_gigabyte_passes_each_way_in_constant_memory() {
     });
     let grown = || most.load(SeqCst).saturating_sub(before);
     for body in [Zeros(GIGABYTE).boxed_unsync(), in_chunks()] {
-        let request = Forward { headers: headers(&[("content-type", "application/octet-stream")]), ..post(body) };
+        let request =
+            ForwardRequest { headers: headers(&[("content-type", "application/octet-stream")]), ..post(body) };
         let answer = upstream.forward(request).await.unwrap();
         assert!(answer.headers()["x-taken"].to_str().unwrap().parse::<usize>().unwrap() >= GIGABYTE);
         assert!((1..GROWTH).contains(&grown()), "grown by {}", grown());

@@ -18,8 +18,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use menlou_call::Pieces;
 use menlou_error::Error;
-use menlou_platform::http::Http;
-use menlou_upstream::{Forward, Labels, Options};
+use menlou_platform::http::HttpClient;
+use menlou_upstream::{ForwardRequest, UpstreamLabels, UpstreamOptions};
 use std::{future::Future, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -30,9 +30,9 @@ use tokio::{
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
 
 /// A circuit that never opens, no health checks.
-fn options(servers: &[&str]) -> Options {
-    Options {
-        labels: Labels { tenant: "acme".into(), action: "orders".into() },
+fn options(servers: &[&str]) -> UpstreamOptions {
+    UpstreamOptions {
+        labels: UpstreamLabels { tenant: "acme".into(), action: "orders".into() },
         servers: servers.iter().map(|s| (*s).to_owned()).collect(),
         break_after: 0,
         break_for: Duration::from_secs(60),
@@ -43,7 +43,7 @@ fn options(servers: &[&str]) -> Options {
 /// An upstream, with the client that it is asked by.
 struct Upstream {
     upstream: menlou_upstream::Upstream,
-    http: Http,
+    http: HttpClient,
 }
 
 impl Upstream {
@@ -51,14 +51,14 @@ impl Upstream {
         self.upstream.start(&self.http);
     }
 
-    async fn forward(&self, request: Forward) -> Result<Response<Pieces>, Error> {
+    async fn forward(&self, request: ForwardRequest) -> Result<Response<Pieces>, Error> {
         self.upstream.forward(&self.http, request).await
     }
 }
 
-fn upstream(options: Options) -> Upstream {
+fn upstream(options: UpstreamOptions) -> Upstream {
     let upstream = menlou_upstream::Upstream::new(options).expect("options without fault");
-    Upstream { upstream, http: Http::new().expect("a client") }
+    Upstream { upstream, http: HttpClient::new().expect("a client") }
 }
 
 fn at(servers: &[&str]) -> Upstream {
@@ -66,8 +66,8 @@ fn at(servers: &[&str]) -> Upstream {
 }
 
 /// A request for `/`, without body, headers and retries; generous in time.
-fn request(method: Method) -> Forward {
-    Forward {
+fn request(method: Method) -> ForwardRequest {
+    ForwardRequest {
         method,
         path_and_query: "/".to_owned(),
         headers: HeaderMap::new(),
@@ -77,12 +77,12 @@ fn request(method: Method) -> Forward {
     }
 }
 
-fn get() -> Forward {
+fn get() -> ForwardRequest {
     request(Method::GET)
 }
 
-fn post(body: Pieces) -> Forward {
-    Forward { body, ..request(Method::POST) }
+fn post(body: Pieces) -> ForwardRequest {
+    ForwardRequest { body, ..request(Method::POST) }
 }
 
 fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -1,10 +1,10 @@
 //! What a group of servers can't be made of.
 
 use crate::{options, upstream};
-use menlou_upstream::{Fault, Health, Options, Place, Upstream};
+use menlou_upstream::{HealthCheckOptions, OptionError, OptionField, Upstream, UpstreamOptions};
 use std::time::Duration;
 
-fn faults(options: Options) -> Vec<Fault> {
+fn faults(options: UpstreamOptions) -> Vec<OptionError> {
     Upstream::new(options).expect_err("faults")
 }
 
@@ -19,18 +19,18 @@ fn all_faults_are_told_at_once_each_at_its_place_without_what_stands_there() {
         "hunter2",
         "http://WELL:1/",
     ];
-    let health = Health { path: "hunter2".to_owned(), interval: Duration::ZERO };
-    let faults = faults(Options { health: Some(health), ..options(&servers) });
-    let places: Vec<_> = faults.iter().map(|f| f.place).collect();
-    let mut expected: Vec<_> = (1..=6).map(Place::Server).collect();
-    expected.extend([Place::HealthInterval, Place::HealthPath]);
+    let health = HealthCheckOptions { path: "hunter2".to_owned(), interval: Duration::ZERO };
+    let faults = faults(UpstreamOptions { health: Some(health), ..options(&servers) });
+    let places: Vec<_> = faults.iter().map(|f| f.field).collect();
+    let mut expected: Vec<_> = (1..=6).map(OptionField::Server).collect();
+    expected.extend([OptionField::HealthInterval, OptionField::HealthPath]);
     assert_eq!(places, expected);
     assert!(!format!("{faults:?}").contains("hunter2"), "{faults:?}");
 }
 
 #[test]
 fn a_group_has_a_server_at_least() {
-    assert_eq!(faults(options(&[])).iter().map(|f| f.place).collect::<Vec<_>>(), [Place::Servers]);
+    assert_eq!(faults(options(&[])).iter().map(|f| f.field).collect::<Vec<_>>(), [OptionField::Servers]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use http::Method;
 use menlou_error::codes;
-use menlou_upstream::Forward;
+use menlou_upstream::ForwardRequest;
 use std::time::{Duration, Instant};
 
 /// A server that reads requests and closes without an answer.
@@ -30,7 +30,7 @@ async fn what_never_left_is_sent_to_another_server_by_any_method_with_its_body_w
     .await;
     let upstream = at(&[&nobody(), &server.url, &nobody()]);
     for _ in 0..6 {
-        let answer = upstream.forward(Forward { retries: 2, ..post(whole("hello")) }).await.unwrap();
+        let answer = upstream.forward(ForwardRequest { retries: 2, ..post(whole("hello")) }).await.unwrap();
         assert_eq!(answer.status(), 200);
     }
     let mut unreachable = 0;
@@ -52,7 +52,7 @@ async fn a_post_that_was_sent_is_never_repeated() {
     for body in ["hello", ""] {
         let server = breaking().await;
         let other = breaking().await;
-        let request = Forward { retries: 5, ..post(whole(body)) };
+        let request = ForwardRequest { retries: 5, ..post(whole(body)) };
         let error = at(&[&server.url, &other.url]).forward(request).await.unwrap_err();
         assert!(error.is(&codes::UPSTREAM_UNREACHABLE), "{error}");
         assert_eq!(server.asked() + other.asked(), 1);
@@ -71,14 +71,14 @@ async fn an_idempotent_request_is_repeated_while_its_body_is_untouched() {
         (Method::PATCH, "", 1),
     ] {
         let server = breaking().await;
-        let request = Forward { retries: 3, body: whole(body), ..request(method.clone()) };
+        let request = ForwardRequest { retries: 3, body: whole(body), ..request(method.clone()) };
         assert!(at(&[&server.url]).forward(request).await.is_err());
         assert_eq!(server.asked(), asked, "{method} {body}");
     }
     let (broken, well) = (breaking().await, Server::saying(OK).await);
     let upstream = at(&[&broken.url, &well.url]);
     for _ in 0..4 {
-        text(upstream.forward(Forward { retries: 1, ..get() }).await.unwrap()).await.unwrap();
+        text(upstream.forward(ForwardRequest { retries: 1, ..get() }).await.unwrap()).await.unwrap();
     }
     assert_eq!((broken.asked(), well.asked()), (2, 4), "the other server is asked next");
 }
@@ -86,12 +86,12 @@ async fn an_idempotent_request_is_repeated_while_its_body_is_untouched() {
 #[tokio::test]
 async fn nothing_is_repeated_once_an_answer_came_or_time_is_over() {
     let unusable = Server::saying("no http at all\r\n\r\n").await;
-    let error = at(&[&unusable.url]).forward(Forward { retries: 5, ..get() }).await.unwrap_err();
+    let error = at(&[&unusable.url]).forward(ForwardRequest { retries: 5, ..get() }).await.unwrap_err();
     assert!(error.is(&codes::UPSTREAM_ERROR) && error.status() == 502, "{error}");
     assert_eq!(unusable.asked(), 1);
 
     let refusing = Server::saying("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbusy").await;
-    let answer = at(&[&refusing.url]).forward(Forward { retries: 5, ..get() }).await.unwrap();
+    let answer = at(&[&refusing.url]).forward(ForwardRequest { retries: 5, ..get() }).await.unwrap();
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"7".parse().unwrap()));
     assert_eq!(text(answer).await.unwrap(), "busy");
     assert_eq!(refusing.asked(), 1);
@@ -101,7 +101,7 @@ async fn nothing_is_repeated_once_an_answer_came_or_time_is_over() {
         None
     })
     .await;
-    let answer = at(&[&cut.url]).forward(Forward { retries: 5, ..get() }).await.unwrap();
+    let answer = at(&[&cut.url]).forward(ForwardRequest { retries: 5, ..get() }).await.unwrap();
     assert!(text(answer).await.unwrap_err().is(&codes::UPSTREAM_ERROR));
     assert_eq!(cut.asked(), 1);
 
@@ -111,7 +111,7 @@ async fn nothing_is_repeated_once_an_answer_came_or_time_is_over() {
     })
     .await;
     let begun = Instant::now();
-    let request = Forward { retries: 5, timeout: Duration::from_millis(200), ..get() };
+    let request = ForwardRequest { retries: 5, timeout: Duration::from_millis(200), ..get() };
     let error = at(&[&silent.url]).forward(request).await.unwrap_err();
     assert!(error.is(&codes::UPSTREAM_TIMEOUT) && error.status() == 504, "{error}");
     assert!(begun.elapsed() >= Duration::from_millis(200));
@@ -127,7 +127,7 @@ async fn a_body_of_which_a_piece_was_sent_is_not_sent_again() {
     .await;
     let (sender, body) = piecewise();
     sender.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
-    let request = Forward { retries: 5, body, ..request(Method::PUT) };
+    let request = ForwardRequest { retries: 5, body, ..request(Method::PUT) };
     assert!(at(&[&server.url]).forward(request).await.unwrap_err().is(&codes::UPSTREAM_UNREACHABLE));
     assert_eq!(server.asked(), 1);
     drop(sender);

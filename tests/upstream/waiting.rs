@@ -3,7 +3,7 @@
 use crate::{OK, at, get, piece, piecewise, post, server::Server, text, whole};
 use bytes::Bytes;
 use menlou_error::codes;
-use menlou_upstream::Forward;
+use menlou_upstream::ForwardRequest;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -20,7 +20,7 @@ async fn a_client_that_sends_slowly_costs_the_server_no_time() {
         }
     };
     let upstream = at(&[&server.url]);
-    let (answer, ()) = tokio::join!(upstream.forward(Forward { timeout: SHORT, ..post(body) }), slow);
+    let (answer, ()) = tokio::join!(upstream.forward(ForwardRequest { timeout: SHORT, ..post(body) }), slow);
     assert_eq!(text(answer.unwrap()).await.unwrap(), "fine");
 }
 
@@ -39,7 +39,7 @@ async fn a_server_has_its_time_from_the_last_byte_on() {
         sender.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
     };
     let upstream = at(&[&server.url]);
-    let (answer, ()) = tokio::join!(upstream.forward(Forward { timeout: SHORT, ..post(body) }), slow);
+    let (answer, ()) = tokio::join!(upstream.forward(ForwardRequest { timeout: SHORT, ..post(body) }), slow);
     assert_eq!(text(answer.unwrap()).await.unwrap(), "fine");
 }
 
@@ -52,7 +52,7 @@ async fn a_server_that_does_not_take_the_body_is_given_up() {
     .await;
     let body = whole(vec![0; 64 << 20]);
     let begun = Instant::now();
-    let error = at(&[&server.url]).forward(Forward { timeout: SHORT, ..post(body) }).await.unwrap_err();
+    let error = at(&[&server.url]).forward(ForwardRequest { timeout: SHORT, ..post(body) }).await.unwrap_err();
     assert!(error.is(&codes::UPSTREAM_TIMEOUT), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
@@ -70,7 +70,7 @@ async fn a_pause_in_the_answer_breaks_it_off() {
     })
     .await;
     let begun = Instant::now();
-    let answer = at(&[&server.url]).forward(Forward { timeout: SHORT, ..get() }).await.unwrap();
+    let answer = at(&[&server.url]).forward(ForwardRequest { timeout: SHORT, ..get() }).await.unwrap();
     let mut body = answer.into_body();
     for said in ["one", "two", "six"] {
         assert_eq!(piece(&mut body).await.unwrap().unwrap(), said);
@@ -90,7 +90,7 @@ async fn an_answer_that_waits_for_a_client_that_sends_slowly_is_not_paused() {
     })
     .await;
     let (sender, body) = piecewise();
-    let answer = at(&[&server.url]).forward(Forward { timeout: SHORT, ..post(body) }).await.unwrap();
+    let answer = at(&[&server.url]).forward(ForwardRequest { timeout: SHORT, ..post(body) }).await.unwrap();
     let slow = async move {
         sleep(SHORT * 5 / 2).await;
         sender.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_client_that_takes_the_answer_slowly_breaks_nothing_off() {
         Some(talk)
     })
     .await;
-    let answer = at(&[&server.url]).forward(Forward { timeout: SHORT, ..get() }).await.unwrap();
+    let answer = at(&[&server.url]).forward(ForwardRequest { timeout: SHORT, ..get() }).await.unwrap();
     let mut body = answer.into_body();
     let mut taken = 0;
     let mut pieces = 0;

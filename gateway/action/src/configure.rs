@@ -1,6 +1,6 @@
 //! The state of a plugin's `configure`: the faults that the plugin reports and the upstreams that it creates.
 
-use ::menlou_upstream::{Labels, Options, Place, Upstream};
+use ::menlou_upstream::{OptionField, Upstream, UpstreamLabels, UpstreamOptions};
 use menlou_abi::menlou_upstream;
 use serde_json::Value;
 use std::{ptr, sync::Arc};
@@ -25,12 +25,12 @@ pub(super) struct UpstreamPointers {
 
 impl ConfigureContext<'_> {
     /// Metric labels of the upstreams.
-    pub fn labels(&self) -> Labels {
-        Labels { tenant: self.tenant.to_owned(), action: self.action.to_owned() }
+    pub fn labels(&self) -> UpstreamLabels {
+        UpstreamLabels { tenant: self.tenant.to_owned(), action: self.action.to_owned() }
     }
 
     /// Creates an upstream and returns its handle. Returns NULL and adds faults if the options are invalid.
-    pub fn add_upstream(&mut self, options: Options, pointers: &UpstreamPointers) -> *mut menlou_upstream {
+    pub fn add_upstream(&mut self, options: UpstreamOptions, pointers: &UpstreamPointers) -> *mut menlou_upstream {
         let faults = match Upstream::new(options) {
             Ok(upstream) => {
                 let upstream = Arc::new(upstream);
@@ -42,10 +42,10 @@ impl ConfigureContext<'_> {
         };
         let is_list = self.settings.pointer(&pointers.servers).is_some_and(Value::is_array);
         self.faults.extend(faults.into_iter().map(|fault| {
-            let pointer = match fault.place {
-                Place::Server(i) if is_list => format!("{}/{i}", pointers.servers),
-                Place::Servers | Place::Server(_) => pointers.servers.clone(),
-                Place::HealthPath | Place::HealthInterval => pointers.health.clone(),
+            let pointer = match fault.field {
+                OptionField::Server(i) if is_list => format!("{}/{i}", pointers.servers),
+                OptionField::Servers | OptionField::Server(_) => pointers.servers.clone(),
+                OptionField::HealthPath | OptionField::HealthInterval => pointers.health.clone(),
             };
             let name = pointer.rsplit('/').find(|part| part.parse::<usize>().is_err()).unwrap_or_default();
             (pointer.clone(), format!("{name} {}", fault.text.zh), format!("{name} {}", fault.text.en))

@@ -8,7 +8,7 @@ use ::menlou_call::Pieces;
 use bytes::Bytes;
 use menlou_abi::*;
 use menlou_error::{Error, Result};
-use menlou_platform::Person;
+use menlou_platform::PlatformIdentity;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -32,7 +32,7 @@ pub(super) enum OpOutput {
     /// JSON for the plugin.
     Json(serde_json::Value),
     /// An identity. The call may open a session for it from now on.
-    Person { person: Arc<Person>, test: bool },
+    Identity { person: Arc<PlatformIdentity>, test: bool },
     /// The response of another server.
     Http { status: u16, body: Bytes },
     /// A chunk of the request body.
@@ -59,7 +59,7 @@ pub(super) enum OpPoll {
 /// What the end of an operation changes in its call.
 pub(super) enum CallEffect {
     /// The call may open a session for this identity.
-    Identified { person: Arc<Person>, test: bool },
+    Identified { person: Arc<PlatformIdentity>, test: bool },
     /// The response is the call's reply.
     Forwarded(http::Response<Pieces>),
     /// The operation failed.
@@ -196,7 +196,7 @@ impl Operation {
             Ok(OpOutput::Nothing) => {}
             Ok(OpOutput::NotFound) => self.status = MENLOU_ERR_NOT_FOUND,
             Ok(OpOutput::Json(value)) => self.data = value.to_string().into(),
-            Ok(OpOutput::Person { person, test }) => {
+            Ok(OpOutput::Identity { person, test }) => {
                 let mut identity = serde_json::json!({ "openid": person.openid });
                 if let Some(unionid) = &person.unionid {
                     identity["unionid"] = unionid.as_str().into();

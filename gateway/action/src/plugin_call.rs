@@ -15,7 +15,7 @@ use ::menlou_call::{Call, Pieces, Reply};
 use http::HeaderValue;
 use menlou_abi::*;
 use menlou_error::{Error, Result, codes};
-use menlou_platform::Person;
+use menlou_platform::PlatformIdentity;
 use menlou_policy::Caller;
 use std::{
     cell::{Cell, RefCell},
@@ -40,7 +40,7 @@ pub(super) struct PluginCall {
     /// Whether the plugin has read a session token, so that its reply may contain one.
     pub has_read_token: Cell<bool>,
     /// The identities for which the call may open a session, and whether each is a test openid.
-    identities: RefCell<Vec<(Arc<Person>, bool)>>,
+    identities: RefCell<Vec<(Arc<PlatformIdentity>, bool)>>,
     /// The error of the operation that failed last.
     last_error: Cell<Option<Error>>,
     reply: Cell<Option<Result<Reply>>>,
@@ -141,7 +141,7 @@ impl PluginCall {
     }
 
     /// The identity with this openid, if the call obtained it, and whether it is a test openid.
-    pub fn identity(&self, openid: &str) -> Option<(Arc<Person>, bool)> {
+    pub fn identity(&self, openid: &str) -> Option<(Arc<PlatformIdentity>, bool)> {
         self.identities.borrow().iter().find(|(p, _)| p.openid == openid).cloned()
     }
 

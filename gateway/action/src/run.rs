@@ -7,7 +7,7 @@ use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use menlou_policy::{
     self, Caller,
-    limits::{RateLimitPermit, RequestLimits},
+    rate_limits::{RateLimitPermit, RequestLimits},
 };
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The services that actions may use: those that all tenants share, and one tenant's part of them.
 
-use menlou_platform::{Platform, exchange::CodeExchange, http::Http};
-use menlou_policy::attempts::AttemptLimits;
+use menlou_platform::{Platform, exchange::CodeExchange, http::HttpClient};
+use menlou_policy::rate_limits::AttemptLimits;
 use menlou_store::Stores;
 use smol_str::SmolStr;
 use std::{sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ pub struct Services {
     /// Exchanges of login codes.
     pub exchanges: CodeExchange,
     /// HTTP client for requests of plugins to other servers.
-    pub http: Http,
+    pub http: HttpClient,
     /// Whether the gateway's config allows test openids.
     pub allow_test_openids: bool,
     /// Limits of failed password logins.

@@ -67,7 +67,7 @@ pub struct RecentFailure {
 /// `forbidden`, `unknown_tenant`.
 pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: u32) -> Result<Vec<ActionUsage>> {
     let tenant = find_tenant(state, caller, tenant)?;
-    let usage = |(action, minutes): (String, Vec<menlou_tenant::Minute>)| ActionUsage {
+    let usage = |(action, minutes): (String, Vec<menlou_tenant::MinuteStats>)| ActionUsage {
         action,
         calls: minutes.iter().map(|m| u64::from(m.calls)).sum(),
         failures: minutes.iter().map(|m| u64::from(m.failures)).sum(),
@@ -83,7 +83,7 @@ pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: 
 /// `forbidden`, `unknown_tenant`.
 pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Result<Vec<RecentFailure>> {
     let tenant = find_tenant(state, caller, tenant)?;
-    let failure = |failure: menlou_tenant::Failure| RecentFailure {
+    let failure = |failure: menlou_tenant::RecentFailure| RecentFailure {
         at: Timestamp(i64::try_from(failure.at).unwrap_or(i64::MAX)),
         action: failure.action,
         error: failure.word,
@@ -99,8 +99,8 @@ fn find_tenant(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Resu
     state.registry.find(tenant.as_str()).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))
 }
 
-impl From<&menlou_tenant::Minute> for MinuteUsage {
-    fn from(minute: &menlou_tenant::Minute) -> Self {
+impl From<&menlou_tenant::MinuteStats> for MinuteUsage {
+    fn from(minute: &menlou_tenant::MinuteStats) -> Self {
         let millis = |time: Duration| (time.as_secs_f64() * 10_000.0).round() / 10.0;
         Self {
             at: Timestamp::from_unix_seconds(u64::from(minute.minute) * 60),

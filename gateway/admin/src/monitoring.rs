@@ -37,7 +37,7 @@ pub async fn readiness(State(state): State<Arc<AdminState>>) -> impl IntoRespons
         Err(_) => "timeout".to_owned(),
     };
     let language = Language::for_operator();
-    let invalid = state.registry.standing_after("", MAX_LISTED_TENANTS, |_, status, _| !status.faults.is_empty());
+    let invalid = state.registry.statuses_after("", MAX_LISTED_TENANTS, |_, status, _| !status.faults.is_empty());
     let invalid: Map<String, Value> = invalid
         .into_iter()
         .map(|(name, status)| {
@@ -58,8 +58,8 @@ pub async fn readiness(State(state): State<Arc<AdminState>>) -> impl IntoRespons
         .collect();
     let platforms: Map<String, Value> = state
         .http
-        .platforms()
-        .standing()
+        .circuits()
+        .status()
         .into_iter()
         .map(|(origin, error)| (origin, error.unwrap_or_else(|| "ok".to_owned()).into()))
         .collect();
@@ -68,7 +68,7 @@ pub async fn readiness(State(state): State<Arc<AdminState>>) -> impl IntoRespons
         "stopping": stopping,
         "stores": { "sessions": store_status(sessions), "users": store_status(users) },
         "platforms": platforms,
-        "tenants": { "serving": state.registry.len(), "invalid": state.registry.faulty(), "errors": invalid },
+        "tenants": { "serving": state.registry.len(), "invalid": state.registry.invalid_count(), "errors": invalid },
         "plugins": { "loaded": loaded, "rejected": rejected },
     });
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))

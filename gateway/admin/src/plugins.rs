@@ -127,8 +127,8 @@ impl From<&Descriptor> for ActionInfo {
     }
 }
 
-impl From<menlou_tenant::Swap> for PluginReload {
-    fn from(reload: menlou_tenant::Swap) -> Self {
+impl From<menlou_tenant::PluginReload> for PluginReload {
+    fn from(reload: menlou_tenant::PluginReload) -> Self {
         let (version, generation) = reload.serving.unzip();
         Self {
             at: reload.at.into(),

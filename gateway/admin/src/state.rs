@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use menlou_action::PluginRegistry;
 use menlou_config::{hosts::HostPattern, keyring::Keyring};
 use menlou_error::Result;
-use menlou_platform::http::Http;
+use menlou_platform::http::HttpClient;
 use menlou_server::proxies::Proxies;
 use menlou_store::{NewAuditEntry, Stores};
 use menlou_tenant::{ReloadHistory, TenantRegistry};
@@ -36,7 +36,7 @@ pub struct AdminState {
     /// The stores.
     pub stores: Stores,
     /// The HTTP client for platforms.
-    pub http: Http,
+    pub http: HttpClient,
     /// Limits concurrent verifications of credentials.
     pub verifications: Semaphore,
     /// Invalid tokens by client address.

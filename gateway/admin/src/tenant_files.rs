@@ -8,7 +8,7 @@ use menlou_action::PluginRegistry;
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Language;
 use menlou_error::{Error, Result, admin_codes, codes};
-use menlou_tenant::{Files, Refused};
+use menlou_tenant::{TenantFileError, TenantFiles};
 use secrecy::zeroize::Zeroizing;
 use std::{path::Path, sync::Arc};
 use tokio::task::spawn_blocking;
@@ -17,11 +17,11 @@ use tokio::task::spawn_blocking;
 pub(crate) async fn with_tenant_files<T: Send + 'static>(
     state: &AdminState,
     name: &TenantName,
-    work: impl FnOnce(&Files<'_>, &PluginRegistry, TenantName) -> Result<T> + Send + 'static,
+    work: impl FnOnce(&TenantFiles<'_>, &PluginRegistry, TenantName) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (folder, plugins, keyring) = (state.tenants_folder.clone(), state.library.load_full(), state.keyring.clone());
     let (plugins, name): (Arc<PluginRegistry>, _) = (plugins, name.clone());
-    let done = spawn_blocking(move || work(&Files::new(&folder, &plugins, &keyring), &plugins, name)).await;
+    let done = spawn_blocking(move || work(&TenantFiles::new(&folder, &plugins, &keyring), &plugins, name)).await;
     done.unwrap_or_else(|e| Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e)))
 }
 
@@ -30,7 +30,7 @@ pub(crate) async fn with_tenant_files<T: Send + 'static>(
 /// # Errors
 /// `not_saved` if the file cannot be read.
 pub(crate) fn read_file_if_present(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
-    let bytes = menlou_tenant::bytes(path).map_err(|text| file_error(Refused::SaveError(text)))?;
+    let bytes = menlou_tenant::read_bytes(path).map_err(|text| file_error(TenantFileError::Io(text)))?;
     Ok(bytes.map(Zeroizing::new))
 }
 
@@ -39,19 +39,19 @@ pub(crate) fn read_file_if_present(path: &Path) -> Result<Option<Zeroizing<Vec<u
 /// # Errors
 /// `unknown_tenant`; `not_saved` if the file cannot be read.
 pub(crate) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    read_file_if_present(path)?.ok_or_else(|| file_error(Refused::Absent))
+    read_file_if_present(path)?.ok_or_else(|| file_error(TenantFileError::Absent))
 }
 
 /// The API error for a file operation that failed.
-pub(crate) fn file_error(failure: Refused) -> Error {
+pub(crate) fn file_error(failure: TenantFileError) -> Error {
     match failure {
-        Refused::Exists => Error::new(&admin_codes::TENANT_EXISTS),
-        Refused::Absent => Error::new(&codes::UNKNOWN_TENANT),
-        Refused::Changed => Error::new(&admin_codes::CHANGED_MEANWHILE),
-        Refused::Faulty(errors) => tenant_faulty(error_bodies(&errors, None)),
-        Refused::Senseless(text) => Error::new(&codes::BAD_PARAMETER).with_message(text),
+        TenantFileError::Exists => Error::new(&admin_codes::TENANT_EXISTS),
+        TenantFileError::Absent => Error::new(&codes::UNKNOWN_TENANT),
+        TenantFileError::Changed => Error::new(&admin_codes::CHANGED_MEANWHILE),
+        TenantFileError::Invalid(errors) => tenant_faulty(error_bodies(&errors, None)),
+        TenantFileError::InvalidChange(text) => Error::new(&codes::BAD_PARAMETER).with_message(text),
         // The path helps operators and is not secret.
-        Refused::SaveError(text) => {
+        TenantFileError::Io(text) => {
             let cause = text.get(Language::En).to_owned();
             Error::new(&admin_codes::NOT_SAVED).with_message(text).with_cause(cause)
         }

@@ -16,7 +16,9 @@ use menlou_config::{
     tenant::TenantName,
 };
 use menlou_error::{Error, Result, admin_codes};
-use menlou_tenant::{Refused, Revision, TenantStatus, masked, reserved, rotate, seal};
+use menlou_tenant::{
+    Revision, TenantFileError, TenantStatus, encrypt_secrets, redact, rotate_secret, tenant_admin_violations,
+};
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
@@ -126,7 +128,7 @@ pub fn list(state: &AdminState, caller: &Caller, filter: TenantFilter<'_>, limit
         }
     };
     let text = filter.text.to_lowercase();
-    let found = state.registry.standing_after(filter.after, limit, |name, status, tenant| {
+    let found = state.registry.statuses_after(filter.after, limit, |name, status, tenant| {
         own.is_none_or(|own| own == name)
             && (!filter.invalid_only || !status.faults.is_empty())
             && (name.contains(&text) || tenant.is_some_and(|tenant| tenant.title.to_lowercase().contains(&text)))
@@ -140,7 +142,7 @@ pub fn list(state: &AdminState, caller: &Caller, filter: TenantFilter<'_>, limit
 /// `forbidden`.
 pub fn summary(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Option<TenantSummary>> {
     caller.require(Permission::Read, name.as_str())?;
-    Ok(state.registry.standing_of(name.as_str()).map(|status| summarize(state, name.as_str(), &status)))
+    Ok(state.registry.status(name.as_str()).map(|status| summarize(state, name.as_str(), &status)))
 }
 
 fn summarize(state: &AdminState, name: &str, status: &TenantStatus) -> TenantSummary {
@@ -197,9 +199,9 @@ pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Res
             serving,
             faults,
             actions,
-            toml: document.as_ref().map(|document| masked(document, plugins, comments)),
+            toml: document.as_ref().map(|document| redact(document, plugins, comments)),
             settings_tree,
-            revision: Revision::of(&bytes).to_string(),
+            revision: Revision::for_bytes(&bytes).to_string(),
         })
     })
     .await
@@ -222,12 +224,12 @@ pub async fn save(
     let (keyring, allowed_hosts) = (state.keyring.clone(), state.allowed_upstream_hosts.clone());
     let (text, current, before, after) = with_tenant_files(state, name, move |files, plugins, name| {
         let bytes = read_file_if_present(&files.path(&name))?;
-        let current = bytes.as_ref().map(|bytes| Revision::of(bytes));
+        let current = bytes.as_ref().map(|bytes| Revision::for_bytes(bytes));
         match (&precondition, &current) {
-            (Precondition::NotExists, Some(_)) => return Err(file_error(Refused::Exists)),
-            (Precondition::Matches(_) | Precondition::Any, None) => return Err(file_error(Refused::Absent)),
+            (Precondition::NotExists, Some(_)) => return Err(file_error(TenantFileError::Exists)),
+            (Precondition::Matches(_) | Precondition::Any, None) => return Err(file_error(TenantFileError::Absent)),
             (Precondition::Matches(seen), Some(current)) if seen != current => {
-                return Err(file_error(Refused::Changed));
+                return Err(file_error(TenantFileError::Changed));
             }
             _ => {}
         }
@@ -236,12 +238,12 @@ pub async fn save(
         let text = match (draft, &before) {
             (TenantDraft::File(text), _) => text,
             (_, Some(Err(errors))) => return Err(tenant_faulty(error_bodies(errors, None))),
-            (_, None) => return Err(file_error(Refused::Absent)),
+            (_, None) => return Err(file_error(TenantFileError::Absent)),
             (draft, Some(Ok(document))) => {
-                let bad_parameter = |text| file_error(Refused::Senseless(text));
+                let bad_parameter = |text| file_error(TenantFileError::InvalidChange(text));
                 let changes = match draft {
-                    TenantDraft::Changes(changes) => seal(document, changes, &name, plugins, &keyring),
-                    TenantDraft::SecretRotation(secret) => rotate(document, &secret, &name, &keyring),
+                    TenantDraft::Changes(changes) => encrypt_secrets(document, changes, &name, plugins, &keyring),
+                    TenantDraft::SecretRotation(secret) => rotate_secret(document, &secret, &name, &keyring),
                     TenantDraft::File(_) => Ok(Vec::new()),
                 };
                 // The bytes are UTF-8, because they were parsed.
@@ -252,14 +254,17 @@ pub async fn save(
         let before = before.and_then(Result::ok);
         let (text, document) = unmask_draft(files, &name, &text, before.as_ref())
             .map_err(|(errors, draft)| tenant_faulty(error_bodies(&errors, draft.as_ref())))?;
-        let reserved =
-            if is_tenant_admin { reserved(&document, before.as_ref(), plugins, &allowed_hosts) } else { Vec::new() };
+        let reserved = if is_tenant_admin {
+            tenant_admin_violations(&document, before.as_ref(), plugins, &allowed_hosts)
+        } else {
+            Vec::new()
+        };
         if !reserved.is_empty() {
             let errors = error_bodies(&reserved, Some(&document));
             return Err(Error::new(&admin_codes::SETTING_RESERVED).with_data(as_error_data(errors)));
         }
         files.check(&name, &text).map_err(|errors| tenant_faulty(error_bodies(&errors, Some(&document))))?;
-        let for_audit = |document: &Document| masked(document, plugins, Comments::WithoutValues);
+        let for_audit = |document: &Document| redact(document, plugins, Comments::WithoutValues);
         Ok((text, current, before.as_ref().map(for_audit), for_audit(&document)))
     })
     .await?;
@@ -286,14 +291,14 @@ pub async fn remove(state: &AdminState, caller: &Caller, name: &TenantName, prec
     caller.require(Permission::Operate, name.as_str())?;
     let (current, before) = with_tenant_files(state, name, move |files, plugins, name| {
         let bytes = read_file(&files.path(&name))?;
-        let current = Revision::of(&bytes);
+        let current = Revision::for_bytes(&bytes);
         match precondition {
-            Precondition::NotExists => return Err(file_error(Refused::Exists)),
-            Precondition::Matches(seen) if seen != current => return Err(file_error(Refused::Changed)),
+            Precondition::NotExists => return Err(file_error(TenantFileError::Exists)),
+            Precondition::Matches(seen) if seen != current => return Err(file_error(TenantFileError::Changed)),
             _ => {}
         }
         let document = Document::parse(files.path(&name), &bytes).ok();
-        Ok((current, document.map(|document| masked(&document, plugins, Comments::WithoutValues))))
+        Ok((current, document.map(|document| redact(&document, plugins, Comments::WithoutValues))))
     })
     .await?;
     let action = AuditedAction { what: "tenant.remove", tenant: name.as_str(), before, ..AuditedAction::default() };

@@ -10,7 +10,7 @@ use menlou_call::Token;
 use menlou_clock::unix_millis_i64;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, admin_codes, codes};
-use menlou_policy::network;
+use menlou_policy::client_network;
 use menlou_store::{AdminStore, AdminToken, NewAuditEntry};
 use moka::sync::Cache;
 use secrecy::SecretString;
@@ -165,7 +165,7 @@ impl FailedAttempts {
     }
 
     fn for_address(&self, remote: IpAddr) -> Arc<AddressAttempts> {
-        self.0.get_with(network(remote), Arc::default)
+        self.0.get_with(client_network(remote), Arc::default)
     }
 }
 

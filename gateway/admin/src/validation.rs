@@ -15,7 +15,7 @@ use menlou_config::{
     tenant::TenantName,
 };
 use menlou_error::{Error, Result, codes};
-use menlou_tenant::{Files, reserved, view};
+use menlou_tenant::{TenantFiles, tenant_admin_violations, view};
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
@@ -56,7 +56,7 @@ pub async fn check_and_parse(
     let is_tenant_admin = caller.require(Permission::Operate, name.as_str()).is_err();
     let allowed_hosts = state.allowed_upstream_hosts.clone();
     with_tenant_files(state, name, move |files, plugins, name| {
-        let before = menlou_tenant::bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
+        let before = menlou_tenant::read_bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
         let before = before.and_then(|bytes| Document::parse(files.path(&name), &bytes).ok());
         let (text, document) = match unmask_draft(files, &name, &text, before.as_ref()) {
             Ok(unmasked) => unmasked,
@@ -66,8 +66,11 @@ pub async fn check_and_parse(
                 return Ok((ValidationReport { faults, lesser: Vec::new() }, tree));
             }
         };
-        let reserved =
-            if is_tenant_admin { reserved(&document, before.as_ref(), plugins, &allowed_hosts) } else { Vec::new() };
+        let reserved = if is_tenant_admin {
+            tenant_admin_violations(&document, before.as_ref(), plugins, &allowed_hosts)
+        } else {
+            Vec::new()
+        };
         let checked = if reserved.is_empty() { files.check(&name, &text) } else { Err(reserved) };
         let report = match checked {
             Ok(validated) => {
@@ -98,7 +101,7 @@ pub async fn encrypt_secrets(
             Some(ConfigChange::Set(path, document.value(&pointer)?.clone()))
         });
         let bad_parameter = |text| Error::new(&codes::BAD_PARAMETER).with_message(text);
-        let changes = menlou_tenant::seal(&document, literals.collect(), &name, plugins, &keyring);
+        let changes = menlou_tenant::encrypt_secrets(&document, literals.collect(), &name, plugins, &keyring);
         let changes = changes.map_err(bad_parameter)?;
         edit::apply(document.text(), &changes).map(Zeroizing::new).map_err(bad_parameter)
     })
@@ -110,7 +113,7 @@ pub(crate) type DraftErrors = (Vec<ConfigError>, Option<Document>);
 
 /// Replaces every "masked:" in a draft by the value in the current file. Returns the text and the parsed document.
 pub(crate) fn unmask_draft(
-    files: &Files<'_>,
+    files: &TenantFiles<'_>,
     name: &TenantName,
     draft: &str,
     before: Option<&Document>,

@@ -9,7 +9,7 @@ use super::{
 };
 use menlou_config::{load::Document, tenant::TenantName};
 use menlou_error::{Error, Result, codes};
-use menlou_platform::wechat::verify::Finding;
+use menlou_platform::wechat::verify::CheckResult;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -73,24 +73,24 @@ pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> R
         Ok((validated.account, menlou_tenant::logs_in_by_phone(&document)))
     })
     .await?;
-    let findings = menlou_tenant::verify(&account, phone, state.http.clone(), |_| ()).await;
-    let ok = findings.iter().all(|finding| finding.trouble.is_none());
+    let results = menlou_tenant::verify(&account, phone, state.http.clone(), |_| ()).await;
+    let ok = results.iter().all(|result| result.failure.is_none());
     if let Some(tenant) = state.registry.find(name.as_str()) {
         tenant.activity.verified(ok);
     }
-    Ok(Verification { ok, steps: findings.into_iter().map(Step::from).collect() })
+    Ok(Verification { ok, steps: results.into_iter().map(Step::from).collect() })
 }
 
-impl From<Finding> for Step {
-    fn from(Finding { step, trouble }: Finding) -> Self {
+impl From<CheckResult> for Step {
+    fn from(CheckResult { step, failure: trouble }: CheckResult) -> Self {
         let trouble = trouble.map(|trouble| StepFailure {
             errcode: trouble.errcode,
             rid: trouble.rid,
             address: trouble.address.map(|address| address.to_string()),
-            what: (&trouble.explanation.what).into(),
-            who: (&trouble.explanation.who.text()).into(),
+            what: (&trouble.explanation.meaning).into(),
+            who: (&trouble.explanation.responsible.text()).into(),
             remedy: (&trouble.explanation.remedy).into(),
-            place: trouble.explanation.place.as_ref().map(BilingualText::from),
+            place: trouble.explanation.location.as_ref().map(BilingualText::from),
             note: trouble.note.as_ref().map(BilingualText::from),
             cause: trouble.cause,
         });

@@ -9,14 +9,14 @@ use menlou_config::{
     server::{Certificate, Config},
 };
 use menlou_error::text::{Language, Text};
-use menlou_platform::{exchange::CodeExchange, http::Http};
+use menlou_platform::{exchange::CodeExchange, http::HttpClient};
 use menlou_policy::{
-    attempts::AttemptLimits,
-    limits::{AdmissionController, Limiter},
+    admission::AdmissionController,
+    rate_limits::{AttemptLimits, RateLimiter},
 };
 use menlou_server::{HttpService, TrafficService, TrafficState, guard_config, proxies::Proxies, tls::Tls};
 use menlou_store::{StoreConfig, Stores};
-use menlou_tenant::{PluginReloader, ReloadHistory, TenantRegistry, Watcher};
+use menlou_tenant::{PluginReloader, ReloadHistory, TenantRegistry, TenantWatcher};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     future::Future,
@@ -58,7 +58,7 @@ struct Built {
     library: Arc<ArcSwap<PluginRegistry>>,
     services: Arc<Services>,
     registry: Arc<TenantRegistry>,
-    watcher: Watcher,
+    watcher: TenantWatcher,
     admission: Arc<AdmissionController>,
     tls: Option<Arc<Tls>>,
     traffic: TcpListener,
@@ -98,11 +98,11 @@ impl Gateway {
             config.server.max_concurrent_requests,
             config.server.max_concurrent_requests_per_tenant,
         ));
-        let limiter = Arc::new(Limiter::new(services.stores.rate_limits.clone(), admission.clone()));
-        let swaps = plugins.swaps();
+        let limiter = Arc::new(RateLimiter::new(services.stores.rate_limits.clone(), admission.clone()));
+        let swaps = plugins.history();
         let mut watcher =
-            Watcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, registry.clone());
-        tokio::task::block_in_place(|| watcher.look());
+            TenantWatcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, registry.clone());
+        tokio::task::block_in_place(|| watcher.reload());
         let tls = load_certificates(&config)?;
         let traffic = listen(config.server.listen)?;
         let admin = listen(config.admin.listen)?;
@@ -303,7 +303,7 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
     Ok(Services {
         exchanges: CodeExchange::new(stores.ephemeral.clone()),
         stores,
-        http: Http::new().map_err(|e| failed("HTTP 客户端", "the HTTP client", e))?,
+        http: HttpClient::new().map_err(|e| failed("HTTP 客户端", "the HTTP client", e))?,
         allow_test_openids: config.testing.allow_test_openids,
         attempts: AttemptLimits {
             per_account: passwords.attempts_per_account,

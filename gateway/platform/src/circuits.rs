@@ -12,15 +12,15 @@ use std::{
 /// at most once in `break_for`.
 const LIMITS: BreakerPolicy = BreakerPolicy { break_after: 5, break_for: Duration::from_secs(1) };
 
-/// Circuits by the origin of a platform's base URL. They live as long as somebody has them.
+/// PlatformCircuits by the origin of a platform's base URL. They live as long as somebody has them.
 ///
 /// The gauge of each is `menlou_platform_up{server}`: 0 while its circuit is open.
 #[derive(Default)]
-pub struct Circuits(Mutex<BTreeMap<String, Weak<Breaker>>>);
+pub struct PlatformCircuits(Mutex<BTreeMap<String, Weak<Breaker>>>);
 
-impl Circuits {
+impl PlatformCircuits {
     /// The circuit of this platform.
-    pub fn of(&self, base_url: &str) -> Arc<Breaker> {
+    pub fn for_base_url(&self, base_url: &str) -> Arc<Breaker> {
         // What is no URL is refused with the tenant's file; the origin holds no credentials.
         let origin = Url::parse(base_url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,7 +35,7 @@ impl Circuits {
     }
 
     /// Each platform that is in use, and why it is away where it is.
-    pub fn standing(&self) -> Vec<(String, Option<String>)> {
+    pub fn status(&self) -> Vec<(String, Option<String>)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter_map(|(origin, circuit)| Some((origin.clone(), circuit.upgrade()?.open_reason()))).collect()
     }

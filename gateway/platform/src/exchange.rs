@@ -2,7 +2,7 @@
 //! login code brings a person, a phone code the number of the one who sent it.
 
 use super::digest::sha256_hex;
-use super::{Person, Platform};
+use super::{Platform, PlatformIdentity};
 use menlou_clock::unix_millis;
 use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
@@ -34,7 +34,7 @@ const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 /// How many codes may be under way at once in this process.
 const MAX_FLIGHTS: usize = 16_384;
 
-/// CodeExchange codes so that the same code, sent twice at once or again within a window, is answered alike.
+/// Exchanges codes so that the same code, sent twice at once or again within a window, is answered alike.
 ///
 /// It fails closed: without the store no code is spent, as no session could be opened for it either.
 pub struct CodeExchange(Arc<Inner>);
@@ -66,20 +66,20 @@ enum Kind {
 /// What a code brought.
 #[derive(Clone)]
 enum ExchangeResult {
-    Person(Arc<Person>),
+    Identity(Arc<PlatformIdentity>),
     /// E.164.
     Phone(String),
 }
 
 impl CodeExchange {
-    /// CodeExchange whose outcomes replicas share through `shared`.
+    /// A code exchange whose outcomes replicas share through `shared`.
     pub fn new(shared: Arc<dyn EphemeralKv>) -> Self {
         // Each RandomState has random keys, so that what it makes of nothing is a random number.
         let id = RandomState::new().build_hasher().finish();
         Self(Arc::new(Inner { id, shared, flights: Mutex::default() }))
     }
 
-    /// CodeExchange the code, or answers as the same code was answered up to `window` ago (at least 1 s). A `window` of
+    /// Exchanges the code, or answers as the same code was answered up to `window` ago (at least 1 s). A `window` of
     /// zero switches this off: each request then asks the platform.
     ///
     /// What the platform decided about the code is kept: the person, or that it is invalid, used or blocked. Any other
@@ -91,13 +91,13 @@ impl CodeExchange {
         platform: &Arc<dyn Platform>,
         code: &str,
         window: Duration,
-    ) -> Result<Arc<Person>> {
+    ) -> Result<Arc<PlatformIdentity>> {
         if window.is_zero() {
             return platform.exchange(code).await.map(Arc::new);
         }
         let key = format!("exchange:{}", sha256_hex(&[platform.name(), code]));
         match self.granted((tenant.to_owned(), key), platform, Kind::Login, code, window).await? {
-            ExchangeResult::Person(person) => Ok(person),
+            ExchangeResult::Identity(person) => Ok(person),
             ExchangeResult::Phone(_) => Err(other_kind()),
         }
     }
@@ -116,7 +116,7 @@ impl CodeExchange {
         let key = format!("phone:{}", sha256_hex(&[platform.name(), openid, code]));
         match self.granted((tenant.to_owned(), key), platform, Kind::Phone, code, window).await? {
             ExchangeResult::Phone(number) => Ok(number),
-            ExchangeResult::Person(_) => Err(other_kind()),
+            ExchangeResult::Identity(_) => Err(other_kind()),
         }
     }
 
@@ -218,14 +218,14 @@ impl InflightGuard {
         Err(late())
     }
 
-    /// CodeExchange a code that this replica has claimed. The outcome is in the store before anybody is told.
+    /// Exchanges a code that this replica has claimed. The outcome is in the store before anybody is told.
     async fn ask(&self, platform: &dyn Platform, code: &Code, window: Duration) -> Outcome {
         let (tenant, key) = &self.flight;
         let shared = &*self.inner.shared;
         let asking = async {
             match code.kind {
                 Kind::Login => {
-                    platform.exchange(&code.code).await.map(|person| ExchangeResult::Person(Arc::new(person)))
+                    platform.exchange(&code.code).await.map(|person| ExchangeResult::Identity(Arc::new(person)))
                 }
                 Kind::Phone => platform.phone_number(&code.code).await.map(ExchangeResult::Phone),
             }

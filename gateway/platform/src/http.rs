@@ -1,6 +1,6 @@
 //! The one HTTP client for everything that leaves the gateway: bounded in time and size, and silent about URLs.
 
-use super::circuits::Circuits;
+use super::circuits::PlatformCircuits;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Response, header::USER_AGENT};
 use hyper::body::{Body, Frame, SizeHint};
@@ -23,12 +23,12 @@ const IDLE: Duration = Duration::from_secs(15);
 /// kept than a rush needs, each would connect anew, and throw away what it had.
 const IDLE_PER_HOST: usize = 2048;
 /// The largest answer that is read, in bytes.
-pub const MAX_ANSWER: usize = 1 << 20;
+pub const MAX_RESPONSE_SIZE: usize = 1 << 20;
 /// What the gateway calls itself in requests of its own.
-pub const AGENT: HeaderValue = HeaderValue::from_static(concat!("menlou/", env!("CARGO_PKG_VERSION")));
+pub const USER_AGENT_VALUE: HeaderValue = HeaderValue::from_static(concat!("menlou/", env!("CARGO_PKG_VERSION")));
 
 /// A request to send. It has no `Debug`: URL, headers and body may hold secrets.
-pub struct Request {
+pub struct HttpRequest {
     /// `GET`, `POST`, …
     pub method: Method,
     /// `http://` or `https://`, absolute.
@@ -45,22 +45,22 @@ pub struct Request {
 }
 
 /// A complete answer, whatever its status. It has no `Debug`: the body may hold secrets.
-pub struct Answer {
+pub struct HttpResponse {
     /// The HTTP status.
     pub status: u16,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, at most [`MAX_ANSWER`] bytes.
+    /// Its body, at most [`MAX_RESPONSE_SIZE`] bytes.
     pub body: Bytes,
 }
 
 /// The body of an answer, still to come: pieces as they are read. Where it is dropped before its end, its connection is
 /// closed.
-pub struct Incoming(reqwest::Body);
+pub struct ResponseBody(reqwest::Body);
 
 /// Why there is no answer. The texts are for the log: they hold no URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum HttpFailure {
     /// No byte of the request left: refused connection, DNS, TLS, a connection that closed before its turn came, or a
     /// malformed URL.
     NotSent(String),
@@ -74,18 +74,18 @@ pub enum Failure {
 ///
 /// - It follows no redirect, so that a code or a secret goes only where the configuration says.
 /// - It takes no proxy from the environment, for the same reason: a stray `HTTP_PROXY` must not see secrets.
-/// - It never sends a request a second time, except where [`Request::repeatable`] says so. (hyper-util takes a fresh
+/// - It never sends a request a second time, except where [`HttpRequest::repeatable`] says so. (hyper-util takes a fresh
 ///   connection if a kept one had closed before the request's first byte was written; a request that was started is
 ///   never handed back to it. reqwest's own retries, of HTTP/2 refusals, are off.)
 #[derive(Clone)]
-pub struct Http {
+pub struct HttpClient {
     client: reqwest::Client,
-    platforms: Arc<Circuits>,
+    circuits: Arc<PlatformCircuits>,
 }
 
-impl Http {
+impl HttpClient {
     /// Builds the client; fails where the system has no CA certificates.
-    pub fn new() -> Result<Self, Failure> {
+    pub fn new() -> Result<Self, HttpFailure> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -95,26 +95,29 @@ impl Http {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build();
-        let client = client.map_err(|e| Failure::NotSent(chain(e)))?;
-        Ok(Self { client, platforms: Arc::default() })
+        let client = client.map_err(|e| HttpFailure::NotSent(chain(e)))?;
+        Ok(Self { client, circuits: Arc::default() })
     }
 
     /// The circuits of the platforms that are asked by this client.
-    pub fn platforms(&self) -> &Circuits {
-        &self.platforms
+    pub fn circuits(&self) -> &PlatformCircuits {
+        &self.circuits
     }
 
     /// Sends a request and reads its whole answer.
-    pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
+    pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpFailure> {
         let deadline = Instant::now() + request.timeout;
         let once = || async {
             let attempt = self.attempt(&request);
             timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
-                Err(Broken { failure: Failure::Unanswered(format!("no answer in {:?}", request.timeout)), late: true })
+                Err(Broken {
+                    failure: HttpFailure::Unanswered(format!("no answer in {:?}", request.timeout)),
+                    late: true,
+                })
             })
         };
         match once().await {
-            Err(Broken { failure: Failure::Unanswered(_), late: false }) if request.repeatable => once().await,
+            Err(Broken { failure: HttpFailure::Unanswered(_), late: false }) if request.repeatable => once().await,
             outcome => outcome,
         }
         .map_err(|broken| broken.failure)
@@ -131,19 +134,19 @@ impl Http {
         url: &str,
         headers: HeaderMap,
         body: B,
-    ) -> Result<Response<Incoming>, Failure>
+    ) -> Result<Response<ResponseBody>, HttpFailure>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Sync + 'static,
     {
         let body = reqwest::Body::wrap(body);
         let sending = self.client.request(method, url).headers(headers).body(body).send();
         let answer = sending.await.map_err(|e| Broken::sending(e).failure)?;
-        Ok(Response::from(answer).map(Incoming))
+        Ok(Response::from(answer).map(ResponseBody))
     }
 
-    async fn attempt(&self, request: &Request) -> Result<Answer, Broken> {
+    async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, Broken> {
         let mut headers = request.headers.clone();
-        headers.entry(USER_AGENT).or_insert(AGENT);
+        headers.entry(USER_AGENT).or_insert(USER_AGENT_VALUE);
         let sending = self
             .client
             .request(request.method.clone(), &request.url)
@@ -151,28 +154,29 @@ impl Http {
             .body(request.body.clone())
             .send();
         let mut response = sending.await.map_err(Broken::sending)?;
-        let too_large = || Broken::from(Failure::Unusable(format!("the answer is larger than {MAX_ANSWER} bytes")));
+        let too_large =
+            || Broken::from(HttpFailure::Unusable(format!("the answer is larger than {MAX_RESPONSE_SIZE} bytes")));
         let announced = response.content_length().unwrap_or(0);
-        if announced > MAX_ANSWER as u64 {
+        if announced > MAX_RESPONSE_SIZE as u64 {
             return Err(too_large());
         }
         let mut body = BytesMut::with_capacity(announced as usize);
         while let Some(chunk) = response.chunk().await.map_err(Broken::reading)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > MAX_RESPONSE_SIZE {
                 return Err(too_large());
             }
             body.extend_from_slice(&chunk);
         }
         let status = response.status().as_u16();
-        Ok(Answer { status, headers: std::mem::take(response.headers_mut()), body: body.freeze() })
+        Ok(HttpResponse { status, headers: std::mem::take(response.headers_mut()), body: body.freeze() })
     }
 }
 
-impl Body for Incoming {
+impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = HttpFailure;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpFailure>>> {
         Pin::new(&mut self.0).poll_frame(cx).map_err(|e| Broken::reading(e).failure)
     }
 
@@ -187,12 +191,12 @@ impl Body for Incoming {
 
 /// A failure, and whether it was the deadline that ended the attempt.
 struct Broken {
-    failure: Failure,
+    failure: HttpFailure,
     late: bool,
 }
 
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
+impl From<HttpFailure> for Broken {
+    fn from(failure: HttpFailure) -> Self {
         Self { failure, late: false }
     }
 }
@@ -203,15 +207,15 @@ impl Broken {
         let unsent = e.is_builder() || e.is_connect() || cause.is_some_and(hyper::Error::is_canceled);
         let garbled = cause.is_some_and(hyper::Error::is_parse);
         let failure = match chain(e) {
-            cause if unsent => Failure::NotSent(cause),
-            cause if garbled => Failure::Unusable(cause),
-            cause => Failure::Unanswered(cause),
+            cause if unsent => HttpFailure::NotSent(cause),
+            cause if garbled => HttpFailure::Unusable(cause),
+            cause => HttpFailure::Unanswered(cause),
         };
         failure.into()
     }
 
     fn reading(e: reqwest::Error) -> Self {
-        Failure::Unanswered(chain(e)).into()
+        HttpFailure::Unanswered(chain(e)).into()
     }
 }
 
@@ -239,7 +243,7 @@ fn chain(e: reqwest::Error) -> String {
     text
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent(cause) => write!(f, "not sent: {cause}"),
@@ -249,4 +253,4 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for HttpFailure {}

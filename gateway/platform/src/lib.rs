@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// The person behind a login code.
 #[derive(Debug)]
-pub struct Person {
+pub struct PlatformIdentity {
     /// The person's id in this mini-program.
     pub openid: String,
     /// The person's id across apps, where the platform gives it.
@@ -43,7 +43,7 @@ pub enum PlatformReply {
     File {
         /// Its media type: `image/jpeg`.
         content_type: String,
-        /// The bytes, at most [`http::MAX_ANSWER`].
+        /// The bytes, at most [`http::MAX_RESPONSE_SIZE`].
         body: Bytes,
     },
 }
@@ -53,8 +53,8 @@ pub enum PlatformReply {
 pub trait Platform: Send + Sync {
     /// The name under which the tenant file and the stores know it: `wechat`.
     fn name(&self) -> &'static str;
-    /// CodeExchange a login code. It asks the platform once and never repeats by itself: codes are single use.
-    async fn exchange(&self, code: &str) -> Result<Person>;
+    /// Exchanges a login code. It asks the platform once and never repeats by itself: codes are single use.
+    async fn exchange(&self, code: &str) -> Result<PlatformIdentity>;
     /// The phone number behind a phone code, in E.164: `+8613800138000`.
     async fn phone_number(&self, phone_code: &str) -> Result<String>;
     /// Whether [`Platform::call`] takes this path: one of the platform's own, none that gives out credentials.

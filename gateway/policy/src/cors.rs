@@ -1,41 +1,41 @@
-//! Which web pages may call a tenant, as browsers ask: by their origin.
+//! CORS: which web pages may send requests to a tenant, decided by their origin.
 
 use menlou_config::tenant;
 
-/// The headers that a page may always send.
-const ALWAYS: [&str; 3] = ["Authorization", "Content-Type", "X-Request-Id"];
+/// Headers that a page may always send.
+const DEFAULT_HEADERS: [&str; 3] = ["Authorization", "Content-Type", "X-Request-Id"];
 
-/// The pages that may call a tenant.
+/// The web pages that may send requests to a tenant.
 pub struct Cors {
     exact: Vec<String>,
-    /// Scheme, with `://`, and the end of the host, with its dot and with the port.
-    below: Vec<(String, String)>,
+    /// Patterns `https://*.example.com:8443`: the scheme with `://`, and the host's suffix with its leading dot and port.
+    wildcards: Vec<(String, String)>,
     headers: String,
 }
 
 impl Cors {
-    /// As the tenant's file says; `None` where no page may call.
-    pub fn new(written: &tenant::Cors) -> Option<Self> {
-        let (below, exact): (Vec<&String>, Vec<&String>) =
-            written.origins.iter().partition(|origin| origin.contains("://*."));
+    /// Built from the settings of a tenant file; `None` if no origin is allowed.
+    pub fn new(settings: &tenant::Cors) -> Option<Self> {
+        let (wildcards, exact): (Vec<&String>, Vec<&String>) =
+            settings.origins.iter().partition(|origin| origin.contains("://*."));
         let split = |origin: &String| origin.split_once('*').map(|(scheme, host)| (scheme.to_owned(), host.to_owned()));
-        let headers = ALWAYS.iter().copied().chain(written.headers.iter().map(String::as_str));
-        (!written.origins.is_empty()).then(|| Self {
+        let headers = DEFAULT_HEADERS.iter().copied().chain(settings.headers.iter().map(String::as_str));
+        (!settings.origins.is_empty()).then(|| Self {
             exact: exact.into_iter().cloned().collect(),
-            below: below.into_iter().filter_map(split).collect(),
+            wildcards: wildcards.into_iter().filter_map(split).collect(),
             headers: headers.collect::<Vec<_>>().join(", "),
         })
     }
 
-    /// Whether a page of this origin, as the browser wrote it, may call.
+    /// Whether pages of this origin are allowed. `origin` is the value of the `Origin` header.
     pub fn allows(&self, origin: &str) -> bool {
-        let below = |(scheme, host): &(String, String)| {
-            let name = origin.strip_prefix(scheme.as_str()).and_then(|rest| rest.strip_suffix(host.as_str()));
+        let matches = |(scheme, suffix): &(String, String)| {
+            let name = origin.strip_prefix(scheme.as_str()).and_then(|rest| rest.strip_suffix(suffix.as_str()));
             name.is_some_and(|name| {
                 !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
             })
         };
-        self.exact.iter().any(|known| known == origin) || self.below.iter().any(below)
+        self.exact.iter().any(|allowed| allowed == origin) || self.wildcards.iter().any(matches)
     }
 
     /// The headers that a page may send, comma-separated.
@@ -49,10 +49,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_allowed_as_a_whole_or_below_a_host() {
+    fn origins_match_exactly_or_by_a_subdomain_wildcard() {
         let origins = ["https://h5.example.com", "https://*.example.org:8443", "http://localhost:5173"];
-        let written = tenant::Cors { origins: origins.map(str::to_owned).into(), headers: vec!["X-App".into()] };
-        let cors = Cors::new(&written).unwrap();
+        let settings = tenant::Cors { origins: origins.map(str::to_owned).into(), headers: vec!["X-App".into()] };
+        let cors = Cors::new(&settings).unwrap();
         for allowed in [
             "https://h5.example.com",
             "https://a.example.org:8443",
@@ -61,7 +61,7 @@ mod tests {
         ] {
             assert!(cors.allows(allowed), "{allowed}");
         }
-        for other in [
+        for rejected in [
             "http://h5.example.com",
             "https://h5.example.com:8443",
             "https://h5.example.com.evil.example",
@@ -79,7 +79,7 @@ mod tests {
             "*",
             "",
         ] {
-            assert!(!cors.allows(other), "{other}");
+            assert!(!cors.allows(rejected), "{rejected}");
         }
         assert_eq!(cors.headers(), "Authorization, Content-Type, X-Request-Id, X-App");
         assert!(Cors::new(&tenant::Cors::default()).is_none());

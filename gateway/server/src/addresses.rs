@@ -1,6 +1,6 @@
 //! How many connections each client address has open; of IPv6, each network, as one customer has many addresses there.
 
-use menlou_policy::network;
+use menlou_policy::client_network;
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::IpAddr,
@@ -28,7 +28,7 @@ impl Addresses {
 
     /// One more connection of this address; `None` where it has as many as it may.
     pub fn take(&self, address: IpAddr) -> Option<AddressPlace> {
-        let address = network(address);
+        let address = client_network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= self.most {

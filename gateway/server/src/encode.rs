@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use menlou_call::Reply;
 use menlou_error::Error;
 use menlou_error::text::{Language, Text};
-use menlou_policy::limits::RateLimitHeaders;
+use menlou_policy::rate_limits::RateLimitHeaders;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -107,7 +107,7 @@ where
     } else if let Some(error) = &error {
         outcome.log_cause(&context, error);
     }
-    if let Some(permit) = outcome.passage.into_place() {
+    if let Some(permit) = outcome.permit.into_permit() {
         response.body_mut().hold(permit);
     }
     Ok(response)
@@ -133,7 +133,7 @@ where
         return Err(Error::new(&codes::URI_TOO_LONG));
     }
     let target = RouteTarget::parse(&head.uri)?;
-    let RequestOutcome { tenant, action_at, passage } = outcome;
+    let RequestOutcome { tenant, action_at, permit } = outcome;
     let tenant =
         &**tenant.insert(traffic.registry.find(&target.tenant).ok_or_else(|| Error::new(&codes::UNKNOWN_TENANT))?);
     let preflight = cors::preflight(context, &head, tenant.cors.as_deref(), || methods(tenant, &target.action))?;
@@ -148,7 +148,7 @@ where
     if !flags.subpaths && !target.subpath.is_empty() {
         return Err(Error::new(&codes::NOT_FOUND));
     }
-    passage.enter(&tenant_action.limits, context.client).await?;
+    permit.admit(&tenant_action.limits, context.client).await?;
     let (mut input, mut progress) = (Input::default(), None);
     let idle_deadline = TransferDeadline::new(clients.body_idle_timeout.get(), clients.min_transfer_rate.bytes());
     match flags.raw_query {
@@ -169,7 +169,7 @@ where
     let (timeout, names) = (limits.call_timeout.get(), (target.action, target.subpath.to_owned()));
     let call = decode::call(context, head, names, input, timeout)?;
     let reply = async {
-        let caller = action.admit(&call, Some((&tenant_action.limits, passage))).await?;
+        let caller = action.admit(&call, Some((&tenant_action.limits, permit))).await?;
         action.serve(call, caller).await
     };
     Ok(match with_timeout(timeout, progress, reply).await? {

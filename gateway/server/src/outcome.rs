@@ -4,7 +4,7 @@ use crate::layers::request_context::RequestContext;
 use menlou_error::{Error, codes};
 use menlou_policy::{
     cors::Cors,
-    limits::{RateLimitHeaders, RateLimitPermit},
+    rate_limits::{RateLimitHeaders, RateLimitPermit},
 };
 use menlou_tenant::{Tenant, TenantAction};
 use std::{sync::Arc, time::Duration};
@@ -17,13 +17,13 @@ pub struct RequestOutcome {
     /// Index of the action in the tenant.
     pub action_at: Option<usize>,
     /// What the rate limits have let pass.
-    pub passage: RateLimitPermit,
+    pub permit: RateLimitPermit,
 }
 
 impl RequestOutcome {
     /// The action's rate limits as headers, if it has any.
     pub fn rate_limit_headers(&self) -> Option<RateLimitHeaders<'_>> {
-        self.passage.quota(&self.tenant_action()?.limits)
+        self.permit.headers(&self.tenant_action()?.limits)
     }
 
     /// The tenant's rules for web pages, if it has any.
@@ -35,7 +35,7 @@ impl RequestOutcome {
     pub fn count(&self, error: Option<&Error>, took: Duration, request_id: &str) {
         let tenant_action = self.tenant_action();
         if let Some(tenant_action) = tenant_action {
-            self.passage.took(&tenant_action.limits, took);
+            self.permit.record_duration(&tenant_action.limits, took);
             tenant_action.called(error.is_some(), took);
         }
         let Some(error) = error else { return };

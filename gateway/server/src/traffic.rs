@@ -2,7 +2,7 @@
 
 use crate::{proxies::Proxies, tls::Tls};
 use menlou_config::server::{Clients, Http2, Server};
-use menlou_policy::limits::AdmissionController;
+use menlou_policy::admission::AdmissionController;
 use menlou_tenant::TenantRegistry;
 use std::{sync::Arc, time::Duration};
 

@@ -43,14 +43,14 @@ static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
 /// What one tenant has been doing.
 #[derive(Default)]
 pub struct Activity {
-    usage: Mutex<BTreeMap<String, Arc<Usage>>>,
-    failures: Mutex<VecDeque<Failure>>,
-    verified: Mutex<Option<Verified>>,
+    usage: Mutex<BTreeMap<String, Arc<ActionUsage>>>,
+    failures: Mutex<VecDeque<RecentFailure>>,
+    verified: Mutex<Option<LastVerification>>,
 }
 
 /// When the platform was asked whether the tenant's credentials work, and whether they did.
 #[derive(Clone, Copy, Debug)]
-pub struct Verified {
+pub struct LastVerification {
     /// Unix milliseconds.
     pub at: u64,
     /// Whether they did.
@@ -60,12 +60,12 @@ pub struct Verified {
 /// The calls of one action. What every call counts in comes first, on one line of the processor's cache.
 #[derive(Default)]
 #[repr(C, align(64))]
-pub struct Usage {
+pub struct ActionUsage {
     now: Now,
     /// Calls that the metrics were not told of yet.
     untold: AtomicU64,
     /// The minutes before this one, the oldest first.
-    before: Mutex<VecDeque<Minute>>,
+    before: Mutex<VecDeque<MinuteStats>>,
 }
 
 /// The minute in which there were calls last: calls count in it side by side.
@@ -80,7 +80,7 @@ struct Now {
 
 /// The calls of one minute.
 #[derive(Clone, Copy, Debug)]
-pub struct Minute {
+pub struct MinuteStats {
     /// Unix minutes.
     pub minute: u32,
     /// All calls.
@@ -94,7 +94,7 @@ pub struct Minute {
 
 /// A call that failed. Nothing in it says who called.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct RecentFailure {
     /// Unix milliseconds.
     pub at: u64,
     /// The action; none where the tenant has no such action.
@@ -111,7 +111,7 @@ pub struct Failure {
 
 impl Activity {
     /// The record of an action, from now on kept.
-    pub fn of(&self, action: &str) -> Arc<Usage> {
+    pub fn for_action(&self, action: &str) -> Arc<ActionUsage> {
         locked(&self.usage).entry(action.to_owned()).or_default().clone()
     }
 
@@ -121,9 +121,9 @@ impl Activity {
     }
 
     /// The calls of each action within the last `minutes`, oldest minute first; minutes without calls are left out.
-    pub fn usage(&self, minutes: u32) -> Vec<(String, Vec<Minute>)> {
+    pub fn usage(&self, minutes: u32) -> Vec<(String, Vec<MinuteStats>)> {
         let since = this_minute().saturating_sub(minutes.min(MINUTES));
-        let of = |usage: &Usage| {
+        let of = |usage: &ActionUsage| {
             let before = locked(&usage.before);
             before.iter().copied().chain(usage.now.read()).filter(|m| m.minute > since).collect()
         };
@@ -134,7 +134,7 @@ impl Activity {
     pub fn failed(&self, action: Option<&str>, error: &Error, request_id: &str) {
         let now = unix_millis();
         let is_one_of_many = [&codes::OVERLOADED, &codes::RATE_LIMITED].into_iter().any(|word| error.is(word));
-        let alike = |known: &&Failure| known.word == error.code() && known.action.as_deref() == action;
+        let alike = |known: &&RecentFailure| known.word == error.code() && known.action.as_deref() == action;
         let mut failures = locked(&self.failures);
         let mut lately = failures.iter().rev().take_while(|known| known.at + FLOOD_MS > now);
         if is_one_of_many && lately.any(|known| alike(&known)) {
@@ -143,7 +143,7 @@ impl Activity {
         let told = |key: &str| error.data().and_then(|data| data.get(key));
         let plain =
             |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let failure = Failure {
+        let failure = RecentFailure {
             at: now,
             action: action.map(str::to_owned),
             word: error.code().to_owned(),
@@ -159,21 +159,21 @@ impl Activity {
 
     /// Remembers what the platform said of the credentials.
     pub fn verified(&self, good: bool) {
-        *locked(&self.verified) = Some(Verified { at: unix_millis(), good });
+        *locked(&self.verified) = Some(LastVerification { at: unix_millis(), good });
     }
 
     /// What the platform said of the credentials when it was asked last.
-    pub fn last_verified(&self) -> Option<Verified> {
+    pub fn last_verified(&self) -> Option<LastVerification> {
         *locked(&self.verified)
     }
 
     /// The latest failures, the newest first.
-    pub fn failures(&self) -> Vec<Failure> {
+    pub fn failures(&self) -> Vec<RecentFailure> {
         locked(&self.failures).iter().rev().cloned().collect()
     }
 }
 
-impl Usage {
+impl ActionUsage {
     /// How many calls there were since it was asked last.
     pub(super) fn take_untold(&self) -> u64 {
         // Most are called seldom, and only read here.
@@ -214,7 +214,7 @@ impl Usage {
             return;
         }
         before.extend(self.now.take());
-        let over = |first: &Minute| first.minute + MINUTES <= minute;
+        let over = |first: &MinuteStats| first.minute + MINUTES <= minute;
         while before.front().is_some_and(over) {
             before.pop_front();
             REMEMBERED.fetch_sub(1, Relaxed);
@@ -227,7 +227,7 @@ impl Usage {
     }
 }
 
-impl SessionCounter for Usage {
+impl SessionCounter for ActionUsage {
     fn session_opened(&self) {
         self.keep_up();
         self.now.opened.fetch_add(1, Relaxed);
@@ -235,18 +235,18 @@ impl SessionCounter for Usage {
 }
 
 impl Now {
-    fn read(&self) -> Option<Minute> {
+    fn read(&self) -> Option<MinuteStats> {
         self.minute_of(|count| count.load(Relaxed))
     }
 
-    fn take(&self) -> Option<Minute> {
+    fn take(&self) -> Option<MinuteStats> {
         self.minute_of(|count| count.swap(0, Relaxed))
     }
 
-    fn minute_of(&self, read: impl Fn(&AtomicU32) -> u32) -> Option<Minute> {
+    fn minute_of(&self, read: impl Fn(&AtomicU32) -> u32) -> Option<MinuteStats> {
         let minute = self.minute.load(Relaxed);
         let slots = self.slots.each_ref().map(&read);
-        let of = |minute| Minute {
+        let of = |minute| MinuteStats {
             minute,
             calls: read(&self.calls),
             failures: read(&self.failures),
@@ -257,14 +257,14 @@ impl Now {
     }
 }
 
-impl Drop for Usage {
+impl Drop for ActionUsage {
     fn drop(&mut self) {
         let before = self.before.get_mut().unwrap_or_else(PoisonError::into_inner);
         REMEMBERED.fetch_sub(before.len() + usize::from(*self.now.minute.get_mut() > 0), Relaxed);
     }
 }
 
-impl Minute {
+impl MinuteStats {
     /// Within which time this part of the calls (0 to 1) was answered, to the precision of the slots; a call beyond the
     /// last edge counts as that.
     pub fn within(&self, part: f64) -> Duration {
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn calls_are_counted_by_the_minute_and_their_times_told() {
         let activity = Activity::default();
-        let usage = activity.of("openid");
+        let usage = activity.for_action("openid");
         (0..3).for_each(|_| usage.session_opened());
         for n in 0..100 {
             usage.record(n % 10 == 0, Duration::from_millis(if n < 90 { 8 } else { 80 }));
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_time_beyond_the_last_edge_counts_as_that() {
-        let usage = Usage::default();
+        let usage = ActionUsage::default();
         usage.record(false, Duration::from_secs(60));
         let minute = usage.now.read().unwrap();
         assert_eq!((minute.within(0.5), minute.calls), (EDGES[EDGES.len() - 1], 1));

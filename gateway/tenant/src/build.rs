@@ -150,7 +150,7 @@ fn of_nobody(doc: &Document, pointer: &str, action: &ConfiguredAction) -> Option
 
 /// The actions that a tenant's file switches on, and what is wrong with the rest.
 /// Secrets and settings are left alone.
-pub fn switched_on<'a>(doc: &'a Document, library: &'a PluginRegistry) -> (Vec<NamedAction<'a>>, Vec<ConfigError>) {
+pub fn enabled_actions<'a>(doc: &'a Document, library: &'a PluginRegistry) -> (Vec<NamedAction<'a>>, Vec<ConfigError>) {
     let (mut actions, mut faults) = (Vec::new(), Vec::new());
     for (action, plugin) in tables(doc) {
         match library.find(action, plugin) {

@@ -23,7 +23,7 @@ const PREVIOUS: [&str; 2] = ["wechat", "previous_secret"];
 ///
 /// # Errors
 /// Changes that make no sense; keys that can't be read.
-pub fn seal(
+pub fn encrypt_secrets(
     doc: &Document,
     mut changes: Vec<ConfigChange>,
     tenant: &TenantName,
@@ -36,7 +36,7 @@ pub fn seal(
     // Which action's plugin knows what is secret may itself be among the changes.
     let edited = secrecy::zeroize::Zeroizing::new(edit::apply(doc.text(), &changes)?);
     let Ok(edited) = Document::parse(doc.path(), edited.as_bytes()) else { return Ok(changes) };
-    let secrets = view::secrets(&edited, library);
+    let secrets = view::secret_pointers(&edited, library);
     for change in &mut changes {
         if let ConfigChange::Set(path, value) = change {
             let pointer: String = path.iter().map(|key| format!("/{}", escape(key))).collect();
@@ -51,7 +51,12 @@ pub fn seal(
 ///
 /// # Errors
 /// No present AppSecret, a new one that is none, keys that can't be read.
-pub fn rotate(doc: &Document, new: &str, tenant: &TenantName, keyring: &Keyring) -> Result<Vec<ConfigChange>, Text> {
+pub fn rotate_secret(
+    doc: &Document,
+    new: &str,
+    tenant: &TenantName,
+    keyring: &Keyring,
+) -> Result<Vec<ConfigChange>, Text> {
     let pointer = |path: [&str; 2]| format!("/{}/{}", path[0], path[1]);
     let Some(present) = doc.value(&pointer(SECRET)).and_then(Value::as_str) else {
         return Err(Text::fixed("文件中没有 wechat.secret", "the file has no wechat.secret"));

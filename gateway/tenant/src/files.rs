@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_millis(20);
 ///
 /// Changes from here wait for each other, also those of other processes, by a lock on the folder. Editors know no lock:
 /// a file that one of them saves while a change is being checked is seen just before the change is saved, and wins.
-pub struct Files<'a> {
+pub struct TenantFiles<'a> {
     folder: &'a Path,
     library: &'a PluginRegistry,
     keyring: &'a Keyring,
@@ -42,7 +42,7 @@ pub struct Files<'a> {
 pub struct Revision(String);
 
 /// A file as it is. It has no `Debug`: the text may hold secrets.
-pub struct Stored {
+pub struct StoredTenantFile {
     /// The text as it stands on the disk.
     pub text: String,
     /// What it came to: the faults, or what would serve.
@@ -52,7 +52,7 @@ pub struct Stored {
 }
 
 /// What a change came to. It has no `Debug`: the texts may hold secrets.
-pub struct Saved {
+pub struct SavedTenantFile {
     /// The text before, `None` of a new file; what is not UTF-8 in it is replaced.
     pub before: Option<String>,
     /// The text that stands on the disk now.
@@ -65,7 +65,7 @@ pub struct Saved {
 
 /// Why nothing was changed.
 #[derive(Debug)]
-pub enum Refused {
+pub enum TenantFileError {
     /// There is such a tenant already.
     Exists,
     /// There is no such tenant.
@@ -73,14 +73,14 @@ pub enum Refused {
     /// The file is not as the caller has seen it: read it again.
     Changed,
     /// The content would be faulty: each fault, at its place in the text as it was offered.
-    Faulty(Vec<ConfigError>),
+    Invalid(Vec<ConfigError>),
     /// The change itself makes no sense.
-    Senseless(Text),
+    InvalidChange(Text),
     /// The system refuses to read or save.
-    SaveError(Text),
+    Io(Text),
 }
 
-impl<'a> Files<'a> {
+impl<'a> TenantFiles<'a> {
     /// The files of a folder, to be checked with these plugins and keys of sealed secrets.
     pub fn new(folder: &'a Path, library: &'a PluginRegistry, keyring: &'a Keyring) -> Self {
         Self { folder, library, keyring }
@@ -96,60 +96,72 @@ impl<'a> Files<'a> {
     /// # Errors
     /// The folder can't be read.
     pub fn names(&self) -> Result<(Vec<TenantName>, Vec<ConfigError>), ConfigError> {
-        names(self.folder)
+        list_names(self.folder)
     }
 
     /// A tenant's file as it is, faulty or not.
     ///
     /// # Errors
-    /// [`Refused::Absent`], [`Refused::SaveError`] where it can't be read, [`Refused::Faulty`] where it is no text (not
+    /// [`TenantFileError::Absent`], [`TenantFileError::Io`] where it can't be read, [`TenantFileError::Invalid`] where it is no text (not
     /// UTF-8, larger than 1 MiB).
-    pub fn read(&self, name: &TenantName) -> Result<Stored, Refused> {
+    pub fn read(&self, name: &TenantName) -> Result<StoredTenantFile, TenantFileError> {
         let bytes = self.bytes(name)?;
         let text = self.text(name, &bytes)?.to_owned();
-        Ok(Stored { checked: self.check(name, &text), text, revision: Revision::of(&bytes) })
+        Ok(StoredTenantFile { checked: self.check(name, &text), text, revision: Revision::for_bytes(&bytes) })
     }
 
     /// Makes a tenant of this text.
     ///
     /// # Errors
-    /// [`Refused::Exists`], [`Refused::Faulty`], [`Refused::SaveError`].
-    pub fn create(&self, name: &TenantName, text: &str) -> Result<Saved, Refused> {
-        let _locked = lock(self.folder)?;
+    /// [`TenantFileError::Exists`], [`TenantFileError::Invalid`], [`TenantFileError::Io`].
+    pub fn create(&self, name: &TenantName, text: &str) -> Result<SavedTenantFile, TenantFileError> {
+        let _locked = lock_folder(self.folder)?;
         if self.path(name).symlink_metadata().is_ok() {
-            return Err(Refused::Exists);
+            return Err(TenantFileError::Exists);
         }
-        let validated = self.check(name, text).map_err(Refused::Faulty)?;
-        save::create(&self.path(name), text.as_bytes()).map_err(Refused::from)?;
-        Ok(Saved::new(None, text.to_owned(), validated))
+        let validated = self.check(name, text).map_err(TenantFileError::Invalid)?;
+        save::create(&self.path(name), text.as_bytes()).map_err(TenantFileError::from)?;
+        Ok(SavedTenantFile::new(None, text.to_owned(), validated))
     }
 
     /// Puts this text in the place of a tenant's whole file. With `seen`, only if the file is still that.
     ///
     /// # Errors
-    /// All but [`Refused::Exists`].
-    pub fn replace(&self, name: &TenantName, text: &str, seen: Option<&Revision>) -> Result<Saved, Refused> {
+    /// All but [`TenantFileError::Exists`].
+    pub fn replace(
+        &self,
+        name: &TenantName,
+        text: &str,
+        seen: Option<&Revision>,
+    ) -> Result<SavedTenantFile, TenantFileError> {
         self.change(name, seen, |_| Ok(text.to_owned()))
     }
 
     /// Changes values of a tenant's file; comments and layout stay. With `seen`, only if the file is still that.
     ///
     /// # Errors
-    /// All but [`Refused::Exists`].
-    pub fn edit(&self, name: &TenantName, changes: &[ConfigChange], seen: Option<&Revision>) -> Result<Saved, Refused> {
-        self.change(name, seen, |before| edit::apply(self.text(name, before)?, changes).map_err(Refused::Senseless))
+    /// All but [`TenantFileError::Exists`].
+    pub fn edit(
+        &self,
+        name: &TenantName,
+        changes: &[ConfigChange],
+        seen: Option<&Revision>,
+    ) -> Result<SavedTenantFile, TenantFileError> {
+        self.change(name, seen, |before| {
+            edit::apply(self.text(name, before)?, changes).map_err(TenantFileError::InvalidChange)
+        })
     }
 
     /// Takes a tenant's file away, and gives what stood in it; it need not have been faultless. What the stores hold of
     /// the tenant stays. With `seen`, only if the file is still that.
     ///
     /// # Errors
-    /// [`Refused::Absent`], [`Refused::Changed`], [`Refused::SaveError`].
-    pub fn remove(&self, name: &TenantName, seen: Option<&Revision>) -> Result<Vec<u8>, Refused> {
-        let _locked = lock(self.folder)?;
+    /// [`TenantFileError::Absent`], [`TenantFileError::Changed`], [`TenantFileError::Io`].
+    pub fn remove(&self, name: &TenantName, seen: Option<&Revision>) -> Result<Vec<u8>, TenantFileError> {
+        let _locked = lock_folder(self.folder)?;
         let bytes = self.bytes(name)?;
         unchanged(&bytes, seen)?;
-        save::remove(&self.path(name)).map_err(Refused::from)?;
+        save::remove(&self.path(name)).map_err(TenantFileError::from)?;
         Ok(bytes)
     }
 
@@ -166,37 +178,37 @@ impl<'a> Files<'a> {
         &self,
         name: &TenantName,
         seen: Option<&Revision>,
-        make: impl FnOnce(&[u8]) -> Result<String, Refused>,
-    ) -> Result<Saved, Refused> {
-        let _locked = lock(self.folder)?;
+        make: impl FnOnce(&[u8]) -> Result<String, TenantFileError>,
+    ) -> Result<SavedTenantFile, TenantFileError> {
+        let _locked = lock_folder(self.folder)?;
         let bytes = self.bytes(name)?;
-        let found = Revision::of(&bytes);
+        let found = Revision::for_bytes(&bytes);
         unchanged(&bytes, seen)?;
         let after = make(&bytes)?;
-        let validated = self.check(name, &after).map_err(Refused::Faulty)?;
+        let validated = self.check(name, &after).map_err(TenantFileError::Invalid)?;
         unchanged(&self.bytes(name)?, Some(&found))?;
-        save::write_atomically(&self.path(name), after.as_bytes()).map_err(Refused::from)?;
-        Ok(Saved::new(Some(String::from_utf8_lossy(&bytes).into_owned()), after, validated))
+        save::write_atomically(&self.path(name), after.as_bytes()).map_err(TenantFileError::from)?;
+        Ok(SavedTenantFile::new(Some(String::from_utf8_lossy(&bytes).into_owned()), after, validated))
     }
 
-    fn text<'b>(&self, name: &TenantName, bytes: &'b [u8]) -> Result<&'b str, Refused> {
-        let faulty = || Refused::Faulty(Document::parse(self.path(name), bytes).err().unwrap_or_default());
+    fn text<'b>(&self, name: &TenantName, bytes: &'b [u8]) -> Result<&'b str, TenantFileError> {
+        let faulty = || TenantFileError::Invalid(Document::parse(self.path(name), bytes).err().unwrap_or_default());
         if bytes.len() > load::MAX_FILE_SIZE {
             return Err(faulty());
         }
         std::str::from_utf8(bytes).map_err(|_| faulty())
     }
 
-    fn bytes(&self, name: &TenantName) -> Result<Vec<u8>, Refused> {
-        super::folder::bytes(&self.path(name)).map_err(Refused::SaveError)?.ok_or(Refused::Absent)
+    fn bytes(&self, name: &TenantName) -> Result<Vec<u8>, TenantFileError> {
+        super::folder::read_bytes(&self.path(name)).map_err(TenantFileError::Io)?.ok_or(TenantFileError::Absent)
     }
 }
 
-/// As [`Files::names`].
+/// As [`TenantFiles::names`].
 ///
 /// # Errors
 /// As there.
-pub fn names(folder: &Path) -> Result<(Vec<TenantName>, Vec<ConfigError>), ConfigError> {
+pub fn list_names(folder: &Path) -> Result<(Vec<TenantName>, Vec<ConfigError>), ConfigError> {
     let unreadable = |e: io::Error| build::unreadable(folder, &e);
     let (mut names, mut faults) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -214,11 +226,11 @@ pub fn names(folder: &Path) -> Result<(Vec<TenantName>, Vec<ConfigError>), Confi
 /// it back from whoever dies.
 ///
 /// # Errors
-/// [`Refused::SaveError`]: the folder can't be opened, or another holds the lock for long.
-pub fn lock(folder: &Path) -> Result<File, Refused> {
+/// [`TenantFileError::Io`]: the folder can't be opened, or another holds the lock for long.
+pub fn lock_folder(folder: &Path) -> Result<File, TenantFileError> {
     let unlocked = |e: io::Error| {
         let folder = folder.display();
-        Refused::SaveError(Text::new(
+        TenantFileError::Io(Text::new(
             format!("无法打开租户文件夹 {folder}：{e}"),
             format!("the tenants' folder {folder} can't be opened: {e}"),
         ))
@@ -233,7 +245,7 @@ pub fn lock(folder: &Path) -> Result<File, Refused> {
             Err(TryLockError::Error(e)) => return Err(unlocked(e)),
             Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => sleep(RETRY),
             Err(TryLockError::WouldBlock) => {
-                return Err(Refused::SaveError(Text::fixed(
+                return Err(TenantFileError::Io(Text::fixed(
                     "另一处正在保存租户文件，请稍后再试",
                     "another change of the tenants is being saved; try again in a moment",
                 )));
@@ -242,18 +254,18 @@ pub fn lock(folder: &Path) -> Result<File, Refused> {
     }
 }
 
-fn unchanged(bytes: &[u8], seen: Option<&Revision>) -> Result<(), Refused> {
-    if seen.is_none_or(|seen| Revision::of(bytes) == *seen) { Ok(()) } else { Err(Refused::Changed) }
+fn unchanged(bytes: &[u8], seen: Option<&Revision>) -> Result<(), TenantFileError> {
+    if seen.is_none_or(|seen| Revision::for_bytes(bytes) == *seen) { Ok(()) } else { Err(TenantFileError::Changed) }
 }
 
 impl Revision {
     /// The revision of a content.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn for_bytes(bytes: &[u8]) -> Self {
         Self(hex::encode(digest(&SHA256, bytes)))
     }
 
     /// The revision that somebody has been told; anything else equals none.
-    pub fn told(text: impl Into<String>) -> Self {
+    pub fn from_tag(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
@@ -264,17 +276,17 @@ impl fmt::Display for Revision {
     }
 }
 
-impl Saved {
+impl SavedTenantFile {
     fn new(before: Option<String>, after: String, validated: ValidatedTenant) -> Self {
-        Self { before, revision: Revision::of(after.as_bytes()), after, faults: validated.faults }
+        Self { before, revision: Revision::for_bytes(after.as_bytes()), after, faults: validated.faults }
     }
 }
 
-impl From<SaveError> for Refused {
+impl From<SaveError> for TenantFileError {
     fn from(unsaved: SaveError) -> Self {
         match unsaved {
             SaveError::Exists => Self::Exists,
-            SaveError::Refused(text) => Self::SaveError(text),
+            SaveError::Refused(text) => Self::Io(text),
         }
     }
 }
@@ -298,8 +310,8 @@ mod tests {
             Self { library: PluginRegistry::load(folder.path()).unwrap(), keyring: Keyring::default(), folder }
         }
 
-        fn files(&self) -> Files<'_> {
-            Files::new(self.folder.path(), &self.library, &self.keyring)
+        fn files(&self) -> TenantFiles<'_> {
+            TenantFiles::new(self.folder.path(), &self.library, &self.keyring)
         }
     }
 
@@ -315,10 +327,10 @@ mod tests {
     fn a_tenant_is_created_once_changed_where_it_is_still_as_seen_and_removed() {
         let scene = Scene::new();
         let files = scene.files();
-        assert!(matches!(files.read(&acme()), Err(Refused::Absent)));
-        assert!(matches!(files.edit(&acme(), &rename("B"), None), Err(Refused::Absent)));
+        assert!(matches!(files.read(&acme()), Err(TenantFileError::Absent)));
+        assert!(matches!(files.edit(&acme(), &rename("B"), None), Err(TenantFileError::Absent)));
         let first = files.create(&acme(), FILE).ok().unwrap().revision;
-        assert!(matches!(files.create(&acme(), FILE), Err(Refused::Exists)));
+        assert!(matches!(files.create(&acme(), FILE), Err(TenantFileError::Exists)));
         assert_eq!(files.names().unwrap().0, [acme()]);
 
         let saved = files.edit(&acme(), &rename("Beta"), Some(&first)).ok().unwrap();
@@ -326,13 +338,13 @@ mod tests {
         assert!(files.read(&acme()).ok().unwrap().revision == saved.revision && saved.revision != first);
         for outcome in [
             files.edit(&acme(), &rename("Gamma"), Some(&first)).map(|_| ()),
-            files.replace(&acme(), FILE, Some(&Revision::told("nonsense"))).map(|_| ()),
+            files.replace(&acme(), FILE, Some(&Revision::from_tag("nonsense"))).map(|_| ()),
             files.remove(&acme(), Some(&first)).map(|_| ()),
         ] {
-            assert!(matches!(outcome, Err(Refused::Changed)));
+            assert!(matches!(outcome, Err(TenantFileError::Changed)));
         }
         assert_eq!(files.remove(&acme(), Some(&saved.revision)).unwrap(), saved.after.as_bytes());
-        assert!(matches!(files.remove(&acme(), None), Err(Refused::Absent)));
+        assert!(matches!(files.remove(&acme(), None), Err(TenantFileError::Absent)));
     }
 
     #[test]
@@ -340,16 +352,16 @@ mod tests {
         let scene = Scene::new();
         let files = scene.files();
         let faulty = FILE.replace("appid", "apqid").replace("name", "nmae");
-        let Err(Refused::Faulty(faults)) = files.create(&acme(), &faulty) else { panic!("it was saved") };
+        let Err(TenantFileError::Invalid(faults)) = files.create(&acme(), &faulty) else { panic!("it was saved") };
         assert!(faults.len() >= 3 && faults[0].position() == Some((1, 1)), "{faults:?}");
-        assert!(matches!(files.read(&acme()), Err(Refused::Absent)));
+        assert!(matches!(files.read(&acme()), Err(TenantFileError::Absent)));
         assert!(files.create(&acme(), FILE).is_ok());
         let unset = [ConfigChange::Unset(vec!["wechat".into(), "secret".into()])];
-        assert!(matches!(files.edit(&acme(), &unset, None), Err(Refused::Faulty(_))));
+        assert!(matches!(files.edit(&acme(), &unset, None), Err(TenantFileError::Invalid(_))));
         assert_eq!(files.read(&acme()).ok().unwrap().text, FILE);
         fs::write(files.path(&acme()), b"\xff").unwrap();
-        assert!(matches!(files.read(&acme()), Err(Refused::Faulty(_))));
-        assert!(matches!(files.edit(&acme(), &rename("B"), None), Err(Refused::Faulty(_))));
+        assert!(matches!(files.read(&acme()), Err(TenantFileError::Invalid(_))));
+        assert!(matches!(files.edit(&acme(), &rename("B"), None), Err(TenantFileError::Invalid(_))));
         assert!(files.replace(&acme(), FILE, None).is_ok(), "a whole new text mends it");
     }
 

@@ -52,7 +52,7 @@ pub fn read(path: &Path) -> Result<Document, Vec<ConfigError>> {
 ///
 /// # Errors
 /// As there, or the file is a link that leads out of the folder.
-pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
+pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
     within(path)?;
     load::bytes(path)
 }

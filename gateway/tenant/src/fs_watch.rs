@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 const MOST_FOLDERS: usize = 1000;
 
 /// Folders that are watched. The system's watch stays with a folder, not with its name: where the name comes to mean
-/// another, as when a link is tenant_action, that one is watched instead.
-pub struct Watched {
+/// another, as when a link is switched, that one is watched instead.
+pub struct FolderWatch {
     changed: Arc<Notify>,
     events: Option<RecommendedWatcher>,
     folders: HashMap<Identity, PathBuf>,
@@ -28,7 +28,7 @@ type Identity = (u64, u64);
 /// The names whose changes are told; `None` is all.
 type Names = Arc<Mutex<Option<HashSet<OsString>>>>;
 
-impl Watched {
+impl FolderWatch {
     /// Nothing yet; `changed` will be told.
     pub fn new(changed: Arc<Notify>) -> Self {
         let names = Names::default();
@@ -90,7 +90,7 @@ impl Watched {
     }
 }
 
-/// Whether the change is of a name that is wanted, or of the link that a mounted secret is tenant_action by: `..data`.
+/// Whether the change is of a name that is wanted, or of the link that switches a mounted secret: `..data`.
 fn concerns(wanted: &Names, paths: &[PathBuf]) -> bool {
     let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(wanted) = wanted.as_ref().filter(|_| !paths.is_empty()) else { return true };

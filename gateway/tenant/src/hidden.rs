@@ -26,7 +26,7 @@ struct Secrets {
 
 impl Secrets {
     fn of(doc: &Document, library: &PluginRegistry) -> Self {
-        let mut secrets = Self { places: view::secrets(doc, library), unknown: Vec::new() };
+        let mut secrets = Self { places: view::secret_pointers(doc, library), unknown: Vec::new() };
         if !tenant::fits(doc) {
             secrets.unknown.push(String::new());
         }
@@ -51,7 +51,7 @@ impl Secrets {
 }
 
 /// A tenant's file with its secrets masked. Where a secret is (`env:…`, `file:…`) is none.
-pub fn masked(doc: &Document, library: &PluginRegistry, comments: Comments) -> String {
+pub fn redact(doc: &Document, library: &PluginRegistry, comments: Comments) -> String {
     let secrets = Secrets::of(doc, library);
     mask(doc, comments, |pointer, value| {
         // An address may hold a password.
@@ -69,7 +69,7 @@ type Addressed<'a> = (&'a str, Option<&'a str>, &'a str);
 
 impl Addresses {
     fn of(doc: &Document, library: &PluginRegistry) -> Self {
-        Self(view::addresses(doc, library))
+        Self(view::address_pointers(doc, library))
     }
 
     fn has(&self, pointer: &str, value: &str) -> bool {
@@ -105,7 +105,7 @@ fn addressed<'a>(doc: &'a Document, pointer: &str, value: &'a str) -> Option<Add
 /// gateway can reach, and its caller perhaps not: its own admin port, a store, a cloud's metadata. Which these are can't be
 /// told by looking at a name, whose owner may have it lead anywhere at any time.
 /// `reach` are the hosts that operators leave to such admins.
-pub fn reserved(
+pub fn tenant_admin_violations(
     doc: &Document,
     before: Option<&Document>,
     library: &PluginRegistry,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn shown(text: &str) -> String {
-        masked(&doc(text), &PluginRegistry::default(), Comments::All)
+        redact(&doc(text), &PluginRegistry::default(), Comments::All)
     }
 
     #[test]
@@ -188,7 +188,8 @@ mod tests {
     fn a_tenant_s_own_admin_names_no_address() {
         let file = |settings: &str| FILE.replace("key = \"k1\"", settings);
         let told = |after: &str, before: &str| {
-            reserved(&doc(&file(after)), Some(&doc(&file(before))), &PluginRegistry::default(), &[]).len()
+            tenant_admin_violations(&doc(&file(after)), Some(&doc(&file(before))), &PluginRegistry::default(), &[])
+                .len()
         };
         let two = "to = [\"http://10.0.0.5/\", \"http://10.0.0.6/\"]";
         for inner in
@@ -203,27 +204,35 @@ mod tests {
             [("https://a.example/x", 0), ("http://10.0.0.9", 0), ("http://10.0.1.9", 1), ("http://a.net", 1)]
         {
             let text = file(&format!("to = \"{to}\""));
-            assert_eq!(reserved(&doc(&text), None, &PluginRegistry::default(), &reach).len(), refused, "{to}");
+            assert_eq!(
+                tenant_admin_violations(&doc(&text), None, &PluginRegistry::default(), &reach).len(),
+                refused,
+                "{to}"
+            );
         }
         // What an operator has set may stay, be moved, be taken away; not be given to another plugin or action.
         for kept in [two, "a = \"http://10.0.0.6/\"", "to = \"http://10.0.0.5/\"\nmore = 1", ""] {
             assert_eq!(told(kept, two), 0, "{kept}");
         }
-        let other = reserved(
+        let other = tenant_admin_violations(
             &doc(&file(two).replace("none", "other")),
             Some(&doc(&file(two))),
             &PluginRegistry::default(),
             &[],
         );
-        let renamed =
-            reserved(&doc(&file(two).replace("pay", "buy")), Some(&doc(&file(two))), &PluginRegistry::default(), &[]);
+        let renamed = tenant_admin_violations(
+            &doc(&file(two).replace("pay", "buy")),
+            Some(&doc(&file(two))),
+            &PluginRegistry::default(),
+            &[],
+        );
         assert_eq!((other.len(), renamed.len()), (2, 2));
     }
 
     #[test]
     fn a_tenant_s_own_admin_adds_no_reference_and_leaves_the_address() {
         let told = |after: &str, before: &str| {
-            let faults = reserved(&doc(after), Some(&doc(before)), &PluginRegistry::default(), &[]);
+            let faults = tenant_admin_violations(&doc(after), Some(&doc(before)), &PluginRegistry::default(), &[]);
             faults.iter().filter_map(ConfigError::position).map(|(line, _)| line).collect::<Vec<_>>()
         };
         let reference = FILE.replace("hunter2", "env:S");

@@ -15,28 +15,28 @@ mod tenant_action;
 mod verify;
 mod view;
 
-pub use activity::{Activity, Failure, MINUTES, Minute, Usage};
-pub use build::{ValidatedTenant, check, check_folder, switched_on};
-pub use encrypt_secrets::{rotate, seal};
-pub use files::{Files, Refused, Revision, Saved, Stored, lock, names};
-pub use folder::bytes;
-pub use hidden::{masked, reserved};
+pub use activity::{ActionUsage, Activity, MINUTES, MinuteStats, RecentFailure};
+pub use build::{ValidatedTenant, check, check_folder, enabled_actions};
+pub use encrypt_secrets::{encrypt_secrets, rotate_secret};
+pub use files::{Revision, SavedTenantFile, StoredTenantFile, TenantFileError, TenantFiles, list_names, lock_folder};
+pub use folder::read_bytes;
+pub use hidden::{redact, tenant_admin_violations};
 use menlou_action::{ConfiguredAction, Plugin, Services, TenantScope};
 use menlou_platform::{Platform, wechat::Wechat, wechat::WechatCredentials};
 use menlou_policy::{
     Access,
     cors::Cors,
-    limits::{Limiter, RequestLimits},
+    rate_limits::{RateLimiter, RequestLimits},
 };
-pub use plugin_reload::{PluginReloader, ReloadHistory, Swap};
+pub use plugin_reload::{PluginReload, PluginReloader, ReloadHistory};
 pub use registry::{TenantRegistry, TenantStatus};
-pub use reload::Watcher;
+pub use reload::TenantWatcher;
 use smol_str::SmolStr;
 use std::sync::Arc;
-pub use template::{Facts, file as new_file};
-pub use tenant_action::{Durations, TenantAction};
+pub use template::{NewTenant, new_tenant_file};
+pub use tenant_action::{DurationHistograms, TenantAction};
 pub use verify::{logs_in_by_phone, verify};
-pub use view::{MASK, View, secrets, view};
+pub use view::{MASK, SettingsView, secret_pointers, view};
 
 /// A tenant that serves. A call keeps the one that it found, also through a reload.
 pub struct Tenant {
@@ -57,8 +57,8 @@ impl Tenant {
     pub fn new(
         validated: ValidatedTenant,
         services: &Arc<Services>,
-        limiter: &Arc<Limiter>,
-        durations: &Durations,
+        limiter: &Arc<RateLimiter>,
+        durations: &DurationHistograms,
         activity: Arc<Activity>,
     ) -> Self {
         let ValidatedTenant { name, title, account, session_ttl, actions, cors, limits, mut action_limits, .. } =
@@ -81,13 +81,13 @@ impl Tenant {
             let own = action_limits.remove(&action).unwrap_or_default();
             let needs_session = configured.as_ref().is_some_and(|c| c.access() != Access::Anyone);
             let limits = RequestLimits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
-            let usage = activity.of(&action);
+            let usage = activity.for_action(&action);
             let serving = configured.map(|configured| {
                 let (tenant, platform, services) = (tenant.clone(), platform.clone(), services.clone());
                 let scope = TenantScope { tenant, session_ttl, platform, services, session_counter: usage.clone() };
                 Arc::new(configured.serve(scope))
             });
-            TenantAction::new(&action, serving, limits, usage, durations.of(&action))
+            TenantAction::new(&action, serving, limits, usage, durations.for_action(&action))
         };
         let actions = actions.into_iter().map(switch).collect();
         Self { actions, cors: Cors::new(&cors).map(Box::new), name: name.clone(), title, activity: activity.clone() }
@@ -98,7 +98,7 @@ impl Tenant {
         self.actions().filter_map(|tenant_action| Some(tenant_action.action.as_ref()?.plugin().clone())).collect()
     }
 
-    /// The action of this name, if it is tenant_action on.
+    /// The action of this name, if it is enabled.
     pub fn action(&self, name: &str) -> Option<&TenantAction> {
         self.find(name).map(|(_, tenant_action)| tenant_action)
     }
@@ -119,7 +119,7 @@ impl Tenant {
         self.actions.iter().for_each(|tenant_action| tenant_action.flush_metrics(&self.name));
     }
 
-    /// Every action that is tenant_action on, in the order of their names.
+    /// Every action that is enabled, in the order of their names.
     pub fn actions(&self) -> impl Iterator<Item = &TenantAction> {
         self.actions.iter()
     }

@@ -29,11 +29,11 @@ pub struct PluginReloader {
 
 /// The latest swaps.
 #[derive(Default)]
-pub struct ReloadHistory(Mutex<VecDeque<Swap>>);
+pub struct ReloadHistory(Mutex<VecDeque<PluginReload>>);
 
 /// A change of the plugin folder, and what came of it.
 #[derive(Clone, Debug)]
-pub struct Swap {
+pub struct PluginReload {
     /// When.
     pub at: SystemTime,
     /// The plugin's name, which is its file's.
@@ -48,11 +48,11 @@ pub struct Swap {
 
 impl ReloadHistory {
     /// The latest swaps, the newest first.
-    pub fn latest(&self) -> Vec<Swap> {
+    pub fn latest(&self) -> Vec<PluginReload> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }
 
-    fn remember(&self, swap: Swap) {
+    fn remember(&self, swap: PluginReload) {
         let mut swaps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if swaps.len() >= REMEMBERED {
             swaps.pop_front();
@@ -75,7 +75,7 @@ impl PluginReloader {
     }
 
     /// What came of the swaps so far.
-    pub fn swaps(&self) -> Arc<ReloadHistory> {
+    pub fn history(&self) -> Arc<ReloadHistory> {
         self.swaps.clone()
     }
 
@@ -85,7 +85,7 @@ impl PluginReloader {
     }
 
     /// Loads what is new in the folder. Calls in flight end on the version that they began with. Blocks.
-    pub fn look(&mut self, serving: impl Fn() -> Vec<Serving>) -> Vec<Rebuilt> {
+    pub fn reload(&mut self, serving: impl Fn() -> Vec<Serving>) -> Vec<Rebuilt> {
         let changes = match self.library().changes(&self.folder) {
             Ok(changes) => changes,
             Err(e) => {
@@ -127,7 +127,7 @@ impl PluginReloader {
                 "loaded"
             }
         };
-        self.swaps.remember(Swap {
+        self.swaps.remember(PluginReload {
             at: SystemTime::now(),
             plugin: name.clone(),
             serving: plugin.map(|p| (p.version.clone(), p.generation)),

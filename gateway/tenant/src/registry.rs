@@ -63,18 +63,18 @@ impl TenantRegistry {
     }
 
     /// How many files have faults.
-    pub fn faulty(&self) -> usize {
+    pub fn invalid_count(&self) -> usize {
         self.standing().values().filter(|standing| !standing.faults.is_empty()).count()
     }
 
     /// How one file stands.
-    pub fn standing_of(&self, name: &str) -> Option<TenantStatus> {
+    pub fn status(&self, name: &str) -> Option<TenantStatus> {
         self.standing().get(name).cloned()
     }
 
     /// The first `most` wanted files behind this name, by the tenant's name (or the file's, where that is no tenant's name)
     /// and in the order of it, and how each stands. Who wants them sees the version that serves, if one does.
-    pub fn standing_after(
+    pub fn statuses_after(
         &self,
         name: &str,
         most: usize,

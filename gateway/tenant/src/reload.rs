@@ -1,13 +1,13 @@
 //! Takes changes of the tenants' folder up while running: a bad file keeps its tenant's last good version.
 
 use super::{
-    Durations, PluginReloader, Tenant, TenantRegistry, TenantStatus, ValidatedTenant, build, folder,
-    fs_watch::{Watched, identity},
+    DurationHistograms, PluginReloader, Tenant, TenantRegistry, TenantStatus, ValidatedTenant, build, folder,
+    fs_watch::{FolderWatch, identity},
 };
 use menlou_action::Services;
 use menlou_config::{config_error::ConfigError, fingerprint::Fingerprint, sources::Files, tenant::TenantName};
 use menlou_error::text::{Language, Text};
-use menlou_policy::limits::Limiter;
+use menlou_policy::rate_limits::RateLimiter;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
@@ -38,12 +38,12 @@ const FILLING: Duration = Duration::from_secs(1);
 const GONE: Duration = Duration::from_millis(500);
 
 /// Keeps a registry as the folders of tenants and plugins say.
-pub struct Watcher {
+pub struct TenantWatcher {
     folder: PathBuf,
     plugins: PluginReloader,
     services: Arc<Services>,
-    limiter: Arc<Limiter>,
-    durations: Durations,
+    limiter: Arc<RateLimiter>,
+    durations: DurationHistograms,
     registry: Arc<TenantRegistry>,
     files: BTreeMap<PathBuf, Seen>,
     /// Of these, those that are not there, and since when.
@@ -66,13 +66,13 @@ struct Seen {
     sources: Files,
 }
 
-impl Watcher {
+impl TenantWatcher {
     /// A watcher of a folder, nothing read yet.
     pub fn new(
         folder: PathBuf,
         plugins: PluginReloader,
         services: Arc<Services>,
-        limiter: Arc<Limiter>,
+        limiter: Arc<RateLimiter>,
         registry: Arc<TenantRegistry>,
     ) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Watcher {
             plugins,
             services,
             limiter,
-            durations: Durations::default(),
+            durations: DurationHistograms::default(),
             registry,
             files: BTreeMap::new(),
             missing: HashMap::new(),
@@ -91,14 +91,14 @@ impl Watcher {
     }
 
     /// Reads what changed since the last time, and takes it up. Blocks.
-    pub fn look(&mut self) {
+    pub fn reload(&mut self) {
         let mut standing = BTreeMap::new();
         let mut changes = Vec::new();
         let serving = || {
             let tenants = self.files.iter().map(|(path, seen)| (path, seen.tenant.as_deref()));
             tenants.filter_map(|(path, name)| Some((path.clone(), self.registry.find(name?)?))).collect()
         };
-        for (path, validated) in self.plugins.look(serving) {
+        for (path, validated) in self.plugins.reload(serving) {
             if let Some(seen) = self.files.get_mut(&path) {
                 seen.standing.faults = validated.faults.clone();
                 log(&validated.faults);
@@ -265,7 +265,7 @@ impl Watcher {
     /// Looks again at each change, until dropped.
     pub async fn run(mut self) {
         let changed = Arc::new(Notify::new());
-        let (mut folders, mut secrets) = (Watched::new(changed.clone()), Watched::new(changed.clone()));
+        let (mut folders, mut secrets) = (FolderWatch::new(changed.clone()), FolderWatch::new(changed.clone()));
         // Where these can't be watched, they are looked at with the rest.
         secrets.keep_files(self.sources());
         let (mut looked, mut took) = (Instant::now(), Duration::ZERO);
@@ -285,7 +285,7 @@ impl Watcher {
             sleep(TOGETHER).await;
             looked = Instant::now();
             self = match spawn_blocking(move || {
-                self.look();
+                self.reload();
                 self
             })
             .await

@@ -5,7 +5,7 @@ use menlou_config::schema::is_secret;
 use serde_json::{Value, json};
 
 /// What a new file says.
-pub struct Facts<'a> {
+pub struct NewTenant<'a> {
     /// The tenant's name.
     pub tenant: &'a str,
     /// The name for people.
@@ -16,7 +16,7 @@ pub struct Facts<'a> {
     pub secret: &'a str,
     /// Where the platform is, if not where it usually is.
     pub base_url: Option<&'a str>,
-    /// The actions that are tenant_action on.
+    /// The actions that are enabled.
     pub actions: Vec<&'a Descriptor>,
 }
 
@@ -24,8 +24,8 @@ pub struct Facts<'a> {
 const USUAL: &[(&str, &str, &[&str])] = &[("login", "methods", &["phone", "password", "profile"])];
 
 /// The file's text.
-pub fn file(facts: &Facts<'_>) -> String {
-    let Facts { tenant, name, appid, secret, base_url, actions } = facts;
+pub fn new_tenant_file(facts: &NewTenant<'_>) -> String {
+    let NewTenant { tenant, name, appid, secret, base_url, actions } = facts;
     let mut text = format!(
         "# 租户 {tenant}：文件名（不含 .toml）即请求中的 f；保存后网关自动生效。检查：menlou tenant verify {tenant}\n\
          # The tenant {tenant}: the file's name without .toml is the f of its requests. Changes are taken up by themselves.\n\

@@ -1,12 +1,12 @@
-//! An action that a tenant has tenant_action on, and what is counted of its calls.
+//! An action that a tenant has enabled, and what is counted of its calls.
 //!
 //! A call that comes to another one of many tenants than the calls before it finds none of this in the processor's caches,
 //! and each piece that it must wait for takes longer than a microsecond's tenth. So what all calls need stands together,
 //! and is fetched at once.
 
-use super::activity::Usage;
+use super::activity::ActionUsage;
 use menlou_action::Action;
-use menlou_policy::limits::RequestLimits;
+use menlou_policy::rate_limits::RequestLimits;
 use metrics::{Counter, Histogram, counter, histogram};
 use smol_str::SmolStr;
 use std::{
@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-/// An action that a tenant has tenant_action on. What its calls need comes first, on one line of the cache.
+/// An action that a tenant has enabled. What its calls need comes first, on one line of the cache.
 #[repr(C, align(64))]
 pub struct TenantAction {
     /// The `a` of its requests.
@@ -24,7 +24,7 @@ pub struct TenantAction {
     /// The action; `None` where its plugin is missing or broken.
     pub action: Option<Arc<Action>>,
     /// Calls by the minute.
-    usage: Arc<Usage>,
+    usage: Arc<ActionUsage>,
     /// How often it may be called.
     pub limits: RequestLimits,
     /// How long calls took, those of other tenants' actions of this name included: by tenant too there would be more
@@ -39,11 +39,11 @@ pub struct TenantAction {
 
 /// How long calls take, by the action's name: all tenants count in the same ones.
 #[derive(Default)]
-pub struct Durations(Mutex<HashMap<SmolStr, Histogram>>);
+pub struct DurationHistograms(Mutex<HashMap<SmolStr, Histogram>>);
 
-impl Durations {
+impl DurationHistograms {
     /// Where those of this name are counted.
-    pub(super) fn of(&self, action: &str) -> Histogram {
+    pub(super) fn for_action(&self, action: &str) -> Histogram {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || histogram!("menlou_request_duration_seconds", "action" => action.to_owned());
         all.entry(action.into()).or_insert_with(new).clone()
@@ -56,7 +56,7 @@ impl TenantAction {
         name: &str,
         action: Option<Arc<Action>>,
         limits: RequestLimits,
-        usage: Arc<Usage>,
+        usage: Arc<ActionUsage>,
         seconds: Histogram,
     ) -> Self {
         let (calls, failures) = Default::default();
@@ -66,7 +66,7 @@ impl TenantAction {
     /// Has the processor fetch what a call will need: it waits for all of it at once, not for one piece after the other.
     pub fn prefetch(&self) {
         let action = self.action.as_ref().map_or(0, |action| action.near());
-        black_box(action + self.limits.near() + self.usage.near());
+        black_box(action + self.limits.prefetch() + self.usage.near());
     }
 
     /// Counts a call.

@@ -3,22 +3,22 @@
 use super::build::PlatformCredentials;
 use menlou_config::load::Document;
 use menlou_platform::{
-    http::Http,
+    http::HttpClient,
     wechat::{
         WechatCredentials,
-        verify::{self, Finding},
+        verify::{self, CheckResult},
     },
 };
 use serde_json::Value;
 
-/// Asks the platform, and tells each finding as soon as it is there. A running gateway is not disturbed: no token is
+/// Asks the platform, and tells each result as soon as it is there. A running gateway is not disturbed: no token is
 /// renewed by force and nothing is stored.
 pub async fn verify(
     account: &PlatformCredentials,
     phone: bool,
-    http: Http,
-    told: impl FnMut(&Finding),
-) -> Vec<Finding> {
+    http: HttpClient,
+    told: impl FnMut(&CheckResult),
+) -> Vec<CheckResult> {
     let account = WechatCredentials {
         appid: account.appid.clone(),
         secret: account.secret.clone(),

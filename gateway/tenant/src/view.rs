@@ -15,7 +15,7 @@ pub const MASK: &str = "***";
 
 /// A tenant's settings as they hold. What the file's schema or a plugin's does not know is masked: a misspelt `secret` is
 /// one still.
-pub struct View {
+pub struct SettingsView {
     /// The settings. A secret is shown as `env:NAME` or `file:PATH`, any other as [`MASK`].
     pub settings: Value,
     /// Where in them a default stands, as RFC 6901 pointers.
@@ -25,8 +25,9 @@ pub struct View {
 }
 
 /// How a file that can be parsed may be shown, faulty or not.
-pub fn view(doc: &Document, library: &PluginRegistry) -> View {
-    let mut view = View { settings: json!({}), defaults: BTreeSet::new(), secrets: secrets(doc, library) };
+pub fn view(doc: &Document, library: &PluginRegistry) -> SettingsView {
+    let mut view =
+        SettingsView { settings: json!({}), defaults: BTreeSet::new(), secrets: secret_pointers(doc, library) };
     let schema = tenant::schema();
     let written = doc.value("").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut settings = view.table(&schema, &written, "");
@@ -59,14 +60,14 @@ pub fn view(doc: &Document, library: &PluginRegistry) -> View {
 }
 
 /// Where secrets stand in a tenant's file, as RFC 6901 pointers: by its own schema and by those of its plugins.
-pub fn secrets(doc: &Document, library: &PluginRegistry) -> BTreeSet<String> {
+pub fn secret_pointers(doc: &Document, library: &PluginRegistry) -> BTreeSet<String> {
     let mut found = doc.value("").map(tenant::secrets_in).unwrap_or_default();
     found.extend(marked(doc, library, Schema::secrets));
     found
 }
 
 /// Where addresses stand that a plugin has the gateway connect to, by the plugins' schemas.
-pub fn addresses(doc: &Document, library: &PluginRegistry) -> BTreeSet<String> {
+pub fn address_pointers(doc: &Document, library: &PluginRegistry) -> BTreeSet<String> {
     marked(doc, library, Schema::addresses)
 }
 
@@ -86,7 +87,7 @@ fn marked(
     found
 }
 
-impl View {
+impl SettingsView {
     fn table(&mut self, schema: &Value, written: &Map<String, Value>, pointer: &str) -> Map<String, Value> {
         let empty = Map::new();
         let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
@@ -151,7 +152,7 @@ fn has_password(value: &Value) -> bool {
 mod tests {
     use super::*;
 
-    fn viewed(text: &str) -> View {
+    fn viewed(text: &str) -> SettingsView {
         let folder = tempfile::tempdir().unwrap();
         let library = PluginRegistry::load(folder.path()).unwrap();
         view(&Document::parse("acme.toml", text.as_bytes()).unwrap(), &library)

@@ -4,7 +4,7 @@ use super::{load_balancer::Turn, metrics::Outcome, send::Sending};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use menlou_error::{Error, codes};
-use menlou_platform::http::{Failure, Incoming};
+use menlou_platform::http::{HttpFailure, ResponseBody};
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The pieces of an answer, as the server sends them and the client takes them. Trailers are dropped.
 pub(super) struct Answer {
-    incoming: Incoming,
+    incoming: ResponseBody,
     /// What is held until the end; `None` after it.
     held: Option<(Turn, Sending)>,
     pause: Option<Pause>,
@@ -27,7 +27,7 @@ struct Pause {
 
 impl Answer {
     /// Begins; an answer without a body has ended already.
-    pub fn new(incoming: Incoming, turn: Turn, sending: Sending) -> Self {
+    pub fn new(incoming: ResponseBody, turn: Turn, sending: Sending) -> Self {
         let mut answer = Self { incoming, held: Some((turn, sending)), pause: None };
         answer.end_if_whole();
         answer
@@ -47,7 +47,7 @@ impl Answer {
     }
 
     /// Why the answer breaks off: told here, since its head has long been answered.
-    fn broken(&mut self, failure: Failure) -> Option<Error> {
+    fn broken(&mut self, failure: HttpFailure) -> Option<Error> {
         let (turn, sending) = self.held.take()?;
         if let Some(fault) = sending.fault() {
             turn.end(Outcome::ClientFault);

@@ -4,7 +4,7 @@ use super::load_balancer::LoadBalancer;
 use bytes::Bytes;
 use http::{HeaderMap, Method, header::USER_AGENT};
 use http_body_util::Empty;
-use menlou_platform::http::{AGENT, Http};
+use menlou_platform::http::{HttpClient, USER_AGENT_VALUE};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Checks one server for ever: about every `interval`, the first time somewhere within it, so that many don't check at once.
-pub(super) async fn watch(group: Arc<LoadBalancer>, server: usize, url: String, interval: Duration, http: Http) {
+pub(super) async fn watch(group: Arc<LoadBalancer>, server: usize, url: String, interval: Duration, http: HttpClient) {
     sleep(interval.mul_f64(fraction())).await;
     loop {
         let failure = check(&http, &url, interval.min(PATIENCE)).await.err();
@@ -26,8 +26,8 @@ pub(super) async fn watch(group: Arc<LoadBalancer>, server: usize, url: String, 
 }
 
 /// Asks once; the answer's head decides.
-async fn check(http: &Http, url: &str, patience: Duration) -> Result<(), String> {
-    let headers = HeaderMap::from_iter([(USER_AGENT, AGENT)]);
+async fn check(http: &HttpClient, url: &str, patience: Duration) -> Result<(), String> {
+    let headers = HeaderMap::from_iter([(USER_AGENT, USER_AGENT_VALUE)]);
     let asked = http.stream(Method::GET, url, headers, Empty::<Bytes>::new());
     let answer = timeout(patience, asked).await.map_err(|_| format!("no answer in {patience:?}"))?;
     let status = answer.map_err(|failure| failure.to_string())?.status();

@@ -25,7 +25,7 @@ use menlou_call::Pieces;
 use menlou_circuit::BreakerPolicy;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
-use menlou_platform::http::{Failure, Http, Incoming};
+use menlou_platform::http::{HttpClient, HttpFailure, ResponseBody};
 use metrics::Outcome;
 use send::Sending;
 use std::{
@@ -39,9 +39,9 @@ use tokio::task::JoinSet;
 pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Which servers, and when they are asked. It has no `Debug`: what was configured may hold a password where none may be.
-pub struct Options {
+pub struct UpstreamOptions {
     /// Whose they are.
-    pub labels: Labels,
+    pub labels: UpstreamLabels,
     /// Their base URLs: `http://10.0.0.5:8080/api`.
     pub servers: Vec<String>,
     /// So many failures in a row open a server's circuit; 0: none do. Failures are broken connections, time-outs, and
@@ -50,12 +50,12 @@ pub struct Options {
     /// How long an open circuit keeps calls away; then one at a time tries the server, until one succeeds.
     pub break_for: Duration,
     /// How the servers are asked whether they are well, if they are.
-    pub health: Option<Health>,
+    pub health: Option<HealthCheckOptions>,
 }
 
 /// The names under which logs and metrics know a group.
 #[derive(Clone, Debug)]
-pub struct Labels {
+pub struct UpstreamLabels {
     /// The tenant.
     pub tenant: String,
     /// The action, by its name in the tenant's file.
@@ -63,25 +63,25 @@ pub struct Labels {
 }
 
 /// How servers are asked whether they are well.
-pub struct Health {
+pub struct HealthCheckOptions {
     /// What is asked for by GET, beneath each server's base URL: `/healthz`. 2xx and 3xx are well.
     pub path: String,
     /// How often, [`MIN_INTERVAL`] at least. An answer has to come within it, and within 2 s.
     pub interval: Duration,
 }
 
-/// What can't be in [`Options`].
+/// What can't be in [`UpstreamOptions`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct OptionError {
     /// Where.
-    pub place: Place,
+    pub field: OptionField,
     /// What is wrong, to be read behind the name of the place. It does not repeat what was configured there.
     pub text: Text,
 }
 
-/// A place in [`Options`].
+/// A place in [`UpstreamOptions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum OptionField {
     /// `servers` as a whole.
     Servers,
     /// The server at this index.
@@ -93,7 +93,7 @@ pub enum Place {
 }
 
 /// What is forwarded. It has no `Debug`: path, headers and body may hold secrets.
-pub struct Forward {
+pub struct ForwardRequest {
     /// Any but `CONNECT`.
     pub method: Method,
     /// What follows the server's base URL: it starts with `/`, or has no path.
@@ -130,14 +130,14 @@ impl Upstream {
     ///
     /// # Errors
     /// All that is wrong with the options.
-    pub fn new(options: Options) -> Result<Self, Vec<Fault>> {
-        let Options { labels, servers, break_after, break_for, health } = options;
+    pub fn new(options: UpstreamOptions) -> Result<Self, Vec<OptionError>> {
+        let UpstreamOptions { labels, servers, break_after, break_for, health } = options;
         let mut faults = Vec::new();
         let addresses = addresses(&servers, &mut faults);
         let health = health.map(|health| {
             if health.interval < MIN_INTERVAL {
                 let text = Text::fixed("不可短于 100ms", "must be 100ms at least");
-                faults.push(Fault { place: Place::HealthInterval, text });
+                faults.push(OptionError { field: OptionField::HealthInterval, text });
             }
             let target = Target::new(health.path);
             if target.is_none() {
@@ -145,7 +145,7 @@ impl Upstream {
                     "须以 / 开头，且不含空格、#、反斜杠、. 或 .. 段",
                     "must begin with / and hold no space, #, backslash, nor . or .. as a segment",
                 );
-                faults.push(Fault { place: Place::HealthPath, text });
+                faults.push(OptionError { field: OptionField::HealthPath, text });
             }
             let urls = target.iter().flat_map(|target| addresses.iter().map(|a| a.at(target))).collect();
             Checks { interval: health.interval, urls }
@@ -161,7 +161,7 @@ impl Upstream {
 
     /// Begins the health checks, if there are any; they end when this is dropped. A second call does nothing. It needs
     /// a tokio runtime around it.
-    pub fn start(&self, http: &Http) {
+    pub fn start(&self, http: &HttpClient) {
         let Some(health) = &self.health else { return };
         let mut checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
         if checking.is_empty() {
@@ -180,8 +180,8 @@ impl Upstream {
     /// # Errors
     /// `upstream_unreachable`, `upstream_error`, `upstream_timeout`, `upstream_unavailable`; `bad_request` where the path
     /// can't go; or that of the client's own body.
-    pub async fn forward(&self, http: &Http, request: Forward) -> Result<Response<Pieces>> {
-        let Forward { method, path_and_query, mut headers, body, timeout, retries } = request;
+    pub async fn forward(&self, http: &HttpClient, request: ForwardRequest) -> Result<Response<Pieces>> {
+        let ForwardRequest { method, path_and_query, mut headers, body, timeout, retries } = request;
         if method == Method::CONNECT {
             return Err(Error::new(&codes::BAD_REQUEST).with_cause("CONNECT is not forwarded"));
         }
@@ -225,13 +225,13 @@ impl Upstream {
     /// Asks one server, until its answer's head.
     async fn attempt(
         &self,
-        http: &Http,
+        http: &HttpClient,
         mut turn: Turn,
         method: &Method,
         url: &str,
         headers: HeaderMap,
         sending: &Sending,
-    ) -> Result<(Response<Incoming>, Turn), Failed> {
+    ) -> Result<(Response<ResponseBody>, Turn), Failed> {
         let begun = Instant::now();
         let answered = http.stream(method.clone(), url, headers, sending.attempt());
         let outcome = tokio::select! {
@@ -249,7 +249,7 @@ impl Upstream {
                 turn.answered(head.status(), begun.elapsed());
                 return Ok((head, turn));
             }
-            Ok(head) => Failure::Unusable(format!("it answers {}, unasked", head.status())),
+            Ok(head) => HttpFailure::Unusable(format!("it answers {}, unasked", head.status())),
             Err(failure) => failure,
         };
         if let Some(error) = sending.fault() {
@@ -257,9 +257,9 @@ impl Upstream {
             return Err(Failed { error, repeatable: Repeatable::Never });
         }
         let (word, outcome, repeatable) = match failure {
-            Failure::NotSent(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Unreachable, Repeatable::Always),
-            Failure::Unanswered(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Broken, Repeatable::Idempotent),
-            Failure::Unusable(_) => (&codes::UPSTREAM_ERROR, Outcome::Unusable, Repeatable::Never),
+            HttpFailure::NotSent(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Unreachable, Repeatable::Always),
+            HttpFailure::Unanswered(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Broken, Repeatable::Idempotent),
+            HttpFailure::Unusable(_) => (&codes::UPSTREAM_ERROR, Outcome::Unusable, Repeatable::Never),
         };
         let error = Error::new(word).with_cause(format!("{}: {failure}", turn.origin()));
         turn.end(outcome);
@@ -286,10 +286,10 @@ enum Repeatable {
     Always,
 }
 
-fn addresses(servers: &[String], faults: &mut Vec<Fault>) -> Vec<Address> {
+fn addresses(servers: &[String], faults: &mut Vec<OptionError>) -> Vec<Address> {
     if servers.is_empty() {
         let text = Text::fixed("至少要有一个地址", "must have one address at least");
-        faults.push(Fault { place: Place::Servers, text });
+        faults.push(OptionError { field: OptionField::Servers, text });
     }
     let mut addresses: Vec<Address> = Vec::with_capacity(servers.len());
     for (i, server) in servers.iter().enumerate() {
@@ -297,9 +297,9 @@ fn addresses(servers: &[String], faults: &mut Vec<Fault>) -> Vec<Address> {
             Ok(address) if addresses.iter().all(|other| other.base != address.base) => addresses.push(address),
             Ok(_) => {
                 let text = Text::fixed("与前面的某个地址重复", "stands there twice");
-                faults.push(Fault { place: Place::Server(i), text });
+                faults.push(OptionError { field: OptionField::Server(i), text });
             }
-            Err(text) => faults.push(Fault { place: Place::Server(i), text }),
+            Err(text) => faults.push(OptionError { field: OptionField::Server(i), text }),
         }
     }
     addresses
@@ -320,7 +320,7 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &Pieces) {
 }
 
 /// What goes on to the client.
-fn answer(head: Response<Incoming>, turn: Turn, sending: Sending) -> Response<Pieces> {
+fn answer(head: Response<ResponseBody>, turn: Turn, sending: Sending) -> Response<Pieces> {
     let (mut head, incoming) = head.into_parts();
     hop_by_hop::of_answer(&mut head.headers);
     let mut answer = Response::new(Answer::new(incoming, turn, sending).boxed_unsync());

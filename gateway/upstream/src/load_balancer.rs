@@ -1,7 +1,7 @@
 //! A group of servers: who is asked next, and what becomes known of each by its calls and its health checks.
 
 use super::{
-    Labels,
+    UpstreamLabels,
     address::Address,
     metrics::{Outcome, UpstreamMetrics},
 };
@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// The servers and how they stand.
 pub(super) struct LoadBalancer {
-    pub labels: Labels,
+    pub labels: UpstreamLabels,
     pub servers: Vec<Server>,
     limits: BreakerPolicy,
     /// How often health is checked, if it is.
@@ -56,7 +56,12 @@ pub(super) struct Turn {
 
 impl LoadBalancer {
     /// The servers, none of which has failed.
-    pub fn new(labels: Labels, addresses: Vec<Address>, limits: BreakerPolicy, checked_every: Duration) -> Arc<Self> {
+    pub fn new(
+        labels: UpstreamLabels,
+        addresses: Vec<Address>,
+        limits: BreakerPolicy,
+        checked_every: Duration,
+    ) -> Arc<Self> {
         let fresh = || ServerState { in_flight: 0, circuit: Circuit::Closed { failures: 0 }, failed_checks: 0 };
         let standings = addresses.iter().map(|_| fresh()).collect();
         let servers: Vec<_> = addresses
@@ -108,7 +113,7 @@ impl LoadBalancer {
             standing.failed_checks = failure.map_or(0, |_| standing.failed_checks.saturating_add(1));
             (was, standing.is_healthy())
         };
-        let Labels { tenant, action } = &self.labels;
+        let UpstreamLabels { tenant, action } = &self.labels;
         let Server { address, meters } = &self.servers[server];
         match failure {
             Some(cause) if was && !is => {
@@ -125,7 +130,7 @@ impl LoadBalancer {
 
     fn told(&self, server: usize, trial: bool, verdict: CallOutcome) {
         let change = self.board().standings[server].circuit.record(trial, verdict, self.limits, Instant::now());
-        let Labels { tenant, action } = &self.labels;
+        let UpstreamLabels { tenant, action } = &self.labels;
         let Server { address, meters } = &self.servers[server];
         match change {
             Some(CircuitChange::Opened) => {

@@ -8,7 +8,7 @@
 //!
 //! Both gauges are 0 for a server that is not configured any more.
 
-use super::Labels;
+use super::UpstreamLabels;
 use menlou_circuit::CallOutcome;
 use metrics::{Counter, Gauge, Histogram};
 
@@ -62,7 +62,7 @@ pub(super) struct UpstreamMetrics {
 }
 
 impl UpstreamMetrics {
-    pub fn new(labels: &Labels, server: &str) -> Self {
+    pub fn new(labels: &UpstreamLabels, server: &str) -> Self {
         let of_server =
             [("tenant", labels.tenant.clone()), ("action", labels.action.clone()), ("server", server.into())];
         let requests = NAMES.iter().map(|outcome| {

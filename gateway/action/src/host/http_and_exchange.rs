@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use menlou_abi::{menlou_call, menlou_http_request, menlou_op, menlou_str};
 use menlou_error::{Error, codes};
 use menlou_platform::{
-    Person,
-    http::{Failure, Request},
+    PlatformIdentity,
+    http::{HttpFailure, HttpRequest},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ pub(super) unsafe extern "C" fn exchange(
             Some(Box::pin(async move {
                 let exchanges = &scope.services.exchanges;
                 let person = exchanges.exchange(&scope.tenant, &scope.platform, &code, window).await?;
-                Ok(OpOutput::Person { person, test: false })
+                Ok(OpOutput::Identity { person, test: false })
             }))
         })
     }
@@ -45,8 +45,8 @@ pub(super) unsafe extern "C" fn test_identity(call: *mut menlou_call, openid: me
         begin(call, |call| {
             let openid = text(openid).filter(|o| (1..=256).contains(&o.len()))?.to_owned();
             let outcome = if call.action.scope.services.allow_test_openids {
-                let person = Arc::new(Person { openid, unionid: None, session_key: None });
-                Ok(OpOutput::Person { person, test: true })
+                let person = Arc::new(PlatformIdentity { openid, unionid: None, session_key: None });
+                Ok(OpOutput::Identity { person, test: true })
             } else {
                 let (tenant, id) = (call.tenant(), &call.request.id);
                 tracing::warn!(tenant, request_id = id, "test openid rejected: [testing] allow_test_openids is off");
@@ -103,7 +103,7 @@ pub(super) unsafe extern "C" fn http_send(
                 0 => TIMEOUT,
                 ms => Duration::from_millis(ms.into()),
             };
-            let request = Request {
+            let request = HttpRequest {
                 method: Method::from_bytes(text(raw.method)?.as_bytes()).ok()?,
                 url: text(raw.url)?.to_owned(),
                 headers,
@@ -116,11 +116,11 @@ pub(super) unsafe extern "C" fn http_send(
     }
 }
 
-fn send(scope: crate::TenantScope, request: Request) -> OpFuture {
+fn send(scope: crate::TenantScope, request: HttpRequest) -> OpFuture {
     Box::pin(async move {
         match scope.services.http.send(request).await {
             Ok(response) => Ok(OpOutput::Http { status: response.status, body: response.body }),
-            Err(failure @ (Failure::NotSent(_) | Failure::Unanswered(_))) => {
+            Err(failure @ (HttpFailure::NotSent(_) | HttpFailure::Unanswered(_))) => {
                 Err(Error::new(&codes::UPSTREAM_UNREACHABLE).with_cause(failure))
             }
             Err(failure) => Err(Error::new(&codes::UPSTREAM_ERROR).with_cause(failure)),

@@ -33,7 +33,7 @@ pub(super) unsafe extern "C" fn open(call: *mut menlou_call, openid: menlou_str)
                     created_at: now,
                     expires_at: now + scope.session_ttl.as_secs(),
                 };
-                scope.services.stores.sessions.open(&scope.tenant, &menlou_policy::hash(&token), session).await?;
+                scope.services.stores.sessions.open(&scope.tenant, &menlou_policy::hash_token(&token), session).await?;
                 scope.session_counter.session_opened();
                 Ok(OpOutput::Json(json!({ "token": token.expose(), "expires_in": scope.session_ttl.as_secs() })))
             }))

@@ -6,7 +6,7 @@ use crate::ffi::{MAX_ARGUMENT, text};
 use crate::operation::OpOutput;
 use crate::plugin_call::PluginCall;
 use crate::stream::{limited, read};
-use ::menlou_upstream::{Forward, Health, Labels, Options, end_to_end};
+use ::menlou_upstream::{ForwardRequest, HealthCheckOptions, UpstreamLabels, UpstreamOptions, end_to_end};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -45,7 +45,10 @@ pub(super) unsafe extern "C" fn upstream_new(
 ///
 /// # Safety
 /// See `entry`.
-unsafe fn read_options(raw: &menlou_upstream_options, labels: Labels) -> Option<(UpstreamPointers, Options)> {
+unsafe fn read_options(
+    raw: &menlou_upstream_options,
+    labels: UpstreamLabels,
+) -> Option<(UpstreamPointers, UpstreamOptions)> {
     if (raw.struct_size as usize) < size_of::<menlou_upstream_options>() || raw.servers_len > MAX_SERVERS {
         return None;
     }
@@ -53,12 +56,12 @@ unsafe fn read_options(raw: &menlou_upstream_options, labels: Labels) -> Option<
     unsafe {
         let servers = array(raw.servers, raw.servers_len)?.iter().map(|s| Some(text(*s)?.to_owned()));
         let health = Some(text(raw.health_path)?).filter(|path| !path.is_empty());
-        let options = Options {
+        let options = UpstreamOptions {
             labels,
             servers: servers.collect::<Option<_>>()?,
             break_after: raw.break_after,
             break_for: Duration::from_millis(raw.break_for_ms.into()),
-            health: health.map(|path| Health {
+            health: health.map(|path| HealthCheckOptions {
                 path: path.to_owned(),
                 interval: Duration::from_millis(raw.health_interval_ms.into()),
             }),
@@ -95,7 +98,7 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
             };
             Some(Box::pin(async move {
                 let body = limited(body, limit)?;
-                let forward = Forward { method, path_and_query, headers, body, timeout, retries };
+                let forward = ForwardRequest { method, path_and_query, headers, body, timeout, retries };
                 Ok(OpOutput::Forwarded(upstream.forward(&http, forward).await?))
             }))
         })

@@ -7,7 +7,7 @@ use crate::plugin_call::PluginCall;
 use crate::services::TenantScope;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::{Error, Result, codes};
-use menlou_policy::{attempts, password};
+use menlou_policy::{password, rate_limits::password_attempts};
 use menlou_store::{AccountSelector, Identity, User};
 use secrecy::SecretString;
 use serde_json::json;
@@ -97,14 +97,20 @@ pub(super) unsafe extern "C" fn bind_password(
             let remote = call.request.remote;
             bind(call, |scope, identity| async move {
                 let services = &scope.services;
-                attempts::count(&*services.stores.ephemeral, &services.attempts, &scope.tenant, &account, remote)
-                    .await?;
+                password_attempts::record(
+                    &*services.stores.ephemeral,
+                    &services.attempts,
+                    &scope.tenant,
+                    &account,
+                    remote,
+                )
+                .await?;
                 let known = services.stores.users.credentials(&scope.tenant, &account).await?;
                 let (user, hash) = known.map(|c| (c.user, c.password_hash)).unzip();
-                if !password::fits(&services.hashing, given, hash).await? {
+                if !password::verify(&services.hashing, given, hash).await? {
                     return Err(Error::new(&codes::BAD_CREDENTIALS));
                 }
-                attempts::forget(&*services.stores.ephemeral, &scope.tenant, &account).await?;
+                password_attempts::reset(&*services.stores.ephemeral, &scope.tenant, &account).await?;
                 let existing = AccountSelector::Existing(user.unwrap_or_default());
                 Ok(services.stores.users.bind(&scope.tenant, &identity, existing).await?)
             })

@@ -84,7 +84,7 @@ impl ApiRequest {
             return Ok(Precondition::NotExists);
         }
         Ok(match self.version()? {
-            Some(version) => Precondition::Matches(Revision::told(version)),
+            Some(version) => Precondition::Matches(Revision::from_tag(version)),
             None => Precondition::Any,
         })
     }

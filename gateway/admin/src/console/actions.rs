@@ -203,7 +203,7 @@ async fn save_action(
 }
 
 fn precondition(request: &ConsoleRequest) -> Precondition {
-    Precondition::Matches(Revision::told(request.form.get("revision")))
+    Precondition::Matches(Revision::from_tag(request.form.get("revision")))
 }
 
 /// The page of an action. `new` is the plugin's name for an action that is being enabled.

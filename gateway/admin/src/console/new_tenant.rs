@@ -14,7 +14,7 @@ use crate::{
 use askama::Template;
 use menlou_config::tenant::TenantName;
 use menlou_error::{Error, Result, codes};
-use menlou_tenant::{Facts, new_file};
+use menlou_tenant::{NewTenant, new_tenant_file};
 use secrecy::zeroize::Zeroizing;
 
 /// The actions that the form offers: those that need no settings.
@@ -97,7 +97,7 @@ fn tenant_name(written: &str) -> Result<TenantName> {
 fn file_text(state: &AdminState, form: &FormData) -> Zeroizing<String> {
     let library = state.library.load();
     let selected: Vec<&str> = form.all("action").collect();
-    let facts = Facts {
+    let facts = NewTenant {
         tenant: form.get("tenant"),
         name: form.get("name").trim(),
         appid: form.get("appid").trim(),
@@ -105,7 +105,7 @@ fn file_text(state: &AdminState, form: &FormData) -> Zeroizing<String> {
         base_url: Some(form.get("base_url").trim()).filter(|url| !url.is_empty()),
         actions: library.actions().filter(|action| selected.contains(&action.name.as_str())).collect(),
     };
-    Zeroizing::new(new_file(&facts))
+    Zeroizing::new(new_tenant_file(&facts))
 }
 
 /// Leaves out errors in fields that are still empty.

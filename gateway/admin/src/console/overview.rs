@@ -73,7 +73,7 @@ pub async fn show(request: ConsoleRequest) -> Result<ConsoleResponse> {
         after: after.to_owned(),
         next_after,
         serving: state.registry.len(),
-        invalid: state.registry.faulty(),
+        invalid: state.registry.invalid_count(),
         plugins: loaded.plugins.len(),
         rejected: loaded.rejected.len(),
         layout: request.layout,

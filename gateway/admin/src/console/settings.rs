@@ -130,7 +130,7 @@ pub async fn save(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
         // Saving reports the syntax error with its position.
         Err(_) => request.form.lines("toml"),
     };
-    let precondition = Precondition::Matches(Revision::told(request.form.get("revision")));
+    let precondition = Precondition::Matches(Revision::from_tag(request.form.get("revision")));
     let Err(error) = tenants::save(state, caller, &name, TenantDraft::File(text.clone()), precondition).await else {
         return Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/settings?done=saved")));
     };
@@ -162,7 +162,7 @@ pub async fn change_secret(mut request: ConsoleRequest) -> Result<ConsoleRespons
     } else {
         TenantDraft::Changes(vec![ConfigChange::Set(path("secret"), secret.into())])
     };
-    let precondition = Precondition::Matches(Revision::told(request.form.get("revision")));
+    let precondition = Precondition::Matches(Revision::from_tag(request.form.get("revision")));
     let Err(error) = tenants::save(state, caller, &name, draft, precondition).await else {
         return Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/settings?done=secret")));
     };

@@ -101,7 +101,7 @@ pub async fn remove(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
         let text = Text::fixed("请输入租户名以确认删除", "Enter the tenant's name to confirm.");
         return Err(Error::new(&codes::BAD_PARAMETER).with_message(text));
     }
-    let precondition = Precondition::Matches(Revision::told(request.form.get("revision")));
+    let precondition = Precondition::Matches(Revision::from_tag(request.form.get("revision")));
     tenants::remove(request.state(), request.caller()?, &name, precondition).await?;
     Ok(ConsoleResponse::redirect(format!("{BASE}?done=removed")))
 }
@@ -133,10 +133,10 @@ impl FailureGroup {
         // The platform's error code is more specific than the gateway's.
         if let Some(explanation) = failure.errcode.and_then(errcodes::explain) {
             return Self {
-                what: text(&explanation.what),
-                who: text(&explanation.who.text()),
+                what: text(&explanation.meaning),
+                who: text(&explanation.responsible.text()),
                 remedy: text(&explanation.remedy),
-                place: explanation.place.as_ref().and_then(text),
+                place: explanation.location.as_ref().and_then(text),
                 earlier: Vec::new(),
                 latest: failure,
             };

@@ -51,7 +51,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     };
     let actions: Vec<NamedAction<'_>> = match &doc {
         Some(doc) => {
-            let (actions, faults) = menlou_tenant::switched_on(doc, &library);
+            let (actions, faults) = menlou_tenant::enabled_actions(doc, &library);
             show_errors(&faults);
             actions
         }

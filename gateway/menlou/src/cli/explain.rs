@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             ));
         };
         println!("{} → {} (HTTP {})", errcode.code, errcode.error.name, errcode.error.status);
-        explain(&errcode.meaning, errcode.who, &errcode.remedy, errcode.place.as_ref());
+        explain(&errcode.meaning, errcode.responsible, &errcode.remedy, errcode.location.as_ref());
         return ExitCode::SUCCESS;
     }
     let near = nearest(what, codes::ALL.iter().chain(admin_codes::ALL).map(|w| w.name));

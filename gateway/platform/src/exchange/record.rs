@@ -1,7 +1,7 @@
 //! What replicas tell each other about a code, in versioned JSON: that one has it, or what came of it.
 
 use super::{ExchangeResult, Outcome};
-use crate::Person;
+use crate::PlatformIdentity;
 use crate::digest::sha256;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
@@ -22,7 +22,7 @@ pub(super) enum Record {
     /// A replica is exchanging the code: which, and since when (Unix milliseconds by its own clock).
     Pending { by: u64, since: u64 },
     /// It is this person's.
-    Person {
+    Identity {
         openid: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unionid: Option<String>,
@@ -55,7 +55,7 @@ impl Record {
     pub fn of(outcome: &Outcome, code: &str) -> Self {
         match outcome {
             Ok(ExchangeResult::Phone(number)) => Self::Phone { sealed: seal(number, code).unwrap_or_default() },
-            Ok(ExchangeResult::Person(person)) => Self::Person {
+            Ok(ExchangeResult::Identity(person)) => Self::Identity {
                 openid: person.openid.clone(),
                 unionid: person.unionid.clone(),
                 session_key: person.session_key.as_ref().map(|key| key.expose_secret().to_owned()),
@@ -74,9 +74,9 @@ impl Record {
     pub fn outcome(self, code: &str) -> Outcome {
         match self {
             Self::Pending { .. } => Err(Error::new(&codes::PLATFORM_BUSY)),
-            Self::Person { openid, unionid, session_key } => {
+            Self::Identity { openid, unionid, session_key } => {
                 let session_key = session_key.map(SecretString::from);
-                Ok(ExchangeResult::Person(Arc::new(Person { openid, unionid, session_key })))
+                Ok(ExchangeResult::Identity(Arc::new(PlatformIdentity { openid, unionid, session_key })))
             }
             Self::Phone { sealed } => open(&sealed, code).map(ExchangeResult::Phone).ok_or_else(|| {
                 Error::new(&codes::INTERNAL_ERROR).with_cause("the number of a phone code can't be unsealed")
@@ -133,14 +133,14 @@ mod tests {
 
     #[test]
     fn a_person_comes_back_whole() {
-        let person = Person {
+        let person = PlatformIdentity {
             openid: "oVBkZ0aYgDMDIywRdgPW8-joxXc4".into(),
             unionid: None,
             session_key: Some("nzoqhc3OnwHzeTxJs+inbQ==".into()),
         };
-        let outcome = Ok(ExchangeResult::Person(Arc::new(person)));
+        let outcome = Ok(ExchangeResult::Identity(Arc::new(person)));
         let record = Record::decode(&Record::of(&outcome, "code").encode()).expect("a record");
-        let Ok(ExchangeResult::Person(person)) = record.outcome("code") else { panic!("no person") };
+        let Ok(ExchangeResult::Identity(person)) = record.outcome("code") else { panic!("no person") };
         assert_eq!(person.openid, "oVBkZ0aYgDMDIywRdgPW8-joxXc4");
         assert_eq!(person.unionid, None);
         assert_eq!(person.session_key.as_ref().map(|k| k.expose_secret()), Some("nzoqhc3OnwHzeTxJs+inbQ=="));

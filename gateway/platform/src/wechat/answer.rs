@@ -2,7 +2,7 @@
 
 use super::errcodes;
 use crate::PlatformReply;
-use crate::http::{Answer, Failure};
+use crate::http::{HttpFailure, HttpResponse};
 use http::header::CONTENT_TYPE;
 use menlou_error::text::Text;
 use menlou_error::{Error, ErrorCode, codes};
@@ -26,7 +26,7 @@ pub struct Refusal {
 }
 
 /// Reads an answer: its fields, or why there are none. What stands in `secrets` reaches no error.
-pub fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Fields, Refusal> {
+pub fn read(answer: Result<HttpResponse, HttpFailure>, secrets: &[&str]) -> Result<Fields, Refusal> {
     let answer = answer.map_err(|f| failed(Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(f)))?;
     let fields = object(&answer.body);
     if let Some(fields) = &fields
@@ -53,7 +53,7 @@ pub fn read(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<Fields,
 
 /// Reads an answer that may be a picture. Faults come as JSON whatever they are called, so the body decides first; but
 /// only what is called a file, and begins like no JSON, is one.
-pub fn read_any(answer: Result<Answer, Failure>, secrets: &[&str]) -> Result<PlatformReply, Refusal> {
+pub fn read_any(answer: Result<HttpResponse, HttpFailure>, secrets: &[&str]) -> Result<PlatformReply, Refusal> {
     if let Ok(answer) = &answer
         && (200..=299).contains(&answer.status)
         && !matches!(answer.body.trim_ascii_start().first(), None | Some(b'{'))
@@ -195,7 +195,7 @@ mod tests {
 
     fn read_body(status: u16, body: &[u8]) -> Result<Fields, Refusal> {
         let body = Bytes::copy_from_slice(body);
-        read(Ok(Answer { status, headers: HeaderMap::new(), body }), &["hunter2", "code-1"])
+        read(Ok(HttpResponse { status, headers: HeaderMap::new(), body }), &["hunter2", "code-1"])
     }
 
     fn refusal(status: u16, body: &str) -> Refusal {
@@ -270,7 +270,7 @@ mod tests {
 
     fn read_called(content_type: &'static str, body: &'static [u8]) -> Result<PlatformReply, Refusal> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, http::HeaderValue::from_static(content_type))]);
-        read_any(Ok(Answer { status: 200, headers, body: Bytes::from_static(body) }), &[])
+        read_any(Ok(HttpResponse { status: 200, headers, body: Bytes::from_static(body) }), &[])
     }
 
     #[test]

@@ -14,11 +14,11 @@ pub struct Errcode {
     /// What it means.
     pub meaning: Text,
     /// Who has to act.
-    pub who: Responsible,
+    pub responsible: Responsible,
     /// What to do.
     pub remedy: Text,
     /// Where in WeChat's console it is mended, where it is there.
-    pub place: Option<Text>,
+    pub location: Option<Text>,
     /// When it is worth trying again, where that is not as the word says.
     pub retry_after: Option<Duration>,
 }
@@ -32,22 +32,22 @@ pub fn find(code: i64) -> Option<&'static Errcode> {
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// What it means.
-    pub what: Text,
+    pub meaning: Text,
     /// Who has to act.
-    pub who: Responsible,
+    pub responsible: Responsible,
     /// What to do.
     pub remedy: Text,
     /// Where in WeChat's console, where it is mended there.
-    pub place: Option<Text>,
+    pub location: Option<Text>,
 }
 
 /// This code in words, for whoever has to mend it; `None` where it is not known.
 pub fn explain(code: i64) -> Option<Explanation> {
     find(code).map(|e| Explanation {
-        what: e.meaning.clone(),
-        who: e.who,
+        meaning: e.meaning.clone(),
+        responsible: e.responsible,
         remedy: e.remedy.clone(),
-        place: e.place.clone(),
+        location: e.location.clone(),
     })
 }
 
@@ -89,9 +89,9 @@ macro_rules! errcodes {
             code: $code,
             error: &codes::$word,
             meaning: Text::fixed($zh, $en),
-            who: Responsible::$who,
+            responsible: Responsible::$who,
             remedy: Text::fixed($do_zh, $do_en),
-            place: errcodes!(@at $($place)?),
+            location: errcodes!(@at $($place)?),
             retry_after: errcodes!(@retry $($seconds)?),
         }),*];
     };

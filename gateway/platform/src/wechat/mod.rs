@@ -8,8 +8,8 @@ mod session_key;
 mod tokens;
 pub mod verify;
 
-use super::http::{Answer, Failure, Http, Request};
-use super::{Person, Platform, PlatformQuery, PlatformReply};
+use super::http::{HttpClient, HttpFailure, HttpRequest, HttpResponse};
+use super::{Platform, PlatformIdentity, PlatformQuery, PlatformReply};
 use answer::{Fields, Refusal, read, read_any, reworded, unusable};
 use app_secret::AppSecret;
 use async_trait::async_trait;
@@ -66,14 +66,14 @@ impl Wechat {
     pub fn new(
         account: WechatCredentials,
         tenant: impl Into<String>,
-        http: Http,
+        http: HttpClient,
         shared: Arc<dyn EphemeralKv>,
     ) -> Self {
         let tenant = tenant.into();
         let WechatCredentials { appid, secret, previous_secret, base_url } = account;
         let key = tokens::key(&base_url, &appid, &secret);
         let secret = AppSecret::new(tenant.clone(), secret, previous_secret);
-        let circuit = http.platforms().of(&base_url);
+        let circuit = http.circuits().for_base_url(&base_url);
         let api = Arc::new(Api { appid, secret, base_url, http, circuit });
         Self { tokens: Tokens::new(Arc::clone(&api), tenant, shared, key), api }
     }
@@ -86,7 +86,7 @@ impl Platform for Wechat {
     }
 
     /// `GET /sns/jscode2session`, which needs no access token.
-    async fn exchange(&self, code: &str) -> Result<Person> {
+    async fn exchange(&self, code: &str) -> Result<PlatformIdentity> {
         let fields = self.api.session(code).await.map_err(|refusal| refusal.error)?;
         let id = |name: &str| match fields.text(name) {
             Some(id) if id.len() > MAX_ID || id.contains(char::is_control) => {
@@ -94,7 +94,7 @@ impl Platform for Wechat {
             }
             id => Ok(id.map(str::to_owned)),
         };
-        Ok(Person {
+        Ok(PlatformIdentity {
             openid: id("openid")?.ok_or_else(|| unusable("no openid"))?,
             unionid: id("unionid")?,
             session_key: id("session_key")?.map(SecretString::from),
@@ -191,7 +191,7 @@ struct Api {
     appid: String,
     secret: AppSecret,
     base_url: String,
-    http: Http,
+    http: HttpClient,
     circuit: Arc<Breaker>,
 }
 
@@ -241,7 +241,7 @@ impl Api {
             body = serde_json::to_vec(&asked.fields).unwrap_or_default().into();
         }
         let query = Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let request = Request {
+        let request = HttpRequest {
             method: asked.method.clone(),
             url: self.url(&asked.path, &query),
             headers,
@@ -253,7 +253,7 @@ impl Api {
     }
 
     async fn get(&self, path: &str, query: &str, secrets: &[&str]) -> Result<Fields, Refusal> {
-        let request = Request {
+        let request = HttpRequest {
             method: Method::GET,
             url: self.url(path, query),
             headers: HeaderMap::new(),
@@ -272,7 +272,7 @@ impl Api {
         repeatable: bool,
         secrets: &[&str],
     ) -> Result<Fields, Refusal> {
-        let request = Request {
+        let request = HttpRequest {
             method: Method::POST,
             url: self.url(path, query),
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]),
@@ -288,9 +288,9 @@ impl Api {
     /// `one_of_ours`: how long an action's own call takes says little of the others.
     async fn sent<T>(
         &self,
-        request: Request,
+        request: HttpRequest,
         one_of_ours: bool,
-        read: impl FnOnce(Result<Answer, Failure>) -> Result<T, Refusal>,
+        read: impl FnOnce(Result<HttpResponse, HttpFailure>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let pass = self.circuit.try_acquire().map_err(|shut| {
             let error = Error::new(&codes::PLATFORM_UNREACHABLE).retry_after(shut.retry_after);
@@ -303,7 +303,7 @@ impl Api {
                 false
             }
             Ok(answer) => !pass.failure(&format!("HTTP {}", answer.status)),
-            Err(Failure::Unanswered(_)) if !one_of_ours => false,
+            Err(HttpFailure::Unanswered(_)) if !one_of_ours => false,
             Err(failure) => !pass.failure(&failure.to_string()),
         };
         read(answer).map_err(|Refusal { errcode, error }| Refusal {
@@ -352,7 +352,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let shared = Arc::new(menlou_store::Sqlite::open(&folder.path().join("db")).await.unwrap());
-            let wechat = Wechat::new(account, "acme", Http::new().unwrap(), shared);
+            let wechat = Wechat::new(account, "acme", HttpClient::new().unwrap(), shared);
             for good in ["/wxa/msg_sec_check", "/cgi-bin/message/subscribe/send", "/cgi-bin/tokens", "/wxa-sec/x"] {
                 assert!(wechat.may_call(good), "{good}");
             }

@@ -5,7 +5,7 @@
 
 use super::errcodes::{self, Explanation};
 use super::{Api, Refusal, WechatCredentials, app_secret::AppSecret};
-use crate::http::Http;
+use crate::http::HttpClient;
 use form_urlencoded::Serializer;
 use menlou_error::text::Text;
 use menlou_error::{Error, Responsible, codes};
@@ -24,7 +24,7 @@ const MADE_UP: &str = "menlou-verify-made-up-code";
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum CheckStep {
     /// An access token: AppID, AppSecret, the IP list, the account's standing.
     Token,
     /// The exchange of login codes.
@@ -35,7 +35,7 @@ pub enum Step {
     Previous,
 }
 
-impl Step {
+impl CheckStep {
     /// The stable name: `token`, `login`, `phone`, `previous_secret`.
     pub fn name(self) -> &'static str {
         match self {
@@ -62,16 +62,16 @@ impl Step {
 
 /// What a step came to.
 #[derive(Debug)]
-pub struct Finding {
+pub struct CheckResult {
     /// What was asked.
-    pub step: Step,
+    pub step: CheckStep,
     /// What is wrong; `None` where it works.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<CheckFailure>,
 }
 
 /// What is wrong.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct CheckFailure {
     /// WeChat's code; `None` where it did not get so far.
     pub errcode: Option<i64>,
     /// WeChat's id of the request, for its support.
@@ -86,55 +86,55 @@ pub struct Trouble {
     pub cause: String,
 }
 
-/// Asks WeChat step by step, and tells each finding as soon as it is there. Phone numbers are asked for with `phone`
+/// Asks WeChat step by step, and tells each result as soon as it is there. Phone numbers are asked for with `phone`
 /// only; the previous secret where the new one is refused. Takes at most half a minute.
 pub async fn verify(
     account: WechatCredentials,
-    http: Http,
+    http: HttpClient,
     phone: bool,
-    mut told: impl FnMut(&Finding),
-) -> Vec<Finding> {
+    mut told: impl FnMut(&CheckResult),
+) -> Vec<CheckResult> {
     let WechatCredentials { appid, secret, previous_secret, base_url } = account;
     let with = |secret| Api {
         appid: appid.clone(),
         secret: AppSecret::new(String::new(), secret, None),
         base_url: base_url.clone(),
         http: http.clone(),
-        circuit: http.platforms().of(&base_url),
+        circuit: http.circuits().for_base_url(&base_url),
     };
     let api = with(secret);
-    let mut findings = Vec::new();
+    let mut results = Vec::new();
     let mut tell = |step, trouble| {
-        let finding = Finding { step, trouble };
-        told(&finding);
-        findings.push(finding);
+        let result = CheckResult { step, failure: trouble };
+        told(&result);
+        results.push(result);
     };
     let token = match token(&api).await {
         Ok(token) => {
-            tell(Step::Token, None);
+            tell(CheckStep::Token, None);
             Some(token)
         }
         Err(refusal) => {
             // Here 40001 says that the AppSecret is wrong.
             let refusal = Refusal { errcode: refusal.errcode.map(|c| if c == 40001 { 40125 } else { c }), ..refusal };
             let errcode = refusal.errcode;
-            tell(Step::Token, Some(trouble(&api, refusal).await));
+            tell(CheckStep::Token, Some(trouble(&api, refusal).await));
             if errcode.is_none() {
                 // Who does not answer the one does not answer the other.
-                return findings;
+                return results;
             }
             if let Some(previous) = previous_secret.filter(|_| errcode == Some(40125)) {
                 let api = with(previous);
-                tell(Step::Previous, outcome(&api, api.session(MADE_UP).await.err(), &[40029]).await);
+                tell(CheckStep::Previous, outcome(&api, api.session(MADE_UP).await.err(), &[40029]).await);
             }
             None
         }
     };
-    tell(Step::Login, outcome(&api, api.session(MADE_UP).await.err(), &[40029]).await);
+    tell(CheckStep::Login, outcome(&api, api.session(MADE_UP).await.err(), &[40029]).await);
     if let Some(token) = token.filter(|_| phone) {
-        tell(Step::Phone, outcome(&api, phone_number(&api, &token).await, &[40029, 40013]).await);
+        tell(CheckStep::Phone, outcome(&api, phone_number(&api, &token).await, &[40029, 40013]).await);
     }
-    findings
+    results
 }
 
 async fn token(api: &Api) -> Result<SecretString, Refusal> {
@@ -150,26 +150,26 @@ async fn phone_number(api: &Api, token: &SecretString) -> Option<Refusal> {
 }
 
 /// That the made-up code is refused, with one of these errcodes, is what is wanted.
-async fn outcome(api: &Api, refusal: Option<Refusal>, wanted: &[i64]) -> Option<Trouble> {
+async fn outcome(api: &Api, refusal: Option<Refusal>, wanted: &[i64]) -> Option<CheckFailure> {
     let refusal = refusal.filter(|r| r.errcode.is_none_or(|code| !wanted.contains(&code)))?;
     Some(trouble(api, refusal).await)
 }
 
-async fn trouble(api: &Api, refusal: Refusal) -> Trouble {
+async fn trouble(api: &Api, refusal: Refusal) -> CheckFailure {
     let Refusal { errcode, error } = refusal;
     let cause = error.cause().unwrap_or_default().to_owned();
     let rid = error.data().and_then(|d| d.get("rid")?.as_str().map(str::to_owned));
     let address = errcode.filter(|code| *code == 40164).and_then(|_| address_in(&cause));
     let (explanation, note) = match errcode {
         // To clients it says not to send their code again; here there is none to lose.
-        Some(-1) => (Unreached::Down.explanation(), None),
+        Some(-1) => (UnreachableReason::Down.explanation(), None),
         Some(code) => (errcodes::explain(code).unwrap_or_else(|| unknown(code)), address.map(seen)),
         None => {
             let unreached = unreached(api, &error, &cause).await;
             (unreached.explanation(), unreached.is_the_network().then(proxy_not_used).flatten())
         }
     };
-    Trouble { errcode, rid, address, explanation, note, cause }
+    CheckFailure { errcode, rid, address, explanation, note, cause }
 }
 
 /// The address in `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist`.
@@ -184,19 +184,19 @@ fn seen(address: IpAddr) -> Text {
 
 fn unknown(code: i64) -> Explanation {
     Explanation {
-        what: Text::new(format!("没有记录的错误码 {code}"), format!("the errcode {code} is not known here")),
-        who: Responsible::TenantAdmin,
+        meaning: Text::new(format!("没有记录的错误码 {code}"), format!("the errcode {code} is not known here")),
+        responsible: Responsible::TenantAdmin,
         remedy: Text::fixed(
             "在微信文档中查该错误码；联系平台支持时给出 rid。",
             "Look it up in WeChat's documentation; give the rid to its support.",
         ),
-        place: None,
+        location: None,
     }
 }
 
 /// Why WeChat did not get to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreached {
+pub enum UnreachableReason {
     /// The name has no address.
     Name,
     /// Nobody listens there.
@@ -213,7 +213,7 @@ pub enum Unreached {
     Down,
 }
 
-impl Unreached {
+impl UnreachableReason {
     /// All of them.
     pub const ALL: [Self; 7] =
         [Self::Name, Self::Refused, Self::Silent, Self::Tls, Self::Slow, Self::Foreign, Self::Down];
@@ -274,7 +274,7 @@ impl Unreached {
                 Text::fixed("稍后再试。", "Try again later."),
             ),
         };
-        Explanation { what, who: Responsible::Operator, remedy, place: None }
+        Explanation { meaning: what, responsible: Responsible::Operator, remedy, location: None }
     }
 
     fn is_the_network(self) -> bool {
@@ -283,31 +283,31 @@ impl Unreached {
 }
 
 /// Looks for the cause step by step, as a person would: the name, the connection, the rest.
-async fn unreached(api: &Api, error: &Error, cause: &str) -> Unreached {
+async fn unreached(api: &Api, error: &Error, cause: &str) -> UnreachableReason {
     if error.is(&codes::PLATFORM_BUSY) {
-        return Unreached::Down;
+        return UnreachableReason::Down;
     }
     if cause.starts_with("unusable answer") {
-        return Unreached::Foreign;
+        return UnreachableReason::Foreign;
     }
     let not_sent = cause.starts_with("not sent");
     let url = reqwest::Url::parse(&api.base_url).ok();
     let Some((url, host, port)) =
         url.and_then(|u| Some((u.clone(), u.host_str()?.to_owned(), u.port_or_known_default()?)))
     else {
-        return Unreached::Name;
+        return UnreachableReason::Name;
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<_> = match timeout(LOOK, lookup_host((host, port))).await {
         Ok(Ok(addresses)) => addresses.take(4).collect(),
-        _ => return Unreached::Name,
+        _ => return UnreachableReason::Name,
     };
     let connected = timeout(LOOK, TcpStream::connect(&*addresses)).await;
     match connected {
-        Ok(Ok(_)) if not_sent && url.scheme() == "https" => Unreached::Tls,
-        Ok(Ok(_)) => Unreached::Slow,
-        Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => Unreached::Refused,
-        _ => Unreached::Silent,
+        Ok(Ok(_)) if not_sent && url.scheme() == "https" => UnreachableReason::Tls,
+        Ok(Ok(_)) => UnreachableReason::Slow,
+        Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => UnreachableReason::Refused,
+        _ => UnreachableReason::Silent,
     }
 }
 
@@ -345,8 +345,8 @@ mod tests {
 
     #[test]
     fn each_way_not_to_reach_the_platform_is_told_in_both_languages() {
-        for unreached in Unreached::ALL {
-            let Explanation { what, remedy, .. } = unreached.explanation();
+        for unreached in UnreachableReason::ALL {
+            let Explanation { meaning: what, remedy, .. } = unreached.explanation();
             for text in [what, remedy] {
                 assert!(text.zh.chars().any(|c| c as u32 > 0x2e80) && text.en.is_ascii(), "{unreached:?}");
             }

@@ -1,12 +1,12 @@
 //! Admission: a bound on concurrent requests. A request beyond it is rejected immediately.
 //!
 //! The bound counts all requests of the gateway. What belongs to one tenant or action, the CPU load included, is decided
-//! once these are known, see `menlou_policy::limits`. There is no queue: the bound is large, and a request that waited
+//! once these are known, see `menlou_policy::rate_limits`. There is no queue: the bound is large, and a request that waited
 //! would take memory while its client gives up.
 
 use crate::response_body::ResponseBody;
 use http::{Request, Response, Version, request::Parts};
-use menlou_policy::limits::AdmissionController;
+use menlou_policy::admission::AdmissionController;
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -76,7 +76,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let state = match self.layer.controller.enter() {
+        let state = match self.layer.controller.acquire() {
             Some(permit) => {
                 let is_http2 = request.version() == Version::HTTP_2;
                 State::Admitted { future: self.inner.call(request), permit: Some(permit), is_http2 }

@@ -8,10 +8,10 @@ use menlou_call::{Call, Params, Reply};
 use menlou_error::text::Language;
 use menlou_platform::{
     exchange::CodeExchange,
-    http::Http,
+    http::HttpClient,
     wechat::{BASE_URL, Wechat, WechatCredentials},
 };
-use menlou_policy::attempts::AttemptLimits;
+use menlou_policy::rate_limits::AttemptLimits;
 use menlou_store::{StoreConfig, Stores};
 use std::{
     error::Error,
@@ -148,7 +148,7 @@ fn empty_call() -> Call {
 async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let path = plugins.join("border.db");
     let stores = Stores::open(&StoreConfig { path, prefix: "bench".into(), ..StoreConfig::default() }).await?;
-    let http = Http::new().map_err(|e| format!("{e:?}"))?;
+    let http = HttpClient::new().map_err(|e| format!("{e:?}"))?;
     let account =
         WechatCredentials { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
     let platform = Wechat::new(account, "bench", http.clone(), stores.ephemeral.clone());

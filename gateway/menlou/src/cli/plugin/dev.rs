@@ -19,7 +19,7 @@ use menlou_config::{
     tenant::{TenantFile, TenantName},
 };
 use menlou_error::text::Text;
-use menlou_platform::http::{Http, Request};
+use menlou_platform::http::{HttpClient, HttpRequest};
 use menlou_policy::Access;
 use notify::{RecursiveMode, Watcher};
 use serde_json::Value;
@@ -87,7 +87,7 @@ struct DevSession {
     /// The gateway, if this command has started one.
     started: Option<begin::Gateway>,
     runtime: tokio::runtime::Runtime,
-    http: Http,
+    http: HttpClient,
 }
 
 /// Events that a session waits for.
@@ -110,7 +110,7 @@ impl DevSession {
             plugins: plugin_folder(&config)?,
             tenant: TenantName::parse(&arguments.tenant)?,
             runtime: runtime::start()?,
-            http: Http::new().map_err(|e| Text::new(format!("HTTP 客户端不可用：{e}"), e.to_string()))?,
+            http: HttpClient::new().map_err(|e| Text::new(format!("HTTP 客户端不可用：{e}"), e.to_string()))?,
             file: file.map(Path::to_owned),
             once: arguments.once,
             started: None,
@@ -279,7 +279,7 @@ impl DevSession {
 
     fn readiness(&self) -> Option<Value> {
         let scheme = if self.config.admin.tls_cert.is_some() { "https" } else { "http" };
-        let request = Request {
+        let request = HttpRequest {
             method: Method::GET,
             url: format!("{scheme}://{}/readyz", self.config.admin.listen),
             headers: HeaderMap::new(),

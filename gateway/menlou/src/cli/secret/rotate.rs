@@ -9,7 +9,7 @@ use menlou_config::{
     server::Config,
 };
 use menlou_error::text::Text;
-use menlou_tenant::Refused;
+use menlou_tenant::TenantFileError;
 use secrecy::zeroize::Zeroizing;
 use std::{
     path::{Path, PathBuf},
@@ -30,8 +30,8 @@ pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCo
     let keys = config.keyring.keys()?;
     let mut done = Done::default();
     // Held until the end, so that no other process saves a tenant's file in the meantime.
-    let _locked = menlou_tenant::lock(&config.tenants.dir).map_err(|refused| match refused {
-        Refused::SaveError(text) => text,
+    let _locked = menlou_tenant::lock_folder(&config.tenants.dir).map_err(|refused| match refused {
+        TenantFileError::Io(text) => text,
         _ => Text::fixed("租户文件夹被占用", "another process is changing the tenants' folder"),
     })?;
     for (path, tenant) in files(config, file, &mut done)? {
@@ -50,7 +50,7 @@ pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCo
 
 /// The config file and the tenants' files, each with the name of its tenant.
 fn files(config: &Config, file: Option<&Path>, done: &mut Done) -> Result<Vec<(PathBuf, Option<String>)>, Text> {
-    let (names, faults) = menlou_tenant::names(&config.tenants.dir).map_err(|fault| fault.text)?;
+    let (names, faults) = menlou_tenant::list_names(&config.tenants.dir).map_err(|fault| fault.text)?;
     show_errors(&faults);
     done.wrong += faults.len();
     let own = file.map(|file| (file.to_owned(), None));

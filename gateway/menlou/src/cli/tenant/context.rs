@@ -3,7 +3,7 @@
 use menlou_action::PluginRegistry;
 use menlou_config::{config_error::ConfigError, server::Config, tenant::TenantName};
 use menlou_error::text::Text;
-use menlou_tenant::{Files, Refused};
+use menlou_tenant::{TenantFileError, TenantFiles};
 use serde_json::Value;
 
 /// The input of a tenant command.
@@ -18,8 +18,8 @@ pub struct TenantContext<'a> {
 
 impl TenantContext<'_> {
     /// The tenant files of this gateway.
-    pub fn files(&self) -> Files<'_> {
-        Files::new(&self.config.tenants.dir, self.library, &self.config.keyring)
+    pub fn files(&self) -> TenantFiles<'_> {
+        TenantFiles::new(&self.config.tenants.dir, self.library, &self.config.keyring)
     }
 }
 
@@ -51,28 +51,28 @@ impl CommandFailure {
     }
 
     /// The change to the tenant's file was refused.
-    pub fn from_refusal(name: &TenantName, refused: Refused) -> Self {
+    pub fn from_refusal(name: &TenantName, refused: TenantFileError) -> Self {
         let (code, zh, en) = match refused {
-            Refused::Faulty(faults) => {
+            TenantFileError::Invalid(faults) => {
                 let text = Text::new(
                     format!("租户 {name} 的文件有误，未作改动"),
                     format!("the file of tenant {name} has errors; nothing was changed"),
                 );
                 return Self { code: "faulty", text, faults };
             }
-            Refused::Senseless(text) => return Self::usage(text),
-            Refused::SaveError(text) => return Self::new("unsaved", text),
-            Refused::Exists => (
+            TenantFileError::InvalidChange(text) => return Self::usage(text),
+            TenantFileError::Io(text) => return Self::new("unsaved", text),
+            TenantFileError::Exists => (
                 "exists",
                 format!("租户 {name} 已存在：用 menlou tenant edit {name} 修改"),
                 format!("tenant {name} already exists: change it with menlou tenant edit {name}"),
             ),
-            Refused::Absent => (
+            TenantFileError::Absent => (
                 "absent",
                 format!("没有租户 {name}：menlou tenant list 列出全部"),
                 format!("there is no tenant {name}: menlou tenant list shows all"),
             ),
-            Refused::Changed => (
+            TenantFileError::Changed => (
                 "changed",
                 format!("租户 {name} 的文件已被别人改动，未保存"),
                 format!("somebody else has changed the file of tenant {name}; nothing was saved"),

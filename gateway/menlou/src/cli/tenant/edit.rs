@@ -11,7 +11,7 @@ use menlou_config::{
     tenant::TenantName,
 };
 use menlou_error::text::Text;
-use menlou_tenant::{Refused, Saved, Stored};
+use menlou_tenant::{SavedTenantFile, StoredTenantFile, TenantFileError};
 use serde_json::json;
 use std::{
     fs::{self, Permissions},
@@ -73,7 +73,7 @@ pub fn settings(written: &[String]) -> Result<Vec<ConfigChange>, CommandFailure>
     written.iter().map(change).collect()
 }
 
-fn told(context: &TenantContext<'_>, name: &TenantName, saved: Option<Saved>) -> CommandOutput {
+fn told(context: &TenantContext<'_>, name: &TenantName, saved: Option<SavedTenantFile>) -> CommandOutput {
     let Some(saved) = saved else {
         if !context.json {
             say("没有改动", "nothing was changed");
@@ -94,7 +94,11 @@ fn told(context: &TenantContext<'_>, name: &TenantName, saved: Option<Saved>) ->
 
 /// Opens the editor on a copy of the file until the result can be saved or the user discards it; `None` if nothing
 /// changed.
-fn in_editor(context: &TenantContext<'_>, name: &TenantName, stored: &Stored) -> Result<Option<Saved>, CommandFailure> {
+fn in_editor(
+    context: &TenantContext<'_>,
+    name: &TenantName,
+    stored: &StoredTenantFile,
+) -> Result<Option<SavedTenantFile>, CommandFailure> {
     if context.json || !ask::somebody() {
         return Err(CommandFailure::usage(Text::fixed(
             "不在终端上，无法打开编辑器：用 --set、--unset 或 --set-secret",
@@ -126,18 +130,18 @@ fn in_editor(context: &TenantContext<'_>, name: &TenantName, stored: &Stored) ->
         }
         let outcome = match String::from_utf8(bytes) {
             Ok(text) => context.files().replace(name, &text, Some(&stored.revision)),
-            Err(_) => Err(Refused::Senseless(Text::fixed("草稿不是 UTF-8", "the draft is not UTF-8"))),
+            Err(_) => Err(TenantFileError::InvalidChange(Text::fixed("草稿不是 UTF-8", "the draft is not UTF-8"))),
         };
         match outcome {
             Ok(saved) => return Ok(Some(saved)),
             // What was written is not lost where it can't be saved.
-            Err(why @ (Refused::Changed | Refused::Absent | Refused::SaveError(_))) => {
+            Err(why @ (TenantFileError::Changed | TenantFileError::Absent | TenantFileError::Io(_))) => {
                 let kept = folder.keep().join(format!("{name}.toml"));
                 let kept = kept.display();
                 say(format!("你的改动留在 {kept}"), format!("your changes are kept in {kept}"));
                 return Err(CommandFailure::from_refusal(name, why));
             }
-            Err(Refused::Faulty(faults)) => show_errors(&faults),
+            Err(TenantFileError::Invalid(faults)) => show_errors(&faults),
             Err(why) => {
                 let _ = fail(&CommandFailure::from_refusal(name, why).text);
             }

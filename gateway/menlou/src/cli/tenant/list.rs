@@ -4,7 +4,7 @@ use super::context::{CommandFailure, CommandOutput, TenantContext};
 use crate::cli::output::{print_text, say, show_errors};
 use menlou_config::{config_error::ConfigError, load::Document};
 use menlou_error::text::{Language, Text};
-use menlou_tenant::Refused;
+use menlou_tenant::TenantFileError;
 use serde_json::{Value, json};
 
 struct Row {
@@ -26,7 +26,7 @@ pub fn run(context: &TenantContext<'_>) -> Result<CommandOutput, CommandFailure>
                     let faults = stored.checked.map_or_else(|faults| faults, |validated| validated.faults);
                     (Document::parse(files.path(name), stored.text.as_bytes()).ok(), faults)
                 }
-                Err(Refused::Faulty(faults)) => (None, faults),
+                Err(TenantFileError::Invalid(faults)) => (None, faults),
                 Err(why) => {
                     (None, vec![ConfigError::in_file(files.path(name), CommandFailure::from_refusal(name, why).text)])
                 }

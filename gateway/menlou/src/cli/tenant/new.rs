@@ -14,7 +14,7 @@ use menlou_config::{
     tenant::{self, TenantName},
 };
 use menlou_error::text::{Language, Text};
-use menlou_tenant::{Facts, Refused, new_file};
+use menlou_tenant::{NewTenant, TenantFileError, new_tenant_file};
 use serde_json::{Value, json};
 
 /// Arguments of `tenant new`.
@@ -125,7 +125,7 @@ fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), Command
         ));
     }
     match context.files().path(tenant).symlink_metadata() {
-        Ok(_) => Err(CommandFailure::from_refusal(tenant, Refused::Exists)),
+        Ok(_) => Err(CommandFailure::from_refusal(tenant, TenantFileError::Exists)),
         Err(_) => Ok(()),
     }
 }
@@ -172,8 +172,8 @@ fn text(context: &TenantContext<'_>, tenant: &TenantName, arguments: &Arguments)
         None => descriptors(context, usual.into_iter()).map_err(CommandFailure::usage)?,
     };
     let base_url = arguments.base_url.as_deref();
-    let facts = Facts { tenant: tenant.as_str(), name: &name, appid: &appid, secret: &secret, base_url, actions };
-    let text = new_file(&facts);
+    let facts = NewTenant { tenant: tenant.as_str(), name: &name, appid: &appid, secret: &secret, base_url, actions };
+    let text = new_tenant_file(&facts);
     let changes = super::edit::settings(&arguments.set)?;
     secrets::none_of(&changes, &text, context)?;
     edit::apply(&text, &changes).map_err(CommandFailure::usage)

@@ -24,7 +24,7 @@ pub fn run(context: &TenantContext<'_>, arguments: &Arguments) -> Result<Command
     // A file that is not valid text can be removed too, so its content is not read.
     let path = files.path(&name);
     if path.symlink_metadata().is_err() {
-        return Err(CommandFailure::from_refusal(&name, menlou_tenant::Refused::Absent));
+        return Err(CommandFailure::from_refusal(&name, menlou_tenant::TenantFileError::Absent));
     }
     if !arguments.yes {
         if context.json || !ask::somebody() {

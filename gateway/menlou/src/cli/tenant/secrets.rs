@@ -15,7 +15,7 @@ use menlou_config::{
     tenant::TenantName,
 };
 use menlou_error::text::Text;
-use menlou_tenant::secrets;
+use menlou_tenant::secret_pointers;
 use secrecy::ExposeSecret;
 use std::path::Path;
 
@@ -64,7 +64,7 @@ pub fn none_of(changes: &[ConfigChange], text: &str, context: &TenantContext<'_>
             !w.starts_with("sealed:") && matches!(SecretRef::parse(w), Ok(SecretRef::Literal(_)) | Err(_))
         })
     };
-    let found = secrets(&doc, context.library);
+    let found = secret_pointers(&doc, context.library);
     for change in changes {
         let ConfigChange::Set(path, _) = change else { continue };
         let at: String = path.iter().map(|part| format!("/{}", escape(part))).collect();

@@ -4,7 +4,7 @@ use super::context::{CommandFailure, CommandOutput, TenantContext, parse_name};
 use crate::cli::output::{print_text, show_errors};
 use menlou_config::{edit::toml_value, load::Document, schema::escape};
 use menlou_error::text::{Language, Text};
-use menlou_tenant::{View, secrets, view};
+use menlou_tenant::{SettingsView, secret_pointers, view};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn sources(doc: &Document, context: &TenantContext<'_>) -> BTreeMap<String, &'st
         let kind = ["env", "file", "sealed"].into_iter().find(|kind| written.starts_with(&format!("{kind}:")));
         Some((pointer, kind.unwrap_or("literal")))
     };
-    secrets(doc, context.library).into_iter().filter_map(source).collect()
+    secret_pointers(doc, context.library).into_iter().filter_map(source).collect()
 }
 
 fn origin(kind: &str) -> Text {
@@ -58,7 +58,7 @@ fn origin(kind: &str) -> Text {
 }
 
 /// The settings as TOML, with a comment at each default and each secret.
-fn page(view: &View, sources: &BTreeMap<String, &'static str>) -> String {
+fn page(view: &SettingsView, sources: &BTreeMap<String, &'static str>) -> String {
     let mut page = Page { text: String::new(), view, sources, language: Language::for_operator() };
     if let Value::Object(settings) = &view.settings {
         page.table(settings, &[], false);
@@ -69,7 +69,7 @@ fn page(view: &View, sources: &BTreeMap<String, &'static str>) -> String {
 
 struct Page<'a> {
     text: String,
-    view: &'a View,
+    view: &'a SettingsView,
     sources: &'a BTreeMap<String, &'static str>,
     language: Language,
 }

@@ -5,8 +5,8 @@ use crate::cli::{output::say, runtime};
 use menlou_config::{load::Document, tenant::TenantName};
 use menlou_error::text::{Language, Text};
 use menlou_platform::{
-    http::Http,
-    wechat::verify::{Finding, Trouble},
+    http::HttpClient,
+    wechat::verify::{CheckFailure, CheckResult},
 };
 use menlou_tenant::logs_in_by_phone;
 use serde_json::{Value, json};
@@ -18,11 +18,11 @@ use std::{
 pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, CommandFailure> {
     let name = parse_name(name)?;
     let stored = context.files().read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
-    let (ok, findings) = verify(context, &name, &stored.text)?;
-    Ok(CommandOutput { json: json!({ "tenant": name.as_str(), "findings": findings }), ok })
+    let (ok, results) = verify(context, &name, &stored.text)?;
+    Ok(CommandOutput { json: json!({ "tenant": name.as_str(), "findings": results }), ok })
 }
 
-/// Verifies the credentials, prints each finding as it arrives, and returns the findings for `--json`.
+/// Verifies the credentials, prints each result as it arrives, and returns the results for `--json`.
 pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Result<(bool, Value), CommandFailure> {
     let files = context.files();
     let checked = files.check(name, text).and_then(|validated| {
@@ -42,39 +42,39 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
             Text::new(format!("无法向平台验证：{e}"), format!("could not verify with the platform: {e}")),
         )
     };
-    let http = Http::new().map_err(|e| cannot(e.to_string()))?;
+    let http = HttpClient::new().map_err(|e| cannot(e.to_string()))?;
     let runtime = runtime::start().map_err(|text| CommandFailure::new("internal", text))?;
     let account = &validated.account;
     let progress = Progress::start(&account.base_url);
     let told = Cell::new(None);
-    let findings = runtime.block_on(menlou_tenant::verify(account, phone, http, |finding| {
+    let results = runtime.block_on(menlou_tenant::verify(account, phone, http, |result| {
         progress.clear();
         if !context.json {
-            let trouble = finding.trouble.as_ref();
+            let trouble = result.failure.as_ref();
             // A repeated problem is not explained again.
             let again = trouble.is_some_and(|t| t.errcode.is_some() && told.get() == t.errcode);
             told.set(trouble.and_then(|t| t.errcode));
-            tell(finding, again);
+            tell(result, again);
         }
         progress.show();
     }));
     progress.clear();
-    let ok = findings.iter().all(|finding| finding.trouble.is_none());
+    let ok = results.iter().all(|result| result.failure.is_none());
     if !context.json && ok {
         say(format!("租户 {name} 的凭据可用"), format!("the credentials of tenant {name} work"));
     }
-    Ok((ok, findings.iter().map(json).collect()))
+    Ok((ok, results.iter().map(json).collect()))
 }
 
-fn tell(finding: &Finding, again: bool) {
+fn tell(result: &CheckResult, again: bool) {
     let language = Language::for_operator();
-    let step = finding.step.text();
+    let step = result.step.text();
     let step = step.get(language);
-    let Some(Trouble { errcode, rid, explanation, note, cause, .. }) = &finding.trouble else {
+    let Some(CheckFailure { errcode, rid, explanation, note, cause, .. }) = &result.failure else {
         println!("✓ {step}");
         return;
     };
-    let what = explanation.what.get(language);
+    let what = explanation.meaning.get(language);
     let ids = [errcode.map(|code| format!("errcode {code}")), rid.as_ref().map(|rid| format!("rid {rid}"))];
     let ids = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let ids = if ids.is_empty() { ids } else { format!(" ({ids})") };
@@ -82,12 +82,12 @@ fn tell(finding: &Finding, again: bool) {
     if again {
         return;
     }
-    let who = explanation.who.text();
+    let who = explanation.responsible.text();
     let mut rows = vec![
         (Text::fixed("谁来处理", "who has to act"), who),
         (Text::fixed("怎么办", "what to do"), explanation.remedy.clone()),
     ];
-    rows.extend(explanation.place.clone().map(|place| (Text::fixed("在哪里", "where"), place)));
+    rows.extend(explanation.location.clone().map(|place| (Text::fixed("在哪里", "where"), place)));
     rows.extend(note.clone().map(|note| (Text::fixed("注意", "note"), note)));
     rows.push((Text::fixed("原因", "cause"), Text::new(cause.clone(), cause.clone())));
     for (label, text) in rows.iter().filter(|(_, text)| !text.zh.is_empty()) {
@@ -96,22 +96,22 @@ fn tell(finding: &Finding, again: bool) {
     }
 }
 
-fn json(finding: &Finding) -> Value {
+fn json(result: &CheckResult) -> Value {
     let both = |text: &Text| json!({ "zh": text.zh, "en": text.en });
-    let trouble = finding.trouble.as_ref().map(|t| {
+    let trouble = result.failure.as_ref().map(|t| {
         json!({
             "errcode": t.errcode,
             "rid": t.rid,
             "address": t.address,
-            "what": both(&t.explanation.what),
-            "who": both(&t.explanation.who.text()),
+            "what": both(&t.explanation.meaning),
+            "who": both(&t.explanation.responsible.text()),
             "remedy": both(&t.explanation.remedy),
-            "place": t.explanation.place.as_ref().map(both),
+            "place": t.explanation.location.as_ref().map(both),
             "note": t.note.as_ref().map(both),
             "cause": t.cause,
         })
     });
-    json!({ "step": finding.step.name(), "ok": finding.trouble.is_none(), "trouble": trouble })
+    json!({ "step": result.step.name(), "ok": result.failure.is_none(), "trouble": trouble })
 }
 
 /// A progress line on a terminal, which is erased at the end.

@@ -69,7 +69,7 @@ impl TestGateway {
 
     /// Restores the session and the binding, which the action may have removed.
     pub async fn log_in(&self) -> Result<()> {
-        let (stores, token) = (&self.scope.services.stores, menlou_policy::hash(&Token::new(TOKEN)));
+        let (stores, token) = (&self.scope.services.stores, menlou_policy::hash_token(&Token::new(TOKEN)));
         if stores.sessions.find(TENANT, &token).await?.is_none() {
             let now = unix_seconds();
             let session = Session {

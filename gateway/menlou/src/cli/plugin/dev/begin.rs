@@ -4,7 +4,7 @@ use crate::cli::output::say;
 use menlou_action::Plugin;
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;
-use menlou_tenant::Facts;
+use menlou_tenant::NewTenant;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs, io,
@@ -24,7 +24,7 @@ pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), T
     }
     let others = match fs::exists(folder) {
         Ok(false) => Vec::new(),
-        _ => menlou_tenant::names(folder).map_err(|fault| fault.text)?.0,
+        _ => menlou_tenant::list_names(folder).map_err(|fault| fault.text)?.0,
     };
     if !others.is_empty() {
         let others = others.iter().map(TenantName::as_str).collect::<Vec<_>>().join(", ");
@@ -35,7 +35,7 @@ pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), T
             ),
         ));
     }
-    let facts = Facts {
+    let facts = NewTenant {
         tenant: name.as_str(),
         name: name.as_str(),
         appid: APPID,
@@ -43,7 +43,7 @@ pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), T
         base_url: None,
         actions: plugin.actions.iter().collect(),
     };
-    let made = fs::create_dir_all(folder).and_then(|()| fs::write(&path, menlou_tenant::new_file(&facts)));
+    let made = fs::create_dir_all(folder).and_then(|()| fs::write(&path, menlou_tenant::new_tenant_file(&facts)));
     let path = path.display();
     made.map_err(|e| Text::new(format!("无法写入 {path}：{e}"), format!("{path} can't be written: {e}")))?;
     say(
