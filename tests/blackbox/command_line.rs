@@ -199,9 +199,24 @@ fn every_setting_of_the_config_that_comes_with_the_gateway_is_its_default() {
     let home = GatewayFolder::new(Setup::default());
     fs::write(home.config(), all).unwrap();
     // The only file that it names and does not come with the gateway.
-    assert!(home.command(&["secret", "key"], b"").status.success());
+    assert!(home.command(&["secret", "keygen"], b"").status.success());
     let output = home.command(&["validate", "--offline"], b"");
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
+
+#[test]
+fn a_command_that_was_renamed_names_the_new_one() {
+    let home = GatewayFolder::new(Setup::default());
+    for (old, new) in [
+        (&["tenant", "new", "acme"][..], "menlou tenant create"),
+        (&["plugin", "page", "x.so"], "menlou plugin docs"),
+        (&["secret", "key"], "menlou secret keygen"),
+        (&["types"], "menlou typescript"),
+    ] {
+        let output = home.command(old, b"");
+        assert_eq!(output.status.code(), Some(2), "{old:?}");
+        assert!(err(&output).contains(new), "{old:?}: {}", err(&output));
+    }
 }
 
 #[test]

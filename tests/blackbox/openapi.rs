@@ -61,7 +61,7 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
     assert_eq!(orders["responses"]["default"]["content"], serde_json::json!({ "*/*": {} }), "any answer");
     let printed: Value = serde_json::from_slice(&said(&scene, &["openapi", "--tenant", "renamed"])).unwrap();
     assert_eq!(printed["paths"], one["paths"], "also where a setting says who is served");
-    let types = String::from_utf8(said(&scene, &["types", "--tenant", "renamed"])).unwrap();
+    let types = String::from_utf8(said(&scene, &["typescript", "--tenant", "renamed"])).unwrap();
     assert!(types.contains("\"my-page\": { params: MyPageParams; data: MyPageData }"), "{types}");
 }
 
@@ -78,7 +78,7 @@ fn an_action_that_no_plugin_offers_is_told_and_left_out() {
     assert!(output.status.success() && told.contains("odd.toml:") && told.contains("did you mean openid?"), "{told}");
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["paths"].as_object().unwrap().len(), 4, "a secret is not needed");
-    for arguments in [["openapi", "--tenant", "nobody"], ["types", "--tenant", "No Name"]] {
+    for arguments in [["openapi", "--tenant", "nobody"], ["typescript", "--tenant", "No Name"]] {
         let output = scene.command(&arguments);
         assert!(!output.status.success() && output.stdout.is_empty());
     }
@@ -224,7 +224,7 @@ fn the_admin_s_document_holds_at_a_running_gateway() {
 fn a_client_of_wx_request_compiles_against_the_types() {
     let (folder, scene) = (npm(), Scene::new(Stores::Embedded));
     add_rogue(&scene);
-    for arguments in [&["types"][..], &["types", "--tenant", TENANT]] {
+    for arguments in [&["typescript"][..], &["typescript", "--tenant", TENANT]] {
         fs::write(folder.join("types.ts"), said(&scene, arguments)).unwrap();
         let checked = run(Command::new("node")
             .current_dir(&folder)

@@ -38,7 +38,7 @@ fn told(output: &Output) -> String {
 
 fn page(home: &GatewayFolder, plugin: &str, more: &[&str]) -> Output {
     let file = format!("plugins/{plugin}.so");
-    home.command(&[&["plugin", "page", &file], more].concat(), b"")
+    home.command(&[&["plugin", "docs", &file], more].concat(), b"")
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_page_is_kept_within_an_authors_readme() {
     assert!(!absent.status.success() && !kept.exists(), "checking writes nothing: {}", told(&absent));
     assert!(page(&home, "openid", &into).status.success());
     let made = fs::read_to_string(&kept).unwrap();
-    assert!(made.starts_with("# openid\n\n<!-- menlou:page") && made.contains("## `a=openid`"), "{made}");
+    assert!(made.starts_with("# openid\n\n<!-- menlou:docs") && made.contains("## `a=openid`"), "{made}");
 
     fs::write(&kept, made.replace("# openid\n", "# Ours\n").replace("`test_openids`", "`lies`") + "\n## Notes\n")
         .unwrap();
@@ -101,7 +101,7 @@ fn a_page_is_kept_within_an_authors_readme() {
     let again = fs::read_to_string(&kept).unwrap();
     assert_eq!(again, made.replace("# openid\n", "# Ours\n") + "\n## Notes\n", "what stands outside is the author's");
 
-    fs::write(&kept, again.replace("<!-- /menlou:page -->", "")).unwrap();
+    fs::write(&kept, again.replace("<!-- /menlou:docs -->", "")).unwrap();
     let torn = page(&home, "openid", &into);
     assert!(!torn.status.success() && told(&torn).contains("no pair"), "{}", told(&torn));
 

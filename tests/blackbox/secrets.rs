@@ -20,7 +20,7 @@ const NEW: &str = "another-app-secret";
 pub fn with_key() -> Scene {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("secrets.keys_file", "\"file:seal.keys\""));
     scene.secrets().add(NEW);
-    let made = scene.command(&["secret", "key"]);
+    let made = scene.command(&["secret", "keygen"]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     scene
 }
@@ -113,14 +113,14 @@ fn keys_are_changed_while_running_and_the_old_one_can_go() {
     let mode = fs::metadata(keys(&scene)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let first = fs::read_to_string(keys(&scene)).unwrap();
-    assert!(!scene.command(&["secret", "key"]).status.success(), "never over a file that is there");
+    assert!(!scene.command(&["secret", "keygen"]).status.success(), "never over a file that is there");
     assert_eq!(fs::read_to_string(keys(&scene)).unwrap(), first);
 
     let sealed = seal(&scene, TENANT, "wechat.secret", DEMO_SECRET);
     let file = with_secret(&scene, &sealed).replace("[wechat]", "# 保险 of theirs\n[wechat]   # here");
     scene.write_tenant(TENANT, &file);
     eventually("it is taken up", || (reloads(&scene, TENANT) == 1).then_some(()));
-    assert!(told(&scene, &["secret", "key", "--add"]).1.contains("menlou secret rotate"));
+    assert!(told(&scene, &["secret", "keygen", "--add"]).1.contains("menlou secret rotate"));
     let path = scene.tenants().join("manulife.toml");
     let (code, text) = told(&scene, &["secret", "rotate", "--dry-run"]);
     assert!(code == Some(0) && text.contains("manulife.toml: wechat.secret:"), "{text}");
@@ -159,7 +159,7 @@ fn what_can_not_be_rotated_is_told_and_left_and_the_rest_is_rotated() {
     scene.write_tenant(TENANT, &good);
     scene.write_tenant("moved", &moved);
     scene.write_tenant("broken", broken);
-    assert!(scene.command(&["secret", "key", "--add"]).status.success());
+    assert!(scene.command(&["secret", "keygen", "--add"]).status.success());
     let (code, text) = told(&scene, &["secret", "rotate"]);
     assert_eq!(code, Some(1), "{text}");
     for part in ["manulife.toml: wechat.secret:", "moved.toml:5:10", "broken.toml:1:", "reencrypted: 1 (files: 1)"] {
@@ -173,7 +173,7 @@ fn what_can_not_be_rotated_is_told_and_left_and_the_rest_is_rotated() {
 fn without_a_key_nothing_is_sealed_and_the_way_is_told() {
     let scene = Scene::new(Stores::Embedded);
     let (code, text) = told(&scene, &["secret", "seal", "--tenant", TENANT, "--field", "wechat.secret"]);
-    assert!(code == Some(1) && text.contains("menlou secret key"), "{text}");
+    assert!(code == Some(1) && text.contains("menlou secret keygen"), "{text}");
     let (code, text) = told(&scene, &["secret", "rotate"]);
     assert!(code == Some(1) && text.contains("[secrets] keys_file"), "{text}");
     let scene = with_key();
@@ -301,7 +301,7 @@ fn an_app_secret_is_replaced_without_one_failed_login() {
 fn a_secret_that_is_typed_for_a_tenant_goes_into_its_file_sealed() {
     let scene = with_key();
     let address = scene.sim.base_url().to_owned();
-    let new = ["tenant", "new", "typed", "--appid", DEMO_APPID, "--secret-stdin", "--base-url", &address];
+    let new = ["tenant", "create", "typed", "--appid", DEMO_APPID, "--secret-stdin", "--base-url", &address];
     let output = scene.command_with_input(&new, &format!("{DEMO_SECRET}\n"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let file = || fs::read_to_string(scene.tenants().join("typed.toml")).unwrap();

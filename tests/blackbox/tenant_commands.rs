@@ -1,4 +1,4 @@
-//! `menlou tenant new|list|show|edit|remove`: what people and scripts do with them, on a terminal and without.
+//! `menlou tenant create|list|show|edit|remove`: what people and scripts do with them, on a terminal and without.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, setup, simulator, tenant};
 use menlou_harness::{GatewayFolder, Setup};
@@ -27,7 +27,7 @@ fn file(home: &GatewayFolder, name: &str) -> String {
 }
 
 fn new<'a>(name: &'a str, sim: &'a Simulator) -> Vec<&'a str> {
-    vec!["tenant", "new", name, "--appid", DEMO_APPID, "--secret-stdin", "--base-url", sim.base_url()]
+    vec!["tenant", "create", name, "--appid", DEMO_APPID, "--secret-stdin", "--base-url", sim.base_url()]
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn every_setting_that_a_new_file_shows_does_where_its_comment_is_taken_away() {
 fn on_a_terminal_a_new_tenant_is_asked_for_and_the_secret_is_not_shown() {
     let sim = simulator();
     let home = GatewayFolder::new(Setup::default());
-    let mut terminal = home.terminal(&["tenant", "new", "acme", "--base-url", sim.base_url()], &[]);
+    let mut terminal = home.terminal(&["tenant", "create", "acme", "--base-url", sim.base_url()], &[]);
     terminal.expect("display name [acme]:");
     terminal.type_line("Acme 公司");
     terminal.expect("AppID:");
@@ -111,7 +111,7 @@ fn on_a_terminal_a_new_tenant_is_asked_for_and_the_secret_is_not_shown() {
 #[test]
 fn questions_are_asked_in_the_operators_language_and_breaking_off_leaves_nothing() {
     let home = GatewayFolder::new(Setup::default());
-    let mut terminal = home.terminal(&["tenant", "new", "acme"], &[("MENLOU_LANG", "zh")]);
+    let mut terminal = home.terminal(&["tenant", "create", "acme"], &[("MENLOU_LANG", "zh")]);
     terminal.expect("显示名称 [acme]:");
     terminal.type_end();
     terminal.expect("已中止");
@@ -131,14 +131,14 @@ fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
     };
     for (output, code, says) in [
         (home.command(&new(TENANT, &sim), secret), 1, "already exists"),
-        (home.command(&["tenant", "new", "acme", "--secret-stdin"], secret), 2, "--appid"),
-        (home.command(&["tenant", "new", "acme", "--appid", DEMO_APPID], secret), 2, "--secret-stdin"),
+        (home.command(&["tenant", "create", "acme", "--secret-stdin"], secret), 2, "--appid"),
+        (home.command(&["tenant", "create", "acme", "--appid", DEMO_APPID], secret), 2, "--secret-stdin"),
         (
-            home.command(&["tenant", "new", "acme", "--appid", DEMO_APPID, "--secret", "demo-secret-2"], b""),
+            home.command(&["tenant", "create", "acme", "--appid", DEMO_APPID, "--secret", "demo-secret-2"], b""),
             2,
             "cannot be an argument",
         ),
-        (home.command(&["tenant", "new", "acme", "--appid", "gh_1", "--secret-stdin"], secret), 1, "16 hex digits"),
+        (home.command(&["tenant", "create", "acme", "--appid", "gh_1", "--secret-stdin"], secret), 1, "16 hex digits"),
         (home.command(&new("acme", &sim), b"\n"), 2, "the secret is empty"),
         (home.command(&new("acme", &sim), &[b'x'; 5000]), 2, "more than 4096 bytes"),
         (with(&["--actions", "openid,lgoin"]), 2, "did you mean login?"),
@@ -146,7 +146,7 @@ fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
         (with(&["--set", "session.ttl=5s"]), 1, "from 1m to 30d"),
         (with(&["--set", "session"]), 2, "KEY=VALUE"),
         (
-            home.command(&["tenant", "new", "acme", "--appid", DEMO_APPID, "--secret", "env:MISSING_ONE"], b""),
+            home.command(&["tenant", "create", "acme", "--appid", DEMO_APPID, "--secret", "env:MISSING_ONE"], b""),
             1,
             "MISSING_ONE is not set",
         ),
@@ -161,7 +161,7 @@ fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
 fn where_there_is_no_gateway_s_config_that_is_told() {
     let home = GatewayFolder::new(Setup::default());
     let folder = tempfile::tempdir().unwrap();
-    let new = ["tenant", "new", "acme", "--appid", DEMO_APPID, "--secret", "env:S", "--offline"];
+    let new = ["tenant", "create", "acme", "--appid", DEMO_APPID, "--secret", "env:S", "--offline"];
     let mut command = menlou_harness::gateway::binary();
     command.args(new).current_dir(folder.path()).env("MENLOU_LANG", "en").env("MENLOU_PLUGINS__DIR", home.plugins());
     let told = exits(&menlou_harness::gateway::run(&mut command, b""), 1);
@@ -281,7 +281,7 @@ fn remove_asks_for_the_name_and_says_what_stays() {
     exits(&home.command(&["tenant", "remove", TENANT, "--yes"], b""), 1);
     exits(&home.command(&["tenant", "remove", "neighbour", "--yes"], b""), 0);
     let told = exits(&home.command(&["tenant", "list"], b""), 0);
-    assert!(told.contains("menlou tenant new"), "{told}");
+    assert!(told.contains("menlou tenant create"), "{told}");
 }
 
 #[test]
@@ -290,14 +290,14 @@ fn what_is_no_name_is_told_by_every_command() {
     let long = "a".repeat(300);
     for name in ["..", "../x", "a b", "ACME", "保险", "", "_x", long.as_str()] {
         for command in [
-            &["tenant", "new", name, "--offline"][..],
+            &["tenant", "create", name, "--offline"][..],
             &["tenant", "show", name],
             &["tenant", "edit", name, "--set", "name=x"],
             &["tenant", "remove", name, "--yes"],
             &["tenant", "verify", name],
             &["user", "add", "--tenant", name, "--account", "ann"],
             &["openapi", "--tenant", name],
-            &["types", "--tenant", name],
+            &["typescript", "--tenant", name],
         ] {
             let output = home.command(command, b"some-password");
             let code = if command[0] == "tenant" { 2 } else { 1 };

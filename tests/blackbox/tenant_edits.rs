@@ -197,7 +197,7 @@ fn in_a_folder_that_can_not_be_written_the_file_stays_and_that_is_told() {
     for command in [
         &["tenant", "edit", TENANT, "--set", "name=Other"][..],
         &["tenant", "remove", TENANT, "--yes"],
-        &["tenant", "new", "acme", "--appid", "wx4f4bc4dec97d474b", "--secret", "file:s", "--offline"],
+        &["tenant", "create", "acme", "--appid", "wx4f4bc4dec97d474b", "--secret", "file:s", "--offline"],
     ] {
         fs::write(home.path().join("s"), "some-secret").unwrap();
         let command: Vec<&str> =

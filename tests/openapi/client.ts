@@ -1,4 +1,4 @@
-// A mini-program's client over wx.request, typed by what `menlou types` printed. It is checked by tsc and never run.
+// A mini-program's client over wx.request, typed by what `menlou typescript` printed. It is checked by tsc and never run.
 
 import type { Call, Data, Envelope, ErrorCode, Failure } from './types'
 

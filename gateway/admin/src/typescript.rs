@@ -32,7 +32,7 @@ export type Call = <Name extends ActionName>(action: Name, ...params: Given<Name
 /// Generates the types of one tenant's actions or of all actions. The same actions always result in the same text.
 pub fn types<'a>(tenant: Option<&str>, actions: impl IntoIterator<Item = NamedAction<'a>>) -> String {
     let of = tenant.map(|tenant| format!(" --tenant {tenant}")).unwrap_or_default();
-    let mut out = format!("// menlou types{of}\n\n");
+    let mut out = format!("// menlou typescript{of}\n\n");
     let (mut table, mut sessions) = (String::new(), Vec::new());
     for (NamedAction { name, access, descriptor }, prefix) in with_prefixes(actions) {
         if descriptor.has_any_media_type() {

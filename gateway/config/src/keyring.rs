@@ -57,8 +57,8 @@ impl Keyring {
             KeySource::File(path) => path,
             KeySource::NotConfigured => {
                 return Err(Text::fixed(
-                    "没有配置密封密钥：用 menlou secret key 生成，并在网关配置的 [secrets] keys_file 中写明其文件",
-                    "no keys for sealed secrets are configured: generate one with menlou secret key and set [secrets] keys_file in the gateway's config",
+                    "没有配置密封密钥：用 menlou secret keygen 生成，并在网关配置的 [secrets] keys_file 中写明其文件",
+                    "no keys for sealed secrets are configured: generate one with menlou secret keygen and set [secrets] keys_file in the gateway's config",
                 ));
             }
         };

@@ -121,8 +121,10 @@ impl Keys {
                 let key = Key::parse(word).ok_or_else(|| {
                     let line = number + 1;
                     Text::new(
-                        format!("第 {line} 行不是密钥；密钥形如 {KEY}…，用 menlou secret key 生成"),
-                        format!("line {line} is not a key; keys look like {KEY}…; generate one with menlou secret key"),
+                        format!("第 {line} 行不是密钥；密钥形如 {KEY}…，用 menlou secret keygen 生成"),
+                        format!(
+                            "line {line} is not a key; keys look like {KEY}…; generate one with menlou secret keygen"
+                        ),
                     )
                 })?;
                 if keys.iter().all(|known| known.id != key.id) {
@@ -132,8 +134,8 @@ impl Keys {
         }
         if keys.is_empty() {
             return Err(Text::fixed(
-                "其中没有密钥；用 menlou secret key 生成",
-                "it contains no key; generate one with menlou secret key",
+                "其中没有密钥；用 menlou secret keygen 生成",
+                "it contains no key; generate one with menlou secret keygen",
             ));
         }
         Ok(Self(keys))

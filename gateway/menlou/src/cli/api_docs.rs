@@ -1,4 +1,4 @@
-//! `menlou openapi` and `menlou types`: descriptions of the actions for client developers.
+//! `menlou openapi` and `menlou typescript`: descriptions of the actions for client developers.
 
 use crate::cli::output::{fail, show_errors};
 use crate::gateway::open_library;

@@ -1,11 +1,11 @@
-//! `menlou plugin new|dev|check|list|test|page`: tools for plugin authors.
+//! `menlou plugin new|dev|check|list|test|docs`: tools for plugin authors.
 
 mod conformance;
 mod describe;
 mod dev;
+mod docs;
 mod look;
 mod new;
-mod page;
 mod samples;
 mod sources;
 
@@ -42,7 +42,7 @@ enum Command {
     Test(conformance::Arguments),
     /// 以 Markdown 打印插件的说明：动作、参数、响应、设置；可写入其 README。Print a plugin's reference as Markdown: actions, parameters,
     /// response, settings; optionally into its README.
-    Page(page::Arguments),
+    Docs(docs::Arguments),
 }
 
 pub fn run(
@@ -56,6 +56,6 @@ pub fn run(
         Command::Check { file } => look::check(file),
         Command::List => look::list(config),
         Command::Test(arguments) => conformance::run(arguments),
-        Command::Page(arguments) => page::run(arguments),
+        Command::Docs(arguments) => docs::run(arguments),
     }
 }

@@ -1,4 +1,4 @@
-//! `menlou secret key|seal|rotate`: sealed secrets for config files, and the keys that open them.
+//! `menlou secret keygen|seal|rotate`: sealed secrets for config files, and the keys that open them.
 
 mod rotate;
 
@@ -34,7 +34,7 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Command {
     /// 生成密封密钥文件（权限 0600，不覆盖已有文件）。Generate a key file (mode 0600; an existing file is not overwritten).
-    Key {
+    Keygen {
         /// 文件，缺省为 [secrets] keys_file 所指的文件；- 为标准输出。The file; the one of [secrets] keys_file if not given; - is standard
         /// output.
         file: Option<PathBuf>,
@@ -67,12 +67,12 @@ pub fn run(
     arguments: &Arguments,
 ) -> ExitCode {
     let outcome = match &arguments.command {
-        Command::Key { file: Some(path), add } => make(path, *add),
-        Command::Key { file: None, add } => with(config, |config| match config.keyring.file() {
+        Command::Keygen { file: Some(path), add } => make(path, *add),
+        Command::Keygen { file: None, add } => with(config, |config| match config.keyring.file() {
             Some(path) => make(path, *add),
             None => Err(Text::fixed(
-                "请写明文件：menlou secret key seal.keys（或先在 [secrets] keys_file 中配置）",
-                "name a file: menlou secret key seal.keys (or configure one under [secrets] keys_file)",
+                "请写明文件：menlou secret keygen seal.keys（或先在 [secrets] keys_file 中配置）",
+                "name a file: menlou secret keygen seal.keys (or configure one under [secrets] keys_file)",
             )),
         }),
         Command::Seal { tenant, field } => with(config, |config| seal(&config.keyring, tenant.as_deref(), field)),

@@ -1,4 +1,4 @@
-//! `menlou tenant new|list|show|edit|remove|verify`: manages tenants from the command line.
+//! `menlou tenant create|list|show|edit|remove|verify`: manages tenants from the command line.
 //!
 //! Exit codes: 0 for success without errors; 1 for errors, refusals and rejections by the platform; 2 for a wrong
 //! command line. With `--json`, one object is printed on standard output whose `ok` says the same, and no questions are
@@ -6,9 +6,9 @@
 
 mod ask;
 mod context;
+mod create;
 mod edit;
 mod list;
-mod new;
 mod remove;
 mod secrets;
 mod show;
@@ -37,7 +37,7 @@ pub struct Arguments {
 enum Command {
     /// 新建租户：通过提问或参数，写入带注释的文件并向平台验证。Create a tenant: asks questions or takes flags, writes a commented file and verifies
     /// it with the platform.
-    New(new::Arguments),
+    Create(create::Arguments),
     /// 列出租户；有错误时退出码为 1。List the tenants; exit code 1 on errors.
     List,
     /// 显示租户的设置（含默认值）；密钥不显示。Show a tenant's settings with their defaults; secrets are masked.
@@ -66,7 +66,7 @@ pub fn run(
     let outcome = open(config).and_then(|(config, library)| {
         let context = TenantContext { config: &config, library: &library, json, configured };
         match arguments.command {
-            Command::New(arguments) => new::run(&context, arguments),
+            Command::Create(arguments) => create::run(&context, arguments),
             Command::List => list::run(&context),
             Command::Show { name } => show::run(&context, &name),
             Command::Edit(arguments) => edit::run(&context, arguments),

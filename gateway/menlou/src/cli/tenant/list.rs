@@ -65,8 +65,8 @@ fn table(context: &TenantContext<'_>, rows: &[Row]) {
     if rows.is_empty() {
         let folder = context.config.tenants.dir.display();
         say(
-            format!("{folder} 中还没有租户：用 menlou tenant new NAME 新建"),
-            format!("there are no tenants in {folder} yet: create one with menlou tenant new NAME"),
+            format!("{folder} 中还没有租户：用 menlou tenant create NAME 新建"),
+            format!("there are no tenants in {folder} yet: create one with menlou tenant create NAME"),
         );
         return;
     }

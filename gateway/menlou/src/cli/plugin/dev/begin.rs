@@ -29,9 +29,9 @@ pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), T
     if !others.is_empty() {
         let others = others.iter().map(TenantName::as_str).collect::<Vec<_>>().join(", ");
         return Err(Text::new(
-            format!("没有租户 {name}：用 --tenant 指定 {others} 之一，或用 menlou tenant new {name} 新建"),
+            format!("没有租户 {name}：用 --tenant 指定 {others} 之一，或用 menlou tenant create {name} 新建"),
             format!(
-                "there is no tenant {name}: name one of {others} by --tenant, or make it by menlou tenant new {name}"
+                "there is no tenant {name}: name one of {others} by --tenant, or make it by menlou tenant create {name}"
             ),
         ));
     }

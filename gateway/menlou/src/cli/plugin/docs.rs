@@ -1,4 +1,4 @@
-//! `menlou plugin page`: prints the reference of a plugin as Markdown, and keeps it up to date in the plugin's README.
+//! `menlou plugin docs`: prints the reference of a plugin as Markdown, and keeps it up to date in the plugin's README.
 //! The READMEs of the plugins in this repository are generated and tested with it.
 
 mod rows;
@@ -16,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-/// Arguments of `plugin page`.
+/// Arguments of `plugin docs`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// 插件文件（.so）。The plugin file (.so).
@@ -30,11 +30,11 @@ pub struct Arguments {
 }
 
 /// Prefix of the marker line before the generated text. The rest of the line is for readers.
-const BEGIN: &str = "<!-- menlou:page";
+const BEGIN: &str = "<!-- menlou:docs";
 const BEGIN_LINE: &str =
-    "<!-- menlou:page 由 menlou plugin page 生成，手改会被覆盖。Made by menlou plugin page; edits are lost. -->";
+    "<!-- menlou:docs 由 menlou plugin docs 生成，手改会被覆盖。Made by menlou plugin docs; edits are lost. -->";
 /// Marker line after the generated text.
-const END: &str = "<!-- /menlou:page -->";
+const END: &str = "<!-- /menlou:docs -->";
 
 pub fn run(arguments: &Arguments) -> ExitCode {
     let plugin = match Plugin::open(&arguments.file) {

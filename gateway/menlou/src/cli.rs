@@ -5,6 +5,7 @@ mod api_docs;
 mod explain;
 mod output;
 mod plugin;
+mod renamed;
 mod run;
 mod runtime;
 mod schema;
@@ -14,7 +15,7 @@ mod tenant;
 mod user;
 mod validate;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 use menlou_config::{config_error::ConfigError, server::Config};
 use std::{
     path::{Path, PathBuf},
@@ -50,7 +51,7 @@ enum Command {
     /// 打印动作的 OpenAPI 3.1 文档。Print the OpenAPI 3.1 document of the actions.
     Openapi(api_docs::Arguments),
     /// 打印 wx.request 客户端的 TypeScript 类型。Print TypeScript types for clients that use wx.request.
-    Types(api_docs::Arguments),
+    Typescript(api_docs::Arguments),
     /// 新建、列出、查看、修改、删除、验证租户。Create, list, show, edit, remove and verify tenants.
     Tenant(tenant::Arguments),
     /// 管理账号。Manage accounts.
@@ -61,7 +62,20 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let is_unknown = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
+            let arguments = std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok());
+            match renamed::explain(arguments).filter(|_| is_unknown) {
+                Some(text) => {
+                    output::fail(&text);
+                    return ExitCode::from(2);
+                }
+                None => error.exit(),
+            }
+        }
+    };
     let file = config_file(line.config.as_deref());
     let config = || load(file);
     match line.command {
@@ -72,7 +86,7 @@ pub fn main() -> ExitCode {
         Command::Plugin(arguments) => plugin::run(config, file, &arguments),
         Command::Secret(arguments) => secret::run(config, file, &arguments),
         Command::Openapi(arguments) => api_docs::run(config, &arguments, api_docs::As::OpenApi),
-        Command::Types(arguments) => api_docs::run(config, &arguments, api_docs::As::TypeScript),
+        Command::Typescript(arguments) => api_docs::run(config, &arguments, api_docs::As::TypeScript),
         Command::Tenant(arguments) => tenant::run(config, file.is_some(), arguments),
         Command::User(arguments) => user::run(config, arguments),
         Command::Admin(arguments) => admin::run(config, arguments),

@@ -1,4 +1,4 @@
-//! `menlou tenant new`: creates a tenant.
+//! `menlou tenant create`: creates a tenant.
 
 use super::{
     ask,
@@ -17,7 +17,7 @@ use menlou_error::text::{Language, Text};
 use menlou_tenant::{NewTenant, TenantFileError, new_tenant_file};
 use serde_json::{Value, json};
 
-/// Arguments of `tenant new`.
+/// Arguments of `tenant create`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// 租户名，即请求参数 f。Name of the tenant, which is the parameter f of requests.
