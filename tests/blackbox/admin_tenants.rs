@@ -206,7 +206,7 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
     // Whatever plugin would connect to it, and whether or not it looks like one from inside.
     let inner = format!("http://{}", scene.admin_addr());
     let proxy =
-        |to: &str| format!("{before}\n[actions.orders]\nplugin = \"proxy\"\nlogin = \"none\"\nupstream = {to}\n");
+        |to: &str| format!("{before}\n[actions.orders]\nplugin = \"proxy\"\nauth = \"optional\"\nupstream = {to}\n");
     let asking = |to: &str| before.replace("[actions.login]", &format!("[actions.login]\ndelegate_url = \"{to}\""));
     for text in [
         proxy(&format!("\"{inner}\"")),

@@ -61,8 +61,10 @@ fn a_large_answer_is_compressed_for_who_takes_it_and_one_with_a_token_never() {
 #[test]
 fn what_an_upstream_answers_is_passed_on_as_it_is() {
     let upstream = Upstream::start();
-    let table =
-        format!("[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nlogin = \"none\"\n", upstream.addr());
+    let table = format!(
+        "[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nauth = \"optional\"\n",
+        upstream.addr()
+    );
     let scene = Scene::with(Stores::Embedded, |mut setup, _| {
         setup.tenants[0].1 += &table;
         setup

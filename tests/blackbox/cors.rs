@@ -17,7 +17,7 @@ fn scene(upstream: &Upstream) -> Scene {
 fn scene_with(upstream: &Upstream, settings: &[(&str, &str)]) -> Scene {
     let more = format!(
         "[cors]\norigins = [\"{PAGE}\", \"https://*.example.org\"]\nheaders = [\"X-App\"]\n[limits]\ncalls = \"1000/h\"\n\
-         [actions.orders]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nlogin = \"none\"\n",
+         [actions.orders]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nauth = \"optional\"\n",
         upstream.addr()
     );
     Scene::with(Stores::Embedded, move |mut setup, sim| {

@@ -24,7 +24,7 @@ const OTHERS: usize = 4;
 /// A gateway whose tenant has a slow back end behind `a=slow`, which serves anyone; and what more its files say.
 fn scene(upstream: &Upstream, settings: &[(&str, &str)], of_action: &str, of_tenant: &str) -> Scene {
     let slow = format!(
-        "\n[actions.slow]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nlogin = \"none\"\n{of_action}\n{of_tenant}\n",
+        "\n[actions.slow]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nauth = \"optional\"\n{of_action}\n{of_tenant}\n",
         upstream.addr()
     );
     Scene::with(Stores::Embedded, |mut setup, _| {

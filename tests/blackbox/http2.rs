@@ -106,7 +106,7 @@ async fn eventually_ends(sender: &client::SendRequest<bytes::Bytes>) {
 fn idle_and_slow_clients_are_let_go() {
     let upstream = Upstream::start();
     let table = format!(
-        "\n[actions.files]\nplugin = \"proxy\"\nupstream = \"http://{}/\"\nlogin = \"none\"\n",
+        "\n[actions.files]\nplugin = \"proxy\"\nupstream = \"http://{}/\"\nauth = \"optional\"\n",
         upstream.addr()
     );
     let scene = Scene::with(Stores::Embedded, |mut setup, _| {

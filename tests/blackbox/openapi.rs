@@ -30,7 +30,7 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
     let scene = Scene::with(Stores::Embedded, |setup, sim| {
         setup.tenant(
             "renamed",
-            crate::scene::tenant(sim).replace("[actions.user]", "[actions.my-page]\nplugin = \"user\"\n\n[actions.check-text]\nplugin = \"wechat\"\ncall = \"msg_sec_check\"\nlogin = \"required\"\n\n[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://shop.test\"\nlogin = \"none\"\n"),
+            crate::scene::tenant(sim).replace("[actions.user]", "[actions.my-page]\nplugin = \"user\"\n\n[actions.check-text]\nplugin = \"wechat\"\ncall = \"msg_sec_check\"\nauth = \"required\"\n\n[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://shop.test\"\nauth = \"optional\"\n"),
         )
     });
     let all: Value = serde_json::from_slice(&said(&scene, &["openapi"])).unwrap();
@@ -134,7 +134,7 @@ fn text_of(page: &str) -> String {
 fn a_standard_linter_finds_no_fault_in_the_document() {
     let (folder, scene) = (npm(), Scene::new(Stores::Embedded));
     add_rogue(&scene);
-    let shop = "[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://shop.test\"\nlogin = \"none\"\n";
+    let shop = "[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://shop.test\"\nauth = \"optional\"\n";
     scene.write_tenant(TENANT, &format!("{}{shop}", crate::scene::tenant(&scene.sim)));
     fs::write(folder.join("all.json"), said(&scene, &["openapi"])).unwrap();
     fs::write(folder.join("one.json"), said(&scene, &["openapi", "--tenant", TENANT])).unwrap();
@@ -161,7 +161,7 @@ fn the_document_holds_at_a_running_gateway() {
     add_rogue(&scene);
     let shop = Upstream::start();
     let shop =
-        format!("[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nlogin = \"none\"\n", shop.addr());
+        format!("[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nauth = \"optional\"\n", shop.addr());
     scene.write_tenant(TENANT, &format!("{}[actions.echo]\n{shop}{FIXED}{OPEN}", crate::scene::tenant(&scene.sim)));
     scene.gateway.restart();
     let folder = tempfile::tempdir().unwrap();

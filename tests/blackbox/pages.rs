@@ -96,14 +96,14 @@ fn a_page_is_kept_within_an_authors_readme() {
         .unwrap();
     let stale = page(&home, "openid", &check);
     assert_eq!(stale.status.code(), Some(1));
-    assert!(told(&stale).contains("notes.md does not say what the plugin says"), "{}", told(&stale));
+    assert!(told(&stale).contains("notes.md does not match the plugin"), "{}", told(&stale));
     assert!(page(&home, "openid", &into).status.success() && page(&home, "openid", &check).status.success());
     let again = fs::read_to_string(&kept).unwrap();
     assert_eq!(again, made.replace("# openid\n", "# Ours\n") + "\n## Notes\n", "what stands outside is the author's");
 
     fs::write(&kept, again.replace("<!-- /menlou:docs -->", "")).unwrap();
     let torn = page(&home, "openid", &into);
-    assert!(!torn.status.success() && told(&torn).contains("no pair"), "{}", told(&torn));
+    assert!(!torn.status.success() && told(&torn).contains("do not form a pair"), "{}", told(&torn));
 
     let printed = page(&home, "openid", &[]);
     assert!(again.contains(&String::from_utf8(printed.stdout).unwrap()));

@@ -20,8 +20,8 @@ const ACTIONS: &[(&str, &str)] = &[
     ("check-text", "call = \"msg_sec_check\""),
     ("notify", "call = \"subscribe_send\"\nfixed = { template_id = \"our-template\" }"),
     ("code-picture", "call = \"qrcode\""),
-    ("anyones-picture", "call = \"qrcode\"\nlogin = \"none\""),
-    ("users-picture", "call = \"qrcode\"\nlogin = \"required\""),
+    ("anyones-picture", "call = \"qrcode\"\nauth = \"optional\""),
+    ("users-picture", "call = \"qrcode\"\nauth = \"required\""),
     ("open-data", "call = \"decrypt\""),
     ("check-key", "call = \"check_session\""),
     ("reset-key", "call = \"reset_session_key\""),
@@ -282,7 +282,7 @@ fn wrong_settings_are_told_with_file_and_line() {
         ("call = \"msgSecCheck\"", "This is one of phone_number"),
         ("call = \"GET /cgi-bin/token\"", "credentials"),
         ("call = \"POST https://evil.example/\"", "This is one of phone_number"),
-        ("call = \"decrypt\"\nlogin = \"none\"", "needs the caller's session"),
+        ("call = \"decrypt\"\nauth = \"optional\"", "needs the caller's session"),
         ("call = \"qrcode\"\ntypo = 1", "typo"),
     ] {
         let file = tenant(&scene.sim) + &format!("\n[actions.x]\nplugin = \"wechat\"\n{settings}\n");

@@ -295,7 +295,7 @@ fn a_body_that_stops_coming_or_is_too_large_is_refused() {
     let scene = Scene::with(Stores::Embedded, |mut setup, _| {
         let file = setup.tenants.iter_mut().find(|(name, _)| name == TENANT).expect("the tenant");
         file.1 += &format!(
-            "\n[actions.public]\nplugin = \"proxy\"\nupstream = {}\nlogin = \"none\"\nmax_body = 1000\n",
+            "\n[actions.public]\nplugin = \"proxy\"\nupstream = {}\nauth = \"optional\"\nmax_body = 1000\n",
             of(&upstream)
         );
         setup.setting("clients.body_idle_timeout", "\"500ms\"")

@@ -20,7 +20,7 @@ const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 fn streaming(settings: &[(&str, &str)]) -> (Scene, Upstream) {
     let upstream = Upstream::start();
     let table = format!(
-        "\n[actions.files]\nplugin = \"proxy\"\nupstream = \"http://{}/\"\nlogin = \"none\"\n",
+        "\n[actions.files]\nplugin = \"proxy\"\nupstream = \"http://{}/\"\nauth = \"optional\"\n",
         upstream.addr()
     );
     let scene = Scene::with(Stores::Embedded, |setup, _| {

@@ -14,7 +14,7 @@ use std::{
 /// A gateway whose deadlines are short, and whose tenant streams to and from an upstream as `a=files`.
 fn scene(upstream: &Upstream) -> Scene {
     let files = format!(
-        "\n[actions.files]\nplugin = \"proxy\"\nupstream = \"http://{}/\"\nlogin = \"none\"\n",
+        "\n[actions.files]\nplugin = \"proxy\"\nupstream = \"http://{}/\"\nauth = \"optional\"\n",
         upstream.addr()
     );
     let deadlines = [

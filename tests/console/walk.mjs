@@ -159,7 +159,7 @@ await check(page, "actions");
 await page.getByRole("link", { name: "Enable… proxy" }).focus();
 await page.keyboard.press("Enter");
 await page.getByLabel("upstream").fill("http://127.0.0.1:9");
-await page.getByLabel("login", { exact: true }).selectOption("none");
+await page.getByLabel("auth", { exact: true }).selectOption("optional");
 await check(page, "action");
 await page.getByRole("button", { name: "Enable" }).focus();
 await page.keyboard.press("Enter");

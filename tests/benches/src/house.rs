@@ -132,7 +132,7 @@ impl House {
         let tenant = format!(
             "name = \"Bench\"\n[wechat]\nappid = \"{DEMO_APPID}\"\nsecret = \"{DEMO_SECRET}\"\nbase_url = \"{}\"\n\
              [actions.empty]\n[actions.openid]\n[actions.login]\nmethods = [\"profile\"]\n[actions.user]\n\
-             [actions.proxy]\nupstream = \"http://{}\"\nlogin = \"none\"\nkey = \"0123456789abcdef0123456789abcdef\"\n",
+             [actions.proxy]\nupstream = \"http://{}\"\nauth = \"optional\"\nkey = \"0123456789abcdef0123456789abcdef\"\n",
             self.simulator.base_url(),
             self.upstream
         );
