@@ -38,6 +38,7 @@ mod many_tenants;
 mod new_action;
 mod openapi;
 mod outages;
+mod own_layer;
 mod pages;
 mod platform_calls;
 mod plugin_reloads;

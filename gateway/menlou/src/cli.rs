@@ -17,6 +17,7 @@ mod validate;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use menlou_config::{config_error::ConfigError, server::Config};
+pub use shutdown_signal::shutdown_signal;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,

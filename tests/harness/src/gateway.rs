@@ -30,6 +30,8 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// Whether the plugins folder stays empty.
     pub without_plugins: bool,
+    /// Example of the package `menlou` that runs instead of `menlou run`; its only argument is the config file.
+    pub example: Option<String>,
 }
 
 impl Setup {
@@ -42,6 +44,12 @@ impl Setup {
     /// Adds a config key; the value is TOML.
     pub fn setting(mut self, name: &str, value: impl Into<String>) -> Self {
         self.settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs this example of the package `menlou` instead of `menlou run`.
+    pub fn example(mut self, name: &str) -> Self {
+        self.example = Some(name.to_owned());
         self
     }
 
@@ -263,10 +271,17 @@ impl Gateway {
     }
 
     fn spawn(&self) -> Process {
-        let mut command = self.home.prepare();
+        let mut command = match &self.home.example {
+            None => {
+                let mut command = self.home.prepare();
+                command.args(["run", "--config"]);
+                command
+            }
+            Some(name) => self.home.with_environment(example(name)),
+        };
         command.env("MENLOU_SERVER__LISTEN", self.addr.to_string());
         command.env("MENLOU_ADMIN__LISTEN", self.admin.to_string());
-        Process::start(command.args(["run", "--config"]).arg(self.home.config()), &self.home.log(), PACKAGE)
+        Process::start(command.arg(self.home.config()), &self.home.log(), PACKAGE)
     }
 }
 
@@ -286,13 +301,14 @@ impl Drop for Gateway {
 pub struct GatewayFolder {
     folder: TempDir,
     env: Vec<(String, String)>,
+    example: Option<String>,
 }
 
 impl GatewayFolder {
     /// Creates the folder.
     pub fn new(setup: Setup) -> Self {
         let folder = TempDir::with_prefix("menlou-gateway-").expect("a temporary folder");
-        let home = Self { folder, env: setup.env };
+        let home = Self { folder, env: setup.env, example: setup.example };
         for folder in [home.tenants(), home.plugins()] {
             fs::create_dir(folder).expect("a folder");
         }
@@ -377,7 +393,10 @@ impl GatewayFolder {
 
     /// The binary with this folder's environment, and without the `MENLOU_` variables of the test process.
     fn prepare(&self) -> Command {
-        let mut command = binary();
+        self.with_environment(binary())
+    }
+
+    fn with_environment(&self, mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MENLOU_") {
                 command.env_remove(name);
@@ -397,6 +416,13 @@ impl GatewayFolder {
 pub fn binary() -> Command {
     let path = artifacts().join("menlou");
     assert!(path.exists(), "{} is missing: cargo build -p menlou", path.display());
+    Command::new(path)
+}
+
+/// An example of the package `menlou`, without arguments.
+fn example(name: &str) -> Command {
+    let path = artifacts().join("examples").join(name);
+    assert!(path.exists(), "{} is missing: cargo build -p menlou --examples", path.display());
     Command::new(path)
 }
 
