@@ -1,24 +1,27 @@
 /*
- * The plugin border: the C types and functions by which the gateway and an action's shared library know each other.
+ * The plugin ABI: the C types and functions that the gateway and a plugin use to call each other.
  *
- * menlou_plugin.h is made from this file and kept equal to it by a test, so names and comments are C's.
+ * menlou_plugin.h is generated from this file, and a test keeps both equal. Names and comments therefore follow C.
  *
- * Trust. A plugin is native code in the gateway's process: what it does, the gateway does. The border contains
- * mistakes, not malice: a panic fails one call, a file that doesn't fit is refused. It can't contain what ends or stops a
- * process or thread: abort, a bad pointer, a function that never returns.
+ * Trust. A plugin is native code in the gateway's process, with all of its rights. The ABI contains mistakes, not
+ * malice: a panic fails one call, and an unsuitable file is rejected. Nothing in a process can contain abort, an
+ * invalid pointer, or a function that never returns.
  *
  * Rules
- * 1. Text is UTF-8 with a length, not NUL-terminated; {NULL, 0} is "not given". Numbers are plain integers, never enums.
- * 2. Who allocates frees; nothing is freed across the border. What a plugin passes is copied before the function
- *    returns. What the gateway passes is borrowed: a request until drop, an outcome until op_drop, the host table for ever.
- * 3. A plugin never blocks. It starts operations, polls them, and returns MENLOU_PENDING where one is pending. A thread
- *    that is kept for 100 ms is told in the log.
+ * 1. Text is UTF-8 with a length, without a terminating NUL. {NULL, 0} means "not given". Numbers are plain integers,
+ *    never enums.
+ * 2. The side that allocates an object frees it. Arguments of a plugin are copied before the function returns. Data of
+ *    the gateway is borrowed: a request until drop, an outcome until op_drop, the host table until the process ends.
+ * 3. A plugin never blocks. It starts operations, polls them, and returns MENLOU_PENDING while one is pending. The
+ *    gateway logs a warning if a function keeps its thread for 100 ms or longer.
  * 4. start, poll and drop of one call never run at the same time, but may run on different threads.
- * 5. Nothing unwinds or jumps out of a function of this border: the process would abort.
- * 6. Structs grow at their end only and tell their size; constants are added, never changed. All else is a new major.
- * 7. A function marked "any thread" may be called anywhere; the others only inside start and poll, with that call. Else,
- *    and with a call or an operation that has ended, they do nothing and answer NULL or MENLOU_ERR_INVALID.
- * 8. A library is never unmapped, so its statics and its host table live as long as the process.
+ * 5. No exception, panic or longjmp leaves a function of this ABI: the process would abort.
+ * 6. Structs grow only at their end and carry their size. Constants are added, never changed. Any other change needs a
+ *    new major version.
+ * 7. A function marked "any thread" may be called anywhere. Any other function may be called only inside start and
+ *    poll, with that call. Elsewhere, and with a call or an operation that has ended, a function has no effect and
+ *    returns NULL or MENLOU_ERR_INVALID.
+ * 8. A library is never unmapped: its statics and the host table live as long as the process.
  */
 
 #ifndef MENLOU_PLUGIN_H
@@ -27,60 +30,60 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A gateway and a plugin of different majors don't work together.
+// Major version. A gateway and a plugin with different major versions do not work together.
 #define MENLOU_ABI_MAJOR 1
 
-// A plugin may use what a higher minor added, if the gateway's table is long enough to have it.
+// Minor version. A plugin may use functions of a later minor version if the gateway's table is long enough.
 #define MENLOU_ABI_MINOR 0
 
-// An operation or a call goes on: poll again when woken.
+// The operation or the call is not done yet: poll again when woken.
 #define MENLOU_PENDING 0
 
 // Done.
 #define MENLOU_READY 1
 
-// The plugin panicked; its SDK caught it.
+// The plugin panicked, and its SDK caught the panic.
 #define MENLOU_ERR_PANIC -1
 
-// It failed for a reason that only the log knows.
+// Failed. Only the log has the reason.
 #define MENLOU_ERR_FAILED -2
 
-// There is no such thing: no such user, no such header.
+// Not found: no such user, no such header.
 #define MENLOU_ERR_NOT_FOUND -3
 
-// The gateway refused or could not serve; the outcome's `word` says why.
+// The gateway rejected the operation or could not complete it; the outcome's `error_code` has the reason.
 #define MENLOU_ERR_CODE -4
 
-// An argument or the place of the call is wrong: a mistake in the plugin.
+// An argument is invalid, or the function must not be called here: a bug in the plugin.
 #define MENLOU_ERR_INVALID -5
 
-// Log levels.
+// Log level: something failed.
 #define MENLOU_LOG_ERROR 1
 
-// A thing to look into.
+// Log level: something that an operator should look into.
 #define MENLOU_LOG_WARN 2
 
-// Worth knowing.
+// Log level: a notable event.
 #define MENLOU_LOG_INFO 3
 
-// For whoever looks for a fault.
+// Log level: details for debugging.
 #define MENLOU_LOG_DEBUG 4
 
-// Everything.
+// Log level: everything.
 #define MENLOU_LOG_TRACE 5
 
-// Whoever calls is served.
+// Any caller is allowed.
 #define MENLOU_ACCESS_ANYONE 0
 
-// The caller needs a session: the request has an `openid`.
+// A session is required: `menlou_request.openid` is given.
 #define MENLOU_ACCESS_SESSION 1
 
-// The caller needs a session whose openid is bound to an account: the request has a `user_id`.
+// A session whose openid is bound to an account is required: `menlou_request.user_id` is given.
 #define MENLOU_ACCESS_USER 2
 
-// As the action's setting `auth` says in each tenant: `session` (also where it is not given), `required` for
-// `MENLOU_ACCESS_USER`, or `optional`: whoever calls is served, and the request has an `openid` where a token came along (one
-// that is no good is refused).
+// The setting `auth` of the action decides in each tenant. `session` (the default) requires a session, `required` a
+// user as `MENLOU_ACCESS_USER` does. `optional` allows any caller: the request has an `openid` if it carried a token,
+// and is rejected if that token is invalid.
 #define MENLOU_ACCESS_BY_SETTING 3
 
 // `menlou_param.value` is text.
@@ -89,56 +92,56 @@
 // `menlou_param.value` is JSON: a number, a boolean, an array or an object.
 #define MENLOU_PARAM_JSON 1
 
-// The body is not read before the call, which may so have any media type and size: it comes by `body_read`, or goes on by
-// `forward`. Parameters are those of the query only.
+// The body is not read before the call, so it may have any media type and size. The action reads it with `body_read`
+// or forwards it with `forward`. Parameters come from the query only.
 #define MENLOU_ACTION_RAW_BODY 1
 
-// The query is not read before the call, and so gives no parameters: it comes as `menlou_request.query`.
+// The query is not parsed and gives no parameters; the action reads `menlou_request.query`.
 #define MENLOU_ACTION_RAW_QUERY 2
 
-// The URL may go on below the action: `/srv/<tenant>/<action>/…`.
+// The action also serves the URLs below its own: `/srv/<tenant>/<action>/…`.
 #define MENLOU_ACTION_SUBPATHS 4
 
-// Built so that a panic unwinds to the guard in the plugin (Rust: panic=unwind), or in a language without panics.
+// A panic unwinds no further than the plugin's guard (Rust: panic=unwind), or the language has no panics.
 #define MENLOU_FLAG_CONTAINS_PANICS 1
 
-// One call in flight. The gateway's; no address, so there is nothing to be read at it.
+// A handle of one call in flight, owned by the gateway. It is not an address and must not be dereferenced.
 typedef struct menlou_call menlou_call;
 
-// One operation of the gateway, asked for by a call. The gateway's, until `op_drop`; no address either. A call has at most
-// 10,000 that were not dropped.
+// A handle of one operation that a call started. The plugin releases it with `op_drop`. It is not an address and must
+// not be dereferenced. A call may hold at most 10,000 unreleased operations.
 typedef struct menlou_op menlou_op;
 
-// A tenant's settings being looked at, where faults are told. The gateway's, valid inside `configure`.
+// A handle of settings that are being configured, for reporting errors. Owned by the gateway, valid inside `configure`.
 typedef struct menlou_setup menlou_setup;
 
-// Servers that calls are forwarded to. The gateway's, from `upstream_new` until `release`.
+// A handle of the servers that calls are forwarded to. Owned by the gateway, valid from `upstream_new` until `release`.
 typedef struct menlou_upstream menlou_upstream;
 
-// Wakes one call from any thread. The gateway's, until `waker_drop`.
+// A handle that wakes one call from any thread. The plugin releases it with `waker_drop`.
 typedef struct menlou_waker menlou_waker;
 
-// Borrowed bytes: UTF-8 text unless said otherwise. `{NULL, 0}` is "not given".
+// Borrowed bytes: UTF-8 text unless stated otherwise. `{NULL, 0}` means "not given".
 typedef struct menlou_str {
-    // The first byte; may be NULL where `len` is 0.
+    // First byte; may be NULL if `len` is 0.
     const uint8_t *ptr;
-    // How many bytes.
+    // Number of bytes.
     size_t len;
 } menlou_str;
 
-// A name and its value.
+// A name and a value.
 typedef struct menlou_kv {
     // The name.
     struct menlou_str key;
-    // Its value.
+    // The value.
     struct menlou_str value;
 } menlou_kv;
 
 // An HTTP request that the gateway sends for a plugin.
 typedef struct menlou_http_request {
-    // Size of this struct as the plugin has it.
+    // Size of this struct in the plugin.
     uint32_t struct_size;
-    // Milliseconds for the whole exchange; 0 is the gateway's default. The call's own deadline bounds it.
+    // Timeout of the complete exchange in milliseconds; 0: the gateway's default. The call's deadline applies too.
     uint32_t timeout_ms;
     // `GET`, `POST`, …
     struct menlou_str method;
@@ -146,234 +149,241 @@ typedef struct menlou_http_request {
     struct menlou_str url;
     // The headers.
     const struct menlou_kv *headers;
-    // How many.
+    // Number of headers.
     size_t headers_len;
     // The body; any bytes.
     struct menlou_str body;
 } menlou_http_request;
 
-// What an operation came to. The plugin sets `struct_size`; the rest is borrowed until `op_drop`.
+// The outcome of an operation. The plugin sets `struct_size`; all texts are borrowed until `op_drop`.
 typedef struct menlou_outcome {
-    // Size of this struct as the plugin has it.
+    // Size of this struct in the plugin.
     uint32_t struct_size;
     // `MENLOU_READY` or `MENLOU_ERR_…`.
     int32_t status;
-    // Of `http_send` and `forward`: the status of the answer.
+    // HTTP status of the response, for `http_send` and `forward`.
     uint32_t http_status;
     // Zero.
     uint32_t reserved;
-    // With `MENLOU_ERR_CODE`: the error's word.
+    // The error code, with `MENLOU_ERR_CODE`.
     struct menlou_str error_code;
-    // JSON as each operation says; of `http_send` and of a file the body, any bytes.
+    // JSON, as each operation documents; any bytes for the body of `http_send`, a file, and `body_read`.
     struct menlou_str data;
-    // Of `platform_call`: the media type, where the answer is a file and no JSON.
+    // Media type of the response of `platform_call`, if it is a file.
     struct menlou_str content_type;
 } menlou_outcome;
 
-// The answer to a call.
+// The response to a call.
 typedef struct menlou_reply {
-    // Size of this struct as the plugin has it.
+    // Size of this struct in the plugin.
     uint32_t struct_size;
     // Zero.
     uint32_t reserved;
-    // Not given: success. Else the error's word, `[a-z0-9_]+`: one of the gateway's, or the plugin's own.
+    // Not given: success. Otherwise the error code, `[a-z0-9_]{1,64}`: one of the gateway's, or the plugin's own.
     struct menlou_str error_code;
-    // The sentence for people in Chinese. Not given: that of the gateway's own table.
+    // The message for users in Chinese. Not given: the gateway's message for the error code.
     struct menlou_str msg_zh;
-    // The same in English.
+    // The message for users in English.
     struct menlou_str msg_en;
-    // A JSON object, the answer's `data`. Not given: `{}`.
+    // The `data` of the response, a JSON object. Not given: `{}`.
     struct menlou_str data;
-    // A file in place of an envelope: its media type, `image/jpeg`. Then neither `word` nor `data` is given.
+    // Media type of a file that is sent instead of the envelope: `image/jpeg`. Neither `error_code` nor `data` may be
+    // given then.
     struct menlou_str content_type;
-    // Its bytes.
+    // Bytes of the file.
     struct menlou_str body;
 } menlou_reply;
 
-// Servers to be made an upstream: the calls go to the one with the least to do.
+// The servers of an upstream. A forwarded call goes to the server with the fewest requests in flight.
 typedef struct menlou_upstream_options {
-    // Size of this struct as the plugin has it.
+    // Size of this struct in the plugin.
     uint32_t struct_size;
-    // After how many failures in a row a server is left alone; 0: never.
+    // Number of consecutive failures that open the circuit of a server; 0: never.
     uint32_t break_after;
-    // For how long, in milliseconds. Then one call tries it.
+    // Time for which the circuit stays open, in milliseconds. Then one call probes the server.
     uint32_t break_for_ms;
-    // How often each server is asked whether it is well, in milliseconds; only with `health_path`.
+    // Interval of health checks in milliseconds; only with `health_path`.
     uint32_t health_interval_ms;
-    // `http://` or `https://`, each perhaps with a path that goes before each target.
+    // `http://` or `https://` URLs; a path of a URL precedes each target.
     const struct menlou_str *servers;
-    // How many, at least 1.
+    // Number of servers, at least 1.
     size_t servers_len;
-    // What servers are asked for by GET: they are well where they answer 2xx or 3xx. Not given: they are not asked.
+    // Path of health checks, requested with GET: 2xx and 3xx are healthy. Not given: no health checks.
     struct menlou_str health_path;
-    // JSON pointer into the settings where faults of the servers are told (`/upstream`).
+    // JSON pointer into the settings (`/upstream`), for errors in `servers`.
     struct menlou_str servers_pointer;
-    // The same for those of the health checks.
+    // JSON pointer into the settings, for errors in `health_path`.
     struct menlou_str health_pointer;
 } menlou_upstream_options;
 
-// A call forwarded to an upstream: its method and body go on as they come, with the headers said here.
+// A call that is forwarded to an upstream with its method and body, and with the headers given here.
 typedef struct menlou_forward {
-    // Size of this struct as the plugin has it.
+    // Size of this struct in the plugin.
     uint32_t struct_size;
-    // Milliseconds from the last byte of the body until the head of the answer, and for each pause within the answer; 0 is
-    // the gateway's default. The call's own deadline bounds the former.
+    // Timeout in milliseconds from the last byte of the body to the response headers, and for each pause within the
+    // response body; 0: the gateway's default. The call's deadline bounds the former.
     uint32_t timeout_ms;
-    // How many more attempts there may be where a server can't be reached or breaks off; an attempt that may have been
-    // received is repeated only for idempotent methods.
+    // Number of retries if a server is unreachable or closes the connection. A request that the server may have
+    // received is retried only if its method is idempotent.
     uint32_t retries;
     // Zero.
     uint32_t reserved;
-    // The largest body, in bytes; 0: any.
+    // Maximum size of the body in bytes; 0: unlimited.
     uint64_t max_body;
-    // Where it goes: of the same action and tenant.
+    // The upstream, which the same action created for the same tenant.
     const struct menlou_upstream *upstream;
-    // Path and query; starts with `/`.
+    // Path and query, beginning with `/`.
     struct menlou_str target;
-    // Names of the request's headers that go along as they came. `authorization` and those of one connection never do.
+    // Names of request headers to pass on. `authorization` and hop-by-hop headers are never passed on.
     const struct menlou_str *pass_headers;
-    // How many.
+    // Number of names.
     size_t pass_headers_len;
-    // Headers besides, in place of any passed of the same name.
+    // Additional headers. They replace passed headers of the same name.
     const struct menlou_kv *headers;
-    // How many.
+    // Number of additional headers.
     size_t headers_len;
 } menlou_forward;
 
-// What the gateway does for plugins, all of it within the call's tenant. Fields are only ever added at the end: a
-// plugin that uses one past ABI 1.0 looks at `struct_size` first.
+// The functions of the gateway, scoped to the call's tenant. Fields are only added at the end: check `struct_size`
+// before you use a function that is newer than ABI 1.0.
 typedef struct menlou_host {
-    // Size of this struct as the gateway has it.
+    // Size of this struct in the gateway.
     uint32_t struct_size;
     // `MENLOU_ABI_MAJOR` of the gateway.
     uint16_t abi_major;
     // `MENLOU_ABI_MINOR` of the gateway.
     uint16_t abi_minor;
-    // The gateway's own.
+    // Private data of the gateway.
     void *context;
-    // Any thread. 1 where a line of this level would be kept.
+    // Any thread. Returns 1 if lines of this level are logged, else 0.
     int32_t (*log_enabled)(const struct menlou_host *host, uint32_t level);
-    // Any thread. `call` may be NULL; the line names it where this thread is inside of it. Never log a secret, a code, a token or a phone number.
+    // Any thread. Logs one line. `call` may be NULL; otherwise it is the call that this thread is inside of, and the
+    // line carries its request id. Never log a secret, a code, a token or a phone number.
     void (*log)(const struct menlou_host *host,
                 const struct menlou_call *call,
                 uint32_t level,
                 struct menlou_str message,
                 const struct menlou_kv *fields,
                 size_t fields_len);
-    // Any thread. Unix milliseconds.
+    // Any thread. Returns the Unix time in milliseconds.
     uint64_t (*now_unix_ms)(const struct menlou_host *host);
-    // Any thread. Fills `out` with bytes fit for keys. `MENLOU_READY` or an error.
+    // Any thread. Fills `out` with random bytes that are fit for keys. Returns `MENLOU_READY` or an error.
     int32_t (*random)(const struct menlou_host *host, uint8_t *out, size_t len);
-    // Any thread. Writes 32 bytes to `out`. `MENLOU_READY` or an error.
+    // Any thread. Writes the 32 bytes of an HMAC-SHA256 to `out`. Returns `MENLOU_READY` or an error.
     int32_t (*hmac_sha256)(const struct menlou_host *host,
                            struct menlou_str key,
                            struct menlou_str message,
                            uint8_t *out);
-    // Inside `configure` only. Tells a fault at a JSON pointer into the settings (RFC 6901; "" is the whole).
+    // Inside `configure` only. Reports an error at a JSON pointer into the settings (RFC 6901; "" is all of them).
     void (*config_error)(struct menlou_setup *setup,
                          struct menlou_str pointer,
                          struct menlou_str msg_zh,
                          struct menlou_str msg_en);
-    // A header of the request by its lower-case name, borrowed until the call's `drop`. `MENLOU_READY` or
-    // `MENLOU_ERR_NOT_FOUND`; `authorization` is never found.
+    // Reads a request header by its lower-case name. The value is borrowed until the call's `drop`. Returns
+    // `MENLOU_READY` or `MENLOU_ERR_NOT_FOUND`; `authorization` is never found.
     int32_t (*header)(struct menlou_call *call, struct menlou_str name, struct menlou_str *out);
-    // Asks the platform whose login code this is; the same code again within the window is answered as the first was.
+    // Exchanges a login code with the platform. The same code within the replay window gets the first result again.
     // Data: `{"openid":str,"unionid"?:str}`.
     struct menlou_op *(*exchange)(struct menlou_call *call, struct menlou_str code, uint32_t replay_window_ms);
-    // Takes an openid without a code, where the gateway's config allows that. Data as `exchange`.
+    // Accepts an openid without a code, if the gateway's config allows test openids. Data: as of `exchange`.
     struct menlou_op *(*test_identity)(struct menlou_call *call, struct menlou_str openid);
-    // Opens a session for an openid that this call got by `exchange` or `test_identity`.
+    // Opens a session for an openid that this call got from `exchange` or `test_identity`.
     // Data: `{"token":str,"expires_in":seconds}`.
     struct menlou_op *(*session_open)(struct menlou_call *call, struct menlou_str openid);
-    // The caller's session, with the token that the caller sent. Data as `session_open`.
+    // Reads the caller's session, with the token that the caller sent. Data: as of `session_open`.
     struct menlou_op *(*session_current)(struct menlou_call *call);
     // Ends the caller's session. No data.
     struct menlou_op *(*session_end)(struct menlou_call *call);
-    // Asks the platform for the phone number behind a phone code. Data: `{"phone":"+8613800138000"}`.
+    // Exchanges a phone code for a phone number with the platform. Data: `{"phone":"+8613800138000"}`.
     struct menlou_op *(*phone_number)(struct menlou_call *call, struct menlou_str phone_code);
-    // The account that an openid of this tenant is bound to: the caller's, or one that this call got by `exchange`
-    // or `test_identity`. Data: `{"id":int,"name":str,"avatar_url":str}`, or `MENLOU_ERR_NOT_FOUND`.
+    // Finds the account that an openid is bound to: the caller's openid, or one that this call got from `exchange` or
+    // `test_identity`. Data: `{"id":int,"name":str,"avatar_url":str}`, or `MENLOU_ERR_NOT_FOUND`.
     struct menlou_op *(*user_find)(struct menlou_call *call, struct menlou_str openid);
-    // Binds the caller's openid to a new account; where it is bound already, that account as it is. Data as `user_find`.
+    // Binds the caller's openid to a new account. If it is bound already, returns that account unchanged. Data: as of
+    // `user_find`.
     struct menlou_op *(*user_bind_new)(struct menlou_call *call, struct menlou_str name, struct menlou_str avatar_url);
-    // Binds the caller's openid to the account with this phone number, made if there is none. Data as `user_find`.
+    // Binds the caller's openid to the account with this phone number, which is created if necessary. Data: as of
+    // `user_find`.
     struct menlou_op *(*user_bind_phone)(struct menlou_call *call, struct menlou_str phone);
-    // Binds the caller's openid to the account that the tenant's own login service knows by `id`, made if there is
-    // none, and brings name and picture up to date. Data as `user_find`.
+    // Binds the caller's openid to the account with this `id` in the tenant's own login service. The account is created
+    // if necessary; its name and avatar URL are updated. Data: as of `user_find`.
     struct menlou_op *(*user_bind_external)(struct menlou_call *call,
                                             struct menlou_str id,
                                             struct menlou_str name,
                                             struct menlou_str avatar_url);
-    // Checks account and password, attempts being limited per account and per address, and binds the caller's openid
-    // to the account. Data as `user_find`.
+    // Checks an account name and a password and binds the caller's openid to the account. Attempts are limited per
+    // account and per client address. Data: as of `user_find`.
     struct menlou_op *(*user_bind_password)(struct menlou_call *call,
                                             struct menlou_str account,
                                             struct menlou_str password);
-    // Takes the binding of the caller's openid away; the account stays. No data.
+    // Removes the binding of the caller's openid; the account stays. No data.
     struct menlou_op *(*user_unbind)(struct menlou_call *call);
-    // Changes name and picture of the caller's account where given (`{NULL, 0}` leaves as it is). Data as `user_find`.
+    // Updates name and avatar URL of the caller's account; `{NULL, 0}` leaves a value unchanged. Data: as of
+    // `user_find`.
     struct menlou_op *(*user_update)(struct menlou_call *call, struct menlou_str name, struct menlou_str avatar_url);
-    // Sends an HTTP request from the gateway; redirects are not followed.
+    // Sends an HTTP request from the gateway. Redirects are not followed.
     struct menlou_op *(*http_send)(struct menlou_call *call, const struct menlou_http_request *request);
-    // Waits. No data.
+    // Completes after this time. No data.
     struct menlou_op *(*sleep_ms)(struct menlou_call *call, uint64_t ms);
-    // Inside `poll`. `MENLOU_READY` fills the outcome, each time until `op_drop`; `MENLOU_PENDING` has `poll` called again; `MENLOU_ERR_INVALID`.
-    // An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too, and so is polling
-    // the `op` of another call.
+    // Inside `poll`. Returns `MENLOU_READY` and fills the outcome, each time until `op_drop`; `MENLOU_PENDING`, and
+    // arranges for the next `poll`; or `MENLOU_ERR_INVALID` for NULL (an operation whose arguments were invalid) and for
+    // an operation of another call.
     int32_t (*op_poll)(struct menlou_call *call, struct menlou_op *op, struct menlou_outcome *outcome);
-    // Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened. Once for
-    // each operation, at the latest in the call's `drop`: what is still running then is given up, and told in the log.
+    // Any thread. Releases an operation. A pending operation is cancelled; a write may or may not have happened. Call it
+    // once for each operation, at the latest in the call's `drop`. Operations that remain after `drop` are cancelled,
+    // and a warning is logged.
     void (*op_drop)(struct menlou_op *op);
-    // Answers the call; then `poll` returns `MENLOU_READY`. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for an answer
-    // that is no JSON object, a bad word, or a second answer.
+    // Sets the response of the call; `poll` then returns `MENLOU_READY`. Returns `MENLOU_READY`, or `MENLOU_ERR_INVALID`
+    // if the data is no JSON object, the error code is malformed, or the call has a response already.
     int32_t (*reply)(struct menlou_call *call, const struct menlou_reply *reply);
-    // Inside `poll`. A handle to have `poll` called again because of something that the gateway does not know of.
+    // Inside `poll`. Returns a handle that has `poll` called again, for an event that the gateway does not know of.
     struct menlou_waker *(*waker_clone)(struct menlou_call *call);
-    // Any thread, also after the call's end.
+    // Any thread, also after the call's end. Has `poll` called again.
     void (*waker_wake)(const struct menlou_waker *waker);
-    // Any thread.
+    // Any thread, also after the call's end. Releases the handle.
     void (*waker_drop)(struct menlou_waker *waker);
-    // Calls the platform with the tenant's access token, which never reaches the plugin. `method` is `GET` or `POST`;
-    // `path` is of plain segments (`/wxa/msg_sec_check`), none that gives out credentials; `fields` is a JSON object
-    // without `access_token`, the query of a GET and the JSON body of a POST. Data: the answer's fields without
-    // errcode 0 and errmsg, or a file with its `content_type`.
+    // Sends a request to the platform with the tenant's access token, which the plugin never sees. `method` is `GET` or
+    // `POST`. `path` has plain segments (`/wxa/msg_sec_check`) and is none that returns credentials. `fields` is a JSON
+    // object without `access_token`: the query of a GET, the JSON body of a POST. Data: the fields of the response
+    // without errcode 0 and errmsg, or a file with its `content_type`.
     struct menlou_op *(*platform_call)(struct menlou_call *call,
                                        struct menlou_str method,
                                        struct menlou_str path,
                                        struct menlou_str fields);
-    // Opens what the platform encrypted for the caller, with the session's key, which never reaches the plugin; refused
-    // where it is another mini-program's or older than `max_age_ms`. Data: the JSON object within.
+    // Decrypts data that the platform encrypted for the caller, with the session key, which the plugin never sees.
+    // Rejected if the data is of another mini-program or older than `max_age_ms`. Data: the decrypted JSON object.
     struct menlou_op *(*decrypt)(struct menlou_call *call,
                                  struct menlou_str encrypted_data,
                                  struct menlou_str iv,
                                  uint64_t max_age_ms);
-    // Asks the platform whether the key of the caller's session is still valid; the word `session_expired` where it is
-    // not. No data.
+    // Asks the platform whether the key of the caller's session is still valid. If not, the error code is
+    // `session_expired`. No data.
     struct menlou_op *(*session_key_check)(struct menlou_call *call);
-    // Has the platform give the caller a new key, and keeps it in the session. No data.
+    // Has the platform issue a new key for the caller, and stores it in the session. No data.
     struct menlou_op *(*session_key_reset)(struct menlou_call *call);
-    // Inside `configure` only. Makes an upstream for the calls of this action in this tenant, the gateway's until
-    // `release`. NULL where the options are no good, which is told as a fault.
+    // Inside `configure` only. Creates an upstream for the calls of this action in this tenant; the gateway keeps it
+    // until `release`. Returns NULL for invalid options, which the gateway reports as errors of the settings.
     struct menlou_upstream *(*upstream_new)(struct menlou_setup *setup, const struct menlou_upstream_options *options);
-    // Answers the call from an upstream. Once it is ready, head and status are there and the call is answered: then
-    // `poll` returns `MENLOU_READY` without `reply`, and the gateway moves the bytes. No data.
+    // Forwards the call to an upstream and its response to the client. The operation is ready when the response headers
+    // have been received. Then return `MENLOU_READY` from `poll` without `reply`; the gateway moves the bytes. No data.
     struct menlou_op *(*forward)(struct menlou_call *call, const struct menlou_forward *forward);
-    // The next piece of the body, with `MENLOU_ACTION_RAW_BODY`. Data: any bytes, at least one; `MENLOU_ERR_NOT_FOUND` at
-    // the end. One at a time, and none once it is forwarded.
+    // Reads the next chunk of the body, with `MENLOU_ACTION_RAW_BODY`. Data: at least one byte; `MENLOU_ERR_NOT_FOUND`
+    // at the end. One read at a time, and none after `forward`.
     struct menlou_op *(*body_read)(struct menlou_call *call);
-    // Begins an answer that is written piece by piece, without an envelope: its media type, `text/csv`. The head goes
-    // out; then `response_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
-    // connection is cut, so that the client sees it. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for a second answer.
+    // Starts a response that is written in chunks, without an envelope, and sends its headers. `content_type` is a media
+    // type such as `text/csv`. Then call `response_write`, and at last return `MENLOU_READY` from `poll` without `reply`.
+    // If `poll` fails instead, the connection is closed, so that the client notices. Returns `MENLOU_READY`, or
+    // `MENLOU_ERR_INVALID` if the call has a response already.
     int32_t (*response_begin)(struct menlou_call *call, struct menlou_str content_type);
-    // Writes a piece of it: ready when the one before has gone to the client's connection. No data.
-    struct menlou_op *(*response_write)(struct menlou_call *call, struct menlou_str piece);
+    // Writes a chunk of the response. Ready when the chunk before has been passed to the client's connection. No data.
+    struct menlou_op *(*response_write)(struct menlou_call *call, struct menlou_str chunk);
 } menlou_host;
 
-// One parameter of a request, checked against the action's `params_schema`. Names are unique; none is empty.
+// One parameter of a request, validated by the action's `params_schema`. Names are unique and not empty.
 typedef struct menlou_param {
-    // The parameter's name.
+    // The name.
     struct menlou_str name;
-    // Its value, as `kind` says.
+    // The value, in the form that `kind` names.
     struct menlou_str value;
     // `MENLOU_PARAM_…`.
     uint32_t kind;
@@ -381,106 +391,108 @@ typedef struct menlou_param {
     uint32_t reserved;
 } menlou_param;
 
-// What was asked. Borrowed until the call's `drop`.
+// The client's request. Borrowed until the call's `drop`.
 typedef struct menlou_request {
-    // Size of this struct as the gateway has it.
+    // Size of this struct in the gateway.
     uint32_t struct_size;
     // Zero.
     uint32_t reserved;
-    // When the gateway gives up on the call, Unix milliseconds; put off while a body that is not read before goes on coming.
+    // Deadline of the call, Unix milliseconds. It moves while a body of `MENLOU_ACTION_RAW_BODY` is being received.
     uint64_t deadline_unix_ms;
-    // `POST`.
+    // HTTP method: `POST`.
     struct menlou_str method;
-    // The path of the URL.
+    // Path of the URL.
     struct menlou_str path;
-    // The tenant's name, the `f` of the URL.
+    // Name of the tenant, the `f` of the URL.
     struct menlou_str tenant;
-    // The action's name in the tenant file, the `a` of the URL.
+    // Name of the action in the tenant file, the `a` of the URL.
     struct menlou_str action;
-    // What the answer's `X-Request-Id` and the log carry.
+    // The request id, as in the response's `X-Request-Id` and in the log.
     struct menlou_str request_id;
-    // The client's address.
+    // IP address of the client.
     struct menlou_str remote_ip;
-    // The caller's language: `zh` or `en`.
+    // Language of the caller: `zh` or `en`.
     struct menlou_str language;
     // The parameters of query and body.
     const struct menlou_param *params;
-    // How many.
+    // Number of parameters.
     size_t params_len;
-    // The body as it came; any bytes. Not given to an action with `MENLOU_ACTION_RAW_BODY`.
+    // The raw body, any bytes. Not given to an action with `MENLOU_ACTION_RAW_BODY`.
     struct menlou_str body;
-    // The platform of the caller's session (`wechat`); not given without a session.
+    // Platform of the caller's session (`wechat`); not given without a session.
     struct menlou_str platform;
-    // The openid of the caller's session; not given without a session.
+    // Openid of the caller's session; not given without a session.
     struct menlou_str openid;
-    // The account that the openid is bound to; 0 unless the action needs a user.
+    // Id of the account that the openid is bound to; 0 unless the action requires a user.
     int64_t user_id;
-    // Its name.
+    // Name of that account.
     struct menlou_str user_name;
-    // Its picture.
+    // Avatar URL of that account.
     struct menlou_str user_avatar_url;
-    // The query of the URL as it came, without `f` and `a`. Only with `MENLOU_ACTION_RAW_QUERY`.
+    // The raw query of the URL without `f` and `a`. Only with `MENLOU_ACTION_RAW_QUERY`.
     struct menlou_str query;
-    // What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only with
+    // The raw path below the action, beginning with `/`, without `.` and `..` segments. Only with
     // `MENLOU_ACTION_SUBPATHS`.
     struct menlou_str subpath;
 } menlou_request;
 
 // One action of a plugin.
 typedef struct menlou_action {
-    // Size of this struct as the plugin has it.
+    // Size of this struct in the plugin.
     uint32_t struct_size;
-    // `MENLOU_ACCESS_…`: who is served.
+    // `MENLOU_ACCESS_…`: which callers are allowed.
     uint32_t access;
     // `MENLOU_ACTION_…`.
     uint64_t flags;
-    // `[a-z0-9][a-z0-9_-]{0,63}`; a tenant file switches it on by this name.
+    // `[a-z0-9][a-z0-9_-]{0,63}`; a tenant file enables the action by this name.
     struct menlou_str name;
-    // HTTP methods it serves, comma-separated. Not given: `POST`.
+    // HTTP methods, comma-separated. Not given: `POST`.
     struct menlou_str methods;
-    // A few words in Chinese.
+    // Title in Chinese, a few words.
     struct menlou_str title_zh;
-    // The same in English.
+    // Title in English.
     struct menlou_str title_en;
-    // What it does, in Chinese.
+    // Description in Chinese.
     struct menlou_str description_zh;
-    // The same in English.
+    // Description in English.
     struct menlou_str description_en;
-    // JSON Schema (2020-12) of the parameters, an object. Not given: any.
+    // JSON Schema (2020-12) of the parameters, an object. Not given: any parameters.
     struct menlou_str params_schema;
-    // JSON Schema of the answer's `data`, an object. Not given: any. Where the answer may be a file instead, its keyword
-    // `x-file` lists the media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
+    // JSON Schema of the response's `data`, an object. Not given: any data. If the action may send a file instead, the
+    // keyword `x-file` lists its media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
     struct menlou_str data_schema;
     // JSON Schema of the action's table in the tenant file. Not given: no settings. A text property with
-    // `"format": "secret"` may stand in the file as `env:…` or `file:…` and comes resolved. One with `"format": "address"`
-    // is where the gateway connects to: a tenant's own admin can't set it.
+    // `"format": "secret"` may be written as `env:…` or `file:…` and is passed resolved. A property with
+    // `"format": "address"` is an address that the gateway connects to; a tenant's own admin cannot set it.
     struct menlou_str settings_schema;
-    // Makes ready the settings of one tenant, once, before any call; may be NULL. `settings` is JSON that fits the
-    // schema. `MENLOU_READY`, or an error after telling each fault by `host->config_error`.
+    // Prepares the settings of one tenant, once, before any call; may be NULL. `settings` is JSON that matches the
+    // schema. Returns `MENLOU_READY`, or an error after reporting each error with `host->config_error`.
     int32_t (*configure)(const struct menlou_host *host,
                          struct menlou_setup *setup,
                          struct menlou_str tenant,
                          struct menlou_str settings,
                          void **out);
-    // Frees what `configure` made, after the last call with it; may be NULL.
+    // Frees what `configure` returned, after the last call that uses it; may be NULL.
     void (*release)(void *settings);
-    // Begins a call, without blocking. `state` goes to `poll` and `drop`. `MENLOU_READY`, or an error: then neither follows.
+    // Starts a call without blocking. `state` is passed to `poll` and `drop`. Returns `MENLOU_READY`, or an error: then
+    // neither `poll` nor `drop` is called.
     int32_t (*start)(const struct menlou_host *host,
                      struct menlou_call *call,
                      const struct menlou_request *request,
                      const void *settings,
                      void **state);
-    // Goes on with it. `MENLOU_PENDING`; `MENLOU_READY` after `reply`; or an error. Not called again after the last two.
+    // Continues a call. Returns `MENLOU_PENDING`; `MENLOU_READY` after `reply`; or an error. After the last two, `poll` is
+    // not called again.
     int32_t (*poll)(void *state, struct menlou_call *call);
-    // Ends it, whatever it came to; exactly once, not during `poll`. Called early where the client has gone.
+    // Ends a call and frees its state: exactly once, never during `poll`. Called early if the client disconnects.
     void (*drop)(void *state);
 } menlou_action;
 
-// A plugin. Lives as long as the process.
+// The descriptor of a plugin. It lives as long as the process.
 typedef struct menlou_plugin {
     // `MENLOU_MAGIC`.
     uint8_t magic[8];
-    // Size of this struct as the plugin has it.
+    // Size of this struct in the plugin.
     uint32_t struct_size;
     // `MENLOU_ABI_MAJOR` of the plugin.
     uint16_t abi_major;
@@ -488,25 +500,25 @@ typedef struct menlou_plugin {
     uint16_t abi_minor;
     // `MENLOU_FLAG_…`.
     uint64_t flags;
-    // `MENLOU_SIZES`: tells a plugin that was compiled against another header.
+    // `MENLOU_SIZES`: detects a plugin that was compiled with another header.
     uint16_t sizes[8];
-    // As the file is called, without `.so`.
+    // The file name without `.so`.
     struct menlou_str name;
-    // The plugin's own version.
+    // Version of the plugin.
     struct menlou_str version;
-    // Its actions.
+    // The actions.
     const struct menlou_action *actions;
-    // How many.
+    // Number of actions.
     size_t actions_len;
-    // Called once, before all else; may be NULL. `MENLOU_READY` or an error.
+    // Called once, before any other function; may be NULL. Returns `MENLOU_READY` or an error.
     int32_t (*init)(const struct menlou_host *host);
 } menlou_plugin;
 
-// In the ELF section `.note.menlou`, so that the gateway can read it before it runs any code of the file.
+// The contents of the ELF section `.note.menlou`. The gateway reads it before it runs any code of the file.
 typedef struct menlou_note {
     // 8.
     uint32_t owner_len;
-    // Size of what follows `owner`.
+    // Size of the fields after `owner`.
     uint32_t desc_len;
     // 1.
     uint32_t kind;
@@ -518,39 +530,39 @@ typedef struct menlou_note {
     uint16_t abi_minor;
     // `MENLOU_SIZES`.
     uint16_t sizes[8];
-    // The plugin's name, filled up with NULs.
+    // Name of the plugin, padded with NULs.
     uint8_t name[32];
-    // The plugin's version, filled up with NULs.
+    // Version of the plugin, padded with NULs.
     uint8_t version[16];
 } menlou_note;
 
-// The one function that a plugin exports, as `menlou_plugin_v1`. NULL: it can't serve such a gateway.
+// The type of the exported function, `menlou_plugin_v1`. It returns NULL if the plugin does not support this gateway.
 typedef const struct menlou_plugin *(*menlou_plugin_entry)(uint16_t host_major, uint16_t host_minor);
 
 #endif  /* MENLOU_PLUGIN_H */
 
-/* A literal as menlou_str. */
+/* A menlou_str of a string literal. */
 #define MENLOU_STR(literal) { (const uint8_t *)(literal), sizeof(literal) - 1 }
 
-/* For menlou_plugin.magic. */
+/* The value of menlou_plugin.magic. */
 #define MENLOU_MAGIC { 'M', 'E', 'N', 'L', 'O', 'U', '\r', '\n' }
 
-/* For menlou_plugin.sizes. */
+/* The value of menlou_plugin.sizes. */
 #define MENLOU_SIZES                                                                                                   \
     { sizeof(menlou_host), sizeof(menlou_plugin), sizeof(menlou_action), sizeof(menlou_request),                       \
       sizeof(menlou_outcome), sizeof(menlou_reply), sizeof(menlou_http_request), sizeof(menlou_param) }
 
-/* Whether a struct is long enough to have a field that came after ABI 1.0. */
+/* True if a struct of the other side is long enough to have this field. Check it for fields newer than ABI 1.0. */
 #define MENLOU_HAS(pointer, field)                                                                                     \
     ((pointer)->struct_size >= offsetof(__typeof__(*(pointer)), field) + sizeof((pointer)->field))
 
-/* Once per plugin, at the top level: what the gateway reads from the file before it runs any of its code. */
+/* Defines the note of the plugin. Use it once per plugin, at file scope. */
 #define MENLOU_PLUGIN_NOTE(NAME, VERSION)                                                                              \
     __attribute__((used, section(".note.menlou"), aligned(4))) static const menlou_note menlou_note_ = {              \
         8, sizeof(menlou_note) - 20, 1, { 'M', 'e', 'n', 'l', 'o', 'u' }, MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR,          \
         MENLOU_SIZES, NAME, VERSION }
 
-/* The one function that a plugin exports. */
+/* The function that a plugin exports. */
 #ifdef __cplusplus
 extern "C"
 #endif

@@ -1,68 +1,71 @@
-//! The plugin border: the C types and functions by which the gateway and an action's shared library know each other.
+//! The plugin ABI: the C types and functions that the gateway and a plugin use to call each other.
 //!
-//! `menlou_plugin.h` is made from this file and kept equal to it by a test, so names and comments are C's.
+//! `menlou_plugin.h` is generated from this file, and a test keeps both equal. Names and comments therefore follow C.
 //!
-//! **Trust.** A plugin is native code in the gateway's process: what it does, the gateway does. The border contains
-//! mistakes, not malice: a panic fails one call, a file that doesn't fit is refused. It can't contain what ends or stops a
-//! process or thread: `abort`, a bad pointer, a function that never returns.
+//! **Trust.** A plugin is native code in the gateway's process, with all of its rights. The ABI contains mistakes, not
+//! malice: a panic fails one call, and an unsuitable file is rejected. Nothing in a process can contain `abort`, an
+//! invalid pointer, or a function that never returns.
 //!
 //! **Rules**
-//! 1. Text is UTF-8 with a length, not NUL-terminated; `{NULL, 0}` is "not given". Numbers are plain integers, never enums.
-//! 2. Who allocates frees; nothing is freed across the border. What a plugin passes is copied before the function
-//!    returns. What the gateway passes is borrowed: a request until `drop`, an outcome until `op_drop`, the host table for ever.
-//! 3. A plugin never blocks. It starts operations, polls them, and returns `MENLOU_PENDING` where one is pending. A thread
-//!    that is kept for 100 ms is told in the log.
+//! 1. Text is UTF-8 with a length, without a terminating NUL. `{NULL, 0}` means "not given". Numbers are plain integers,
+//!    never enums.
+//! 2. The side that allocates an object frees it. Arguments of a plugin are copied before the function returns. Data of
+//!    the gateway is borrowed: a request until `drop`, an outcome until `op_drop`, the host table until the process ends.
+//! 3. A plugin never blocks. It starts operations, polls them, and returns `MENLOU_PENDING` while one is pending. The
+//!    gateway logs a warning if a function keeps its thread for 100 ms or longer.
 //! 4. `start`, `poll` and `drop` of one call never run at the same time, but may run on different threads.
-//! 5. Nothing unwinds or jumps out of a function of this border: the process would abort.
-//! 6. Structs grow at their end only and tell their size; constants are added, never changed. All else is a new major.
-//! 7. A function marked "any thread" may be called anywhere; the others only inside `start` and `poll`, with that call. Else,
-//!    and with a call or an operation that has ended, they do nothing and answer NULL or `MENLOU_ERR_INVALID`.
-//! 8. A library is never unmapped, so its statics and its host table live as long as the process.
+//! 5. No exception, panic or `longjmp` leaves a function of this ABI: the process would abort.
+//! 6. Structs grow only at their end and carry their size. Constants are added, never changed. Any other change needs a
+//!    new major version.
+//! 7. A function marked "any thread" may be called anywhere. Any other function may be called only inside `start` and
+//!    `poll`, with that call. Elsewhere, and with a call or an operation that has ended, a function has no effect and
+//!    returns NULL or `MENLOU_ERR_INVALID`.
+//! 8. A library is never unmapped: its statics and the host table live as long as the process.
 #![no_std]
 #![allow(non_camel_case_types)]
 
 use core::ffi::c_void;
 
-/// A gateway and a plugin of different majors don't work together.
+/// Major version. A gateway and a plugin with different major versions do not work together.
 pub const MENLOU_ABI_MAJOR: u16 = 1;
-/// A plugin may use what a higher minor added, if the gateway's table is long enough to have it.
+/// Minor version. A plugin may use functions of a later minor version if the gateway's table is long enough.
 pub const MENLOU_ABI_MINOR: u16 = 0;
 
-/// An operation or a call goes on: poll again when woken.
+/// The operation or the call is not done yet: poll again when woken.
 pub const MENLOU_PENDING: i32 = 0;
 /// Done.
 pub const MENLOU_READY: i32 = 1;
-/// The plugin panicked; its SDK caught it.
+/// The plugin panicked, and its SDK caught the panic.
 pub const MENLOU_ERR_PANIC: i32 = -1;
-/// It failed for a reason that only the log knows.
+/// Failed. Only the log has the reason.
 pub const MENLOU_ERR_FAILED: i32 = -2;
-/// There is no such thing: no such user, no such header.
+/// Not found: no such user, no such header.
 pub const MENLOU_ERR_NOT_FOUND: i32 = -3;
-/// The gateway refused or could not serve; the outcome's `word` says why.
+/// The gateway rejected the operation or could not complete it; the outcome's `error_code` has the reason.
 pub const MENLOU_ERR_CODE: i32 = -4;
-/// An argument or the place of the call is wrong: a mistake in the plugin.
+/// An argument is invalid, or the function must not be called here: a bug in the plugin.
 pub const MENLOU_ERR_INVALID: i32 = -5;
 
-/// Log levels.
+/// Log level: something failed.
 pub const MENLOU_LOG_ERROR: u32 = 1;
-/// A thing to look into.
+/// Log level: something that an operator should look into.
 pub const MENLOU_LOG_WARN: u32 = 2;
-/// Worth knowing.
+/// Log level: a notable event.
 pub const MENLOU_LOG_INFO: u32 = 3;
-/// For whoever looks for a fault.
+/// Log level: details for debugging.
 pub const MENLOU_LOG_DEBUG: u32 = 4;
-/// Everything.
+/// Log level: everything.
 pub const MENLOU_LOG_TRACE: u32 = 5;
 
-/// Whoever calls is served.
+/// Any caller is allowed.
 pub const MENLOU_ACCESS_ANYONE: u32 = 0;
-/// The caller needs a session: the request has an `openid`.
+/// A session is required: `menlou_request.openid` is given.
 pub const MENLOU_ACCESS_SESSION: u32 = 1;
-/// The caller needs a session whose openid is bound to an account: the request has a `user_id`.
+/// A session whose openid is bound to an account is required: `menlou_request.user_id` is given.
 pub const MENLOU_ACCESS_USER: u32 = 2;
-/// As the action's setting `auth` says in each tenant: `session` (also where it is not given), `required` for
-/// `MENLOU_ACCESS_USER`, or `optional`: whoever calls is served, and the request has an `openid` where a token came along (one
-/// that is no good is refused).
+/// The setting `auth` of the action decides in each tenant. `session` (the default) requires a session, `required` a
+/// user as `MENLOU_ACCESS_USER` does. `optional` allows any caller: the request has an `openid` if it carried a token,
+/// and is rejected if that token is invalid.
 pub const MENLOU_ACCESS_BY_SETTING: u32 = 3;
 
 /// `menlou_param.value` is text.
@@ -70,44 +73,44 @@ pub const MENLOU_PARAM_TEXT: u32 = 0;
 /// `menlou_param.value` is JSON: a number, a boolean, an array or an object.
 pub const MENLOU_PARAM_JSON: u32 = 1;
 
-/// The body is not read before the call, which may so have any media type and size: it comes by `body_read`, or goes on by
-/// `forward`. Parameters are those of the query only.
+/// The body is not read before the call, so it may have any media type and size. The action reads it with `body_read`
+/// or forwards it with `forward`. Parameters come from the query only.
 pub const MENLOU_ACTION_RAW_BODY: u64 = 1;
-/// The query is not read before the call, and so gives no parameters: it comes as `menlou_request.query`.
+/// The query is not parsed and gives no parameters; the action reads `menlou_request.query`.
 pub const MENLOU_ACTION_RAW_QUERY: u64 = 2;
-/// The URL may go on below the action: `/srv/<tenant>/<action>/…`.
+/// The action also serves the URLs below its own: `/srv/<tenant>/<action>/…`.
 pub const MENLOU_ACTION_SUBPATHS: u64 = 4;
 
-/// Built so that a panic unwinds to the guard in the plugin (Rust: panic=unwind), or in a language without panics.
+/// A panic unwinds no further than the plugin's guard (Rust: panic=unwind), or the language has no panics.
 pub const MENLOU_FLAG_CONTAINS_PANICS: u64 = 1;
 
-/// Borrowed bytes: UTF-8 text unless said otherwise. `{NULL, 0}` is "not given".
+/// Borrowed bytes: UTF-8 text unless stated otherwise. `{NULL, 0}` means "not given".
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct menlou_str {
-    /// The first byte; may be NULL where `len` is 0.
+    /// First byte; may be NULL if `len` is 0.
     pub ptr: *const u8,
-    /// How many bytes.
+    /// Number of bytes.
     pub len: usize,
 }
 
-/// A name and its value.
+/// A name and a value.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct menlou_kv {
     /// The name.
     pub key: menlou_str,
-    /// Its value.
+    /// The value.
     pub value: menlou_str,
 }
 
-/// One parameter of a request, checked against the action's `params_schema`. Names are unique; none is empty.
+/// One parameter of a request, validated by the action's `params_schema`. Names are unique and not empty.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct menlou_param {
-    /// The parameter's name.
+    /// The name.
     pub name: menlou_str,
-    /// Its value, as `kind` says.
+    /// The value, in the form that `kind` names.
     pub value: menlou_str,
     /// `MENLOU_PARAM_…`.
     pub kind: u32,
@@ -115,124 +118,125 @@ pub struct menlou_param {
     pub reserved: u32,
 }
 
-/// One call in flight. The gateway's; no address, so there is nothing to be read at it.
+/// A handle of one call in flight, owned by the gateway. It is not an address and must not be dereferenced.
 pub struct menlou_call {
     _private: (),
 }
 
-/// One operation of the gateway, asked for by a call. The gateway's, until `op_drop`; no address either. A call has at most
-/// 10,000 that were not dropped.
+/// A handle of one operation that a call started. The plugin releases it with `op_drop`. It is not an address and must
+/// not be dereferenced. A call may hold at most 10,000 unreleased operations.
 pub struct menlou_op {
     _private: (),
 }
 
-/// Wakes one call from any thread. The gateway's, until `waker_drop`.
+/// A handle that wakes one call from any thread. The plugin releases it with `waker_drop`.
 pub struct menlou_waker {
     _private: (),
 }
 
-/// A tenant's settings being looked at, where faults are told. The gateway's, valid inside `configure`.
+/// A handle of settings that are being configured, for reporting errors. Owned by the gateway, valid inside `configure`.
 pub struct menlou_setup {
     _private: (),
 }
 
-/// Servers that calls are forwarded to. The gateway's, from `upstream_new` until `release`.
+/// A handle of the servers that calls are forwarded to. Owned by the gateway, valid from `upstream_new` until `release`.
 pub struct menlou_upstream {
     _private: (),
 }
 
-/// What was asked. Borrowed until the call's `drop`.
+/// The client's request. Borrowed until the call's `drop`.
 #[repr(C)]
 pub struct menlou_request {
-    /// Size of this struct as the gateway has it.
+    /// Size of this struct in the gateway.
     pub struct_size: u32,
     /// Zero.
     pub reserved: u32,
-    /// When the gateway gives up on the call, Unix milliseconds; put off while a body that is not read before goes on coming.
+    /// Deadline of the call, Unix milliseconds. It moves while a body of `MENLOU_ACTION_RAW_BODY` is being received.
     pub deadline_unix_ms: u64,
-    /// `POST`.
+    /// HTTP method: `POST`.
     pub method: menlou_str,
-    /// The path of the URL.
+    /// Path of the URL.
     pub path: menlou_str,
-    /// The tenant's name, the `f` of the URL.
+    /// Name of the tenant, the `f` of the URL.
     pub tenant: menlou_str,
-    /// The action's name in the tenant file, the `a` of the URL.
+    /// Name of the action in the tenant file, the `a` of the URL.
     pub action: menlou_str,
-    /// What the answer's `X-Request-Id` and the log carry.
+    /// The request id, as in the response's `X-Request-Id` and in the log.
     pub request_id: menlou_str,
-    /// The client's address.
+    /// IP address of the client.
     pub remote_ip: menlou_str,
-    /// The caller's language: `zh` or `en`.
+    /// Language of the caller: `zh` or `en`.
     pub language: menlou_str,
     /// The parameters of query and body.
     pub params: *const menlou_param,
-    /// How many.
+    /// Number of parameters.
     pub params_len: usize,
-    /// The body as it came; any bytes. Not given to an action with `MENLOU_ACTION_RAW_BODY`.
+    /// The raw body, any bytes. Not given to an action with `MENLOU_ACTION_RAW_BODY`.
     pub body: menlou_str,
-    /// The platform of the caller's session (`wechat`); not given without a session.
+    /// Platform of the caller's session (`wechat`); not given without a session.
     pub platform: menlou_str,
-    /// The openid of the caller's session; not given without a session.
+    /// Openid of the caller's session; not given without a session.
     pub openid: menlou_str,
-    /// The account that the openid is bound to; 0 unless the action needs a user.
+    /// Id of the account that the openid is bound to; 0 unless the action requires a user.
     pub user_id: i64,
-    /// Its name.
+    /// Name of that account.
     pub user_name: menlou_str,
-    /// Its picture.
+    /// Avatar URL of that account.
     pub user_avatar_url: menlou_str,
-    /// The query of the URL as it came, without `f` and `a`. Only with `MENLOU_ACTION_RAW_QUERY`.
+    /// The raw query of the URL without `f` and `a`. Only with `MENLOU_ACTION_RAW_QUERY`.
     pub query: menlou_str,
-    /// What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only with
+    /// The raw path below the action, beginning with `/`, without `.` and `..` segments. Only with
     /// `MENLOU_ACTION_SUBPATHS`.
     pub subpath: menlou_str,
 }
 
-/// What an operation came to. The plugin sets `struct_size`; the rest is borrowed until `op_drop`.
+/// The outcome of an operation. The plugin sets `struct_size`; all texts are borrowed until `op_drop`.
 #[repr(C)]
 pub struct menlou_outcome {
-    /// Size of this struct as the plugin has it.
+    /// Size of this struct in the plugin.
     pub struct_size: u32,
     /// `MENLOU_READY` or `MENLOU_ERR_…`.
     pub status: i32,
-    /// Of `http_send` and `forward`: the status of the answer.
+    /// HTTP status of the response, for `http_send` and `forward`.
     pub http_status: u32,
     /// Zero.
     pub reserved: u32,
-    /// With `MENLOU_ERR_CODE`: the error's word.
+    /// The error code, with `MENLOU_ERR_CODE`.
     pub error_code: menlou_str,
-    /// JSON as each operation says; of `http_send` and of a file the body, any bytes.
+    /// JSON, as each operation documents; any bytes for the body of `http_send`, a file, and `body_read`.
     pub data: menlou_str,
-    /// Of `platform_call`: the media type, where the answer is a file and no JSON.
+    /// Media type of the response of `platform_call`, if it is a file.
     pub content_type: menlou_str,
 }
 
-/// The answer to a call.
+/// The response to a call.
 #[repr(C)]
 pub struct menlou_reply {
-    /// Size of this struct as the plugin has it.
+    /// Size of this struct in the plugin.
     pub struct_size: u32,
     /// Zero.
     pub reserved: u32,
-    /// Not given: success. Else the error's word, `[a-z0-9_]+`: one of the gateway's, or the plugin's own.
+    /// Not given: success. Otherwise the error code, `[a-z0-9_]{1,64}`: one of the gateway's, or the plugin's own.
     pub error_code: menlou_str,
-    /// The sentence for people in Chinese. Not given: that of the gateway's own table.
+    /// The message for users in Chinese. Not given: the gateway's message for the error code.
     pub msg_zh: menlou_str,
-    /// The same in English.
+    /// The message for users in English.
     pub msg_en: menlou_str,
-    /// A JSON object, the answer's `data`. Not given: `{}`.
+    /// The `data` of the response, a JSON object. Not given: `{}`.
     pub data: menlou_str,
-    /// A file in place of an envelope: its media type, `image/jpeg`. Then neither `word` nor `data` is given.
+    /// Media type of a file that is sent instead of the envelope: `image/jpeg`. Neither `error_code` nor `data` may be
+    /// given then.
     pub content_type: menlou_str,
-    /// Its bytes.
+    /// Bytes of the file.
     pub body: menlou_str,
 }
 
 /// An HTTP request that the gateway sends for a plugin.
 #[repr(C)]
 pub struct menlou_http_request {
-    /// Size of this struct as the plugin has it.
+    /// Size of this struct in the plugin.
     pub struct_size: u32,
-    /// Milliseconds for the whole exchange; 0 is the gateway's default. The call's own deadline bounds it.
+    /// Timeout of the complete exchange in milliseconds; 0: the gateway's default. The call's deadline applies too.
     pub timeout_ms: u32,
     /// `GET`, `POST`, …
     pub method: menlou_str,
@@ -240,80 +244,81 @@ pub struct menlou_http_request {
     pub url: menlou_str,
     /// The headers.
     pub headers: *const menlou_kv,
-    /// How many.
+    /// Number of headers.
     pub headers_len: usize,
     /// The body; any bytes.
     pub body: menlou_str,
 }
 
-/// Servers to be made an upstream: the calls go to the one with the least to do.
+/// The servers of an upstream. A forwarded call goes to the server with the fewest requests in flight.
 #[repr(C)]
 pub struct menlou_upstream_options {
-    /// Size of this struct as the plugin has it.
+    /// Size of this struct in the plugin.
     pub struct_size: u32,
-    /// After how many failures in a row a server is left alone; 0: never.
+    /// Number of consecutive failures that open the circuit of a server; 0: never.
     pub break_after: u32,
-    /// For how long, in milliseconds. Then one call tries it.
+    /// Time for which the circuit stays open, in milliseconds. Then one call probes the server.
     pub break_for_ms: u32,
-    /// How often each server is asked whether it is well, in milliseconds; only with `health_path`.
+    /// Interval of health checks in milliseconds; only with `health_path`.
     pub health_interval_ms: u32,
-    /// `http://` or `https://`, each perhaps with a path that goes before each target.
+    /// `http://` or `https://` URLs; a path of a URL precedes each target.
     pub servers: *const menlou_str,
-    /// How many, at least 1.
+    /// Number of servers, at least 1.
     pub servers_len: usize,
-    /// What servers are asked for by GET: they are well where they answer 2xx or 3xx. Not given: they are not asked.
+    /// Path of health checks, requested with GET: 2xx and 3xx are healthy. Not given: no health checks.
     pub health_path: menlou_str,
-    /// JSON pointer into the settings where faults of the servers are told (`/upstream`).
+    /// JSON pointer into the settings (`/upstream`), for errors in `servers`.
     pub servers_pointer: menlou_str,
-    /// The same for those of the health checks.
+    /// JSON pointer into the settings, for errors in `health_path`.
     pub health_pointer: menlou_str,
 }
 
-/// A call forwarded to an upstream: its method and body go on as they come, with the headers said here.
+/// A call that is forwarded to an upstream with its method and body, and with the headers given here.
 #[repr(C)]
 pub struct menlou_forward {
-    /// Size of this struct as the plugin has it.
+    /// Size of this struct in the plugin.
     pub struct_size: u32,
-    /// Milliseconds from the last byte of the body until the head of the answer, and for each pause within the answer; 0 is
-    /// the gateway's default. The call's own deadline bounds the former.
+    /// Timeout in milliseconds from the last byte of the body to the response headers, and for each pause within the
+    /// response body; 0: the gateway's default. The call's deadline bounds the former.
     pub timeout_ms: u32,
-    /// How many more attempts there may be where a server can't be reached or breaks off; an attempt that may have been
-    /// received is repeated only for idempotent methods.
+    /// Number of retries if a server is unreachable or closes the connection. A request that the server may have
+    /// received is retried only if its method is idempotent.
     pub retries: u32,
     /// Zero.
     pub reserved: u32,
-    /// The largest body, in bytes; 0: any.
+    /// Maximum size of the body in bytes; 0: unlimited.
     pub max_body: u64,
-    /// Where it goes: of the same action and tenant.
+    /// The upstream, which the same action created for the same tenant.
     pub upstream: *const menlou_upstream,
-    /// Path and query; starts with `/`.
+    /// Path and query, beginning with `/`.
     pub target: menlou_str,
-    /// Names of the request's headers that go along as they came. `authorization` and those of one connection never do.
+    /// Names of request headers to pass on. `authorization` and hop-by-hop headers are never passed on.
     pub pass_headers: *const menlou_str,
-    /// How many.
+    /// Number of names.
     pub pass_headers_len: usize,
-    /// Headers besides, in place of any passed of the same name.
+    /// Additional headers. They replace passed headers of the same name.
     pub headers: *const menlou_kv,
-    /// How many.
+    /// Number of additional headers.
     pub headers_len: usize,
 }
 
-/// What the gateway does for plugins, all of it within the call's tenant. Fields are only ever added at the end: a
-/// plugin that uses one past ABI 1.0 looks at `struct_size` first.
+/// The functions of the gateway, scoped to the call's tenant. Fields are only added at the end: check `struct_size`
+/// before you use a function that is newer than ABI 1.0.
 #[repr(C)]
 pub struct menlou_host {
-    /// Size of this struct as the gateway has it.
+    /// Size of this struct in the gateway.
     pub struct_size: u32,
     /// `MENLOU_ABI_MAJOR` of the gateway.
     pub abi_major: u16,
     /// `MENLOU_ABI_MINOR` of the gateway.
     pub abi_minor: u16,
-    /// The gateway's own.
+    /// Private data of the gateway.
     pub context: *mut c_void,
 
-    /// Any thread. 1 where a line of this level would be kept.
+    /// Any thread. Returns 1 if lines of this level are logged, else 0.
     pub log_enabled: unsafe extern "C" fn(host: *const menlou_host, level: u32) -> i32,
-    /// Any thread. `call` may be NULL; the line names it where this thread is inside of it. Never log a secret, a code, a token or a phone number.
+    /// Any thread. Logs one line. `call` may be NULL; otherwise it is the call that this thread is inside of, and the
+    /// line carries its request id. Never log a secret, a code, a token or a phone number.
     pub log: unsafe extern "C" fn(
         host: *const menlou_host,
         call: *const menlou_call,
@@ -322,162 +327,167 @@ pub struct menlou_host {
         fields: *const menlou_kv,
         fields_len: usize,
     ),
-    /// Any thread. Unix milliseconds.
+    /// Any thread. Returns the Unix time in milliseconds.
     pub now_unix_ms: unsafe extern "C" fn(host: *const menlou_host) -> u64,
-    /// Any thread. Fills `out` with bytes fit for keys. `MENLOU_READY` or an error.
+    /// Any thread. Fills `out` with random bytes that are fit for keys. Returns `MENLOU_READY` or an error.
     pub random: unsafe extern "C" fn(host: *const menlou_host, out: *mut u8, len: usize) -> i32,
-    /// Any thread. Writes 32 bytes to `out`. `MENLOU_READY` or an error.
+    /// Any thread. Writes the 32 bytes of an HMAC-SHA256 to `out`. Returns `MENLOU_READY` or an error.
     pub hmac_sha256:
         unsafe extern "C" fn(host: *const menlou_host, key: menlou_str, message: menlou_str, out: *mut u8) -> i32,
 
-    /// Inside `configure` only. Tells a fault at a JSON pointer into the settings (RFC 6901; "" is the whole).
+    /// Inside `configure` only. Reports an error at a JSON pointer into the settings (RFC 6901; "" is all of them).
     pub config_error:
         unsafe extern "C" fn(setup: *mut menlou_setup, pointer: menlou_str, msg_zh: menlou_str, msg_en: menlou_str),
 
-    /// A header of the request by its lower-case name, borrowed until the call's `drop`. `MENLOU_READY` or
-    /// `MENLOU_ERR_NOT_FOUND`; `authorization` is never found.
+    /// Reads a request header by its lower-case name. The value is borrowed until the call's `drop`. Returns
+    /// `MENLOU_READY` or `MENLOU_ERR_NOT_FOUND`; `authorization` is never found.
     pub header: unsafe extern "C" fn(call: *mut menlou_call, name: menlou_str, out: *mut menlou_str) -> i32,
 
-    /// Asks the platform whose login code this is; the same code again within the window is answered as the first was.
+    /// Exchanges a login code with the platform. The same code within the replay window gets the first result again.
     /// Data: `{"openid":str,"unionid"?:str}`.
     pub exchange:
         unsafe extern "C" fn(call: *mut menlou_call, code: menlou_str, replay_window_ms: u32) -> *mut menlou_op,
-    /// Takes an openid without a code, where the gateway's config allows that. Data as `exchange`.
+    /// Accepts an openid without a code, if the gateway's config allows test openids. Data: as of `exchange`.
     pub test_identity: unsafe extern "C" fn(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op,
-    /// Opens a session for an openid that this call got by `exchange` or `test_identity`.
+    /// Opens a session for an openid that this call got from `exchange` or `test_identity`.
     /// Data: `{"token":str,"expires_in":seconds}`.
     pub session_open: unsafe extern "C" fn(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op,
-    /// The caller's session, with the token that the caller sent. Data as `session_open`.
+    /// Reads the caller's session, with the token that the caller sent. Data: as of `session_open`.
     pub session_current: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
     /// Ends the caller's session. No data.
     pub session_end: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
-    /// Asks the platform for the phone number behind a phone code. Data: `{"phone":"+8613800138000"}`.
+    /// Exchanges a phone code for a phone number with the platform. Data: `{"phone":"+8613800138000"}`.
     pub phone_number: unsafe extern "C" fn(call: *mut menlou_call, phone_code: menlou_str) -> *mut menlou_op,
 
-    /// The account that an openid of this tenant is bound to: the caller's, or one that this call got by `exchange`
-    /// or `test_identity`. Data: `{"id":int,"name":str,"avatar_url":str}`, or `MENLOU_ERR_NOT_FOUND`.
+    /// Finds the account that an openid is bound to: the caller's openid, or one that this call got from `exchange` or
+    /// `test_identity`. Data: `{"id":int,"name":str,"avatar_url":str}`, or `MENLOU_ERR_NOT_FOUND`.
     pub user_find: unsafe extern "C" fn(call: *mut menlou_call, openid: menlou_str) -> *mut menlou_op,
-    /// Binds the caller's openid to a new account; where it is bound already, that account as it is. Data as `user_find`.
+    /// Binds the caller's openid to a new account. If it is bound already, returns that account unchanged. Data: as of
+    /// `user_find`.
     pub user_bind_new:
         unsafe extern "C" fn(call: *mut menlou_call, name: menlou_str, avatar_url: menlou_str) -> *mut menlou_op,
-    /// Binds the caller's openid to the account with this phone number, made if there is none. Data as `user_find`.
+    /// Binds the caller's openid to the account with this phone number, which is created if necessary. Data: as of
+    /// `user_find`.
     pub user_bind_phone: unsafe extern "C" fn(call: *mut menlou_call, phone: menlou_str) -> *mut menlou_op,
-    /// Binds the caller's openid to the account that the tenant's own login service knows by `id`, made if there is
-    /// none, and brings name and picture up to date. Data as `user_find`.
+    /// Binds the caller's openid to the account with this `id` in the tenant's own login service. The account is created
+    /// if necessary; its name and avatar URL are updated. Data: as of `user_find`.
     pub user_bind_external: unsafe extern "C" fn(
         call: *mut menlou_call,
         id: menlou_str,
         name: menlou_str,
         avatar_url: menlou_str,
     ) -> *mut menlou_op,
-    /// Checks account and password, attempts being limited per account and per address, and binds the caller's openid
-    /// to the account. Data as `user_find`.
+    /// Checks an account name and a password and binds the caller's openid to the account. Attempts are limited per
+    /// account and per client address. Data: as of `user_find`.
     pub user_bind_password:
         unsafe extern "C" fn(call: *mut menlou_call, account: menlou_str, password: menlou_str) -> *mut menlou_op,
-    /// Takes the binding of the caller's openid away; the account stays. No data.
+    /// Removes the binding of the caller's openid; the account stays. No data.
     pub user_unbind: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
-    /// Changes name and picture of the caller's account where given (`{NULL, 0}` leaves as it is). Data as `user_find`.
+    /// Updates name and avatar URL of the caller's account; `{NULL, 0}` leaves a value unchanged. Data: as of
+    /// `user_find`.
     pub user_update:
         unsafe extern "C" fn(call: *mut menlou_call, name: menlou_str, avatar_url: menlou_str) -> *mut menlou_op,
 
-    /// Sends an HTTP request from the gateway; redirects are not followed.
+    /// Sends an HTTP request from the gateway. Redirects are not followed.
     pub http_send: unsafe extern "C" fn(call: *mut menlou_call, request: *const menlou_http_request) -> *mut menlou_op,
-    /// Waits. No data.
+    /// Completes after this time. No data.
     pub sleep_ms: unsafe extern "C" fn(call: *mut menlou_call, ms: u64) -> *mut menlou_op,
 
-    /// Inside `poll`. `MENLOU_READY` fills the outcome, each time until `op_drop`; `MENLOU_PENDING` has `poll` called again; `MENLOU_ERR_INVALID`.
-    /// An `op` is NULL where its arguments were no good; polling that is `MENLOU_ERR_INVALID` too, and so is polling
-    /// the `op` of another call.
+    /// Inside `poll`. Returns `MENLOU_READY` and fills the outcome, each time until `op_drop`; `MENLOU_PENDING`, and
+    /// arranges for the next `poll`; or `MENLOU_ERR_INVALID` for NULL (an operation whose arguments were invalid) and for
+    /// an operation of another call.
     pub op_poll: unsafe extern "C" fn(call: *mut menlou_call, op: *mut menlou_op, outcome: *mut menlou_outcome) -> i32,
-    /// Any thread. Frees an operation, and gives up on it if it is running: a write may or may not have happened. Once for
-    /// each operation, at the latest in the call's `drop`: what is still running then is given up, and told in the log.
+    /// Any thread. Releases an operation. A pending operation is cancelled; a write may or may not have happened. Call it
+    /// once for each operation, at the latest in the call's `drop`. Operations that remain after `drop` are cancelled,
+    /// and a warning is logged.
     pub op_drop: unsafe extern "C" fn(op: *mut menlou_op),
 
-    /// Answers the call; then `poll` returns `MENLOU_READY`. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for an answer
-    /// that is no JSON object, a bad word, or a second answer.
+    /// Sets the response of the call; `poll` then returns `MENLOU_READY`. Returns `MENLOU_READY`, or `MENLOU_ERR_INVALID`
+    /// if the data is no JSON object, the error code is malformed, or the call has a response already.
     pub reply: unsafe extern "C" fn(call: *mut menlou_call, reply: *const menlou_reply) -> i32,
 
-    /// Inside `poll`. A handle to have `poll` called again because of something that the gateway does not know of.
+    /// Inside `poll`. Returns a handle that has `poll` called again, for an event that the gateway does not know of.
     pub waker_clone: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_waker,
-    /// Any thread, also after the call's end.
+    /// Any thread, also after the call's end. Has `poll` called again.
     pub waker_wake: unsafe extern "C" fn(waker: *const menlou_waker),
-    /// Any thread.
+    /// Any thread, also after the call's end. Releases the handle.
     pub waker_drop: unsafe extern "C" fn(waker: *mut menlou_waker),
 
-    /// Calls the platform with the tenant's access token, which never reaches the plugin. `method` is `GET` or `POST`;
-    /// `path` is of plain segments (`/wxa/msg_sec_check`), none that gives out credentials; `fields` is a JSON object
-    /// without `access_token`, the query of a GET and the JSON body of a POST. Data: the answer's fields without
-    /// errcode 0 and errmsg, or a file with its `content_type`.
+    /// Sends a request to the platform with the tenant's access token, which the plugin never sees. `method` is `GET` or
+    /// `POST`. `path` has plain segments (`/wxa/msg_sec_check`) and is none that returns credentials. `fields` is a JSON
+    /// object without `access_token`: the query of a GET, the JSON body of a POST. Data: the fields of the response
+    /// without errcode 0 and errmsg, or a file with its `content_type`.
     pub platform_call: unsafe extern "C" fn(
         call: *mut menlou_call,
         method: menlou_str,
         path: menlou_str,
         fields: menlou_str,
     ) -> *mut menlou_op,
-    /// Opens what the platform encrypted for the caller, with the session's key, which never reaches the plugin; refused
-    /// where it is another mini-program's or older than `max_age_ms`. Data: the JSON object within.
+    /// Decrypts data that the platform encrypted for the caller, with the session key, which the plugin never sees.
+    /// Rejected if the data is of another mini-program or older than `max_age_ms`. Data: the decrypted JSON object.
     pub decrypt: unsafe extern "C" fn(
         call: *mut menlou_call,
         encrypted_data: menlou_str,
         iv: menlou_str,
         max_age_ms: u64,
     ) -> *mut menlou_op,
-    /// Asks the platform whether the key of the caller's session is still valid; the word `session_expired` where it is
-    /// not. No data.
+    /// Asks the platform whether the key of the caller's session is still valid. If not, the error code is
+    /// `session_expired`. No data.
     pub session_key_check: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
-    /// Has the platform give the caller a new key, and keeps it in the session. No data.
+    /// Has the platform issue a new key for the caller, and stores it in the session. No data.
     pub session_key_reset: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
 
-    /// Inside `configure` only. Makes an upstream for the calls of this action in this tenant, the gateway's until
-    /// `release`. NULL where the options are no good, which is told as a fault.
+    /// Inside `configure` only. Creates an upstream for the calls of this action in this tenant; the gateway keeps it
+    /// until `release`. Returns NULL for invalid options, which the gateway reports as errors of the settings.
     pub upstream_new:
         unsafe extern "C" fn(setup: *mut menlou_setup, options: *const menlou_upstream_options) -> *mut menlou_upstream,
-    /// Answers the call from an upstream. Once it is ready, head and status are there and the call is answered: then
-    /// `poll` returns `MENLOU_READY` without `reply`, and the gateway moves the bytes. No data.
+    /// Forwards the call to an upstream and its response to the client. The operation is ready when the response headers
+    /// have been received. Then return `MENLOU_READY` from `poll` without `reply`; the gateway moves the bytes. No data.
     pub forward: unsafe extern "C" fn(call: *mut menlou_call, forward: *const menlou_forward) -> *mut menlou_op,
-    /// The next piece of the body, with `MENLOU_ACTION_RAW_BODY`. Data: any bytes, at least one; `MENLOU_ERR_NOT_FOUND` at
-    /// the end. One at a time, and none once it is forwarded.
+    /// Reads the next chunk of the body, with `MENLOU_ACTION_RAW_BODY`. Data: at least one byte; `MENLOU_ERR_NOT_FOUND`
+    /// at the end. One read at a time, and none after `forward`.
     pub body_read: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
-    /// Begins an answer that is written piece by piece, without an envelope: its media type, `text/csv`. The head goes
-    /// out; then `response_write`, and at last `MENLOU_READY` from `poll` without `reply`. Where `poll` fails instead, the
-    /// connection is cut, so that the client sees it. `MENLOU_READY`, or `MENLOU_ERR_INVALID` for a second answer.
+    /// Starts a response that is written in chunks, without an envelope, and sends its headers. `content_type` is a media
+    /// type such as `text/csv`. Then call `response_write`, and at last return `MENLOU_READY` from `poll` without `reply`.
+    /// If `poll` fails instead, the connection is closed, so that the client notices. Returns `MENLOU_READY`, or
+    /// `MENLOU_ERR_INVALID` if the call has a response already.
     pub response_begin: unsafe extern "C" fn(call: *mut menlou_call, content_type: menlou_str) -> i32,
-    /// Writes a piece of it: ready when the one before has gone to the client's connection. No data.
-    pub response_write: unsafe extern "C" fn(call: *mut menlou_call, piece: menlou_str) -> *mut menlou_op,
+    /// Writes a chunk of the response. Ready when the chunk before has been passed to the client's connection. No data.
+    pub response_write: unsafe extern "C" fn(call: *mut menlou_call, chunk: menlou_str) -> *mut menlou_op,
 }
 
 /// One action of a plugin.
 #[repr(C)]
 pub struct menlou_action {
-    /// Size of this struct as the plugin has it.
+    /// Size of this struct in the plugin.
     pub struct_size: u32,
-    /// `MENLOU_ACCESS_…`: who is served.
+    /// `MENLOU_ACCESS_…`: which callers are allowed.
     pub access: u32,
     /// `MENLOU_ACTION_…`.
     pub flags: u64,
-    /// `[a-z0-9][a-z0-9_-]{0,63}`; a tenant file switches it on by this name.
+    /// `[a-z0-9][a-z0-9_-]{0,63}`; a tenant file enables the action by this name.
     pub name: menlou_str,
-    /// HTTP methods it serves, comma-separated. Not given: `POST`.
+    /// HTTP methods, comma-separated. Not given: `POST`.
     pub methods: menlou_str,
-    /// A few words in Chinese.
+    /// Title in Chinese, a few words.
     pub title_zh: menlou_str,
-    /// The same in English.
+    /// Title in English.
     pub title_en: menlou_str,
-    /// What it does, in Chinese.
+    /// Description in Chinese.
     pub description_zh: menlou_str,
-    /// The same in English.
+    /// Description in English.
     pub description_en: menlou_str,
-    /// JSON Schema (2020-12) of the parameters, an object. Not given: any.
+    /// JSON Schema (2020-12) of the parameters, an object. Not given: any parameters.
     pub params_schema: menlou_str,
-    /// JSON Schema of the answer's `data`, an object. Not given: any. Where the answer may be a file instead, its keyword
-    /// `x-file` lists the media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
+    /// JSON Schema of the response's `data`, an object. Not given: any data. If the action may send a file instead, the
+    /// keyword `x-file` lists its media types: `["image/jpeg"]`, `["image/*"]`, `["*/*"]`.
     pub data_schema: menlou_str,
     /// JSON Schema of the action's table in the tenant file. Not given: no settings. A text property with
-    /// `"format": "secret"` may stand in the file as `env:…` or `file:…` and comes resolved. One with `"format": "address"`
-    /// is where the gateway connects to: a tenant's own admin can't set it.
+    /// `"format": "secret"` may be written as `env:…` or `file:…` and is passed resolved. A property with
+    /// `"format": "address"` is an address that the gateway connects to; a tenant's own admin cannot set it.
     pub settings_schema: menlou_str,
-    /// Makes ready the settings of one tenant, once, before any call; may be NULL. `settings` is JSON that fits the
-    /// schema. `MENLOU_READY`, or an error after telling each fault by `host->config_error`.
+    /// Prepares the settings of one tenant, once, before any call; may be NULL. `settings` is JSON that matches the
+    /// schema. Returns `MENLOU_READY`, or an error after reporting each error with `host->config_error`.
     pub configure: Option<
         unsafe extern "C" fn(
             host: *const menlou_host,
@@ -487,9 +497,10 @@ pub struct menlou_action {
             out: *mut *mut c_void,
         ) -> i32,
     >,
-    /// Frees what `configure` made, after the last call with it; may be NULL.
+    /// Frees what `configure` returned, after the last call that uses it; may be NULL.
     pub release: Option<unsafe extern "C" fn(settings: *mut c_void)>,
-    /// Begins a call, without blocking. `state` goes to `poll` and `drop`. `MENLOU_READY`, or an error: then neither follows.
+    /// Starts a call without blocking. `state` is passed to `poll` and `drop`. Returns `MENLOU_READY`, or an error: then
+    /// neither `poll` nor `drop` is called.
     pub start: Option<
         unsafe extern "C" fn(
             host: *const menlou_host,
@@ -499,18 +510,19 @@ pub struct menlou_action {
             state: *mut *mut c_void,
         ) -> i32,
     >,
-    /// Goes on with it. `MENLOU_PENDING`; `MENLOU_READY` after `reply`; or an error. Not called again after the last two.
+    /// Continues a call. Returns `MENLOU_PENDING`; `MENLOU_READY` after `reply`; or an error. After the last two, `poll` is
+    /// not called again.
     pub poll: Option<unsafe extern "C" fn(state: *mut c_void, call: *mut menlou_call) -> i32>,
-    /// Ends it, whatever it came to; exactly once, not during `poll`. Called early where the client has gone.
+    /// Ends a call and frees its state: exactly once, never during `poll`. Called early if the client disconnects.
     pub drop: Option<unsafe extern "C" fn(state: *mut c_void)>,
 }
 
-/// A plugin. Lives as long as the process.
+/// The descriptor of a plugin. It lives as long as the process.
 #[repr(C)]
 pub struct menlou_plugin {
     /// `MENLOU_MAGIC`.
     pub magic: [u8; 8],
-    /// Size of this struct as the plugin has it.
+    /// Size of this struct in the plugin.
     pub struct_size: u32,
     /// `MENLOU_ABI_MAJOR` of the plugin.
     pub abi_major: u16,
@@ -518,26 +530,26 @@ pub struct menlou_plugin {
     pub abi_minor: u16,
     /// `MENLOU_FLAG_…`.
     pub flags: u64,
-    /// `MENLOU_SIZES`: tells a plugin that was compiled against another header.
+    /// `MENLOU_SIZES`: detects a plugin that was compiled with another header.
     pub sizes: [u16; 8],
-    /// As the file is called, without `.so`.
+    /// The file name without `.so`.
     pub name: menlou_str,
-    /// The plugin's own version.
+    /// Version of the plugin.
     pub version: menlou_str,
-    /// Its actions.
+    /// The actions.
     pub actions: *const menlou_action,
-    /// How many.
+    /// Number of actions.
     pub actions_len: usize,
-    /// Called once, before all else; may be NULL. `MENLOU_READY` or an error.
+    /// Called once, before any other function; may be NULL. Returns `MENLOU_READY` or an error.
     pub init: Option<unsafe extern "C" fn(host: *const menlou_host) -> i32>,
 }
 
-/// In the ELF section `.note.menlou`, so that the gateway can read it before it runs any code of the file.
+/// The contents of the ELF section `.note.menlou`. The gateway reads it before it runs any code of the file.
 #[repr(C)]
 pub struct menlou_note {
     /// 8.
     pub owner_len: u32,
-    /// Size of what follows `owner`.
+    /// Size of the fields after `owner`.
     pub desc_len: u32,
     /// 1.
     pub kind: u32,
@@ -549,16 +561,16 @@ pub struct menlou_note {
     pub abi_minor: u16,
     /// `MENLOU_SIZES`.
     pub sizes: [u16; 8],
-    /// The plugin's name, filled up with NULs.
+    /// Name of the plugin, padded with NULs.
     pub name: [u8; 32],
-    /// The plugin's version, filled up with NULs.
+    /// Version of the plugin, padded with NULs.
     pub version: [u8; 16],
 }
 
-/// The one function that a plugin exports, as `menlou_plugin_v1`. NULL: it can't serve such a gateway.
+/// The type of the exported function, `menlou_plugin_v1`. It returns NULL if the plugin does not support this gateway.
 pub type menlou_plugin_entry = unsafe extern "C" fn(host_major: u16, host_minor: u16) -> *const menlou_plugin;
 
-// What follows is Rust's side only; the header has its own below the types.
+// The rest is for Rust only. The header has its own counterparts after the types.
 
 /// `menlou_plugin.magic`.
 pub const MAGIC: [u8; 8] = *b"MENLOU\r\n";
@@ -569,7 +581,7 @@ pub const NOTE_SECTION: &str = ".note.menlou";
 /// `menlou_note.owner`.
 pub const NOTE_OWNER: [u8; 8] = *b"Menlou\0\0";
 
-/// Sizes of the structs, in the order of `menlou_plugin.sizes`, as this crate has them.
+/// Sizes of the structs in this crate, in the order of `menlou_plugin.sizes`.
 pub const SIZES: [u16; 8] = [
     size_of::<menlou_host>() as u16,
     size_of::<menlou_plugin>() as u16,
@@ -581,33 +593,33 @@ pub const SIZES: [u16; 8] = [
     size_of::<menlou_param>() as u16,
 ];
 
-/// The sizes of each released minor, from 1.0 on; a row is added with each release and never changed.
+/// Sizes of the structs in each minor version, from 1.0 on. Each release adds a row; rows never change.
 pub const RELEASED_SIZES: &[[u16; 8]] = &[[312, 96, 200, 264, 64, 104, 72, 40]];
 
 impl menlou_str {
-    /// Not given.
+    /// The value of "not given".
     pub const NONE: Self = Self { ptr: core::ptr::null(), len: 0 };
 
-    /// Borrows bytes, for as long as the receiver may read them.
+    /// Borrows bytes. They must stay valid for as long as the receiver may read them.
     pub const fn new(bytes: &[u8]) -> Self {
         Self { ptr: bytes.as_ptr(), len: bytes.len() }
     }
 
-    /// The bytes; none where `ptr` is NULL.
+    /// The bytes; empty if `ptr` is NULL.
     ///
     /// # Safety
-    /// `ptr` points to `len` bytes that live, unchanged, for `'a`, or is NULL.
+    /// `ptr` is NULL, or points to `len` bytes that are valid and unchanged for `'a`.
     pub const unsafe fn bytes<'a>(self) -> &'a [u8] {
         if self.ptr.is_null() {
             return &[];
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
     }
 }
 
 impl menlou_note {
-    /// The note of a plugin built with this crate. Name and version are cut to 32 and 16 bytes.
+    /// The note of a plugin that is built with this crate. Name and version are cut to 32 and 16 bytes.
     pub const fn new(name: &str, version: &str) -> Self {
         Self {
             owner_len: 8,
@@ -617,13 +629,13 @@ impl menlou_note {
             abi_major: MENLOU_ABI_MAJOR,
             abi_minor: MENLOU_ABI_MINOR,
             sizes: SIZES,
-            name: filled(name),
-            version: filled(version),
+            name: padded(name),
+            version: padded(version),
         }
     }
 }
 
-const fn filled<const N: usize>(text: &str) -> [u8; N] {
+const fn padded<const N: usize>(text: &str) -> [u8; N] {
     let (bytes, mut out, mut i) = (text.as_bytes(), [0; N], 0);
     while i < bytes.len() && i < N {
         out[i] = bytes[i];
@@ -632,11 +644,11 @@ const fn filled<const N: usize>(text: &str) -> [u8; N] {
     out
 }
 
-// SAFETY: a table of functions and a pointer that the gateway keeps valid and thread-safe for ever.
+// SAFETY: functions, and a pointer that the gateway keeps valid and thread-safe until the process ends.
 unsafe impl Sync for menlou_host {}
 // SAFETY: as above.
 unsafe impl Send for menlou_host {}
-// SAFETY: descriptors are only read, and live as long as the process (rule 8).
+// SAFETY: descriptors are immutable and live as long as the process (rule 8).
 unsafe impl Sync for menlou_plugin {}
 // SAFETY: as above.
 unsafe impl Send for menlou_plugin {}

@@ -1,41 +1,41 @@
-//! `menlou_plugin.h` is what the types of this crate make; `MENLOU_UPDATE_HEADER=1` writes it anew.
+//! `menlou_plugin.h` equals what cbindgen generates from this crate. `MENLOU_UPDATE_HEADER=1` writes the file.
 
-#![expect(clippy::unwrap_used, reason = "a test says no by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path, process::Command};
 
 const HEADER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/menlou_plugin.h");
 
-fn header_of_the_types() -> String {
+fn generated_header() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = fs::read_to_string(root.join("src/lib.rs")).unwrap();
-    let words: String = source
+    let rules: String = source
         .lines()
         .map_while(|l| l.strip_prefix("//!"))
         .map(|l| format!(" *{}\n", l.replace("**", "").replace('`', "")))
         .collect();
     let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
-    config.header = Some(format!("/*\n{words} */"));
+    config.header = Some(format!("/*\n{rules} */"));
     config.trailer = Some(fs::read_to_string(root.join("src/trailer.h")).unwrap());
-    let mut made = Vec::new();
-    cbindgen::Builder::new().with_src(root.join("src/lib.rs")).with_config(config).generate().unwrap().write(&mut made);
-    String::from_utf8(made).unwrap()
+    let mut header = Vec::new();
+    cbindgen::Builder::new().with_src(root.join("src/lib.rs")).with_config(config).generate().unwrap().write(&mut header);
+    String::from_utf8(header).unwrap()
 }
 
 #[test]
-fn the_header_is_what_the_types_make() {
-    let made = header_of_the_types();
+fn header_equals_the_generated_one() {
+    let generated = generated_header();
     if std::env::var_os("MENLOU_UPDATE_HEADER").is_some() {
-        fs::write(HEADER, &made).unwrap();
+        fs::write(HEADER, &generated).unwrap();
     }
     assert!(
-        fs::read_to_string(HEADER).is_ok_and(|kept| kept == made),
-        "menlou_plugin.h is not what src/lib.rs makes: run MENLOU_UPDATE_HEADER=1 cargo test -p menlou-abi"
+        fs::read_to_string(HEADER).is_ok_and(|kept| kept == generated),
+        "menlou_plugin.h is out of date: run MENLOU_UPDATE_HEADER=1 cargo test -p menlou-abi"
     );
 }
 
 #[test]
-fn a_c_compiler_sees_the_sizes_that_rust_sees() {
+fn c_and_cpp_compilers_see_the_sizes_that_rust_sees() {
     let folder = tempfile::tempdir().unwrap();
     let [host, plugin, action, request, outcome, reply, http_request, param] = menlou_abi::SIZES;
     let source = format!(
