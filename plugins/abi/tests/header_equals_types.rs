@@ -18,7 +18,12 @@ fn generated_header() -> String {
     config.header = Some(format!("/*\n{rules} */"));
     config.trailer = Some(fs::read_to_string(root.join("src/trailer.h")).unwrap());
     let mut header = Vec::new();
-    cbindgen::Builder::new().with_src(root.join("src/lib.rs")).with_config(config).generate().unwrap().write(&mut header);
+    cbindgen::Builder::new()
+        .with_src(root.join("src/lib.rs"))
+        .with_config(config)
+        .generate()
+        .unwrap()
+        .write(&mut header);
     String::from_utf8(header).unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! An action's description, and the `async fn` behind it.
+//! The description of an action and the descriptor of a plugin.
 
 use crate::{
     ffi,
@@ -14,23 +14,23 @@ use schemars::{
 };
 use serde::de::DeserializeOwned;
 
-/// Who is served by an action.
+/// Which callers may call an action.
 ///
 /// ```
 /// use menlou_plugin::{prelude::*, testing::Host};
 /// use serde_json::json;
 ///
-/// /// Each tenant says who may read.
+/// /// Each tenant decides who may read.
 /// #[derive(Default, Deserialize, JsonSchema)]
 /// #[serde(deny_unknown_fields, default)]
-/// struct Who {
-///     /// none, session or required.
+/// struct NewsSettings {
+///     /// optional, session or required.
 ///     auth: Option<String>,
 /// }
 ///
-/// impl Settings for Who {}
+/// impl Settings for NewsSettings {}
 ///
-/// async fn news(_: &Call<Who>, _: ()) -> Result<()> {
+/// async fn news(_: &Call<NewsSettings>, _: ()) -> Result<()> {
 ///     Ok(())
 /// }
 ///
@@ -42,27 +42,29 @@ use serde::de::DeserializeOwned;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Access {
-    /// Whoever calls.
+    /// Any caller.
     Anyone = MENLOU_ACCESS_ANYONE,
-    /// Who has a session.
+    /// A caller with a session.
     Session = MENLOU_ACCESS_SESSION,
-    /// Who has a session and is logged in: the openid is bound to an account.
+    /// A logged-in caller: the openid of the session is bound to an account.
     User = MENLOU_ACCESS_USER,
-    /// As each tenant's setting [`login`](crate::Login) says: `session`, also where it is not given; `required` for users;
-    /// or `none` for anyone, whose openid the call has where a token came along. The action's [`Settings`] need that field.
+    /// The setting [`auth`](crate::Auth) of each tenant decides: `session` (the default) requires a session, `required`
+    /// a logged-in user, and `optional` allows any caller, whose openid is known if the request carried a token. The
+    /// action's [`Settings`] must have that field.
     BySetting = MENLOU_ACCESS_BY_SETTING,
 }
 
-/// An action as [`plugin!`](crate::plugin) takes it: a name, an `async fn`, and what it says of itself.
+/// An action of a plugin: a name, an `async fn`, and its description. See [`plugin!`](crate::plugin).
 pub struct Action(menlou_action);
 
 impl Action {
-    /// An action from an `async fn(&Call<Settings>, Params) -> Result<Data>`; the data may be an
-    /// [`Response`](crate::Response), which is a file if need be. Until told otherwise it serves anyone, by
-    /// POST. `name` is `[a-z0-9][a-z0-9_-]{0,63}`.
+    /// An action from an `async fn(&Call<Settings>, Params) -> Result<Data>`. `Data` may be a
+    /// [`Response`](crate::Response), for actions that send files. By default the action allows any caller and serves
+    /// POST. `name` must match `[a-z0-9][a-z0-9_-]{0,63}`.
     ///
-    /// The parameters' type says what they must be like: the gateway checks them by its JSON Schema before the function is
-    /// called, and a form's `"3"` becomes the number that is wanted. What may be absent is an `Option` or has a default.
+    /// The type of the parameters becomes their JSON Schema. The gateway validates parameters by it before the function
+    /// is called, and converts a form's `"3"` to a number if the schema asks for one. Optional parameters are an
+    /// `Option` or have a default.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -70,14 +72,14 @@ impl Action {
     ///
     /// #[derive(Deserialize, JsonSchema)]
     /// struct Params {
-    ///     /// How many, 1 to 9.
+    ///     /// The number of items, 1 to 9.
     ///     #[schemars(range(min = 1, max = 9))]
     ///     count: u8,
-    ///     /// What for.
+    ///     /// The reason.
     ///     #[serde(default)]
     ///     #[schemars(length(max = 64))]
     ///     reason: Option<String>,
-    ///     /// In which colour.
+    ///     /// The colour.
     ///     #[serde(default)]
     ///     colour: Colour,
     /// }
@@ -85,23 +87,23 @@ impl Action {
     /// #[derive(Default, Deserialize, JsonSchema)]
     /// #[serde(rename_all = "lowercase")]
     /// enum Colour {
-    ///     /// As fire.
+    ///     /// Red.
     ///     #[default]
     ///     Red,
-    ///     /// As grass.
+    ///     /// Green.
     ///     Green,
     /// }
     ///
-    /// /// What was taken.
+    /// /// The result.
     /// #[derive(Serialize, JsonSchema)]
     /// struct Data {
-    ///     /// How many are left.
+    ///     /// The number of items left.
     ///     left: u8,
     /// }
     ///
     /// async fn take(_: &Call, params: Params) -> Result<Data> {
     ///     match (params.colour, params.reason) {
-    ///         (Colour::Green, None) => Err(Error::new("reason_needed").with_message("请说明原因", "Say what for.")),
+    ///         (Colour::Green, None) => Err(Error::new("reason_needed").with_message("请说明原因", "A reason is required.")),
     ///         _ => Ok(Data { left: 9 - params.count }),
     ///     }
     /// }
@@ -119,7 +121,7 @@ impl Action {
         P: DeserializeOwned + JsonSchema,
         D: IntoResponse,
     {
-        const { assert!(size_of::<H>() == 0, "an action is a plain async fn") };
+        const { assert!(size_of::<H>() == 0, "an action must be a plain async fn") };
         Self(menlou_action {
             struct_size: size_of::<menlou_action>() as u32,
             access: MENLOU_ACCESS_ANYONE,
@@ -144,67 +146,68 @@ impl Action {
         })
     }
 
-    /// Its name.
+    /// The name.
     pub(crate) fn name(&self) -> &'static str {
-        // SAFETY: of `new`, which took it for ever.
+        // SAFETY: `new` took a `&'static str`.
         unsafe { ffi::text(self.0.name) }
     }
 
-    /// Who is served; see [`Call::user`](crate::Call::user).
+    /// Sets which callers are allowed; see [`Call::user`](crate::Call::user).
     pub fn access(mut self, access: Access) -> Self {
         self.0.access = access as u32;
         self
     }
 
-    /// The HTTP methods it serves, comma-separated: `"GET,POST"`.
+    /// Sets the HTTP methods, comma-separated: `"GET,POST"`.
     pub fn methods(mut self, methods: &'static str) -> Self {
         self.0.methods = ffi::str(methods);
         self
     }
 
-    /// Takes the body unread, of any media type and size: [`Call::read_body`](crate::Call::read_body) or
-    /// [`Call::forward`](crate::Call::forward). Parameters are those of the query only.
+    /// Leaves the body unread; it may have any media type and size. The action reads it with
+    /// [`Call::read_body`](crate::Call::read_body) or forwards it with [`Call::forward`](crate::Call::forward). Parameters
+    /// come from the query only.
     pub fn raw_body(mut self) -> Self {
         self.0.flags |= MENLOU_ACTION_RAW_BODY;
         self
     }
 
-    /// Takes the query unread: [`Call::query`](crate::Call::query). It gives no parameters.
+    /// Leaves the query unparsed; it gives no parameters. See [`Call::query`](crate::Call::query).
     pub fn raw_query(mut self) -> Self {
         self.0.flags |= MENLOU_ACTION_RAW_QUERY;
         self
     }
 
-    /// Serves the URLs below the action's own too: [`Call::subpath`](crate::Call::subpath).
+    /// Also serves the URLs below the action's own; see [`Call::subpath`](crate::Call::subpath).
     pub fn subpaths(mut self) -> Self {
         self.0.flags |= MENLOU_ACTION_SUBPATHS;
         self
     }
 
-    /// The media types of the files that it may answer with, comma-separated: `"image/jpeg,image/png"`. Any, unless told,
-    /// for an action that returns an [`Response`](crate::Response); others don't answer with files.
+    /// Sets the media types of the files that the action may send, comma-separated: `"image/jpeg,image/png"`. The default
+    /// is any type for an action that returns a [`Response`](crate::Response); other actions send no files.
     pub fn file_types(mut self, types: &'static str) -> Self {
-        // SAFETY: JSON of our own, part of the descriptor.
+        // SAFETY: JSON that `new` made, part of the descriptor.
         if let Ok(schema) = serde_json::from_str(unsafe { ffi::text(self.0.data_schema) }) {
             self.0.data_schema = leak(&with_files(schema, types));
         }
         self
     }
 
-    /// A few words, in Chinese and English.
+    /// Sets the title, a few words in Chinese and in English.
     pub fn title(mut self, zh: &'static str, en: &'static str) -> Self {
         (self.0.title_zh, self.0.title_en) = (ffi::str(zh), ffi::str(en));
         self
     }
 
-    /// What it does, in Chinese and English.
+    /// Sets the description, in Chinese and in English.
     pub fn description(mut self, zh: &'static str, en: &'static str) -> Self {
         (self.0.description_zh, self.0.description_en) = (ffi::str(zh), ffi::str(en));
         self
     }
 }
 
-/// A type's JSON Schema as it is read or written, whole in itself; `()` is an object that needs nothing.
+/// The self-contained JSON Schema of a type, for reading or for writing. `()` is an object without properties.
 fn schema<T: JsonSchema>(contract: Contract) -> Schema {
     let settings = SchemaSettings::draft2020_12().with(|s| {
         s.inline_subschemas = true;
@@ -217,19 +220,19 @@ fn schema<T: JsonSchema>(contract: Contract) -> Schema {
     schema
 }
 
-/// The schema of data in place of which there may be a file of these media types, comma-separated.
+/// Adds the media types of files, comma-separated, that may be sent instead of the data.
 fn with_files(mut schema: Schema, types: &str) -> Schema {
     let types: Vec<&str> = types.split(',').map(str::trim).collect();
     schema.insert("x-file".into(), types.into());
     schema
 }
 
-/// A schema as part of the descriptor, which lives for ever.
+/// A schema as a part of the descriptor, which is never freed.
 fn leak(schema: &Schema) -> menlou_str {
     ffi::str(String::leak(schema.as_value().to_string()))
 }
 
-/// Makes the descriptor, once per library. Used by [`plugin!`](crate::plugin).
+/// Makes the descriptor, once per library. For [`plugin!`](crate::plugin) only.
 #[doc(hidden)]
 pub fn describe(name: &'static str, version: &'static str, actions: Vec<Action>) -> menlou_plugin {
     let actions: &'static [menlou_action] = Vec::leak(actions.into_iter().map(|a| a.0).collect());
@@ -248,19 +251,19 @@ pub fn describe(name: &'static str, version: &'static str, actions: Vec<Action>)
     }
 }
 
-/// Makes the shared library's one exported function. `plugin` gives the same descriptor to tests.
+/// Defines the exported function of the shared library, and `plugin()`, which returns the same descriptor to tests.
 ///
 /// ```
 /// use menlou_plugin::prelude::*;
 ///
-/// /// What the caller sends.
+/// /// The parameters.
 /// #[derive(Deserialize, JsonSchema)]
 /// struct Params {
-///     /// Whom to greet.
+///     /// The name to greet.
 ///     name: String,
 /// }
 ///
-/// /// What the caller gets.
+/// /// The data.
 /// #[derive(Serialize, JsonSchema)]
 /// struct Data {
 ///     greeting: String,
@@ -283,7 +286,7 @@ pub fn describe(name: &'static str, version: &'static str, actions: Vec<Action>)
 #[macro_export]
 macro_rules! plugin {
     (name: $name:literal, actions: [$($action:expr),* $(,)?] $(,)?) => {
-        /// This plugin's descriptor.
+        /// The descriptor of this plugin.
         pub fn plugin() -> &'static $crate::abi::menlou_plugin {
             static PLUGIN: std::sync::OnceLock<$crate::abi::menlou_plugin> = std::sync::OnceLock::new();
             PLUGIN.get_or_init(|| $crate::describe($name, env!("CARGO_PKG_VERSION"), vec![$($action),*]))

@@ -1,4 +1,4 @@
-//! The call: who asks what of whom, and the gateway's services for it.
+//! A call in flight: the client's request, the settings, and basic services of the gateway.
 
 use crate::{Error, Level, Result, User, ffi, operation, params::Param};
 use menlou_abi::*;
@@ -6,9 +6,9 @@ use std::{future::Future, marker::PhantomData, net::IpAddr, time::Duration};
 
 /// One call in flight, with the settings `S` of its action in its tenant.
 ///
-/// Everything that is asked of the gateway through it stays within the call's tenant. Its services can be awaited only
-/// in the action's own future, not on threads of the plugin's own. An operation that is given up half-way (the client
-/// hung up, a `select`) may or may not have happened.
+/// All operations are scoped to the tenant of the call. They can be awaited only in the action's own future, not on other
+/// threads. An operation that is dropped before completion (the client disconnected, a `select`) may or may not have
+/// happened.
 pub struct Call<S = ()> {
     pub(crate) host: &'static menlou_host,
     request: *const menlou_request,
@@ -16,8 +16,8 @@ pub struct Call<S = ()> {
     _settings: PhantomData<S>,
 }
 
-// SAFETY: the request and the settings don't change while the call lives, and the gateway's functions that take no
-// call are for any thread.
+// SAFETY: request and settings are immutable during the call, and host functions without a call may be called on any
+// thread.
 unsafe impl<S: Sync> Send for Call<S> {}
 // SAFETY: as above.
 unsafe impl<S: Sync> Sync for Call<S> {}
@@ -31,30 +31,30 @@ pub struct HttpRequest<'a> {
     pub url: &'a str,
     /// Names and values.
     pub headers: &'a [(&'a str, &'a str)],
-    /// Any bytes.
+    /// The body; any bytes.
     pub body: &'a [u8],
-    /// For the whole exchange; `None` is the gateway's default. The call's own deadline bounds it.
+    /// Timeout of the complete exchange; `None` is the gateway's default. The call's deadline applies too.
     pub timeout: Option<Duration>,
 }
 
-/// The answer to it.
+/// The response to an [`HttpRequest`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpResponse {
-    /// The status.
+    /// The status code.
     pub status: u16,
-    /// Any bytes, at most a mebibyte.
+    /// The body, at most 1 MiB.
     pub body: Vec<u8>,
 }
 
 impl<S> Call<S> {
     /// # Safety
-    /// `request` and `settings` live, unchanged, as long as this call.
+    /// `request` and `settings` are valid and unchanged for the lifetime of this call.
     pub(crate) unsafe fn new(host: &'static menlou_host, request: *const menlou_request, settings: *const S) -> Self {
         Self { host, request, settings, _settings: PhantomData }
     }
 
     fn request(&self) -> &menlou_request {
-        // SAFETY: lives as long as this call (`new`).
+        // SAFETY: valid for the lifetime of this call, by the contract of `new`.
         unsafe { &*self.request }
     }
 
@@ -66,14 +66,14 @@ impl<S> Call<S> {
     ///
     /// #[derive(Deserialize, JsonSchema)]
     /// #[serde(deny_unknown_fields)]
-    /// struct Texts {
+    /// struct GreetSettings {
     ///     /// The greeting.
     ///     greeting: String,
     /// }
     ///
-    /// impl Settings for Texts {}
+    /// impl Settings for GreetSettings {}
     ///
-    /// async fn greet(call: &Call<Texts>, _: ()) -> Result<()> {
+    /// async fn greet(call: &Call<GreetSettings>, _: ()) -> Result<()> {
     ///     call.log(Level::Info, &call.settings().greeting, &[]);
     ///     Ok(())
     /// }
@@ -83,13 +83,13 @@ impl<S> Call<S> {
     /// assert_eq!(host.logs(), ["Good morning"]);
     /// ```
     pub fn settings(&self) -> &S {
-        // SAFETY: lives as long as this call (`new`).
+        // SAFETY: valid for the lifetime of this call, by the contract of `new`.
         unsafe { &*self.settings }
     }
 
     /// The tenant's name, the `f` of the URL.
     pub fn tenant(&self) -> &str {
-        // SAFETY: borrowed until the call's end, and so for all text below.
+        // SAFETY: borrowed until the end of the call, like all text below.
         unsafe { ffi::text(self.request().tenant) }
     }
 
@@ -105,7 +105,7 @@ impl<S> Call<S> {
         unsafe { ffi::text(self.request().method) }
     }
 
-    /// What the answer's `X-Request-Id` and the log carry.
+    /// The request id, as in the response's `X-Request-Id` and in the log.
     pub fn request_id(&self) -> &str {
         // SAFETY: as above.
         unsafe { ffi::text(self.request().request_id) }
@@ -117,20 +117,20 @@ impl<S> Call<S> {
         unsafe { ffi::text(self.request().language) }
     }
 
-    /// The client's address, where it is known.
+    /// The IP address of the client, if known.
     pub fn remote_ip(&self) -> Option<IpAddr> {
         // SAFETY: as above.
         unsafe { ffi::text(self.request().remote_ip) }.parse().ok()
     }
 
-    /// What the URL's path has after the action, from its `/` on, as it came; without `.` and `..` segments. Only in an
-    /// action with [`subpaths`](crate::Action::subpaths).
+    /// The raw path below the action, beginning with `/`, without `.` and `..` segments. Only in an action with
+    /// [`subpaths`](crate::Action::subpaths).
     pub fn subpath(&self) -> &str {
         // SAFETY: as above.
         unsafe { ffi::text(self.request().subpath) }
     }
 
-    /// The query of the URL as it came, without `f` and `a`. Only in an action with
+    /// The raw query of the URL without `f` and `a`. Only in an action with
     /// [`raw_query`](crate::Action::raw_query).
     pub fn query(&self) -> &str {
         // SAFETY: as above.
@@ -204,7 +204,7 @@ impl<S> Call<S> {
         let request = self.request();
         let params: &[menlou_param] = match request.params.is_null() {
             true => &[],
-            // SAFETY: `params_len` of them, borrowed until the call's end.
+            // SAFETY: `params_len` elements, borrowed until the end of the call.
             false => unsafe { std::slice::from_raw_parts(request.params, request.params_len) },
         };
         // SAFETY: as above.
@@ -217,12 +217,12 @@ impl<S> Call<S> {
         Some(unsafe { ffi::text(self.request().openid) }).filter(|t| !t.is_empty())
     }
 
-    /// The id of the caller's account, where the action has a user.
+    /// The id of the caller's account, in an action with [`Access::User`](crate::Access::User).
     pub fn user_id(&self) -> Option<i64> {
         Some(self.request().user_id).filter(|id| *id != 0)
     }
 
-    /// The caller's account; only in an action with [`Access::User`](crate::Access::User).
+    /// The caller's account. Fails unless the action has [`Access::User`](crate::Access::User).
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -241,14 +241,14 @@ impl<S> Call<S> {
     pub fn user(&self) -> Result<User> {
         let request = self.request();
         if request.user_id == 0 {
-            return Err(Error::internal("the action must be declared with Access::User to have a user"));
+            return Err(Error::internal("the action has no user: declare it with Access::User"));
         }
         // SAFETY: as above.
         let (name, avatar_url) = unsafe { (ffi::text(request.user_name), ffi::text(request.user_avatar_url)) };
         Ok(User { id: request.user_id, name: name.to_owned(), avatar_url: avatar_url.to_owned() })
     }
 
-    /// Sends an HTTP request from the gateway; redirects are not followed.
+    /// Sends an HTTP request from the gateway. Redirects are not followed.
     ///
     /// ```
     /// use menlou_plugin::{HttpRequest, prelude::*, testing::Host};
@@ -259,7 +259,7 @@ impl<S> Call<S> {
     ///     match call.http(&request).await?.status {
     ///         200 => Ok(()),
     ///         404 => Err(Error::new("sold_out").with_message("已售罄", "It is sold out.")),
-    ///         status => Err(Error::internal(format!("the stock answered {status}"))),
+    ///         status => Err(Error::internal(format!("the stock service returned {status}"))),
     ///     }
     /// }
     ///
@@ -282,12 +282,12 @@ impl<S> Call<S> {
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.http_send)(c, &raw) });
         async {
-            let answer = operation::found(op.await?)?;
-            Ok(HttpResponse { status: answer.http_status, body: answer.bytes().to_vec() })
+            let output = operation::found(op.await?)?;
+            Ok(HttpResponse { status: output.http_status, body: output.bytes().to_vec() })
         }
     }
 
-    /// Waits.
+    /// Completes after this time.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -295,12 +295,12 @@ impl<S> Call<S> {
     ///
     /// use std::time::Duration;
     ///
-    /// async fn patient(call: &Call, _: ()) -> Result<()> {
+    /// async fn delayed(call: &Call, _: ()) -> Result<()> {
     ///     call.sleep(Duration::from_millis(200)).await
     /// }
     ///
-    /// // In a test no time passes.
-    /// assert_eq!(Host::new().run(Action::new("patient", patient), json!({})).error, None);
+    /// // The in-memory gateway does not wait.
+    /// assert_eq!(Host::new().run(Action::new("delayed", delayed), json!({})).error, None);
     /// ```
     pub fn sleep(&self, time: Duration) -> impl Future<Output = Result<()>> + Send {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -309,13 +309,13 @@ impl<S> Call<S> {
         async { op.await.map(drop) }
     }
 
-    /// The gateway's clock, Unix milliseconds.
+    /// The Unix time in milliseconds, from the gateway's clock.
     pub fn now_unix_ms(&self) -> u64 {
-        // SAFETY: any thread.
+        // SAFETY: callable on any thread.
         unsafe { (self.host.now_unix_ms)(self.host) }
     }
 
-    /// Random bytes fit for keys.
+    /// Random bytes that are fit for keys.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -331,14 +331,14 @@ impl<S> Call<S> {
     /// ```
     pub fn random<const N: usize>(&self) -> Result<[u8; N]> {
         let mut bytes = [0; N];
-        // SAFETY: any thread; writes N bytes.
+        // SAFETY: callable on any thread; writes N bytes.
         match unsafe { (self.host.random)(self.host, bytes.as_mut_ptr(), N) } {
             MENLOU_READY => Ok(bytes),
-            _ => Err(Error::internal("the gateway has no random bytes")),
+            _ => Err(Error::internal("the gateway returned no random bytes")),
         }
     }
 
-    /// HMAC-SHA256 of a message.
+    /// The HMAC-SHA256 of a message.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -355,28 +355,28 @@ impl<S> Call<S> {
     pub fn hmac_sha256(&self, key: &[u8], message: &[u8]) -> Result<[u8; 32]> {
         let mut out = [0; 32];
         let (key, message) = (menlou_str::new(key), menlou_str::new(message));
-        // SAFETY: any thread; writes 32 bytes.
+        // SAFETY: callable on any thread; writes 32 bytes.
         match unsafe { (self.host.hmac_sha256)(self.host, key, message, out.as_mut_ptr()) } {
             MENLOU_READY => Ok(out),
-            _ => Err(Error::internal("the gateway made no HMAC")),
+            _ => Err(Error::internal("the gateway returned no HMAC")),
         }
     }
 
-    /// Writes a line to the gateway's log, with tenant, action and request id. Never log a secret, a code, a token or
-    /// a phone number.
+    /// Logs a line in the gateway's log, with tenant, action and request id. Never log a secret, a code, a token or a
+    /// phone number.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
     /// use serde_json::json;
     ///
     /// async fn order(call: &Call, _: ()) -> Result<()> {
-    ///     call.log(Level::Info, "an order was taken", &[("items", "3")]);
+    ///     call.log(Level::Info, "order accepted", &[("items", "3")]);
     ///     Ok(())
     /// }
     ///
     /// let host = Host::new();
     /// host.run(Action::new("order", order), json!({}));
-    /// assert_eq!(host.logs(), ["an order was taken items=3"]);
+    /// assert_eq!(host.logs(), ["order accepted items=3"]);
     /// ```
     pub fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         crate::log::write(self.host, operation::current().call, level, message, fields);

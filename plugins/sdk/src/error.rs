@@ -1,38 +1,38 @@
-//! What an action answers where it can't do what was asked: a word, a sentence in both languages, some data.
+//! The error of an action: an error code, a message in both languages, and data.
 
 use std::{borrow::Cow, fmt};
 
-/// Why an action didn't do what was asked.
+/// An error that an action returns to the client.
 ///
-/// The gateway's own words (`menlou explain` lists them) need no sentence; those of the action's own do:
+/// The gateway's own error codes (`menlou explain` lists them) need no message. An action's own codes do:
 /// ```
 /// # use menlou_plugin::Error;
 /// Error::new("missing_parameter").with_message("缺少参数 code", "The parameter code is missing.");
 /// Error::new("not_enough_points").with_message("积分不足", "Not enough points.");
 /// ```
-/// Errors of host services come as this type too: with `?` they go through to the caller unchanged.
+/// Operations of the gateway return this type too; `?` passes their errors on to the client unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error(pub(crate) Box<Parts>);
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parts {
-    pub(crate) word: Cow<'static, str>,
+    pub(crate) code: Cow<'static, str>,
     pub(crate) zh: Cow<'static, str>,
     pub(crate) en: Cow<'static, str>,
     pub(crate) data: Option<serde_json::Value>,
     pub(crate) cause: Option<String>,
 }
 
-/// What an action gives.
+/// The result of an action or of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with this word, `[a-z0-9_]+`, at most 64 of them.
-    pub fn new(word: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Parts { word: word.into(), zh: "".into(), en: "".into(), data: None, cause: None }))
+    /// An error with this error code, which must match `[a-z0-9_]{1,64}`.
+    pub fn new(code: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Parts { code: code.into(), zh: "".into(), en: "".into(), data: None, cause: None }))
     }
 
-    /// A mistake in the action itself: the caller learns only `plugin_failed`, the log gets the cause.
+    /// A bug in the action, or an unexpected condition. The client receives `plugin_failed`; the cause is only logged.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -54,13 +54,13 @@ impl Error {
         error
     }
 
-    /// The sentence for people, in Chinese and English.
+    /// Sets the message for users, in Chinese and in English.
     pub fn with_message(mut self, zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
         (self.0.zh, self.0.en) = (zh.into(), en.into());
         self
     }
 
-    /// What the caller gets as `data`; a JSON object.
+    /// Sets the `data` of the response; it must be a JSON object.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -80,7 +80,7 @@ impl Error {
         self
     }
 
-    /// The word; also of errors of the gateway's services, so that an action can go on where it expects one.
+    /// The error code. An action may handle an error of an operation that it expects.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -90,7 +90,7 @@ impl Error {
     ///
     /// async fn check(call: &Call, _: ()) -> Result<()> {
     ///     match call.platform("POST", "/wxa/msg_sec_check", &Map::new()).await {
-    ///         Err(busy) if busy.code() == "platform_busy" => Ok(()), // checked later
+    ///         Err(e) if e.code() == "platform_busy" => Ok(()), // check it later
     ///         other => other.map(drop),
     ///     }
     /// }
@@ -99,10 +99,10 @@ impl Error {
     /// assert_eq!(host.run(Action::new("check", check), json!({})).error, None);
     /// ```
     pub fn code(&self) -> &str {
-        &self.0.word
+        &self.0.code
     }
 
-    /// The data, such as the platform's `errcode` and `rid`.
+    /// The data, for example the platform's `errcode` and `rid`.
     pub fn data(&self) -> Option<&serde_json::Value> {
         self.0.data.as_ref()
     }
@@ -110,7 +110,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.word)?;
+        write!(f, "{}", self.0.code)?;
         for more in [Some(self.0.en.as_ref()).filter(|t| !t.is_empty()), self.0.cause.as_deref()].into_iter().flatten()
         {
             write!(f, ": {more}")?;

@@ -1,12 +1,12 @@
-//! The `async fn` behind an action, as a type.
+//! The type of the `async fn` of an action.
 
 use crate::{Call, Result};
 use std::future::Future;
 
-/// What [`Action::new`](crate::Action::new) takes: an `async fn(&Call<S>, P) -> Result<D>`. There is nothing to implement.
+/// An `async fn(&Call<S>, P) -> Result<D>`, for [`Action::new`](crate::Action::new). It is implemented for all of them.
 pub trait Handler<S: 'static, P, D>: for<'a> HandlerFor<'a, S, P, D> + Copy + Send + Sync + 'static {
     /// # Safety
-    /// A value of this type was given to [`Action::new`](crate::Action::new).
+    /// A value of this type must have been passed to [`Action::new`](crate::Action::new).
     #[doc(hidden)]
     unsafe fn function() -> Self;
 }
@@ -16,8 +16,8 @@ where
     T: for<'a> HandlerFor<'a, S, P, D> + Copy + Send + Sync + 'static,
 {
     unsafe fn function() -> Self {
-        const { assert!(size_of::<T>() == 0, "an action is a plain async fn") };
-        // SAFETY: a function item has no bytes, and one exists: the caller's promise.
+        const { assert!(size_of::<T>() == 0, "an action must be a plain async fn") };
+        // SAFETY: a function item has no bytes, and a value exists by the caller's contract.
         unsafe { std::ptr::NonNull::<T>::dangling().read() }
     }
 }

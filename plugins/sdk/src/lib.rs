@@ -1,14 +1,15 @@
-//! Write an action of the Menlou gateway as an ordinary `async fn`, with typed parameters, settings and answer.
+//! The SDK for plugins of the Menlou gateway: an action is an `async fn` with typed parameters, settings and data.
 //!
-//! [`plugin!`] has a whole plugin as its example; [`testing::Host`] runs it in a unit test. What the gateway does for
-//! an action are the methods of [`Call`]. The SDK brings no runtime: a plugin links no tokio, no HTTP client, no
-//! database driver, and asks the gateway instead.
+//! [`plugin!`] shows a complete plugin; [`testing::Host`] runs it in a unit test. The methods of [`Call`] are the
+//! services of the gateway. A plugin needs no async runtime, no HTTP client and no database driver: it uses the
+//! gateway's.
 
 mod action;
 mod call;
 mod error;
 mod ffi;
 mod handler;
+mod identity;
 mod log;
 mod operation;
 mod panic_guard;
@@ -26,14 +27,14 @@ pub use action::{Access, Action, describe};
 pub use call::{Call, HttpRequest, HttpResponse};
 pub use error::{Error, Result};
 pub use handler::{Handler, HandlerFor};
+pub use identity::{Identity, Session, User};
 pub use log::Level;
 pub use menlou_abi as abi;
 pub use response::{IntoResponse, Response};
 pub use settings::{Address, Auth, ConfigDuration, ConfigErrors, Secret, Settings, Setup};
 pub use stream::{BodyChunk, ForwardRequest, ResponseSent, ResponseWriter, Upstream, UpstreamOptions};
-pub use users::{Identity, Session, User};
 
-/// What most plugins need.
+/// The items that most plugins need.
 pub mod prelude {
     pub use crate::{
         Access, Action, Address, Call, ConfigDuration, ConfigErrors, Error, Level, Result, Secret, Settings, User,

@@ -1,4 +1,4 @@
-//! One operation of the gateway as a future, and the place that says which call is being polled on this thread.
+//! An operation of the gateway as a future, and the call that is being polled on this thread.
 
 use crate::{Error, Result, ffi, waker::is_root};
 use menlou_abi::*;
@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// The call that this thread is inside of.
+/// The call that is being polled on this thread.
 #[derive(Clone, Copy)]
 pub(crate) struct CurrentCall {
     pub call: *mut menlou_call,
@@ -19,18 +19,18 @@ pub(crate) struct CurrentCall {
 }
 
 thread_local! {
-    // Const and without Drop: a destructor registered with libc would run in code that a reload must not touch.
+    // Const and without Drop: libc would run a registered destructor at thread exit, in code of this library.
     static CURRENT: Cell<CurrentCall> = const {
         Cell::new(CurrentCall { call: ptr::null_mut(), parked: ptr::null() })
     };
 }
 
-/// The call that this thread is inside of; NULLs outside of any.
+/// The call that is being polled on this thread; NULLs if there is none.
 pub(crate) fn current() -> CurrentCall {
     CURRENT.get()
 }
 
-/// Says that this thread is inside a call, until dropped.
+/// Sets the current call of this thread; dropping it restores the former one.
 pub(crate) struct CurrentCallGuard(CurrentCall);
 
 impl CurrentCallGuard {
@@ -45,29 +45,31 @@ impl Drop for CurrentCallGuard {
     }
 }
 
-/// Operations that executors inside the plugin wait for. The gateway wakes a call as a whole; at its next poll each of
-/// these is asked, and only who waits for one that is done is woken: to wake all would have executors that yield after
-/// a round (`FuturesUnordered` does) go round without end.
+/// Operations that executors inside the plugin (`FuturesUnordered`, …) wait for with wakers of their own.
+///
+/// The gateway wakes a complete call, not one operation. At the next poll of the call each of these operations is polled,
+/// and only the wakers of completed operations are woken. Waking all of them would make executors that yield after each
+/// round poll in an endless loop.
 #[derive(Default)]
 pub(crate) struct ParkedOperations(Cell<Vec<Weak<Operation>>>);
 
 impl ParkedOperations {
     fn park(&self, operation: &Arc<Operation>, waker: &Waker) {
-        if operation.waiting(Some(waker.clone())).is_none() {
+        if operation.replace_waker(Some(waker.clone())).is_none() {
             let mut all = self.0.take();
             all.push(Arc::downgrade(operation));
             self.0.set(all);
         }
     }
 
-    /// Wakes who waits for what is done; inside a poll of the call.
+    /// Wakes the wakers of completed operations. Call it inside a poll of the call.
     pub fn wake_ready(&self, call: *mut menlou_call) {
         let mut all = self.0.take();
         let mut ready = Vec::new();
         all.retain(|parked| match parked.upgrade() {
             Some(operation) if operation.poll(call).0 == MENLOU_PENDING => true,
             Some(operation) => {
-                ready.extend(operation.waiting(None));
+                ready.extend(operation.replace_waker(None));
                 false
             }
             None => false,
@@ -77,20 +79,20 @@ impl ParkedOperations {
     }
 }
 
-/// A running operation. Dropping it gives up on it.
+/// A pending or completed operation. Dropping it cancels a pending one.
 pub(crate) struct Operation {
     host: &'static menlou_host,
     op: *mut menlou_op,
-    /// Who waits for it, if it is parked.
+    /// The waker to wake on completion, if the operation is parked.
     waker: Mutex<Option<Waker>>,
 }
 
 // SAFETY: an operation belongs to one call, whose polls never run at the same time; `op_drop` may run on any thread.
 unsafe impl Send for Operation {}
-// SAFETY: only `poll` does anything with a shared reference, and only inside a poll of its call: on one thread at a time.
+// SAFETY: only `poll` uses a shared reference, and only inside a poll of the call, so on one thread at a time.
 unsafe impl Sync for Operation {}
 
-/// The bytes of a finished operation, borrowed from the gateway until dropped.
+/// The output of a completed operation, borrowed from the gateway until it is dropped.
 pub(crate) struct OperationOutput {
     pub http_status: u16,
     data: menlou_str,
@@ -98,18 +100,18 @@ pub(crate) struct OperationOutput {
     _operation: Arc<Operation>,
 }
 
-// SAFETY: the bytes don't change until `op_drop`, which `_operation` does when this is dropped.
+// SAFETY: the bytes do not change until `op_drop`, which `_operation` calls when this is dropped.
 unsafe impl Send for OperationOutput {}
-// SAFETY: as above; reading bytes from several threads is fine.
+// SAFETY: as above; the bytes are only read.
 unsafe impl Sync for OperationOutput {}
 
 impl OperationOutput {
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: borrowed until `op_drop`, which waits for our drop.
+        // SAFETY: borrowed until `op_drop`, which runs when this is dropped.
         unsafe { self.data.bytes() }
     }
 
-    /// The media type of a file.
+    /// The media type, if the output is a file.
     pub fn content_type(&self) -> Option<&str> {
         // SAFETY: as above.
         Some(unsafe { ffi::text(self.content_type) }).filter(|t| !t.is_empty())
@@ -117,7 +119,7 @@ impl OperationOutput {
 
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(self.bytes())
-            .map_err(|e| Error::internal(format!("the gateway answered strangely: {e}")))
+            .map_err(|e| Error::internal(format!("unexpected data of an operation: {e}")))
     }
 }
 
@@ -126,21 +128,21 @@ pub(crate) fn found(output: Option<OperationOutput>) -> Result<OperationOutput> 
     output.ok_or_else(|| Error::internal("the gateway returned not_found for an operation that always has a result"))
 }
 
-/// Starts an operation of the call that this thread is inside of.
+/// Starts an operation of the current call.
 ///
 /// # Panics
-/// Outside of the action's own future (on a thread of the plugin's own, say): a mistake in the plugin, which costs that call.
+/// Outside of the action's future, for example on a thread of the plugin: a bug in the plugin, which fails that call.
 pub(crate) fn start(
     host: &'static menlou_host,
     begin: impl FnOnce(*mut menlou_call) -> *mut menlou_op,
 ) -> OperationFuture {
     let current = current();
-    assert!(!current.call.is_null(), "host services can be asked only inside the action's own future");
+    assert!(!current.call.is_null(), "operations of the gateway can be started only inside the action's own future");
     let operation = Operation { host, op: begin(current.call), waker: Mutex::default() };
     OperationFuture(Some(Arc::new(operation)))
 }
 
-/// Waits for an operation: `None` where the gateway says "not found".
+/// Completes with the output of an operation; `None` if the gateway found nothing.
 pub(crate) struct OperationFuture(Option<Arc<Operation>>);
 
 impl Future for OperationFuture {
@@ -148,9 +150,9 @@ impl Future for OperationFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let current = current();
-        assert!(!current.call.is_null(), "a host operation can be polled only inside the action's own future");
+        assert!(!current.call.is_null(), "operations of the gateway can be polled only inside the action's own future");
         let Some(operation) = self.0.take() else {
-            return Poll::Ready(Err(Error::internal("an operation was polled after its end")));
+            return Poll::Ready(Err(Error::internal("an operation was polled after completion")));
         };
         let (state, outcome) = operation.poll(current.call);
         match (state, outcome.status) {
@@ -171,20 +173,20 @@ impl Future for OperationFuture {
             (MENLOU_READY, MENLOU_ERR_NOT_FOUND) => Poll::Ready(Ok(None)),
             (MENLOU_READY, MENLOU_ERR_CODE) => {
                 // SAFETY: borrowed until `op_drop`, at the end of this scope.
-                let (word, data) = unsafe { (ffi::text(outcome.error_code).to_owned(), outcome.data.bytes()) };
-                let mut error = Error::new(word);
+                let (code, data) = unsafe { (ffi::text(outcome.error_code).to_owned(), outcome.data.bytes()) };
+                let mut error = Error::new(code);
                 error.0.data = serde_json::from_slice(data).ok();
                 Poll::Ready(Err(error))
             }
-            (state, status) => {
-                Poll::Ready(Err(Error::internal(format!("the gateway refused an operation ({state}, {status})"))))
-            }
+            (state, status) => Poll::Ready(Err(Error::internal(format!(
+                "the gateway rejected an operation (poll {state}, status {status})"
+            )))),
         }
     }
 }
 
 impl Operation {
-    /// Polls it, inside a poll of `call`. Once done it stays so, until it is dropped.
+    /// Polls the operation inside a poll of `call`. A completed operation stays completed.
     fn poll(&self, call: *mut menlou_call) -> (i32, menlou_outcome) {
         let mut outcome = menlou_outcome {
             struct_size: size_of::<menlou_outcome>() as u32,
@@ -195,15 +197,15 @@ impl Operation {
             data: menlou_str::NONE,
             content_type: menlou_str::NONE,
         };
-        // The gateway remembers its own waker, that of the task now polling us: a waker made in the plugin must not get
-        // into the gateway.
-        // SAFETY: inside `poll` of the call; `op` is ours; `outcome` is written before this returns.
+        // The gateway registers its own waker of the task that is polling the call. A waker of the plugin never reaches
+        // the gateway.
+        // SAFETY: inside `poll` of the call; `op` is owned; `outcome` is written before the function returns.
         let state = unsafe { (self.host.op_poll)(call, self.op, &mut outcome) };
         (state, outcome)
     }
 
-    /// Says who waits from now on, and gives who did.
-    fn waiting(&self, waker: Option<Waker>) -> Option<Waker> {
+    /// Replaces the waker and returns the former one.
+    fn replace_waker(&self, waker: Option<Waker>) -> Option<Waker> {
         std::mem::replace(&mut *self.waker.lock().unwrap_or_else(PoisonError::into_inner), waker)
     }
 }
@@ -211,7 +213,7 @@ impl Operation {
 impl Drop for Operation {
     fn drop(&mut self) {
         if !self.op.is_null() {
-            // SAFETY: ours, and dropped once; any thread.
+            // SAFETY: owned, dropped once, callable on any thread.
             unsafe { (self.host.op_drop)(self.op) }
         }
     }

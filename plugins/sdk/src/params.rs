@@ -1,4 +1,4 @@
-//! From the parameters of a request to the action's own type.
+//! Deserialisation of request parameters into the action's type.
 
 use crate::{Error, Result, ffi};
 use menlou_abi::{MENLOU_PARAM_JSON, menlou_param};
@@ -7,7 +7,7 @@ use serde::de::{
     value::{MapDeserializer, StrDeserializer},
 };
 
-/// One parameter as it came: a text, or JSON text.
+/// One parameter: plain text or JSON text.
 #[derive(Clone, Copy)]
 pub(crate) struct Param<'a> {
     pub name: &'a str,
@@ -17,42 +17,42 @@ pub(crate) struct Param<'a> {
 
 impl<'a> Param<'a> {
     /// # Safety
-    /// The parameter's text lives for `'a`, and is UTF-8 (the gateway's promise).
+    /// The text of the parameter is valid for `'a` and is UTF-8, which the gateway guarantees.
     pub unsafe fn borrow(param: &menlou_param) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         unsafe {
             Self { name: ffi::text(param.name), value: ffi::text(param.value), json: param.kind == MENLOU_PARAM_JSON }
         }
     }
 }
 
-/// Reads the parameters into `P`; text is read as a number or boolean where `P` wants one.
+/// Deserialises the parameters into `P`. Text is parsed as a number or a boolean if `P` has one.
 pub(crate) fn read<'a, P: DeserializeOwned>(params: impl Iterator<Item = Param<'a>>) -> Result<P> {
     if size_of::<P>() == 0
         && let Ok(nothing) =
             P::deserialize(().into_deserializer() as serde::de::value::UnitDeserializer<serde_json::Error>)
     {
-        return Ok(nothing); // `P` is `()`: whatever came is not looked at
+        return Ok(nothing); // `P` is `()`: parameters are ignored
     }
     let map = MapDeserializer::new(params.map(|p| (p.name, Value(p))));
     serde_path_to_error::deserialize(map).map_err(|e| {
-        let (name, why) = (e.path().to_string(), e.inner().to_string());
-        if let Some(field) = why.strip_prefix("missing field `").and_then(|r| r.split('`').next()) {
+        let (name, reason) = (e.path().to_string(), e.inner().to_string());
+        if let Some(field) = reason.strip_prefix("missing field `").and_then(|r| r.split('`').next()) {
             return Error::new("missing_parameter")
                 .with_message(format!("缺少参数 {field}"), format!("The parameter {field} is missing."));
         }
         Error::new("bad_parameter").with_message(
-            format!("参数 {name} 有误"),
-            format!("The parameter {name} is wrong: {}.", without_value(&why)),
+            format!("参数 {name} 无效"),
+            format!("The parameter {name} is invalid: {}.", without_value(&reason)),
         )
     })
 }
 
-/// serde's "invalid type: string "…", expected i64" without the value, which may be a password.
-fn without_value(why: &str) -> String {
-    match why.rfind("expected ") {
-        Some(at) => why[at..].to_owned(),
-        None => "it can't be read".to_owned(),
+/// serde's `invalid type: string "…", expected i64` without the value, which may be a password.
+fn without_value(message: &str) -> String {
+    match message.rfind("expected ") {
+        Some(at) => message[at..].to_owned(),
+        None => "malformed value".to_owned(),
     }
 }
 
@@ -81,7 +81,7 @@ impl<'de> Deserializer<'de> for Value<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> std::result::Result<V::Value, Self::Error> {
         if self.0.json {
-            // Through an owned value: the text is borrowed for less than 'de.
+            // Via an owned value, because the text is borrowed for less than 'de.
             serde_json::from_str::<serde_json::Value>(self.0.value)?.deserialize_any(visitor)
         } else {
             visitor.visit_str(self.0.value)
@@ -139,18 +139,18 @@ mod tests {
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(default)]
-    struct Wanted {
+    struct TestParams {
         name: String,
         count: i64,
         ratio: Option<f64>,
         unbind: bool,
-        kind: Kind,
+        kind: Colour,
         more: Option<serde_json::Value>,
     }
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(rename_all = "lowercase")]
-    enum Kind {
+    enum Colour {
         #[default]
         Red,
         Green,
@@ -165,8 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn text_and_json_become_the_type_that_the_action_wants() {
-        let got: Wanted = read(
+    fn text_and_json_are_converted_to_the_types_of_the_action() {
+        let got: TestParams = read(
             [
                 text("name", "12"),
                 text("count", "-3"),
@@ -179,22 +179,22 @@ mod tests {
             .into_iter(),
         )
         .unwrap();
-        let wanted = Wanted {
+        let expected = TestParams {
             name: "12".into(),
             count: -3,
             ratio: Some(0.5),
             unbind: true,
-            kind: Kind::Green,
+            kind: Colour::Green,
             more: Some(serde_json::json!({"a": [1]})),
         };
-        assert_eq!(got, wanted);
+        assert_eq!(got, expected);
     }
 
     #[test]
-    fn a_wrong_value_is_named_but_not_repeated() {
+    fn an_error_names_the_parameter_without_its_value() {
         for param in [text("count", "s3cret"), json("name", "[\"s3cret\"]"), text("kind", "s3cret"), json("count", "{")]
         {
-            let e = read::<Wanted>([param].into_iter()).unwrap_err();
+            let e = read::<TestParams>([param].into_iter()).unwrap_err();
             assert_eq!(e.code(), "bad_parameter");
             assert!(e.0.en.contains(param.name), "{e}");
             assert!(!e.to_string().contains("s3cret"), "{e}");
@@ -202,18 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_one_is_named() {
+    fn an_error_names_the_missing_parameter() {
         #[derive(Debug, Deserialize)]
-        #[expect(dead_code, reason = "only its absence is of interest")]
-        struct Needs {
+        #[expect(dead_code, reason = "only its absence matters")]
+        struct CodeParams {
             code: String,
         }
-        let e = read::<Needs>(std::iter::empty()).unwrap_err();
+        let e = read::<CodeParams>(std::iter::empty()).unwrap_err();
         assert_eq!((e.code(), e.0.zh.as_ref()), ("missing_parameter", "缺少参数 code"));
     }
 
     #[test]
-    fn no_parameters_wanted_means_none_looked_at() {
+    fn unit_ignores_all_parameters() {
         read::<()>([text("a", "b")].into_iter()).unwrap();
     }
 }

@@ -1,13 +1,13 @@
-//! The tenant's account at the platform, as an action may use it: calls, and what hangs on the session's key.
+//! Requests to the platform, and operations with the session key.
 
 use crate::{Call, Response, Result, ffi, operation};
 use serde_json::{Map, Value};
 use std::{future::Future, time::Duration};
 
 impl<S> Call<S> {
-    /// Calls the platform with the tenant's access token, which stays in the gateway. `path` is of plain segments
-    /// (`/wxa/msg_sec_check`); `fields` are the query of a GET and the JSON body of a POST. The platform's refusals come
-    /// as errors with `errcode` and `rid` in their data.
+    /// Sends a request to the platform with the tenant's access token, which the plugin never sees. `path` has plain
+    /// segments (`/wxa/msg_sec_check`); `fields` are the query of a GET or the JSON body of a POST. Errors of the platform
+    /// have `errcode` and `rid` in their data.
     ///
     /// ```
     /// use menlou_plugin::{Response, prelude::*, testing::Host};
@@ -17,7 +17,7 @@ impl<S> Call<S> {
     ///     let fields = Map::from_iter([("scene".to_owned(), json!("poster"))]);
     ///     match call.platform("POST", "/wxa/getwxacodeunlimit", &fields).await? {
     ///         Response::File { content_type, body } => Ok(Response::File { content_type, body }),
-    ///         _ => Err(Error::internal("no picture")),
+    ///         _ => Err(Error::internal("the platform returned no picture")),
     ///     }
     /// }
     ///
@@ -33,23 +33,23 @@ impl<S> Call<S> {
         path: &str,
         fields: &Map<String, Value>,
     ) -> impl Future<Output = Result<Response<Map<String, Value>>>> + Send {
-        let fields = serde_json::to_string(fields).unwrap_or_default(); // a map of JSON values always has its JSON
+        let fields = serde_json::to_string(fields).unwrap_or_default(); // cannot fail for a map of JSON values
         let (method, path, fields) = (ffi::str(method), ffi::str(path), ffi::str(&fields));
-        // SAFETY: inside this call, as `start` makes sure; texts are copied before it returns.
+        // SAFETY: `start` asserts that this thread is inside the call; the gateway copies texts. The same holds below.
         let op = operation::start(self.host, |c| unsafe { (self.host.platform_call)(c, method, path, fields) });
         async {
-            let answer = operation::found(op.await?)?;
-            match answer.content_type() {
+            let output = operation::found(op.await?)?;
+            match output.content_type() {
                 Some(content_type) => {
-                    Ok(Response::File { content_type: content_type.to_owned(), body: answer.bytes().to_vec() })
+                    Ok(Response::File { content_type: content_type.to_owned(), body: output.bytes().to_vec() })
                 }
-                None => answer.json().map(Response::Data),
+                None => output.json().map(Response::Data),
             }
         }
     }
 
-    /// Opens what the platform encrypted for the caller, with the session's key, which stays in the gateway. Refused
-    /// (`decrypt_failed`) where it is of another mini-program or older than `max_age`.
+    /// Decrypts data that the platform encrypted for the caller, with the session key, which the plugin never sees. Fails
+    /// with `decrypt_failed` if the data is of another mini-program or older than `max_age`.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -60,19 +60,19 @@ impl<S> Call<S> {
     ///
     /// #[derive(Deserialize, JsonSchema)]
     /// struct Params {
-    ///     /// What wx.getUserInfo gave.
+    ///     /// `encryptedData` of wx.getUserInfo.
     ///     encrypted_data: String,
-    ///     /// What it gave too.
+    ///     /// `iv` of wx.getUserInfo.
     ///     iv: String,
     /// }
     ///
-    /// async fn opened(call: &Call, params: Params) -> Result<Map<String, Value>> {
+    /// async fn profile(call: &Call, params: Params) -> Result<Map<String, Value>> {
     ///     call.decrypt(&params.encrypted_data, &params.iv, Duration::from_secs(300)).await
     /// }
     ///
     /// let plain = json!({ "nickName": "Ann" });
     /// let host = Host::new().caller("o-ann").encrypted("data", "iv", plain, Duration::from_secs(60));
-    /// let action = || Action::new("opened", opened).access(Access::Session);
+    /// let action = || Action::new("profile", profile).access(Access::Session);
     /// let reply = host.run(action(), json!({ "encrypted_data": "data", "iv": "iv" }));
     /// assert_eq!(reply.data["nickName"], "Ann");
     /// let reply = host.run(action(), json!({ "encrypted_data": "other", "iv": "iv" }));
@@ -91,7 +91,7 @@ impl<S> Call<S> {
         async { operation::found(op.await?)?.json() }
     }
 
-    /// Asks the platform whether the key of the caller's session is still valid: `session_expired` where it is not.
+    /// Asks the platform whether the key of the caller's session is still valid. Fails with `session_expired` if not.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -114,8 +114,8 @@ impl<S> Call<S> {
         async { op.await.map(drop) }
     }
 
-    /// Has the platform give the caller a new key, which the gateway keeps in the session; `session_expired` where the old
-    /// one is no longer valid. See [`check_session_key`](Call::check_session_key).
+    /// Has the platform issue a new key for the caller, which the gateway stores in the session. Fails with
+    /// `session_expired` if the old key is no longer valid. See [`check_session_key`](Call::check_session_key).
     pub fn reset_session_key(&self) -> impl Future<Output = Result<()>> + Send {
         // SAFETY: as above.
         let op = operation::start(self.host, |c| unsafe { (self.host.session_key_reset)(c) });

@@ -1,10 +1,10 @@
-//! What an action gives: data, or a file in place of it.
+//! The response of an action: data, or a file instead.
 
 use crate::ResponseSent;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Data, or a file: for actions that may answer with a picture, say. Actions that never do return their data itself.
+/// Data or a file, for actions that may send a file such as a picture. Other actions return their data directly.
 ///
 /// ```
 /// use menlou_plugin::{Response, prelude::*, testing::Host};
@@ -27,23 +27,23 @@ use serde::Serialize;
 pub enum Response<D = ()> {
     /// The `data` of the envelope.
     Data(D),
-    /// A file, which the client gets as it is, without an envelope. Failures keep theirs.
+    /// A file, which is sent without an envelope. Errors are still sent in an envelope.
     File {
-        /// Its media type: `image/jpeg`.
+        /// Media type: `image/jpeg`.
         content_type: String,
-        /// Its bytes, at most 16 MiB.
+        /// Bytes, at most 16 MiB.
         body: Vec<u8>,
     },
-    /// The call has its answer already: it was forwarded, or the action wrote it.
+    /// The response was sent already: the call was forwarded, or the action wrote the response itself.
     Sent(ResponseSent),
 }
 
-/// What an action may return: any type with serde's `Serialize` and a JSON Schema, an [`Response`], or [`ResponseSent`]. There is nothing to
-/// implement.
+/// The types that an action may return: any type with serde's `Serialize` and a JSON Schema, a [`Response`], or
+/// [`ResponseSent`]. It is implemented for all of them.
 pub trait IntoResponse {
     #[doc(hidden)]
     type Data: Serialize + JsonSchema;
-    /// Whether it may be a file.
+    /// Whether the response may be a file.
     #[doc(hidden)]
     const FILE: bool = false;
     #[doc(hidden)]

@@ -1,4 +1,5 @@
-//! An action's settings in a tenant file: read once when the tenant is built, every fault told at its place.
+//! The settings of an action in a tenant file. They are read once when the tenant is loaded; each error is reported at
+//! its position.
 
 use crate::{ffi, panic_guard};
 use menlou_abi::*;
@@ -6,13 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{borrow::Cow, cell::Cell, ffi::c_void, fmt, time::Duration};
 
-/// Settings of an action: a plain struct, deserialised from `[actions.<name>]`. Give it `#[serde(deny_unknown_fields)]`,
-/// so that a misspelt key is a fault, and doc comments, which become its documentation.
+/// The settings of an action: a plain struct, deserialised from `[actions.<name>]`. Give it
+/// `#[serde(deny_unknown_fields)]`, so that a misspelt key is an error. Doc comments become the documentation.
 ///
 /// An action without settings uses `()`.
 pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
-    /// Tells what the types alone can't, with every fault at its place: `menlou validate` shows them with file, line and
-    /// column.
+    /// Checks what the types alone cannot express, and reports each error at its position. `menlou validate` shows file,
+    /// line and column.
     ///
     /// ```standalone_crate
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -21,16 +22,16 @@ pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// #[derive(Deserialize, JsonSchema)]
     /// #[serde(deny_unknown_fields)]
     /// struct Shop {
-    ///     /// Where it opens.
+    ///     /// Hour of opening.
     ///     opens: u8,
-    ///     /// Where it closes.
+    ///     /// Hour of closing.
     ///     closes: u8,
     /// }
     ///
     /// impl Settings for Shop {
     ///     fn check(&self, errors: &mut ConfigErrors) {
     ///         if self.closes <= self.opens {
-    ///             errors.add("/closes", "应晚于 opens", "This comes after opens.");
+    ///             errors.add("/closes", "应晚于 opens", "This must be later than opens.");
     ///         }
     ///     }
     /// }
@@ -50,7 +51,7 @@ pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
         let _ = errors;
     }
 
-    /// Makes ready what calls need of the gateway, once no fault is left: see [`Setup::upstream`].
+    /// Prepares what calls need from the gateway. Called after `check` without errors. See [`Setup::upstream`].
     fn prepare(&mut self, setup: &Setup<'_>) {
         let _ = setup;
     }
@@ -58,17 +59,17 @@ pub trait Settings: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 
 impl Settings for () {}
 
-/// What the gateway makes for an action's settings.
+/// The services of the gateway while settings are being prepared.
 pub struct Setup<'a> {
     pub(crate) host: &'a menlou_host,
     pub(crate) raw: *mut menlou_setup,
-    refused: Cell<bool>,
+    rejected: Cell<bool>,
 }
 
 impl Setup<'_> {
-    /// Remembers that the gateway refused something, and told why.
-    pub(crate) fn refuse_if(&self, refused: bool) {
-        self.refused.set(self.refused.get() || refused);
+    /// Remembers that the gateway rejected something and reported the error.
+    pub(crate) fn reject_if(&self, rejected: bool) {
+        self.rejected.set(self.rejected.get() || rejected);
     }
 }
 
@@ -78,19 +79,19 @@ impl fmt::Debug for Setup<'_> {
     }
 }
 
-/// Where errors of settings are told, all at once.
+/// The errors of an action's settings.
 #[derive(Debug, Default)]
 pub struct ConfigErrors(pub(crate) Vec<(String, String, String)>);
 
 impl ConfigErrors {
-    /// A fault at a JSON pointer (`/delegate_url`; "" is the whole table), in Chinese and English; see
+    /// Adds an error at a JSON pointer (`/delegate_url`; "" is the complete table), in Chinese and in English. See
     /// [`Settings::check`].
     pub fn add(&mut self, pointer: impl Into<String>, zh: impl Into<String>, en: impl Into<String>) {
         self.0.push((pointer.into(), zh.into(), en.into()));
     }
 }
 
-/// A text that is a secret: in the tenant file `env:NAME`, `file:PATH` or the literal; here the value. Never printed.
+/// A secret text. The tenant file has `env:NAME`, `file:PATH` or the literal; this is the value. `Debug` hides it.
 ///
 /// ```
 /// use menlou_plugin::prelude::*;
@@ -99,7 +100,7 @@ impl ConfigErrors {
 /// #[derive(Debug, Deserialize, JsonSchema)]
 /// #[serde(deny_unknown_fields)]
 /// struct Partner {
-///     /// What requests to the partner are signed with.
+///     /// The key that signs requests to the partner.
 ///     key: Secret,
 /// }
 ///
@@ -112,12 +113,12 @@ impl ConfigErrors {
 pub struct Secret(String);
 
 impl Secret {
-    /// A secret from its value, for tests.
+    /// A secret with this value, for tests.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The value itself. Never log it.
+    /// The value. Never log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -143,8 +144,9 @@ impl JsonSchema for Secret {
     }
 }
 
-/// Where the gateway is to connect to, for this plugin: an `http` or `https` address. A tenant's own admin can't set it,
-/// only an operator or the file: the gateway reaches what that admin must not, its own admin port or a store, say.
+/// The `http` or `https` URL of a service that the gateway connects to for this plugin. Only an operator or the file can
+/// set it, not a tenant's own admin: the gateway reaches services that the admin must not reach, such as its own admin
+/// port or a store.
 ///
 /// ```
 /// use menlou_plugin::prelude::*;
@@ -153,7 +155,7 @@ impl JsonSchema for Secret {
 /// #[derive(Deserialize, JsonSchema)]
 /// #[serde(deny_unknown_fields)]
 /// struct Partner {
-///     /// Where the partner's service is.
+///     /// URL of the partner's service.
 ///     service: Address,
 /// }
 ///
@@ -165,7 +167,7 @@ impl JsonSchema for Secret {
 pub struct Address(String);
 
 impl Address {
-    /// As it is written.
+    /// The URL as written in the file.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -185,7 +187,7 @@ impl JsonSchema for Address {
     }
 }
 
-/// A length of time, written as one number and one unit: `500ms`, `10s`, `5m`, `2h`, `7d`.
+/// A duration, written as one number and one unit: `500ms`, `10s`, `5m`, `2h`, `7d`.
 ///
 /// ```
 /// use menlou_plugin::prelude::*;
@@ -195,26 +197,26 @@ impl JsonSchema for Address {
 ///
 /// #[derive(Deserialize, JsonSchema)]
 /// #[serde(deny_unknown_fields, default)]
-/// struct Limits {
-///     /// How long a cart is kept.
+/// struct CartSettings {
+///     /// Lifetime of a cart.
 ///     keep: ConfigDuration,
 /// }
 ///
-/// impl Default for Limits {
+/// impl Default for CartSettings {
 ///     fn default() -> Self {
 ///         Self { keep: ConfigDuration(Duration::from_secs(3600)) }
 ///     }
 /// }
 ///
-/// let limits: Limits = serde_json::from_value(json!({ "keep": "90m" })).unwrap();
-/// assert_eq!(limits.keep.0, Duration::from_secs(5400));
-/// assert_eq!(Limits::default().keep.to_string(), "1h");
-/// assert!(serde_json::from_value::<Limits>(json!({ "keep": "1h30m" })).is_err());
+/// let settings: CartSettings = serde_json::from_value(json!({ "keep": "90m" })).unwrap();
+/// assert_eq!(settings.keep.0, Duration::from_secs(5400));
+/// assert_eq!(CartSettings::default().keep.to_string(), "1h");
+/// assert!(serde_json::from_value::<CartSettings>(json!({ "keep": "1h30m" })).is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigDuration(pub Duration);
 
-/// The units, each with its milliseconds.
+/// The units and their length in milliseconds.
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl ConfigDuration {
@@ -235,7 +237,7 @@ impl fmt::Display for ConfigDuration {
     }
 }
 
-/// As it is written in a file, so that schemas can tell it as a default.
+/// Serialised as in a file, so that a schema can show it as a default.
 impl Serialize for ConfigDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -245,8 +247,7 @@ impl Serialize for ConfigDuration {
 impl<'de> Deserialize<'de> for ConfigDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| serde::de::Error::custom("expected a length of time such as \"10s\" or \"5m\""))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("expected a duration such as \"10s\" or \"5m\""))
     }
 }
 
@@ -278,10 +279,11 @@ pub enum Auth {
     Required,
 }
 
-/// The `configure` of an action with settings `S`.
+/// The function `configure` of an action with settings `S`.
 ///
 /// # Safety
-/// As the border says: `host` lives for ever, `setup` and the texts until this returns, `out` can be written.
+/// The ABI's contract: `host` is valid until the process ends, `setup` and the texts until this returns, `out` is
+/// writable.
 pub(crate) unsafe extern "C" fn configure<S: Settings>(
     host: *const menlou_host,
     setup: *mut menlou_setup,
@@ -294,20 +296,20 @@ pub(crate) unsafe extern "C" fn configure<S: Settings>(
         let json = unsafe { settings.bytes() };
         let mut errors = ConfigErrors::default();
         match read::<S>(json, &mut errors) {
-            Some(mut ready) if errors.0.is_empty() => {
-                // SAFETY: `host` lives for ever; `setup` is only handed back to it.
-                let setup = Setup { host: unsafe { &*host }, raw: setup, refused: Cell::new(false) };
-                ready.prepare(&setup);
-                if setup.refused.get() {
+            Some(mut settings) if errors.0.is_empty() => {
+                // SAFETY: `host` is valid until the process ends; `setup` is only passed back to it.
+                let setup = Setup { host: unsafe { &*host }, raw: setup, rejected: Cell::new(false) };
+                settings.prepare(&setup);
+                if setup.rejected.get() {
                     return MENLOU_ERR_INVALID;
                 }
-                // SAFETY: `out` is the gateway's and can be written.
-                unsafe { *out = Box::into_raw(Box::new(ready)).cast() };
+                // SAFETY: `out` is writable by the caller's contract.
+                unsafe { *out = Box::into_raw(Box::new(settings)).cast() };
                 MENLOU_READY
             }
             _ => {
                 for (pointer, zh, en) in &errors.0 {
-                    // SAFETY: `host` and `setup` are valid here; the texts are copied.
+                    // SAFETY: `host` and `setup` are valid here; the gateway copies texts.
                     unsafe { ((*host).config_error)(setup, ffi::str(pointer), ffi::str(zh), ffi::str(en)) };
                 }
                 MENLOU_ERR_INVALID
@@ -316,13 +318,13 @@ pub(crate) unsafe extern "C" fn configure<S: Settings>(
     })
 }
 
-/// The `release` that goes with it.
+/// The function `release` of an action with settings `S`.
 ///
 /// # Safety
-/// `settings` came from [`configure`] with the same `S` and is not used any more.
+/// `settings` came from [`configure`] with the same `S` and is not used afterwards.
 pub(crate) unsafe extern "C" fn release<S: Settings>(settings: *mut c_void) {
     panic_guard::run(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         drop(unsafe { Box::from_raw(settings.cast::<S>()) });
         MENLOU_READY
     });
@@ -341,8 +343,8 @@ fn read<S: Settings>(json: &[u8], errors: &mut ConfigErrors) -> Option<S> {
         }
         Err(e) => {
             let pointer = pointer_of(e.path());
-            let why = e.inner().to_string();
-            errors.add(pointer, format!("设置有误：{why}"), format!("This setting is wrong: {why}."));
+            let reason = e.inner().to_string();
+            errors.add(pointer, format!("设置无效：{reason}"), format!("This setting is invalid: {reason}."));
             None
         }
     }
@@ -364,7 +366,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_period_is_one_number_and_one_unit() {
+    fn a_duration_is_one_number_and_one_unit() {
         for (text, ms) in [
             ("0s", Some(0)),
             ("500ms", Some(500)),
@@ -385,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_printed() {
+    fn debug_hides_a_secret() {
         assert_eq!(format!("{:?}", Secret::new("s3cret")), "Secret(…)");
     }
 }

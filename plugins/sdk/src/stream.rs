@@ -1,4 +1,4 @@
-//! Bodies too large to be held: read and written piece by piece, or moved by the gateway to and from an upstream.
+//! Streamed bodies: read and written in chunks, or forwarded by the gateway to and from an upstream.
 
 use crate::{
     Call, Error, Result, ffi,
@@ -8,66 +8,66 @@ use crate::{
 use menlou_abi::*;
 use std::{fmt, future::Future, ops::Deref, ptr, time::Duration};
 
-/// A piece of a request's body: any bytes, at least one.
+/// A chunk of a request body, at least one byte.
 pub struct BodyChunk(OperationOutput);
 
-/// The call has its answer: what an action returns that forwarded the call, or wrote its answer itself.
+/// Proof that the response was sent: returned by an action that forwarded the call or wrote the response itself.
 #[derive(Debug)]
 pub struct ResponseSent(());
 
-/// An answer being written.
+/// A response that is being written.
 pub struct ResponseWriter {
     host: &'static menlou_host,
 }
 
-/// Servers that calls are forwarded to, kept in the action's settings: see [`Setup::upstream`].
+/// The servers that calls are forwarded to, kept in the action's settings. See [`Setup::upstream`].
 ///
-/// The default is none at all, for `#[serde(skip)]`.
+/// The default has no servers; it is for `#[serde(skip)]`.
 pub struct Upstream(*const menlou_upstream);
 
-// SAFETY: a handle, whose upstream the gateway keeps for any thread as long as the settings.
+// SAFETY: a handle. The gateway keeps the upstream as long as the settings, for all threads.
 unsafe impl Send for Upstream {}
 // SAFETY: as above.
 unsafe impl Sync for Upstream {}
 
-/// Which servers an [`Upstream`] has, and when they are asked.
+/// The servers of an [`Upstream`] and their health checks.
 #[derive(Clone, Copy, Debug)]
 pub struct UpstreamOptions<'a> {
-    /// `http://` or `https://`, each perhaps with a path that goes before each target.
+    /// `http://` or `https://` URLs; a path of a URL precedes each target.
     pub servers: &'a [&'a str],
-    /// The setting that they stand in (`/upstream`): where their faults are told.
+    /// JSON pointer of the setting (`/upstream`), for errors in `servers`.
     pub servers_pointer: &'a str,
-    /// After how many failures in a row a server is left alone; 0: never.
+    /// Number of consecutive failures that open the circuit of a server; 0: never.
     pub break_after: u32,
-    /// For how long. Then one call at a time tries it.
+    /// Time for which the circuit stays open. Then one call at a time probes the server.
     pub break_for: Duration,
-    /// What servers are asked for by GET, and how often: they are well where they answer 2xx or 3xx.
+    /// Path and interval of health checks with GET: 2xx and 3xx are healthy.
     pub health: Option<(&'a str, Duration)>,
-    /// The setting that `health` stands in.
+    /// JSON pointer of the setting, for errors in `health`.
     pub health_pointer: &'a str,
 }
 
-/// How a call is forwarded: its method and body go on as they come.
+/// How a call is forwarded. Its method and body are passed on unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct ForwardRequest<'a> {
-    /// Where it goes.
+    /// The upstream.
     pub upstream: &'a Upstream,
-    /// Path and query; starts with `/`.
+    /// Path and query, beginning with `/`.
     pub target: &'a str,
-    /// Names of the request's headers that go along as they came; `authorization` never does.
+    /// Names of request headers to pass on; `authorization` is never passed on.
     pub pass_headers: &'a [&'a str],
-    /// Headers besides, in place of any passed of the same name.
+    /// Additional headers. They replace passed headers of the same name.
     pub headers: &'a [(&'a str, &'a str)],
-    /// From the last byte of the body until the head of the answer, and for each pause within the answer.
+    /// Timeout from the last byte of the body to the response headers, and for each pause within the response body.
     pub timeout: Duration,
-    /// How many more attempts there may be.
+    /// Maximum number of retries.
     pub retries: u32,
-    /// The largest body, in bytes; `None`: any.
+    /// Maximum size of the body in bytes; `None`: unlimited.
     pub max_body: Option<u64>,
 }
 
 impl<S> Call<S> {
-    /// The next piece of the request's body, `None` at its end; for an action with [`raw_body`](crate::Action::raw_body).
+    /// Reads the next chunk of the request body, `None` at its end. For an action with [`raw_body`](crate::Action::raw_body).
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -79,8 +79,8 @@ impl<S> Call<S> {
     ///
     /// async fn count(call: &Call, _: ()) -> Result<Data> {
     ///     let mut bytes = 0;
-    ///     while let Some(piece) = call.read_body().await? {
-    ///         bytes += piece.len();
+    ///     while let Some(chunk) = call.read_body().await? {
+    ///         bytes += chunk.len();
     ///     }
     ///     Ok(Data { bytes })
     /// }
@@ -92,23 +92,23 @@ impl<S> Call<S> {
     /// # }
     /// ```
     pub fn read_body(&self) -> impl Future<Output = Result<Option<BodyChunk>>> + Send {
-        // SAFETY: inside this call, as `start` makes sure, here and below; texts are copied before it returns.
+        // SAFETY: `start` asserts that this thread is inside the call; the gateway copies texts. The same holds below.
         let op = operation::start(self.host, |c| unsafe { (self.host.body_read)(c) });
         async { Ok(op.await?.map(BodyChunk)) }
     }
 
-    /// Begins an answer that is written piece by piece, without an envelope. Where the action fails afterwards, the
-    /// client's connection is cut: there is no other way left to tell it.
+    /// Starts a response that is written in chunks, without an envelope. If the action fails afterwards, the client's
+    /// connection is closed, so that the client notices.
     ///
     /// ```
     /// use menlou_plugin::{ResponseSent, prelude::*, testing::Host};
     ///
     /// async fn report(call: &Call, _: ()) -> Result<ResponseSent> {
-    ///     let answer = call.start_response("text/csv")?;
+    ///     let response = call.start_response("text/csv")?;
     ///     for row in 1..=3 {
-    ///         answer.write(format!("{row},{}\n", row * row).as_bytes()).await?;
+    ///         response.write(format!("{row},{}\n", row * row).as_bytes()).await?;
     ///     }
-    ///     Ok(answer.finish())
+    ///     Ok(response.finish())
     /// }
     ///
     /// menlou_plugin::plugin! { name: "report", actions: [Action::new("report", report)] }
@@ -119,17 +119,19 @@ impl<S> Call<S> {
     /// ```
     ///
     /// # Errors
-    /// Where the media type is none, or the call has its answer.
+    /// Where the media type is malformed, or the call has a response already.
     pub fn start_response(&self, content_type: &str) -> Result<ResponseWriter> {
         let call = operation::current().call;
         // SAFETY: inside this call; text is copied.
         match !call.is_null() && unsafe { (self.host.response_begin)(call, ffi::str(content_type)) } == MENLOU_READY {
             true => Ok(ResponseWriter { host: self.host }),
-            false => Err(Error::internal("the answer can't begin: a bad media type, or there is one already")),
+            false => Err(Error::internal(
+                "cannot start a response: malformed media type, or the call has a response already",
+            )),
         }
     }
 
-    /// Answers the call from an upstream: the gateway moves the bytes, both ways, and none of them is held.
+    /// Forwards the call to an upstream and its response to the client. The gateway streams both bodies.
     ///
     /// ```
     /// use menlou_plugin::{ResponseSent, ConfigErrors, ForwardRequest, Setup, Upstream, UpstreamOptions, prelude::*, testing::Host};
@@ -185,7 +187,7 @@ impl<S> Call<S> {
             timeout_ms: milliseconds(forward.timeout).max(1),
             retries: forward.retries,
             reserved: 0,
-            max_body: forward.max_body.map_or(0, |most| most.max(1)),
+            max_body: forward.max_body.map_or(0, |max| max.max(1)),
             upstream: forward.upstream.0,
             target: ffi::str(forward.target),
             pass_headers: pass.as_ptr(),
@@ -200,22 +202,22 @@ impl<S> Call<S> {
 }
 
 impl ResponseWriter {
-    /// Writes a piece: ready when the one before has gone to the client's connection.
-    pub fn write(&self, piece: &[u8]) -> impl Future<Output = Result<()>> + Send {
-        let piece = menlou_str::new(piece);
+    /// Writes a chunk. Completes when the chunk before has been passed to the client's connection.
+    pub fn write(&self, chunk: &[u8]) -> impl Future<Output = Result<()>> + Send {
+        let chunk = menlou_str::new(chunk);
         // SAFETY: as above.
-        let op = operation::start(self.host, |c| unsafe { (self.host.response_write)(c, piece) });
+        let op = operation::start(self.host, |c| unsafe { (self.host.response_write)(c, chunk) });
         async { op.await.map(drop) }
     }
 
-    /// Ends the answer once the action returns this.
+    /// Ends the response when the action returns this value.
     pub fn finish(self) -> ResponseSent {
         ResponseSent(())
     }
 }
 
 impl Setup<'_> {
-    /// Makes an upstream of servers. Where they are no good, that is told as a fault, and the settings are refused.
+    /// Creates an upstream. Invalid options are reported as errors of the settings, which are rejected then.
     pub fn upstream(&self, options: &UpstreamOptions<'_>) -> Upstream {
         let servers: Vec<menlou_str> = options.servers.iter().map(|server| ffi::str(server)).collect();
         let raw = menlou_upstream_options {
@@ -231,7 +233,7 @@ impl Setup<'_> {
         };
         // SAFETY: inside `configure`, whose `setup` this is; texts are copied.
         let upstream = unsafe { (self.host.upstream_new)(self.raw, &raw) };
-        self.refuse_if(upstream.is_null());
+        self.reject_if(upstream.is_null());
         Upstream(upstream)
     }
 }

@@ -1,8 +1,8 @@
-//! An action's future as the gateway drives it: `start`, `poll`, `drop`.
+//! The functions `start`, `poll` and `drop` of an action, which drive its future.
 //!
-//! **Wakers.** The gateway keeps only wakers of its own. The action's future is polled with a root waker that turns a
-//! clone into a handle of the gateway's; operations that executors inside the plugin (`FuturesUnordered`, …) wait for
-//! with wakers of their own are [`ParkedOperations`], and asked at the next poll.
+//! **Wakers.** The gateway stores only wakers of its own. The action's future is polled with a root waker, whose clones
+//! are waker handles of the gateway. Executors inside the plugin (`FuturesUnordered`, …) wait for operations with wakers
+//! of their own; such operations are [`ParkedOperations`] and are polled at the next poll of the call.
 
 use crate::{
     Call, Error, Response, Result, ffi,
@@ -23,16 +23,16 @@ use std::{
 
 type Fut<H, S, P, D> = <H as HandlerFor<'static, S, P, D>>::Fut;
 
-/// The state of one call. `future` borrows from `call`, so the whole never moves, and `future` goes first.
+/// The state of one call. `future` borrows from `call`, so a task never moves, and `future` is dropped first.
 struct Task<S: 'static, F> {
     future: Option<F>,
-    refused: Option<Error>,
+    invalid_params: Option<Error>,
     parked: ParkedOperations,
     call: Call<S>,
 }
 
 /// # Safety
-/// As the border says of `start`: `host` lives for ever, `request` and `settings` until `drop`.
+/// The ABI's contract of `start`: `host` is valid until the process ends, `request` and `settings` until `drop`.
 pub(crate) unsafe extern "C" fn start<H, S, P, D>(
     host: *const menlou_host,
     call: *mut menlou_call,
@@ -47,23 +47,23 @@ where
     D: IntoResponse,
 {
     panic_guard::run(|| {
-        // SAFETY: the border's promises, repeated above.
+        // SAFETY: the caller's contract.
         let shared = unsafe { Call::new(&*host, request, settings.cast::<S>()) };
         let task = Box::new(Task::<S, Fut<H, S, P, D>> {
             future: None,
-            refused: None,
+            invalid_params: None,
             parked: ParkedOperations::default(),
             call: shared,
         });
         let params = params::read::<P>(task.call.raw_params());
         let task = Box::into_raw(task);
-        // SAFETY: from the box just made; nobody else has it. Who has a `start` of `H` gave it to `Action::new`.
+        // SAFETY: `task` was just allocated and is not shared. `H` was passed to `Action::new`, which made this function.
         unsafe {
             match params {
                 Ok(params) => {
                     let inside = CurrentCallGuard::new(CurrentCall { call, parked: &raw const (*task).parked });
                     let made = panic_guard::run(|| {
-                        // `call` lives in the box as long as the future does.
+                        // `call` is in the same allocation as the future.
                         (*task).future = Some(H::function().call(&(*task).call, params));
                         MENLOU_READY
                     });
@@ -73,7 +73,7 @@ where
                         return made;
                     }
                 }
-                Err(refused) => (*task).refused = Some(refused),
+                Err(error) => (*task).invalid_params = Some(error),
             }
             *out = task.cast();
         }
@@ -82,7 +82,7 @@ where
 }
 
 /// # Safety
-/// `state` came from [`start`] with the same types and was not dropped.
+/// `state` came from [`start`] with the same types and has not been dropped.
 pub(crate) unsafe extern "C" fn poll<H, S, P, D>(state: *mut c_void, call: *mut menlou_call) -> i32
 where
     H: Handler<S, P, D>,
@@ -92,18 +92,18 @@ where
 {
     panic_guard::run(|| {
         let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
-        // SAFETY: ours (see above); only this thread polls; shared and exclusive parts are reached one by one, because
-        // the future holds a reference to `call`.
-        let (host, parked, refused, future) =
-            unsafe { ((*task).call.host, &(*task).parked, &mut (*task).refused, &mut (*task).future) };
-        let result = match (refused.take(), future) {
-            (Some(refused), _) => Err(refused),
+        // SAFETY: the caller's contract; only this thread polls. The fields are borrowed one by one, because the future
+        // holds a reference to `call`.
+        let (host, parked, invalid_params, future) =
+            unsafe { ((*task).call.host, &(*task).parked, &mut (*task).invalid_params, &mut (*task).future) };
+        let result = match (invalid_params.take(), future) {
+            (Some(error), _) => Err(error),
             (None, None) => return MENLOU_ERR_INVALID,
             (None, Some(future)) => {
                 let _inside = CurrentCallGuard::new(CurrentCall { call, parked });
                 parked.wake_ready(call);
                 let root = RootWaker { host, call };
-                // SAFETY: inside this poll, at whose end both go.
+                // SAFETY: inside this poll; waker and root are dropped at its end.
                 let waker = unsafe { root.waker() };
                 // SAFETY: the task never moves.
                 match unsafe { Pin::new_unchecked(future) }.poll(&mut Context::from_waker(&waker)) {
@@ -117,7 +117,7 @@ where
 }
 
 /// # Safety
-/// `state` came from [`start`] with the same types; this is its end.
+/// `state` came from [`start`] with the same types; it must not be used afterwards.
 pub(crate) unsafe extern "C" fn drop_task<H, S, P, D>(state: *mut c_void)
 where
     H: Handler<S, P, D>,
@@ -127,31 +127,31 @@ where
 {
     let task = state.cast::<Task<S, Fut<H, S, P, D>>>();
     panic_guard::run(|| {
-        // SAFETY: the caller's promise. The future goes before the box is made again, because it borrows from it.
+        // SAFETY: the caller's contract. The future is dropped before the box is restored, because it borrows from it.
         unsafe { (*task).future = None }
         MENLOU_READY
     });
     panic_guard::run(|| {
-        // SAFETY: the caller's promise. The future is gone, also where its own Drop panicked.
+        // SAFETY: the caller's contract. The future is dropped, even if its Drop panicked.
         drop(unsafe { Box::from_raw(task) });
         MENLOU_READY
     });
 }
 
 fn reply<D: IntoResponse>(host: &menlou_host, call: *mut menlou_call, result: Result<D>) -> i32 {
-    let (mut file, mut given) = (None, false);
-    let (data, error) = match result.and_then(|answer| match answer.into_response() {
+    let (mut file, mut sent) = (None, false);
+    let (data, error) = match result.and_then(|output| match output.into_response() {
         Response::Data(data) => Ok(serde_json::to_vec(&data)?),
         Response::File { content_type, body } => {
             file = Some((content_type, body));
             Ok(Vec::new())
         }
         Response::Sent(_) => {
-            given = true;
+            sent = true;
             Ok(Vec::new())
         }
     }) {
-        Ok(_) if given => return MENLOU_READY,
+        Ok(_) if sent => return MENLOU_READY,
         Ok(data) => (data, None),
         Err(e) => (e.data().map(|d| d.to_string().into_bytes()).unwrap_or_default(), Some(e)),
     };
@@ -175,6 +175,6 @@ fn reply<D: IntoResponse>(host: &menlou_host, call: *mut menlou_call, result: Re
             crate::log::write(host, call, crate::Level::Error, "the action failed", &[("cause", cause)]);
         }
     }
-    // SAFETY: inside `poll` of this call; everything is copied.
+    // SAFETY: inside `poll` of this call; the gateway copies the reply.
     unsafe { (host.reply)(call, &raw) }
 }

@@ -1,44 +1,12 @@
-//! People: whose code it is, their sessions, their accounts.
+//! Operations on login codes, sessions and accounts.
 
-use crate::{Call, Result, ffi, operation};
-use serde::{Deserialize, Serialize};
+use crate::{
+    Call, Result, ffi,
+    identity::{Identity, Session, User},
+    operation,
+};
+use serde::Deserialize;
 use std::{future::Future, time::Duration};
-
-/// An account of the tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct User {
-    /// 用户 ID。The account's id.
-    pub id: i64,
-    /// 姓名。The name to show; may be empty.
-    pub name: String,
-    /// 头像。The picture to show; may be empty.
-    pub avatar_url: String,
-}
-
-/// The person behind a login code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The person's id in this mini-program.
-    pub openid: String,
-    /// The person's id across apps, where the platform gives it.
-    #[serde(default)]
-    pub unionid: Option<String>,
-}
-
-/// A session just opened.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Session {
-    /// 会话令牌，以 Authorization: Bearer 发送。To be sent as `Authorization: Bearer <token>`.
-    pub token: String,
-    /// 剩余秒数。Seconds until it ends.
-    pub expires_in: u64,
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("expires_in", &self.expires_in).finish_non_exhaustive()
-    }
-}
 
 #[derive(Deserialize)]
 struct Phone {
@@ -46,7 +14,7 @@ struct Phone {
 }
 
 impl<S> Call<S> {
-    /// Asks the platform whose login code this is. The same code again within `replay_window` is answered as the first was.
+    /// Exchanges a login code with the platform. The same code within `replay_window` gets the first result again.
     ///
     /// ```
     /// use menlou_plugin::{Session, prelude::*, testing::Host};
@@ -60,39 +28,39 @@ impl<S> Call<S> {
     ///     code: String,
     /// }
     ///
-    /// async fn enter(call: &Call, params: Params) -> Result<Session> {
+    /// async fn sign_in(call: &Call, params: Params) -> Result<Session> {
     ///     let identity = call.exchange(&params.code, Duration::from_secs(10)).await?;
     ///     call.open_session(&identity).await
     /// }
     ///
     /// let host = Host::new().code("a-code", "o-ann").reject_code("another", "user_blocked");
-    /// let reply = host.run(Action::new("enter", enter), json!({ "code": "a-code" }));
+    /// let reply = host.run(Action::new("sign-in", sign_in), json!({ "code": "a-code" }));
     /// assert_eq!((reply.error, host.sessions()), (None, vec!["o-ann".to_owned()]));
-    /// let reply = host.run(Action::new("enter", enter), json!({ "code": "another" }));
+    /// let reply = host.run(Action::new("sign-in", sign_in), json!({ "code": "another" }));
     /// assert_eq!(reply.error.as_deref(), Some("user_blocked"));
     /// ```
     pub fn exchange(&self, code: &str, replay_window: Duration) -> impl Future<Output = Result<Identity>> + Send {
         let window = u32::try_from(replay_window.as_millis()).unwrap_or(u32::MAX);
-        // SAFETY: inside this call, as `start` makes sure, here and below; texts are copied before it returns.
+        // SAFETY: `start` asserts that this thread is inside the call; the gateway copies texts. The same holds below.
         let op = operation::start(self.host, |c| unsafe { (self.host.exchange)(c, ffi::str(code), window) });
         async { operation::found(op.await?)?.json() }
     }
 
-    /// Takes an openid without a code: refused unless the gateway's config allows test openids. That the tenant's
-    /// settings list this openid is for the action to check.
+    /// Accepts an openid without a code. Rejected unless the gateway's config allows test openids. The action must check
+    /// that the tenant's settings list this openid.
     ///
     /// ```
     /// use menlou_plugin::{Session, prelude::*, testing::Host};
     /// use serde_json::json;
     ///
-    /// async fn enter(call: &Call, _: ()) -> Result<Session> {
+    /// async fn sign_in(call: &Call, _: ()) -> Result<Session> {
     ///     let identity = call.test_identity("o-test").await?;
     ///     call.open_session(&identity).await
     /// }
     ///
-    /// let reply = Host::new().run(Action::new("enter", enter), json!({}));
+    /// let reply = Host::new().run(Action::new("sign-in", sign_in), json!({}));
     /// assert_eq!(reply.error.as_deref(), Some("test_openid_refused"));
-    /// let reply = Host::new().allow_test_openids().run(Action::new("enter", enter), json!({}));
+    /// let reply = Host::new().allow_test_openids().run(Action::new("sign-in", sign_in), json!({}));
     /// assert_eq!(reply.error, None);
     /// ```
     pub fn test_identity(&self, openid: &str) -> impl Future<Output = Result<Identity>> + Send {
@@ -101,7 +69,7 @@ impl<S> Call<S> {
         async { operation::found(op.await?)?.json() }
     }
 
-    /// Opens a session for an identity that this call got by [`exchange`](Call::exchange) or
+    /// Opens a session for an identity that this call got from [`exchange`](Call::exchange) or
     /// [`test_identity`](Call::test_identity).
     pub fn open_session(&self, identity: &Identity) -> impl Future<Output = Result<Session>> + Send {
         // SAFETY: see `exchange`.
@@ -109,17 +77,17 @@ impl<S> Call<S> {
         async { operation::found(op.await?)?.json() }
     }
 
-    /// The caller's session, with the token that the caller sent.
+    /// Reads the caller's session, with the token that the caller sent.
     ///
     /// ```
     /// use menlou_plugin::{Session, prelude::*, testing::Host};
     /// use serde_json::json;
     ///
-    /// async fn still(call: &Call, _: ()) -> Result<Session> {
+    /// async fn current(call: &Call, _: ()) -> Result<Session> {
     ///     call.session().await
     /// }
     ///
-    /// let action = Action::new("still", still).access(Access::Session);
+    /// let action = Action::new("current", current).access(Access::Session);
     /// let reply = Host::new().caller("o-ann").run(action, json!({}));
     /// assert!(reply.data["expires_in"].as_u64() > Some(0));
     /// ```
@@ -135,14 +103,14 @@ impl<S> Call<S> {
     /// use menlou_plugin::{prelude::*, testing::Host};
     /// use serde_json::json;
     ///
-    /// async fn leave(call: &Call, _: ()) -> Result<()> {
+    /// async fn sign_out(call: &Call, _: ()) -> Result<()> {
     ///     call.unbind().await?;
     ///     call.end_session().await
     /// }
     ///
     /// let ann = User { id: 7, name: "Ann".into(), avatar_url: String::new() };
     /// let host = Host::new().caller("o-ann").bound("o-ann", ann);
-    /// host.run(Action::new("leave", leave).access(Access::Session), json!({}));
+    /// host.run(Action::new("sign-out", sign_out).access(Access::Session), json!({}));
     /// assert_eq!((host.user_for("o-ann"), host.account_count()), (None, 1));
     /// ```
     pub fn end_session(&self) -> impl Future<Output = Result<()>> + Send {
@@ -151,7 +119,7 @@ impl<S> Call<S> {
         async { op.await.map(drop) }
     }
 
-    /// Asks the platform for the phone number behind a phone code: E.164, `+8613800138000`.
+    /// Exchanges a phone code for a phone number with the platform: E.164, `+8613800138000`.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -179,7 +147,8 @@ impl<S> Call<S> {
         async { Ok(operation::found(op.await?)?.json::<Phone>()?.phone) }
     }
 
-    /// The account that an openid is bound to: the caller's own, or one that this call got.
+    /// Finds the account that an openid is bound to: the caller's openid, or one that this call got from
+    /// [`exchange`](Call::exchange) or [`test_identity`](Call::test_identity).
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -189,13 +158,13 @@ impl<S> Call<S> {
     ///     let openid = call.openid().ok_or_else(|| Error::new("login_required"))?;
     ///     match call.find_user(openid).await? {
     ///         Some(user) => Ok(user),
-    ///         None => Err(Error::new("not_yet_here").with_message("请先登录", "Log in first.")),
+    ///         None => Err(Error::new("not_registered").with_message("请先登录", "Log in first.")),
     ///     }
     /// }
     ///
     /// let action = Action::new("known", known).access(Access::Session);
     /// let reply = Host::new().caller("o-bob").run(action, json!({}));
-    /// assert_eq!(reply.error.as_deref(), Some("not_yet_here"));
+    /// assert_eq!(reply.error.as_deref(), Some("not_registered"));
     /// ```
     pub fn find_user(&self, openid: &str) -> impl Future<Output = Result<Option<User>>> + Send {
         // SAFETY: see `exchange`.
@@ -203,7 +172,7 @@ impl<S> Call<S> {
         async { op.await?.map(|found| found.json()).transpose() }
     }
 
-    /// Binds the caller's openid to a new account; where it is bound already, gives that account as it is.
+    /// Binds the caller's openid to a new account. If it is bound already, returns that account unchanged.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -226,7 +195,7 @@ impl<S> Call<S> {
         async { operation::found(op.await?)?.json() }
     }
 
-    /// Binds the caller's openid to the account with this phone number, made if there is none; see
+    /// Binds the caller's openid to the account with this phone number, which is created if necessary. See
     /// [`phone_number`](Call::phone_number).
     pub fn bind_phone(&self, phone: &str) -> impl Future<Output = Result<User>> + Send {
         // SAFETY: see `exchange`.
@@ -234,7 +203,8 @@ impl<S> Call<S> {
         async { operation::found(op.await?)?.json() }
     }
 
-    /// Binds the caller's openid to the account that the tenant's own login service knows by `id`, made if there is none.
+    /// Binds the caller's openid to the account with this `id` in the tenant's own login service. The account is created
+    /// if necessary; its name and avatar URL are updated.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -255,7 +225,7 @@ impl<S> Call<S> {
         async { operation::found(op.await?)?.json() }
     }
 
-    /// Checks account and password (attempts are limited) and binds the caller's openid to the account.
+    /// Checks an account name and a password, and binds the caller's openid to the account. Attempts are limited.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
@@ -263,9 +233,9 @@ impl<S> Call<S> {
     ///
     /// #[derive(Deserialize, JsonSchema)]
     /// struct Params {
-    ///     /// The account.
+    ///     /// The account name.
     ///     account: String,
-    ///     /// Its password.
+    ///     /// The password.
     ///     password: String,
     /// }
     ///
@@ -288,14 +258,14 @@ impl<S> Call<S> {
         async { operation::found(op.await?)?.json() }
     }
 
-    /// Takes the binding of the caller's openid away; the account stays. See [`end_session`](Call::end_session).
+    /// Removes the binding of the caller's openid; the account stays. See [`end_session`](Call::end_session).
     pub fn unbind(&self) -> impl Future<Output = Result<()>> + Send {
         // SAFETY: see `exchange`.
         let op = operation::start(self.host, |c| unsafe { (self.host.user_unbind)(c) });
         async { op.await.map(drop) }
     }
 
-    /// Changes name and picture of the caller's account where given.
+    /// Updates name and avatar URL of the caller's account; `None` leaves a value unchanged.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
