@@ -262,8 +262,8 @@ impl DevSession {
             };
             let plugins = readiness["plugins"].take();
             let file = format!("{name}.so");
-            if let Some(refused) = plugins["refused"].as_array()?.iter().find(|r| r["file"] == file.as_str()) {
-                return Some(Err(refused["why"].as_str().unwrap_or_default().to_owned()));
+            if let Some(rejected) = plugins["rejected"].as_array()?.iter().find(|r| r["file"] == file.as_str()) {
+                return Some(Err(rejected["why"].as_str().unwrap_or_default().to_owned()));
             }
             if let Some(generation) = generation_of(&plugins, name).filter(|g| Some(*g) != before) {
                 return Some(Ok(generation));
