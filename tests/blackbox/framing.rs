@@ -1,5 +1,5 @@
-//! Where a request begins and ends: what two servers could read in two ways is refused with 400 and a closed connection,
-//! and never more than one answer comes for it.
+//! Framing of HTTP/1: a request that two servers could read differently gets one response, 400, and its connection is
+//! closed.
 
 use crate::scene::{Scene, Stores};
 use menlou_harness::{
@@ -15,22 +15,22 @@ use std::{
 const POST: &str = "POST /srv/?f=manulife&a=openid HTTP/1.1\r\n";
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
-/// What an attacker would like to be answered: its answer is a 404.
+/// A request hidden behind another one. Its response would be 404.
 const SMUGGLED: &str = "GET /srv/?f=nobody&a=smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Sends this, in one or in two pieces, and reads all that comes until the connection is closed.
-fn answers(scene: &Scene, bytes: &[u8], cut: Option<usize>) -> Vec<u8> {
+/// Sends `bytes` in one piece or in two, and returns everything that is received before the connection is closed.
+fn responses(scene: &Scene, bytes: &[u8], cut: Option<usize>) -> Vec<u8> {
     let mut stream = http::connect(scene.addr()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let (first, second) = bytes.split_at(cut.unwrap_or(bytes.len()));
-    // A server that has seen enough answers and closes; what counts is the answer.
+    // A write fails if the server has rejected the request already. The response counts.
     let _ = stream.write_all(first);
     if !second.is_empty() {
         thread::sleep(Duration::from_millis(10));
         let _ = stream.write_all(second);
     }
     let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap_or_else(|e| panic!("it is not closed: {e}: {}", printed(bytes)));
+    stream.read_to_end(&mut all).unwrap_or_else(|e| panic!("the connection is not closed: {e}: {}", printed(bytes)));
     all
 }
 
@@ -42,33 +42,34 @@ fn printed(bytes: &[u8]) -> String {
     bytes.get(..bytes.len().min(400)).unwrap_or_default().escape_ascii().to_string()
 }
 
-/// Holds each of these, with a request behind it, to be answered once, with one of these, and then closed.
-fn each_is_answered_once(scene: &Scene, cases: Vec<Vec<u8>>, expected: &[(u16, &str)]) {
+/// Sends each case with a hidden request behind it. There must be one response, one of `expected`, and the connection must
+/// be closed.
+fn each_gets_one_response(scene: &Scene, cases: Vec<Vec<u8>>, expected: &[(u16, &str)]) {
     for case in cases {
         let bytes = [&case, SMUGGLED.as_bytes()].concat();
         for cut in [None, Some(case.len() / 2), Some(case.len() - 1)] {
-            let all = answers(scene, &bytes, cut);
-            let told = || format!("{}\n{}", printed(&case), printed(&all));
-            assert_eq!(count(&all), 1, "one answer: {}", told());
+            let all = responses(scene, &bytes, cut);
+            let context = || format!("{}\n{}", printed(&case), printed(&all));
+            assert_eq!(count(&all), 1, "one response: {}", context());
             let envelope =
-                Envelope::parse(http::read(&mut Cursor::new(&all)).unwrap_or_else(|e| panic!("{e}: {}", told())));
+                Envelope::parse(http::read(&mut Cursor::new(&all)).unwrap_or_else(|e| panic!("{e}: {}", context())));
             let got = (envelope.status, envelope.error.as_deref().unwrap_or_default());
-            assert!(expected.contains(&got), "{got:?}: {}", told());
+            assert!(expected.contains(&got), "{got:?}: {}", context());
         }
         let good = scene.client().send(&Request::post(scene.client().target("user")));
         good.assert_error(401, "login_required");
     }
 }
 
-const REFUSED: &[(u16, &str)] = &[(400, "bad_request")];
+const REJECTED: &[(u16, &str)] = &[(400, "bad_request")];
 
 #[test]
-fn heads_that_can_be_read_in_two_ways_are_refused() {
+fn ambiguous_heads_are_rejected() {
     let scene = Scene::new(Stores::Embedded);
     let mut heads: Vec<String> = Vec::new();
-    // Lines behind a good first line and Host.
+    // Lines after a valid request line and Host.
     for lines in [
-        // Two lengths, or a length that is none.
+        // Two lengths, or an invalid length.
         "Content-Length: 1\r\nContent-Length: 2\r\n",
         "Content-Length: 1\r\nContent-Length: 1\r\n",
         "Content-Length: 1\r\ncontent-length: 1\r\n",
@@ -92,12 +93,12 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         "Content-Length: \"1\"\r\n",
         "Content-Length: 1;x\r\n",
         "Content-Length: 1\u{b}\r\n",
-        // A length and a coding (CL.TE, TE.CL).
+        // A length and a transfer coding (CL.TE, TE.CL).
         "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
         "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
         "Content-Length: 4\r\nTransfer-Encoding: identity\r\n",
-        // A coding that one server knows and another doesn't (TE.TE).
+        // A transfer coding that one server knows and another does not (TE.TE).
         "Transfer-Encoding: xchunked\r\n",
         "Transfer-Encoding: chunkedx\r\n",
         "Transfer-Encoding: chunk\r\n",
@@ -125,7 +126,7 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
         "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-encoding: x\r\n",
-        // Names that are none.
+        // Invalid names.
         "Transfer-Encoding : chunked\r\n",
         "Transfer-Encoding\t: chunked\r\n",
         "Transfer-Encoding\u{b}: chunked\r\n",
@@ -141,7 +142,7 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         ": 1\r\n",
         ":\r\n",
         "X-A\"(),/;<=>?@[]{}: 1\r\n",
-        // Lines that are folded, or end in a way of their own.
+        // Folded lines, and lines with an invalid end.
         "X-A: 1\r\n 2\r\n",
         "X-A: 1\r\n\tTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding:\r\n chunked\r\n",
@@ -156,14 +157,14 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         "X-A: 1\n",
         "X-A: x\nTransfer-Encoding: chunked\r\n",
         "X-A: x\rTransfer-Encoding: chunked\r\n",
-        // Values that aren't text.
+        // Control characters in values.
         "X-A: a\0b\r\n",
         "X-A: a\0\r\n",
         "X-A: a\u{1}b\r\n",
         "X-A: a\u{8}b\r\n",
         "X-A: a\u{1b}b\r\n",
         "X-A: a\u{7f}b\r\n",
-        // One host, and one that is a host.
+        // Exactly one valid host.
         "Host: a\r\n",
         "Host: b\r\n",
         "host: b\r\n",
@@ -195,7 +196,7 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         heads.push(format!("{POST}{host}\r\n"));
     }
     for line in [
-        // Authorities that don't fit.
+        // Authorities that differ from Host or are invalid.
         "GET http://b/srv/ HTTP/1.1",
         "GET http://a:81/srv/ HTTP/1.1",
         "GET http://b@a/srv/ HTTP/1.1",
@@ -209,7 +210,7 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         "CONNECT a:80 HTTP/1.1",
         "CONNECT /srv/ HTTP/1.1",
         "CONNECT http://a/ HTTP/1.1",
-        // Targets that are none.
+        // Invalid targets.
         "GET /srv/#x HTTP/1.1",
         "GET /srv/\0 HTTP/1.1",
         "GET /srv/\u{7f} HTTP/1.1",
@@ -220,7 +221,7 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         "PRI * HTTP/2.0",
         "GET /srv/\nHTTP/1.1",
         "GET /srv/\rx HTTP/1.1",
-        // First lines that are none.
+        // Invalid request lines.
         "GET  /srv/ HTTP/1.1",
         "GET /srv/  HTTP/1.1",
         "GET\t/srv/\tHTTP/1.1",
@@ -255,7 +256,7 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         heads.push(format!("{line}\r\nHost: a\r\n\r\n"));
     }
     heads.extend([
-        // Bare LF, here and there.
+        // Bare LF.
         format!("{}Host: a\r\n\r\n", POST.replace("\r\n", "\n")),
         format!("{POST}Host: a\n\r\n"),
         format!("{POST}Host: a\r\n\n"),
@@ -264,12 +265,12 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         format!("\r\n\r\n{POST}Host: a\r\n\r\n"),
         format!("\r\n\n{POST}Host: a\r\n\r\n"),
         format!("\r{POST}Host: a\r\n\r\n"),
-        // What HTTP/1.0 doesn't know.
+        // Invalid in HTTP/1.0.
         format!("{}{CHUNKED}\r\n", POST.replace("1.1", "1.0")),
         format!("{}Host: a\r\nHost: a\r\n\r\n", POST.replace("1.1", "1.0")),
     ]);
     let mut heads: Vec<Vec<u8>> = heads.into_iter().map(String::into_bytes).collect();
-    // Bytes that are no text, which some take for white space, and some cut off.
+    // Bytes beyond ASCII, which some servers take for white space and others cut off.
     for lines in [
         &b"Content-Length: \xa01\r\n"[..],
         b"Content-Length: 1\x85\r\n",
@@ -283,20 +284,20 @@ fn heads_that_can_be_read_in_two_ways_are_refused() {
         heads.push([POST.as_bytes(), b"Host: a\r\n", lines, b"\r\n"].concat());
     }
     heads.push([POST.as_bytes(), b"Host: \xffa\xff\r\n\r\n"].concat());
-    each_is_answered_once(&scene, heads, REFUSED);
+    each_gets_one_response(&scene, heads, REJECTED);
     assert!(!scene.log().contains("panicked"));
 }
 
 #[test]
-fn who_begins_with_something_that_is_no_http_is_let_go_without_an_answer() {
+fn other_protocols_than_http_are_closed_without_a_response() {
     let scene = Scene::new(Stores::Embedded);
     for foreign in ["INVALID CONNECTION PREFACE\r\n\r\n", "EHLO mail.example.com SIZE\r\n\r\n", "1 2 3\r\n\r\n"] {
         for cut in [None, Some(foreign.len() / 2)] {
-            assert_eq!(printed(&answers(&scene, foreign.as_bytes(), cut)), "");
+            assert_eq!(printed(&responses(&scene, foreign.as_bytes(), cut)), "");
         }
-        // Behind a request it is a bad one, whose answer the client is waiting for.
+        // After a valid request it counts as a malformed one: the client is waiting for a response.
         let second = format!("{POST}Host: a\r\n\r\n{foreign}");
-        let all = answers(&scene, second.as_bytes(), None);
+        let all = responses(&scene, second.as_bytes(), None);
         assert_eq!(count(&all), 2, "{}", printed(&all));
         assert!(String::from_utf8_lossy(&all).contains("bad_request"), "{}", printed(&all));
     }
@@ -304,22 +305,22 @@ fn who_begins_with_something_that_is_no_http_is_let_go_without_an_answer() {
 }
 
 #[test]
-fn heads_and_targets_that_are_too_long_are_refused() {
+fn heads_and_targets_that_are_too_long_are_rejected() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("clients.max_uri_length", "\"1KiB\""));
     let long = format!("POST /srv/?f={} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "x".repeat(2000));
     let endless = format!("POST /srv/?f={}", "x".repeat(40_000));
-    each_is_answered_once(&scene, vec![long.into_bytes(), endless.into_bytes()], &[(414, "uri_too_long")]);
+    each_gets_one_response(&scene, vec![long.into_bytes(), endless.into_bytes()], &[(414, "uri_too_long")]);
     let large = format!("{POST}Host: a\r\nX-A: {}\r\n\r\n", "x".repeat(40_000));
     let many = format!("{POST}Host: a\r\n{}\r\n", "X-A: 1\r\n".repeat(200));
-    each_is_answered_once(&scene, vec![large.into_bytes(), many.into_bytes()], &[(431, "headers_too_large")]);
+    each_gets_one_response(&scene, vec![large.into_bytes(), many.into_bytes()], &[(431, "headers_too_large")]);
 }
 
 #[test]
-fn chunks_that_can_be_read_in_two_ways_end_the_connection() {
+fn ambiguous_chunks_end_the_connection() {
     let scene = Scene::new(Stores::Embedded);
-    let attached = |length| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(length));
+    let extension = |length| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(length));
     let bodies = [
-        // Sizes that are none, or that some read otherwise.
+        // Invalid sizes, or sizes that some servers read differently.
         "0x5\r\nabcde\r\n0\r\n\r\n",
         "+5\r\nabcde\r\n0\r\n\r\n",
         "-5\r\nabcde\r\n0\r\n\r\n",
@@ -344,7 +345,7 @@ fn chunks_that_can_be_read_in_two_ways_end_the_connection() {
         "00000000000000005\r\nabcde\r\n0\r\n\r\n",
         "10000000000000005\r\nabcde\r\n0\r\n\r\n",
         "ffffffffffffffffffff\r\nabcde\r\n0\r\n\r\n",
-        // Lines that end in a way of their own.
+        // Lines with an invalid end.
         "5\nabcde\r\n0\r\n\r\n",
         "5\rabcde\r\n0\r\n\r\n",
         "5\r\rabcde\r\n0\r\n\r\n",
@@ -359,7 +360,7 @@ fn chunks_that_can_be_read_in_two_ways_end_the_connection() {
         "5\r\nabcde\r\n0\n\r\n",
         "5\r\nabcde\r\n0\r\n\n",
         "5\r\nabcde\r\n0\r\r\n",
-        // Attachments.
+        // Extensions.
         "5;a\nb\r\nabcde\r\n0\r\n\r\n",
         "5;a\rb\r\nabcde\r\n0\r\n\r\n",
         "5;a\0b\r\nabcde\r\n0\r\n\r\n",
@@ -369,8 +370,8 @@ fn chunks_that_can_be_read_in_two_ways_end_the_connection() {
         "5 ;a\r\nabcde\r\n0\r\n\r\n",
         "5;\n\r\nabcde\r\n0\r\n\r\n",
         "0;\nX\r\n\r\n",
-        &attached(300),
-        &attached(20_000),
+        &extension(300),
+        &extension(20_000),
         // Trailers.
         "1\r\na\r\n0\r\nX-A\r\n\r\n",
         "1\r\na\r\n0\r\nX A: 1\r\n\r\n",
@@ -386,14 +387,14 @@ fn chunks_that_can_be_read_in_two_ways_end_the_connection() {
         "1\r\na\r\n0\r\nHost: b\r\n\r\n",
         &format!("1\r\na\r\n0\r\nX-A: {}\r\n\r\n", "x".repeat(40_000)),
     ];
-    let of = |first: &str| -> Vec<Vec<u8>> {
+    let with_head = |first: &str| -> Vec<Vec<u8>> {
         bodies.iter().map(|body| format!("{first}Host: a\r\n{FORM}{CHUNKED}\r\n{body}").into_bytes()).collect()
     };
-    // Whether the body is read, or the answer given without a look at it.
-    each_is_answered_once(&scene, of(POST), &[(400, "bad_body")]);
+    // If the body is read, and if the response is sent without reading it.
+    each_gets_one_response(&scene, with_head(POST), &[(400, "bad_body")]);
     let unread = "POST /srv/?f=nobody&a=openid HTTP/1.1\r\n";
-    for case in of(unread) {
-        let all = answers(&scene, &[&case, SMUGGLED.as_bytes()].concat(), None);
+    for case in with_head(unread) {
+        let all = responses(&scene, &[&case, SMUGGLED.as_bytes()].concat(), None);
         assert_eq!(count(&all), 1, "{}\n{}", printed(&case), printed(&all));
         Envelope::parse(http::read(&mut Cursor::new(&all)).unwrap()).assert_error(404, "unknown_tenant");
     }
@@ -401,30 +402,31 @@ fn chunks_that_can_be_read_in_two_ways_end_the_connection() {
 }
 
 #[test]
-fn requests_in_order_are_served_one_behind_the_other_and_before_a_bad_one() {
+fn pipelined_requests_are_answered_in_order_and_before_an_invalid_one() {
     let scene = Scene::new(Stores::Embedded);
     let user = "POST /srv/?f=manulife&a=user HTTP/1.1\r\nHost: localhost:8080\r\n";
     let chunked = format!("{user}{FORM}{CHUNKED}\r\n1;n=\"v\"\r\na\r\n2\r\n=1\r\n0\r\nX-Sum: 1\r\n\r\n");
-    let good = [
+    let valid = [
         format!("{user}\r\n"),
         format!("{user}{FORM}Content-Length: 3\r\n\r\na=1\r\n"),
         chunked,
         "POST http://LOCALHOST/srv/manulife/user HTTP/1.1\r\nHost: localhost\r\nX-A: \u{e9}\r\n\r\n".to_owned(),
     ]
     .concat();
-    let bad = format!("{user}Host: again\r\n\r\n{user}\r\n");
-    for (end, last) in [(bad.as_str(), "bad_request"), (&format!("{user}Connection: close\r\n\r\n"), "login_required")]
+    let invalid = format!("{user}Host: again\r\n\r\n{user}\r\n");
+    for (end, last) in
+        [(invalid.as_str(), "bad_request"), (&format!("{user}Connection: close\r\n\r\n"), "login_required")]
     {
-        let bytes = format!("{good}{end}");
+        let bytes = format!("{valid}{end}");
         for cut in [None, Some(5), Some(100), Some(bytes.len() / 2), Some(bytes.len() - 3)] {
-            let all = answers(&scene, bytes.as_bytes(), cut);
+            let all = responses(&scene, bytes.as_bytes(), cut);
             let text = String::from_utf8_lossy(&all);
-            let words: Vec<_> = text.split("\"error\":\"").skip(1).filter_map(|t| t.split('"').next()).collect();
+            let codes: Vec<_> = text.split("\"error\":\"").skip(1).filter_map(|t| t.split('"').next()).collect();
             let expected = [&["login_required"; 4][..], &[last]].concat();
-            assert_eq!(words, expected, "{cut:?} {text}");
+            assert_eq!(codes, expected, "{cut:?} {text}");
         }
     }
-    // A client of the last century.
-    let all = answers(&scene, b"POST /srv/manulife/user HTTP/1.0\r\n\r\n", None);
+    // HTTP/1.0 without Host.
+    let all = responses(&scene, b"POST /srv/manulife/user HTTP/1.0\r\n\r\n", None);
     assert_eq!(count(&all), 1, "{}", printed(&all));
 }

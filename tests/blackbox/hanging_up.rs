@@ -1,4 +1,4 @@
-//! Clients that hang up: their calls are dropped, an exchange that has begun goes on, everyone else is served.
+//! Clients that disconnect: their requests are dropped, a code exchange in flight goes on, other clients are served.
 
 use crate::scene::{Scene, Stores, TENANT, eventually};
 use menlou_harness::http::{self, Request};
@@ -14,24 +14,24 @@ fn sessions(scene: &Scene) -> usize {
 }
 
 #[test]
-fn an_exchange_goes_on_without_its_client_and_serves_the_next() {
+fn a_code_exchange_outlives_its_client_and_serves_the_next_request() {
     let scene = Scene::new(Stores::Redis);
     let code = scene.sim.code("ann");
     scene.secrets().add(&code);
     scene.sim.fail(EXCHANGE, Failure::delay(Duration::from_millis(600)).after_effect(), 1);
     let request = Request::post(scene.client().target("openid")).form(&[("code", &code)]);
     http::send_and_hang_up(scene.addr(), &request.bytes(), Duration::from_millis(200)).unwrap();
-    eventually("the exchange has begun", || (scene.sim.calls(EXCHANGE) == 1).then_some(()));
+    eventually("the exchange is in flight", || (scene.sim.calls(EXCHANGE) == 1).then_some(()));
 
-    let answer = scene.client().call("openid", &[("code", &code)]);
-    answer.ok();
-    assert_eq!(scene.sim.calls(EXCHANGE), 1, "the code was spent once");
+    let response = scene.client().call("openid", &[("code", &code)]);
+    response.ok();
+    assert_eq!(scene.sim.calls(EXCHANGE), 1, "the code was exchanged once");
     thread::sleep(Duration::from_millis(300));
-    assert_eq!(sessions(&scene), 1, "the call that was hung up opened no session");
+    assert_eq!(sessions(&scene), 1, "the request of the disconnected client opened no session");
 }
 
 #[test]
-fn a_phone_code_spent_for_a_client_that_hung_up_serves_it_again() {
+fn a_phone_code_used_for_a_disconnected_client_serves_its_retry() {
     let scene = Scene::new(Stores::Redis);
     let token = scene.authorize("ann").token().expect("a token").to_owned();
     let person = scene.client().with(&token);
@@ -41,17 +41,17 @@ fn a_phone_code_spent_for_a_client_that_hung_up_serves_it_again() {
     let fields = [("method", "phone"), ("phone_code", &*code)];
     let request = Request::post(person.target("login")).bearer(&token);
     http::send_and_hang_up(scene.addr(), &request.form(&fields).bytes(), Duration::from_millis(300)).unwrap();
-    eventually("the code is being spent", || (scene.sim.calls(PHONE) == 1).then_some(()));
+    eventually("the code is being used", || (scene.sim.calls(PHONE) == 1).then_some(()));
 
     let user = person.call("login", &fields).user_id();
     assert!(user.is_some());
-    assert_eq!(person.call("login", &fields).user_id(), user, "and once more");
-    assert_eq!(scene.sim.calls(PHONE), 1, "the code was spent once");
+    assert_eq!(person.call("login", &fields).user_id(), user, "a repeated login has the same user");
+    assert_eq!(scene.sim.calls(PHONE), 1, "the code was exchanged once");
     scene.session("bob").call("login", &fields).assert_error(200, "invalid_code");
 }
 
 #[test]
-fn clients_that_hang_up_at_any_moment_harm_nobody() {
+fn disconnects_at_any_moment_do_not_affect_other_clients() {
     let mut scene = Scene::new(Stores::Embedded);
     let person = scene.person("ann");
     scene.sim.fail(EXCHANGE, Failure::delay(Duration::from_millis(30)), 200);
@@ -63,7 +63,7 @@ fn clients_that_hang_up_at_any_moment_harm_nobody() {
                     let code = scene.sim.code("bob");
                     let request = Request::post(format!("/srv/{TENANT}/openid")).form(&[("code", &code)]);
                     let bytes = request.bytes();
-                    // Cut off in the head, in the body, and at various moments of the call.
+                    // Disconnect within the head, within the body, and at various moments of the request.
                     let sent = if at % 3 == 0 { &bytes[..bytes.len() * (at as usize + 1) / 26] } else { &bytes[..] };
                     let wait = Duration::from_micros((at * 7 + worker * 3) % 50 * 1000);
                     http::send_and_hang_up(scene.addr(), sent, wait).unwrap();
@@ -77,7 +77,7 @@ fn clients_that_hang_up_at_any_moment_harm_nobody() {
     scene.authorize("ann").ok();
     assert!(scene.gateway.is_running());
     assert!(!scene.log().contains("panicked"), "{}", scene.log());
-    eventually("no connection is left", || {
+    eventually("all connections are closed", || {
         let metrics = scene.admin("/metrics").unwrap().text();
         let open = metrics.lines().find_map(|line| line.strip_prefix("menlou_connections "))?.trim().to_owned();
         (open == "0").then_some(())

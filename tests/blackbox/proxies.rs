@@ -1,4 +1,4 @@
-//! Proxies in front: who the client is, said by the PROXY protocol or a header, and believed of those who are trusted.
+//! Proxies in front of the gateway: the client's address from the PROXY protocol or a header, of trusted proxies only.
 
 use crate::scene::{Scene, Stores};
 use menlou_harness::{
@@ -15,38 +15,38 @@ fn scene(settings: &[(&str, &str)]) -> Scene {
     })
 }
 
-/// The client's address in the line of the log that tells of this request.
+/// The client's address in the access log of this request.
 fn logged(scene: &Scene, id: &str) -> String {
-    let line = crate::scene::eventually("it is logged", || {
+    let line = crate::scene::eventually("the request is logged", || {
         scene.log().lines().find(|line| line.contains(&format!("request_id=\"{id}\""))).map(str::to_owned)
     });
     line.split("remote=").nth(1).expect("an address").split_whitespace().next().unwrap().to_owned()
 }
 
-fn seen_as(scene: &Scene, id: &str, header: (&str, &str)) -> String {
+fn client_of(scene: &Scene, id: &str, header: (&str, &str)) -> String {
     let request = Request::post(scene.client().target("user")).header(header.0, header.1).header("X-Request-Id", id);
     scene.client().send(&request).assert_error(401, "login_required");
     logged(scene, id)
 }
 
 #[test]
-fn a_header_is_believed_of_trusted_proxies_only() {
-    let nobody = scene(&[]);
-    let strangers = scene(&[("proxies.trusted", "[\"10.0.0.0/8\"]")]);
-    for scene in [&nobody, &strangers] {
-        assert_eq!(seen_as(scene, "one", ("X-Forwarded-For", "198.51.100.7")), "127.0.0.1");
-        assert_eq!(seen_as(scene, "two", ("Forwarded", "for=198.51.100.7")), "127.0.0.1");
+fn a_header_names_the_client_only_from_a_trusted_proxy() {
+    let no_proxies = scene(&[]);
+    let other_proxies = scene(&[("proxies.trusted", "[\"10.0.0.0/8\"]")]);
+    for scene in [&no_proxies, &other_proxies] {
+        assert_eq!(client_of(scene, "one", ("X-Forwarded-For", "198.51.100.7")), "127.0.0.1");
+        assert_eq!(client_of(scene, "two", ("Forwarded", "for=198.51.100.7")), "127.0.0.1");
     }
     let trusting = scene(&[("proxies.trusted", "[\"127.0.0.0/8\", \"10.0.0.0/8\"]")]);
-    assert_eq!(seen_as(&trusting, "one", ("X-Forwarded-For", "1.2.3.4, 198.51.100.7, 10.1.1.1")), "198.51.100.7");
-    assert_eq!(seen_as(&trusting, "two", ("Forwarded", "for=198.51.100.7")), "127.0.0.1");
+    assert_eq!(client_of(&trusting, "one", ("X-Forwarded-For", "1.2.3.4, 198.51.100.7, 10.1.1.1")), "198.51.100.7");
+    assert_eq!(client_of(&trusting, "two", ("Forwarded", "for=198.51.100.7")), "127.0.0.1");
     let other = scene(&[("proxies.trusted", "[\"127.0.0.1\"]"), ("proxies.header", "\"forwarded\"")]);
-    assert_eq!(seen_as(&other, "one", ("Forwarded", "for=\"[2001:db8::7]:80\"")), "2001:db8::7");
-    assert_eq!(seen_as(&other, "two", ("X-Forwarded-For", "198.51.100.7")), "127.0.0.1");
+    assert_eq!(client_of(&other, "one", ("Forwarded", "for=\"[2001:db8::7]:80\"")), "2001:db8::7");
+    assert_eq!(client_of(&other, "two", ("X-Forwarded-For", "198.51.100.7")), "127.0.0.1");
 }
 
 #[test]
-fn attempts_are_counted_for_the_client_and_not_for_its_proxy() {
+fn login_attempts_count_for_the_client_and_not_for_its_proxy() {
     let scene = scene(&[("proxies.trusted", "[\"127.0.0.1\"]"), ("passwords.attempts_per_address", "2")]);
     let session = scene.session("ann");
     let try_from = |address: &str| {
@@ -54,14 +54,14 @@ fn attempts_are_counted_for_the_client_and_not_for_its_proxy() {
         let request = Request::post(session.target("login")).form(&fields).header("X-Forwarded-For", address);
         session.send(&request).error.unwrap()
     };
-    for word in ["bad_credentials", "bad_credentials", "too_many_attempts"] {
-        assert_eq!(try_from("198.51.100.7"), word);
+    for error in ["bad_credentials", "bad_credentials", "too_many_attempts"] {
+        assert_eq!(try_from("198.51.100.7"), error);
     }
     assert_eq!(try_from("198.51.100.8"), "bad_credentials");
 }
 
 #[test]
-fn the_proxy_protocol_says_who_the_client_is() {
+fn the_proxy_protocol_names_the_client() {
     let settings = [
         ("proxies.trusted", "[\"127.0.0.1\"]"),
         ("proxies.proxy_protocol", "true"),
@@ -73,7 +73,7 @@ fn the_proxy_protocol_says_who_the_client_is() {
         [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &address, &[10, 0, 0, 1, 0x12, 0x67, 0, 80]].concat()
     };
     let request = |id: &str| POST.replace("Host: a", &format!("Host: a\r\nX-Request-Id: {id}"));
-    for (id, preamble, client) in [
+    for (id, header, client) in [
         ("one", b"PROXY TCP4 198.51.100.7 10.0.0.1 4711 80\r\n".to_vec(), "198.51.100.7"),
         ("two", v2([198, 51, 100, 8]), "198.51.100.8"),
         ("three", b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1"),
@@ -81,20 +81,20 @@ fn the_proxy_protocol_says_who_the_client_is() {
         // In one piece, and byte by byte.
         for (id, size) in [(id.to_owned(), 1000), (format!("{id}-again"), 1)] {
             let mut stream = http::connect(scene.addr()).unwrap();
-            for piece in [&preamble[..], request(&id).as_bytes()].concat().chunks(size) {
+            for piece in [&header[..], request(&id).as_bytes()].concat().chunks(size) {
                 stream.write_all(piece).unwrap();
             }
             Envelope::parse(http::read(&mut stream).unwrap()).assert_error(401, "login_required");
             assert_eq!(logged(&scene, &id), client);
         }
     }
-    // No preamble, a bad one, the beginning of one, none at all: closed.
+    // Without a header, with an invalid, an incomplete or an empty one the connection is closed.
     for bytes in [POST, "PROXY TCP4 1.2.3.4\r\n", "PROXY TCP4 1.2", ""] {
         let mut stream = http::connect(scene.addr()).unwrap();
         stream.write_all(bytes.as_bytes()).unwrap();
         assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0, "{bytes:?}");
     }
-    // Connections are counted for the client, not for the proxy.
+    // Connections count for the client, not for the proxy.
     let mut open = Vec::new();
     for (address, served) in [(1, true), (1, true), (1, false), (2, true), (3, true)] {
         let mut stream = http::connect(scene.addr()).unwrap();
@@ -106,7 +106,7 @@ fn the_proxy_protocol_says_who_the_client_is() {
 }
 
 #[test]
-fn whoever_is_no_proxy_cannot_begin_like_one() {
+fn a_proxy_protocol_header_from_an_untrusted_address_is_rejected() {
     let scene = scene(&[("proxies.trusted", "[\"10.0.0.0/8\"]"), ("proxies.proxy_protocol", "true")]);
     let bytes = format!("PROXY TCP4 198.51.100.7 10.0.0.1 4711 80\r\n{POST}");
     Envelope::parse(http::send_raw(scene.addr(), bytes.as_bytes()).unwrap()).assert_error(400, "bad_request");

@@ -1,5 +1,5 @@
-//! Clients that are silent, trickle, pause, don't read, stay too long or are too many: each is let go, and nobody else
-//! notices.
+//! Clients that are silent, slow, idle, do not read, or open too many connections: their connections are closed, and other
+//! clients are not affected.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, side_by_side};
 use menlou_harness::{
@@ -16,7 +16,7 @@ use std::{
 const POST: &str = "POST /srv/?f=manulife&a=user HTTP/1.1\r\nHost: a\r\n";
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
-/// A gateway with these settings, whose tenant streams to and from an upstream as `a=files`.
+/// A gateway with these settings. The action `files` of its tenant forwards to an upstream.
 fn streaming(settings: &[(&str, &str)]) -> (Scene, Upstream) {
     let upstream = Upstream::start();
     let table = format!(
@@ -31,15 +31,16 @@ fn streaming(settings: &[(&str, &str)]) -> (Scene, Upstream) {
     (scene, upstream)
 }
 
-/// How often clients were let go for this reason.
-fn let_go(scene: &Scene, why: &str) -> u64 {
+/// Number of connections that were closed for this reason.
+fn closed(scene: &Scene, reason: &str) -> u64 {
     let metrics = scene.admin("/metrics").unwrap().text();
-    let line =
-        metrics.lines().find_map(|l| l.strip_prefix(&format!("menlou_connections_closed_total{{reason=\"{why}\"}} ")));
+    let line = metrics
+        .lines()
+        .find_map(|l| l.strip_prefix(&format!("menlou_connections_closed_total{{reason=\"{reason}\"}} ")));
     line.map_or(0, |n| n.trim().parse().unwrap())
 }
 
-/// Writes these bytes, and then the next of `more` every so often, until the connection is closed; gives what came.
+/// Writes `bytes`, then one byte of `more` per `every`, until the connection is closed. Returns what was received.
 fn trickle(stream: &mut TcpStream, bytes: &str, more: &str, every: Duration) -> Vec<u8> {
     stream.write_all(bytes.as_bytes()).unwrap();
     stream.set_read_timeout(Some(every)).unwrap();
@@ -53,13 +54,13 @@ fn trickle(stream: &mut TcpStream, bytes: &str, more: &str, every: Duration) -> 
             }
             Err(_) => return all,
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "it is never let go: {bytes:?} {more:?}");
+        assert!(began.elapsed() < Duration::from_secs(60), "the connection stays open: {bytes:?} {more:?}");
     }
     all
 }
 
 #[test]
-fn who_is_silent_or_trickles_a_head_or_a_body_is_let_go() {
+fn silent_connections_and_slow_heads_and_bodies_are_closed() {
     let (scene, _upstream) = streaming(&[
         ("clients.first_byte_timeout", "1s"),
         ("clients.keep_alive_timeout", "1s"),
@@ -67,23 +68,23 @@ fn who_is_silent_or_trickles_a_head_or_a_body_is_let_go() {
         ("server.body_timeout", "3s"),
         ("clients.body_idle_timeout", "1s"),
     ]);
-    all_are_let_go(&scene, Duration::from_millis(300), Duration::from_secs(12));
-    assert!(let_go(&scene, "silent") >= 1 && let_go(&scene, "idle") >= 1);
+    all_are_closed(&scene, Duration::from_millis(300), Duration::from_secs(12));
+    assert!(closed(&scene, "silent") >= 1 && closed(&scene, "idle") >= 1);
 }
 
 #[test]
-fn by_default_within_thirty_seconds() {
+fn slow_connections_are_closed_within_thirty_seconds_by_default() {
     let (scene, _upstream) = streaming(&[]);
-    // The idle ones, which have been served, have that time from their answer on.
-    all_are_let_go(&scene, Duration::from_secs(3), Duration::from_secs(33));
+    // Idle connections have that time from their last response on.
+    all_are_closed(&scene, Duration::from_secs(3), Duration::from_secs(33));
 }
 
-fn all_are_let_go(scene: &Scene, every: Duration, within: Duration) {
+fn all_are_closed(scene: &Scene, every: Duration, within: Duration) {
     let files = format!("POST /srv/{TENANT}/files HTTP/1.1\r\nHost: a\r\n");
     let long = "Content-Length: 100000\r\n\r\na";
     let chunked = "Transfer-Encoding: chunked\r\n\r\n4\r\nco";
     let cases = [
-        // What is sent, what is trickled behind it, and what is answered.
+        // Bytes sent immediately, bytes sent slowly after them, error code of the response.
         (String::new(), "", None),
         ("P".to_owned(), "", Some("request_timeout")),
         ("\r\n".to_owned(), "", Some("request_timeout")),
@@ -99,22 +100,26 @@ fn all_are_let_go(scene: &Scene, every: Duration, within: Duration) {
         (format!("{files}{long}"), "", None),
         (format!("{files}{long}"), "b", None),
     ];
-    let begun = Instant::now();
+    let start = Instant::now();
     thread::scope(|scope| {
-        for (sent, more, word) in &cases {
+        for (sent, more, code) in &cases {
             scope.spawn(move || {
                 let mut stream = http::connect(scene.addr()).unwrap();
-                let nothing = more.is_empty();
-                let all =
-                    trickle(&mut stream, sent, if nothing { "\0" } else { more }, if nothing { within } else { every });
-                let told = format!("{sent:?} {more:?} {}", String::from_utf8_lossy(&all));
-                assert!(begun.elapsed() < within, "after {:?}: {told}", begun.elapsed());
-                match word {
-                    Some(word) => {
-                        let envelope = Envelope::parse(http::read(&mut &all[..]).expect(&told));
-                        assert_eq!(envelope.error.as_deref(), Some(*word), "{told}");
+                let sends_nothing = more.is_empty();
+                let all = trickle(
+                    &mut stream,
+                    sent,
+                    if sends_nothing { "\0" } else { more },
+                    if sends_nothing { within } else { every },
+                );
+                let context = format!("{sent:?} {more:?} {}", String::from_utf8_lossy(&all));
+                assert!(start.elapsed() < within, "after {:?}: {context}", start.elapsed());
+                match code {
+                    Some(code) => {
+                        let envelope = Envelope::parse(http::read(&mut &all[..]).expect(&context));
+                        assert_eq!(envelope.error.as_deref(), Some(*code), "{context}");
                     }
-                    None => assert!(!told.contains("HTTP/1.1 200"), "{told}"),
+                    None => assert!(!context.contains("HTTP/1.1 200"), "{context}"),
                 }
             });
         }
@@ -123,11 +128,11 @@ fn all_are_let_go(scene: &Scene, every: Duration, within: Duration) {
 }
 
 #[test]
-fn a_body_that_keeps_its_pace_may_take_its_time_but_not_for_ever() {
+fn a_body_at_the_minimum_rate_passes_within_the_request_timeout() {
     let settings =
         [("clients.body_idle_timeout", "1s"), ("clients.request_timeout", "4s"), ("server.call_timeout", "2s")];
     let (scene, upstream) = streaming(&settings);
-    for (pieces, whole) in [(8, true), (40, false)] {
+    for (pieces, is_served) in [(8, true), (40, false)] {
         let mut stream = http::connect(scene.addr()).unwrap();
         let size = pieces * 4096;
         let head = format!("POST /srv/{TENANT}/files HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
@@ -139,14 +144,14 @@ fn a_body_that_keeps_its_pace_may_take_its_time_but_not_for_ever() {
                 break;
             }
         }
-        let served = http::read(&mut stream).is_ok_and(|answer| answer.status == 200);
-        assert_eq!(served, whole, "after {:?}", began.elapsed());
+        let served = http::read(&mut stream).is_ok_and(|response| response.status == 200);
+        assert_eq!(served, is_served, "after {:?}", began.elapsed());
     }
     assert_eq!(upstream.requests().len(), 1);
 }
 
 #[test]
-fn who_does_not_read_an_answer_is_let_go() {
+fn connections_that_do_not_read_a_response_are_closed() {
     let (scene, _upstream) = streaming(&[
         ("clients.response_write_timeout", "1s"),
         ("clients.min_transfer_rate", "1MiB"),
@@ -158,38 +163,38 @@ fn who_does_not_read_an_answer_is_let_go() {
         let path = ["/download?100000000", "/chunked?100000000"][at % 2];
         stream.write_all(get(path).as_bytes()).unwrap();
         let began = Instant::now();
-        // Two read nothing, two a little now and then.
+        // Two clients read nothing, two read slowly.
         while at >= 2 && began.elapsed() < Duration::from_secs(30) {
-            if stream.read(&mut [0; 2048]).is_ok_and(|n| n == 0) || let_go(&scene, "slow_reader") >= 4 {
+            if stream.read(&mut [0; 2048]).is_ok_and(|n| n == 0) || closed(&scene, "slow_reader") >= 4 {
                 break;
             }
             thread::sleep(Duration::from_millis(100));
         }
-        eventually("all are let go", || (let_go(&scene, "slow_reader") == 4).then_some(()));
+        eventually("all are closed", || (closed(&scene, "slow_reader") == 4).then_some(()));
     });
-    eventually("no connection is left", || {
+    eventually("no connection is open", || {
         scene.admin("/metrics").unwrap().text().contains("menlou_connections 0").then_some(())
     });
-    // Who reads gets it whole.
-    let whole = Request::new("GET", format!("/srv/{TENANT}/files/download?50000000")).send(scene.addr()).unwrap();
-    assert_eq!((whole.status, whole.body.len()), (200, 50_000_000));
+    // A client that reads receives the complete response.
+    let complete = Request::new("GET", format!("/srv/{TENANT}/files/download?50000000")).send(scene.addr()).unwrap();
+    assert_eq!((complete.status, complete.body.len()), (200, 50_000_000));
 }
 
 #[test]
-fn a_connection_brings_so_many_requests_and_no_more() {
+fn a_connection_is_closed_after_its_maximum_number_of_requests() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("clients.max_requests_per_connection", "3"));
     let mut stream = http::connect(scene.addr()).unwrap();
     for last in [false, false, true] {
         stream.write_all(format!("{POST}\r\n").as_bytes()).unwrap();
-        let answer =
+        let response =
             Envelope::parse(http::read(&mut stream).unwrap()).assert_error(401, "login_required").response.clone();
-        assert_eq!(answer.header("connection") == Some("close"), last);
+        assert_eq!(response.header("connection") == Some("close"), last);
     }
     assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0, "closed");
 }
 
 #[test]
-fn an_address_has_so_many_connections_and_no_more() {
+fn connections_beyond_the_maximum_of_an_address_are_closed() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("clients.max_connections_per_address", "3"));
     let mut open: Vec<_> = (0..3).map(|_| http::connect(scene.addr()).unwrap()).collect();
     for stream in &mut open {
@@ -198,10 +203,10 @@ fn an_address_has_so_many_connections_and_no_more() {
     }
     assert!(scene.client().try_call("user", &[]).is_err());
     drop(open.pop());
-    eventually("a place is free", || scene.client().try_call("user", &[]).ok());
+    eventually("a new connection is served", || scene.client().try_call("user", &[]).ok());
 }
 
-/// As many as the machine's limit of open files allows, 10,000 at most.
+/// Number of idle connections of the test: as many as the limit of open files allows, at most 10,000.
 fn idle_connections() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
@@ -210,13 +215,13 @@ fn idle_connections() -> usize {
 }
 
 #[test]
-fn thousands_of_idle_connections_keep_nobody_waiting() {
+fn thousands_of_idle_connections_do_not_slow_down_requests() {
     let many = |setup: Setup| {
         setup.setting("clients.max_connections_per_address", "20000").setting("server.max_connections", "20000")
     };
     let scene = Scene::with(Stores::Embedded, |setup, _| many(setup).setting("clients.first_byte_timeout", "\"60s\""));
     let person = scene.person("ann");
-    let slowest_of_most = || {
+    let percentile_95 = || {
         let mut times: Vec<Duration> = (0..200)
             .map(|_| {
                 let began = Instant::now();
@@ -227,18 +232,21 @@ fn thousands_of_idle_connections_keep_nobody_waiting() {
         times.sort();
         times[times.len() * 95 / 100]
     };
-    let alone = slowest_of_most();
+    let alone = percentile_95();
     let count = idle_connections();
     let idle: Vec<TcpStream> = (0..count).map(|_| TcpStream::connect(scene.addr()).unwrap()).collect();
-    eventually("all are open", || {
+    eventually("all connections are open", || {
         let metrics = scene.admin("/metrics").unwrap().text();
         let open = metrics.lines().find_map(|line| line.strip_prefix("menlou_connections "))?.trim().parse::<usize>();
         (open.unwrap() >= count).then_some(())
     });
-    let among = slowest_of_most();
-    assert!(among < 3 * alone + Duration::from_millis(20), "{alone:?} alone, {among:?} among {count}");
+    let among = percentile_95();
+    assert!(
+        among < 3 * alone + Duration::from_millis(20),
+        "{alone:?} without, {among:?} with {count} idle connections"
+    );
     drop(idle);
-    eventually("they are gone", || {
+    eventually("they are closed", || {
         let metrics = scene.admin("/metrics").unwrap().text();
         metrics.contains("menlou_connections 0").then_some(())
     });

@@ -1,5 +1,5 @@
-//! Replays what fuzzing has found: every file of the corpora, on every run of the tests. `README.md` says how to go on.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
+//! Replays the corpora of the fuzz targets, every file of them. `README.md` explains how to search for more.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod targets;
 
@@ -10,45 +10,45 @@ fn replay(name: &str, target: fn(&[u8])) {
     let mut files: Vec<_> =
         fs::read_dir(&folder).expect("a corpus").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
-    assert!(files.len() > 3, "{} has hardly anything", folder.display());
+    assert!(files.len() > 3, "{} has too few files", folder.display());
     for file in files {
-        // Told by the test where it fails.
+        // Shown if the target panics.
         println!("{}", file.display());
         target(&fs::read(&file).expect("a file"));
     }
 }
 
 #[test]
-fn the_corpus_of_requests_holds() {
+fn the_request_decoder_passes_its_corpus() {
     replay("request", targets::request);
 }
 
 #[test]
-fn the_corpus_of_tenants_files_holds() {
+fn the_parser_of_tenant_files_passes_its_corpus() {
     replay("tenant_file", targets::tenant_file);
 }
 
 #[test]
-fn the_corpus_of_platforms_answers_holds() {
-    replay("platform_answer", targets::platform_answer);
+fn the_parser_of_platform_responses_passes_its_corpus() {
+    replay("platform_response", targets::platform_response);
 }
 
 #[test]
-fn the_corpus_of_parameters_and_their_schemas_holds() {
+fn the_validation_of_parameters_passes_its_corpus() {
     replay("parameters", targets::parameters);
 }
 
 #[test]
-fn the_corpus_of_plugins_files_holds() {
+fn the_check_of_plugin_files_passes_its_corpus() {
     replay("plugin_file", targets::plugin_file);
 }
 
 #[test]
-fn the_corpus_of_what_clients_send_holds() {
+fn the_http_guard_passes_its_corpus() {
     replay("http_guard", targets::http_guard);
 }
 
 #[test]
-fn the_corpus_of_stored_sessions_holds() {
+fn the_decoder_of_sessions_passes_its_corpus() {
     replay("session", targets::session);
 }

@@ -1,4 +1,4 @@
-//! What is fuzzed: each parser of what strangers, tenants, platforms and plugins send, with what must hold of it.
+//! The fuzz targets: each parser of input from clients, tenants, platforms and plugins, with the property that it must keep.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
@@ -28,7 +28,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// A request: its target in the first line, its media type in the second, then its body.
+/// A decoded request is valid, and an error is a client error. Input: target, media type and body, separated by LF.
 pub fn request(data: &[u8]) {
     let mut parts = data.splitn(3, |b| *b == b'\n');
     let [target, media_type, body] = [(); 3].map(|()| parts.next().unwrap_or_default());
@@ -44,7 +44,7 @@ pub fn request(data: &[u8]) {
         head.headers.insert(CONTENT_TYPE, value);
     }
     let read = address.params().and_then(|mut params| {
-        at_once(decode::body(&head, Full::new(Bytes::copy_from_slice(body)), &Server::default(), &mut params))?;
+        ready_output(decode::body(&head, Full::new(Bytes::copy_from_slice(body)), &Server::default(), &mut params))?;
         Ok(params)
     });
     match read {
@@ -58,42 +58,44 @@ pub fn request(data: &[u8]) {
     }
 }
 
-/// A tenant's file. Each fault lies inside of it and can be shown; a change of a good one is read as what was asked for.
+/// Every error of a tenant file can be rendered. A setting that the editor changes in a valid file is read back as it was
+/// set.
 pub fn tenant_file(data: &[u8]) {
     let read = Document::parse("x.toml", data).and_then(|doc| TenantFile::read(&doc));
-    let Err(faults) = read else {
-        let text = std::str::from_utf8(data).expect("what is read is UTF-8");
+    let Err(errors) = read else {
+        let text = std::str::from_utf8(data).expect("a valid file is UTF-8");
         let path = vec!["session".to_owned(), "ttl".to_owned()];
         let Ok(changed) = edit::apply(text, &[ConfigChange::Set(path, "2d".into())]) else { return };
-        let doc = Document::parse("x.toml", changed.as_bytes()).expect("what was edited is read");
+        let doc = Document::parse("x.toml", changed.as_bytes()).expect("an edited file is valid");
         assert_eq!(doc.value("/session/ttl").and_then(|v| v.as_str()), Some("2d"));
         return;
     };
-    assert!(!faults.is_empty());
-    for fault in faults {
-        assert!(!fault.render(Language::Zh, false).is_empty() && !fault.render(Language::En, true).is_empty());
+    assert!(!errors.is_empty());
+    for error in errors {
+        assert!(!error.render(Language::Zh, false).is_empty() && !error.render(Language::En, true).is_empty());
     }
 }
 
-/// What WeChat answers, with the secret of the request perhaps repeated in it: it comes to no error. The first byte
-/// chooses status and media type.
-pub fn platform_answer(data: &[u8]) {
+/// No error contains the secret of the request, even if WeChat's response does. Input: a byte that selects status and media
+/// type, then the body of the response.
+pub fn platform_response(data: &[u8]) {
     const SECRET: &str = "hunter2-the-secret";
-    let Some((how, body)) = data.split_first() else { return };
-    let answer = || {
-        let status = [200, 201, 302, 404, 429, 503][usize::from(how >> 4) % 6];
-        let media_type = ["application/json", "image/jpeg", "text/plain", ""][usize::from(how & 3)];
+    let Some((selector, body)) = data.split_first() else { return };
+    let response = || {
+        let status = [200, 201, 302, 404, 429, 503][usize::from(selector >> 4) % 6];
+        let media_type = ["application/json", "image/jpeg", "text/plain", ""][usize::from(selector & 3)];
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
         Ok(HttpResponse { status, headers, body: Bytes::copy_from_slice(body) })
     };
-    let refusals = [read(answer(), &[SECRET]).err(), read_any(answer(), &[SECRET]).err()];
-    for refusal in refusals.into_iter().flatten() {
-        assert!(!format!("{:?}", refusal.error).contains(SECRET));
-        assert!(!refusal.error.cause().unwrap_or_default().contains(SECRET));
+    let errors = [read(response(), &[SECRET]).err(), read_any(response(), &[SECRET]).err()];
+    for failure in errors.into_iter().flatten() {
+        assert!(!format!("{:?}", failure.error).contains(SECRET));
+        assert!(!failure.error.cause().unwrap_or_default().contains(SECRET));
     }
 }
 
-/// The schema of a plugin's parameters and, behind a NUL, the parameters of a call. What fits once fits again.
+/// Validation of parameters is idempotent. Input: the JSON Schema of a plugin's parameters, NUL, the parameters of a request
+/// as JSON.
 pub fn parameters(data: &[u8]) {
     let mut parts = data.splitn(2, |b| *b == 0);
     let [schema, given] = [(); 2].map(|()| serde_json::from_slice(parts.next().unwrap_or_default()).ok());
@@ -107,16 +109,16 @@ pub fn parameters(data: &[u8]) {
     }
 }
 
-/// A plugin's file, before any of its code runs.
+/// The check of a plugin file, which runs before any of its code, does not panic.
 pub fn plugin_file(data: &[u8]) {
     let _ = check_file(data);
 }
 
-/// What a client sends over HTTP/1. What the wire lets pass leaves hyper no choice: it reads the same requests, takes none
-/// for whole that isn't, and sees nothing behind what is out of order.
+/// hyper reads what the guard lets pass as the same requests: it takes no incomplete request for a complete one, and sees
+/// nothing behind a violation. Input: what a client sends over HTTP/1.
 pub fn http_guard(data: &[u8]) {
-    let (sent, passed) = as_the_guard_reads(data);
-    let served = as_hyper_reads(&data[..passed]);
+    let (sent, passed) = requests_by_guard(data);
+    let served = requests_by_hyper(&data[..passed]);
     assert!(served.len() <= sent.len(), "{served:?} of {sent:?}");
     for ((line, body), (sent_line, sent_body)) in served.iter().zip(&sent) {
         assert_eq!(line, sent_line);
@@ -124,12 +126,13 @@ pub fn http_guard(data: &[u8]) {
     }
 }
 
-/// Where a request goes, and its body if that came whole.
-type Read = (String, Option<Vec<u8>>);
+/// Method and target of a request, and its body if that is complete.
+type FramedRequest = (String, Option<Vec<u8>>);
 
-/// The requests that have begun, and how many bytes passed.
-fn as_the_guard_reads(data: &[u8]) -> (Vec<Read>, usize) {
-    let (mut framing, mut read, mut start, mut chunked) = (Framing::new(16 * 1024), Vec::<Read>::new(), 0, false);
+/// The requests that begin in `data`, and the number of bytes before the first violation.
+fn requests_by_guard(data: &[u8]) -> (Vec<FramedRequest>, usize) {
+    let (mut framing, mut read, mut start, mut chunked) =
+        (Framing::new(16 * 1024), Vec::<FramedRequest>::new(), 0, false);
     for (at, byte) in data.iter().enumerate() {
         let heads = framing.heads();
         if framing.check(std::slice::from_ref(byte)).is_err() {
@@ -139,7 +142,7 @@ fn as_the_guard_reads(data: &[u8]) -> (Vec<Read>, usize) {
             let head = String::from_utf8_lossy(&data[start..=at]);
             let mut parts = head.trim_start().split(' ');
             let (method, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            read.push((place(method, target), None));
+            read.push((request_line(method, target), None));
             chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding:");
             start = at + 1;
         }
@@ -153,8 +156,8 @@ fn as_the_guard_reads(data: &[u8]) -> (Vec<Read>, usize) {
     (read, data.len())
 }
 
-/// What of a target hyper leaves as it is.
-fn place(method: &str, target: &str) -> String {
+/// Method and target. Targets other than paths count as equal, since hyper normalises them.
+fn request_line(method: &str, target: &str) -> String {
     format!("{method} {}", if target.starts_with('/') { target } else { "elsewhere" })
 }
 
@@ -170,12 +173,12 @@ fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
     body
 }
 
-/// The requests that hyper gives its service.
-fn as_hyper_reads(data: &[u8]) -> Vec<Read> {
+/// The requests that hyper hands to its service.
+fn requests_by_hyper(data: &[u8]) -> Vec<FramedRequest> {
     let read = RefCell::new(Vec::new());
     let service = service_fn(async |request: Request<Incoming>| {
         let target = request.uri().path_and_query().filter(|_| request.uri().scheme().is_none());
-        let line = place(request.method().as_str(), target.map_or("", |target| target.as_str()));
+        let line = request_line(request.method().as_str(), target.map_or("", |target| target.as_str()));
         let body = request.into_body().collect().await.ok().map(|body| body.to_bytes().to_vec());
         read.borrow_mut().push((line, body));
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
@@ -183,33 +186,33 @@ fn as_hyper_reads(data: &[u8]) -> Vec<Read> {
     let mut http = http1::Builder::new();
     http.header_read_timeout(None).max_buf_size(32 * 1024);
     let connection = http.serve_connection(TokioIo::new(tokio::io::join(data, tokio::io::sink())), service);
-    // What it refuses, it refuses.
+    // An error means that hyper rejected input, which is allowed.
     drop(runtime().block_on(connection));
     read.into_inner()
 }
 
-/// A session as a store has it. An error tells nothing of what stands there.
+/// A session that is decoded and encoded again is the same. An error shows nothing of the content. Input: the bytes of a store.
 pub fn session(data: &[u8]) {
-    let bytes = |session| session_record::encode(session).expect("every session can be written");
+    let bytes = |session| session_record::encode(session).expect("every session can be encoded");
     match session_record::decode(data) {
         Ok(session) => {
-            let written = bytes(&session);
-            assert_eq!(bytes(&session_record::decode(&written).expect("what was written is read")), written);
+            let encoded = bytes(&session);
+            assert_eq!(bytes(&session_record::decode(&encoded).expect("an encoded session can be decoded")), encoded);
         }
         Err(error) => {
-            let told = error.to_string().replace(|c: char| c.is_ascii_digit(), "");
-            assert!(told.ends_with("of  bytes, wrong at byte ") || told.ends_with("of version , not "), "{error}");
+            let text = error.to_string().replace(|c: char| c.is_ascii_digit(), "");
+            assert!(text.ends_with("of  bytes, malformed at byte ") || text.ends_with("of version , not "), "{error}");
         }
     }
 }
 
-/// Gives what doesn't wait for anything.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
+/// The output of a future that never waits.
+fn ready_output<T>(future: impl Future<Output = T>) -> T {
     let runtime = runtime();
     let _entered = runtime.enter();
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits"),
+        Poll::Pending => panic!("the future waits"),
     }
 }
 

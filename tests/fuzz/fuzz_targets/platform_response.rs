@@ -1,0 +1,7 @@
+//! Fuzzes `targets::platform_response`.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::platform_response(data));
