@@ -153,7 +153,7 @@ fn actions_are_enabled_configured_and_disabled() {
             ("action", "orders"),
             ("has-actions.new.upstream", "1"),
             ("actions.new.upstream", upstream),
-            ("has-actions.new.login", "1"),
+            ("has-actions.new.auth", "1"),
             ("actions.new.auth", "optional"),
             ("has-actions.new.retries", "1"),
             ("actions.new.retries", "2"),
@@ -205,7 +205,7 @@ fn tenant_admin_may_set_upstreams_on_allowed_hosts_only() {
                 ("action", "orders".to_owned()),
                 ("has-actions.new.upstream", "1".to_owned()),
                 ("actions.new.upstream", upstream.to_owned()),
-                ("has-actions.new.login", "1".to_owned()),
+                ("has-actions.new.auth", "1".to_owned()),
                 ("actions.new.auth", "optional".to_owned()),
                 ("revision", revision),
             ]
