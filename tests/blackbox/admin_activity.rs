@@ -1,7 +1,7 @@
 //! What the admin API tells of a tenant's doings: usage, failures, plugins.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, tenant};
-use menlou_harness::gateway::plugin_library;
+use menlou_harness::artifacts::plugin_library;
 use std::fs;
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::scene::eventually;
 use menlou_harness::{
     Gateway, GatewayFolder, Setup,
-    gateway::binary,
+    artifacts::binary,
     http::{self, Request},
     process::{Process, free_port, loopback},
 };

@@ -2,7 +2,7 @@
 //! the plugin, and other requests are served. Files that are no valid plugins are rejected, at the start and while running.
 
 use crate::scene::{eventually, side_by_side, simulator};
-use menlou_harness::{Client, Envelope, Gateway, Setup, gateway::plugin_library};
+use menlou_harness::{Client, Envelope, Gateway, Setup, artifacts::plugin_library};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use std::{
     fmt::Write as _,

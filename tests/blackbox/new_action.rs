@@ -3,7 +3,7 @@
 use crate::scene::{TENANT, eventually, setup, simulator, tenant};
 use menlou_harness::{
     Client, Gateway, GatewayFolder, Setup,
-    gateway::{binary, run},
+    artifacts::{binary, run},
     http::Request,
     process::{Process, free_port, loopback},
 };

@@ -1,7 +1,7 @@
 //! What the gateway says of its actions: the document passes linters and holds at a running gateway, the types compile.
 
 use crate::scene::{Scene, Stores, TENANT};
-use menlou_harness::{Upstream, gateway::plugin_library, http::Request};
+use menlou_harness::{Upstream, artifacts::plugin_library, http::Request};
 use serde_json::Value;
 use std::{
     fs::{self, File},

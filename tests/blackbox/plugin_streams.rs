@@ -3,7 +3,7 @@
 use crate::scene::{eventually, setup, simulator};
 use menlou_harness::{
     Gateway,
-    gateway::plugin_library,
+    artifacts::plugin_library,
     http::{self, Request, Response},
 };
 use menlou_simulator::Simulator;

@@ -162,12 +162,12 @@ fn where_there_is_no_gateway_s_config_that_is_told() {
     let home = GatewayFolder::new(Setup::default());
     let folder = tempfile::tempdir().unwrap();
     let new = ["tenant", "create", "acme", "--appid", DEMO_APPID, "--secret", "env:S", "--offline"];
-    let mut command = menlou_harness::gateway::binary();
+    let mut command = menlou_harness::artifacts::binary();
     command.args(new).current_dir(folder.path()).env("MENLOU_LANG", "en").env("MENLOU_PLUGINS__DIR", home.plugins());
-    let told = exits(&menlou_harness::gateway::run(&mut command, b""), 1);
+    let told = exits(&menlou_harness::artifacts::run(&mut command, b""), 1);
     assert!(told.contains("there is no menlou.toml here") && told.contains("tenants does not exist"), "{told}");
     fs::create_dir(folder.path().join("tenants")).unwrap();
-    let told = exits(&menlou_harness::gateway::run(command.env("S", "some-secret"), b""), 0);
+    let told = exits(&menlou_harness::artifacts::run(command.env("S", "some-secret"), b""), 0);
     assert!(told.contains("there is no menlou.toml here"), "{told}");
     assert!(folder.path().join("tenants/acme.toml").exists());
 }

@@ -220,7 +220,7 @@ fn a_missing_plugin_fails_its_own_actions_only() {
 
 #[test]
 fn a_broken_plugin_fails_its_own_actions_only() {
-    let library = menlou_harness::gateway::plugin_library("account");
+    let library = menlou_harness::artifacts::plugin_library("account");
     let bytes = fs::read(library).unwrap();
     let mut foreign = bytes.clone();
     foreign[18] = 0xb7; // e_machine: AArch64

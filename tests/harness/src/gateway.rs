@@ -1,6 +1,7 @@
 //! The gateway as users run it: the real binary in a temporary folder with config, tenants and plugins.
 
 use crate::{
+    artifacts::{binary, example, plugin_library, run},
     client::{Client, Secrets},
     http::{Request, Response},
     process::{Process, START_TIMEOUT, free_port, loopback, wait_until},
@@ -8,10 +9,9 @@ use crate::{
 };
 use std::{
     fs,
-    io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Output, Stdio},
+    process::{Command, ExitStatus, Output},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -407,53 +407,6 @@ impl GatewayFolder {
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
-}
-
-/// The gateway's binary, without arguments.
-///
-/// # Panics
-/// Where it is not built. Cargo builds it for the tests of the package `menlou`.
-pub fn binary() -> Command {
-    let path = artifacts().join("menlou");
-    assert!(path.exists(), "{} is missing: cargo build -p menlou", path.display());
-    Command::new(path)
-}
-
-/// An example of the package `menlou`, without arguments.
-fn example(name: &str) -> Command {
-    let path = artifacts().join("examples").join(name);
-    assert!(path.exists(), "{} is missing: cargo build -p menlou --examples", path.display());
-    Command::new(path)
-}
-
-/// Runs a command to its end, with this standard input.
-///
-/// # Panics
-/// Where it cannot be started.
-pub fn run(command: &mut Command, input: &[u8]) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the command");
-    if let Some(mut stdin) = child.stdin.take() {
-        // The command need not read its input.
-        let _ = stdin.write_all(input);
-    }
-    child.wait_with_output().expect("the command's output")
-}
-
-/// The library of a first-party plugin.
-///
-/// # Panics
-/// Where it is not built. Cargo builds it for the tests of the package `menlou`.
-pub fn plugin_library(name: &str) -> PathBuf {
-    let path = artifacts().join("deps").join(format!("libmenlou_{name}.so"));
-    assert!(path.exists(), "{} is missing: cargo build -p menlou-{name}", path.display());
-    path
-}
-
-/// `target/<profile>`; the test executables are in its folder `deps`.
-fn artifacts() -> PathBuf {
-    let exe = std::env::current_exe().expect("the test's own path");
-    exe.parent().and_then(Path::parent).expect("target/<profile>").to_owned()
 }
 
 /// Makes a hard link, or a copy where that fails.

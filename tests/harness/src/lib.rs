@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and so does its harness")]
 
 pub mod admin;
+pub mod artifacts;
 pub mod browser;
 pub mod client;
 pub mod cluster;

@@ -1,4 +1,4 @@
-//! Logging.
+//! `[log]`: what is logged, and in which format.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_sources_of_both_crates_are_there() {
-        for path in ["abi/src/lib.rs", "sdk/src/lib.rs", "sdk/src/testing/mod.rs"] {
+        for path in ["abi/src/lib.rs", "sdk/src/lib.rs", "sdk/src/testing.rs"] {
             assert!(SOURCES.iter().any(|(name, text)| *name == path && !text.is_empty()), "{path}");
         }
     }
