@@ -6,13 +6,13 @@ use std::{
 };
 
 static LINES: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
-    tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE).with_writer(|| Into).init();
+    tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE).with_writer(|| Capture).init();
     Mutex::default()
 });
 
-struct Into;
+struct Capture;
 
-impl io::Write for Into {
+impl io::Write for Capture {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         LINES.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())

@@ -1,5 +1,5 @@
 //! Tests of the plugin ABI: real libraries are loaded from folders and run with real stores and a simulated platform.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at its first surprise")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails at its first unexpected result")]
 
 mod abi_pages;
 mod c_plugin;

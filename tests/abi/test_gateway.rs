@@ -158,5 +158,5 @@ pub fn assert_failed(outcome: Result<Value, Error>, cause: &str) {
 pub fn assert_rejected(outcome: Result<Value, Error>) {
     let error = outcome.expect_err("the operation is rejected");
     assert_eq!((error.code(), error.status()), ("plugin_failed", 500));
-    assert!(!log_capture::lines("the gateway refused an operation (-5,").is_empty());
+    assert!(!log_capture::lines("the gateway rejected an operation (poll -5,").is_empty());
 }

@@ -125,7 +125,7 @@ fn a_failed_call_has_a_message_in_both_languages_and_its_cause_in_the_log() {
         ("panic_later", vec![], "the plugin panicked"),
         ("no_object", vec![("text", "a text")], "its data is not a JSON object in UTF-8"),
         ("large", vec![("n", &too_large)], "it is larger than 16 MiB"),
-        ("bad_error_code", vec![("text", "Not A ErrorCode")], "its error code is not 1 to 64"),
+        ("bad_error_code", vec![("text", "Not A Code")], "its error code is not 1 to 64"),
     ] {
         for (language, message) in [("zh", "该动作执行失败"), ("en", "This action failed.")] {
             let response = client.with_language(language).call(action, &fields);

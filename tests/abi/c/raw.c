@@ -52,57 +52,57 @@ static void drop(void *state) {
     free(s);
 }
 
-static int32_t say(call_state *s, menlou_call *call, menlou_str word, menlou_str data) {
-    menlou_reply reply = { .struct_size = sizeof reply, .error_code = word, .data = data };
+static int32_t send_data(call_state *s, menlou_call *call, menlou_str code, menlou_str data) {
+    menlou_reply reply = { .struct_size = sizeof reply, .error_code = code, .data = data };
     return s->host->reply(call, &reply);
 }
 
-static void give(call_state *s, menlou_call *call, menlou_str word, menlou_str data, menlou_str type, menlou_str body) {
-    s->host->reply(call, &(menlou_reply){ .struct_size = sizeof(menlou_reply), .error_code = word, .data = data,
+static void send(call_state *s, menlou_call *call, menlou_str code, menlou_str data, menlou_str type, menlou_str body) {
+    s->host->reply(call, &(menlou_reply){ .struct_size = sizeof(menlou_reply), .error_code = code, .data = data,
                                           .content_type = type, .body = body });
 }
 
 /* Replies as the parameter `how` says. */
-static int32_t answer(void *state, menlou_call *call) {
+static int32_t reply(void *state, menlou_call *call) {
     call_state *s = state;
     menlou_str how = param(s->request, "how"), none = { 0, 0 };
     if (is(how, "garbage"))
-        say(s, call, none, str("{\"a\":"));
+        send_data(s, call, none, str("{\"a\":"));
     else if (is(how, "array"))
-        say(s, call, none, str("[1]"));
+        send_data(s, call, none, str("[1]"));
     else if (is(how, "invalid_utf8"))
-        say(s, call, none, str("{\"a\":\"\xff\"}"));
-    else if (is(how, "bad_word"))
-        say(s, call, str("Not A Word"), none);
+        send_data(s, call, none, str("{\"a\":\"\xff\"}"));
+    else if (is(how, "bad_error_code"))
+        send_data(s, call, str("Not A Code"), none);
     else if (is(how, "small_struct"))
         s->host->reply(call, &(menlou_reply){ .struct_size = 8 });
     else if (is(how, "null_reply"))
         s->host->reply(call, 0);
     else if (is(how, "bad_type"))
-        give(s, call, none, none, str("image"), str("x"));
+        send(s, call, none, none, str("image"), str("x"));
     else if (is(how, "type_with_newline"))
-        give(s, call, none, none, str("image/png\r\nX-Evil: 1"), str("x"));
+        send(s, call, none, none, str("image/png\r\nX-Evil: 1"), str("x"));
     else if (is(how, "file_without_type"))
-        give(s, call, none, none, none, str("x"));
-    else if (is(how, "file_and_word"))
-        give(s, call, str("word"), none, str("image/png"), str("x"));
+        send(s, call, none, none, none, str("x"));
+    else if (is(how, "file_and_error_code"))
+        send(s, call, str("error_code"), none, str("image/png"), str("x"));
     else if (is(how, "file_and_data"))
-        give(s, call, none, str("{}"), str("image/png"), str("x"));
+        send(s, call, none, str("{}"), str("image/png"), str("x"));
     else if (is(how, "file"))
-        give(s, call, none, none, str("text/plain; charset=utf-8"), str("a file"));
+        send(s, call, none, none, str("text/plain; charset=utf-8"), str("a file"));
     else if (is(how, "twice")) {
-        if (say(s, call, none, str("{\"n\":1}")) != MENLOU_READY
-            || say(s, call, none, str("{\"n\":2}")) != MENLOU_ERR_INVALID)
+        if (send_data(s, call, none, str("{\"n\":1}")) != MENLOU_READY
+            || send_data(s, call, none, str("{\"n\":2}")) != MENLOU_ERR_INVALID)
             return MENLOU_ERR_FAILED;
     } else if (is(how, "error"))
         return MENLOU_ERR_FAILED;
-    else if (is(how, "answer_and_error")) {
-        say(s, call, none, str("{\"n\":1}"));
+    else if (is(how, "reply_and_error")) {
+        send_data(s, call, none, str("{\"n\":1}"));
         return -99;
-    } else if (is(how, "word"))
-        say(s, call, str("not_today"), str("{\"left\":3}"));
+    } else if (is(how, "error_code"))
+        send_data(s, call, str("not_today"), str("{\"left\":3}"));
     else if (is(how, "nothing"))
-        say(s, call, none, none);
+        send_data(s, call, none, none);
     return MENLOU_READY;
 }
 
@@ -119,7 +119,7 @@ static int32_t log_in(void *state, menlou_call *call) {
         if (polled != MENLOU_READY)
             return polled;
         if (outcome.status != MENLOU_READY) {
-            say(s, call, outcome.error_code, outcome.data);
+            send_data(s, call, outcome.error_code, outcome.data);
             return MENLOU_READY;
         }
         menlou_op *next;
@@ -128,7 +128,7 @@ static int32_t log_in(void *state, menlou_call *call) {
             snprintf(s->openid, sizeof s->openid, "%.*s", (int)strcspn(from + 10, "\""), from + 10);
             next = s->host->session_open(call, str(s->openid)), s->step = 2;
         } else if (s->step == 2) {
-            say(s, call, (menlou_str){ 0, 0 }, outcome.data);
+            send_data(s, call, (menlou_str){ 0, 0 }, outcome.data);
             next = s->host->sleep_ms(call, 5), s->step = 3;
         } else
             return MENLOU_READY;
@@ -148,31 +148,31 @@ static int32_t misuse(void *state, menlou_call *call) {
     const menlou_host *host = s->host;
     menlou_str how = param(s->request, "how"), none = { 0, 0 };
     menlou_outcome outcome = { .struct_size = sizeof outcome };
-    int32_t told = 0;
+    int32_t result = 0;
     if (is(how, "leave")) {
         pthread_t thread;
         menlou_op *op = host->exchange(call, param(s->request, "code"), 1000);
         pthread_create(&thread, 0, in_thread, op);
         pthread_join(thread, 0);
     } else if (is(how, "take")) {
-        told = host->op_poll(call, left_behind, &outcome);
+        result = host->op_poll(call, left_behind, &outcome);
         host->op_drop(left_behind);
         left_behind = 0;
     } else if (is(how, "nulls")) {
         menlou_http_request http = { .struct_size = sizeof http, .method = str("GET"), .url = str("http://127.0.0.1:1"),
                                      .headers_len = 3 };
         const uint8_t bad[] = { 0xff };
-        told = host->exchange(call, none, 0) == 0 && host->exchange(call, (menlou_str){ bad, 1 }, 0) == 0
+        result = host->exchange(call, none, 0) == 0 && host->exchange(call, (menlou_str){ bad, 1 }, 0) == 0
             && host->exchange(0, str("x"), 0) == 0 && host->session_open(call, none) == 0
             && host->http_send(call, 0) == 0 && host->http_send(call, &http) == 0
             && host->op_poll(call, 0, &outcome) == MENLOU_ERR_INVALID && host->random(host, 0, 8) == MENLOU_ERR_INVALID
             && host->hmac_sha256(host, none, none, 0) == MENLOU_ERR_INVALID
             && host->header(call, str("host"), 0) == MENLOU_ERR_INVALID && host->reply(call, 0) == MENLOU_ERR_INVALID;
         menlou_op *op = host->sleep_ms(call, 1);
-        told = told && host->op_poll(call, op, 0) == MENLOU_ERR_INVALID
+        result = result && host->op_poll(call, op, 0) == MENLOU_ERR_INVALID
             && host->op_poll(0, op, &outcome) == MENLOU_ERR_INVALID;
         outcome.struct_size = 8;
-        told = told && host->op_poll(call, op, &outcome) == MENLOU_ERR_INVALID;
+        result = result && host->op_poll(call, op, &outcome) == MENLOU_ERR_INVALID;
         host->op_drop(op);
         host->op_drop(0);
         host->waker_wake(0);
@@ -182,15 +182,15 @@ static int32_t misuse(void *state, menlou_call *call) {
         host->config_error(0, none, none, none);
     }
     char json[32];
-    snprintf(json, sizeof json, "{\"told\":%d}", told);
-    say(s, call, none, str(json));
+    snprintf(json, sizeof json, "{\"result\":%d}", result);
+    send_data(s, call, none, str(json));
     return MENLOU_READY;
 }
 
 #define ACTION(NAME, POLL)                                                                                             \
     { .struct_size = sizeof(menlou_action), .name = MENLOU_STR(NAME), .start = start, .poll = POLL, .drop = drop }
 
-static const menlou_action actions[] = { ACTION("answer", answer), ACTION("log_in", log_in), ACTION("misuse", misuse) };
+static const menlou_action actions[] = { ACTION("reply", reply), ACTION("log_in", log_in), ACTION("misuse", misuse) };
 
 static const menlou_plugin plugin = {
     .magic = MENLOU_MAGIC,

@@ -68,15 +68,15 @@ static void drop(void *state) {
     free(s);
 }
 
-static int32_t say(menlou_call *call, menlou_str data) {
+static int32_t reply(menlou_call *call, menlou_str data) {
     menlou_reply reply = { .struct_size = sizeof reply, .data = data };
     return gateway->reply(call, &reply);
 }
 
-static int32_t tell(menlou_call *call, long told) {
+static int32_t reply_number(menlou_call *call, long result) {
     char json[32];
-    snprintf(json, sizeof json, "{\"n\":%ld}", told);
-    return say(call, str(json));
+    snprintf(json, sizeof json, "{\"n\":%ld}", result);
+    return reply(call, str(json));
 }
 
 /* A GET of the parameter `url`. */
@@ -95,7 +95,7 @@ static long use_kept(menlou_call *call) {
     refused += gateway->op_poll(kept_call, kept_op, &outcome) == MENLOU_ERR_INVALID;
     refused += gateway->sleep_ms(kept_call, 1) == 0;
     refused += gateway->header(kept_call, str("host"), &value) == MENLOU_ERR_INVALID;
-    refused += say(kept_call, str("{\"n\":-1}")) == MENLOU_ERR_INVALID;
+    refused += reply(kept_call, str("{\"n\":-1}")) == MENLOU_ERR_INVALID;
     gateway->log(gateway, kept_call, MENLOU_LOG_INFO, str("logged for a call that has ended"), 0, 0);
     gateway->waker_wake(kept_waker);
     gateway->waker_drop(kept_waker);
@@ -127,24 +127,24 @@ static int32_t poll(void *state, menlou_call *call) {
         return MENLOU_PENDING;
     }
     if (IS("live"))
-        return tell(call, __atomic_load_n(&live, __ATOMIC_SEQ_CST));
+        return reply_number(call, __atomic_load_n(&live, __ATOMIC_SEQ_CST));
     if (IS("leak")) { /* the state and a pending operation */
         s->forget = 1, s->op = get(s, call);
         for (long i = 0; !i || i < n; i++)
             if (gateway->op_poll(call, s->op, &outcome) != MENLOU_PENDING)
                 return MENLOU_ERR_FAILED;
         /* The operation never completes, so the call is not polled again and ends at its deadline. */
-        return param(s->request, "wait").len ? MENLOU_PENDING : tell(call, 1);
+        return param(s->request, "wait").len ? MENLOU_PENDING : reply_number(call, 1);
     }
     if (IS("keep")) {
         s->forget = 1, kept_call = call, kept_op = gateway->sleep_ms(call, 1), kept_waker = gateway->waker_clone(call);
         gateway->op_poll(call, kept_op, &outcome);
-        return tell(call, 0);
+        return reply_number(call, 0);
     }
     if (IS("use_kept"))
-        return tell(call, use_kept(call));
+        return reply_number(call, use_kept(call));
     if (IS("hoard"))
-        return tell(call, hoard(call, n));
+        return reply_number(call, hoard(call, n));
     if (IS("churn")) { /* drops each operation, some of them twice */
         for (long i = 0; i < n; i++) {
             menlou_op *op = gateway->sleep_ms(call, 1);
@@ -153,22 +153,22 @@ static int32_t poll(void *state, menlou_call *call) {
                 return MENLOU_ERR_FAILED;
             gateway->op_drop(op);
         }
-        return tell(call, n);
+        return reply_number(call, n);
     }
     if (IS("block")) {
         nanosleep(&(struct timespec){ n / 1000, n % 1000 * 1000000 }, 0);
-        return tell(call, n);
+        return reply_number(call, n);
     }
     if (IS("flood")) {
         for (long i = 0; i < n; i++)
             gateway->log(gateway, call, MENLOU_LOG_WARN, str("a flood of the rude plugin"), 0, 0);
-        return tell(call, n);
+        return reply_number(call, n);
     }
     if (IS("trace")) { /* lines below the log level */
         for (long i = 0; i < n; i++)
             gateway->log(gateway, call, MENLOU_LOG_TRACE, str("a trace line of the rude plugin"), 0, 0);
         gateway->log(gateway, call, MENLOU_LOG_WARN, str("a warning of the rude plugin"), 0, 0);
-        return tell(call, n);
+        return reply_number(call, n);
     }
     if (IS("long")) { /* a line of 32 fields of n bytes */
         char *text = malloc(n);
@@ -178,26 +178,26 @@ static int32_t poll(void *state, menlou_call *call) {
             fields[i] = (menlou_kv){ str("field"), { (uint8_t *)text, n } };
         gateway->log(gateway, call, MENLOU_LOG_WARN, str("a long line of the rude plugin"), fields, 32);
         free(text);
-        return tell(call, n);
+        return reply_number(call, n);
     }
     if (IS("large")) { /* valid JSON of n bytes */
         char *json = malloc(n + 1);
         memset(json, ' ', n), json[0] = '{', json[n - 1] = '}';
-        int32_t told = say(call, (menlou_str){ (uint8_t *)json, n });
+        int32_t result = reply(call, (menlou_str){ (uint8_t *)json, n });
         free(json);
-        return told == MENLOU_ERR_INVALID ? MENLOU_READY : told;
+        return result == MENLOU_ERR_INVALID ? MENLOU_READY : result;
     }
     if (IS("twice"))
-        return tell(call, 1), tell(call, 2), MENLOU_READY;
+        return reply_number(call, 1), reply_number(call, 2), MENLOU_READY;
     if (IS("garbage"))
-        return say(call, str("{\"n\":")), MENLOU_READY;
+        return reply(call, str("{\"n\":")), MENLOU_READY;
     if (IS("invalid_utf8"))
-        return say(call, str("{\"text\":\"\xff\xfe\"}")), MENLOU_READY;
+        return reply(call, str("{\"text\":\"\xff\xfe\"}")), MENLOU_READY;
     if (IS("nothing"))
         return MENLOU_READY;
     if (IS("fail"))
         return MENLOU_ERR_FAILED;
-    return tell(call, 0);
+    return reply_number(call, 0);
 }
 
 static const menlou_action actions[] = {

@@ -140,8 +140,9 @@ pub(super) unsafe extern "C" fn update(
     unsafe {
         begin(call, |call| {
             // A NULL text means no change.
-            let given = |s: menlou_str| if s.ptr.is_null() { Some(None) } else { text(s).map(|t| Some(t.to_owned())) };
-            let (name, avatar_url) = (given(name)?, given(avatar_url)?);
+            let optional =
+                |s: menlou_str| if s.ptr.is_null() { Some(None) } else { text(s).map(|t| Some(t.to_owned())) };
+            let (name, avatar_url) = (optional(name)?, optional(avatar_url)?);
             let (scope, user) = (call.scope(), call.caller.as_ref()?.user.as_ref()?.id);
             Some(Box::pin(async move {
                 let users = &scope.services.stores.users;
