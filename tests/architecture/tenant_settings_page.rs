@@ -16,7 +16,7 @@ const PAGES: [(&str, Language); 2] = [("docs/tenants.zh-CN.md", Language::Zh), (
 
 /// The settings of the gateway itself; settings of actions are described in the pages of their plugins.
 fn settings(language: Language) -> String {
-    let head = Text::fixed("| 设置 | 含义 | 缺省值 |", "| setting | meaning | default |");
+    let head = Text::fixed("| 设置 | 含义 | 默认值 |", "| setting | meaning | default |");
     let mut table = format!("{}\n|---|---|---|\n", head.get(language));
     rows(&tenant::schema(), "", language, &mut table);
     table
