@@ -1,4 +1,4 @@
-//! Who may use the admin API: every route with every role, and tokens good and bad.
+//! Access to the admin API: every route with every role, valid and invalid tokens.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, tenant};
 use menlou_harness::{Admin, http::Request};
@@ -7,7 +7,7 @@ use std::fs;
 
 const OWN: &str = "tenant:manulife";
 
-/// An operation of the document.
+/// An operation in the OpenAPI document.
 struct Operation {
     method: String,
     path: String,
@@ -15,7 +15,7 @@ struct Operation {
     takes: Option<String>,
 }
 
-/// Every operation of the API, from its own document.
+/// All operations, from the API's own document.
 fn operations(scene: &Scene) -> Vec<Operation> {
     let document: Value = serde_json::from_slice(&scene.admin("/api/v1/openapi.json").unwrap().body).unwrap();
     let mut found = Vec::new();
@@ -41,7 +41,7 @@ struct People {
     openid: String,
 }
 
-/// Both tenants with a person each, whose user's id and openid are those of the first's.
+/// Two tenants with a person each. `user` and `openid` belong to the person of the first tenant.
 fn people() -> People {
     let scene = Scene::new(Stores::Embedded);
     let client = scene.session("Ann");
@@ -55,23 +55,23 @@ fn people() -> People {
 }
 
 impl People {
-    /// The request of an operation on a tenant. `able`: with everything that it needs, so that it would be done.
-    fn request(&self, operation: &Operation, of: &str, able: bool) -> Request {
+    /// The request of an operation on a tenant. `complete`: with everything that the operation needs to succeed.
+    fn request(&self, operation: &Operation, of: &str, complete: bool) -> Request {
         let path = operation
             .path
             .replace("{tenant}", of)
             .replace("{user}", &self.user.to_string())
             .replace("{session}", &"0".repeat(64))
             .replace("{platform}", "wechat")
-            .replace("{openid}", if able { &self.openid } else { "nobody" });
+            .replace("{openid}", if complete { &self.openid } else { "nobody" });
         assert!(!path.contains('{'), "a parameter that this test does not know: {path}");
         let query = match (operation.method.as_str(), path.rsplit('/').next()) {
             ("GET", Some("sessions")) => format!("?user={}", self.user),
-            ("DELETE", Some("sessions")) if able => "?all=true".to_owned(),
+            ("DELETE", Some("sessions")) if complete => "?all=true".to_owned(),
             _ => String::new(),
         };
         let mut request = Request::new(&operation.method, format!("{path}{query}"));
-        if able {
+        if complete {
             request = request.header("If-Match", "*");
         }
         match operation.takes.as_deref() {
@@ -87,7 +87,7 @@ impl People {
 }
 
 #[test]
-fn every_route_serves_the_roles_that_the_document_names_and_no_other() {
+fn routes_serve_exactly_the_roles_in_the_openapi_document() {
     let people = people();
     let files =
         || [TENANT, NEIGHBOUR].map(|name| fs::read(people.scene.tenants().join(format!("{name}.toml"))).unwrap());
@@ -107,13 +107,18 @@ fn every_route_serves_the_roles_that_the_document_names_and_no_other() {
             for (role, admin) in &roles {
                 let named = operation.roles.iter().any(|named| named == role.split(':').next().unwrap());
                 let others = *role == OWN && of != TENANT && operation.path.contains("{tenant}");
-                // Whoever may not tries in earnest; whoever may, without saying on which version it is based.
-                let said = admin.send(&people.request(&operation, of, !named || others));
+                // Roles without the permission send a complete request; the others send one without a precondition, which changes
+                // nothing.
+                let response = admin.send(&people.request(&operation, of, !named || others));
                 if named && !others {
-                    assert!(![401, 403].contains(&said.status), "{shown} of {of} as {role}: {}", said.response.text());
+                    assert!(
+                        ![401, 403].contains(&response.status),
+                        "{shown} of {of} as {role}: {}",
+                        response.response.text()
+                    );
                 } else {
                     assert_eq!(
-                        (said.status, said.body["error"].as_str()),
+                        (response.status, response.body["error"].as_str()),
                         (403, Some("forbidden")),
                         "{shown} of {of} as {role}"
                     );
@@ -129,13 +134,13 @@ fn every_route_serves_the_roles_that_the_document_names_and_no_other() {
 }
 
 #[test]
-fn no_role_reads_a_secret_a_viewer_nothing_of_a_person_and_a_tenant_nothing_of_another() {
+fn responses_contain_no_secrets_and_only_the_data_that_the_role_may_read() {
     let people = people();
     people.scene.write_tenant(TENANT, &format!("# secret = \"older-secret\"\n{}", tenant(&people.scene.sim)));
     let operator = people.scene.admin_as("operator");
     let phone =
         operator.get(&format!("/tenants/{TENANT}/users/{}", people.user)).ok()["phone"].as_str().unwrap().to_owned();
-    // Something for the log: a change, and who changed it.
+    // Creates audit entries.
     operator.put(TENANT, &tenant(&people.scene.sim), ("If-Match", "*")).ok();
     operator
         .send(&people.request(
@@ -154,7 +159,7 @@ fn no_role_reads_a_secret_a_viewer_nothing_of_a_person_and_a_tenant_nothing_of_a
         for operation in operations(&people.scene).iter().filter(|operation| operation.method == "GET") {
             for of in [TENANT, NEIGHBOUR] {
                 let text = admin.send(&people.request(operation, of, false)).response.text();
-                let told = format!("{} of {of} as {role}: {text}", operation.path);
+                let shown = format!("{} of {of} as {role}: {text}", operation.path);
                 let mut hidden = vec!["demo-secret", "neighbours-own-secret", "password_hash", "mla_"];
                 match role {
                     "viewer" => hidden.extend([people.openid.as_str(), &phone, "Changed", "older-secret"]),
@@ -162,7 +167,7 @@ fn no_role_reads_a_secret_a_viewer_nothing_of_a_person_and_a_tenant_nothing_of_a
                     _ => {}
                 }
                 for secret in hidden {
-                    assert!(!text.contains(secret), "{secret} in {told}");
+                    assert!(!text.contains(secret), "{secret} in {shown}");
                 }
             }
         }
@@ -170,7 +175,7 @@ fn no_role_reads_a_secret_a_viewer_nothing_of_a_person_and_a_tenant_nothing_of_a
 }
 
 #[test]
-fn a_token_is_good_until_it_is_revoked_or_expires() {
+fn token_is_valid_until_it_is_revoked_or_expires() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("operator");
     let me = admin.get("/me");
@@ -184,17 +189,17 @@ fn a_token_is_good_until_it_is_revoked_or_expires() {
     assert!(!listed.contains(&admin.token()["mla_000000000000_".len()..]), "no secret is listed");
     assert!(scene.command(&["admin", "token", "revoke", &id]).status.success());
     admin.get("/me").assert_error(401, "admin_token_invalid");
-    assert!(!scene.command(&["admin", "token", "revoke", &id]).status.success(), "there is none any more");
-    eventually("the short token is over", || (short.get("/me").status == 401).then_some(()));
+    assert!(!scene.command(&["admin", "token", "revoke", &id]).status.success(), "the token is already revoked");
+    eventually("the short-lived token expires", || (short.get("/me").status == 401).then_some(()));
     let operator = scene.admin_as("operator");
     let log = operator.get("/audit").ok()["entries"].clone();
-    let told: Vec<_> = log.as_array().unwrap().iter().map(|d| d["what"].as_str().unwrap()).collect();
-    assert_eq!(told, ["token.new", "token.revoke", "token.new", "token.new"]);
+    let operations: Vec<_> = log.as_array().unwrap().iter().map(|entry| entry["what"].as_str().unwrap()).collect();
+    assert_eq!(operations, ["token.new", "token.revoke", "token.new", "token.new"]);
     assert!(log[1]["target"] == id && log[1]["who"].as_str().unwrap().starts_with("command line"), "{log}");
 }
 
 #[test]
-fn roles_lives_and_labels_that_are_none_make_no_token() {
+fn invalid_role_lifetime_or_label_creates_no_token() {
     let scene = Scene::new(Stores::Embedded);
     for arguments in [
         &["--role", "admin"][..],
@@ -210,7 +215,7 @@ fn roles_lives_and_labels_that_are_none_make_no_token() {
 }
 
 #[test]
-fn bad_tokens_are_refused_and_who_tries_many_has_to_wait() {
+fn invalid_tokens_are_rejected_and_many_answer_429() {
     let scene = Scene::new(Stores::Embedded);
     let good = scene.admin_as("viewer");
     let (start, secret) = good.token().split_at("mla_000000000000".len());
@@ -223,17 +228,17 @@ fn bad_tokens_are_refused_and_who_tries_many_has_to_wait() {
     scene.anonymous_admin().send(&basic).assert_error(401, "admin_token_required");
     good.get("/me").ok();
     let bad: Admin = scene.admin_with(&other);
-    let refused = (0..40).map(|_| bad.get("/me")).find(|said| said.status == 429).expect("a limit");
-    refused.assert_error(429, "too_many_attempts");
-    assert!(refused.response.header("retry-after").is_some_and(|wait| wait.parse::<u64>().is_ok_and(|s| s > 0)));
+    let rejected = (0..40).map(|_| bad.get("/me")).find(|response| response.status == 429).expect("a limit");
+    rejected.assert_error(429, "too_many_attempts");
+    assert!(rejected.response.header("retry-after").is_some_and(|wait| wait.parse::<u64>().is_ok_and(|s| s > 0)));
     good.get("/me").ok();
     bad.get("/me").assert_error(429, "too_many_attempts");
     scene.admin_with("nonsense").get("/me").assert_error(429, "too_many_attempts");
-    assert_eq!(scene.admin("/healthz").unwrap().status, 200, "probes go on");
+    assert_eq!(scene.admin("/healthz").unwrap().status, 200, "probes are not affected");
 }
 
 #[test]
-fn bad_tokens_are_counted_for_the_client_and_not_for_its_proxy() {
+fn invalid_tokens_are_counted_for_the_client_behind_a_trusted_proxy() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("proxies.trusted", "[\"127.0.0.1\"]"));
     let from = |address: &str| {
         let request = Request::new("GET", "/api/v1/me").header("X-Forwarded-For", address);
@@ -244,11 +249,11 @@ fn bad_tokens_are_counted_for_the_client_and_not_for_its_proxy() {
 }
 
 #[test]
-fn no_store_no_entry() {
+fn unavailable_store_answers_503() {
     let mut scene = Scene::new(Stores::Postgres);
     let admin = scene.admin_as("operator");
     admin.get("/me").ok();
     scene.postgres.as_mut().unwrap().kill();
-    eventually("the store's absence is noticed", || (admin.get("/me").status == 503).then_some(()));
+    eventually("the store is unavailable", || (admin.get("/me").status == 503).then_some(()));
     admin.get("/me").assert_error(503, "store_unavailable");
 }

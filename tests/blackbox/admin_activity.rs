@@ -1,11 +1,11 @@
-//! What the admin API tells of a tenant's doings: usage, failures, plugins.
+//! Usage, failures and plugins in the admin API, and the requests in the metrics.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, tenant};
 use menlou_harness::artifacts::plugin_library;
 use std::fs;
 
 #[test]
-fn calls_are_counted_by_action_and_a_reload_keeps_the_count() {
+fn usage_is_counted_by_action_and_survives_a_reload() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("viewer");
     let ann = scene.person("Ann");
@@ -14,8 +14,9 @@ fn calls_are_counted_by_action_and_a_reload_keeps_the_count() {
     }
     scene.client().call("openid", &[("code", "no such code")]).assert_error(200, "invalid_code");
     let of = |action: &str| {
-        let said = admin.get(&format!("/tenants/{TENANT}/usage"));
-        let usage = said.ok()["actions"].as_array().unwrap().iter().find(|u| u["action"] == action).unwrap().clone();
+        let response = admin.get(&format!("/tenants/{TENANT}/usage"));
+        let usage =
+            response.ok()["actions"].as_array().unwrap().iter().find(|u| u["action"] == action).unwrap().clone();
         let minutes = usage["minutes"].as_array().unwrap().clone();
         let sum = |key: &str| minutes.iter().map(|m| m[key].as_u64().unwrap()).sum::<u64>();
         assert_eq!((usage["calls"].as_u64(), usage["failures"].as_u64()), (Some(sum("calls")), Some(sum("failures"))));
@@ -37,7 +38,7 @@ fn calls_are_counted_by_action_and_a_reload_keeps_the_count() {
 }
 
 #[test]
-fn a_failure_is_told_with_what_the_platform_said_and_nothing_of_who_called() {
+fn failures_contain_platform_codes_and_do_not_identify_the_client() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as(&format!("tenant:{TENANT}"));
     let failures = || admin.get(&format!("/tenants/{TENANT}/failures")).ok()["failures"].as_array().unwrap().clone();
@@ -63,7 +64,7 @@ fn a_failure_is_told_with_what_the_platform_said_and_nothing_of_who_called() {
 }
 
 #[test]
-fn plugins_are_told_with_what_became_of_new_files() {
+fn plugins_are_listed_with_rejected_files_and_reloads() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("viewer");
     let told = admin.get("/plugins");
@@ -72,7 +73,7 @@ fn plugins_are_told_with_what_became_of_new_files() {
     let openid = &told.body["plugins"][1]["actions"][0];
     assert!(openid["name"] == "openid" && openid["settings"]["properties"].is_object(), "{openid}");
     assert_eq!(told.body["reloads"], serde_json::json!([]));
-    // Copied, not linked: the test writes to it.
+    // A copy instead of a link, because the test writes to the file.
     fs::copy(plugin_library("rogue"), scene.plugins().join("rogue.so")).unwrap();
     fs::write(scene.plugins().join("bad.so"), "no library").unwrap();
     let told = eventually("both are looked at", || {
@@ -94,7 +95,7 @@ fn plugins_are_told_with_what_became_of_new_files() {
     );
 }
 
-/// How often the counter has counted calls of this tenant's action.
+/// The value of the counter for an action of a tenant.
 fn counted(scene: &Scene, tenant: &str, action: &str) -> Option<usize> {
     let line = format!("menlou_requests_total{{tenant=\"{tenant}\",action=\"{action}\"}} ");
     let metrics = scene.admin("/metrics").unwrap().text();
@@ -102,12 +103,12 @@ fn counted(scene: &Scene, tenant: &str, action: &str) -> Option<usize> {
 }
 
 #[test]
-fn the_metrics_have_each_call_once_also_those_of_a_tenant_that_was_changed_or_removed() {
+fn metrics_count_each_request_once_across_tenant_changes_and_removal() {
     let scene = Scene::new(Stores::Embedded);
     let file = tenant(&scene.sim);
     let ask = |times: usize| (0..times).for_each(|_| drop(scene.gateway.client("passing").call("user", &[])));
     let until = |status: u16| {
-        // Another action is asked: those of `user` are counted here.
+        // A different action, because the test counts the requests to `user`.
         let asked = || scene.gateway.client("passing").call("openid", &[]).status;
         eventually("the change is taken up", || (asked() == status).then_some(()));
     };

@@ -1,4 +1,4 @@
-//! The admin side's listener: plain HTTP for nobody else's ears, and TLS whose certificate is taken up anew.
+//! The admin listener: plain HTTP on the loopback address only, TLS with reloaded certificates, deadlines, bounds.
 
 use crate::scene::eventually;
 use menlou_harness::{
@@ -21,7 +21,7 @@ fn home(settings: &[(&str, &str)]) -> GatewayFolder {
 }
 
 #[test]
-fn others_are_spoken_to_by_tls_or_on_an_explicit_word_only() {
+fn public_admin_address_requires_tls_or_explicit_permission() {
     for listen in ["\"0.0.0.0:8081\"", "\"[::]:8081\"", "\"192.0.2.7:8081\""] {
         for command in ["run", "validate"] {
             let output = home(&[("admin.listen", listen)]).command(&[command], b"");
@@ -41,7 +41,7 @@ fn others_are_spoken_to_by_tls_or_on_an_explicit_word_only() {
 }
 
 #[test]
-fn a_certificate_that_can_not_be_used_is_told() {
+fn unusable_certificate_is_a_config_error() {
     let home = home(&[("admin.tls_cert", "\"admin.pem\""), ("admin.tls_key", "\"admin.key\"")]);
     for command in ["run", "validate"] {
         let output = home.command(&[command], b"");
@@ -55,7 +55,7 @@ fn a_certificate_that_can_not_be_used_is_told() {
 }
 
 #[test]
-fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
+fn new_certificate_is_loaded_and_an_invalid_one_is_not() {
     let home = home(&[("admin.tls_cert", "\"admin.pem\""), ("admin.tls_key", "\"admin.key\"")]);
     let first = certify(home.path(), "one");
     let (traffic, admin) = (loopback(free_port()), loopback(free_port()));
@@ -65,7 +65,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     let log = home.path().join("log");
     let _gateway = Process::start(&mut command, &log, "menlou");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    // The certificate that a new connection gets.
+    // The certificate of a new connection.
     let served = || {
         let asked = async {
             let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).tls_info(true).no_proxy();
@@ -83,48 +83,50 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     eventually("the new one", || (served()? == second).then_some(()));
     fs::write(home.path().join("admin.key"), "no key").unwrap();
     let told = || fs::read_to_string(&log).is_ok_and(|log| log.contains("the certificates before serve on"));
-    eventually("the bad one is told", || told().then_some(()));
+    eventually("the invalid certificate is logged", || told().then_some(()));
     assert_eq!(served(), Some(second));
 }
 
 #[test]
-fn who_is_silent_slow_idle_or_does_not_read_is_let_go_here_too() {
+fn silent_slow_idle_and_unread_admin_connections_are_closed() {
     let second = |setup: Setup, name: &&str| setup.setting(name, "\"1s\"");
     let deadlines = ["server.header_timeout", "clients.first_byte_timeout", "clients.keep_alive_timeout"];
     let setup = deadlines.iter().chain(&["clients.response_write_timeout"]).fold(Setup::default(), second);
     let gateway = Gateway::start(setup);
     let (health, large) = ("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\n");
     let began = Instant::now();
-    for (sent, answers) in [("", 0), ("GET", 1), ("GET /healthz HTTP/1.1\r\nHost:", 1), (health, 1)] {
+    for (sent, responses) in [("", 0), ("GET", 1), ("GET /healthz HTTP/1.1\r\nHost:", 1), (health, 1)] {
         let mut stream = http::connect(gateway.admin_addr()).unwrap();
         stream.write_all(sent.as_bytes()).unwrap();
         let mut all = String::new();
-        stream.read_to_string(&mut all).unwrap_or_else(|e| panic!("{sent:?} is not let go: {e}"));
-        assert_eq!(all.matches("HTTP/1.1 ").count(), answers, "{sent:?}: {all}");
+        stream.read_to_string(&mut all).unwrap_or_else(|e| panic!("{sent:?} is not closed: {e}"));
+        assert_eq!(all.matches("HTTP/1.1 ").count(), responses, "{sent:?}: {all}");
     }
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-    let mut deaf = http::connect(gateway.admin_addr()).unwrap();
-    deaf.write_all(format!("{large}Host: a\r\n\r\n").repeat(50).as_bytes()).unwrap();
+    let mut unread = http::connect(gateway.admin_addr()).unwrap();
+    unread.write_all(format!("{large}Host: a\r\n\r\n").repeat(50).as_bytes()).unwrap();
     let line = "menlou_connections_closed_total{reason=\"slow_reader\"} 1";
-    eventually("who doesn't read is let go", || gateway.admin("/metrics").ok()?.text().contains(line).then_some(()));
-    // What could be read in two ways is refused here as well.
+    eventually("the unread connection is closed", || {
+        gateway.admin("/metrics").ok()?.text().contains(line).then_some(())
+    });
+    // Ambiguous requests are rejected here as well.
     let odd = http::send_raw(gateway.admin_addr(), health.replace("Host: a", "Host: a\r\nHost: b").as_bytes()).unwrap();
     assert_eq!((odd.status, odd.text().contains("bad_request")), (400, true), "{}", odd.text());
 }
 
 #[test]
-fn one_address_can_not_keep_all_others_waiting() {
+fn one_address_cannot_use_all_admin_connections() {
     let gateway = Gateway::start(Setup::default());
     let open: Vec<TcpStream> = (0..300).map(|_| http::connect(gateway.admin_addr()).unwrap()).collect();
-    // Those beyond its part are closed at once, long before a silent one is.
-    let refused = || open.iter().filter(|stream| is_closed(stream)).count();
-    eventually("those beyond its part are closed", || (refused() >= 300 - 128).then_some(()));
+    // Connections beyond the limit of one address are closed immediately, long before the deadline of silent ones.
+    let closed = || open.iter().filter(|stream| is_closed(stream)).count();
+    eventually("connections beyond the limit are closed", || (closed() >= 300 - 128).then_some(()));
     let mut other = from([127, 0, 0, 2], gateway.admin_addr());
     other.write_all(&Request::new("GET", "/healthz").bytes()).unwrap();
     assert_eq!(http::read(&mut other).unwrap().status, 200);
 }
 
-/// A connection that comes from this address.
+/// A connection from this source address.
 fn from(address: [u8; 4], to: SocketAddr) -> TcpStream {
     let connecting = async {
         let socket = tokio::net::TcpSocket::new_v4()?;
@@ -141,7 +143,7 @@ fn is_closed(stream: &TcpStream) -> bool {
     !matches!(stream.peek(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
 }
 
-/// Makes a certificate, and gives it as DER.
+/// Creates a certificate. Returns it as DER.
 fn certify(folder: &Path, name: &str) -> Vec<u8> {
     let run = |arguments: &[&str]| {
         let output =

@@ -1,4 +1,4 @@
-//! Sessions and users by the admin API, whatever they are stored in.
+//! Sessions and users in the admin API, with every store.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, neighbours_code, setup};
 use menlou_harness::{Admin, Gateway, http::Request};
@@ -37,7 +37,7 @@ pub fn a_person_s_sessions_are_counted_found_and_ended_one_by_one_and_together(s
     let alive = || ann.iter().filter(|client| client.call("user", &[]).error.is_none()).count();
     assert_eq!(alive(), 3);
     admin.delete(&format!("/tenants/{TENANT}/sessions/{}", found[1]["id"].as_str().unwrap())).ok();
-    eventually("one has ended", || (alive() == 2).then_some(()));
+    eventually("one session has ended", || (alive() == 2).then_some(()));
     for id in [found[1]["id"].as_str().unwrap(), &"0".repeat(64), "x", &"Z".repeat(64)] {
         admin.delete(&format!("/tenants/{TENANT}/sessions/{id}")).assert_error(404, "unknown_session");
     }
@@ -46,15 +46,17 @@ pub fn a_person_s_sessions_are_counted_found_and_ended_one_by_one_and_together(s
     }
     let ended = admin.delete(&format!("/tenants/{TENANT}/sessions?user={user}"));
     assert_eq!(ended.ok()["ended"], 2);
-    eventually("all of hers have ended", || (alive() == 0).then_some(()));
-    assert_ne!(bob.call("user", &[]).error.as_deref(), Some("session_expired"), "his goes on");
+    eventually("all sessions of the user have ended", || (alive() == 0).then_some(()));
+    assert_ne!(bob.call("user", &[]).error.as_deref(), Some("session_expired"), "the other session continues");
     assert_eq!(admin.delete(&format!("/tenants/{TENANT}/sessions?all=true")).ok()["ended"], 1);
-    eventually("his has ended", || (bob.call("user", &[]).error.as_deref() == Some("session_expired")).then_some(()));
+    eventually("the other session has ended", || {
+        (bob.call("user", &[]).error.as_deref() == Some("session_expired")).then_some(())
+    });
     assert_eq!((total(&admin, TENANT), total(&scene.admin_as("viewer"), NEIGHBOUR)), (0, 1));
     admin.delete(&format!("/tenants/{TENANT}/sessions?user=9999")).assert_error(404, "unknown_user");
 }
 
-pub fn a_user_is_found_changed_and_unbound(stores: Stores) {
+pub fn user_is_found_changed_and_unbound(stores: Stores) {
     let scene = Scene::new(stores);
     let admin = scene.admin_as("operator");
     scene.add_user(TENANT, "ann", "Ann", "correct horse");
@@ -89,7 +91,7 @@ pub fn a_user_is_found_changed_and_unbound(stores: Stores) {
     assert_eq!((changed.ok()["name"].as_str(), changed.etag == read.etag), (Some("Anna 门楼"), false));
     patch(seen, json!({ "name": "over it" })).assert_error(412, "changed_meanwhile");
     eventually("the person sees it", || (client.call("user", &[]).ok()["user"]["name"] == "Anna 门楼").then_some(()));
-    // What the person changes counts too.
+    // A change by the person changes the version as well.
     client.call("user", &[("name", "Own")]).ok();
     patch(changed.etag.as_deref(), json!({ "name": "over it" })).assert_error(412, "changed_meanwhile");
 
@@ -102,7 +104,7 @@ pub fn a_user_is_found_changed_and_unbound(stores: Stores) {
     assert_eq!(users(&admin, "account=ann")[0]["bindings"], json!([]), "the account stays");
 }
 
-pub fn a_person_is_forgotten_with_account_bindings_and_sessions(stores: Stores) {
+pub fn forgetting_a_user_deletes_account_bindings_and_sessions(stores: Stores) {
     let scene = Scene::new(stores);
     let admin = scene.admin_as(&format!("tenant:{TENANT}"));
     let (ann, bob) = (scene.person("Ann"), scene.person("Bob"));
@@ -122,7 +124,7 @@ pub fn a_person_is_forgotten_with_account_bindings_and_sessions(stores: Stores) 
     assert!(users(&admin, &format!("openid={}", scene.sim.openid("Ann"))).is_empty());
     assert!(scene.authorize("Ann").ok()["user"].is_null(), "a stranger again");
     assert_eq!(bob.call("user", &[]).ok()["user"]["name"], "Bob");
-    // The log tells that it was done, and nothing of her.
+    // The audit log contains the operation and no personal data.
     let history = admin.get(&format!("/tenants/{TENANT}/history")).ok()["entries"].clone();
     assert_eq!(
         (history[0]["what"].as_str(), history[0]["target"].as_str()),
@@ -135,10 +137,10 @@ pub fn a_person_is_forgotten_with_account_bindings_and_sessions(stores: Stores) 
 }
 
 #[test]
-fn what_is_ended_by_one_replica_is_over_in_the_others() {
+fn session_ended_by_one_replica_is_invalid_on_the_others() {
     let scene = Scene::new(Stores::Both);
     let other = Gateway::start(setup(&scene.sim, scene.redis.as_ref(), scene.postgres.as_ref()));
-    // A token that was made beside one replica is good at all.
+    // A token that was created on one replica is valid on all.
     let admin = scene.admin_as("operator");
     let there = other.admin_with(admin.token());
     there.get("/me").ok();

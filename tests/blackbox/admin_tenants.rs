@@ -1,5 +1,5 @@
-//! Tenants by the admin API: made, read, changed and removed as files, never over a change that was not seen, never
-//! with a secret shown.
+//! Tenants in the admin API: files are created, read, changed and removed. No change overwrites an unseen one, and no secret
+//! is shown.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, side_by_side, tenant};
 use crate::secrets::with_key;
@@ -15,7 +15,7 @@ fn file(scene: &Scene, name: &str) -> String {
 }
 
 #[test]
-fn a_tenant_is_made_serves_is_changed_and_removed() {
+fn tenant_is_created_served_changed_and_removed() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("operator");
     let text = format!("# Acme's own.\n{}", tenant(&scene.sim));
@@ -31,7 +31,7 @@ fn a_tenant_is_made_serves_is_changed_and_removed() {
     let read = admin.get("/tenants/acme");
     assert_eq!((read.etag.as_ref(), read.ok()["title"].as_str()), (made.etag.as_ref(), Some("Manulife")));
     assert_eq!(read.body["actions"], json!(["login", "logout", "openid", "user"]));
-    // What was read is sent back with a change; comments, layout and the secret stay.
+    // The file is sent back with one change: comments, formatting and the secret are kept.
     let shown = read.body["toml"].as_str().unwrap();
     assert!(shown.starts_with("# Acme's own.\n") && shown.contains("secret = \"masked:\"\n"), "{shown}");
     let changed = shown.replace("[actions.logout]", "[session]\nttl = \"1h\" # short");
@@ -44,7 +44,9 @@ fn a_tenant_is_made_serves_is_changed_and_removed() {
     });
 
     admin.send(&Request::new("DELETE", "/api/v1/tenants/acme").header("If-Match", saved.etag.as_deref().unwrap())).ok();
-    eventually("it is gone", || (client.call("openid", &[("code", "x")]).status == 404).then_some(()));
+    eventually("the tenant has stopped serving", || {
+        (client.call("openid", &[("code", "x")]).status == 404).then_some(())
+    });
     admin.get("/tenants/acme").assert_error(404, "unknown_tenant");
     let names: Vec<_> =
         admin.get("/tenants").ok()["tenants"].as_array().unwrap().iter().map(|t| t["name"].clone()).collect();
@@ -52,7 +54,7 @@ fn a_tenant_is_made_serves_is_changed_and_removed() {
 }
 
 #[test]
-fn settings_are_changed_one_by_one_and_the_rest_stays() {
+fn patch_changes_only_the_given_settings() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as(&format!("tenant:{TENANT}"));
     let text =
@@ -103,7 +105,7 @@ fn settings_are_changed_one_by_one_and_the_rest_stays() {
 }
 
 #[test]
-fn the_platform_s_word_on_the_credentials_is_told_and_remembered() {
+fn verification_returns_and_stores_the_platforms_result() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as(&format!("tenant:{TENANT}"));
     let verify = || admin.send(&Request::post(format!("/api/v1/tenants/{TENANT}/verify"))).ok().clone();
@@ -129,7 +131,7 @@ fn the_platform_s_word_on_the_credentials_is_told_and_remembered() {
 }
 
 #[test]
-fn a_change_of_what_was_not_seen_is_refused() {
+fn change_without_the_current_etag_is_rejected() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("operator");
     let seen = admin.get(&format!("/tenants/{TENANT}")).etag.unwrap();
@@ -142,7 +144,7 @@ fn a_change_of_what_was_not_seen_is_refused() {
         toml(Request::new("PUT", &path).header("If-Match", tag)).assert_error(412, "changed_meanwhile");
         admin.send(&Request::new("DELETE", &path).header("If-Match", tag)).assert_error(412, "changed_meanwhile");
     }
-    // Whoever edits the file itself counts too.
+    // An edit of the file by hand changes the version as well.
     scene.write_tenant(TENANT, &text("By hand"));
     admin.put(TENANT, &text("Over it"), ("If-Match", &seen)).assert_error(412, "changed_meanwhile");
     assert!(file(&scene, TENANT).contains("By hand"));
@@ -155,7 +157,7 @@ fn a_change_of_what_was_not_seen_is_refused() {
 }
 
 #[test]
-fn what_is_faulty_is_told_at_its_place_and_not_saved() {
+fn invalid_file_is_reported_with_positions_and_not_saved() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as(&format!("tenant:{TENANT}"));
     let before = file(&scene, TENANT);
@@ -166,7 +168,7 @@ fn what_is_faulty_is_told_at_its_place_and_not_saved() {
     assert!(faults.iter().any(|f| f["line"] == 4 && f["en"].as_str().unwrap().contains("`apqid`")), "{faults:?}");
     assert!(faults.iter().any(|f| f["zh"].as_str().unwrap().contains("none")), "{faults:?}");
     assert_eq!(file(&scene, TENANT), before);
-    // The same before anything is saved.
+    // Checking a draft reports the same errors.
     let check = |text: &str| {
         let request = Request::post(format!("/api/v1/tenants/{TENANT}/check")).body("application/toml", text);
         admin.send(&request).ok().clone()
@@ -176,21 +178,21 @@ fn what_is_faulty_is_told_at_its_place_and_not_saved() {
     let missing = check(&format!("{before}[actions.none]\n"));
     assert!(missing["faults"] == json!([]) && missing["lesser"][0]["line"].is_u64(), "{missing}");
     assert!(check("name = ")["faults"][0]["line"] == 1 && check("secret = \"masked:\"")["faults"][0]["line"] == 1);
-    // A file that was spoilt by hand is shown as it stands, and can be mended.
+    // A file that was broken by hand is shown with its errors and can be fixed.
     scene.write_tenant(TENANT, "name = \"half");
     eventually("the fault is known", || {
         let read = admin.get(&format!("/tenants/{TENANT}"));
         (read.ok()["faults"][0]["line"] == 1 && read.body["serving"] == true && read.body["toml"].is_null())
             .then_some(())
     });
-    // Its references and its address can't be told any more, so that mending it is an operator's.
+    // Its references and addresses are unknown, so that only an operator may fix it.
     admin.put(TENANT, &before, ANY).assert_error(403, "setting_reserved");
     scene.admin_as("operator").put(TENANT, &before, ANY).ok();
     assert_eq!(file(&scene, TENANT), before);
 }
 
 #[test]
-fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
+fn tenant_admin_cannot_set_references_or_addresses() {
     let scene = Scene::new(Stores::Embedded);
     let (own, operator) = (scene.admin_as(&format!("tenant:{TENANT}")), scene.admin_as("operator"));
     let before = file(&scene, TENANT);
@@ -203,7 +205,7 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
         assert!(refused.body["data"]["faults"][0]["line"].is_u64(), "{}", refused.body);
     }
     assert_eq!(file(&scene, TENANT), before);
-    // Whatever plugin would connect to it, and whether or not it looks like one from inside.
+    // For every plugin that connects to an address, whether or not the address looks internal.
     let inner = format!("http://{}", scene.admin_addr());
     let proxy =
         |to: &str| format!("{before}\n[actions.orders]\nplugin = \"proxy\"\nauth = \"optional\"\nupstream = {to}\n");
@@ -227,7 +229,7 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
     let change = json!({ "set": { "actions.orders": { "plugin": "proxy", "auth": "optional", "upstream": inner } } });
     own.send(&request.json(&change)).assert_error(403, "setting_reserved");
     assert_eq!(file(&scene, TENANT), before);
-    // What an operator has set may stay, beside other changes.
+    // A value that an operator has set may stay when other settings change.
     let set = proxy(&format!("[\"{inner}\", \"http://127.0.0.1:9\"]"));
     operator.put(TENANT, &set, ANY).ok();
     own.put(TENANT, &set.replace("auth = \"optional\"", "auth = \"optional\"\nretries = 2"), ANY).ok();
@@ -235,7 +237,7 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
     own.put(TENANT, &before, ANY).ok();
     own.put(TENANT, &set, ANY).assert_error(403, "setting_reserved");
     operator.put(TENANT, &reference, ANY).ok();
-    // What an operator has set may stay, and is no secret; another secret may take its place.
+    // A reference that an operator has set may stay and is not masked; a literal secret may replace it.
     let shown = own.get(&format!("/tenants/{TENANT}")).ok()["toml"].as_str().unwrap().to_owned();
     assert!(shown.contains("\"file:secret\""), "{shown}");
     own.put(TENANT, &shown.replace("\"Manulife\"", "\"Renamed\""), ANY).ok();
@@ -244,7 +246,7 @@ fn a_tenant_s_admin_reaches_nothing_of_the_host_s() {
 }
 
 #[test]
-fn every_change_stands_in_the_log_with_its_secrets_masked() {
+fn every_change_is_in_the_audit_log_without_secrets() {
     let scene = Scene::new(Stores::Embedded);
     let (operator, own) = (scene.admin_as("operator"), scene.admin_as(&format!("tenant:{TENANT}")));
     let text = format!("{}# secret = \"older-secret\"\n", tenant(&scene.sim));
@@ -270,7 +272,7 @@ fn every_change_stands_in_the_log_with_its_secrets_masked() {
 }
 
 #[test]
-fn what_is_no_tenant_and_no_text_is_refused() {
+fn invalid_tenant_names_and_bodies_are_rejected() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("operator");
     let text = tenant(&scene.sim);
@@ -295,7 +297,7 @@ fn what_is_no_tenant_and_no_text_is_refused() {
 }
 
 #[test]
-fn a_file_that_can_not_be_saved_is_told_with_the_reason_and_the_log_says_so() {
+fn failed_save_returns_the_reason_and_is_in_the_audit_log() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("operator");
     let elsewhere = scene.tenants().join("elsewhere");
@@ -311,7 +313,7 @@ fn a_file_that_can_not_be_saved_is_told_with_the_reason_and_the_log_says_so() {
 }
 
 #[test]
-fn many_tenants_are_listed_page_by_page() {
+fn tenants_are_listed_page_by_page() {
     let scene = Scene::new(Stores::Embedded);
     let text = tenant(&scene.sim);
     for n in 0..25 {
@@ -336,7 +338,7 @@ fn many_tenants_are_listed_page_by_page() {
 }
 
 #[test]
-fn a_new_appsecret_stands_beside_the_one_before_it_and_both_are_sealed_where_there_are_keys() {
+fn secret_rotation_keeps_the_previous_secret_and_encrypts_both() {
     for sealed in [false, true] {
         let scene = if sealed { with_key() } else { Scene::new(Stores::Embedded) };
         let admin = scene.admin_as(&format!("tenant:{TENANT}"));
@@ -365,7 +367,7 @@ fn a_new_appsecret_stands_beside_the_one_before_it_and_both_are_sealed_where_the
 }
 
 #[test]
-fn a_secret_that_slipped_into_the_place_of_the_appid_is_not_shown() {
+fn secret_entered_as_appid_is_masked() {
     let scene = Scene::new(Stores::Embedded);
     scene.write_tenant(TENANT, &tenant(&scene.sim).replace("appid = \"wx", "appid = \"slipped-in-secret"));
     for role in ["viewer", "operator"] {

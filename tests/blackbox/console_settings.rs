@@ -125,9 +125,13 @@ fn appsecret_rotation_keeps_the_previous_secret_and_shows_none() {
     assert!(
         text.contains("\nsecret = \"a-new-secret-of-wechat\"") && text.contains("previous_secret = \"demo-secret\"")
     );
-    eventually("people log in by the one before", || scene.authorize("Ann").error.is_none().then_some(()));
+    eventually("logins use the previous secret", || scene.authorize("Ann").error.is_none().then_some(()));
     browser.get(&of("/settings"));
-    assert!(!browser.page.contains("a-new-secret") && browser.page.contains("Being changed"), "{}", browser.page);
+    assert!(
+        !browser.page.contains("a-new-secret") && browser.page.contains("Rotation in progress"),
+        "{}",
+        browser.page
+    );
     let revision = browser.value("revision");
     browser.submit(&of("/secret"), &[("drop", "previous"), ("revision", &revision)]);
     assert!(!file(&scene, TENANT).contains("previous_secret"));

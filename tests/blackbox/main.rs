@@ -108,8 +108,8 @@ mod admin_people_with {
         admin_people,
         [
             a_person_s_sessions_are_counted_found_and_ended_one_by_one_and_together,
-            a_user_is_found_changed_and_unbound,
-            a_person_is_forgotten_with_account_bindings_and_sessions,
+            user_is_found_changed_and_unbound,
+            forgetting_a_user_deletes_account_bindings_and_sessions,
         ]
     );
 }

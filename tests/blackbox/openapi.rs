@@ -1,4 +1,4 @@
-//! What the gateway says of its actions: the document passes linters and holds at a running gateway, the types compile.
+//! The OpenAPI documents pass linters and describe the running gateway; the TypeScript types compile.
 
 use crate::scene::{Scene, Stores, TENANT};
 use menlou_harness::{Upstream, artifacts::plugin_library, http::Request};
@@ -10,30 +10,30 @@ use std::{
 };
 
 #[test]
-fn the_document_is_the_same_from_the_command_line_and_from_the_admin_port() {
+fn command_line_and_admin_port_return_the_same_document() {
     let scene = Scene::new(Stores::Embedded);
     for (arguments, path) in
         [(&["openapi"][..], "/openapi.json"), (&["openapi", "--tenant", TENANT], "/openapi.json?tenant=manulife")]
     {
-        let printed: Value = serde_json::from_slice(&said(&scene, arguments)).unwrap();
+        let printed: Value = serde_json::from_slice(&output_of(&scene, arguments)).unwrap();
         let mut served: Value = serde_json::from_slice(&scene.admin(path).unwrap().body).unwrap();
-        // The test's gateway listens elsewhere than its file says.
+        // The gateway of the test listens on another port than its config file says.
         served["servers"] = printed["servers"].clone();
         assert_eq!(printed, served);
-        assert_eq!(said(&scene, arguments), said(&scene, arguments), "always the same bytes");
+        assert_eq!(output_of(&scene, arguments), output_of(&scene, arguments), "the output is deterministic");
     }
     assert_eq!(scene.admin("/openapi.json?tenant=nobody").unwrap().status, 404);
 }
 
 #[test]
-fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
+fn document_names_actions_as_the_tenant_does() {
     let scene = Scene::with(Stores::Embedded, |setup, sim| {
         setup.tenant(
             "renamed",
             crate::scene::tenant(sim).replace("[actions.user]", "[actions.my-page]\nplugin = \"user\"\n\n[actions.check-text]\nplugin = \"wechat\"\ncall = \"msg_sec_check\"\nauth = \"required\"\n\n[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://shop.test\"\nauth = \"optional\"\n"),
         )
     });
-    let all: Value = serde_json::from_slice(&said(&scene, &["openapi"])).unwrap();
+    let all: Value = serde_json::from_slice(&output_of(&scene, &["openapi"])).unwrap();
     let paths: Vec<&String> = all["paths"].as_object().unwrap().keys().collect();
     assert_eq!(
         paths,
@@ -55,18 +55,18 @@ fn the_document_tells_each_action_under_its_tenant_s_name_for_it() {
     let content =
         |action: &str| one["paths"][format!("/srv/renamed/{action}")]["post"]["responses"]["200"]["content"].clone();
     assert!(content("check-text")["application/json"].is_object() && content("check-text")["image/*"].is_object());
-    assert_eq!(content("openid").as_object().unwrap().len(), 1, "no file where none comes");
+    assert_eq!(content("openid").as_object().unwrap().len(), 1, "no file response");
     let orders = &one["paths"]["/srv/renamed/orders/{path}"]["put"];
     assert_eq!(orders["requestBody"]["content"], serde_json::json!({ "*/*": {} }), "any body");
-    assert_eq!(orders["responses"]["default"]["content"], serde_json::json!({ "*/*": {} }), "any answer");
-    let printed: Value = serde_json::from_slice(&said(&scene, &["openapi", "--tenant", "renamed"])).unwrap();
-    assert_eq!(printed["paths"], one["paths"], "also where a setting says who is served");
-    let types = String::from_utf8(said(&scene, &["typescript", "--tenant", "renamed"])).unwrap();
+    assert_eq!(orders["responses"]["default"]["content"], serde_json::json!({ "*/*": {} }), "any response");
+    let printed: Value = serde_json::from_slice(&output_of(&scene, &["openapi", "--tenant", "renamed"])).unwrap();
+    assert_eq!(printed["paths"], one["paths"], "also if a setting determines the access");
+    let types = String::from_utf8(output_of(&scene, &["typescript", "--tenant", "renamed"])).unwrap();
     assert!(types.contains("\"my-page\": { params: MyPageParams; data: MyPageData }"), "{types}");
 }
 
 #[test]
-fn an_action_that_no_plugin_offers_is_told_and_left_out() {
+fn unknown_action_is_reported_and_left_out() {
     let scene = Scene::with(Stores::Embedded, |setup, sim| {
         setup.tenant(
             "odd",
@@ -85,23 +85,23 @@ fn an_action_that_no_plugin_offers_is_told_and_left_out() {
 }
 
 #[test]
-fn swagger_ui_is_served_from_within_the_program() {
+fn swagger_ui_is_part_of_the_binary() {
     let scene = Scene::new(Stores::Embedded);
     let page = scene.admin("/docs").unwrap();
     let policy = page.header("content-security-policy").map(str::to_owned);
     let html = String::from_utf8(page.body).unwrap();
-    assert!(page.status == 200 && !html.contains("://"), "nothing from elsewhere: {html}");
+    assert!(page.status == 200 && !html.contains("://"), "nothing is loaded from other origins: {html}");
     assert!(policy.is_some_and(|p| p.contains("script-src 'self';") && p.contains("frame-ancestors 'none'")));
     for (file, holds) in [("swagger-ui.css", "swagger-ui"), ("swagger-ui-bundle.js", "SwaggerUIBundle")] {
         assert!(html.contains(&format!("docs/{file}")));
-        let answer = scene.admin(&format!("/docs/{file}")).unwrap();
-        assert!(answer.status == 200 && String::from_utf8_lossy(&answer.body).contains(holds), "{file}");
+        let response = scene.admin(&format!("/docs/{file}")).unwrap();
+        assert!(response.status == 200 && String::from_utf8_lossy(&response.body).contains(holds), "{file}");
     }
     assert_eq!(scene.admin("/docs/nothing.js").unwrap().status, 404);
 }
 
 #[test]
-fn the_page_shows_each_action_with_the_command_that_calls_it() {
+fn docs_page_shows_a_curl_command_for_each_action() {
     let scene = Scene::new(Stores::Embedded);
     add_rogue(&scene);
     let shown = |path: &str| {
@@ -112,7 +112,7 @@ fn the_page_shows_each_action_with_the_command_that_calls_it() {
             .args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"])
             .arg(format!("http://{}{path}", scene.gateway.admin_addr())));
         let told = String::from_utf8_lossy(&browser.stderr);
-        assert!(browser.status.success() && !told.contains("CONSOLE"), "the page complains: {told}");
+        assert!(browser.status.success() && !told.contains("CONSOLE"), "the page reports errors: {told}");
         String::from_utf8(browser.stdout).unwrap()
     };
     let page = shown(&format!("/docs?tenant={TENANT}#/actions/login"));
@@ -120,24 +120,24 @@ fn the_page_shows_each_action_with_the_command_that_calls_it() {
     {
         assert!(page.contains(part) || text_of(&page).contains(part), "{part}: {page}");
     }
-    assert!(!page.contains("additionalProp"), "no example that nobody can read");
+    assert!(!page.contains("additionalProp"), "no generated examples");
     assert!(text_of(&shown("/docs")).contains("/srv/{tenant}/wechat"));
     assert!(shown("/docs?tenant=nobody").contains("404 no such tenant is serving"));
 }
 
-/// What stands between the tags of a page.
+/// The text of a page without its tags.
 fn text_of(page: &str) -> String {
     page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect()
 }
 
 #[test]
-fn a_standard_linter_finds_no_fault_in_the_document() {
+fn document_passes_standard_linters() {
     let (folder, scene) = (npm(), Scene::new(Stores::Embedded));
     add_rogue(&scene);
     let shop = "[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://shop.test\"\nauth = \"optional\"\n";
     scene.write_tenant(TENANT, &format!("{}{shop}", crate::scene::tenant(&scene.sim)));
-    fs::write(folder.join("all.json"), said(&scene, &["openapi"])).unwrap();
-    fs::write(folder.join("one.json"), said(&scene, &["openapi", "--tenant", TENANT])).unwrap();
+    fs::write(folder.join("all.json"), output_of(&scene, &["openapi"])).unwrap();
+    fs::write(folder.join("one.json"), output_of(&scene, &["openapi", "--tenant", TENANT])).unwrap();
     fs::write(folder.join("admin.json"), scene.admin("/api/v1/openapi.json").unwrap().body).unwrap();
     let documents = ["all.json", "one.json", "admin.json"];
     let linted = run(Command::new("node")
@@ -152,12 +152,12 @@ fn a_standard_linter_finds_no_fault_in_the_document() {
 }
 
 #[test]
-fn the_document_holds_at_a_running_gateway() {
-    // Whoever tries so much would be locked out, as it should be.
+fn gateway_conforms_to_its_document() {
+    // The limits of login attempts would reject most requests of this test.
     let mut scene = Scene::with(Stores::Embedded, |setup, _| {
         setup.setting("passwords.attempts_per_account", "100000").setting("passwords.attempts_per_address", "100000")
     });
-    // An action with numbers, also by GET.
+    // The plugin rogue has an action with numbers that also supports GET.
     add_rogue(&scene);
     let shop = Upstream::start();
     let shop =
@@ -166,13 +166,13 @@ fn the_document_holds_at_a_running_gateway() {
     scene.gateway.restart();
     let folder = tempfile::tempdir().unwrap();
     let document = folder.path().join("openapi.json");
-    fs::write(&document, said(&scene, &["openapi", "--tenant", TENANT])).unwrap();
+    fs::write(&document, output_of(&scene, &["openapi", "--tenant", TENANT])).unwrap();
     let authorized = scene.authorize("Ann");
     let token = authorized.token().unwrap();
     scene.client().with(token).call("login", &[("method", "profile"), ("name", "Ann")]).ok();
     let share = Request::post(scene.client().target("share-code")).form(&[]).send(scene.addr()).unwrap();
     assert_eq!((share.status, share.header("content-type")), (200, Some("image/jpeg")));
-    // Logging out comes last: it ends the session.
+    // Logout comes last, because it ends the session.
     let open = "notify|number|open-data";
     let all = ["--exclude-operation-id-regex".to_owned(), format!("^(logout|{open})$")];
     let open = ["--include-operation-id-regex".to_owned(), format!("^({open})$")];
@@ -187,15 +187,15 @@ fn the_document_holds_at_a_running_gateway() {
             .args(chosen)
             .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "40", "--checks", "all"])
             .args(["--generation-deterministic", "--no-color", "--continue-on-failure"]));
-        assert!(tried.status.success(), "the document and the gateway contradict each other:\n{}", text(&tried));
+        assert!(tried.status.success(), "the gateway contradicts the document:\n{}", text(&tried));
     }
     for path in ["/wxa/getwxacodeunlimit", "/wxa/msg_sec_check", "/wxa/checksession"] {
-        assert!(scene.sim.calls(path) > 10, "{path} was hardly tried");
+        assert!(scene.sim.calls(path) > 10, "{path} was hardly requested");
     }
 }
 
 #[test]
-fn the_admin_s_document_holds_at_a_running_gateway() {
+fn admin_api_conforms_to_its_document() {
     let scene = Scene::new(Stores::Embedded);
     scene.person("Ann");
     let folder = tempfile::tempdir().unwrap();
@@ -213,23 +213,23 @@ fn the_admin_s_document_holds_at_a_running_gateway() {
         .args(["--url", &format!("http://{}", scene.admin_addr())])
         .args(["--header", &format!("Authorization: Bearer {}", admin.token())])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--checks", "all"])
-        // What fits the schema need not be there, and a text need not be a tenant's file. That other tokens are refused is
-        // tested elsewhere: who tries so many has to wait.
+        // A valid id need not exist, and a valid text need not be a tenant file. Invalid tokens are tested elsewhere, because
+        // many of them are answered with 429.
         .args(["--exclude-checks", "positive_data_acceptance,ignored_auth"])
         .args(["--generation-deterministic", "--no-color", "--continue-on-failure"]));
-    assert!(tried.status.success(), "the document and the gateway contradict each other:\n{}", text(&tried));
+    assert!(tried.status.success(), "the gateway contradicts the document:\n{}", text(&tried));
 }
 
 #[test]
-fn a_client_of_wx_request_compiles_against_the_types() {
+fn typescript_client_compiles_against_the_types() {
     let (folder, scene) = (npm(), Scene::new(Stores::Embedded));
     add_rogue(&scene);
     for arguments in [&["typescript"][..], &["typescript", "--tenant", TENANT]] {
-        fs::write(folder.join("types.ts"), said(&scene, arguments)).unwrap();
+        fs::write(folder.join("types.ts"), output_of(&scene, arguments)).unwrap();
         let checked = run(Command::new("node")
             .current_dir(&folder)
             .args(["node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--noUnusedLocals"])
-            // What other packages brought of types is none of a mini-program's.
+            // Without the types of other packages, which a mini-program does not have.
             .args(["--target", "es2020", "--module", "esnext", "--typeRoots", "none", "client.ts"]));
         assert!(checked.status.success(), "{}", text(&checked));
     }
@@ -239,7 +239,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Calls to WeChat whose fields the tenant fixed: whatever a client sends beside them is taken.
+/// Requests to WeChat with fields fixed by the tenant: other parameters of the client are accepted.
 const FIXED: &str = r#"
 [actions.check-text]
 plugin = "wechat"
@@ -264,7 +264,8 @@ fixed = { content = "hello", scene = 1, version = 2 }
 openid_field = "openid"
 "#;
 
-/// Calls to WeChat that need fields which the document doesn't tell: it knows what plugins say, not what `call` names.
+/// Requests to WeChat with required fields that the document does not contain: it knows the plugin's schema, not the API
+/// that `call` names.
 const OPEN: &str = r#"
 [actions.notify]
 plugin = "wechat"
@@ -279,19 +280,19 @@ plugin = "wechat"
 call = "decrypt"
 "#;
 
-/// Adds a plugin of another kind of actions.
+/// Adds the plugin rogue, which has unusual actions.
 fn add_rogue(scene: &Scene) {
     fs::copy(plugin_library("rogue"), scene.plugins().join("rogue.so")).unwrap();
 }
 
-/// What a command of the gateway's prints.
-fn said(scene: &Scene, arguments: &[&str]) -> Vec<u8> {
+/// The standard output of a command.
+fn output_of(scene: &Scene, arguments: &[&str]) -> Vec<u8> {
     let output = scene.command(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     output.stdout
 }
 
-/// The folder with the linter and the compiler, from npm.
+/// The folder with the linter and the compiler from npm.
 fn npm() -> PathBuf {
     installed("openapi", "openapi", &["package-lock.json", "package.json", "redocly.yaml", "client.ts"], |folder| {
         let mut npm = Command::new("npm");
@@ -300,7 +301,7 @@ fn npm() -> PathBuf {
     })
 }
 
-/// The folder of the programs from PyPI.
+/// The folder with the programs from PyPI.
 fn python() -> PathBuf {
     let folder = installed("openapi", "openapi-python", &["requirements.txt"], |folder| {
         let mut venv = Command::new("python3");
@@ -312,15 +313,15 @@ fn python() -> PathBuf {
     folder.join("venv/bin")
 }
 
-/// A folder under the build's own with these files of a folder of `tests`, and what `install` gets for them: once per version
-/// of the first, which pins everything.
+/// A folder in the target directory with these files of a folder of `tests`. `install` runs once for each version of the first
+/// file, which pins all dependencies.
 pub fn installed(from: &str, name: &str, files: &[&str], install: impl Fn(&Path) -> Vec<Command>) -> PathBuf {
     let from = repository().join("tests").join(from);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
-    // Tests are processes of their own, side by side: one installs, the others wait.
-    let turn = File::create(folder.join(".turn")).unwrap();
-    turn.lock().unwrap();
+    // Tests are concurrent processes: one installs, the others wait.
+    let lock = File::create(folder.join(".turn")).unwrap();
+    lock.lock().unwrap();
     for file in files {
         fs::copy(from.join(file), folder.join(file)).unwrap();
     }

@@ -42,7 +42,7 @@ fn page(home: &GatewayFolder, plugin: &str, more: &[&str]) -> Output {
 }
 
 #[test]
-fn the_page_of_each_plugin_says_what_the_plugin_says() {
+fn plugin_readmes_match_the_plugins() {
     let (home, plugins) = home();
     for plugin in plugins {
         let readme = readme(&plugin);
@@ -61,7 +61,7 @@ fn the_page_of_each_plugin_says_what_the_plugin_says() {
 }
 
 #[test]
-fn the_examples_of_each_page_are_taken_by_validate() {
+fn examples_in_plugin_readmes_are_valid() {
     let (home, plugins) = home();
     for plugin in plugins {
         let text = fs::read_to_string(readme(&plugin)).unwrap();
@@ -80,7 +80,7 @@ fn the_examples_of_each_page_are_taken_by_validate() {
 }
 
 #[test]
-fn a_page_is_kept_within_an_authors_readme() {
+fn plugin_docs_are_updated_between_markers_in_a_readme() {
     let (home, _) = home();
     let kept = home.path().join("notes.md");
     let into = ["--into", "notes.md"];
