@@ -1,10 +1,10 @@
-// Times in the reader's own clock. Without this script they stand there in UTC.
+// Converts times to the browser's time zone. Without this script they are shown in UTC.
 "use strict";
 (() => {
     const language = document.documentElement.lang;
     const short = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "short" });
     const long = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
-    const tell = (root) => {
+    const convert = (root) => {
         for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
             const at = new Date(time.getAttribute("datetime"));
             if (!Number.isNaN(at.getTime())) {
@@ -13,6 +13,6 @@
             }
         }
     };
-    tell(document);
-    document.addEventListener("htmx:after:swap", () => tell(document));
+    convert(document);
+    document.addEventListener("htmx:after:swap", () => convert(document));
 })();

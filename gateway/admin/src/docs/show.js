@@ -1,8 +1,8 @@
-// Shows the document that the page's own query asks for. Browsers let this page call no other port than its own, so each
-// action comes with the command that calls it.
+// Loads the document that the page's query selects. The page cannot send requests to the traffic port, which is another
+// origin. Therefore each action is shown with a curl command.
 'use strict'
 
-// A value for a property: one that its schema names, or a place to write one.
+// A value for a property: an example, an enum value, a constant, or a placeholder.
 function sample(property) {
   const shape = property?.anyOf?.[0] ?? property ?? {}
   const choices = (shape.oneOf ?? []).map((choice) => choice?.const)
@@ -12,7 +12,7 @@ function sample(property) {
   return named ?? plain[[].concat(shape.type)[0]] ?? '…'
 }
 
-// The parameters that a call must bring, of those that would do the first; all where it need bring none.
+// The required parameters with sample values. Of alternatives the first one; all parameters if none is required.
 function parameters(schema) {
   const properties = schema.properties ?? {}
   const one = schema.anyOf?.[0] ?? schema.oneOf?.[0]
@@ -36,29 +36,29 @@ function command(server, path, method, operation, given) {
   return [...words, ...Object.entries(given).map(([name, value]) => `-d ${quoted(`${name}=${text(value)}`)}`)].join(' ')
 }
 
-// Swagger UI makes its own examples of patterns, which nobody can read.
+// Sets examples, because Swagger UI generates unreadable ones from patterns.
 function withExamples(spec) {
   const server = spec.servers[0].variables.gateway.default
   for (const [path, item] of Object.entries(spec.paths)) {
     for (const [method, operation] of Object.entries(item)) {
-      // A body of any kind has no schema, and no example.
+      // An arbitrary body has neither a schema nor an example.
       const content = Object.values(operation.requestBody?.content ?? {}).filter((body) => body.schema)
       const inQuery = operation.parameters.filter((p) => p.in === 'query')
       const given = content.length
         ? parameters(spec.components.schemas[content[0].schema.$ref.split('/').pop()])
         : Object.fromEntries(inQuery.filter((p) => p.required).map((p) => [p.name, sample(p.schema)]))
       content.forEach((body) => (body.example = given))
-      const call = command(server, path, method, operation, given)
-      operation.description += `\n\n\`\`\`sh\n${call}\n\`\`\``
+      const curl = command(server, path, method, operation, given)
+      operation.description += `\n\n\`\`\`sh\n${curl}\n\`\`\``
     }
   }
   return spec
 }
 
 async function show() {
-  const answer = await fetch('openapi.json' + location.search)
-  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`)
-  const spec = withExamples(await answer.json())
+  const response = await fetch('openapi.json' + location.search)
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
+  const spec = withExamples(await response.json())
   document.title = spec.info.title
   SwaggerUIBundle({
     spec,
@@ -71,8 +71,8 @@ async function show() {
 }
 
 show().catch((reason) => {
-  const fault = document.createElement('p')
-  fault.className = 'fault'
-  fault.textContent = `无法显示文档。The document can't be shown. ${reason.message}`
-  document.getElementById('docs').replaceChildren(fault)
+  const message = document.createElement('p')
+  message.className = 'error'
+  message.textContent = `无法显示文档。The document cannot be shown. ${reason.message}`
+  document.getElementById('docs').replaceChildren(message)
 })
