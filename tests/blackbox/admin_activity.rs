@@ -43,19 +43,19 @@ fn failures_contain_platform_codes_and_do_not_identify_the_client() {
     let admin = scene.admin_as(&format!("tenant:{TENANT}"));
     let failures = || admin.get(&format!("/tenants/{TENANT}/failures")).ok()["failures"].as_array().unwrap().clone();
     assert!(failures().is_empty());
-    let answered = scene.client().call("openid", &[("code", "a-code-that-nobody-gave")]);
-    answered.assert_error(200, "invalid_code");
+    let failed = scene.client().call("openid", &[("code", "a-code-that-nobody-gave")]);
+    failed.assert_error(200, "invalid_code");
     scene.client().call("none", &[]).assert_error(404, "unknown_action");
     scene.authorize("Ann").ok();
-    let told = failures();
-    assert_eq!(told.len(), 2);
-    assert_eq!((told[0]["error"].as_str(), told[0]["action"].is_null()), (Some("unknown_action"), true));
-    let failure = &told[1];
+    let found = failures();
+    assert_eq!(found.len(), 2);
+    assert_eq!((found[0]["error"].as_str(), found[0]["action"].is_null()), (Some("unknown_action"), true));
+    let failure = &found[1];
     assert_eq!((failure["error"].as_str(), failure["action"].as_str()), (Some("invalid_code"), Some("openid")));
-    assert_eq!(failure["errcode"], answered.data["errcode"]);
-    assert_eq!(failure["rid"], answered.data["rid"]);
+    assert_eq!(failure["errcode"], failed.data["errcode"]);
+    assert_eq!(failure["rid"], failed.data["rid"]);
     assert!(failure["errcode"].is_i64() && failure["rid"].is_string(), "{failure}");
-    assert_eq!(failure["request_id"].as_str(), answered.response.header("x-request-id"));
+    assert_eq!(failure["request_id"].as_str(), failed.response.header("x-request-id"));
     assert!(!failure.to_string().contains("a-code-that-nobody-gave"));
     for n in 0..120 {
         scene.client().call(&format!("none{n}"), &[]);
@@ -67,27 +67,29 @@ fn failures_contain_platform_codes_and_do_not_identify_the_client() {
 fn plugins_are_listed_with_rejected_files_and_reloads() {
     let scene = Scene::new(Stores::Embedded);
     let admin = scene.admin_as("viewer");
-    let told = admin.get("/plugins");
-    let names: Vec<_> = told.ok()["plugins"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let listed = admin.get("/plugins");
+    let names: Vec<_> =
+        listed.ok()["plugins"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["account", "openid", "proxy", "wechat"]);
-    let openid = &told.body["plugins"][1]["actions"][0];
+    let openid = &listed.body["plugins"][1]["actions"][0];
     assert!(openid["name"] == "openid" && openid["settings"]["properties"].is_object(), "{openid}");
-    assert_eq!(told.body["reloads"], serde_json::json!([]));
+    assert_eq!(listed.body["reloads"], serde_json::json!([]));
     // A copy instead of a link, because the test writes to the file.
     fs::copy(plugin_library("rogue"), scene.plugins().join("rogue.so")).unwrap();
     fs::write(scene.plugins().join("bad.so"), "no library").unwrap();
-    let told = eventually("both are looked at", || {
-        let told = admin.get("/plugins").ok().clone();
-        (told["reloads"].as_array()?.len() >= 2).then_some(told)
+    let listed = eventually("both files are processed", || {
+        let listed = admin.get("/plugins").ok().clone();
+        (listed["reloads"].as_array()?.len() >= 2).then_some(listed)
     });
-    let swap =
-        |name: &str| told["reloads"].as_array().unwrap().iter().find(|swap| swap["plugin"] == name).unwrap().clone();
-    assert!(swap("rogue")["rejected"].is_null() && swap("rogue")["generation"].is_u64(), "{told}");
-    assert!(swap("bad")["rejected"]["zh"].is_string() && swap("bad")["version"].is_null(), "{told}");
-    assert_eq!(told["rejected"][0]["file"], "bad.so");
-    assert!(told["generations"].as_u64().unwrap() >= 4);
+    let reload = |name: &str| {
+        listed["reloads"].as_array().unwrap().iter().find(|reload| reload["plugin"] == name).unwrap().clone()
+    };
+    assert!(reload("rogue")["rejected"].is_null() && reload("rogue")["generation"].is_u64(), "{listed}");
+    assert!(reload("bad")["rejected"]["zh"].is_string() && reload("bad")["version"].is_null(), "{listed}");
+    assert_eq!(listed["rejected"][0]["file"], "bad.so");
+    assert!(listed["generations"].as_u64().unwrap() >= 4);
     let own = scene.admin_as(&format!("tenant:{TENANT}")).get("/plugins").ok().clone();
-    assert_eq!(own["plugins"], told["plugins"]);
+    assert_eq!(own["plugins"], listed["plugins"]);
     assert!(
         own["generations"].is_null()
             && own["rejected"] == serde_json::json!([])
@@ -99,7 +101,7 @@ fn plugins_are_listed_with_rejected_files_and_reloads() {
 fn counted(scene: &Scene, tenant: &str, action: &str) -> Option<usize> {
     let line = format!("menlou_requests_total{{tenant=\"{tenant}\",action=\"{action}\"}} ");
     let metrics = scene.admin("/metrics").unwrap().text();
-    metrics.lines().find_map(|told| told.strip_prefix(&line)?.parse().ok())
+    metrics.lines().find_map(|line_text| line_text.strip_prefix(&line)?.parse().ok())
 }
 
 #[test]
@@ -109,8 +111,8 @@ fn metrics_count_each_request_once_across_tenant_changes_and_removal() {
     let ask = |times: usize| (0..times).for_each(|_| drop(scene.gateway.client("passing").call("user", &[])));
     let until = |status: u16| {
         // A different action, because the test counts the requests to `user`.
-        let asked = || scene.gateway.client("passing").call("openid", &[]).status;
-        eventually("the change is taken up", || (asked() == status).then_some(()));
+        let request_status = || scene.gateway.client("passing").call("openid", &[]).status;
+        eventually("the change is loaded", || (request_status() == status).then_some(()));
     };
     scene.write_tenant("passing", &file);
     until(400);
@@ -125,7 +127,7 @@ fn metrics_count_each_request_once_across_tenant_changes_and_removal() {
     ask(4);
     scene.remove_tenant("passing");
     until(404);
-    assert_eq!(counted(&scene, "passing", "user"), Some(11), "what nobody had asked for before it went");
+    assert_eq!(counted(&scene, "passing", "user"), Some(11), "requests before the removal are counted");
     scene.write_tenant("passing", &file);
     until(400);
     ask(1);

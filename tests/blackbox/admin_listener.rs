@@ -25,9 +25,9 @@ fn public_admin_address_requires_tls_or_explicit_permission() {
     for listen in ["\"0.0.0.0:8081\"", "\"[::]:8081\"", "\"192.0.2.7:8081\""] {
         for command in ["run", "validate"] {
             let output = home(&[("admin.listen", listen)]).command(&[command], b"");
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(!output.status.success(), "{command} {listen}");
-            assert!(told.contains("allow_plain_http") && told.contains("menlou.toml:2"), "{told}");
+            assert!(output_text.contains("allow_plain_http") && output_text.contains("menlou.toml:2"), "{output_text}");
         }
         let allowed = home(&[("admin.listen", listen), ("admin.allow_plain_http", "true")]);
         let output = allowed.command(&["validate"], b"");
@@ -45,13 +45,16 @@ fn unusable_certificate_is_a_config_error() {
     let home = home(&[("admin.tls_cert", "\"admin.pem\""), ("admin.tls_key", "\"admin.key\"")]);
     for command in ["run", "validate"] {
         let output = home.command(&[command], b"");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && told.contains("admin.pem can't be used"), "{command}: {told}");
+        let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && output_text.contains("admin.pem can't be used"),
+            "{command}: {output_text}"
+        );
     }
     certify(home.path(), "one");
     fs::write(home.path().join("admin.pem"), "no certificate").unwrap();
-    let told = home.command(&["validate"], b"");
-    assert!(!told.status.success() && String::from_utf8_lossy(&told.stderr).contains("no certificate in it"));
+    let output = home.command(&["validate"], b"");
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("no certificate in it"));
 }
 
 #[test]
@@ -82,8 +85,8 @@ fn new_certificate_is_loaded_and_an_invalid_one_is_not() {
     let second = certify(home.path(), "two");
     eventually("the new one", || (served()? == second).then_some(()));
     fs::write(home.path().join("admin.key"), "no key").unwrap();
-    let told = || fs::read_to_string(&log).is_ok_and(|log| log.contains("the certificates before serve on"));
-    eventually("the invalid certificate is logged", || told().then_some(()));
+    let is_logged = || fs::read_to_string(&log).is_ok_and(|log| log.contains("the certificates before serve on"));
+    eventually("the invalid certificate is logged", || is_logged().then_some(()));
     assert_eq!(served(), Some(second));
 }
 

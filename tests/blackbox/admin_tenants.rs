@@ -277,8 +277,8 @@ fn invalid_tenant_names_and_bodies_are_rejected() {
     let admin = scene.admin_as("operator");
     let text = tenant(&scene.sim);
     for name in ["..", "%2e%2e", "..%2fx", "A", "a%20b", "-a", "a.toml", "%E4%BF%9D", &"a".repeat(300), "%00", "%ff"] {
-        let said = admin.put(name, &text, NEW);
-        assert!([400, 404].contains(&said.status), "{name}: {}", said.response.text());
+        let response = admin.put(name, &text, NEW);
+        assert!([400, 404].contains(&response.status), "{name}: {}", response.response.text());
     }
     let put = |content_type: &str, body: Vec<u8>| {
         admin.send(&Request::new("PUT", "/api/v1/tenants/acme").header("If-None-Match", "*").body(content_type, body))

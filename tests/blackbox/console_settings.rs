@@ -32,17 +32,17 @@ fn errors_are_shown_at_their_line_and_field_while_typing() {
     let text = browser.text("toml");
     assert!(text.contains("secret = \"masked:\"") && text.contains("appid = \"wx"), "{text}");
     let wrong = text.replace("appid = \"wx", "appid = \"wX");
-    let told = fragment(&mut browser, &of("/check?from=text"), &[("toml", &wrong)]);
-    assert!(told.contains("<span class=\"place\">line 4"), "{told}");
-    assert!(told.contains("<div class=\"row bad\"><span class=\"number\">4</span>"), "{told}");
-    assert!(told.contains("hx-target=\"#fields\""), "the form follows the text: {told}");
+    let fragment_html = fragment(&mut browser, &of("/check?from=text"), &[("toml", &wrong)]);
+    assert!(fragment_html.contains("<span class=\"place\">line 4"), "{fragment_html}");
+    assert!(fragment_html.contains("<div class=\"row bad\"><span class=\"number\">4</span>"), "{fragment_html}");
+    assert!(fragment_html.contains("hx-target=\"#fields\""), "the form follows the text: {fragment_html}");
     let broken = fragment(&mut browser, &of("/check?from=text"), &[("toml", "name = ")]);
     assert!(broken.contains("line 1") && !broken.contains("hx-target=\"#fields\""), "{broken}");
     let typed = [("toml", text.as_str()), ("has-session.ttl", "1"), ("session.ttl", "soon")];
-    let told = fragment(&mut browser, &of("/check?from=form"), &typed);
-    assert!(told.contains("ttl = &#34;soon&#34;"), "the text follows the form: {told}");
-    let at_field = told.split("hx-target=\"#errors-session-ttl\"").nth(1).unwrap();
-    assert!(at_field.starts_with(" hx-swap=\"innerHTML\"><p>"), "{told}");
+    let fragment_html = fragment(&mut browser, &of("/check?from=form"), &typed);
+    assert!(fragment_html.contains("ttl = &#34;soon&#34;"), "the text follows the form: {fragment_html}");
+    let at_field = fragment_html.split("hx-target=\"#errors-session-ttl\"").nth(1).unwrap();
+    assert!(at_field.starts_with(" hx-swap=\"innerHTML\"><p>"), "{fragment_html}");
     let good = fragment(&mut browser, &of("/check?from=text"), &[("toml", &text)]);
     assert!(good.contains("no errors"), "{good}");
     // Without JavaScript: a complete page with the entered values.

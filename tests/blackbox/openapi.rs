@@ -74,8 +74,11 @@ fn unknown_action_is_reported_and_left_out() {
         )
     });
     let output = scene.command(&["openapi", "--tenant", "odd"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && told.contains("odd.toml:") && told.contains("did you mean openid?"), "{told}");
+    let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && output_text.contains("odd.toml:") && output_text.contains("did you mean openid?"),
+        "{output_text}"
+    );
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["paths"].as_object().unwrap().len(), 4, "a secret is not needed");
     for arguments in [["openapi", "--tenant", "nobody"], ["typescript", "--tenant", "No Name"]] {
@@ -111,8 +114,8 @@ fn docs_page_shows_a_curl_command_for_each_action() {
             .arg(format!("--user-data-dir={}", folder.path().display()))
             .args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"])
             .arg(format!("http://{}{path}", scene.gateway.admin_addr())));
-        let told = String::from_utf8_lossy(&browser.stderr);
-        assert!(browser.status.success() && !told.contains("CONSOLE"), "the page reports errors: {told}");
+        let output_text = String::from_utf8_lossy(&browser.stderr);
+        assert!(browser.status.success() && !output_text.contains("CONSOLE"), "the page reports errors: {output_text}");
         String::from_utf8(browser.stdout).unwrap()
     };
     let page = shown(&format!("/docs?tenant={TENANT}#/actions/login"));
@@ -145,8 +148,8 @@ fn document_passes_standard_linters() {
         .args(["node_modules/@redocly/cli/bin/cli.js", "lint", "--config", "redocly.yaml", "--max-problems", "50"])
         .args(documents)
         .envs([("REDOCLY_TELEMETRY", "off"), ("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")]));
-    let told = text(&linted);
-    assert!(linted.status.success() && !told.contains("Warning was generated"), "{told}");
+    let output_text = text(&linted);
+    assert!(linted.status.success() && !output_text.contains("Warning was generated"), "{output_text}");
     let valid = run(Command::new(python().join("openapi-spec-validator")).current_dir(folder).args(documents));
     assert!(valid.status.success(), "{}", text(&valid));
 }
