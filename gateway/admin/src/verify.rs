@@ -64,16 +64,16 @@ pub struct StepFailure {
 pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Verification> {
     caller.require(Permission::Write, name.as_str())?;
     let _permit = state.verifications.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
-    let (account, phone) = with_tenant_files(state, name, |files, _, name| {
+    let (credentials, phone) = with_tenant_files(state, name, |files, _, name| {
         let text = files.read(&name).map_err(file_error)?.text;
         let document = Document::parse(files.path(&name), text.as_bytes())
             .map_err(|errors| tenant_faulty(error_bodies(&errors, None)))?;
         let validated =
             files.check(&name, &text).map_err(|errors| tenant_faulty(error_bodies(&errors, Some(&document))))?;
-        Ok((validated.account, menlou_tenant::logs_in_by_phone(&document)))
+        Ok((validated.credentials, menlou_tenant::logs_in_by_phone(&document)))
     })
     .await?;
-    let results = menlou_tenant::verify(&account, phone, state.http.clone(), |_| ()).await;
+    let results = menlou_platform::verify(&credentials, phone, state.http.clone(), |_| ()).await;
     let ok = results.iter().all(|result| result.failure.is_none());
     if let Some(tenant) = state.registry.find(name.as_str()) {
         tenant.activity.verified(ok);

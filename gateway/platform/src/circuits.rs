@@ -1,27 +1,26 @@
-//! The circuits of the platforms: one for each place, whichever tenants have their accounts there.
+//! The circuit breakers of the platforms: one for each server, shared by all tenants that use it.
 
-use super::http::Url;
 use menlou_circuit::{Breaker, BreakerPolicy, UpGauge};
+use reqwest::Url;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-/// So many calls in a row that a platform leaves unanswered open its circuit: then it is tried by one call at a time,
-/// at most once in `break_for`.
-const LIMITS: BreakerPolicy = BreakerPolicy { break_after: 5, break_for: Duration::from_secs(1) };
+/// Five failures in a row open a circuit. From then on at most one trial request per second is sent.
+const POLICY: BreakerPolicy = BreakerPolicy { break_after: 5, break_for: Duration::from_secs(1) };
 
-/// PlatformCircuits by the origin of a platform's base URL. They live as long as somebody has them.
+/// Circuit breakers by the origin of a platform's base URL. Each one exists as long as it is in use.
 ///
-/// The gauge of each is `menlou_platform_up{server}`: 0 while its circuit is open.
+/// The metric of each is the gauge `menlou_platform_up{server}`: 0 while its circuit is open.
 #[derive(Default)]
 pub struct PlatformCircuits(Mutex<BTreeMap<String, Weak<Breaker>>>);
 
 impl PlatformCircuits {
-    /// The circuit of this platform.
+    /// The circuit breaker of the platform with this base URL.
     pub fn for_base_url(&self, base_url: &str) -> Arc<Breaker> {
-        // What is no URL is refused with the tenant's file; the origin holds no credentials.
+        // An invalid URL is rejected with the tenant file. The origin contains no credentials.
         let origin = Url::parse(base_url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, circuit| circuit.strong_count() > 0);
@@ -29,12 +28,12 @@ impl PlatformCircuits {
             return circuit;
         }
         let up = UpGauge::new(metrics::gauge!("menlou_platform_up", "server" => origin.clone()));
-        let circuit = Arc::new(Breaker::new(origin.clone(), LIMITS, up));
+        let circuit = Arc::new(Breaker::new(origin.clone(), POLICY, up));
         all.insert(origin, Arc::downgrade(&circuit));
         circuit
     }
 
-    /// Each platform that is in use, and why it is away where it is.
+    /// The origin of each platform in use, with the reason if its circuit is open.
     pub fn status(&self) -> Vec<(String, Option<String>)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter_map(|(origin, circuit)| Some((origin.clone(), circuit.upgrade()?.open_reason()))).collect()

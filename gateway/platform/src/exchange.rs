@@ -2,10 +2,11 @@
 //! login code brings a person, a phone code the number of the one who sent it.
 
 use super::digest::sha256_hex;
-use super::{Platform, PlatformIdentity};
+use super::platform::{Platform, PlatformIdentity};
 use menlou_clock::unix_millis;
 use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
+use outcome::{ExchangeResult, Outcome};
 use record::Record;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+mod outcome;
 mod record;
 
 /// The longest that a platform's exchange may take.
@@ -48,7 +50,6 @@ struct Inner {
 
 /// A tenant, and the key of a code in the store.
 type InflightExchange = (String, String);
-type Outcome = Result<ExchangeResult>;
 
 /// A code on its way to the platform.
 #[derive(Clone)]
@@ -61,14 +62,6 @@ struct Code {
 enum Kind {
     Login,
     Phone,
-}
-
-/// What a code brought.
-#[derive(Clone)]
-enum ExchangeResult {
-    Identity(Arc<PlatformIdentity>),
-    /// E.164.
-    Phone(String),
 }
 
 impl CodeExchange {

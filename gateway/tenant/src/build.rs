@@ -12,6 +12,7 @@ use menlou_config::{
     tenant::{self, Cors, RateLimitConfig, TenantFile, TenantName},
 };
 use menlou_error::text::Text;
+use menlou_platform::{PLATFORM_KEYS, PlatformCredentials};
 use menlou_policy::Access;
 use secrecy::SecretString;
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
@@ -22,8 +23,8 @@ pub struct ValidatedTenant {
     pub name: String,
     /// Its name for people.
     pub title: String,
-    /// Its account at the platform.
-    pub account: PlatformCredentials,
+    /// Credentials of its account at the platform.
+    pub credentials: PlatformCredentials,
     /// How long its sessions live.
     pub session_ttl: Duration,
     /// Its actions; `None` where the plugin is missing or broken.
@@ -40,18 +41,6 @@ pub struct ValidatedTenant {
     pub warnings: Vec<ConfigError>,
     /// The files that its secrets came from.
     pub sources: Files,
-}
-
-/// A tenant's account at WeChat.
-pub struct PlatformCredentials {
-    /// The AppID.
-    pub appid: String,
-    /// The AppSecret, resolved.
-    pub secret: SecretString,
-    /// The one before it, resolved.
-    pub previous_secret: Option<SecretString>,
-    /// Where the platform is.
-    pub base_url: String,
 }
 
 /// Checks a tenant's file: its own keys, its secrets, and each action's settings against the plugin's schema and by the
@@ -75,13 +64,13 @@ pub fn check(
         let reference = SecretRef::parse(doc.value(pointer)?.as_str()?).ok()?;
         sources.resolve(&reference, pointer).map_err(|text| faults.push(doc.fault_at(pointer, text))).ok()
     };
-    let (secret, previous_secret) = (secret("/wechat/secret"), secret("/wechat/previous_secret"));
-    let account = file.as_ref().and_then(|file| file.wechat.as_ref()).zip(secret).map(|(wechat, secret)| {
-        PlatformCredentials { appid: wechat.appid.clone(), secret, previous_secret, base_url: wechat.base_url.clone() }
-    });
+    let pointers = PLATFORM_KEYS.iter().flat_map(|keys| [keys.secret, keys.previous_secret]);
+    let secrets: BTreeMap<&str, SecretString> = pointers.filter_map(|at| Some((at, secret(at)?))).collect();
+    let credentials =
+        file.as_ref().and_then(|file| PlatformCredentials::from_tenant_file(file, |at| secrets.get(at).cloned()));
     let (mut actions, mut lesser) = (BTreeMap::new(), Vec::new());
     let mut warnings: Vec<ConfigError> =
-        ["/wechat/secret", "/wechat/previous_secret"].iter().filter_map(|at| settings::literal(doc, at)).collect();
+        PLATFORM_KEYS.iter().flat_map(|keys| [keys.secret, keys.previous_secret]).filter_map(|at| settings::literal(doc, at)).collect();
     for (action, plugin) in tables(doc) {
         let (pointer, own) = tenant::plugin_settings(doc, action);
         let Some((found, index)) = library.find(action, plugin) else {
@@ -108,11 +97,11 @@ pub fn check(
         }
         faults.extend(wrong);
     }
-    match (file, account) {
-        (Some(file), Some(account)) if faults.is_empty() => Ok(ValidatedTenant {
+    match (file, credentials) {
+        (Some(file), Some(credentials)) if faults.is_empty() => Ok(ValidatedTenant {
             name: name.as_str().to_owned(),
             title: file.name,
-            account,
+            credentials,
             session_ttl: file.session.ttl.get(),
             cors: file.cors,
             limits: file.limits,

@@ -1,6 +1,6 @@
 //! Secrets that admins give for a tenant's file: they go into it sealed, where the operator has keys for that.
 
-use super::view;
+use super::secret_pointers::secret_pointers;
 use menlou_action::PluginRegistry;
 use menlou_config::{
     edit::{self, ConfigChange},
@@ -36,7 +36,7 @@ pub fn encrypt_secrets(
     // Which action's plugin knows what is secret may itself be among the changes.
     let edited = secrecy::zeroize::Zeroizing::new(edit::apply(doc.text(), &changes)?);
     let Ok(edited) = Document::parse(doc.path(), edited.as_bytes()) else { return Ok(changes) };
-    let secrets = view::secret_pointers(&edited, library);
+    let secrets = secret_pointers(&edited, library);
     for change in &mut changes {
         if let ConfigChange::Set(path, value) = change {
             let pointer: String = path.iter().map(|key| format!("/{}", escape(key))).collect();

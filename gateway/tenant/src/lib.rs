@@ -6,12 +6,14 @@ mod encrypt_secrets;
 mod files;
 mod folder;
 mod fs_watch;
-mod hidden;
 mod plugin_reload;
+mod redaction;
 mod registry;
 mod reload;
 mod template;
+mod secret_pointers;
 mod tenant_action;
+mod tenant_admin_policy;
 mod verify;
 mod view;
 
@@ -20,23 +22,24 @@ pub use build::{ValidatedTenant, check, check_folder, enabled_actions};
 pub use encrypt_secrets::{encrypt_secrets, rotate_secret};
 pub use files::{Revision, SavedTenantFile, StoredTenantFile, TenantFileError, TenantFiles, list_names, lock_folder};
 pub use folder::read_bytes;
-pub use hidden::{redact, tenant_admin_violations};
 use menlou_action::{ConfiguredAction, Plugin, Services, TenantScope};
-use menlou_platform::{Platform, wechat::Wechat, wechat::WechatCredentials};
 use menlou_policy::{
     Access,
     cors::Cors,
     rate_limits::{RateLimiter, RequestLimits},
 };
 pub use plugin_reload::{PluginReload, PluginReloader, ReloadHistory};
+pub use redaction::redact;
 pub use registry::{TenantRegistry, TenantStatus};
 pub use reload::TenantWatcher;
 use smol_str::SmolStr;
 use std::sync::Arc;
+pub use secret_pointers::secret_pointers;
 pub use template::{NewTenant, new_tenant_file};
 pub use tenant_action::{DurationHistograms, TenantAction};
-pub use verify::{logs_in_by_phone, verify};
-pub use view::{MASK, SettingsView, secret_pointers, view};
+pub use tenant_admin_policy::tenant_admin_violations;
+pub use verify::logs_in_by_phone;
+pub use view::{MASK, SettingsView, view};
 
 /// A tenant that serves. A call keeps the one that it found, also through a reload.
 pub struct Tenant {
@@ -61,21 +64,11 @@ impl Tenant {
         durations: &DurationHistograms,
         activity: Arc<Activity>,
     ) -> Self {
-        let ValidatedTenant { name, title, account, session_ttl, actions, cors, limits, mut action_limits, .. } =
+        let ValidatedTenant { name, title, credentials, session_ttl, actions, cors, limits, mut action_limits, .. } =
             validated;
         activity.keep(|action| actions.contains_key(action));
-        let wechat = Wechat::new(
-            WechatCredentials {
-                appid: account.appid,
-                secret: account.secret,
-                previous_secret: account.previous_secret,
-                base_url: account.base_url,
-            },
-            name.as_str(),
-            services.http.clone(),
-            services.stores.ephemeral.clone(),
-        );
-        let platform: Arc<dyn Platform> = Arc::new(wechat);
+        let (http, store) = (services.http.clone(), services.stores.ephemeral.clone());
+        let platform = menlou_platform::build(credentials, &name, http, store);
         let tenant = SmolStr::new(&name);
         let switch = |(action, configured): (String, Option<ConfiguredAction>)| {
             let own = action_limits.remove(&action).unwrap_or_default();

@@ -1,10 +1,10 @@
 //! A tenant's file as it may be shown: secrets masked, defaults filled in.
 
-use super::build;
+use super::secret_pointers::secret_pointers;
 use menlou_action::PluginRegistry;
 use menlou_config::{
     load::Document,
-    schema::{Schema, escape},
+    schema::escape,
     tenant::{self, GATEWAY_KEYS},
 };
 use serde_json::{Map, Value, json};
@@ -57,34 +57,6 @@ pub fn view(doc: &Document, library: &PluginRegistry) -> SettingsView {
     }
     view.settings = Value::Object(settings);
     view
-}
-
-/// Where secrets stand in a tenant's file, as RFC 6901 pointers: by its own schema and by those of its plugins.
-pub fn secret_pointers(doc: &Document, library: &PluginRegistry) -> BTreeSet<String> {
-    let mut found = doc.value("").map(tenant::secrets_in).unwrap_or_default();
-    found.extend(marked(doc, library, Schema::secrets));
-    found
-}
-
-/// Where addresses stand that a plugin has the gateway connect to, by the plugins' schemas.
-pub fn address_pointers(doc: &Document, library: &PluginRegistry) -> BTreeSet<String> {
-    marked(doc, library, Schema::addresses)
-}
-
-fn marked(
-    doc: &Document,
-    library: &PluginRegistry,
-    marks: fn(&Schema, &Value) -> BTreeSet<String>,
-) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (action, plugin) in build::tables(doc) {
-        let (pointer, own) = tenant::plugin_settings(doc, action);
-        if let (Some((plugin, index)), Some(table)) = (library.find(action, plugin), own.value(&pointer)) {
-            let below = marks(&plugin.actions[index].settings, table);
-            found.extend(below.into_iter().map(|at| format!("{pointer}{at}")));
-        }
-    }
-    found
 }
 
 impl SettingsView {

@@ -1,7 +1,7 @@
 //! What replicas tell each other about a code, in versioned JSON: that one has it, or what came of it.
 
-use super::{ExchangeResult, Outcome};
-use crate::PlatformIdentity;
+use super::outcome::{ExchangeResult, Outcome};
+use crate::platform::PlatformIdentity;
 use crate::digest::sha256;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};

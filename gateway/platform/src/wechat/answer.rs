@@ -1,7 +1,7 @@
 //! Reads WeChat's answers, leniently and by their body alone, and words its refusals without repeating a secret.
 
 use super::errcodes;
-use crate::PlatformReply;
+use crate::platform::PlatformReply;
 use crate::http::{HttpFailure, HttpResponse};
 use http::header::CONTENT_TYPE;
 use menlou_error::text::Text;
@@ -23,6 +23,12 @@ pub struct Refusal {
     pub errcode: Option<i64>,
     /// What the caller is told.
     pub error: Error,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { errcode: None, error }
+    }
 }
 
 /// Reads an answer: its fields, or why there are none. What stands in `secrets` reaches no error.
@@ -75,8 +81,8 @@ pub(super) fn unusable(why: &str) -> Error {
     Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(format_args!("unusable answer: {why}"))
 }
 
-/// The same refusal under another word.
-pub(super) fn reworded(error: Error, word: &'static ErrorCode, text: Text) -> Error {
+/// The same error with another error code and message.
+pub(super) fn with_code(error: Error, word: &'static ErrorCode, text: Text) -> Error {
     let ours = Error::new(word).with_message(text).with_cause(error.cause().unwrap_or_default());
     match error.data() {
         Some(data) => ours.with_data(data.clone()),

@@ -1,67 +1,67 @@
-//! The AppSecret in use: the tenant's, or the one before it while the platform does not take the new one.
+//! The AppSecret in use: the tenant's current one, or the previous one while WeChat rejects the current one.
 
 use super::answer::Refusal;
 use secrecy::SecretString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What WeChat refuses a wrong AppSecret with. It looks at the secret before it looks at a code, so that the code is as
-/// good as before.
-const WRONG: [i64; 2] = [40125, 40001];
+/// The errcodes of a wrong AppSecret. WeChat checks the secret before a code, so the code can still be used.
+const WRONG_SECRET: [i64; 2] = [40125, 40001];
 
-/// One AppSecret, or two while it is being changed.
+/// The AppSecret, with the previous one while it is being replaced.
 pub(super) struct AppSecret {
     tenant: String,
     secret: SecretString,
     previous: Option<SecretString>,
-    /// Whether it was the previous one that WeChat took last.
-    on_previous: AtomicBool,
+    /// Whether WeChat accepted the previous secret last.
+    uses_previous: AtomicBool,
 }
 
 impl AppSecret {
+    /// The secrets of a tenant. The tenant's name appears in the log.
     pub fn new(tenant: String, secret: SecretString, previous: Option<SecretString>) -> Self {
-        Self { tenant, secret, previous, on_previous: AtomicBool::new(false) }
+        Self { tenant, secret, previous, uses_previous: AtomicBool::new(false) }
     }
 
-    /// Asks with the secret that was taken last; where it is refused, once more with the other. Where both are refused,
-    /// the refusal is that of the tenant's `secret`.
-    pub async fn ask<T, F>(&self, ask: impl Fn(SecretString) -> F) -> Result<T, Refusal>
+    /// Sends a request with the secret that was accepted last; if it is rejected, once more with the other one. If both
+    /// are rejected, the error is that of the current secret.
+    pub async fn send<T, F>(&self, send: impl Fn(SecretString) -> F) -> Result<T, Refusal>
     where
         F: Future<Output = Result<T, Refusal>>,
     {
-        let Some(previous) = &self.previous else { return ask(self.secret.clone()).await };
-        let on_previous = self.on_previous.load(Ordering::Relaxed);
-        let (usual, other) = if on_previous { (previous, &self.secret) } else { (&self.secret, previous) };
-        let refusal = match ask(usual.clone()).await {
-            Err(refusal) if is_wrong(&refusal) => refusal,
-            answer => return answer,
+        let Some(previous) = &self.previous else { return send(self.secret.clone()).await };
+        let uses_previous = self.uses_previous.load(Ordering::Relaxed);
+        let (first, second) = if uses_previous { (previous, &self.secret) } else { (&self.secret, previous) };
+        let refusal = match send(first.clone()).await {
+            Err(refusal) if is_wrong_secret(&refusal) => refusal,
+            outcome => return outcome,
         };
-        match ask(other.clone()).await {
-            Err(second) if is_wrong(&second) => Err(if on_previous { second } else { refusal }),
-            Ok(answer) => {
-                self.taken(!on_previous);
-                Ok(answer)
+        match send(second.clone()).await {
+            Err(other) if is_wrong_secret(&other) => Err(if uses_previous { other } else { refusal }),
+            Ok(outcome) => {
+                self.set_accepted(!uses_previous);
+                Ok(outcome)
             }
             failed => failed,
         }
     }
 
-    /// Remembers which one was taken, and tells each change once.
-    fn taken(&self, previous: bool) {
-        if self.on_previous.swap(previous, Ordering::Relaxed) == previous {
+    /// Remembers which secret was accepted, and logs each change once.
+    fn set_accepted(&self, previous: bool) {
+        if self.uses_previous.swap(previous, Ordering::Relaxed) == previous {
             return;
         }
         let tenant = &self.tenant;
         if previous {
             tracing::warn!(
                 tenant,
-                "WeChat refuses the tenant's secret and takes its previous_secret: that one serves until the AppSecret is reset in WeChat's console"
+                "WeChat rejects secret and accepts previous_secret, which is used until the AppSecret is reset in WeChat's console"
             );
         } else {
-            tracing::info!(tenant, "WeChat takes the tenant's secret: previous_secret is not needed any more");
+            tracing::info!(tenant, "WeChat accepts secret: previous_secret can be removed");
         }
     }
 }
 
-fn is_wrong(refusal: &Refusal) -> bool {
-    refusal.errcode.is_some_and(|errcode| WRONG.contains(&errcode))
+fn is_wrong_secret(refusal: &Refusal) -> bool {
+    refusal.errcode.is_some_and(|errcode| WRONG_SECRET.contains(&errcode))
 }

@@ -1,47 +1,45 @@
-//! WeChat's check and reset of a person's session_key: the key itself stays here, a signature made with it is sent.
+//! The check and reset of a person's session_key. The key itself is not sent; the requests carry a signature made with it.
 
-use super::answer::{Fields, Refusal, unusable};
-use super::{MAX_ID, Wechat};
+use super::answer::{Fields, unusable};
+use super::api::MAX_ID_LENGTH;
 use aws_lc_rs::hmac;
 use form_urlencoded::Serializer;
 use menlou_error::Result;
 use secrecy::{ExposeSecret, SecretString};
+use std::fmt::Write as _;
 
-/// `GET /wxa/checksession`. 87009 where the key is no longer the valid one.
-pub(super) async fn check(wechat: &Wechat, openid: &str, session_key: &SecretString) -> Result<()> {
-    ask(wechat, "/wxa/checksession", openid, session_key).await.map(drop).map_err(|refusal| refusal.error)
+/// Path of the check. The errcode 87009 means that the key is no longer valid.
+pub(super) const CHECK: &str = "/wxa/checksession";
+/// Path of the reset, which replaces the valid key.
+pub(super) const RESET: &str = "/wxa/resetusersessionkey";
+
+/// The query parameters of both requests.
+pub(super) fn query(access_token: &str, openid: &str, signature: &str) -> String {
+    Serializer::new(String::new())
+        .append_pair("access_token", access_token)
+        .append_pair("openid", openid)
+        .append_pair("signature", signature)
+        .append_pair("sig_method", "hmac_sha256")
+        .finish()
 }
 
-/// `GET /wxa/resetusersessionkey`. The key that was valid is not any more.
-pub(super) async fn reset(wechat: &Wechat, openid: &str, session_key: &SecretString) -> Result<SecretString> {
-    let fields = ask(wechat, "/wxa/resetusersessionkey", openid, session_key).await.map_err(|refusal| refusal.error)?;
+/// The new key in the response to a reset.
+pub(super) fn new_key(fields: &Fields, openid: &str) -> Result<SecretString> {
     match (fields.text("openid"), fields.text("session_key")) {
-        (Some(answered), _) if answered != openid => Err(unusable("a session_key of another openid")),
-        (_, Some(key)) if key.len() <= MAX_ID && !key.contains(char::is_control) => Ok(SecretString::from(key)),
+        (Some(other), _) if other != openid => Err(unusable("a session_key of another openid")),
+        (_, Some(key)) if key.len() <= MAX_ID_LENGTH && !key.contains(char::is_control) => Ok(SecretString::from(key)),
         _ => Err(unusable("no session_key")),
     }
 }
 
-async fn ask(wechat: &Wechat, path: &str, openid: &str, session_key: &SecretString) -> Result<Fields, Refusal> {
-    let signature = signature(session_key);
-    let ask = |token: SecretString| {
-        let token = token.expose_secret().to_owned();
-        let query = Serializer::new(String::new())
-            .append_pair("access_token", &token)
-            .append_pair("openid", openid)
-            .append_pair("signature", &signature)
-            .append_pair("sig_method", "hmac_sha256")
-            .finish();
-        let signature = &signature;
-        async move { wechat.api.get(path, &query, &[&token, signature, openid]).await }
-    };
-    wechat.with_token(ask).await
-}
-
-/// The HMAC-SHA256 of the empty text in lower-case hex; the key is the session_key as it is, not decoded.
-fn signature(session_key: &SecretString) -> String {
+/// The HMAC-SHA256 of the empty text in lower-case hex. The key is the text of the session_key, not its decoded bytes.
+pub(super) fn signature(session_key: &SecretString) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, session_key.expose_secret().as_bytes());
-    hex::encode(hmac::sign(&key, b""))
+    hmac::sign(&key, b"").as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]
@@ -49,8 +47,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_signature_is_the_published_one() {
-        // As WeChat's documentation of checksession has it, and one recomputed from it.
+    fn the_signature_equals_the_published_one() {
+        // The first is from WeChat's documentation of checksession, the second was computed independently.
         for (key, hex) in [
             ("o0q0otL8aEzpcZL/FT9WsQ==", "46e043c5525c2d817c44be603d30837a808a1d930d038f6fdc3e62a201fed128"),
             ("tiihtNczf5v6AKRyjwEUhQ==", "7154f9f8b4b76b92f541cbf0e37d48840fa06e5e42da92a6f80168a1516a4735"),

@@ -1,7 +1,7 @@
 //! The access-token keeper: one token for all replicas, renewed ahead of its end, one request at a time.
 
-use super::Api;
-use super::answer::{Fields, Refusal, reworded, unusable};
+use super::answer::{Fields, Refusal, unusable, with_code};
+use super::api::Api;
 use crate::digest::sha256_hex;
 use menlou_clock::unix_millis;
 use menlou_error::text::Text;
@@ -317,5 +317,5 @@ fn wrong_secret(error: Error) -> Error {
         "该小程序的平台配置有误：AppSecret 不正确（errcode 40001）",
         "This mini-program's platform settings are wrong. The AppSecret is wrong (errcode 40001).",
     );
-    reworded(error, &codes::TENANT_MISCONFIGURED, text)
+    with_code(error, &codes::TENANT_MISCONFIGURED, text)
 }

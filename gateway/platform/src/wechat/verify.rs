@@ -4,7 +4,9 @@
 //! such a code is the proof that all the rest was right.
 
 use super::errcodes::{self, Explanation};
-use super::{Api, Refusal, WechatCredentials, app_secret::AppSecret};
+use super::answer::{Refusal, unusable};
+use super::api::{Api, WechatCredentials};
+use super::app_secret::AppSecret;
 use crate::http::HttpClient;
 use form_urlencoded::Serializer;
 use menlou_error::text::Text;
@@ -139,7 +141,7 @@ pub async fn verify(
 
 async fn token(api: &Api) -> Result<SecretString, Refusal> {
     let fields = api.stable_token(false).await?;
-    fields.text("access_token").map(SecretString::from).ok_or_else(|| super::unusable("no access_token").into())
+    fields.text("access_token").map(SecretString::from).ok_or_else(|| unusable("no access_token").into())
 }
 
 async fn phone_number(api: &Api, token: &SecretString) -> Option<Refusal> {

@@ -44,10 +44,10 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
     };
     let http = HttpClient::new().map_err(|e| cannot(e.to_string()))?;
     let runtime = runtime::start().map_err(|text| CommandFailure::new("internal", text))?;
-    let account = &validated.account;
-    let progress = Progress::start(&account.base_url);
+    let credentials = &validated.credentials;
+    let progress = Progress::start(credentials.base_url());
     let told = Cell::new(None);
-    let results = runtime.block_on(menlou_tenant::verify(account, phone, http, |result| {
+    let results = runtime.block_on(menlou_platform::verify(credentials, phone, http, |result| {
         progress.clear();
         if !context.json {
             let trouble = result.failure.as_ref();
