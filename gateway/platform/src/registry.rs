@@ -35,10 +35,7 @@ pub enum PlatformCredentials {
 impl PlatformCredentials {
     /// The credentials in a tenant file. `secret` returns the resolved secret at a pointer. `None` if no platform is
     /// configured or its secret could not be resolved.
-    pub fn from_tenant_file(
-        file: &TenantFile,
-        secret: impl Fn(&str) -> Option<SecretString>,
-    ) -> Option<Self> {
+    pub fn from_tenant_file(file: &TenantFile, secret: impl Fn(&str) -> Option<SecretString>) -> Option<Self> {
         let [keys] = PLATFORM_KEYS else { return None };
         let wechat = file.wechat.as_ref()?;
         Some(Self::Wechat(WechatCredentials {

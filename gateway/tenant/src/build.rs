@@ -69,8 +69,11 @@ pub fn check(
     let credentials =
         file.as_ref().and_then(|file| PlatformCredentials::from_tenant_file(file, |at| secrets.get(at).cloned()));
     let (mut actions, mut lesser) = (BTreeMap::new(), Vec::new());
-    let mut warnings: Vec<ConfigError> =
-        PLATFORM_KEYS.iter().flat_map(|keys| [keys.secret, keys.previous_secret]).filter_map(|at| settings::literal(doc, at)).collect();
+    let mut warnings: Vec<ConfigError> = PLATFORM_KEYS
+        .iter()
+        .flat_map(|keys| [keys.secret, keys.previous_secret])
+        .filter_map(|at| settings::literal(doc, at))
+        .collect();
     for (action, plugin) in tables(doc) {
         let (pointer, own) = tenant::plugin_settings(doc, action);
         let Some((found, index)) = library.find(action, plugin) else {

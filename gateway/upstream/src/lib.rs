@@ -9,6 +9,7 @@ mod health_check;
 mod hop_by_hop;
 mod load_balancer;
 mod metrics;
+mod options;
 mod send;
 
 use address::{Address, Target};
@@ -27,6 +28,7 @@ use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use menlou_platform::http::{HttpClient, HttpFailure, ResponseBody};
 use metrics::Outcome;
+pub use options::{HealthCheckOptions, MIN_INTERVAL, OptionError, OptionField, UpstreamLabels, UpstreamOptions};
 use send::Sending;
 use std::{
     fmt,
@@ -34,63 +36,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::task::JoinSet;
-
-/// The shortest time between two health checks of a server.
-pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Which servers, and when they are asked. It has no `Debug`: what was configured may hold a password where none may be.
-pub struct UpstreamOptions {
-    /// Whose they are.
-    pub labels: UpstreamLabels,
-    /// Their base URLs: `http://10.0.0.5:8080/api`.
-    pub servers: Vec<String>,
-    /// So many failures in a row open a server's circuit; 0: none do. Failures are broken connections, time-outs, and
-    /// answers of 502, 503 and 504.
-    pub break_after: u32,
-    /// How long an open circuit keeps calls away; then one at a time tries the server, until one succeeds.
-    pub break_for: Duration,
-    /// How the servers are asked whether they are well, if they are.
-    pub health: Option<HealthCheckOptions>,
-}
-
-/// The names under which logs and metrics know a group.
-#[derive(Clone, Debug)]
-pub struct UpstreamLabels {
-    /// The tenant.
-    pub tenant: String,
-    /// The action, by its name in the tenant's file.
-    pub action: String,
-}
-
-/// How servers are asked whether they are well.
-pub struct HealthCheckOptions {
-    /// What is asked for by GET, beneath each server's base URL: `/healthz`. 2xx and 3xx are well.
-    pub path: String,
-    /// How often, [`MIN_INTERVAL`] at least. An answer has to come within it, and within 2 s.
-    pub interval: Duration,
-}
-
-/// What can't be in [`UpstreamOptions`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OptionError {
-    /// Where.
-    pub field: OptionField,
-    /// What is wrong, to be read behind the name of the place. It does not repeat what was configured there.
-    pub text: Text,
-}
-
-/// A place in [`UpstreamOptions`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OptionField {
-    /// `servers` as a whole.
-    Servers,
-    /// The server at this index.
-    Server(usize),
-    /// `health.path`.
-    HealthPath,
-    /// `health.interval`.
-    HealthInterval,
-}
 
 /// What is forwarded. It has no `Debug`: path, headers and body may hold secrets.
 pub struct ForwardRequest {

@@ -1,9 +1,9 @@
 //! A group of servers: who is asked next, and what becomes known of each by its calls and its health checks.
 
 use super::{
-    UpstreamLabels,
     address::Address,
     metrics::{Outcome, UpstreamMetrics},
+    options::UpstreamLabels,
 };
 use http::StatusCode;
 use menlou_circuit::{BreakerPolicy, CallOutcome, Circuit, CircuitChange};

@@ -8,7 +8,7 @@
 //!
 //! Both gauges are 0 for a server that is not configured any more.
 
-use super::UpstreamLabels;
+use super::options::UpstreamLabels;
 use menlou_circuit::CallOutcome;
 use metrics::{Counter, Gauge, Histogram};
 

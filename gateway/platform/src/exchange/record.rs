@@ -1,8 +1,8 @@
 //! What replicas tell each other about a code, in versioned JSON: that one has it, or what came of it.
 
 use super::outcome::{ExchangeResult, Outcome};
-use crate::platform::PlatformIdentity;
 use crate::digest::sha256;
+use crate::platform::PlatformIdentity;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use menlou_error::text::Text;

@@ -1,8 +1,8 @@
 //! Reads WeChat's answers, leniently and by their body alone, and words its refusals without repeating a secret.
 
 use super::errcodes;
-use crate::platform::PlatformReply;
 use crate::http::{HttpFailure, HttpResponse};
+use crate::platform::PlatformReply;
 use http::header::CONTENT_TYPE;
 use menlou_error::text::Text;
 use menlou_error::{Error, ErrorCode, codes};

@@ -168,4 +168,3 @@ impl Api {
         if query.is_empty() { format!("{base}{path}") } else { format!("{base}{path}?{query}") }
     }
 }
-

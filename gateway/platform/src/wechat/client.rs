@@ -95,7 +95,8 @@ impl Platform for Wechat {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let segments = path.strip_prefix('/').map(|p| p.split('/').all(|s| !s.is_empty() && s.chars().all(plain)));
         let lower = path.to_ascii_lowercase();
-        let is_below = |path: &str| lower.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_below =
+            |path: &str| lower.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         segments == Some(true) && path.len() <= MAX_PATH_LENGTH && !CREDENTIAL_PATHS.iter().any(|path| is_below(path))
     }
 
@@ -122,7 +123,10 @@ impl Platform for Wechat {
     }
 
     async fn check_session_key(&self, openid: &str, session_key: &SecretString) -> Result<()> {
-        self.session_key_request(session_key::CHECK, openid, session_key).await.map(drop).map_err(|refusal| refusal.error)
+        self.session_key_request(session_key::CHECK, openid, session_key)
+            .await
+            .map(drop)
+            .map_err(|refusal| refusal.error)
     }
 
     async fn reset_session_key(&self, openid: &str, session_key: &SecretString) -> Result<SecretString> {

@@ -3,10 +3,10 @@
 //! Nothing is changed: the access token is the one that a running gateway has, codes are made up, and WeChat's refusal of
 //! such a code is the proof that all the rest was right.
 
-use super::errcodes::{self, Explanation};
 use super::answer::{Refusal, unusable};
 use super::api::{Api, WechatCredentials};
 use super::app_secret::AppSecret;
+use super::errcodes::{self, Explanation};
 use crate::http::HttpClient;
 use form_urlencoded::Serializer;
 use menlou_error::text::Text;
