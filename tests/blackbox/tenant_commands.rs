@@ -48,7 +48,7 @@ fn a_new_tenant_is_written_verified_and_served_and_says_what_to_try() {
     }
     let path = scene.tenants().join("acme.toml");
     let text = fs::read_to_string(&path).unwrap();
-    for part in ["# 显示名称。", "# The name for people.", "[actions.openid]", "[actions.logout]", "# 小程序授权"]
+    for part in ["# 显示名称。", "# The name for people.", "[actions.openid]", "[actions.logout]", "# 小程序登录"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }

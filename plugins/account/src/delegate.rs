@@ -1,15 +1,15 @@
-//! `method=delegate`: the tenant's own login service decides who the person is.
+//! `method=delegate`: the tenant's own login service identifies the user.
 //!
 //! The gateway posts `{"tenant","openid","credentials":{…}}` to `delegate_url`, with `X-Menlou-Timestamp` (Unix seconds)
-//! and `X-Menlou-Signature: v1=<hex HMAC-SHA256 of "<timestamp>.<body>">`. The service answers 200 with
-//! `{"id","name","avatar_url"}`, or refuses: 401 (wrong credentials) or 403 (may not log in), either with an optional
-//! `{"msg"}` for the person.
+//! and `X-Menlou-Signature: v1=<hex HMAC-SHA256 of "<timestamp>.<body>">`. The service responds 200 with
+//! `{"id","name","avatar_url"}`, 401 (wrong credentials) or 403 (login not allowed). The latter two may have a `{"msg"}`
+//! for the user.
 
 use crate::settings::LoginSettings;
 use menlou_plugin::{HttpRequest, prelude::*};
 use serde_json::{Value, json};
 
-/// Whom the service says the person is.
+/// The account that the login service returned.
 #[derive(Debug, PartialEq)]
 pub struct Account {
     pub id: String,
@@ -17,8 +17,8 @@ pub struct Account {
     pub avatar_url: String,
 }
 
-/// Asks the tenant's login service with the credentials of this call: all its parameters but `method`.
-pub async fn ask(call: &Call<LoginSettings>) -> Result<Account> {
+/// Sends the credentials of the call, all of its parameters except `method`, to the tenant's login service.
+pub async fn request_account(call: &Call<LoginSettings>) -> Result<Account> {
     let settings = call.settings();
     let (Some(url), Some(secret)) = (&settings.delegate_url, &settings.delegate_secret) else {
         return Err(Error::new("tenant_misconfigured"));
@@ -37,41 +37,45 @@ pub async fn ask(call: &Call<LoginSettings>) -> Result<Account> {
     ];
     let timeout = settings.delegate_timeout.map(|t| t.0);
     let request = HttpRequest { method: "POST", url: url.as_str(), headers: &headers, body: body.as_bytes(), timeout };
-    let answer = call.http(&request).await?;
-    let parsed = serde_json::from_slice::<Value>(&answer.body).ok();
-    match (answer.status, parsed) {
-        (200, Some(said)) => account(&said).ok_or_else(|| unusable(call, 200)),
-        (401, said) => Err(refusal("bad_credentials", said)),
-        (403, said) => Err(refusal("login_refused", said)),
-        (status, _) => Err(unusable(call, status)),
+    let response = call.http(&request).await?;
+    let parsed = serde_json::from_slice::<Value>(&response.body).ok();
+    match (response.status, parsed) {
+        (200, Some(body)) => parse_account(&body).ok_or_else(|| invalid_response(call, 200)),
+        (401, body) => Err(rejection("bad_credentials", body)),
+        (403, body) => Err(rejection("login_refused", body)),
+        (status, _) => Err(invalid_response(call, status)),
     }
 }
 
-fn account(said: &Value) -> Option<Account> {
-    let id = match said.get("id")? {
-        // Stores don't agree on what a NUL is, and two people must never become one.
+fn parse_account(body: &Value) -> Option<Account> {
+    let id = match body.get("id")? {
+        // Stores treat NUL differently, and two ids must never become equal.
         Value::String(id) if !id.is_empty() && id.len() <= 256 && !id.contains('\0') => id.clone(),
         Value::Number(id) if id.is_i64() || id.is_u64() => id.to_string(),
         _ => return None,
     };
-    let text = |key| said.get(key).and_then(Value::as_str).unwrap_or_default().chars().take(2048).collect();
+    let text = |key| body.get(key).and_then(Value::as_str).unwrap_or_default().chars().take(2048).collect();
     Some(Account { id, name: text("name"), avatar_url: text("avatar_url") })
 }
 
-/// The service's own sentence for the person, where it has one, stands in for ours.
-fn refusal(word: &'static str, said: Option<Value>) -> Error {
-    let msg = said.as_ref().and_then(|s| s.get("msg")).and_then(Value::as_str).filter(|m| !m.is_empty());
+/// An error with the message of the service, or with the gateway's message if it has none.
+fn rejection(code: &'static str, body: Option<Value>) -> Error {
+    let msg = body.as_ref().and_then(|b| b.get("msg")).and_then(Value::as_str).filter(|m| !m.is_empty());
     match msg {
         Some(msg) => {
             let msg: String = msg.chars().take(200).collect();
-            Error::new(word).with_message(msg.clone(), msg)
+            Error::new(code).with_message(msg.clone(), msg)
         }
-        None => Error::new(word),
+        None => Error::new(code),
     }
 }
 
-fn unusable(call: &Call<LoginSettings>, status: u16) -> Error {
-    call.log(Level::Warn, "the tenant's login service gave an unusable answer", &[("status", &status.to_string())]);
+fn invalid_response(call: &Call<LoginSettings>, status: u16) -> Error {
+    call.log(
+        Level::Warn,
+        "the tenant's login service returned an invalid response",
+        &[("status", &status.to_string())],
+    );
     Error::new("upstream_error")
 }
 
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_services_account_is_bound_and_kept_up_to_date() {
+    fn the_account_of_the_service_is_bound_once() {
         let host = host(200, r#"{"id":42,"name":"Ann","avatar_url":"https://example.com/a.png"}"#);
         let first = host.call(plugin(), "login", params());
         let again = host.call(plugin(), "login", params());
@@ -106,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_gets_the_credentials_signed() {
+    fn credentials_are_sent_with_a_signature() {
         let host = host(200, r#"{"id":"a-1"}"#);
         host.call(plugin(), "login", params());
         let sent = &host.http_requests()[0];
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_comes_with_the_services_own_sentence() {
+    fn a_rejection_has_the_message_of_the_service() {
         let reply = host(401, r#"{"msg":"工号不存在"}"#).call(plugin(), "login", params());
         assert_eq!(reply.error.as_deref(), Some("bad_credentials"));
         assert_eq!(reply.msg, Some(("工号不存在".into(), "工号不存在".into())));
@@ -131,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_answer_binds_nothing_and_logs_no_credentials() {
+    fn an_invalid_response_binds_nothing_and_logs_no_credentials() {
         for (status, body) in [
             (200, "hello"),
             (200, "{}"),

@@ -1,4 +1,4 @@
-//! What a person does with an account: `a=login` binds an openid to one, `a=user` reads and changes it, `a=logout` ends the session.
+//! Actions for accounts: `a=login` binds an openid to an account, `a=user` reads and updates it, `a=logout` ends the session.
 
 mod delegate;
 mod login;
@@ -15,23 +15,23 @@ menlou_plugin::plugin! {
             .access(Access::Session)
             .title("登录", "Log in")
             .description(
-                "把会话的 openid 绑定到已有或新建的账号；此后 a=openid 自动登录。method 由租户文件开启。",
-                "Binds the session's openid to an existing or a new account; from then on a=openid logs in by itself. \
-                 The tenant's file says which methods are on.",
+                "把会话的 openid 绑定到已有账号或新账号，之后 a=openid 会自动登录。可用的 method 由租户文件决定。",
+                "Binds the session's openid to an existing or a new account; a=openid then logs the user in. The tenant file \
+                 decides which methods are enabled.",
             ),
         Action::new("user", user::user)
             .access(Access::User)
             .title("用户信息", "The user")
             .description(
-                "读取当前用户；给出 name 或 avatar_url 时更新。",
-                "Reads the user, or updates name and avatar_url where given.",
+                "读取当前用户；带有 name 或 avatar_url 时更新。",
+                "Reads the user, or updates name and avatar_url if given.",
             ),
         Action::new("logout", logout::logout)
             .access(Access::Session)
             .title("退出登录", "Log out")
             .description(
                 "结束会话；unbind=1 同时解除 openid 与账号的绑定。",
-                "Ends the session; unbind=1 also takes the openid's binding away.",
+                "Ends the session; unbind=1 also removes the binding of the openid.",
             ),
     ],
 }

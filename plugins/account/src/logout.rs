@@ -1,17 +1,17 @@
-//! `a=logout`: ends the session, and with `unbind=1` the openid's binding to the account.
+//! `a=logout`: ends the session, and with `unbind=1` removes the binding of the openid.
 
 use menlou_plugin::prelude::*;
 
-/// 都不给则只结束会话。With nothing, only the session ends.
+/// 不带参数时只结束会话。Without parameters, only the session ends.
 #[derive(Deserialize, JsonSchema)]
 pub struct Params {
-    /// 1：同时解除 openid 与账号的绑定。1: take the openid's binding away too.
+    /// 1：同时解除 openid 与账号的绑定。1: also remove the binding of the openid.
     #[serde(default)]
     unbind: bool,
 }
 
 pub async fn logout(call: &Call, params: Params) -> Result<()> {
-    // The binding first: where that fails, the session is still there to try again with.
+    // The binding first: if that fails, the client can retry with the same session.
     if params.unbind {
         call.unbind().await?;
     }
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn the_binding_stays_unless_it_is_to_go() {
+    fn unbind_removes_the_binding_and_keeps_the_account() {
         let host = host();
         assert_eq!(host.call(plugin(), "logout", json!({})).error, None);
         assert!(host.user_for("o-ann").is_some());

@@ -1,37 +1,37 @@
-//! `[actions.login]`: which log-in methods are on, and where the tenant's own login service is.
+//! `[actions.login]`: the enabled login methods and the tenant's own login service.
 
 use menlou_plugin::prelude::*;
 
-/// A way to log in.
+/// A login method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// 手机号：getPhoneNumber 的 phone_code。By phone number: the phone_code of getPhoneNumber.
+    /// 手机号：getPhoneNumber 的 phone_code。Phone number: the phone_code of getPhoneNumber.
     Phone,
-    /// 账号密码。By account and password.
+    /// 账号和密码。Account name and password.
     Password,
-    /// 用户自己填写的姓名与头像：新账号。A new account, with the name and picture that the person filled in.
+    /// 新账号，姓名和头像由用户填写。A new account with the name and avatar that the user entered.
     Profile,
-    /// 由租户自己的登录服务判定。By the tenant's own login service.
+    /// 由租户自己的登录服务判定。The tenant's own login service decides.
     Delegate,
 }
 
-/// 租户文件中的 `[actions.login]`。The table `[actions.login]` of a tenant's file.
+/// 租户文件的 `[actions.login]` 表。The table `[actions.login]` of a tenant file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginSettings {
-    /// 开启的登录方式。The methods that are switched on.
+    /// 启用的登录方式。The enabled login methods.
     #[schemars(length(min = 1))]
     pub methods: Vec<Method>,
-    /// 租户登录服务的地址；methods 含 delegate 时必填。Where the tenant's login service is; needed where methods has delegate.
+    /// 租户登录服务的地址；methods 含 delegate 时必填。URL of the tenant's login service; required by the method delegate.
     #[serde(default)]
     #[schemars(regex(pattern = r"^https?://[^\s]+$"))]
     pub delegate_url: Option<Address>,
-    /// 与登录服务共享的签名密钥，至少 16 字节；methods 含 delegate 时必填。The key shared with the login service, for signing,
-    /// at least 16 bytes; needed where methods has delegate.
+    /// 与登录服务共享的签名密钥，至少 16 字节；methods 含 delegate 时必填。The signing key shared with the login service, at
+    /// least 16 bytes; required by the method delegate.
     #[serde(default)]
     pub delegate_secret: Option<Secret>,
-    /// 等待登录服务的时间，缺省 5s。How long to wait for the login service; 5s if not given.
+    /// 登录服务的超时，默认 5s。Timeout of the login service; default 5s.
     #[serde(default)]
     pub delegate_timeout: Option<ConfigDuration>,
 }
@@ -40,15 +40,19 @@ impl Settings for LoginSettings {
     fn check(&self, errors: &mut ConfigErrors) {
         if self.methods.contains(&Method::Delegate) {
             if self.delegate_url.is_none() {
-                errors.add("", "methods 含 delegate，须给出 delegate_url", "The method delegate needs delegate_url.");
+                errors.add(
+                    "",
+                    "缺少 delegate_url：methods 含 delegate 时必填",
+                    "The method delegate requires delegate_url.",
+                );
             }
             match &self.delegate_secret {
                 None => {
-                    let en = "The method delegate needs delegate_secret.";
-                    errors.add("", "methods 含 delegate，须给出 delegate_secret", en);
+                    let en = "The method delegate requires delegate_secret.";
+                    errors.add("", "缺少 delegate_secret：methods 含 delegate 时必填", en);
                 }
                 Some(secret) if secret.expose().len() < 16 => {
-                    errors.add("/delegate_secret", "密钥至少 16 字节", "The key has at least 16 bytes.");
+                    errors.add("/delegate_secret", "密钥至少 16 字节", "The key must have at least 16 bytes.");
                 }
                 Some(_) => {}
             }

@@ -1,15 +1,15 @@
-//! `a=user`: reads the account, or changes its name and picture.
+//! `a=user`: reads the account, or updates its name and avatar URL.
 
 use menlou_plugin::prelude::*;
 
-/// 都不给则只读。With neither, the account is only read.
+/// 不带参数时只读取。Without parameters, the account is only read.
 #[derive(Deserialize, JsonSchema)]
 pub struct Params {
     /// 新的姓名。The new name.
     #[serde(default)]
     #[schemars(length(min = 1, max = 64))]
     name: Option<String>,
-    /// 新的头像。The new picture.
+    /// 新的头像地址。The new avatar URL.
     #[serde(default)]
     #[schemars(length(min = 1, max = 2048))]
     avatar_url: Option<String>,
@@ -42,13 +42,13 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_the_account() {
+    fn user_is_read() {
         let reply = host().call(plugin(), "user", json!({}));
         assert_eq!(reply.data, json!({ "user": { "id": 7, "name": "Ann", "avatar_url": "a.png" } }));
     }
 
     #[test]
-    fn it_changes_only_what_is_given() {
+    fn only_given_fields_are_updated() {
         let host = host();
         let reply = host.call(plugin(), "user", json!({ "name": "安", "avatar_url": "" }));
         assert_eq!(reply.data["user"], json!({ "id": 7, "name": "安", "avatar_url": "a.png" }));
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn it_needs_a_login() {
+    fn user_requires_a_login() {
         let reply = Host::new().caller("o-bob").call(plugin(), "user", json!({}));
         assert_eq!(reply.error.as_deref(), Some("login_required"));
     }

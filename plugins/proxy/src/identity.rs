@@ -1,14 +1,14 @@
-//! Who is calling, in headers that the upstream can trust: signed with the key that it shares with the tenant's file.
+//! The caller's identity in headers, signed with a key that the upstream and the tenant file share.
 
 use crate::settings::ProxySettings;
 use menlou_plugin::prelude::*;
 
-/// The signature's header: `v1=` and 64 hexadecimal digits.
+/// Header of the signature: `v1=` and 64 hexadecimal digits.
 const SIGNATURE: &str = "x-menlou-signature";
 
-/// The headers for a call of this target. Where a value is not known (no session, not logged in) it is empty, so that an
-/// upstream need not tell a missing header from an empty one. So is what nobody could prove, for want of a key.
-pub(crate) async fn headers(call: &Call<ProxySettings>, target: &str) -> Result<Vec<(&'static str, String)>> {
+/// The headers for a request of this target. A value that is not known (no session, not logged in) is empty, so that the
+/// upstream sees each header. Without a key the identity is empty too, because it could not be verified.
+pub(crate) async fn signed_headers(call: &Call<ProxySettings>, target: &str) -> Result<Vec<(&'static str, String)>> {
     let openid = call.openid().filter(|_| call.settings().key.is_some());
     let user = match (call.user_id(), openid) {
         (None, Some(openid)) => call.find_user(openid).await?.map(|user| user.id),
@@ -26,20 +26,20 @@ pub(crate) async fn headers(call: &Call<ProxySettings>, target: &str) -> Result<
     if let Some(key) = &call.settings().key {
         let path = call.settings().base_path().to_owned() + target;
         let path = if path.starts_with('/') { path } else { format!("/{path}") };
-        let signed = message(call.method(), &path, &headers);
-        let tag = call.hmac_sha256(key.expose().as_bytes(), signed.as_bytes())?;
+        let message = signed_message(call.method(), &path, &headers);
+        let tag = call.hmac_sha256(key.expose().as_bytes(), message.as_bytes())?;
         let digits = tag.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         let hex = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
         headers.push((SIGNATURE, "v1=".chars().chain(hex).collect()));
     }
-    // Beside the identity: from where, and in which language. Not signed, as nothing hangs on them.
+    // Client address and language are not signed: they grant nothing.
     headers.push(("x-forwarded-for", call.remote_ip().map(|ip| ip.to_string()).unwrap_or_default()));
     headers.push(("x-menlou-language", call.language().to_owned()));
     Ok(headers)
 }
 
-/// What is signed: `v1`, the method, path and query as the upstream sees them, and the values in their order, each on a line.
-fn message(method: &str, path: &str, headers: &[(&'static str, String)]) -> String {
+/// The signed text: `v1`, the method, path and query as the upstream sees them, and the header values in order, one a line.
+fn signed_message(method: &str, path: &str, headers: &[(&'static str, String)]) -> String {
     let mut lines = vec!["v1", method, path];
     lines.extend(headers.iter().map(|(_, value)| value.as_str()));
     lines.join("\n")

@@ -1,4 +1,4 @@
-//! Calls forwarded to the tenant's own back end: `[actions.orders] plugin = "proxy"`, `upstream = "http://…"`.
+//! Forwards calls to the tenant's own back end: `[actions.orders] plugin = "proxy"`, `upstream = "http://…"`.
 
 mod identity;
 mod settings;
@@ -9,12 +9,12 @@ use settings::ProxySettings;
 async fn proxy(call: &Call<ProxySettings>, _: ()) -> Result<ResponseSent> {
     let settings = call.settings();
     let target = target(call);
-    let identity = identity::headers(call, &target).await?;
+    let identity = identity::signed_headers(call, &target).await?;
     let headers: Vec<(&str, &str)> = identity.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let forward = ForwardRequest {
         upstream: &settings.upstream_handle,
         target: &target,
-        pass_headers: &settings.passed(),
+        pass_headers: &settings.passed_headers(),
         headers: &headers,
         timeout: settings.timeout(),
         retries: settings.retries(),
@@ -23,11 +23,11 @@ async fn proxy(call: &Call<ProxySettings>, _: ()) -> Result<ResponseSent> {
     call.forward(&forward).await
 }
 
-/// What is asked of the upstream, beneath its base path.
+/// Path and query of the upstream request, below its base path.
 fn target(call: &Call<ProxySettings>) -> String {
     let mut target = match call.settings().strips_prefix() {
         true => String::new(),
-        // Also for calls by `?f=&a=`: the upstream sees one form.
+        // Also for requests by `?f=&a=`, so that the upstream sees one form only.
         false => format!("/srv/{}/{}", call.tenant(), call.action()),
     };
     encode(call.subpath(), |b| matches!(b, b'`' | b'{' | b'}' | b'^' | b'\\'), &mut target);
@@ -38,12 +38,13 @@ fn target(call: &Call<ProxySettings>) -> String {
     target
 }
 
-/// Writes the few characters that clients may leave bare, and URLs don't have, as URLs do: what is signed is what arrives.
-fn encode(text: &str, bare: impl Fn(u8) -> bool, into: &mut String) {
+/// Percent-encodes characters that clients may send unencoded but that are invalid in URLs. The upstream then receives
+/// exactly what was signed.
+fn encode(text: &str, is_invalid: impl Fn(u8) -> bool, into: &mut String) {
     for c in text.chars() {
         let mut bytes = [0; 4];
         let bytes = c.encode_utf8(&mut bytes).as_bytes();
-        if !c.is_ascii_graphic() || matches!(bytes[0], b'"' | b'<' | b'>' | b'#') || bare(bytes[0]) {
+        if !c.is_ascii_graphic() || matches!(bytes[0], b'"' | b'<' | b'>' | b'#') || is_invalid(bytes[0]) {
             bytes.iter().for_each(|b| *into += &format!("%{b:02X}"));
         } else {
             into.push(c);
@@ -62,10 +63,10 @@ menlou_plugin::plugin! {
             .subpaths()
             .title("转发到自有服务", "Forward to your own service")
             .description(
-                "把请求转发到租户自己的服务，附带签名的用户身份；请求与回答都边收边发，大小不限于内存。回答原样返回，没有信封；\
-                 转发失败时仍为信封。",
-                "Forwards the request to the tenant's own service, with the caller's identity in signed headers. Bodies are \
-                 passed on as they come, both ways. The answer comes as it is, without an envelope; failures keep theirs.",
+                "把请求转发到租户自己的服务，并附带签名的调用方身份。请求体和响应体都以流式转发，不占内存。响应原样返回，不加信封；\
+                 转发失败时仍返回信封。",
+                "Forwards the request to the tenant's own service, with the caller's identity in signed headers. Both bodies are \
+                 streamed. The response is passed on unchanged, without an envelope; errors are sent in an envelope.",
             ),
     ],
 }

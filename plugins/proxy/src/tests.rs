@@ -1,4 +1,4 @@
-//! What goes to the upstream, tried on the in-memory gateway.
+//! The upstream request, as the in-memory gateway receives it.
 
 use super::plugin;
 use hmac::{Hmac, KeyInit, Mac};
@@ -29,12 +29,12 @@ fn sent(host: &Host) -> SentRequest {
 fn header<'a>(sent: &'a SentRequest, name: &str) -> Option<&'a str> {
     let mut values = sent.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
     let first = values.next();
-    assert!(values.next().is_none(), "{name} stands twice");
+    assert!(values.next().is_none(), "{name} occurs twice");
     first
 }
 
 #[test]
-fn the_identity_is_signed_as_the_page_says() {
+fn identity_is_signed_as_the_readme_says() {
     let host = host(json!({})).method("DELETE").url("/orders/17", "why=no");
     let sent = sent(&host);
     assert_eq!(sent.url, "http://shop.test/api/orders/17?why=no");
@@ -50,7 +50,7 @@ fn the_identity_is_signed_as_the_page_says() {
 }
 
 #[test]
-fn what_clients_leave_bare_is_signed_and_sent_as_urls_have_it() {
+fn invalid_url_characters_are_encoded_before_signing() {
     let host = host(json!({})).url("/it's/{id}/人", "q=it's&r=<\"人\">");
     let sent = sent(&host);
     let target = "/it's/%7Bid%7D/%E4%BA%BA?q=it%27s&r=%3C%22%E4%BA%BA%22%3E";
@@ -58,7 +58,7 @@ fn what_clients_leave_bare_is_signed_and_sent_as_urls_have_it() {
 }
 
 #[test]
-fn a_client_can_not_say_who_it_is() {
+fn identity_headers_of_the_client_are_replaced() {
     let host = host(json!({ "pass_headers": ["x-app-version"] }))
         .header("x-menlou-openid", "someone-else")
         .header("x-menlou-user-id", "1")
@@ -78,19 +78,19 @@ fn a_client_can_not_say_who_it_is() {
 }
 
 #[test]
-fn the_prefix_stays_where_it_is_to_stay() {
+fn prefix_is_kept_if_strip_prefix_is_false() {
     let host = host(json!({ "strip_prefix": false })).url("/a%2Fb/", "");
     assert_eq!(sent(&host).url, "http://shop.test/api/srv/test/proxy/a%2Fb/");
 }
 
 #[test]
-fn a_call_of_the_action_itself_asks_for_the_base_path() {
+fn request_of_the_action_itself_is_sent_to_the_base_path() {
     let host = host(json!({ "auth": "optional" })).url("", "id=1&id=2");
     assert_eq!(sent(&host).url, "http://shop.test/api?id=1&id=2");
 }
 
 #[test]
-fn where_anyone_may_call_the_identity_goes_along_where_it_is_known_and_can_be_signed() {
+fn optional_auth_sends_the_identity_if_it_is_known_and_can_be_signed() {
     let known = host(json!({ "auth": "optional" }));
     assert_eq!(header(&sent(&known), "x-menlou-openid"), Some("openid-1"));
     let without_key = sent(&host(json!({ "auth": "optional", "key": null })));
@@ -100,26 +100,26 @@ fn where_anyone_may_call_the_identity_goes_along_where_it_is_known_and_can_be_si
 }
 
 #[test]
-fn whoever_may_not_call_is_not_forwarded() {
+fn unauthorized_calls_are_not_forwarded() {
     let host = host(json!({})).caller("a-stranger");
     assert_eq!(host.call(plugin(), "proxy", json!({})).error.as_deref(), Some("login_required"));
     assert!(host.http_requests().is_empty());
 }
 
 #[test]
-fn settings_that_can_not_be_right_are_told_at_their_place() {
-    let faults = |settings: Value| -> Vec<String> {
+fn invalid_settings_are_reported_at_their_pointer() {
+    let pointers = |settings: Value| -> Vec<String> {
         Host::new().settings(settings).config_errors(plugin(), "proxy").into_iter().map(|(at, ..)| at).collect()
     };
     let upstream = "http://shop.test";
-    assert_eq!(faults(json!({ "upstream": upstream })), [""]);
-    assert_eq!(faults(json!({ "upstream": upstream, "auth": "optional" })), [""; 0]);
-    assert_eq!(faults(json!({ "upstream": upstream, "key": "short" })), ["/key"]);
-    assert_eq!(faults(json!({ "upstream": ["http://a/x", "http://b/y"], "key": KEY })), ["/upstream"]);
-    assert_eq!(faults(json!({ "upstream": "shop.test", "key": KEY })), ["/upstream"]);
+    assert_eq!(pointers(json!({ "upstream": upstream })), [""]);
+    assert_eq!(pointers(json!({ "upstream": upstream, "auth": "optional" })), [""; 0]);
+    assert_eq!(pointers(json!({ "upstream": upstream, "key": "short" })), ["/key"]);
+    assert_eq!(pointers(json!({ "upstream": ["http://a/x", "http://b/y"], "key": KEY })), ["/upstream"]);
+    assert_eq!(pointers(json!({ "upstream": "shop.test", "key": KEY })), ["/upstream"]);
     let headers = json!(["x-ok", "X-Upper", "authorization", "x-menlou-openid"]);
-    let told = faults(json!({ "upstream": upstream, "key": KEY, "pass_headers": headers }));
-    assert_eq!(told, ["/pass_headers/1", "/pass_headers/2", "/pass_headers/3"]);
-    let told = faults(json!({ "upstream": upstream, "key": KEY, "timeout": "0s", "health_interval": "1s" }));
-    assert_eq!(told, ["/timeout", "/health_interval"]);
+    let errors = pointers(json!({ "upstream": upstream, "key": KEY, "pass_headers": headers }));
+    assert_eq!(errors, ["/pass_headers/1", "/pass_headers/2", "/pass_headers/3"]);
+    let errors = pointers(json!({ "upstream": upstream, "key": KEY, "timeout": "0s", "health_interval": "1s" }));
+    assert_eq!(errors, ["/timeout", "/health_interval"]);
 }

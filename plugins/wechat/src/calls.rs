@@ -1,27 +1,27 @@
-//! The calls that have a name of ours, each with its fields as WeChat documents them; and `POST /wxa/…`.
+//! The WeChat requests that the setting `call` may name: named requests with their fields, and any method and path.
 
-use crate::fields::{Field, Kind};
+use crate::fields::{Field, FieldKind};
 
-/// What a tenant's `call` names.
+/// The request that a tenant's `call` selects.
 pub(crate) enum Target<'a> {
     /// One of [`NAMED`].
     Named(&'static Named),
-    /// Any other path of the platform.
+    /// Any other path of WeChat's API.
     Generic { method: &'static str, path: &'a str },
 }
 
-/// A call with a name.
+/// A request with a name.
 pub(crate) struct Named {
     pub name: &'static str,
-    /// What the client may send; all else is left out.
+    /// The fields that the client may send; other parameters are dropped.
     pub fields: &'static [Field],
-    pub does: Does,
+    pub operation: Operation,
 }
 
-/// What a named call does.
-pub(crate) enum Does {
-    /// Asks the platform by POST, with constants of ours and the caller's openid in a field.
-    Ask {
+/// The operation of a named request.
+pub(crate) enum Operation {
+    /// A POST request to WeChat, with constant fields and the caller's openid in a field.
+    Request {
         path: &'static str,
         constants: &'static [(&'static str, i64)],
         openid: Option<&'static str>,
@@ -33,14 +33,14 @@ pub(crate) enum Does {
 }
 
 impl Named {
-    /// Whether it is for somebody: then it needs a session.
+    /// Whether the request concerns the caller and so needs a session.
     pub fn needs_session(&self) -> bool {
-        !matches!(self.does, Does::Ask { openid: None, .. } | Does::PhoneNumber)
+        !matches!(self.operation, Operation::Request { openid: None, .. } | Operation::PhoneNumber)
     }
 }
 
 impl<'a> Target<'a> {
-    /// Reads a `call`; `None` where it is neither a name nor a method and a path.
+    /// Parses a `call`; `None` if it is neither a name nor a method and a path.
     pub fn parse(call: &'a str) -> Option<Self> {
         if let Some(named) = NAMED.iter().find(|named| named.name == call) {
             return Some(Self::Named(named));
@@ -53,65 +53,73 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether the gateway keeps this path to itself: it gives out access tokens or session keys, or takes the AppSecret.
-pub(crate) fn is_kept(path: &str) -> bool {
+/// Whether only the gateway may request this path: it returns access tokens or session keys, or needs the AppSecret.
+pub(crate) fn is_reserved(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    let kept = ["/cgi-bin/token", "/cgi-bin/stable_token", "/sns", "/wxa/resetusersessionkey", "/wxa/checksession"];
-    kept.iter().any(|k| lower.strip_prefix(k).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    let reserved = ["/cgi-bin/token", "/cgi-bin/stable_token", "/sns", "/wxa/resetusersessionkey", "/wxa/checksession"];
+    reserved.iter().any(|k| lower.strip_prefix(k).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
-const fn text(name: &'static str, required: bool, longest: usize) -> Field {
-    Field { name, required, kind: Kind::Text { longest } }
+const fn text(name: &'static str, required: bool, max_chars: usize) -> Field {
+    Field { name, required, kind: FieldKind::Text { max_chars } }
 }
 
-const fn of(name: &'static str, required: bool, kind: Kind) -> Field {
+const fn field(name: &'static str, required: bool, kind: FieldKind) -> Field {
     Field { name, required, kind }
 }
 
-/// Every named call.
+/// All named requests.
 pub(crate) const NAMED: &[Named] = &[
-    Named { name: "phone_number", fields: &[text("phone_code", true, 2048)], does: Does::PhoneNumber },
+    Named { name: "phone_number", fields: &[text("phone_code", true, 2048)], operation: Operation::PhoneNumber },
     Named {
         name: "msg_sec_check",
         fields: &[
             text("content", true, 2500),
-            of("scene", true, Kind::Integer { least: 1, most: 4 }),
+            field("scene", true, FieldKind::Integer { min: 1, max: 4 }),
             text("title", false, 2500),
             text("nickname", false, 2500),
             text("signature", false, 2500),
         ],
-        does: Does::Ask { path: "/wxa/msg_sec_check", constants: &[("version", 2)], openid: Some("openid") },
+        operation: Operation::Request {
+            path: "/wxa/msg_sec_check",
+            constants: &[("version", 2)],
+            openid: Some("openid"),
+        },
     },
     Named {
         name: "subscribe_send",
         fields: &[
             text("template_id", true, 128),
             text("page", false, 1024),
-            of("data", true, Kind::Object),
-            of("miniprogram_state", false, Kind::OneOf(&["developer", "trial", "formal"])),
-            of("lang", false, Kind::OneOf(&["zh_CN", "en_US", "zh_HK", "zh_TW"])),
+            field("data", true, FieldKind::Object),
+            field("miniprogram_state", false, FieldKind::OneOf(&["developer", "trial", "formal"])),
+            field("lang", false, FieldKind::OneOf(&["zh_CN", "en_US", "zh_HK", "zh_TW"])),
         ],
-        does: Does::Ask { path: "/cgi-bin/message/subscribe/send", constants: &[], openid: Some("touser") },
+        operation: Operation::Request {
+            path: "/cgi-bin/message/subscribe/send",
+            constants: &[],
+            openid: Some("touser"),
+        },
     },
     Named {
         name: "qrcode",
         fields: &[
-            of("scene", true, Kind::Scene),
+            field("scene", true, FieldKind::Scene),
             text("page", false, 1024),
-            of("check_path", false, Kind::Flag),
-            of("env_version", false, Kind::OneOf(&["release", "trial", "develop"])),
-            of("width", false, Kind::Integer { least: 280, most: 1280 }),
-            of("auto_color", false, Kind::Flag),
-            of("line_color", false, Kind::Object),
-            of("is_hyaline", false, Kind::Flag),
+            field("check_path", false, FieldKind::Flag),
+            field("env_version", false, FieldKind::OneOf(&["release", "trial", "develop"])),
+            field("width", false, FieldKind::Integer { min: 280, max: 1280 }),
+            field("auto_color", false, FieldKind::Flag),
+            field("line_color", false, FieldKind::Object),
+            field("is_hyaline", false, FieldKind::Flag),
         ],
-        does: Does::Ask { path: "/wxa/getwxacodeunlimit", constants: &[], openid: None },
+        operation: Operation::Request { path: "/wxa/getwxacodeunlimit", constants: &[], openid: None },
     },
     Named {
         name: "decrypt",
         fields: &[text("encrypted_data", true, 65_536), text("iv", true, 64)],
-        does: Does::Decrypt,
+        operation: Operation::Decrypt,
     },
-    Named { name: "check_session", fields: &[], does: Does::CheckSession },
-    Named { name: "reset_session_key", fields: &[], does: Does::ResetSessionKey },
+    Named { name: "check_session", fields: &[], operation: Operation::CheckSession },
+    Named { name: "reset_session_key", fields: &[], operation: Operation::ResetSessionKey },
 ];

@@ -1,33 +1,33 @@
-//! The fields that a client sends: only those that the call has, of their types, and those that the tenant fixed.
+//! The fields of a WeChat request: those of the client, checked by type, and those that the tenant fixed.
 
 use menlou_plugin::{Error, Result};
 use serde_json::{Map, Value};
 
-/// One field of a call.
+/// One field of a named request.
 pub(crate) struct Field {
     pub name: &'static str,
     pub required: bool,
-    pub kind: Kind,
+    pub kind: FieldKind,
 }
 
-/// What a field may hold.
-pub(crate) enum Kind {
-    /// At most so many characters.
+/// The type of a field.
+pub(crate) enum FieldKind {
+    /// At most this many characters.
     Text {
-        longest: usize,
+        max_chars: usize,
     },
-    /// The `scene` of a code: 1 to 32 of the characters that WeChat takes there.
+    /// The `scene` of a QR code: 1 to 32 of the characters that WeChat accepts.
     Scene,
     Integer {
-        least: i64,
-        most: i64,
+        min: i64,
+        max: i64,
     },
     Flag,
     Object,
     OneOf(&'static [&'static str]),
 }
 
-/// The fields of a named call: the tenant's own first, then the client's.
+/// The fields of a named request. A field that the tenant fixed has precedence over the client's.
 pub(crate) fn read(
     fields: &[Field],
     mut params: Map<String, Value>,
@@ -37,7 +37,7 @@ pub(crate) fn read(
     for field in fields {
         match fixed.get(field.name).cloned().or_else(|| params.remove(field.name)) {
             Some(value) => {
-                let value = field.kind.take(value).ok_or_else(|| wrong(field.name, &field.kind))?;
+                let value = field.kind.convert(value).ok_or_else(|| invalid(field.name, &field.kind))?;
                 read.insert(field.name.to_owned(), value);
             }
             None if field.required => return Err(missing(field.name)),
@@ -47,31 +47,33 @@ pub(crate) fn read(
     Ok(read)
 }
 
-/// The client's parameters for a call by its path: those that the tenant lists, or all.
-pub(crate) fn let_through(mut params: Map<String, Value>, listed: Option<&[String]>) -> Result<Map<String, Value>> {
+/// The client's parameters for a request by path: those that the tenant lists, or all.
+pub(crate) fn filter(mut params: Map<String, Value>, listed: Option<&[String]>) -> Result<Map<String, Value>> {
     if let Some(listed) = listed {
         params.retain(|name, _| listed.contains(name));
     }
     if params.contains_key("access_token") {
         let (zh, en) =
-            ("参数 access_token 不可由客户端给出", "The parameter access_token is not the client's to give.");
+            ("参数 access_token 不能由客户端提供", "The parameter access_token must not be sent by clients.");
         return Err(Error::new("bad_parameter").with_message(zh, en));
     }
     Ok(params)
 }
 
-impl Kind {
-    /// The value as WeChat wants it; a form's text is read as number, boolean or object.
-    pub fn take(&self, value: Value) -> Option<Value> {
+impl FieldKind {
+    /// The value in the type that WeChat expects. Text of a form is parsed as a number, a boolean or an object.
+    pub fn convert(&self, value: Value) -> Option<Value> {
         match (self, value) {
-            (Self::Text { longest }, Value::String(text)) => (text.chars().count() <= *longest).then(|| text.into()),
+            (Self::Text { max_chars }, Value::String(text)) => {
+                (text.chars().count() <= *max_chars).then(|| text.into())
+            }
             (Self::Scene, Value::String(text)) => {
                 let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$&'()*+,/:;=?@-._~".contains(&b);
                 ((1..=32).contains(&text.len()) && text.bytes().all(fits)).then(|| text.into())
             }
-            (Self::Integer { least, most }, value) => {
+            (Self::Integer { min, max }, value) => {
                 let number = value.as_i64().or_else(|| value.as_str()?.parse().ok())?;
-                (*least..=*most).contains(&number).then(|| number.into())
+                (*min..=*max).contains(&number).then(|| number.into())
             }
             (Self::Flag, Value::Bool(flag)) => Some(flag.into()),
             (Self::Flag, Value::String(text)) => match text.as_str() {
@@ -86,18 +88,18 @@ impl Kind {
         }
     }
 
-    /// What it may hold, in Chinese and English.
+    /// The expected value, in Chinese and in English.
     pub fn expected(&self) -> (String, String) {
         match self {
-            Self::Text { longest } => {
-                (format!("应为至多 {longest} 个字符的文本"), format!("a text of at most {longest} characters"))
+            Self::Text { max_chars } => {
+                (format!("应为至多 {max_chars} 个字符的文本"), format!("a text of at most {max_chars} characters"))
             }
             Self::Scene => (
                 "应为 1 到 32 个数字、英文字母或 !#$&'()*+,/:;=?@-._~".into(),
                 "1 to 32 digits, letters or !#$&'()*+,/:;=?@-._~".into(),
             ),
-            Self::Integer { least, most } => {
-                (format!("应为 {least} 到 {most} 的整数"), format!("an integer from {least} to {most}"))
+            Self::Integer { min, max } => {
+                (format!("应为 {min} 到 {max} 的整数"), format!("an integer from {min} to {max}"))
             }
             Self::Flag => ("应为 true 或 false".into(), "true or false".into()),
             Self::Object => ("应为 JSON 对象".into(), "a JSON object".into()),
@@ -111,8 +113,8 @@ fn missing(name: &str) -> Error {
         .with_message(format!("缺少参数 {name}"), format!("The parameter {name} is missing."))
 }
 
-fn wrong(name: &str, kind: &Kind) -> Error {
+fn invalid(name: &str, kind: &FieldKind) -> Error {
     let (zh, en) = kind.expected();
     Error::new("bad_parameter")
-        .with_message(format!("参数 {name} 有误：{zh}"), format!("The parameter {name} must be {en}."))
+        .with_message(format!("参数 {name} 无效：{zh}"), format!("The parameter {name} must be {en}."))
 }

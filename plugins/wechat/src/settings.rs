@@ -1,43 +1,45 @@
-//! `[actions.<name>]` with `plugin = "wechat"`: which call it is, who may make it, what the client may send.
+//! `[actions.<name>]` with `plugin = "wechat"`: the request, the allowed callers, and the fields that clients may send.
 
-use crate::calls::{Does, NAMED, Target, is_kept};
+use crate::calls::{NAMED, Operation, Target, is_reserved};
 use menlou_plugin::{Auth, prelude::*};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// How old encrypted data may be where the tenant says nothing.
+/// Default maximum age of encrypted data.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// And at most: beyond, a check of its age says nothing.
-const LONGEST_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Largest maximum age: a longer one would make the check useless.
+const MAX_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// 租户文件中的 `[actions.<名称>]`。The table `[actions.<name>]` of a tenant's file.
+/// 租户文件的 `[actions.<名称>]` 表。The table `[actions.<name>]` of a tenant file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WechatSettings {
     /// 调用哪个接口：phone_number、msg_sec_check、subscribe_send、qrcode、decrypt、check_session、reset_session_key，
-    /// 或 "POST /路径"、"GET /路径"。Which call: one of these names, or a method and a path of WeChat's.
+    /// 或 "POST /路径"、"GET /路径"。The request: one of these names, or a method and a path of WeChat's API.
     #[schemars(extend("examples" = ["msg_sec_check", "POST /wxa/getuserriskrank"]))]
     pub call: String,
-    /// 谁可以调用；设为 optional 时任何人都会消耗租户的接口额度，请慎用。Who may call; with optional, anyone spends the tenant's quota: use with care.
+    /// 允许的调用方；设为 optional 时任何人都会消耗租户的接口额度，请慎用。The allowed callers. With optional, anyone can spend
+    /// the tenant's quota: use it with care.
     #[serde(default)]
     pub auth: Auth,
-    /// 仅用于 decrypt：加密数据最多可有多旧，默认 5m，至多 7d。For decrypt: how old the data may be; 5m if not given, 7d at most.
+    /// 仅用于 decrypt：加密数据的最长有效时间，默认 5m，最长 7d。Only for decrypt: maximum age of the data; default 5m, at most
+    /// 7d.
     #[serde(default)]
     pub max_age: Option<ConfigDuration>,
-    /// 仅用于按路径调用：客户端可以给出的字段，其余不会发出；默认全部。For calls by path: the fields that the client may
-    /// send, all else is left out; everything if not given.
+    /// 仅用于按路径调用：客户端可提供的字段，其余丢弃；默认全部允许。Only for requests by path: the fields that clients may
+    /// send; others are dropped. By default all are allowed.
     #[serde(default)]
     pub fields: Option<Vec<String>>,
-    /// 由租户固定的字段，优先于客户端的参数。Fields that the tenant fixes; they prevail over the client's.
+    /// 由租户固定的字段，优先于客户端的参数。Fields that the tenant fixes; they override the client's parameters.
     #[serde(default)]
     pub fixed: Map<String, Value>,
-    /// 仅用于按路径调用：在此字段填入调用者的 openid。For calls by path: the field that the caller's openid is put into.
+    /// 仅用于按路径调用：填入调用方 openid 的字段。Only for requests by path: the field that is set to the caller's openid.
     #[serde(default)]
     pub openid_field: Option<String>,
 }
 
 impl WechatSettings {
-    /// How old encrypted data may be.
+    /// Maximum age of encrypted data.
     pub fn max_age(&self) -> Duration {
         self.max_age.map_or(MAX_AGE, |age| age.0)
     }
@@ -49,32 +51,34 @@ impl Settings for WechatSettings {
             let names = NAMED.iter().map(|n| n.name).collect::<Vec<_>>();
             let zh = format!("应为 {} 之一，或 \"POST /路径\"、\"GET /路径\"（路径不含 ?、% 等）", names.join("、"));
             let en = format!(
-                "This is one of {}, or \"POST /path\" or \"GET /path\" (without ?, % and the like).",
+                "This must be one of {}, or \"POST /path\" or \"GET /path\" (without ?, % and the like).",
                 names.join(", ")
             );
             return errors.add("/call", zh, en);
         };
-        let asks = match &target {
+        let is_request = match &target {
             Target::Generic { path, .. } => {
-                if is_kept(path) {
+                if is_reserved(path) {
                     let (zh, en) = (
-                        "此接口涉及密钥，由网关自己调用",
-                        "This path gives out credentials: the gateway keeps it to itself.",
+                        "此接口会返回凭据，只有网关可以调用",
+                        "This path returns credentials: only the gateway may request it.",
                     );
                     errors.add("/call", zh, en);
                 }
                 true
             }
             Target::Named(named) => {
-                let only = |given: bool, pointer: &str, errors: &mut ConfigErrors| {
+                let path_only = |given: bool, pointer: &str, errors: &mut ConfigErrors| {
                     if given {
-                        let (zh, en) =
-                            ("只用于按路径调用（\"POST /路径\"）", "This is for calls by path only (\"POST /path\").");
+                        let (zh, en) = (
+                            "仅用于按路径调用（\"POST /路径\"）",
+                            "This is only for requests by path (\"POST /path\").",
+                        );
                         errors.add(pointer, zh, en);
                     }
                 };
-                only(self.fields.is_some(), "/fields", errors);
-                only(self.openid_field.is_some(), "/openid_field", errors);
+                path_only(self.fields.is_some(), "/fields", errors);
+                path_only(self.openid_field.is_some(), "/openid_field", errors);
                 for (name, value) in &self.fixed {
                     match named.fields.iter().find(|field| field.name == name) {
                         None => errors.add(
@@ -82,39 +86,39 @@ impl Settings for WechatSettings {
                             format!("{} 没有字段 {name}", named.name),
                             format!("{} has no field {name}.", named.name),
                         ),
-                        Some(field) if field.kind.take(value.clone()).is_none() => {
+                        Some(field) if field.kind.convert(value.clone()).is_none() => {
                             let (zh, en) = field.kind.expected();
                             errors.add(format!("/fixed/{name}"), zh, format!("This must be {en}."));
                         }
                         Some(_) => {}
                     }
                 }
-                matches!(named.does, Does::Ask { .. })
+                matches!(named.operation, Operation::Request { .. })
             }
         };
-        let for_somebody = match &target {
+        let needs_session = match &target {
             Target::Generic { .. } => self.openid_field.is_some(),
             Target::Named(named) => named.needs_session(),
         };
-        if for_somebody && self.auth == Auth::Optional {
+        if needs_session && self.auth == Auth::Optional {
             let (zh, en) = (
-                "此调用需要调用者的会话：应为 session 或 required",
-                "This call needs the caller's session: session or required.",
+                "此接口需要调用方的会话：应为 session 或 required",
+                "This request needs the caller's session: set session or required.",
             );
             errors.add("/auth", zh, en);
         }
-        if !asks && !self.fixed.is_empty() {
-            errors.add("/fixed", "此调用没有可固定的字段", "This call has no fields to fix.");
+        if !is_request && !self.fixed.is_empty() {
+            errors.add("/fixed", "此接口没有可固定的字段", "This request has no fields to fix.");
         }
         if self.fixed.contains_key("access_token") {
-            let (zh, en) = ("access_token 由网关填入", "The gateway puts the access_token in.");
+            let (zh, en) = ("access_token 由网关填入", "The gateway sets access_token.");
             errors.add("/fixed/access_token", zh, en);
         }
-        let decrypts = matches!(target, Target::Named(named) if matches!(named.does, Does::Decrypt));
+        let decrypts = matches!(target, Target::Named(named) if matches!(named.operation, Operation::Decrypt));
         match self.max_age {
-            Some(_) if !decrypts => errors.add("/max_age", "只用于 decrypt", "This is for decrypt only."),
-            Some(age) if age.0 > LONGEST_AGE || age.0.is_zero() => {
-                errors.add("/max_age", "应大于 0，至多 7d", "This is more than 0 and 7d at most.");
+            Some(_) if !decrypts => errors.add("/max_age", "仅用于 decrypt", "This is only for decrypt."),
+            Some(age) if age.0 > MAX_MAX_AGE || age.0.is_zero() => {
+                errors.add("/max_age", "应大于 0，且不超过 7d", "This must be more than 0 and at most 7d.");
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The action on the in-memory gateway: what reaches the platform, and what comes back.
+//! The action in the in-memory gateway: requests to the platform and responses.
 
 use crate::plugin;
 use menlou_plugin::testing::{Host, PlatformRequest, Reply};
@@ -13,12 +13,12 @@ fn call(host: &Host, params: Value) -> Reply {
     host.call(plugin(), "wechat", params)
 }
 
-fn asked(path: &str, fields: Value) -> Vec<PlatformRequest> {
+fn post_request(path: &str, fields: Value) -> Vec<PlatformRequest> {
     vec![PlatformRequest { method: "POST".into(), path: path.into(), fields }]
 }
 
 #[test]
-fn a_text_is_checked_for_the_caller_whatever_the_client_says_of_them() {
+fn text_check_uses_the_callers_openid_and_ignores_unknown_parameters() {
     let host = host(json!({ "call": "msg_sec_check" })).platform_response(
         "/wxa/msg_sec_check",
         "application/json",
@@ -30,11 +30,11 @@ fn a_text_is_checked_for_the_caller_whatever_the_client_says_of_them() {
     );
     assert_eq!((reply.error, &reply.data["result"]["suggest"]), (None, &json!("pass")));
     let fields = json!({ "content": "hello", "scene": 2, "version": 2, "openid": "o-ann" });
-    assert_eq!(host.platform_requests(), asked("/wxa/msg_sec_check", fields));
+    assert_eq!(host.platform_requests(), post_request("/wxa/msg_sec_check", fields));
 }
 
 #[test]
-fn a_message_goes_to_the_caller_with_what_the_tenant_fixed() {
+fn message_is_sent_to_the_caller_with_the_fixed_fields() {
     let host = host(json!({ "call": "subscribe_send", "fixed": { "template_id": "ours" } })).platform_response(
         "/cgi-bin/message/subscribe/send",
         "application/json",
@@ -44,7 +44,7 @@ fn a_message_goes_to_the_caller_with_what_the_tenant_fixed() {
     let reply = call(&host, json!({ "template_id": "theirs", "touser": "o-bob", "data": data.to_string() }));
     assert_eq!((reply.error, reply.data), (None, json!({})));
     let fields = json!({ "template_id": "ours", "touser": "o-ann", "data": data });
-    assert_eq!(host.platform_requests(), asked("/cgi-bin/message/subscribe/send", fields));
+    assert_eq!(host.platform_requests(), post_request("/cgi-bin/message/subscribe/send", fields));
 }
 
 #[test]
@@ -57,12 +57,12 @@ fn a_code_is_answered_as_a_picture() {
     let reply = call(&host, json!({ "scene": "id=7", "width": "280", "is_hyaline": "true" }));
     assert_eq!((reply.error, reply.file), (None, Some(("image/jpeg".into(), b"\xff\xd8".to_vec()))));
     let fields = json!({ "scene": "id=7", "width": 280, "is_hyaline": true });
-    assert_eq!(host.platform_requests(), asked("/wxa/getwxacodeunlimit", fields));
+    assert_eq!(host.platform_requests(), post_request("/wxa/getwxacodeunlimit", fields));
 }
 
 #[test]
-fn wrong_and_missing_parameters_are_named_and_reach_nobody() {
-    for (named, params, word, name) in [
+fn invalid_and_missing_parameters_are_named_and_not_sent() {
+    for (named, params, code, name) in [
         ("msg_sec_check", json!({ "scene": 1 }), "missing_parameter", "content"),
         ("msg_sec_check", json!({ "content": "x" }), "missing_parameter", "scene"),
         ("msg_sec_check", json!({ "content": "x", "scene": 5 }), "bad_parameter", "scene"),
@@ -78,22 +78,22 @@ fn wrong_and_missing_parameters_are_named_and_reach_nobody() {
     ] {
         let host = host(json!({ "call": named }));
         let reply = call(&host, params);
-        assert_eq!(reply.error.as_deref(), Some(word), "{named} {name}");
-        let (zh, en) = reply.msg.expect("a sentence");
+        assert_eq!(reply.error.as_deref(), Some(code), "{named} {name}");
+        let (zh, en) = reply.msg.expect("a message");
         assert!(zh.contains(name) && en.contains(name), "{zh} {en}");
         assert!(host.platform_requests().is_empty());
     }
 }
 
 #[test]
-fn a_call_by_path_takes_what_the_tenant_lists_and_never_a_token() {
+fn request_by_path_accepts_listed_fields_and_no_access_token() {
     let answered =
         |settings| host(settings).platform_response("/wxa/getuserriskrank", "application/json", r#"{"risk_rank":0}"#);
     let params = json!({ "scene": 1, "openid": "o-bob", "path": "/sns/x", "call": "GET /x", "method": "GET" });
 
     let open = answered(json!({ "call": "POST /wxa/getuserriskrank" }));
     assert_eq!(call(&open, params.clone()).data, json!({ "risk_rank": 0 }));
-    assert_eq!(open.platform_requests(), asked("/wxa/getuserriskrank", params.clone()));
+    assert_eq!(open.platform_requests(), post_request("/wxa/getuserriskrank", params.clone()));
     let reply = call(&open, json!({ "access_token": "stolen" }));
     assert_eq!(reply.error.as_deref(), Some("bad_parameter"));
     assert_eq!(open.platform_requests().len(), 1);
@@ -108,7 +108,7 @@ fn a_call_by_path_takes_what_the_tenant_lists_and_never_a_token() {
 }
 
 #[test]
-fn the_platforms_refusal_goes_to_the_caller() {
+fn errors_of_the_platform_are_passed_on() {
     let data = json!({ "errcode": 45009, "rid": "1-2-3" });
     let host =
         host(json!({ "call": "qrcode" })).platform_error("/wxa/getwxacodeunlimit", "platform_quota", data.clone());
@@ -117,7 +117,7 @@ fn the_platforms_refusal_goes_to_the_caller() {
 }
 
 #[test]
-fn encrypted_data_opens_while_it_is_fresh() {
+fn encrypted_data_is_decrypted_within_its_maximum_age() {
     let plain = json!({ "phoneNumber": "13800138000", "watermark": { "appid": "wx", "timestamp": 1 } });
     let aged = |settings, minutes: u64| {
         let host = host(settings).encrypted("data", "iv", plain.clone(), Duration::from_secs(minutes * 60));
@@ -129,7 +129,7 @@ fn encrypted_data_opens_while_it_is_fresh() {
 }
 
 #[test]
-fn a_session_key_is_checked_and_reset() {
+fn session_key_is_checked_and_reset() {
     let check = host(json!({ "call": "check_session" }));
     assert_eq!(call(&check, json!({})).data, json!({ "valid": true }));
     let check = check.expired_session_key();
@@ -139,15 +139,15 @@ fn a_session_key_is_checked_and_reset() {
 }
 
 #[test]
-fn a_phone_code_becomes_a_number() {
+fn phone_code_is_exchanged_for_a_number() {
     let host = host(json!({ "call": "phone_number" })).phone_code("code", "+8613800138000");
     assert_eq!(call(&host, json!({ "phone_code": "code" })).data, json!({ "phone": "+8613800138000" }));
     assert_eq!(call(&host, json!({ "phone_code": "other" })).error.as_deref(), Some("invalid_code"));
 }
 
 #[test]
-fn who_may_call_is_the_tenants_to_say() {
-    let nobody = |auth: &str| {
+fn setting_auth_decides_which_callers_are_allowed() {
+    let without_session = |auth: &str| {
         let host = Host::new().settings(json!({ "call": "qrcode", "auth": auth })).platform_response(
             "/wxa/getwxacodeunlimit",
             "image/jpeg",
@@ -155,21 +155,21 @@ fn who_may_call_is_the_tenants_to_say() {
         );
         call(&host, json!({ "scene": "a" })).error
     };
-    assert_eq!(nobody("optional"), None);
-    assert_eq!(nobody("session").as_deref(), Some("login_required"));
+    assert_eq!(without_session("optional"), None);
+    assert_eq!(without_session("session").as_deref(), Some("login_required"));
     let host = host(json!({ "call": "qrcode", "auth": "required" }));
     assert_eq!(call(&host, json!({ "scene": "a" })).error.as_deref(), Some("login_required"));
 }
 
 #[test]
-fn the_client_may_hang_up_at_any_moment() {
+fn call_can_be_cancelled_at_each_await() {
     let host = host(json!({ "call": "qrcode" })).platform_response("/wxa/getwxacodeunlimit", "image/jpeg", b"x");
     assert_eq!(host.cancel_at_each_await(plugin(), "wechat", json!({ "scene": "a" })), 1);
 }
 
 #[test]
-fn faulty_settings_are_told_at_their_place() {
-    for (settings, places) in [
+fn invalid_settings_are_reported_at_their_pointer() {
+    for (settings, pointers) in [
         (json!({ "call": "qrcode" }), &[][..]),
         (json!({ "call": "msgSecCheck" }), &["/call"]),
         (json!({ "call": "PUT /wxa/x" }), &["/call"]),
@@ -191,19 +191,19 @@ fn faulty_settings_are_told_at_their_place() {
         (json!({ "call": "decrypt", "max_age": "0s" }), &["/max_age"]),
         (json!({ "call": "qrcode", "typo": 1 }), &["/typo"]),
     ] {
-        let mut told: Vec<String> = Host::new()
+        let mut errors: Vec<String> = Host::new()
             .settings(settings.clone())
             .config_errors(plugin(), "wechat")
             .into_iter()
             .map(|(at, ..)| at)
             .collect();
-        told.sort();
-        assert_eq!(told, places, "{settings}");
+        errors.sort();
+        assert_eq!(errors, pointers, "{settings}");
     }
 }
 
 #[test]
-fn the_readme_lists_each_call_with_its_fields() {
+fn readme_lists_each_named_request_with_its_fields() {
     let readme = include_str!("../README.md");
     for named in crate::calls::NAMED {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{}` |", named.name))).expect(named.name);
@@ -215,11 +215,12 @@ fn the_readme_lists_each_call_with_its_fields() {
         assert_eq!(listed, fields, "{}", named.name);
         for field in named.fields {
             let bold = parameters.contains(&format!("**`{}`**", field.name));
-            assert_eq!(bold, field.required, "{} of {}: what is needed stands bold", field.name, named.name);
+            assert_eq!(bold, field.required, "{} of {}: required fields are bold", field.name, named.name);
         }
     }
-    let kept = ["/cgi-bin/token", "/cgi-bin/stable_token", "/sns/x", "/wxa/checksession", "/wxa/resetusersessionkey"];
-    for path in kept {
-        assert!(crate::calls::is_kept(path) && readme.contains(path.trim_end_matches('x')), "{path}");
+    let reserved =
+        ["/cgi-bin/token", "/cgi-bin/stable_token", "/sns/x", "/wxa/checksession", "/wxa/resetusersessionkey"];
+    for path in reserved {
+        assert!(crate::calls::is_reserved(path) && readme.contains(path.trim_end_matches('x')), "{path}");
     }
 }
