@@ -59,8 +59,9 @@ pub(crate) struct ProxySettings {
     /// to the one with the fewest requests in flight). A path is allowed; it must be the same in all of them.
     #[schemars(extend("examples" = ["http://10.0.0.5:8080/api"]))]
     pub upstream: ServerList,
-    /// 谁可以调用：optional（任何人；若带有令牌，令牌须有效，并转发其身份）、session（需要会话）、required（需要登录）。Who may call: whoever has
-    /// a session, is logged in, or anyone; a token that comes along has to be good, and its identity goes along.
+    /// 允许的调用方：optional（任何人；若带有令牌，令牌必须有效，并转发其身份）、session（需要会话）、required（需要登录）。The
+    /// allowed callers: any (optional; a token, if sent, must be valid, and its identity is passed on), callers with a
+    /// session, or logged-in users (required).
     #[serde(default)]
     pub auth: Auth,
     /// 与上游共享的签名密钥；除 auth = "optional" 外必填，没有密钥时不转发身份。The signing key shared with the upstream.
