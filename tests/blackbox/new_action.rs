@@ -74,7 +74,7 @@ fn a_new_plugin_in_rust_builds_passes_its_own_tests_and_answers() {
 
     let library = target.join("debug/libmy_points.so");
     let description = done(&menlou(&workshop, &["plugin", "check", &library.to_string_lossy()]));
-    for part in ["my-points 0.1.0 (ABI 1.", "a=my-points", "问候 · Greet", "Whom to greet.", "greeting", "text"] {
+    for part in ["my-points 0.1.0 (ABI 1.", "a=my-points", "问候 · Greet", "The name to greet.", "greeting", "text"] {
         assert!(description.contains(part), "{part}: {description}");
     }
     let (_gateway, client) = live(&library, "my-points", "[actions.my-points]\ngreeting = \"Good morning\"\n");
@@ -89,7 +89,7 @@ fn a_new_plugin_in_c_builds_and_answers() {
     let built = done(&run(Command::new("make").current_dir(&folder).env("CFLAGS", "-O1 -Werror"), b""));
     assert!(!built.contains("warning"), "{built}");
     let description = done(&menlou(&folder, &["plugin", "check", "my-points.so"]));
-    assert!(description.contains("a=my-points") && description.contains("Whom to greet."), "{description}");
+    assert!(description.contains("a=my-points") && description.contains("The name to greet."), "{description}");
 
     let (_gateway, client) = live(&folder.join("my-points.so"), "my-points", "[actions.my-points]\n");
     let odd = "A\"n\\n\n\u{1}安";

@@ -1,11 +1,11 @@
-/* a=hello: greets. menlou_plugin.h has the rules and every function of the gateway. */
+/* a=hello: returns a greeting. menlou_plugin.h documents the rules and all functions of the gateway. */
 #include "menlou_plugin.h"
 #include <stdlib.h>
 #include <string.h>
 
 MENLOU_PLUGIN_NOTE("hello", "0.1.0");
 
-/* One call: where poll finds what start was given. */
+/* The state of one call: what poll needs from start. */
 typedef struct {
     const menlou_host *host;
     const menlou_request *request;
@@ -20,7 +20,7 @@ static menlou_str param(const menlou_request *request, const char *name) {
     return (menlou_str){ 0, 0 };
 }
 
-/* Appends text to a JSON string; needs 6 bytes for each of its own. */
+/* Appends text to a JSON string: at most 6 bytes for each byte of text. */
 static char *escape(char *out, menlou_str text) {
     static const char hex[] = "0123456789abcdef";
     for (size_t i = 0; i < text.len; i++) {
@@ -40,15 +40,15 @@ static char *escape(char *out, menlou_str text) {
 static int32_t start(const menlou_host *host, menlou_call *call, const menlou_request *request, const void *settings,
                      void **state) {
     (void)call, (void)settings;
-    call_state *made = malloc(sizeof *made);
-    if (!made)
+    call_state *s = malloc(sizeof *s);
+    if (!s)
         return MENLOU_ERR_FAILED;
-    *made = (call_state){ host, request };
-    *state = made;
+    *s = (call_state){ host, request };
+    *state = s;
     return MENLOU_READY;
 }
 
-/* Answers {"text":"你好 NAME"}. An operation of the gateway (host->exchange, host->http_send, …) would be polled here. */
+/* Replies {"text":"你好 NAME"}. Operations of the gateway (host->exchange, host->http_send, …) are polled here too. */
 static int32_t poll(void *state, menlou_call *call) {
     static const char before[] = "{\"text\":\"你好 ", after[] = "\"}";
     call_state *s = state;
@@ -60,9 +60,9 @@ static int32_t poll(void *state, menlou_call *call) {
     char *end = escape(json + sizeof before - 1, name);
     memcpy(end, after, sizeof after - 1), end += sizeof after - 1;
     menlou_reply reply = { .struct_size = sizeof reply, .data = { (const uint8_t *)json, (size_t)(end - json) } };
-    int32_t told = s->host->reply(call, &reply);
+    int32_t status = s->host->reply(call, &reply);
     free(json);
-    return told;
+    return status;
 }
 
 static const menlou_action actions[] = { {
@@ -73,9 +73,9 @@ static const menlou_action actions[] = { {
     .title_en = MENLOU_STR("Greet"),
     .params_schema = MENLOU_STR("{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{\"name\":{"
                                 "\"type\":\"string\",\"minLength\":1,\"maxLength\":64,"
-                                "\"description\":\"问候谁。Whom to greet.\"}}}"),
+                                "\"description\":\"问候的对象。The name to greet.\"}}}"),
     .data_schema = MENLOU_STR("{\"type\":\"object\",\"required\":[\"text\"],\"properties\":{\"text\":{"
-                              "\"type\":\"string\",\"description\":\"整句问候。The whole sentence.\"}}}"),
+                              "\"type\":\"string\",\"description\":\"完整的问候语。The complete greeting.\"}}}"),
     .start = start,
     .poll = poll,
     .drop = free,
