@@ -1,4 +1,4 @@
-//! Passwords are tried a limited number of times, per account and per address, failing closed.
+//! Limits of password attempts per account and per address. They fail closed.
 
 use crate::scene::{Scene, Stores, TENANT};
 use menlou_harness::{Client, Envelope};
@@ -8,22 +8,22 @@ fn login(client: &Client, account: &str, password: &str) -> Envelope {
 }
 
 #[test]
-fn an_account_has_a_limited_number_of_attempts_whoever_tries() {
+fn attempts_per_account_are_limited_across_clients() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "3"));
     scene.add_user(TENANT, "ann", "Ann", "annes-password");
     scene.add_user(TENANT, "bob", "Bob", "bobs-password");
     for at in 0..3 {
         login(&scene.session(&format!("guesser {at}")), "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
     }
-    let refused = login(&scene.session("ann"), "ann", "annes-password");
-    refused.assert_error(429, "too_many_attempts");
-    let wait: u64 = refused.response.header("retry-after").and_then(|w| w.parse().ok()).expect("Retry-After");
+    let rejected = login(&scene.session("ann"), "ann", "annes-password");
+    rejected.assert_error(429, "too_many_attempts");
+    let wait: u64 = rejected.response.header("retry-after").and_then(|w| w.parse().ok()).expect("Retry-After");
     assert!((1..=900).contains(&wait), "{wait}");
     login(&scene.session("bob"), "bob", "bobs-password").ok();
 }
 
 #[test]
-fn a_good_attempt_starts_the_account_s_count_anew() {
+fn a_correct_password_resets_the_count_of_the_account() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "3"));
     scene.add_user(TENANT, "ann", "Ann", "annes-password");
     let client = scene.session("ann");
@@ -35,15 +35,15 @@ fn a_good_attempt_starts_the_account_s_count_anew() {
 }
 
 #[test]
-fn attempts_side_by_side_do_not_slip_through() {
+fn concurrent_attempts_do_not_exceed_the_limit() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "3"));
     let client = scene.session("guesser");
-    let tried = crate::scene::side_by_side(10, |_| login(&client, "ann", "a-wrong-guess"));
-    assert_eq!(tried.iter().filter(|a| a.status == 200).count(), 3);
+    let attempts = crate::scene::side_by_side(10, |_| login(&client, "ann", "a-wrong-guess"));
+    assert_eq!(attempts.iter().filter(|a| a.status == 200).count(), 3);
 }
 
 #[test]
-fn an_address_has_a_limited_number_of_attempts_whatever_the_account() {
+fn attempts_per_address_are_limited_across_accounts() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_address", "3"));
     let client = scene.session("guesser");
     for account in ["ann", "bob", "carl"] {
@@ -53,7 +53,7 @@ fn an_address_has_a_limited_number_of_attempts_whatever_the_account() {
 }
 
 #[test]
-fn the_count_outlives_a_restart() {
+fn attempt_counts_survive_a_restart() {
     let mut scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "2"));
     let client = scene.session("guesser");
     for _ in 0..2 {
@@ -64,7 +64,7 @@ fn the_count_outlives_a_restart() {
 }
 
 #[test]
-fn replicas_count_together() {
+fn replicas_share_the_attempt_counts() {
     let scene = Scene::with(Stores::Redis, |setup, _| setup.setting("passwords.attempts_per_account", "2"));
     let setup = crate::scene::setup(&scene.sim, scene.redis.as_ref(), None);
     let other = menlou_harness::Gateway::start(setup.setting("passwords.attempts_per_account", "2"));
@@ -79,7 +79,7 @@ fn replicas_count_together() {
 }
 
 #[test]
-fn no_password_is_tried_while_the_counts_are_away() {
+fn passwords_are_rejected_while_the_store_of_counts_is_down() {
     let mut scene = Scene::new(Stores::Redis);
     scene.add_user(TENANT, "ann", "Ann", "annes-password");
     let client = scene.session("ann");

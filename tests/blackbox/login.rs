@@ -1,4 +1,4 @@
-//! The login flow, on every kind of store: openid → no user → login → user → openid logs in by itself → logout.
+//! The login flow on every kind of store: openid → no user → login → user → openid logs the user in → logout.
 
 use crate::{
     login_service::{ACCOUNT, KEY, LoginService, PASSWORD},
@@ -17,7 +17,7 @@ fn phone(scene: &Scene, client: &Client, number: &str) -> Envelope {
     client.call("login", &[("method", "phone"), ("phone_code", &scene.sim.phone_code(number))])
 }
 
-pub fn an_unbound_openid_logs_in_once_and_from_then_on_by_itself(stores: Stores) {
+pub fn first_login_binds_the_openid_and_later_ones_need_no_login_action(stores: Stores) {
     let scene = Scene::new(stores);
     let first = scene.authorize("ann");
     assert_eq!(first.ok()["user"], Value::Null);
@@ -28,17 +28,17 @@ pub fn an_unbound_openid_logs_in_once_and_from_then_on_by_itself(stores: Stores)
         session.call("login", &[("method", "profile"), ("name", "Ann"), ("avatar_url", "https://example.com/a.png")]);
     let user = login.ok()["user"].clone();
     assert_eq!(user, json!({ "id": user["id"], "name": "Ann", "avatar_url": "https://example.com/a.png" }));
-    assert_eq!(login.token(), first.token(), "the session goes on");
+    assert_eq!(login.token(), first.token(), "the session stays valid");
 
     let again = scene.authorize("ann");
     assert_eq!(again.ok()["user"], user);
-    assert_ne!(again.token(), first.token(), "each log-in has a session of its own");
+    assert_ne!(again.token(), first.token(), "each login opens a session");
     for token in [first.token(), again.token()] {
         assert_eq!(scene.client().with(token.unwrap()).call("user", &[]).ok()["user"], user);
     }
 }
 
-pub fn the_same_phone_number_is_the_same_account(stores: Stores) {
+pub fn the_same_phone_number_binds_the_same_account(stores: Stores) {
     let scene = Scene::new(stores);
     let ann = phone(&scene, &scene.session("ann"), "13800138000");
     let tablet = phone(&scene, &scene.session("ann's tablet"), "13800138000");
@@ -47,7 +47,7 @@ pub fn the_same_phone_number_is_the_same_account(stores: Stores) {
     assert_eq!(ann.user_id(), tablet.user_id());
     assert_ne!(ann.user_id(), bob.user_id());
     assert_eq!(scene.authorize("ann's tablet").user_id(), ann.user_id());
-    assert_eq!(scene.sim.calls("/cgi-bin/stable_token"), 1, "the access token is kept");
+    assert_eq!(scene.sim.calls("/cgi-bin/stable_token"), 1, "the access token is cached");
 
     let client = scene.session("carl");
     client.call("login", &[("method", "phone"), ("phone_code", "made-up-code")]).assert_error(200, "invalid_code");
@@ -56,7 +56,7 @@ pub fn the_same_phone_number_is_the_same_account(stores: Stores) {
     client.call("user", &[]).assert_error(401, "login_required");
 }
 
-pub fn a_password_binds_the_account_that_exists(stores: Stores) {
+pub fn a_correct_password_binds_the_existing_account(stores: Stores) {
     let scene = Scene::new(stores);
     scene.add_user(TENANT, "ann", "Ann", "annes-password");
     let login = |client: &Client, account: &str, password: &str| {
@@ -80,7 +80,7 @@ pub fn a_password_binds_the_account_that_exists(stores: Stores) {
     assert_eq!(bob.call("user", &[]).user_id(), done.user_id());
 }
 
-pub fn the_tenants_own_login_service_decides(stores: Stores) {
+pub fn delegated_login_follows_the_tenants_login_service(stores: Stores) {
     let service = LoginService::start();
     let scene = Scene::with(stores, |mut setup, sim| {
         let methods = format!("[\"delegate\"]\ndelegate_url = \"{}\"\ndelegate_secret = \"{KEY}\"", service.url());
@@ -96,8 +96,8 @@ pub fn the_tenants_own_login_service_decides(stores: Stores) {
     let user = json!({ "id": done.user_id(), "name": "Ann", "avatar_url": "https://example.com/ann.png" });
     assert_eq!(done.ok()["user"], user);
     let credentials = json!({ "account": ACCOUNT, "password": PASSWORD });
-    let asked = json!({ "tenant": TENANT, "openid": scene.sim.openid("ann"), "credentials": credentials });
-    assert_eq!(service.next(), asked);
+    let request = json!({ "tenant": TENANT, "openid": scene.sim.openid("ann"), "credentials": credentials });
+    assert_eq!(service.next(), request);
     assert_eq!(login(&scene.session("ann's tablet"), ACCOUNT, PASSWORD).user_id(), done.user_id());
     assert_eq!(scene.authorize("ann").ok()["user"], user);
 
@@ -115,7 +115,7 @@ pub fn the_tenants_own_login_service_decides(stores: Stores) {
     login(&stranger, ACCOUNT, PASSWORD).assert_error(502, "upstream_unreachable");
 }
 
-pub fn logging_out_ends_the_session_and_keeps_the_binding_unless_told(stores: Stores) {
+pub fn logout_ends_the_session_and_unbind_removes_the_binding(stores: Stores) {
     let scene = Scene::new(stores);
     let (ann, elsewhere) = (scene.person("ann"), scene.session("ann"));
     let id = ann.call("user", &[]).user_id();
@@ -123,17 +123,17 @@ pub fn logging_out_ends_the_session_and_keeps_the_binding_unless_told(stores: St
     for action in ["user", "login", "logout"] {
         ann.call(action, &[("method", "profile"), ("name", "Ann")]).assert_error(401, "session_expired");
     }
-    assert_eq!(elsewhere.call("user", &[]).user_id(), id, "other sessions go on");
+    assert_eq!(elsewhere.call("user", &[]).user_id(), id, "other sessions stay valid");
     assert_eq!(scene.authorize("ann").user_id(), id, "the binding stays");
 
     elsewhere.call("logout", &[("unbind", "1")]).ok();
     let after = scene.authorize("ann");
-    assert_eq!(after.ok()["user"], Value::Null, "the binding is gone");
-    let anew = profile(&scene.client().with(after.token().unwrap()), "Ann");
-    assert_ne!(anew.user_id(), id);
+    assert_eq!(after.ok()["user"], Value::Null, "the binding is removed");
+    let second = profile(&scene.client().with(after.token().unwrap()), "Ann");
+    assert_ne!(second.user_id(), id);
 }
 
-pub fn an_account_has_several_openids_and_all_see_its_changes(stores: Stores) {
+pub fn changes_of_an_account_are_visible_to_all_of_its_openids(stores: Stores) {
     let scene = Scene::new(stores);
     let (phone1, phone2) = (scene.session("ann"), scene.session("ann's tablet"));
     for client in [&phone1, &phone2] {
@@ -151,34 +151,34 @@ pub fn an_account_has_several_openids_and_all_see_its_changes(stores: Stores) {
     assert_eq!(scene.authorize("ann").user_id(), changed.user_id());
 }
 
-pub fn logins_raced_make_one_account(stores: Stores) {
+pub fn concurrent_logins_create_one_account(stores: Stores) {
     let scene = Scene::new(stores);
     let sessions: Vec<Client> = (0..5).map(|_| scene.session("ann")).collect();
-    let raced = side_by_side(20, |at| {
+    let ids = side_by_side(20, |at| {
         let login = profile(&sessions[at % sessions.len()], &format!("Ann {at}"));
         login.ok();
         login.user_id().unwrap()
     });
-    assert_eq!(raced.iter().collect::<BTreeSet<_>>().len(), 1, "one openid: {raced:?}");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 1, "one openid: {ids:?}");
 
     let sessions: Vec<Client> = (0..20).map(|at| scene.session(&format!("device {at}"))).collect();
     let codes: Vec<String> = sessions.iter().map(|_| scene.sim.phone_code("13800138000")).collect();
-    let raced = side_by_side(20, |at| {
+    let ids = side_by_side(20, |at| {
         let login = sessions[at].call("login", &[("method", "phone"), ("phone_code", &codes[at])]);
         login.ok();
         login.user_id().unwrap()
     });
-    assert_eq!(raced.iter().collect::<BTreeSet<_>>().len(), 1, "one phone number: {raced:?}");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 1, "one phone number: {ids:?}");
 }
 
-pub fn tenants_share_nothing(stores: Stores) {
+pub fn sessions_codes_and_accounts_of_one_tenant_are_invalid_in_another(stores: Stores) {
     let scene = Scene::new(stores);
     let ann = scene.person("ann");
     let authorized = ann.call("openid", &[("code", &scene.sim.code("ann"))]);
     let token = authorized.token().unwrap();
-    let next_door = scene.gateway.client(NEIGHBOUR);
+    let neighbour = scene.gateway.client(NEIGHBOUR);
     for action in ["user", "login", "logout"] {
-        next_door
+        neighbour
             .with(token)
             .call(action, &[("method", "profile"), ("name", "x")])
             .assert_error(401, "session_expired");
@@ -186,11 +186,11 @@ pub fn tenants_share_nothing(stores: Stores) {
     ann.call("user", &[]).ok();
 
     let code = scene.sim.code("ann");
-    next_door.call("openid", &[("code", &code)]).assert_error(200, "invalid_code");
-    let there = next_door.call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]);
-    assert_eq!(there.ok()["user"], Value::Null);
+    neighbour.call("openid", &[("code", &code)]).assert_error(200, "invalid_code");
+    let other = neighbour.call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]);
+    assert_eq!(other.ok()["user"], Value::Null);
 
     scene.add_user(TENANT, "shared", "Ann", "annes-password");
     let login = [("method", "password"), ("account", "shared"), ("password", "annes-password")];
-    next_door.with(there.token().unwrap()).call("login", &login).assert_error(200, "bad_credentials");
+    neighbour.with(other.token().unwrap()).call("login", &login).assert_error(200, "bad_credentials");
 }

@@ -1,4 +1,4 @@
-//! A tenant's own login service, as a tenant would write it: for `method=delegate`.
+//! A tenant's login service for `method=delegate`, written by its documentation.
 
 use aws_lc_rs::hmac;
 use menlou_harness::http::Response;
@@ -15,15 +15,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The key that it shares with the gateway.
+/// The signing key shared with the gateway.
 pub const KEY: &str = "a-key-that-both-sides-know";
-/// Whom it knows.
+/// The account that the service knows.
 pub const ACCOUNT: &str = "ann@example.com";
-/// Their password.
+/// The password of the account.
 pub const PASSWORD: &str = "correct-horse-battery";
 
-/// A running one. It answers 200 to a rightly signed request with [`ACCOUNT`] and [`PASSWORD`], 401 to other
-/// credentials, 403 to the account `banned`, nonsense to the accounts `broken` and `nul`, and 400 to a wrong signature.
+/// A running login service. It responds to a correctly signed request with [`ACCOUNT`] and [`PASSWORD`] with 200, to other
+/// credentials with 401, to the account `banned` with 403, to the accounts `broken` and `nul` with invalid data, and to a
+/// wrong signature with 400.
 pub struct LoginService {
     addr: SocketAddr,
     received: Receiver<Value>,
@@ -32,7 +33,7 @@ pub struct LoginService {
 }
 
 impl LoginService {
-    /// Starts one on a free port.
+    /// Starts a service on a free port.
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -44,20 +45,20 @@ impl LoginService {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
-                let Some(asked) = stream.ok().and_then(|stream| serve(stream).ok()) else { continue };
-                // The test may have heard enough.
-                let _ = sender.send(asked);
+                let Some(body) = stream.ok().and_then(|stream| serve(stream).ok()) else { continue };
+                // The test may have dropped the receiver.
+                let _ = sender.send(body);
             }
         });
         Self { addr, received, stopped, thread: Some(thread) }
     }
 
-    /// Its address.
+    /// The URL of the service.
     pub fn url(&self) -> String {
         format!("http://{}/login", self.addr)
     }
 
-    /// The body of the next request that it got.
+    /// The body of the next request.
     pub fn next(&self) -> Value {
         self.received.recv_timeout(Duration::from_secs(10)).expect("a request")
     }
@@ -66,7 +67,7 @@ impl LoginService {
 impl Drop for LoginService {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
-        // Wakes it up; where that fails it has ended.
+        // Wakes the accept loop. If connecting fails, the thread has ended.
         let _ = TcpStream::connect(self.addr);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -91,12 +92,12 @@ fn serve(stream: TcpStream) -> std::io::Result<Value> {
     let length = request.header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
     request.body.resize(length, 0);
     reader.read_exact(&mut request.body)?;
-    let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    let (status, answer) = if is_signed(&request) { decide(&asked["credentials"]) } else { (400, json!({})) };
-    let answer = answer.to_string();
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let (status, response) = if is_signed(&request) { decide(&body["credentials"]) } else { (400, json!({})) };
+    let response = response.to_string();
     let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n");
-    write!(reader.get_mut(), "{head}Content-Length: {}\r\n\r\n{answer}", answer.len())?;
-    Ok(asked)
+    write!(reader.get_mut(), "{head}Content-Length: {}\r\n\r\n{response}", response.len())?;
+    Ok(body)
 }
 
 fn decide(credentials: &Value) -> (u16, Value) {
@@ -110,7 +111,7 @@ fn decide(credentials: &Value) -> (u16, Value) {
     }
 }
 
-/// What the documentation tells tenants to do: check the time, then the signature over time and body.
+/// The checks of the documentation: the time, then the signature over time and body.
 fn is_signed(request: &Response) -> bool {
     let header = |name| request.header(name).unwrap_or_default();
     let timestamp = header("x-menlou-timestamp");

@@ -83,14 +83,14 @@ mod login_with {
     with_each_store!(
         login,
         [
-            an_unbound_openid_logs_in_once_and_from_then_on_by_itself,
-            the_same_phone_number_is_the_same_account,
-            a_password_binds_the_account_that_exists,
-            the_tenants_own_login_service_decides,
-            logging_out_ends_the_session_and_keeps_the_binding_unless_told,
-            an_account_has_several_openids_and_all_see_its_changes,
-            logins_raced_make_one_account,
-            tenants_share_nothing,
+            first_login_binds_the_openid_and_later_ones_need_no_login_action,
+            the_same_phone_number_binds_the_same_account,
+            a_correct_password_binds_the_existing_account,
+            delegated_login_follows_the_tenants_login_service,
+            logout_ends_the_session_and_unbind_removes_the_binding,
+            changes_of_an_account_are_visible_to_all_of_its_openids,
+            concurrent_logins_create_one_account,
+            sessions_codes_and_accounts_of_one_tenant_are_invalid_in_another,
         ]
     );
 }
@@ -100,7 +100,7 @@ mod exchange_with {
 }
 
 mod session_key_with {
-    with_each_store!(platform_calls, [a_session_key_is_checked_and_renewed_in_its_session]);
+    with_each_store!(platform_calls, [session_key_is_checked_and_reset_in_its_session]);
 }
 
 mod admin_people_with {

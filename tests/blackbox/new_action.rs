@@ -1,4 +1,4 @@
-//! A new action, from `menlou plugin new` to its answer from a running gateway; and what `plugin check` and `plugin list` tell.
+//! `menlou plugin new`, `dev`, `check`, `list` and `test`, from an empty folder to responses of a running gateway.
 
 use crate::scene::{TENANT, eventually, setup, simulator, tenant};
 use menlou_harness::{
@@ -13,8 +13,8 @@ use std::{
     process::{Command, Output},
 };
 
-/// A place that stays from run to run, so that what the scaffold stands on is compiled once.
-fn workshop(name: &str) -> PathBuf {
+/// A folder that persists between runs, so that dependencies of the scaffold are compiled once.
+fn persistent_folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
     folder
@@ -24,28 +24,28 @@ fn menlou(folder: &Path, arguments: &[&str]) -> Output {
     run(binary().current_dir(folder).env("MENLOU_LANG", "en").args(arguments), b"")
 }
 
-fn told(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn done(output: &Output) -> String {
-    assert!(output.status.success(), "{}", told(output));
-    told(output)
+fn successful(output: &Output) -> String {
+    assert!(output.status.success(), "{}", output_text(output));
+    output_text(output)
 }
 
-/// Makes a plugin anew.
+/// Creates a plugin with `menlou plugin new`, and replaces a former one.
 fn scaffold(workshop: &Path, name: &str, lang: &str) -> PathBuf {
     let folder = workshop.join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder).unwrap();
     }
-    let next = done(&menlou(workshop, &["plugin", "new", name, "--lang", lang]));
-    assert!(next.contains(&format!("[actions.{name}]")) && next.contains("curl"), "{next}");
+    let printed = successful(&menlou(workshop, &["plugin", "new", name, "--lang", lang]));
+    assert!(printed.contains(&format!("[actions.{name}]")) && printed.contains("curl"), "{printed}");
     folder
 }
 
-/// A client of a gateway with this plugin in its folder, its action switched on by these lines.
-fn live(library: &Path, name: &str, lines: &str) -> (Gateway, Client) {
+/// Starts a gateway with this plugin and with these lines in the tenant file, and returns a client.
+fn gateway_with(library: &Path, name: &str, lines: &str) -> (Gateway, Client) {
     let sim = simulator();
     let mut gateway = Gateway::start(setup(&sim, None, None));
     fs::copy(library, gateway.plugins().join(format!("{name}.so"))).unwrap();
@@ -56,87 +56,96 @@ fn live(library: &Path, name: &str, lines: &str) -> (Gateway, Client) {
 }
 
 #[test]
-fn a_new_plugin_in_rust_builds_passes_its_own_tests_and_answers() {
-    let workshop = workshop("new-in-rust");
+fn new_rust_plugin_builds_passes_its_tests_and_serves() {
+    let workshop = persistent_folder("new-in-rust");
     let folder = scaffold(&workshop, "my-points", "rust");
     let target = workshop.join("target");
-    // The versions that are there: this test asks no registry.
+    // The versions of the workspace, because this test is offline.
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let cargo = |verb: &str| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args([verb, "--offline"]).current_dir(&folder).env("CARGO_TARGET_DIR", &target);
-        let told = done(&run(&mut cargo, b""));
-        assert!(!told.contains("warning"), "{told}");
-        told
+        let printed = successful(&run(&mut cargo, b""));
+        assert!(!printed.contains("warning"), "{printed}");
+        printed
     };
     assert!(cargo("test").contains("2 passed"));
     cargo("build");
 
     let library = target.join("debug/libmy_points.so");
-    let description = done(&menlou(&workshop, &["plugin", "check", &library.to_string_lossy()]));
-    for part in ["my-points 0.1.0 (ABI 1.", "a=my-points", "问候 · Greet", "The name to greet.", "greeting", "text"] {
+    let description = successful(&menlou(&workshop, &["plugin", "check", &library.to_string_lossy()]));
+    for part in ["my-points 0.1.0 (ABI 1.", "a=my-points", "问候 · Greet", "The name to greet.", "greeting", "text"]
+    {
         assert!(description.contains(part), "{part}: {description}");
     }
-    let (_gateway, client) = live(&library, "my-points", "[actions.my-points]\ngreeting = \"Good morning\"\n");
+    let (_gateway, client) = gateway_with(&library, "my-points", "[actions.my-points]\ngreeting = \"Good morning\"\n");
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "Good morning Ann");
     client.call("my-points", &[]).assert_error(400, "missing_parameter");
 }
 
 #[test]
-fn a_new_plugin_in_c_builds_and_answers() {
-    let workshop = workshop("new-in-c");
+fn new_c_plugin_builds_and_serves() {
+    let workshop = persistent_folder("new-in-c");
     let folder = scaffold(&workshop, "my-points", "c");
-    let built = done(&run(Command::new("make").current_dir(&folder).env("CFLAGS", "-O1 -Werror"), b""));
+    let built = successful(&run(Command::new("make").current_dir(&folder).env("CFLAGS", "-O1 -Werror"), b""));
     assert!(!built.contains("warning"), "{built}");
-    let description = done(&menlou(&folder, &["plugin", "check", "my-points.so"]));
+    let description = successful(&menlou(&folder, &["plugin", "check", "my-points.so"]));
     assert!(description.contains("a=my-points") && description.contains("The name to greet."), "{description}");
 
-    let (_gateway, client) = live(&folder.join("my-points.so"), "my-points", "[actions.my-points]\n");
+    let (_gateway, client) = gateway_with(&folder.join("my-points.so"), "my-points", "[actions.my-points]\n");
     let odd = "A\"n\\n\n\u{1}安";
     assert_eq!(client.call("my-points", &[("name", odd)]).ok()["text"], format!("你好 {odd}"));
     client.call("my-points", &[]).assert_error(400, "missing_parameter");
 }
 
 #[test]
-fn dev_builds_swaps_and_tells_what_the_running_gateway_made_of_it() {
-    let folder = scaffold(&workshop("dev-in-c"), "my-points", "c");
+fn dev_builds_reloads_and_reports_the_result_of_the_gateway() {
+    let folder = scaffold(&persistent_folder("dev-in-c"), "my-points", "c");
     let sim = simulator();
     let file = tenant(&sim) + "[actions.my-points]\n";
     let gateway = Gateway::start(setup(&sim, None, None).env("MENLOU_LANG", "en").tenant(TENANT, file));
     let dev =
         || gateway.command_with_admin(&["plugin", "dev", &folder.to_string_lossy(), "--tenant", TENANT, "--once"]);
-    let told_first = done(&dev());
-    assert!(told_first.contains("the gateway serves my-points") && told_first.contains("a=my-points"), "{told_first}");
+    let first = successful(&dev());
+    assert!(first.contains("the gateway serves my-points") && first.contains("a=my-points"), "{first}");
     let client = gateway.client(TENANT);
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "你好 Ann");
 
     let source = folder.join("my-points.c");
     let text = fs::read_to_string(&source).unwrap();
     fs::write(&source, text.replace("你好", "您好")).unwrap();
-    done(&dev());
+    successful(&dev());
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "您好 Ann");
 
-    let nobody =
+    let unknown_tenant =
         gateway.command_with_admin(&["plugin", "dev", &folder.to_string_lossy(), "--tenant", "nobody", "--once"]);
-    assert_eq!(nobody.status.code(), Some(1));
-    assert!(told(&nobody).contains(&format!("there is no tenant nobody: name one of {TENANT}")), "{}", told(&nobody));
+    assert_eq!(unknown_tenant.status.code(), Some(1));
+    assert!(
+        output_text(&unknown_tenant).contains(&format!("there is no tenant nobody: name one of {TENANT}")),
+        "{}",
+        output_text(&unknown_tenant)
+    );
 
     fs::write(&source, text + "oops").unwrap();
     let broken = dev();
     assert_eq!(broken.status.code(), Some(1));
-    assert!(told(&broken).contains("the build failed") && told(&broken).contains("oops"), "{}", told(&broken));
+    assert!(
+        output_text(&broken).contains("the build failed") && output_text(&broken).contains("oops"),
+        "{}",
+        output_text(&broken)
+    );
     assert_eq!(client.call("my-points", &[("name", "Ann")]).ok()["text"], "您好 Ann");
 }
 
 #[test]
-fn dev_in_an_empty_folder_makes_a_tenant_and_runs_a_gateway_as_long_as_it_runs() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = scaffold(place.path(), "greet", "c");
+fn dev_in_an_empty_folder_creates_a_tenant_and_runs_a_gateway() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = scaffold(parent.path(), "greet", "c");
     let [traffic, admin] = [free_port(), free_port()].map(loopback);
-    let log = place.path().join("log");
+    let log = parent.path().join("log");
     let mut dev = binary();
-    dev.args(["plugin", "dev", "greet", "--tenant", "demo"]).current_dir(place.path()).env("MENLOU_LANG", "en");
-    dev.env("MENLOU_PLUGINS__DIR", place.path().join("plugins"));
+    dev.args(["plugin", "dev", "greet", "--tenant", "demo"]).current_dir(parent.path()).env("MENLOU_LANG", "en");
+    dev.env("MENLOU_PLUGINS__DIR", parent.path().join("plugins"));
     dev.env("MENLOU_SERVER__LISTEN", traffic.to_string()).env("MENLOU_ADMIN__LISTEN", admin.to_string());
     let mut dev = Process::start(&mut dev, &log, "menlou");
     let logged = || fs::read_to_string(&log).unwrap();
@@ -145,52 +154,58 @@ fn dev_in_an_empty_folder_makes_a_tenant_and_runs_a_gateway_as_long_as_it_runs()
         request.send(traffic).map(|answer| answer.text()).unwrap_or_default()
     };
     let tried = format!("    curl -X POST 'http://{traffic}/srv/?f=demo&a=greet' -d name=…\n");
-    eventually("the call to try is told", || logged().contains(&tried).then_some(()));
+    eventually("the request to try is printed", || logged().contains(&tried).then_some(()));
     assert!(call("Ann").contains("你好 Ann"), "{}", logged());
     assert!(
-        place.path().join("tenants/demo.toml").exists() && logged().contains("demo.toml with these actions enabled"),
+        parent.path().join("tenants/demo.toml").exists() && logged().contains("demo.toml with these actions enabled"),
         "{}",
         logged()
     );
 
-    // A plugin that takes the gateway down does not take dev down.
+    // A plugin that crashes the gateway does not end `dev`.
     let source = folder.join("greet.c");
     let text = fs::read_to_string(&source).unwrap();
     fs::write(&source, text.replacen("free(json);", "if (name.len == 1) *(volatile int *)0 = 0; free(json);", 1))
         .unwrap();
-    eventually("it is swapped", || (logged().matches(&tried).count() == 2).then_some(()));
+    eventually("the plugin is reloaded", || (logged().matches(&tried).count() == 2).then_some(()));
     call("x");
-    eventually("its end is told", || logged().contains("the gateway has exited (signal: 11").then_some(()));
+    eventually("the exit of the gateway is printed", || {
+        logged().contains("the gateway has exited (signal: 11").then_some(())
+    });
     fs::write(&source, text.replace("你好", "您好")).unwrap();
-    eventually("it is there again", || call("x").contains("您好 x").then_some(()));
+    eventually("the gateway serves again", || call("x").contains("您好 x").then_some(()));
 
     assert!(dev.terminate().success());
     assert!(logged().contains("menlou has stopped") && call("Ann").is_empty(), "{}", logged());
 }
 
 #[test]
-fn a_name_that_can_not_be_and_a_folder_with_something_in_it_are_refused() {
+fn invalid_names_and_non_empty_folders_are_rejected() {
     let home = GatewayFolder::new(Setup::default());
     let long = "a".repeat(33);
     for name in ["", "../x", "My", "a b", "-x", "9lives", "fn", "std", "serde-json", long.as_str(), "plugins"] {
         let output = menlou(home.path(), &["plugin", "new", "--", name]);
         assert_eq!(output.status.code(), Some(1), "{name}");
-        assert!(told(&output).starts_with("error: ") && !told(&output).contains("panicked"), "{}", told(&output));
+        assert!(
+            output_text(&output).starts_with("error: ") && !output_text(&output).contains("panicked"),
+            "{}",
+            output_text(&output)
+        );
         assert!(!home.path().join("src").exists());
     }
     fs::create_dir(home.path().join("empty")).unwrap();
-    done(&menlou(home.path(), &["plugin", "new", "empty", "--lang", "c"]));
+    successful(&menlou(home.path(), &["plugin", "new", "empty", "--lang", "c"]));
 }
 
 #[test]
-fn a_refused_file_is_told_with_the_reason_and_the_others_are_listed() {
+fn rejected_files_are_listed_with_the_reason() {
     for (language, reason, absent) in
         [("en", "not a shared library", "the file cannot be read"), ("zh", "不是共享库", "无法读取文件")]
     {
         let home = GatewayFolder::new(Setup::default().env("MENLOU_LANG", language));
         let all_good = home.command(&["plugin", "list"], b"");
         assert_eq!(
-            done(&all_good),
+            successful(&all_good),
             "account 0.1.0: login, user, logout\nopenid 0.1.0: openid\nproxy 0.1.0: proxy\nwechat 0.1.0: wechat\n"
         );
 
@@ -198,49 +213,49 @@ fn a_refused_file_is_told_with_the_reason_and_the_others_are_listed() {
         let listed = home.command(&["plugin", "list"], b"");
         assert_eq!(listed.status.code(), Some(1));
         for part in [reason, "notes.so", "openid 0.1.0: openid"] {
-            assert!(told(&listed).contains(part), "{part}: {}", told(&listed));
+            assert!(output_text(&listed).contains(part), "{part}: {}", output_text(&listed));
         }
         for (file, reason) in [("plugins/notes.so", reason), ("plugins/none.so", absent), ("plugins", reason)] {
             let checked = home.command(&["plugin", "check", file], b"");
             assert_eq!(checked.status.code(), Some(1));
-            assert!(told(&checked).contains(reason), "{file}: {}", told(&checked));
+            assert!(output_text(&checked).contains(reason), "{file}: {}", output_text(&checked));
         }
     }
 }
 
 #[test]
-fn the_conformance_test_passes_a_good_plugin_and_tells_what_a_bad_one_does() {
-    let workshop = workshop("new-to-be-tested");
+fn conformance_test_names_each_violation() {
+    let workshop = persistent_folder("new-to-be-tested");
     let folder = scaffold(&workshop, "greet", "c");
     let source = folder.join("greet.c");
     let good = fs::read_to_string(&source).unwrap();
     let test = |(from, to): (&str, &str)| {
         assert!(good.contains(from), "{from}");
         fs::write(&source, good.replacen(from, to, 1)).unwrap();
-        done(&run(Command::new("make").args(["-B", "CFLAGS=-O0"]).current_dir(&folder), b""));
+        successful(&run(Command::new("make").args(["-B", "CFLAGS=-O0"]).current_dir(&folder), b""));
         menlou(&folder, &["plugin", "test", "greet.so"])
     };
-    let passed = done(&test(("a=greet", "a=greet")));
+    let passed = successful(&test(("a=greet", "a=greet")));
     assert!(passed.ends_with("passed\n") && !passed.contains("FAILED"), "{passed}");
 
-    let at_its_end = "free(json);";
+    let at_the_end = "free(json);";
     for (change, reason) in [
-        ((at_its_end, "if (name.len == 1) *(volatile int *)0 = 0;"), "ended the process (signal"),
-        ((at_its_end, "if (name.len == 1) exit(0);"), "ended the process (exit"),
-        ((at_its_end, "memcpy(malloc(4096), json, 1);"), "bytes per call"),
+        ((at_the_end, "if (name.len == 1) *(volatile int *)0 = 0;"), "ended the process (signal"),
+        ((at_the_end, "if (name.len == 1) exit(0);"), "ended the process (exit"),
+        ((at_the_end, "memcpy(malloc(4096), json, 1);"), "bytes per call"),
         (("\"\\\"}\"", "\"\\\"\""), "returned error -5"),
-        (("return told;", "return MENLOU_ERR_FAILED;"), "returned error -2"),
-        (("return told;", "return MENLOU_PENDING;"), "no response within 10 s"),
-        ((at_its_end, "free(json); s->host->reply(call, &reply);"), "calls replied twice"),
-        ((at_its_end, "free(json); s->host->sleep_ms(call, 1);"), "operations that were not dropped with op_drop"),
+        (("return status;", "return MENLOU_ERR_FAILED;"), "returned error -2"),
+        (("return status;", "return MENLOU_PENDING;"), "no response within 10 s"),
+        ((at_the_end, "free(json); s->host->reply(call, &reply);"), "calls replied twice"),
+        ((at_the_end, "free(json); s->host->sleep_ms(call, 1);"), "operations that were not dropped with op_drop"),
         (
-            (at_its_end, "free(json); int usleep(); if (name.len == 1) usleep(150000);"),
+            (at_the_end, "free(json); int usleep(); if (name.len == 1) usleep(150000);"),
             "blocked a worker thread for 100 ms or more",
         ),
         (("[\\\"text\\\"]", "[\\\"other\\\"]"), "does not match data_schema"),
     ] {
         let output = test(change);
-        assert_eq!(output.status.code(), Some(1), "{change:?}: {}", told(&output));
-        assert!(told(&output).contains(reason), "{change:?}: {}", told(&output));
+        assert_eq!(output.status.code(), Some(1), "{change:?}: {}", output_text(&output));
+        assert!(output_text(&output).contains(reason), "{change:?}: {}", output_text(&output));
     }
 }

@@ -1,4 +1,4 @@
-//! Calls to the platform under names that the tenant chose: what they answer, and what no client can do with them.
+//! The wechat action: responses, errors, and what clients cannot change.
 
 use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually, tenant};
 use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const CHECK: &str = "/wxa/msg_sec_check";
 const TOKEN: &str = "/cgi-bin/stable_token";
 
-/// The tenant's names for calls, each with its settings.
+/// The tenant's actions with their settings.
 const ACTIONS: &[(&str, &str)] = &[
     ("phone", "call = \"phone_number\""),
     ("check-text", "call = \"msg_sec_check\""),
@@ -46,14 +46,14 @@ fn check(client: &Client, content: &str) -> Envelope {
     client.call("check-text", &[("content", content), ("scene", "2")])
 }
 
-/// The valid key of this person, from now on a secret.
+/// The current session key of a user; the logs are checked for it afterwards.
 fn session_key(scene: &Scene, person: &str) -> String {
     let key = scene.sim.first_app().session_key(&scene.sim.openid(person)).expect("a key");
     scene.secrets().add(&key);
     key
 }
 
-/// What `wx.getUserInfo` gives: encrypted_data and iv, made so many seconds ago.
+/// `encrypted_data` and `iv` as of `wx.getUserInfo`, encrypted this many seconds ago.
 fn encrypted(session_key: &str, appid: &str, seconds: u64) -> [(&'static str, String); 2] {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let plain = json!({ "nickName": "安", "watermark": { "appid": appid, "timestamp": now - seconds } });
@@ -69,27 +69,27 @@ fn open(client: &Client, sent: &[(&str, String)]) -> Envelope {
 }
 
 #[test]
-fn a_text_is_checked_for_whoever_sent_it() {
+fn text_check_uses_the_openid_of_the_caller() {
     let scene = scene(Stores::Embedded);
     let ann = scene.session("ann");
     let passed = check(&ann, "hello");
     assert_eq!(passed.ok()["result"], json!({ "suggest": "pass", "label": 100 }));
     assert!(passed.data["trace_id"].is_string() && passed.data.get("errcode").is_none(), "{}", passed.data);
     assert_eq!(check(&ann, "a sim-risky text").ok()["result"]["suggest"], "risky");
-    assert_eq!(scene.sim.calls(TOKEN), 1, "the access token is kept");
+    assert_eq!(scene.sim.calls(TOKEN), 1, "the access token is cached");
 
     check(&scene.client(), "hello").assert_error(401, "login_required");
     ann.call("check-text", &[("scene", "2")]).assert_error(400, "missing_parameter");
-    let wrong = ann.with_language("en").call("check-text", &[("content", "x"), ("scene", "9")]);
-    assert_eq!(wrong.assert_error(400, "bad_parameter").msg, "The parameter scene must be an integer from 1 to 4.");
-    assert_eq!(scene.sim.calls(CHECK), 2, "what is wrong is not sent");
+    let invalid = ann.with_language("en").call("check-text", &[("content", "x"), ("scene", "9")]);
+    assert_eq!(invalid.assert_error(400, "bad_parameter").msg, "The parameter scene must be an integer from 1 to 4.");
+    assert_eq!(scene.sim.calls(CHECK), 2, "invalid parameters are not sent");
 }
 
 #[test]
-fn no_client_chooses_the_call_the_path_the_token_or_the_openid() {
+fn clients_cannot_choose_request_path_token_or_openid() {
     let scene = scene(Stores::Embedded);
     let ann = scene.session("ann");
-    let stolen = [
+    let params = [
         ("content", "hello"),
         ("scene", "1"),
         ("access_token", "a-token-of-the-clients"),
@@ -100,7 +100,7 @@ fn no_client_chooses_the_call_the_path_the_token_or_the_openid() {
         ("openid", "somebody-else"),
         ("version", "1"),
     ];
-    assert_eq!(ann.call("check-text", &stolen).ok()["result"]["suggest"], "pass");
+    assert_eq!(ann.call("check-text", &params).ok()["result"]["suggest"], "pass");
     let in_query = Request::post(ann.target("check-text") + "&access_token=x&path=/wxa/getwxacodeunlimit&call=qrcode");
     assert_eq!(ann.send(&in_query.json(&json!({ "content": "x", "scene": 1 }))).ok()["result"]["suggest"], "pass");
 
@@ -113,18 +113,18 @@ fn no_client_chooses_the_call_the_path_the_token_or_the_openid() {
 }
 
 #[test]
-fn a_message_is_sent_to_the_caller() {
+fn message_is_sent_to_the_caller_only() {
     let scene = scene(Stores::Embedded);
     let ann = scene.session("ann");
     let message = [("data", r#"{"thing1":{"value":"ready"}}"#), ("page", "pages/order"), ("touser", "somebody-else")];
-    let refused = ann.call("notify", &message);
-    assert_eq!(refused.assert_error(502, "platform_error").data["errcode"], 43101);
+    let failed = ann.call("notify", &message);
+    assert_eq!(failed.assert_error(502, "platform_error").data["errcode"], 43101);
     assert!(scene.sim.first_app().agree_to_messages(&scene.sim.openid("ann"), "our-template", 1));
     assert_eq!(*ann.call("notify", &message).ok(), json!({}));
 }
 
 #[test]
-fn a_code_is_a_picture_and_its_faults_are_envelopes() {
+fn qrcode_is_a_picture_and_its_errors_are_envelopes() {
     let scene = scene(Stores::Embedded);
     let ann = scene.session("ann");
     let ask = |action: &str, scene_text: &str, token: Option<&str>| {
@@ -141,20 +141,20 @@ fn a_code_is_a_picture_and_its_faults_are_envelopes() {
         (picture.header("x-content-type-options"), picture.header("cache-control")),
         (Some("nosniff"), Some("no-store"))
     );
-    assert!(picture.body.starts_with(b"\xff\xd8\xff") && picture.body.ends_with(b"\xff\xd9"), "a whole JPEG");
+    assert!(picture.body.starts_with(b"\xff\xd8\xff") && picture.body.ends_with(b"\xff\xd9"), "a complete JPEG");
     assert_eq!(picture.header("content-length"), Some(picture.body.len().to_string().as_str()));
 
     Envelope::parse(ask("code-picture", "id=7", None)).assert_error(401, "login_required");
     Envelope::parse(ask("anyones-picture", "not a scene", None)).assert_error(400, "bad_parameter");
     ann.call("users-picture", &[("scene", "id=7")]).assert_error(401, "login_required");
-    let refused = ann.call("code-picture", &[("scene", "id=7"), ("page", "/pages/index")]);
-    assert_eq!(refused.assert_error(502, "platform_error").data["errcode"], 41030);
+    let failed = ann.call("code-picture", &[("scene", "id=7"), ("page", "/pages/index")]);
+    assert_eq!(failed.assert_error(502, "platform_error").data["errcode"], 41030);
     scene.sim.fail("/wxa/getwxacodeunlimit", Failure::truncate(), 1);
     ann.call("code-picture", &[("scene", "id=7")]).assert_error(502, "platform_unreachable");
 }
 
 #[test]
-fn an_access_token_that_is_refused_is_renewed_once_and_the_call_made_once_more() {
+fn rejected_access_token_is_refreshed_and_the_request_retried_once() {
     let scene = scene(Stores::Embedded);
     let ann = scene.session("ann");
     check(&ann, "one").ok();
@@ -165,16 +165,16 @@ fn an_access_token_that_is_refused_is_renewed_once_and_the_call_made_once_more()
     assert_eq!((scene.sim.calls(CHECK), scene.sim.calls(TOKEN)), (5, 3));
 
     scene.sim.fail(CHECK, Failure::errcode(40014), 2);
-    let refused = check(&ann, "four");
-    assert_eq!(refused.assert_error(502, "platform_error").data["errcode"], 40014);
-    assert_eq!(scene.sim.calls(CHECK), 7, "asked twice, and no more");
+    let failed = check(&ann, "four");
+    assert_eq!(failed.assert_error(502, "platform_error").data["errcode"], 40014);
+    assert_eq!(scene.sim.calls(CHECK), 7, "one retry only");
 }
 
 #[test]
-fn the_platforms_refusals_come_as_words_with_errcode_and_rid() {
+fn platform_errors_have_an_error_code_errcode_and_rid() {
     let scene = scene(Stores::Embedded);
     let ann = scene.session("ann");
-    for (errcode, status, word) in [
+    for (errcode, status, code) in [
         (45009, 503, "platform_quota"),
         (48001, 503, "tenant_misconfigured"),
         (-1, 503, "platform_busy"),
@@ -184,11 +184,11 @@ fn the_platforms_refusals_come_as_words_with_errcode_and_rid() {
     ] {
         scene.sim.reset_calls();
         scene.sim.fail(CHECK, Failure::errcode(errcode), 1);
-        let refused = check(&ann, "hello");
-        assert_eq!(refused.assert_error(status, word).data["errcode"], errcode);
-        assert!(refused.data["rid"].as_str().is_some_and(|rid| rid.len() > 8), "{}", refused.data);
-        assert_eq!(refused.response.header("retry-after").is_some(), matches!(errcode, 45009 | -1), "{errcode}");
-        assert_eq!(scene.sim.calls(CHECK), 1, "never repeated");
+        let failed = check(&ann, "hello");
+        assert_eq!(failed.assert_error(status, code).data["errcode"], errcode);
+        assert!(failed.data["rid"].as_str().is_some_and(|rid| rid.len() > 8), "{}", failed.data);
+        assert_eq!(failed.response.header("retry-after").is_some(), matches!(errcode, 45009 | -1), "{errcode}");
+        assert_eq!(scene.sim.calls(CHECK), 1, "no retry");
     }
     let unknown = ann.call("unknown-path", &[("x", "1")]);
     assert_eq!(unknown.assert_error(502, "platform_error").data["errcode"], 40066);
@@ -197,7 +197,7 @@ fn the_platforms_refusals_come_as_words_with_errcode_and_rid() {
 }
 
 #[test]
-fn a_phone_code_becomes_a_number_without_a_log_in() {
+fn phone_code_is_exchanged_without_a_login() {
     let scene = scene(Stores::Embedded);
     scene.secrets().add("13800138000");
     let ann = scene.session("ann");
@@ -210,7 +210,7 @@ fn a_phone_code_becomes_a_number_without_a_log_in() {
 }
 
 #[test]
-fn encrypted_data_opens_with_the_sessions_key_only_while_fresh_and_ours() {
+fn encrypted_data_needs_the_session_key_the_appid_and_a_recent_timestamp() {
     let scene = scene(Stores::Embedded);
     let ann = scene.session("ann");
     let key = session_key(&scene, "ann");
@@ -227,7 +227,7 @@ fn encrypted_data_opens_with_the_sessions_key_only_while_fresh_and_ours() {
     open(&scene.client(), &fresh).assert_error(401, "login_required");
 }
 
-pub fn a_session_key_is_checked_and_renewed_in_its_session(stores: Stores) {
+pub fn session_key_is_checked_and_reset_in_its_session(stores: Stores) {
     let scene = scene(stores);
     let ann = scene.session("ann");
     let first = session_key(&scene, "ann");
@@ -239,7 +239,7 @@ pub fn a_session_key_is_checked_and_renewed_in_its_session(stores: Stores) {
     open(&ann, &encrypted(&second, DEMO_APPID, 0)).ok();
     open(&ann, &encrypted(&first, DEMO_APPID, 0)).assert_error(200, "decrypt_failed");
 
-    // A log-in elsewhere gives the person another key: the one in this session is of no use any more.
+    // A login on another device issues a new key, so the key of this session is invalid.
     let elsewhere = scene.session("ann");
     session_key(&scene, "ann");
     for action in ["check-key", "reset-key"] {
@@ -249,7 +249,7 @@ pub fn a_session_key_is_checked_and_renewed_in_its_session(stores: Stores) {
 }
 
 #[test]
-fn a_new_session_key_is_kept_though_the_client_hangs_up() {
+fn new_session_key_is_stored_after_the_client_disconnects() {
     const RESET: &str = "/wxa/resetusersessionkey";
     let scene = scene(Stores::Embedded);
     let opened = scene.authorize("ann");
@@ -258,13 +258,13 @@ fn a_new_session_key_is_kept_though_the_client_hangs_up() {
     scene.sim.fail(RESET, Failure::delay(Duration::from_millis(500)), 1);
     let request = Request::post(ann.target("reset-key")).form(&[]).bearer(opened.token().unwrap());
     send_and_hang_up(scene.addr(), &request.bytes(), Duration::from_millis(100)).unwrap();
-    eventually("the key is another", || (session_key(&scene, "ann") != first).then_some(()));
-    eventually("the session has it", || ann.call("check-key", &[]).error.is_none().then_some(()));
+    eventually("the platform has a new key", || (session_key(&scene, "ann") != first).then_some(()));
+    eventually("the session has the new key", || ann.call("check-key", &[]).error.is_none().then_some(()));
     assert_eq!(scene.sim.calls(RESET), 1);
 }
 
 #[test]
-fn a_session_of_a_test_openid_has_no_key() {
+fn session_of_a_test_openid_has_no_session_key() {
     let scene = scene_with(Stores::Embedded, |setup| setup.setting("testing.allow_test_openids", "true"));
     let opened = scene.client().call("openid", &[("openid", TEST_OPENID)]);
     opened.ok();
@@ -276,12 +276,12 @@ fn a_session_of_a_test_openid_has_no_key() {
 }
 
 #[test]
-fn wrong_settings_are_told_with_file_and_line() {
+fn invalid_settings_are_reported_with_file_and_line() {
     let scene = Scene::new(Stores::Embedded);
-    for (settings, told) in [
-        ("call = \"msgSecCheck\"", "This is one of phone_number"),
+    for (settings, expected) in [
+        ("call = \"msgSecCheck\"", "This must be one of phone_number"),
         ("call = \"GET /cgi-bin/token\"", "credentials"),
-        ("call = \"POST https://evil.example/\"", "This is one of phone_number"),
+        ("call = \"POST https://evil.example/\"", "This must be one of phone_number"),
         ("call = \"decrypt\"\nauth = \"optional\"", "needs the caller's session"),
         ("call = \"qrcode\"\ntypo = 1", "typo"),
     ] {
@@ -289,8 +289,8 @@ fn wrong_settings_are_told_with_file_and_line() {
         scene.write_tenant(TENANT, &file);
         let output = scene.command(&["validate"]);
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && text.contains(told), "{settings}: {text}");
-        let line = file.lines().count() - usize::from(!settings.contains("login") && !settings.contains("typo")) + 1;
+        assert!(!output.status.success() && text.contains(expected), "{settings}: {text}");
+        let line = file.lines().count() - usize::from(!settings.contains("auth") && !settings.contains("typo")) + 1;
         assert!((line - 1..=line).any(|l| text.contains(&format!("manulife.toml:{l}:"))), "{settings}: {text}");
     }
 }

@@ -1,4 +1,4 @@
-//! Calls forwarded to a tenant's own back end: identity, sizes, failures.
+//! The proxy action: identity, large bodies, failures of the upstream.
 
 use crate::scene::{Scene, Stores, TENANT, eventually};
 use hmac::{Hmac, KeyInit, Mac};
@@ -19,8 +19,8 @@ use std::{
 const KEY: &str = "shared-with-the-shop-0123456789";
 const GIB: usize = 1 << 30;
 
-/// A gateway whose tenant forwards `a=orders`, and without a session `a=public` and `a=open`, to an upstream, and what more
-/// the tables say.
+/// A gateway whose tenant forwards `a=orders` (session required), `a=public` and `a=open` (auth optional, the latter with a
+/// key) to an upstream. `more` is added to each table.
 fn scene(upstream: &str, more: &str) -> Scene {
     let key = format!("key = \"{KEY}\"");
     let table = |name: &str, own: &str| {
@@ -35,7 +35,7 @@ fn scene(upstream: &str, more: &str) -> Scene {
     })
 }
 
-fn of(upstream: &Upstream) -> String {
+fn url(upstream: &Upstream) -> String {
     format!("\"http://{}/api/\"", upstream.addr())
 }
 
@@ -44,23 +44,23 @@ fn path(action: &str, rest: &str) -> String {
 }
 
 fn send(scene: &Scene, request: &Request) -> Response {
-    request.send(scene.gateway.addr()).expect("an answer")
+    request.send(scene.gateway.addr()).expect("a response")
 }
 
 fn get(scene: &Scene, rest: &str) -> Response {
     send(scene, &Request::new("GET", path("public", rest)))
 }
 
-fn word(answer: &Response) -> String {
-    let envelope: Value = serde_json::from_slice(&answer.body).expect("an envelope");
+fn error_code(response: &Response) -> String {
+    let envelope: Value = serde_json::from_slice(&response.body).expect("an envelope");
     assert_eq!(envelope["code"], 0, "{envelope}");
-    envelope["error"].as_str().expect("a word").to_owned()
+    envelope["error"].as_str().expect("an error code").to_owned()
 }
 
 #[test]
-fn the_upstream_learns_who_is_calling_and_can_prove_it() {
+fn upstream_receives_the_signed_identity_of_the_caller() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     let authorized = scene.authorize("ann");
     let token = authorized.token().expect("a session");
     let profile = [("method", "profile"), ("name", "ann")];
@@ -75,10 +75,10 @@ fn the_upstream_learns_who_is_calling_and_can_prove_it() {
     let answer = send(&scene, &request);
     assert_eq!((answer.status, answer.header("x-upstream"), answer.header("x-hop")), (200, Some("yes"), None));
     assert_eq!(answer.header("x-request-id"), Some("the-clients-own"));
-    let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
-    let header = |name: &str| told["headers"][name].as_str().unwrap_or_default().to_owned();
-    assert_eq!((told["method"].as_str(), told["bytes"].as_u64()), (Some("PUT"), Some(3)));
-    assert_eq!(told["target"], "/api/2026%2F1/?id=1&id=2&f=it%27s");
+    let seen: Value = serde_json::from_slice(&answer.body).expect("the request as JSON");
+    let header = |name: &str| seen["headers"][name].as_str().unwrap_or_default().to_owned();
+    assert_eq!((seen["method"].as_str(), seen["bytes"].as_u64()), (Some("PUT"), Some(3)));
+    assert_eq!(seen["target"], "/api/2026%2F1/?id=1&id=2&f=it%27s");
     assert_eq!((header("content-type"), header("content-length")), ("image/png".into(), "3".into()));
     assert_eq!((header("x-menlou-openid"), header("x-menlou-tenant")), (scene.sim.openid("ann"), TENANT.into()));
     assert_eq!((header("authorization"), header("cookie")), (String::new(), String::new()));
@@ -94,9 +94,9 @@ fn the_upstream_learns_who_is_calling_and_can_prove_it() {
 }
 
 #[test]
-fn where_no_session_is_needed_one_that_comes_along_counts() {
+fn optional_auth_forwards_the_identity_and_rejects_expired_tokens() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     let authorized = scene.authorize("ann");
     let token = authorized.token().expect("a session");
     let user = scene.client().with(token).call("login", &[("method", "profile"), ("name", "ann")]).user_id();
@@ -105,61 +105,61 @@ fn where_no_session_is_needed_one_that_comes_along_counts() {
         send(&scene, &token.into_iter().fold(request, |request, token| request.bearer(token)))
     };
     let identity = |answer: &Response| {
-        let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
-        ["openid", "user-id"].map(|name| told["headers"][format!("x-menlou-{name}")].as_str().unwrap_or("-").to_owned())
+        let seen: Value = serde_json::from_slice(&answer.body).expect("the request as JSON");
+        ["openid", "user-id"].map(|name| seen["headers"][format!("x-menlou-{name}")].as_str().unwrap_or("-").to_owned())
     };
-    let nobody = [String::new(), String::new()];
-    assert_eq!(identity(&ask("open", None)), nobody);
+    let anonymous = [String::new(), String::new()];
+    assert_eq!(identity(&ask("open", None)), anonymous);
     let known = [scene.sim.openid("ann"), user.expect("an account").to_string()];
     assert_eq!(identity(&ask("open", Some(token))), known);
-    // Without a key nothing could be proven: no identity.
-    assert_eq!(identity(&ask("public", Some(token))), nobody);
-    // Whoever shows a token learns that it has ended.
+    // Without a key the identity cannot be verified, so none is sent.
+    assert_eq!(identity(&ask("public", Some(token))), anonymous);
+    // An expired token is rejected, not treated as anonymous.
     let before = upstream.requests().len();
     for (action, token) in [("open", "ended-long-ago"), ("public", "ended-long-ago")] {
         let answer = ask(action, Some(token));
-        assert_eq!((answer.status, word(&answer)), (401, "session_expired".into()), "{action}");
+        assert_eq!((answer.status, error_code(&answer)), (401, "session_expired".into()), "{action}");
     }
     assert_eq!(upstream.requests().len(), before);
 }
 
 #[test]
-fn whoever_has_no_session_is_refused_before_the_upstream_is_asked() {
+fn requests_without_a_session_do_not_reach_the_upstream() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     let answer = send(&scene, &Request::new("GET", path("orders", "")));
-    assert_eq!((answer.status, word(&answer)), (401, "login_required".into()));
+    assert_eq!((answer.status, error_code(&answer)), (401, "login_required".into()));
     assert_eq!(upstream.requests().len(), 0);
 }
 
 #[test]
-fn a_call_by_query_reaches_the_base_path_and_repeated_names_go_as_they_are() {
+fn request_by_query_reaches_the_base_path_with_repeated_names() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     let target = format!("/srv/?id=1&f={TENANT}&a=public&id=%E5%AE%89");
     let answer = send(&scene, &Request::post(target).body("text/plain", "hello"));
-    let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
-    assert_eq!((told["target"].as_str(), told["body"].as_str()), (Some("/api?id=1&id=%E5%AE%89"), Some("hello")));
+    let seen: Value = serde_json::from_slice(&answer.body).expect("the request as JSON");
+    assert_eq!((seen["target"].as_str(), seen["body"].as_str()), (Some("/api?id=1&id=%E5%AE%89"), Some("hello")));
 }
 
 #[test]
-fn a_path_never_leads_out_of_the_upstreams_base() {
+fn paths_cannot_leave_the_base_path_of_the_upstream() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     for rest in ["/..", "/x/../../y", "/%2e%2E/x", "/..%2fx", "/x%5c..%5cy", "/%00"] {
         let answer = get(&scene, rest);
-        assert_eq!((answer.status, word(&answer)), (404, "not_found".into()), "{rest}");
+        assert_eq!((answer.status, error_code(&answer)), (404, "not_found".into()), "{rest}");
     }
     assert_eq!(upstream.requests().len(), 0);
-    // An ordinary action has nothing below it.
+    // An action without subpaths serves no URL below it.
     let answer = send(&scene, &Request::post(path("openid", "/x")));
-    assert_eq!((answer.status, word(&answer)), (404, "not_found".into()));
+    assert_eq!((answer.status, error_code(&answer)), (404, "not_found".into()));
 }
 
 #[test]
-fn a_gibibyte_passes_each_way_in_a_few_mebibytes_of_memory() {
+fn one_gibibyte_each_way_needs_less_than_24_mebibytes() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     get(&scene, "/warm");
     let before = memory(&scene, "VmRSS");
     for rest in ["/download", "/chunked"] {
@@ -193,9 +193,9 @@ fn a_gibibyte_passes_each_way_in_a_few_mebibytes_of_memory() {
         if chunked {
             stream.write_all(b"0\r\n\r\n").expect("sent");
         }
-        let answer = http::read(&mut stream).expect("an answer");
-        let told: Value = serde_json::from_slice(&answer.body).expect("what the upstream got");
-        assert_eq!(told["bytes"], GIB);
+        let answer = http::read(&mut stream).expect("a response");
+        let seen: Value = serde_json::from_slice(&answer.body).expect("the request as JSON");
+        assert_eq!(seen["bytes"], GIB);
     }
     let peak = memory(&scene, "VmHWM");
     assert!(peak < before + (24 << 10), "{before} KiB grew to {peak} KiB");
@@ -208,9 +208,9 @@ fn memory(scene: &Scene, what: &str) -> usize {
 }
 
 #[test]
-fn connections_to_the_upstream_are_kept() {
+fn connections_to_the_upstream_are_reused() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     for _ in 0..20 {
         assert_eq!(get(&scene, "/x").status, 200);
     }
@@ -218,46 +218,48 @@ fn connections_to_the_upstream_are_kept() {
 }
 
 #[test]
-fn an_upstream_that_fails_is_told_with_the_envelope_and_left_alone_for_a_while() {
+fn failing_upstream_answers_an_envelope_and_opens_the_circuit() {
     let upstream = Upstream::start();
     let (addr, more) = (upstream.addr(), "timeout = \"300ms\"\nbreak_after = 3\nbreak_for = \"1s\"\nretries = 0");
-    let scene = scene(&of(&upstream), more);
+    let scene = scene(&url(&upstream), more);
     let answer = get(&scene, "/silent");
-    assert_eq!((answer.status, word(&answer)), (504, "upstream_timeout".into()));
+    assert_eq!((answer.status, error_code(&answer)), (504, "upstream_timeout".into()));
     drop(upstream);
     for _ in 0..2 {
         let answer = get(&scene, "/x");
-        assert_eq!((answer.status, word(&answer)), (502, "upstream_unreachable".into()));
+        assert_eq!((answer.status, error_code(&answer)), (502, "upstream_unreachable".into()));
     }
     let answer = get(&scene, "/x");
-    assert_eq!((answer.status, word(&answer)), (503, "upstream_unavailable".into()));
+    assert_eq!((answer.status, error_code(&answer)), (503, "upstream_unavailable".into()));
     assert_eq!(answer.header("retry-after"), Some("1"));
     let upstream = Upstream::at(addr);
-    eventually("the upstream is tried again", || (get(&scene, "/x").status == 200).then_some(()));
-    // What the upstream itself says is its own affair.
+    eventually("the upstream is probed again", || (get(&scene, "/x").status == 200).then_some(()));
+    // Responses of the upstream are passed on unchanged.
     let answer = get(&scene, "/status?404");
     assert_eq!((answer.status, answer.header("x-upstream")), (404, Some("yes")));
     drop(upstream);
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_cut_for_the_client_too() {
+fn aborted_upstream_response_closes_the_client_connection() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "retries = 0");
+    let scene = scene(&url(&upstream), "retries = 0");
     let outcome = Request::new("GET", path("public", "/cut")).send(scene.gateway.addr());
     assert!(outcome.is_err(), "{outcome:?}");
-    eventually("it is in the log", || (scene.gateway.log().contains("an answer broke off")).then_some(()));
+    eventually("the aborted response is logged", || {
+        (scene.gateway.log().contains("an answer broke off")).then_some(())
+    });
     assert_eq!(get(&scene, "/x").status, 200);
 }
 
 #[test]
-fn of_several_servers_the_dead_one_costs_nobody_a_call() {
+fn dead_server_among_several_fails_no_request() {
     let (first, second) = (Upstream::start(), Upstream::start());
     let dead = loopback(free_port());
     let list = format!("[\"http://{}\", \"http://{}\", \"http://{dead}\"]", first.addr(), second.addr());
     let scene = scene(&list, "");
     for _ in 0..30 {
-        // Also what may not be repeated: nothing of it left.
+        // A POST is retried too, because nothing was sent to the dead server.
         assert_eq!(send(&scene, &Request::post(path("public", "/x")).body("text/plain", "y")).status, 200);
     }
     let seen = [first.requests().len(), second.requests().len()];
@@ -265,80 +267,84 @@ fn of_several_servers_the_dead_one_costs_nobody_a_call() {
 }
 
 #[test]
-fn a_server_that_is_not_well_gets_no_calls_until_it_is() {
-    let (well, unwell) = (Upstream::start(), Upstream::start());
-    unwell.respond_with(500);
-    let list = format!("[\"http://{}\", \"http://{}\"]", well.addr(), unwell.addr());
+fn unhealthy_server_receives_no_requests_until_it_recovers() {
+    let (healthy, unhealthy) = (Upstream::start(), Upstream::start());
+    unhealthy.respond_with(500);
+    let list = format!("[\"http://{}\", \"http://{}\"]", healthy.addr(), unhealthy.addr());
     let scene = scene(&list, "health_path = \"/health\"\nhealth_interval = \"100ms\"");
-    let calls = |upstream: &Upstream| upstream.requests().iter().filter(|s| s["target"] == "/x").count();
-    let told = || scene.gateway.log().contains("upstream");
-    eventually("the fault is seen", || (told() && (0..6).all(|_| get(&scene, "/x").status == 200)).then_some(()));
-    unwell.respond_with(0);
-    let before = calls(&unwell);
-    eventually("it is called again", || (get(&scene, "/x").status == 200 && calls(&unwell) > before + 3).then_some(()));
+    let requests = |upstream: &Upstream| upstream.requests().iter().filter(|s| s["target"] == "/x").count();
+    let is_logged = || scene.gateway.log().contains("upstream");
+    eventually("the failing health check is logged", || {
+        (is_logged() && (0..6).all(|_| get(&scene, "/x").status == 200)).then_some(())
+    });
+    unhealthy.respond_with(0);
+    let before = requests(&unhealthy);
+    eventually("the server receives requests again", || {
+        (get(&scene, "/x").status == 200 && requests(&unhealthy) > before + 3).then_some(())
+    });
 }
 
 #[test]
-fn a_client_that_hangs_up_takes_its_request_away_from_the_upstream() {
+fn client_disconnect_cancels_the_upstream_request() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nxyz", path("public", "/upload"));
     http::send_and_hang_up(scene.gateway.addr(), head.as_bytes(), Duration::from_millis(300)).expect("a connection");
-    eventually("the upstream sees it end", || (upstream.aborted() == 1).then_some(()));
-    // That was the client's fault: the upstream is not blamed.
+    eventually("the upstream sees the request end", || (upstream.aborted() == 1).then_some(()));
+    // A disconnect of the client does not open the circuit.
     assert_eq!(get(&scene, "/x").status, 200);
 }
 
 #[test]
-fn a_body_that_stops_coming_or_is_too_large_is_refused() {
+fn stalled_and_oversized_bodies_are_rejected() {
     let upstream = Upstream::start();
     let scene = Scene::with(Stores::Embedded, |mut setup, _| {
         let file = setup.tenants.iter_mut().find(|(name, _)| name == TENANT).expect("the tenant");
         file.1 += &format!(
             "\n[actions.public]\nplugin = \"proxy\"\nupstream = {}\nauth = \"optional\"\nmax_body = 1000\n",
-            of(&upstream)
+            url(&upstream)
         );
         setup.setting("clients.body_idle_timeout", "\"500ms\"")
     });
     let target = path("public", "/upload");
     let began = Instant::now();
     let bytes = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nxyz");
-    let answer = http::send_raw(scene.gateway.addr(), bytes.as_bytes()).expect("an answer");
-    assert_eq!((answer.status, word(&answer)), (408, "request_timeout".into()));
+    let answer = http::send_raw(scene.gateway.addr(), bytes.as_bytes()).expect("a response");
+    assert_eq!((answer.status, error_code(&answer)), (408, "request_timeout".into()));
     assert!(began.elapsed() < Duration::from_secs(5));
     let announced = send(&scene, &Request::post(&target).body("text/plain", vec![b'x'; 1001]));
-    assert_eq!((announced.status, word(&announced)), (413, "body_too_large".into()));
+    assert_eq!((announced.status, error_code(&announced)), (413, "body_too_large".into()));
     let piece = "x".repeat(600);
     let chunks = format!("258\r\n{piece}\r\n258\r\n{piece}\r\n0\r\n\r\n");
     let bytes = format!("POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-    let unannounced = http::send_raw(scene.gateway.addr(), bytes.as_bytes()).expect("an answer");
-    assert_eq!((unannounced.status, word(&unannounced)), (413, "body_too_large".into()));
+    let unannounced = http::send_raw(scene.gateway.addr(), bytes.as_bytes()).expect("a response");
+    assert_eq!((unannounced.status, error_code(&unannounced)), (413, "body_too_large".into()));
     assert_eq!(send(&scene, &Request::post(&target).body("text/plain", vec![b'x'; 1000])).status, 200);
 }
 
 #[test]
-fn settings_that_can_not_be_right_are_told_with_their_line() {
+fn invalid_settings_are_reported_with_their_line() {
     let scene = scene("\"http://127.0.0.1:9\"", "");
     scene.gateway.write_tenant(
         "shop",
         "name = \"Shop\"\n[wechat]\nappid = \"wx00000000000000aa\"\nsecret = \"x\"\n[actions.orders]\nplugin = \"proxy\"\n\
          upstream = [\"http://a/x\", \"http://user:hunter2@b/x\"]\n",
     );
-    let told = scene.gateway.command(&["validate", "--offline"]);
-    let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
-    assert!(!told.status.success() && text.contains("shop.toml:5") && text.contains("key"), "{text}");
+    let output = scene.gateway.command(&["validate", "--offline"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("shop.toml:5") && text.contains("key"), "{text}");
     let file = "name = \"Shop\"\n[wechat]\nappid = \"wx00000000000000aa\"\nsecret = \"x\"\n[actions.orders]\n\
                 plugin = \"proxy\"\nkey = \"0123456789abcdef\"\nupstream = [\"http://a/x\", \"http://user:hunter2@b/x\"]\n";
     scene.gateway.write_tenant("shop", file);
-    let told = scene.gateway.command(&["validate", "--offline"]);
-    let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    let output = scene.gateway.command(&["validate", "--offline"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("shop.toml:8:"), "{text}");
 }
 
 #[test]
-fn the_checks_of_the_signature_on_its_page_hold_in_node_and_in_python() {
+fn signature_checks_of_the_readme_work_in_node_and_python() {
     let upstream = Upstream::start();
-    let scene = scene(&of(&upstream), "");
+    let scene = scene(&url(&upstream), "");
     let authorized = scene.authorize("ann");
     let token = authorized.token().expect("a session");
     send(&scene, &Request::new("GET", path("orders", "/17?full=1")).bearer(token));
@@ -348,7 +354,7 @@ fn the_checks_of_the_signature_on_its_page_hold_in_node_and_in_python() {
         let start = page.split_once(&format!("```{language}\n")).expect("the block").1;
         start.split_once("```").expect("its end").0
     };
-    let ask = [
+    let scripts = [
         (
             "node",
             "-e",
@@ -368,10 +374,10 @@ fn the_checks_of_the_signature_on_its_page_hold_in_node_and_in_python() {
             ),
         ),
     ];
-    for (program, flag, script) in ask {
+    for (program, flag, script) in scripts {
         let ran = Command::new(program).args([flag, &script]).output().expect("installed by tests/tools.sh");
         let printed = String::from_utf8_lossy(&ran.stdout).to_lowercase().replace("none", "null");
-        let wanted = format!("{} null null\n", scene.sim.openid("ann").to_lowercase());
-        assert_eq!(printed, wanted, "{program}: {}", String::from_utf8_lossy(&ran.stderr));
+        let expected = format!("{} null null\n", scene.sim.openid("ann").to_lowercase());
+        assert_eq!(printed, expected, "{program}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 }
