@@ -51,7 +51,7 @@ impl InFlight {
         InFlightGuard { state: self.clone(), index: self.total.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
-    /// Asks whoever drives the connection to shut it down gracefully, see [`close_requested`](Self::close_requested).
+    /// Asks the task that drives the connection to shut it down gracefully, see [`close_requested`](Self::close_requested).
     pub fn request_close(&self) {
         self.close.notify_one();
     }

@@ -82,7 +82,7 @@ impl Framing {
         }
     }
 
-    /// Whether a head has begun and is not complete.
+    /// Whether the first bytes of a head were received, but not all of it.
     pub fn is_in_head(&self) -> bool {
         matches!(self.position, Position::Head) && !self.section.is_empty()
     }
@@ -92,7 +92,7 @@ impl Framing {
         self.heads
     }
 
-    /// Whether the last request is complete and no further one has begun.
+    /// Whether the last request is complete and no byte of a further one was received.
     pub fn is_between_requests(&self) -> bool {
         matches!(self.position, Position::Head) && self.section.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What the guard found wrong with a connection, and how hyper's client learns of it.
+//! Why the guard rejects input or closes a connection, and the response that a rejected request gets.
 
 /// Why the input of a connection was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Violation {
 pub enum CloseReason {
     /// No byte was received within [`GuardConfig::first_byte_timeout`](crate::GuardConfig::first_byte_timeout).
     FirstByteTimeout,
-    /// No further request was begun within [`GuardConfig::keep_alive_timeout`](crate::GuardConfig::keep_alive_timeout).
+    /// No byte of a further request was received within [`GuardConfig::keep_alive_timeout`](crate::GuardConfig::keep_alive_timeout).
     KeepAliveTimeout,
     /// The client did not read a response fast enough.
     SlowReader,
@@ -48,11 +48,11 @@ impl Violation {
     /// Stable name for logs and metric labels.
     pub fn name(self) -> &'static str {
         match self {
-            Self::MalformedHead => "head",
+            Self::MalformedHead => "malformed_head",
             Self::NotHttp => "not_http",
-            Self::HeadTooLong { .. } => "long_head",
-            Self::HeadTimeout => "slow_head",
-            Self::MalformedBody => "body",
+            Self::HeadTooLong { .. } => "head_too_long",
+            Self::HeadTimeout => "head_timeout",
+            Self::MalformedBody => "malformed_body",
         }
     }
 }

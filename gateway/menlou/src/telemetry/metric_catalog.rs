@@ -49,8 +49,8 @@ pub const ALL: &[Metric] = &[
         MetricKind::Counter,
         &["reason"],
         Text::fixed(
-            "网关主动关闭的客户端连接数，按原因：静默、拖延、空闲、不读取响应、滥发控制帧等",
-            "Client connections that the gateway closed, by reason: silent, slow, idle, not reading responses, flooding with control frames.",
+            "网关主动关闭的客户端连接数。reason：silent（未收到首字节）、head_timeout（首个请求头未按时收全）、handshake（TLS 握手超时）、idle、slow_reader（不读取响应）、flood（HTTP/2 控制帧过多）",
+            "Client connections that the gateway closed. reason: silent (no first byte), head_timeout (the first head was incomplete), handshake (TLS), idle, slow_reader (the client did not read a response), flood (HTTP/2 control frames).",
         ),
     ),
     metric(
@@ -157,8 +157,8 @@ pub const ALL: &[Metric] = &[
         MetricKind::Counter,
         &["reason"],
         Text::fixed(
-            "因格式不合规而在解析前拒绝的请求数，按原因",
-            "Malformed requests rejected before they were parsed, by reason.",
+            "在解析前拒绝的请求数。reason：malformed_head、malformed_body、head_too_long、head_timeout、not_http",
+            "Requests rejected before they were parsed. reason: malformed_head, malformed_body, head_too_long, head_timeout, not_http.",
         ),
     ),
     metric(
