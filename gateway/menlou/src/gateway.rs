@@ -166,7 +166,7 @@ impl Built {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.watcher.run());
         for tls in self.tls.iter().chain(&self.admin_tls) {
-            tasks.spawn(tls.clone().follow());
+            tasks.spawn(tls.clone().watch());
         }
         tasks.spawn(upkeep(self.metrics.clone()));
         let proxies = Arc::new(Proxies::new(&self.config.proxies));

@@ -1,4 +1,4 @@
-//! How many connections each client address has open; of IPv6, each network, as one customer has many addresses there.
+//! Open connections per client address. For IPv6 they are counted per network, since one customer has many addresses.
 
 use menlou_policy::client_network;
 use std::{
@@ -7,41 +7,41 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Counts, within a bound for each.
+/// Counts the open connections of each address, up to a maximum.
 #[derive(Clone)]
-pub struct Addresses {
+pub struct ConnectionsPerAddress {
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    most: usize,
+    max: usize,
 }
 
-/// A connection's place among those of its address.
-pub struct AddressPlace {
-    of: Addresses,
+/// Counts one connection of an address until it is dropped.
+pub struct AddressPermit {
+    counts: ConnectionsPerAddress,
     address: IpAddr,
 }
 
-impl Addresses {
-    /// None yet; `most` for each.
-    pub fn new(most: usize) -> Self {
-        Self { open: Arc::default(), most }
+impl ConnectionsPerAddress {
+    /// No address may have more than `max` connections.
+    pub fn new(max: usize) -> Self {
+        Self { open: Arc::default(), max }
     }
 
-    /// One more connection of this address; `None` where it has as many as it may.
-    pub fn take(&self, address: IpAddr) -> Option<AddressPlace> {
+    /// Counts one more connection of this address. `None` if the address has the maximum number already.
+    pub fn try_acquire(&self, address: IpAddr) -> Option<AddressPermit> {
         let address = client_network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
-        if *count >= self.most {
+        if *count >= self.max {
             return None;
         }
         *count += 1;
-        Some(AddressPlace { of: self.clone(), address })
+        Some(AddressPermit { counts: self.clone(), address })
     }
 }
 
-impl Drop for AddressPlace {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let mut open = self.of.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.counts.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut count) = open.entry(self.address) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -56,9 +56,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_customer_has_so_many_connections_and_another_its_own() {
-        let addresses = Addresses::new(2);
-        let take = |text: &str| addresses.take(text.parse().unwrap());
+    fn bound_holds_for_each_ipv4_address_and_each_ipv6_network() {
+        let addresses = ConnectionsPerAddress::new(2);
+        let take = |text: &str| addresses.try_acquire(text.parse().unwrap());
         let (first, second) = (take("2001:db8::1"), take("2001:db8::2"));
         assert!(first.is_some() && second.is_some() && take("2001:db8::3").is_none());
         let others = ["2001:db8:0:1::1", "192.0.2.1", "192.0.2.2", "::ffff:192.0.2.1"].map(take);
@@ -66,6 +66,6 @@ mod tests {
         drop((first, second));
         assert!(take("2001:db8::3").is_some());
         drop(others);
-        assert!(addresses.open.lock().unwrap().is_empty(), "nothing is kept of who has none");
+        assert!(addresses.open.lock().unwrap().is_empty(), "addresses without connections are not kept");
     }
 }

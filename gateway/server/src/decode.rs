@@ -2,6 +2,7 @@
 
 mod form;
 mod json_params;
+mod params;
 mod route_target;
 
 use crate::{layers::request_context::RequestContext, request_body::incomplete};
@@ -12,11 +13,12 @@ use http::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
-use menlou_call::{Call, MAX_NAME, Params, Token, Unread};
+use menlou_call::{Call, Params, Token, Unread};
 use menlou_clock::since_epoch;
 use menlou_config::server::Server;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
+use params::{check_name, remove_empty};
 pub use route_target::RouteTarget;
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -176,39 +178,6 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
     object.keys().try_for_each(|name| check_name(name))?;
     *params.as_map_mut() = object;
     Ok(())
-}
-
-/// Removes empty values, which count as absent. A value with a NUL is refused: databases and C disagree about it.
-fn remove_empty(params: &mut Params) -> Result<()> {
-    params.as_map_mut().retain(|_, value| !value.is_null() && value.as_str() != Some(""));
-    match params.as_map().values().any(|value| value.as_str().is_some_and(|text| text.contains('\0'))) {
-        true => Err(bad_parameter("有一个参数含有 NUL 字符", "A parameter contains a NUL character.")),
-        false => Ok(()),
-    }
-}
-
-fn required(name: &str, value: Option<String>) -> Result<String> {
-    match value {
-        Some(value) if !value.is_empty() => Ok(value),
-        _ => Err(Error::new(&codes::MISSING_PARAMETER)
-            .with_message(Text::new(format!("缺少参数 {name}"), format!("The parameter {name} is missing.")))),
-    }
-}
-
-fn bad_parameter(zh: &'static str, en: &'static str) -> Error {
-    Error::new(&codes::BAD_PARAMETER).with_message(Text::fixed(zh, en))
-}
-
-/// Checks the name of a parameter. Its length counts in characters, as in JSON Schema.
-fn check_name(name: &str) -> Result<()> {
-    match name.is_empty() {
-        true => Err(bad_parameter("有一个参数没有名称", "A parameter has no name.")),
-        false if name.chars().nth(MAX_NAME).is_none() => Ok(()),
-        false => Err(bad_parameter(
-            "有一个参数的名称过长（至多 64 个字符）",
-            "A parameter's name is too long (64 characters at most).",
-        )),
-    }
 }
 
 fn too_large(limit: usize) -> Error {

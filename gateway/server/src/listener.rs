@@ -9,7 +9,7 @@ mod connection;
 mod in_flight;
 
 use crate::{
-    addresses::{AddressPlace, Addresses},
+    addresses::{AddressPermit, ConnectionsPerAddress},
     http_service::HttpService,
 };
 pub use config::ListenerConfig;
@@ -63,7 +63,7 @@ where
 /// What all connections of a listener share.
 struct Connections<N> {
     protocols: Protocols,
-    addresses: Addresses,
+    addresses: ConnectionsPerAddress,
     new_service: N,
 }
 
@@ -73,17 +73,17 @@ where
     S: HttpService,
 {
     fn new(config: ListenerConfig, new_service: N) -> Self {
-        let addresses = Addresses::new(config.max_connections_per_address);
+        let addresses = ConnectionsPerAddress::new(config.max_connections_per_address);
         Self { protocols: Protocols::new(config), addresses, new_service }
     }
 
     /// Counts a connection of this address. `None` means that the address has as many as it may have; `Some(None)` that
     /// the address is not bounded: a trusted proxy has as many connections as its clients need.
-    fn admit(&self, address: IpAddr) -> Option<Option<AddressPlace>> {
+    fn admit(&self, address: IpAddr) -> Option<Option<AddressPermit>> {
         if self.protocols.trusts(address) {
             return Some(None);
         }
-        let permit = self.addresses.take(address);
+        let permit = self.addresses.try_acquire(address);
         if permit.is_none() {
             metrics::counter!("menlou_connections_rejected_total", "reason" => "address").increment(1);
         }

@@ -1,4 +1,4 @@
-//! Who the client is, where trusted proxies stand between: by the PROXY protocol, and by the header that they set.
+//! The client's address behind trusted proxies: from the PROXY protocol, and from the header that the proxies set.
 
 use http::{
     HeaderMap, HeaderName,
@@ -9,27 +9,27 @@ use std::net::{IpAddr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Whom we believe, and what.
+/// Trusted proxies, and what they send.
 pub struct Proxies(server::Proxies);
 
 impl Proxies {
-    /// As configured.
+    /// Takes the settings from the config.
     pub fn new(config: &server::Proxies) -> Self {
         Self(config.clone())
     }
 
-    /// Whether this address is a proxy's.
+    /// Whether this address is a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.trusted.iter().any(|network| network.contains(address))
     }
 
-    /// Whether a connection from this address begins with the PROXY protocol.
-    pub fn begins(&self, address: IpAddr) -> bool {
+    /// Whether a connection from this address has to begin with the PROXY protocol.
+    pub fn expects_proxy_protocol(&self, address: IpAddr) -> bool {
         self.0.proxy_protocol && self.trusts(address)
     }
 
-    /// The client of a request that came from `peer`: the last one on the way that is no proxy of ours. What stands
-    /// before it, anyone may have written.
+    /// The client of a request that came from `peer`: the last hop that is not a trusted proxy. Anyone may have written the
+    /// hops before it.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if self.0.trusted.is_empty() || !self.trusts(peer) {
             return peer;
@@ -45,7 +45,7 @@ impl Proxies {
             match read(hop.trim()) {
                 Some(address) if self.trusts(address) => client = address,
                 Some(address) => return address,
-                // What can't be read hides what stands before it.
+                // A hop that is not an address ends the search.
                 None => break,
             }
         }

@@ -1,4 +1,4 @@
-//! Certificates: loaded at start, chosen by host name, and taken up again when their files change.
+//! Certificates: loaded at start, chosen by host name, and reloaded when their files change.
 
 use arc_swap::ArcSwap;
 use menlou_config::{fingerprint::Fingerprint, server::Certificate};
@@ -20,75 +20,77 @@ use std::{
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_rustls::TlsAcceptor;
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval of checks whether the files have changed.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The certificates of a listener, as their files are now.
+/// The certificates of a listener, kept up to date with their files.
 pub struct Tls {
-    named: Named,
+    files: Files,
     current: ArcSwap<ServerConfig>,
 }
 
-/// What is read.
+/// Paths and protocols from the config.
 #[derive(Clone)]
-struct Named {
+struct Files {
     certificates: Vec<Certificate>,
     client_ca: Option<PathBuf>,
     protocols: Vec<Vec<u8>>,
 }
 
 impl Tls {
-    /// Loads the certificates, the first of which serves where no name fits. Clients need a certificate of their own
-    /// where `client_ca` names authorities. `protocols` are offered (ALPN), the best first.
+    /// Loads the certificates. The first one is used for host names that no certificate has. If `client_ca` is set, clients
+    /// need a certificate of one of these authorities. `protocols` are offered by ALPN, the preferred one first.
     ///
     /// # Errors
-    /// A file that can't be read or holds no certificate or key; a key that is another certificate's.
+    /// A file that cannot be read or contains no certificate or key; a key that does not belong to its certificate.
     pub fn load(certificates: &[Certificate], client_ca: Option<&Path>, protocols: &[&str]) -> Result<Arc<Self>, Text> {
-        let named = Named {
+        let files = Files {
             certificates: certificates.to_vec(),
             client_ca: client_ca.map(Path::to_owned),
             protocols: protocols.iter().map(|p| p.as_bytes().to_vec()).collect(),
         };
-        let current = ArcSwap::from_pointee(named.read()?);
-        Ok(Arc::new(Self { named, current }))
+        let current = ArcSwap::from_pointee(files.read()?);
+        Ok(Arc::new(Self { files, current }))
     }
 
-    /// For the next connection.
+    /// The acceptor for the next connection.
     pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.current.load_full())
     }
 
-    /// Takes changed files up, for ever. Bad ones are told, and what was loaded before serves on.
-    pub async fn follow(self: Arc<Self>) {
-        let mut seen = self.named.stamps();
-        // A certificate and its key are replaced one after the other: what is wrong is told only if it lasts, and once.
-        let mut wrong = None;
+    /// Reloads files that change; never returns. If a changed file is invalid, this is logged and the earlier certificates
+    /// stay in use.
+    pub async fn watch(self: Arc<Self>) {
+        let mut loaded = self.files.fingerprints();
+        // A certificate and its key are replaced one after the other. So an error is logged only if the same files are
+        // invalid at the next check too, and once.
+        let mut invalid = None;
         loop {
-            sleep(LOOK).await;
-            let now = self.named.stamps();
-            if now == seen {
+            sleep(CHECK_INTERVAL).await;
+            let now = self.files.fingerprints();
+            if now == loaded {
                 continue;
             }
-            let named = self.named.clone();
-            match spawn_blocking(move || named.read()).await {
+            let files = self.files.clone();
+            match spawn_blocking(move || files.read()).await {
                 Ok(Ok(config)) => {
                     self.current.store(Arc::new(config));
-                    tracing::info!("changed certificates were taken up");
-                    (seen, wrong) = (now, None);
+                    tracing::info!("certificates reloaded");
+                    (loaded, invalid) = (now, None);
                 }
-                Ok(Err(why)) if wrong.as_ref() == Some(&now) => {
-                    tracing::error!("{}; the certificates before serve on", why.en);
-                    seen = now;
+                Ok(Err(why)) if invalid.as_ref() == Some(&now) => {
+                    tracing::error!("{}; the earlier certificates stay in use", why.en);
+                    loaded = now;
                 }
-                Ok(Err(_)) => wrong = Some(now),
-                Err(e) => tracing::error!(cause = %e, "certificates could not be read"),
+                Ok(Err(_)) => invalid = Some(now),
+                Err(e) => tracing::error!(cause = %e, "reading certificates panicked (a bug in Menlou)"),
             }
         }
     }
 }
 
-impl Named {
-    fn stamps(&self) -> Vec<Fingerprint> {
+impl Files {
+    fn fingerprints(&self) -> Vec<Fingerprint> {
         let files = self.certificates.iter().flat_map(|c| [&c.cert, &c.key]).chain(&self.client_ca);
         files.map(|file| Fingerprint::for_path(file)).collect()
     }
@@ -114,7 +116,7 @@ impl Named {
         };
         let mut config = builder.with_cert_resolver(Arc::new(keys));
         config.alpn_protocols.clone_from(&self.protocols);
-        // All of ours are good; that the server chooses is what testers of TLS look for.
+        // Every suite is good. TLS testers expect the server to choose.
         config.ignore_client_order = true;
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(|e| failed(&e))?;
         Ok(config)
@@ -124,7 +126,7 @@ impl Named {
 /// Certificates by the host names in them.
 #[derive(Debug, Default)]
 struct ByName {
-    /// In lower case; `*.` stands for one label.
+    /// Host names in lower case; `*.` stands for one label.
     names: HashMap<String, Arc<CertifiedKey>>,
     first: Option<Arc<CertifiedKey>>,
 }
@@ -132,17 +134,17 @@ struct ByName {
 impl ByName {
     fn add(&mut self, Certificate { cert, key }: &Certificate, provider: &CryptoProvider) -> Result<(), Text> {
         let chain = chain(cert)?;
-        // Its error tells of the file's form, never of the key.
+        // The error describes the format of the file, never the key.
         let private = PrivateKeyDer::from_pem_file(key).map_err(|e| unfit(key, &e))?;
         let names: Vec<String> = {
-            let host = chain.first().ok_or_else(|| unfit(cert, &"no certificate in it"))?;
+            let host = chain.first().ok_or_else(|| unfit(cert, &"it contains no certificate"))?;
             let host = webpki::EndEntityCert::try_from(host).map_err(|e| unfit(cert, &e))?;
             host.valid_dns_names().map(str::to_ascii_lowercase).collect()
         };
         let pair = CertifiedKey::from_der(chain, private, provider).map_err(|e| unfit(key, &e))?;
         let pair = Arc::new(pair);
         for name in names {
-            // Of two for a name, the one that stands first serves.
+            // If two certificates have a name, the first one is used.
             self.names.entry(name).or_insert_with(|| pair.clone());
         }
         self.first.get_or_insert(pair);
@@ -167,7 +169,7 @@ impl ResolvesServerCert for ByName {
 fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Text> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     match chain {
-        Ok(chain) if chain.is_empty() => Err(unfit(file, &"no certificate in it")),
+        Ok(chain) if chain.is_empty() => Err(unfit(file, &"it contains no certificate")),
         Ok(chain) => Ok(chain),
         Err(e) => Err(unfit(file, &e)),
     }
@@ -175,9 +177,9 @@ fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Text> {
 
 fn unfit(file: &Path, e: &dyn Display) -> Text {
     let file = file.display();
-    Text::new(format!("证书文件 {file} 不可用：{e}"), format!("{file} can't be used for TLS: {e}"))
+    Text::new(format!("证书文件 {file} 不可用：{e}"), format!("could not use {file} for TLS: {e}"))
 }
 
 fn failed(e: &dyn Display) -> Text {
-    Text::new(format!("TLS 不可用：{e}"), format!("TLS can't be had: {e}"))
+    Text::new(format!("无法初始化 TLS：{e}"), format!("could not initialise TLS: {e}"))
 }

@@ -1,6 +1,6 @@
 //! Queries and forms: percent-encoded UTF-8 in which every name is unique.
 
-use super::{bad_parameter, check_name};
+use super::params::{bad_parameter, check_name};
 use menlou_call::{MAX_FORM, Params};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};

@@ -1,6 +1,6 @@
 //! A JSON body: one object whose names are unique. Parsers disagree about which of two equal names counts.
 
-use super::bad_parameter;
+use super::params::bad_parameter;
 use menlou_error::text::Text;
 use menlou_error::{Error, codes};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};

@@ -1,6 +1,9 @@
 //! Tenant and action of a request: `/srv/?f=<tenant>&a=<action>&…`, or `/srv/<tenant>/<action>?…`.
 
-use super::{form, remove_empty, required};
+use super::{
+    form,
+    params::{remove_empty, required},
+};
 use http::Uri;
 use menlou_call::Params;
 use menlou_config::tenant::is_name;

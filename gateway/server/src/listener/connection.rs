@@ -81,7 +81,7 @@ impl Protocols {
         mut stopped: watch::Receiver<bool>,
     ) -> Option<(PeekedStream<TcpStream>, IpAddr)> {
         let mut stream = PeekedStream::new(stream);
-        if !self.proxy_protocol || !self.proxies.begins(peer) {
+        if !self.proxy_protocol || !self.proxies.expects_proxy_protocol(peer) {
             return Some((stream, peer));
         }
         let header = tokio::select! {
