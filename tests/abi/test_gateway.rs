@@ -104,7 +104,7 @@ pub async fn run(action: &Arc<Action>, call: Call) -> Result<Value, Error> {
 /// The data of a reply.
 pub fn data(reply: Reply) -> Value {
     match reply {
-        Reply::Data(data) | Reply::Secret(data) => serde_json::from_slice(&data).unwrap(),
+        Reply::Data(data) | Reply::SecretData(data) => serde_json::from_slice(&data).unwrap(),
         other => panic!("not data: {other:?}"),
     }
 }
@@ -138,7 +138,7 @@ pub fn call(action: &str, params: Value) -> Call {
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
         unread: None,
-        pause: std::time::Duration::from_secs(10),
+        stream_idle_timeout: std::time::Duration::from_secs(10),
     }
 }
 

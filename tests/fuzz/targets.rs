@@ -7,7 +7,7 @@ use http_guard::Framing;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use menlou_action::{ParamsSchema, check_file};
-use menlou_call::{MAX_NAME, Params};
+use menlou_call::{MAX_PARAM_NAME, Params};
 use menlou_config::{
     edit::{self, ConfigChange},
     load::Document,
@@ -51,7 +51,7 @@ pub fn request(data: &[u8]) {
         Err(error) => assert!((400..500).contains(&error.status()), "{error:?}"),
         Ok(params) => {
             for (name, value) in params.as_map() {
-                assert!(!name.is_empty() && name.chars().count() <= MAX_NAME, "{name:?}");
+                assert!(!name.is_empty() && name.chars().count() <= MAX_PARAM_NAME, "{name:?}");
                 assert!(!value.is_null() && value != "" && !value.as_str().is_some_and(|t| t.contains('\0')));
             }
         }

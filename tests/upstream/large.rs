@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame, SizeHint};
-use menlou_call::Pieces;
+use menlou_call::BodyStream;
 use menlou_error::Error;
 use menlou_upstream::ForwardRequest;
 use std::{
@@ -51,7 +51,7 @@ impl Body for Zeros {
     }
 }
 
-fn in_chunks() -> Pieces {
+fn in_chunks() -> BodyStream {
     let pieces = (0..GIGABYTE / PIECE).map(|_| Ok(Frame::data(Bytes::from(vec![0; PIECE]))));
     StreamBody::new(stream::iter(pieces)).boxed_unsync()
 }

@@ -16,7 +16,7 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
-use menlou_call::Pieces;
+use menlou_call::BodyStream;
 use menlou_error::Error;
 use menlou_platform::http::HttpClient;
 use menlou_upstream::{ForwardRequest, UpstreamLabels, UpstreamOptions};
@@ -51,7 +51,7 @@ impl Upstream {
         self.upstream.start(&self.http);
     }
 
-    async fn forward(&self, request: ForwardRequest) -> Result<Response<Pieces>, Error> {
+    async fn forward(&self, request: ForwardRequest) -> Result<Response<BodyStream>, Error> {
         self.upstream.forward(&self.http, request).await
     }
 }
@@ -81,7 +81,7 @@ fn get() -> ForwardRequest {
     request(Method::GET)
 }
 
-fn post(body: Pieces) -> ForwardRequest {
+fn post(body: BodyStream) -> ForwardRequest {
     ForwardRequest { body, ..request(Method::POST) }
 }
 
@@ -90,12 +90,12 @@ fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 /// A body of known size.
-fn whole(text: impl Into<Bytes>) -> Pieces {
+fn whole(text: impl Into<Bytes>) -> BodyStream {
     Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A body of unknown size, which ends when its sender is dropped.
-fn piecewise() -> (mpsc::Sender<Result<Bytes, Error>>, Pieces) {
+fn piecewise() -> (mpsc::Sender<Result<Bytes, Error>>, BodyStream) {
     let (sender, receiver) = mpsc::channel(1);
     let pieces = stream::unfold(receiver, |mut receiver| async {
         let piece: Result<Bytes, Error> = receiver.recv().await?;
@@ -105,13 +105,13 @@ fn piecewise() -> (mpsc::Sender<Result<Bytes, Error>>, Pieces) {
 }
 
 /// The whole of an answer's body, as text.
-async fn text(answer: Response<Pieces>) -> Result<String, Error> {
+async fn text(answer: Response<BodyStream>) -> Result<String, Error> {
     let bytes = answer.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8(bytes.to_vec()).expect("text"))
 }
 
 /// The next piece of an answer's body.
-async fn piece(body: &mut Pieces) -> Option<Result<Bytes, Error>> {
+async fn piece(body: &mut BodyStream) -> Option<Result<Bytes, Error>> {
     body.frame().await.map(|frame| frame.map(|f| f.into_data().expect("data")))
 }
 

@@ -4,7 +4,7 @@
 //! found. The future of an operation is dropped at the end of its call at the latest, so a plugin that never drops an
 //! operation holds no connection.
 
-use ::menlou_call::Pieces;
+use ::menlou_call::BodyStream;
 use bytes::Bytes;
 use menlou_abi::*;
 use menlou_error::{Error, Result};
@@ -38,7 +38,7 @@ pub(super) enum OpOutput {
     /// A chunk of the request body.
     Piece(Bytes),
     /// The response of an upstream, which becomes the call's reply.
-    Forwarded(http::Response<Pieces>),
+    Forwarded(http::Response<BodyStream>),
     /// A file from the platform.
     File { content_type: String, body: Bytes },
 }
@@ -61,7 +61,7 @@ pub(super) enum CallEffect {
     /// The call may open a session for this identity.
     Identified { person: Arc<PlatformIdentity>, test: bool },
     /// The response is the call's reply.
-    Forwarded(http::Response<Pieces>),
+    Forwarded(http::Response<BodyStream>),
     /// The operation failed.
     Failed(Error),
 }

@@ -11,7 +11,7 @@ use super::{
     violations::ViolationCounters,
     watchdog,
 };
-use ::menlou_call::{Call, Pieces, Reply};
+use ::menlou_call::{BodyStream, Call, Reply};
 use http::HeaderValue;
 use menlou_abi::*;
 use menlou_error::{Error, Result, codes};
@@ -162,7 +162,7 @@ impl PluginCall {
     }
 
     /// Makes an upstream's response the call's reply, unless the call has one.
-    fn set_forwarded(&self, response: http::Response<Pieces>) {
+    fn set_forwarded(&self, response: http::Response<BodyStream>) {
         if !self.has_reply() {
             self.reply.set(Some(Ok(Reply::Forwarded(response))));
         }

@@ -69,9 +69,9 @@ impl PluginFuture {
         };
         match self.call().streamed() {
             Some((content_type, slot)) => {
-                let write_timeout = self.call().request.pause;
+                let write_timeout = self.call().request.stream_idle_timeout;
                 let pieces = PluginBody::boxed(is_running.then_some(self), slot, write_timeout);
-                Ok(Reply::Written { content_type, pieces })
+                Ok(Reply::Streamed { content_type, pieces })
             }
             None => self.call().take_reply().unwrap_or_else(|| Err(self.call().failure(MENLOU_READY))),
         }

@@ -57,7 +57,7 @@ pub(super) unsafe fn read(
     // SAFETY: promised by the caller.
     let code = unsafe { ffi::text(reply.error_code) }.ok_or("its error code is not UTF-8")?;
     if code.is_empty() {
-        let reply = if has_read_token { Reply::Secret } else { Reply::Data };
+        let reply = if has_read_token { Reply::SecretData } else { Reply::Data };
         return Ok(Ok(reply(data.to_vec().into())));
     }
     if code.len() > MAX_ERROR_CODE || !code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {

@@ -1,7 +1,7 @@
 //! Bodies that cross the plugin ABI chunk by chunk: an unread request body, and a response body that a plugin writes.
 
 use super::operation::OpOutput;
-use ::menlou_call::{Pieces, Unread};
+use ::menlou_call::{BodyStream, UnreadBody};
 use bytes::Bytes;
 use http_body_util::{LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame};
@@ -35,7 +35,7 @@ pub(super) struct PluginBody<C> {
 }
 
 /// Reads the next chunk of a request body.
-pub(super) fn read(unread: Arc<Unread>) -> impl Future<Output = Result<OpOutput>> + Send {
+pub(super) fn read(unread: Arc<UnreadBody>) -> impl Future<Output = Result<OpOutput>> + Send {
     poll_fn(move |cx| {
         loop {
             let frame = match unread.lock().as_mut() {
@@ -81,7 +81,7 @@ impl ChunkSlot {
 impl<C: PollCall + 'static> PluginBody<C> {
     /// The body of a response. `call` is `None` if the call has ended already. The body fails if the plugin writes
     /// nothing for `write_timeout`.
-    pub fn boxed(call: Option<C>, slot: Arc<ChunkSlot>, write_timeout: Duration) -> Pieces {
+    pub fn boxed(call: Option<C>, slot: Arc<ChunkSlot>, write_timeout: Duration) -> BodyStream {
         UnsyncBoxBody::new(Self { call, slot, write_timeout, timer: None })
     }
 }
@@ -120,7 +120,7 @@ impl<C: PollCall> Body for PluginBody<C> {
 }
 
 /// A body that fails with `body_too_large` beyond `limit` bytes. Fails immediately if the body's minimum size exceeds it.
-pub(super) fn limited(body: Pieces, limit: u64) -> Result<Pieces> {
+pub(super) fn limited(body: BodyStream, limit: u64) -> Result<BodyStream> {
     let too_large = |_| Error::new(&codes::BODY_TOO_LARGE);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if body.size_hint().lower() > limit as u64 {

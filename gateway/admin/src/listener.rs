@@ -65,3 +65,82 @@ pub async fn serve(listener: TcpListener, settings: AdminListener, routes: Route
     };
     listener::serve(listener, config, new_service, stop).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use menlou_config::server::{Clients, Http2, Server};
+    use std::net::SocketAddr;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::{Notify, oneshot},
+        task::JoinHandle,
+    };
+
+    /// Serves these routes until the sender is used or dropped.
+    async fn start(routes: Router) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let settings = AdminListener {
+            tls: None,
+            guard: menlou_server::guard_config(&Server::default(), &Clients::default(), &Http2::default()),
+            first_byte_timeout: Duration::from_secs(5),
+            proxies: Arc::new(Proxies::new(&menlou_config::server::Proxies::default())),
+            drain_timeout: Duration::from_secs(5),
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async { drop(stopped.await) };
+        let served = tokio::spawn(serve(listener, settings, routes, stopped));
+        (address, stop, served)
+    }
+
+    async fn send(address: SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Request-Id: id-1\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn response(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    async fn panicking() -> &'static str {
+        panic!("a bug in a page")
+    }
+
+    #[tokio::test]
+    async fn panic_in_a_get_handler_is_answered_with_500() {
+        let (address, _stop, _) = start(Router::new().route("/page", get(panicking))).await;
+        let text = response(send(address, "/page").await).await;
+        assert!(text.starts_with("HTTP/1.1 500") && text.contains("x-request-id: id-1"), "{text}");
+        assert!(text.contains("\"error\":\"internal_error\""), "{text}");
+    }
+
+    #[tokio::test]
+    async fn request_in_flight_is_answered_after_the_listener_was_stopped() {
+        let (entered, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (enter, release) = (entered.clone(), released.clone());
+        let handler = async move || {
+            enter.notify_one();
+            release.notified().await;
+            "done"
+        };
+        let (address, stop, served) = start(Router::new().route("/slow", get(handler))).await;
+        let stream = send(address, "/slow").await;
+        entered.notified().await;
+        stop.send(()).unwrap();
+        // The listener is closed while the request is in flight.
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!served.is_finished());
+        released.notify_one();
+        assert!(response(stream).await.ends_with("done"));
+        served.await.unwrap();
+    }
+}

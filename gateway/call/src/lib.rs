@@ -1,4 +1,4 @@
-//! What travels: a call as it was decoded, and the reply that an action gave.
+//! The types that cross layers: a decoded request to an action ([`Call`]) and the action's reply ([`Reply`]).
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
@@ -14,105 +14,105 @@ use std::{
     time::Duration,
 };
 
-/// The longest name of a parameter, in characters: those of actions are bounded alike, and none has more than 256 bytes.
-pub const MAX_NAME: usize = 64;
-/// No query or form has more parameters.
-pub const MAX_FORM: usize = 64;
+/// Maximum length of a parameter's name, in characters. Names in an action's schema have the same bound.
+pub const MAX_PARAM_NAME: usize = 64;
+/// Maximum number of parameters of a query or form.
+pub const MAX_PARAMS: usize = 64;
 
-/// A body on its way, in either direction: pieces as they come, never kept.
-pub type Pieces = UnsyncBoxBody<Bytes, Error>;
+/// A body that is passed on in pieces, in either direction, and never held in memory completely.
+pub type BodyStream = UnsyncBoxBody<Bytes, Error>;
 
-/// One request, decoded. Its parameters are unique, none is empty.
+/// A decoded request to an action. Names of parameters are unique, and no value is empty.
 #[derive(Debug)]
 pub struct Call {
-    /// What the answer's `X-Request-Id` and the log carry: `[A-Za-z0-9._-]{1,64}`.
+    /// Id of the request, in the log and in the response's `X-Request-Id`: `[A-Za-z0-9._-]{1,64}`.
     pub id: String,
-    /// The HTTP method.
+    /// HTTP method.
     pub method: Method,
-    /// The path of the URL.
+    /// Path of the URL.
     pub path: String,
-    /// What the path has after the action, from its `/` on, as it came; without `.` and `..` segments. Empty for most.
+    /// Raw rest of the path after the action, from its `/` on; without `.` and `..` segments. Usually empty.
     pub subpath: String,
-    /// The query of the URL as it came, without `f` and `a`, where the action takes it unread.
+    /// Raw query without `f` and `a`, if the action takes it raw; otherwise empty.
     pub query: String,
-    /// The `a` of the URL.
+    /// Name of the action (`a`).
     pub action: String,
-    /// The caller's language.
+    /// Language of texts for the client's user.
     pub language: Language,
     /// The client's address.
     pub remote: IpAddr,
-    /// When the gateway gives up on the call, Unix milliseconds.
+    /// When the gateway ends the call, in milliseconds since the Unix epoch.
     pub deadline_unix_ms: u64,
-    /// The session token that the client sent.
+    /// Session token that the client sent.
     pub token: Option<Token>,
-    /// The parameters of query and body.
+    /// Parameters of query and body.
     pub params: Params,
-    /// The headers, without `authorization`.
+    /// Headers, without `authorization`.
     pub headers: HeaderMap,
-    /// The body as it came.
+    /// Complete body; empty if the action reads it by itself.
     pub body: Bytes,
-    /// The body where the action takes it unread; [`Call::body`] is empty then.
-    pub unread: Option<Arc<Unread>>,
-    /// How long an answer that the plugin writes may pause between two pieces.
-    pub pause: Duration,
+    /// Body that the action reads by itself; [`Call::body`] is empty then.
+    pub unread: Option<Arc<UnreadBody>>,
+    /// Maximum time between two pieces of a response that the plugin streams.
+    pub stream_idle_timeout: Duration,
 }
 
-/// A body that nobody has read. Who takes it has it.
-pub struct Unread(Mutex<Option<Pieces>>);
+/// A body that has not been read. It can be taken once.
+pub struct UnreadBody(Mutex<Option<BodyStream>>);
 
-impl Unread {
-    /// Keeps a body until it is taken.
-    pub fn new(body: Pieces) -> Arc<Self> {
+impl UnreadBody {
+    /// Holds a body until it is taken.
+    pub fn new(body: BodyStream) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Some(body))))
     }
 
-    /// Takes the body away, or what is left of it.
-    pub fn take(&self) -> Option<Pieces> {
+    /// Takes the body, or the rest of it.
+    pub fn take(&self) -> Option<BodyStream> {
         self.lock().take()
     }
 
-    /// The body in its place; `None` where it was taken.
-    pub fn lock(&self) -> MutexGuard<'_, Option<Pieces>> {
+    /// Locks the body, to read from it; `None` if it was taken.
+    pub fn lock(&self) -> MutexGuard<'_, Option<BodyStream>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Unread {
+impl fmt::Debug for UnreadBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unread(…)")
+        f.write_str("UnreadBody(…)")
     }
 }
 
-/// What an action gave.
+/// The reply of an action.
 #[derive(Debug)]
 pub enum Reply {
     /// The `data` of the envelope: a JSON object in UTF-8.
     Data(Bytes),
-    /// The same, which may hold a session's token: the plugin was told one.
-    Secret(Bytes),
-    /// A file, which is answered as it is, without an envelope.
+    /// As [`Reply::Data`], and it may contain a session token, since the plugin was handed one. It is never compressed.
+    SecretData(Bytes),
+    /// A file, sent without an envelope.
     File {
-        /// Its media type.
+        /// Media type.
         content_type: HeaderValue,
-        /// Its bytes.
+        /// Content.
         body: Bytes,
     },
-    /// What the plugin writes piece by piece, without an envelope.
-    Written {
-        /// Its media type.
+    /// A body that the plugin writes piece by piece, sent without an envelope.
+    Streamed {
+        /// Media type.
         content_type: HeaderValue,
-        /// Its bytes, as they are written.
-        pieces: Pieces,
+        /// Content, as it is written.
+        pieces: BodyStream,
     },
-    /// An upstream's answer, which is passed on.
-    Forwarded(http::Response<Pieces>),
+    /// An upstream's response, passed on.
+    Forwarded(http::Response<BodyStream>),
 }
 
 /// A session token as the client sent it. Never printed.
 pub struct Token(SecretString);
 
 impl Token {
-    /// Takes a token from a header.
+    /// Wraps a token from a header.
     pub fn new(token: &str) -> Self {
         Self(SecretString::from(token))
     }
@@ -129,33 +129,35 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Parameters by name: texts, or what stood in a JSON body. Kept as one JSON object, as schemas want it.
+/// Parameters by name: strings, or any value from a JSON body. Stored as one JSON object, which schemas validate.
 pub struct Params(Value);
 
 impl Params {
-    /// None, yet.
+    /// No parameters.
     pub fn new() -> Self {
         Self(Value::Object(Map::new()))
     }
 
-    /// All of them as one JSON object.
+    /// The parameters as a JSON object.
     pub fn as_json(&self) -> &Value {
         &self.0
     }
 
-    /// All of them by name.
+    /// The parameters by name.
     pub fn as_map(&self) -> &Map<String, Value> {
         match &self.0 {
             Value::Object(map) => map,
-            _ => unreachable!("made as an object"),
+            // `new` is the only constructor.
+            _ => unreachable!("params are an object"),
         }
     }
 
-    /// All of them by name, to be changed.
+    /// The parameters by name, mutable.
     pub fn as_map_mut(&mut self) -> &mut Map<String, Value> {
         match &mut self.0 {
             Value::Object(map) => map,
-            _ => unreachable!("made as an object"),
+            // `new` is the only constructor.
+            _ => unreachable!("params are an object"),
         }
     }
 }
@@ -167,7 +169,7 @@ impl Default for Params {
 }
 
 impl fmt::Debug for Params {
-    /// Names only: a value may be a code or a password.
+    /// Prints names only: a value may be a code or a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.as_map().keys()).finish()
     }

@@ -13,7 +13,7 @@ use http::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
-use menlou_call::{Call, Params, Token, Unread};
+use menlou_call::{Call, Params, Token, UnreadBody};
 use menlou_clock::since_epoch;
 use menlou_config::server::Server;
 use menlou_error::text::Text;
@@ -79,7 +79,7 @@ pub struct Input {
     /// The body, complete.
     pub body: Bytes,
     /// The body, if the action reads it by itself.
-    pub unread: Option<Arc<Unread>>,
+    pub unread: Option<Arc<UnreadBody>>,
 }
 
 /// Makes the call. `timeout` is how long it may take.
@@ -112,7 +112,7 @@ pub(super) fn call(
         headers: head.headers,
         body: input.body,
         unread: input.unread,
-        pause: timeout,
+        stream_idle_timeout: timeout,
     })
 }
 

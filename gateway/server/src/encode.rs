@@ -28,11 +28,11 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 pub fn reply(reply: Reply, context: &RequestContext, deadline: Instant) -> Response<ResponseBody> {
     let streamed = |pieces| ResponseBody::streamed(pieces, context.id.clone(), deadline);
     let (body, content_type) = match reply {
-        Reply::Data(data) | Reply::Secret(data) => {
+        Reply::Data(data) | Reply::SecretData(data) => {
             return response(200, success_envelope(&data, context).into(), context);
         }
         Reply::File { content_type, body } => (body.into(), content_type),
-        Reply::Written { content_type, pieces } => (streamed(pieces), content_type),
+        Reply::Streamed { content_type, pieces } => (streamed(pieces), content_type),
         Reply::Forwarded(response) => {
             let mut response = response.map(streamed);
             if let Ok(id) = HeaderValue::from_str(&context.id) {

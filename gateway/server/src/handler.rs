@@ -18,7 +18,7 @@ use http::{
 use http_body_util::BodyExt;
 use http_guard::TransferDeadline;
 use hyper::body::{Body, Bytes};
-use menlou_call::{Reply, Unread};
+use menlou_call::{Reply, UnreadBody};
 use menlou_error::{Error, Result, codes};
 use menlou_tenant::Tenant;
 use std::{
@@ -159,7 +159,7 @@ where
         true => {
             let progress = progress.insert(BodyProgress::new()).clone();
             let body = RequestBody::new(body, idle_deadline, deadline, Some(progress));
-            input.unread = Some(Unread::new(body.boxed_unsync()));
+            input.unread = Some(UnreadBody::new(body.boxed_unsync()));
         }
         false => {
             let body = RequestBody::new(body, idle_deadline, deadline, None);

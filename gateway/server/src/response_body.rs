@@ -2,7 +2,7 @@
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use menlou_call::Pieces;
+use menlou_call::BodyStream;
 use menlou_error::{Error, codes};
 use std::{
     any::Any,
@@ -30,7 +30,7 @@ enum Content {
 }
 
 struct Streamed {
-    pieces: Pieces,
+    pieces: BodyStream,
     request_id: Arc<str>,
     deadline: Pin<Box<Sleep>>,
     held: Vec<Box<dyn Any + Send + Sync>>,
@@ -38,7 +38,7 @@ struct Streamed {
 
 impl ResponseBody {
     /// A body that is sent as its pieces come, by `deadline`. Its errors are logged under the request's id.
-    pub fn streamed(pieces: Pieces, request_id: Arc<str>, deadline: Instant) -> Self {
+    pub fn streamed(pieces: BodyStream, request_id: Arc<str>, deadline: Instant) -> Self {
         let deadline = Box::pin(sleep_until(deadline));
         let streamed = Streamed { pieces, request_id, deadline, held: Vec::new() };
         Self { content: Content::Streamed(Box::new(streamed)), permit: None }

@@ -22,7 +22,7 @@ use http::{
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use load_balancer::{LoadBalancer, Turn};
-use menlou_call::Pieces;
+use menlou_call::BodyStream;
 use menlou_circuit::BreakerPolicy;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
@@ -48,7 +48,7 @@ pub struct ForwardRequest {
     pub headers: HeaderMap,
     /// The body. One of known size goes with a `Content-Length`, others in chunks. Where the client breaks off, it ends in
     /// the error that says so.
-    pub body: Pieces,
+    pub body: BodyStream,
     /// The longest that the server may keep us waiting: to take the next piece of the body, to answer once it has the
     /// last one, to send the next piece of the answer. Time that the client takes doesn't count. Attempts share it.
     pub timeout: Duration,
@@ -125,7 +125,7 @@ impl Upstream {
     /// # Errors
     /// `upstream_unreachable`, `upstream_error`, `upstream_timeout`, `upstream_unavailable`; `bad_request` where the path
     /// can't go; or that of the client's own body.
-    pub async fn forward(&self, http: &HttpClient, request: ForwardRequest) -> Result<Response<Pieces>> {
+    pub async fn forward(&self, http: &HttpClient, request: ForwardRequest) -> Result<Response<BodyStream>> {
         let ForwardRequest { method, path_and_query, mut headers, body, timeout, retries } = request;
         if method == Method::CONNECT {
             return Err(Error::new(&codes::BAD_REQUEST).with_cause("CONNECT is not forwarded"));
@@ -252,7 +252,7 @@ fn addresses(servers: &[String], faults: &mut Vec<OptionError>) -> Vec<Address> 
 
 /// Says how long the body is, or that it comes in chunks. Left to itself hyper takes a GET's body of unknown length for
 /// none, and says nothing where there is none.
-fn frame(headers: &mut HeaderMap, method: &Method, body: &Pieces) {
+fn frame(headers: &mut HeaderMap, method: &Method, body: &BodyStream) {
     match body.size_hint().exact() {
         Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {}
         Some(length) => {
@@ -265,7 +265,7 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &Pieces) {
 }
 
 /// What goes on to the client.
-fn answer(head: Response<ResponseBody>, turn: Turn, sending: Sending) -> Response<Pieces> {
+fn answer(head: Response<ResponseBody>, turn: Turn, sending: Sending) -> Response<BodyStream> {
     let (mut head, incoming) = head.into_parts();
     hop_by_hop::of_answer(&mut head.headers);
     let mut answer = Response::new(Answer::new(incoming, turn, sending).boxed_unsync());

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use menlou_call::Pieces;
+use menlou_call::BodyStream;
 use menlou_error::Error;
 use std::{
     pin::Pin,
@@ -26,7 +26,7 @@ pub(super) struct Outgoing {
 }
 
 struct State {
-    body: Option<Pieces>,
+    body: Option<BodyStream>,
     attempt: u32,
     begun: bool,
     ended: bool,
@@ -41,7 +41,7 @@ struct State {
 
 impl Sending {
     /// Begins; the server may keep us waiting for `patience` at a time.
-    pub fn new(body: Pieces, patience: Duration) -> Self {
+    pub fn new(body: BodyStream, patience: Duration) -> Self {
         let state = State {
             body: Some(body),
             attempt: 0,

@@ -136,7 +136,7 @@ unsafe fn headers(call: &PluginCall, raw: &menlou_forward) -> Option<HeaderMap> 
     Some(headers)
 }
 
-fn full(body: Bytes) -> ::menlou_call::Pieces {
+fn full(body: Bytes) -> ::menlou_call::BodyStream {
     UnsyncBoxBody::new(http_body_util::Full::new(body).map_err(|never| match never {}))
 }
 

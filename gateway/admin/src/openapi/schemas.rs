@@ -3,7 +3,7 @@
 use super::responses;
 use http::Method;
 use menlou_action::Descriptor;
-use menlou_call::{MAX_FORM, MAX_NAME};
+use menlou_call::{MAX_PARAM_NAME, MAX_PARAMS};
 use serde_json::{Map, Value, json};
 
 /// The pattern of a text without NUL, which the gateway rejects.
@@ -104,9 +104,9 @@ fn accepted_params(schema: &Value, encoding: Encoding) -> Value {
         }
         _ => {}
     }
-    object.entry("propertyNames").or_insert_with(|| json!({ "minLength": 1, "maxLength": MAX_NAME }));
+    object.entry("propertyNames").or_insert_with(|| json!({ "minLength": 1, "maxLength": MAX_PARAM_NAME }));
     if encoding == Encoding::Text {
-        object.insert("maxProperties".into(), MAX_FORM.into());
+        object.insert("maxProperties".into(), MAX_PARAMS.into());
     }
     accepted
 }

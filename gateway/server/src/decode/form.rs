@@ -1,7 +1,7 @@
 //! Queries and forms: percent-encoded UTF-8 in which every name is unique.
 
 use super::params::{bad_parameter, check_name};
-use menlou_call::{MAX_FORM, Params};
+use menlou_call::{MAX_PARAMS, Params};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 use percent_encoding::percent_decode;
@@ -20,7 +20,7 @@ pub fn read(text: &[u8], params: &mut Params, except: &[&str]) -> Result<()> {
         let name = decode(name)?;
         check_name(&name)?;
         let value = decode(value)?;
-        if params.as_map().len() >= MAX_FORM {
+        if params.as_map().len() >= MAX_PARAMS {
             return Err(bad_parameter("参数过多，至多 64 个", "There are too many parameters: 64 at most."));
         }
         match params.as_map_mut().entry(name) {

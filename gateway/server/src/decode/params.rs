@@ -1,6 +1,6 @@
 //! Rules that hold for parameters wherever they come from: query, form or JSON.
 
-use menlou_call::{MAX_NAME, Params};
+use menlou_call::{MAX_PARAM_NAME, Params};
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
 
@@ -34,7 +34,7 @@ pub fn bad_parameter(zh: &'static str, en: &'static str) -> Error {
 pub fn check_name(name: &str) -> Result<()> {
     match name.is_empty() {
         true => Err(bad_parameter("有一个参数没有名称", "A parameter has no name.")),
-        false if name.chars().nth(MAX_NAME).is_none() => Ok(()),
+        false if name.chars().nth(MAX_PARAM_NAME).is_none() => Ok(()),
         false => Err(bad_parameter(
             "有一个参数的名称过长（至多 64 个字符）",
             "A parameter's name is too long (64 characters at most).",

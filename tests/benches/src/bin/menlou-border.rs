@@ -140,7 +140,7 @@ fn empty_call() -> Call {
         headers: HeaderMap::new(),
         body: Bytes::new(),
         unread: None,
-        pause: std::time::Duration::from_secs(10),
+        stream_idle_timeout: std::time::Duration::from_secs(10),
     }
 }
 

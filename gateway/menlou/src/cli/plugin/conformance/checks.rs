@@ -207,7 +207,7 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
         };
         if let Ok(reply) = &served {
             answered += 1;
-            if let Reply::File { content_type, .. } | Reply::Written { content_type, .. } = reply
+            if let Reply::File { content_type, .. } | Reply::Streamed { content_type, .. } = reply
                 && let Ok(file) = content_type.to_str()
                 && !descriptor.files.iter().any(|range| is_within(file, range))
             {
@@ -217,7 +217,7 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
                 );
                 return Ok(Err(of_these(Text::new(format!("{zh}（{file}）"), format!("{en} ({file})")))));
             }
-            if let Reply::Data(data) | Reply::Secret(data) = reply
+            if let Reply::Data(data) | Reply::SecretData(data) = reply
                 && !serde_json::from_slice(data).is_ok_and(|data| answer.fits(&data))
             {
                 let why = Text::fixed("响应不符合 data_schema", "the response does not match data_schema");

@@ -4,7 +4,7 @@
 use crate::gateway;
 use http_body_util::{BodyExt, Empty};
 use menlou_action::{Action, Services, TenantScope};
-use menlou_call::{Call, Params, Pieces, Reply, Token, Unread};
+use menlou_call::{BodyStream, Call, Params, Reply, Token, UnreadBody};
 use menlou_clock::{since_epoch, unix_seconds};
 use menlou_config::server::Config;
 use menlou_error::text::{Language, Text};
@@ -113,11 +113,11 @@ pub fn call(action: &Action, params: Value) -> Call {
         params: given,
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
-        unread: descriptor.flags.raw_body.then(|| Unread::new(nothing())),
-        pause: CALL_TIMEOUT,
+        unread: descriptor.flags.raw_body.then(|| UnreadBody::new(nothing())),
+        stream_idle_timeout: CALL_TIMEOUT,
     }
 }
 
-fn nothing() -> Pieces {
+fn nothing() -> BodyStream {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
