@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// An error in a tenant file.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigErrorBody {
-    /// 1-based line; null if the error concerns the file as a whole.
+    /// 1-based line; null if the error concerns the complete file.
     pub line: Option<usize>,
     /// 1-based column, in characters.
     pub column: Option<usize>,

@@ -1,4 +1,4 @@
-//! The pages of the audit log: of one tenant, and of the whole gateway.
+//! The pages of the audit log: of one tenant, and of the gateway.
 
 use super::{console_request::ConsoleRequest, layout::Layout, response::ConsoleResponse};
 use crate::audit::{self, AuditEntry};

@@ -137,9 +137,9 @@ fn split_languages(text: &str) -> (String, String) {
     if let Some(first) = lines.iter().position(|line| line.contains(wide)).filter(|first| *first > 0) {
         return (join(&lines[first..]), join(&lines[..first]));
     }
-    let whole = join(&lines);
-    let end = whole.char_indices().rev().find(|(_, c)| wide(*c)).map_or(0, |(at, c)| at + c.len_utf8());
-    (whole[..end].trim().to_owned(), whole[end..].trim().to_owned())
+    let joined = join(&lines);
+    let end = joined.char_indices().rev().find(|(_, c)| wide(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+    (joined[..end].trim().to_owned(), joined[end..].trim().to_owned())
 }
 
 #[cfg(test)]
