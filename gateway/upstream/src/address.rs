@@ -1,24 +1,24 @@
-//! Where a server is: its URL, checked once, and the URL of each call.
+//! The base URL of a server, validated once, and the URL of each request below it.
 
 use menlou_error::text::Text;
 use menlou_platform::http::Url;
 
 /// A server's base URL.
 pub(super) struct Address {
-    /// `scheme://host[:port]`: how logs and metrics call it.
+    /// `scheme://host[:port]`: the server's name in logs and metrics.
     pub origin: String,
-    /// The URL without the slash at its end.
+    /// The URL without a trailing slash.
     pub base: String,
 }
 
-/// A path and query, as they stand behind a server's base URL.
+/// A path and query below a server's base URL.
 pub(super) struct Target(String);
 
-/// The largest path and query, in bytes.
+/// Maximum length of path and query, in bytes.
 const LONGEST: usize = 16 * 1024;
 
 impl Address {
-    /// Takes `http://` or `https://`, a host, maybe a port, maybe a base path. What is wrong is told without the URL.
+    /// Parses `http://` or `https://`, a host, and optionally a port and a base path. Error texts do not contain the URL.
     pub fn new(written: &str) -> Result<Self, Text> {
         let url =
             Url::parse(written).map_err(|e| Text::new(format!("不是有效的 URL：{e}"), format!("is no URL: {e}")))?;
@@ -45,15 +45,15 @@ impl Address {
         Ok(Self { base: format!("{origin}{}", url.path().trim_end_matches('/')), origin })
     }
 
-    /// The URL of what is beneath the base.
+    /// The URL of a target below the base.
     pub fn at(&self, target: &Target) -> String {
         format!("{}{}", self.base, target.0)
     }
 }
 
 impl Target {
-    /// Takes what starts with `/`, or has no path, for the base itself. `None` where it could lead out of the base, or
-    /// would not arrive as it is: who signs it must be able to rely on that.
+    /// Accepts a path that starts with `/`, or an empty one for the base itself. `None` if it could lead out of the base, or
+    /// would be sent in another form: signed requests rely on the exact form.
     pub fn new(path_and_query: String) -> Option<Self> {
         let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
         let stays = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'"' | b'<' | b'>');
@@ -65,13 +65,13 @@ impl Target {
     }
 }
 
-/// Whether a URL's path is what was written. What has no path has `/`.
+/// Whether the parser left the path unchanged. An absent path is `/`.
 fn stands_as(written: &str, path: &str) -> bool {
     let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
     rest.find('/').is_none_or(|at| &rest[at..] == path)
 }
 
-/// Whether a segment is `.` or `..`, which URLs resolve, also where it is written with `%2e`.
+/// Whether a segment is `.` or `..`, which URL parsers resolve; `%2e` counts as a dot.
 fn is_dots(segment: &str) -> bool {
     matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What reqwest makes of a path beneath a base.
+    /// The URL that reqwest sends for a path below a base.
     fn sent(base: &str, path: &str) -> Option<Url> {
         let target = Target::new(path.to_owned())?;
         Some(Url::parse(&Address::new(base).unwrap().at(&target)).unwrap())
@@ -90,7 +90,7 @@ mod tests {
     const BASE: &str = "http://127.0.0.1:9/api/";
 
     #[test]
-    fn a_path_goes_beneath_the_base_as_it_was_written() {
+    fn a_path_is_appended_to_the_base_unchanged() {
         for path in ["/", "/a//b/", "/a/..b/%2F..%2F?x=../y&z=%2e%2e", "/a?", "/%E4%BA%BA;v=1?q=a+b%20c"] {
             assert_eq!(sent(BASE, path).unwrap().as_str(), format!("http://127.0.0.1:9/api{path}"));
         }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_lead_elsewhere_is_refused() {
+    fn a_path_that_could_leave_the_base_is_rejected() {
         let long = format!("/{}", "x".repeat(LONGEST));
         let paths = [
             "x",
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_server_is_told_without_its_url() {
+    fn errors_of_an_invalid_url_do_not_contain_it() {
         for url in [
             "",
             "hunter2",

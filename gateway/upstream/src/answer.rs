@@ -1,4 +1,4 @@
-//! An answer's body on its way: the server's place is held until its end, and a pause that is too long breaks it off.
+//! The body of an upstream response: it counts as in flight until its end, and is aborted when the server pauses too long.
 
 use super::{load_balancer::Turn, metrics::Outcome, send::Sending};
 use bytes::Bytes;
@@ -11,29 +11,29 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The pieces of an answer, as the server sends them and the client takes them. Trailers are dropped.
+/// The streamed body of a response. Trailers are dropped.
 pub(super) struct Answer {
     incoming: ResponseBody,
-    /// What is held until the end; `None` after it.
+    /// Held until the end of the body; `None` afterwards.
     held: Option<(Turn, Sending)>,
     pause: Option<Pause>,
 }
 
-/// We wait for the server.
+/// The current wait for the server.
 struct Pause {
     since: Instant,
     over: Pin<Box<Sleep>>,
 }
 
 impl Answer {
-    /// Begins; an answer without a body has ended already.
+    /// A body to stream. An empty body ends immediately.
     pub fn new(incoming: ResponseBody, turn: Turn, sending: Sending) -> Self {
         let mut answer = Self { incoming, held: Some((turn, sending)), pause: None };
         answer.end_if_whole();
         answer
     }
 
-    /// A client that knows the length may not ask again after the last byte.
+    /// Ends the body with its last byte: hyper does not poll again when the length is known.
     fn end_if_whole(&mut self) {
         if self.incoming.is_end_stream() {
             self.end(Outcome::Answered);
@@ -46,7 +46,7 @@ impl Answer {
         }
     }
 
-    /// Why the answer breaks off: told here, since its head has long been answered.
+    /// The error of an aborted body. It is logged here, because the head of the response has already been sent.
     fn broken(&mut self, failure: HttpFailure) -> Option<Error> {
         let (turn, sending) = self.held.take()?;
         if let Some(fault) = sending.fault() {
@@ -57,7 +57,7 @@ impl Answer {
         Some(break_off(turn, Outcome::Broken, error, failure.to_string()))
     }
 
-    /// Whether the pause is too long. It counts while the server keeps us waiting, not while the client does.
+    /// Whether the server has paused for too long. Time in which the client is slow does not count.
     fn paused(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
         let Some((_, sending)) = &self.held else { return Poll::Ready(None) };
         let pause = self.pause.get_or_insert_with(|| {
@@ -67,7 +67,7 @@ impl Answer {
         while pause.over.as_mut().poll(cx).is_ready() {
             let due = sending.due(Some(pause.since));
             if due <= Instant::now() {
-                let cause = format!("no piece of the answer in {:?}", sending.patience());
+                let cause = format!("no data of the response within {:?}", sending.patience());
                 let error = Error::new(&codes::UPSTREAM_TIMEOUT);
                 let held = self.held.take();
                 return Poll::Ready(held.map(|(turn, _)| break_off(turn, Outcome::Timeout, error, cause)));
@@ -81,7 +81,7 @@ impl Answer {
 fn break_off(turn: Turn, outcome: Outcome, error: Error, cause: String) -> Error {
     let labels = &turn.group().labels;
     let (tenant, action, server) = (&labels.tenant, &labels.action, turn.origin());
-    tracing::warn!(tenant, action, server, cause, "an upstream answer breaks off");
+    tracing::warn!(tenant, action, server, cause, "upstream response aborted");
     let error = error.with_cause(format!("{server}: {cause}"));
     turn.end(outcome);
     error

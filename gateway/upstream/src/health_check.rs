@@ -1,4 +1,4 @@
-//! Active health checks: each server is asked now and then whether it is well.
+//! Active health checks: periodic GET requests to each server.
 
 use super::load_balancer::LoadBalancer;
 use bytes::Bytes;
@@ -12,10 +12,11 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 
-/// The longest that a server may take to say that it is well.
+/// Maximum time until the head of the response.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Checks one server for ever: about every `interval`, the first time somewhere within it, so that many don't check at once.
+/// Checks one server about every `interval`, without end. The first check is at a random time within the interval, so that
+/// the checks of many servers are spread.
 pub(super) async fn watch(group: Arc<LoadBalancer>, server: usize, url: String, interval: Duration, http: HttpClient) {
     sleep(interval.mul_f64(fraction())).await;
     loop {
@@ -25,17 +26,17 @@ pub(super) async fn watch(group: Arc<LoadBalancer>, server: usize, url: String, 
     }
 }
 
-/// Asks once; the answer's head decides.
+/// One check. The status code of the response decides.
 async fn check(http: &HttpClient, url: &str, patience: Duration) -> Result<(), String> {
     let headers = HeaderMap::from_iter([(USER_AGENT, USER_AGENT_VALUE)]);
     let asked = http.stream(Method::GET, url, headers, Empty::<Bytes>::new());
-    let answer = timeout(patience, asked).await.map_err(|_| format!("no answer in {patience:?}"))?;
+    let answer = timeout(patience, asked).await.map_err(|_| format!("no response within {patience:?}"))?;
     let status = answer.map_err(|failure| failure.to_string())?.status();
-    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("it answers {status}")) }
+    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("status code {status}")) }
 }
 
-/// A random number from 0 to 1.
+/// A random number between 0 and 1.
 fn fraction() -> f64 {
-    // Each RandomState has random keys, so that what it makes of nothing is a random number.
+    // Each RandomState has random keys, so its hash of the empty input is a random number.
     RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }

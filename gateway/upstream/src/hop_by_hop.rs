@@ -1,4 +1,4 @@
-//! Which headers are meant for one connection only, and so go no further (RFC 9110, 7.6.1).
+//! Hop-by-hop headers, which are not forwarded (RFC 9110, 7.6.1).
 
 use http::{
     HeaderMap, HeaderName,
@@ -8,7 +8,7 @@ use http::{
     },
 };
 
-/// Those that are always for one connection, whether or not `Connection` names them.
+/// Headers that are hop-by-hop whether or not `Connection` names them.
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -21,10 +21,10 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Takes out what is meant for one connection only, also what `Connection` names.
+/// Removes the hop-by-hop headers, including those that `Connection` names.
 ///
-/// Do so with a client's headers **before** headers of the gateway's own are put among them: else a client could have
-/// those taken out by naming them in `Connection`.
+/// Call this on a client's headers **before** the gateway adds its own: otherwise a client could remove those by naming
+/// them in `Connection`.
 pub fn end_to_end(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -37,8 +37,8 @@ pub fn end_to_end(headers: &mut HeaderMap) {
     }
 }
 
-/// What is left of a request's headers: framing and host are made anew for the server, and the gateway has answered
-/// `Expect` by itself.
+/// Removes the request headers that are not forwarded: framing and host are set again for the server, and the gateway has
+/// already answered `Expect`.
 pub(super) fn of_request(headers: &mut HeaderMap) {
     end_to_end(headers);
     for name in [CONTENT_LENGTH, EXPECT, HOST] {
@@ -46,7 +46,7 @@ pub(super) fn of_request(headers: &mut HeaderMap) {
     }
 }
 
-/// What is left of an answer's headers. Its length stays, where it is true: next to `Transfer-Encoding` it isn't
+/// Removes the response headers that are not forwarded. The length stays, unless `Transfer-Encoding` invalidates it
 /// (RFC 9112, 6.3).
 pub(super) fn of_answer(headers: &mut HeaderMap) {
     if headers.contains_key(TRANSFER_ENCODING) {

@@ -1,7 +1,7 @@
-//! A tenant's own back end: a group of servers, to which calls are forwarded with their bodies as they come.
+//! Forwards requests to a tenant's own back end: load balancing, health checks, retries.
 //!
-//! Nothing of a body is kept: a piece is read when the other side has taken the one before. Protocol upgrades (WebSocket)
-//! are not forwarded, nor are trailers or interim answers (1xx).
+//! Bodies are streamed with back pressure and never buffered. Protocol upgrades (WebSocket), trailers and interim responses
+//! (1xx) are not forwarded.
 
 mod address;
 mod answer;
@@ -37,27 +37,27 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// What is forwarded. It has no `Debug`: path, headers and body may hold secrets.
+/// A request to forward. It has no `Debug`, because path, headers and body may contain secrets.
 pub struct ForwardRequest {
     /// Any but `CONNECT`.
     pub method: Method,
-    /// What follows the server's base URL: it starts with `/`, or has no path.
+    /// Path and query below the server's base URL. It starts with `/`, or the path is empty.
     pub path_and_query: String,
-    /// What is to go. Framing, `Host`, `Expect` and what is for one connection only are taken out here; call
-    /// [`end_to_end`] on a client's headers before others are put among them.
+    /// Headers. Framing, `Host`, `Expect` and hop-by-hop headers are removed here. Call [`end_to_end`] on a client's headers
+    /// before other headers are added.
     pub headers: HeaderMap,
-    /// The body. One of known size goes with a `Content-Length`, others in chunks. Where the client breaks off, it ends in
-    /// the error that says so.
+    /// The body. It is sent with `Content-Length` if its size is known, else chunked. If the client aborts, it ends in an
+    /// error.
     pub body: BodyStream,
-    /// The longest that the server may keep us waiting: to take the next piece of the body, to answer once it has the
-    /// last one, to send the next piece of the answer. Time that the client takes doesn't count. Attempts share it.
+    /// Idle timeout of the server: until it accepts the next piece of the body, starts the response after the last piece, or
+    /// sends the next piece of the response. Time in which the client is slow does not count.
     pub timeout: Duration,
-    /// How many more attempts may be made: by any method where nothing of the request left, by an idempotent one where
-    /// the connection broke before an answer and before a piece of the body was sent.
+    /// Maximum number of retries. Any request is retried if nothing of it was sent. An idempotent request is also retried
+    /// if the connection broke before the response and before any piece of the body was sent.
     pub retries: u32,
 }
 
-/// A tenant's action's group of servers.
+/// The servers of one action of a tenant.
 pub struct Upstream {
     group: Arc<LoadBalancer>,
     health: Option<Checks>,
@@ -66,22 +66,22 @@ pub struct Upstream {
 
 struct Checks {
     interval: Duration,
-    /// For each server, what is asked for.
+    /// Health check URL of each server.
     urls: Vec<String>,
 }
 
 impl Upstream {
-    /// The group. It starts nothing.
+    /// Builds an upstream. Health checks are not started.
     ///
     /// # Errors
-    /// All that is wrong with the options.
+    /// All errors of the options.
     pub fn new(options: UpstreamOptions) -> Result<Self, Vec<OptionError>> {
         let UpstreamOptions { labels, servers, break_after, break_for, health } = options;
         let mut faults = Vec::new();
         let addresses = addresses(&servers, &mut faults);
         let health = health.map(|health| {
             if health.interval < MIN_INTERVAL {
-                let text = Text::fixed("不可短于 100ms", "must be 100ms at least");
+                let text = Text::fixed("不可短于 100ms", "must be at least 100ms");
                 faults.push(OptionError { field: OptionField::HealthInterval, text });
             }
             let target = Target::new(health.path);
@@ -104,8 +104,8 @@ impl Upstream {
         Ok(Self { group, health, checking: Mutex::default() })
     }
 
-    /// Begins the health checks, if there are any; they end when this is dropped. A second call does nothing. It needs
-    /// a tokio runtime around it.
+    /// Starts the health checks, if enabled; they end when the upstream is dropped. Further calls have no effect. It must be
+    /// called within a tokio runtime.
     pub fn start(&self, http: &HttpClient) {
         let Some(health) = &self.health else { return };
         let mut checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,14 +117,14 @@ impl Upstream {
         }
     }
 
-    /// Sends a request to the server with the fewest calls in flight, and gives the answer's head with its body still to
-    /// come: its headers without what is for one connection only. Dropping the future or the body ends the request.
+    /// Sends a request to the server with the fewest requests in flight, and returns the response with a streamed body and
+    /// without hop-by-hop headers. Dropping the future or the body ends the request.
     ///
-    /// The body of the answer ends in an error where the server broke off or paused for too long; that has been logged.
+    /// The body ends in an error if the server aborted the response or exceeded the timeout. That error has been logged.
     ///
     /// # Errors
     /// `upstream_unreachable`, `upstream_error`, `upstream_timeout`, `upstream_unavailable`; `bad_request` where the path
-    /// can't go; or that of the client's own body.
+    /// is invalid; or the error of the client's own body.
     pub async fn forward(&self, http: &HttpClient, request: ForwardRequest) -> Result<Response<BodyStream>> {
         let ForwardRequest { method, path_and_query, mut headers, body, timeout, retries } = request;
         if method == Method::CONNECT {
@@ -143,7 +143,7 @@ impl Upstream {
                 Err(wait) => {
                     let unavailable = || Error::new(&codes::UPSTREAM_UNAVAILABLE).retry_after(wait);
                     return Err(
-                        failed.unwrap_or_else(|| unavailable().with_cause("no server may be asked at the moment"))
+                        failed.unwrap_or_else(|| unavailable().with_cause("no server is available"))
                     );
                 }
             };
@@ -160,14 +160,14 @@ impl Upstream {
                     if !again || tried.len() as u64 > u64::from(retries) {
                         return Err(error);
                     }
-                    tracing::debug!(cause = error.cause(), "a request is sent to an upstream once more");
+                    tracing::debug!(cause = error.cause(), "upstream request is retried");
                     failed = Some(error);
                 }
             }
         }
     }
 
-    /// Asks one server, until its answer's head.
+    /// Sends the request to one server and waits for the head of its response.
     async fn attempt(
         &self,
         http: &HttpClient,
@@ -218,13 +218,13 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// Why an attempt brought no answer.
+/// A failed attempt.
 struct Failed {
     error: Error,
     repeatable: Repeatable,
 }
 
-/// Which requests may be sent again.
+/// Which requests may be repeated after a failure.
 enum Repeatable {
     Never,
     Idempotent,
@@ -250,8 +250,8 @@ fn addresses(servers: &[String], faults: &mut Vec<OptionError>) -> Vec<Address> 
     addresses
 }
 
-/// Says how long the body is, or that it comes in chunks. Left to itself hyper takes a GET's body of unknown length for
-/// none, and says nothing where there is none.
+/// Sets the framing headers. By itself hyper treats a GET body of unknown length as absent, and sets no header for an empty
+/// body.
 fn frame(headers: &mut HeaderMap, method: &Method, body: &BodyStream) {
     match body.size_hint().exact() {
         Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {}
@@ -264,7 +264,7 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &BodyStream) {
     }
 }
 
-/// What goes on to the client.
+/// The response for the client.
 fn answer(head: Response<ResponseBody>, turn: Turn, sending: Sending) -> Response<BodyStream> {
     let (mut head, incoming) = head.into_parts();
     hop_by_hop::of_answer(&mut head.headers);

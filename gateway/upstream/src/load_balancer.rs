@@ -1,4 +1,4 @@
-//! A group of servers: who is asked next, and what becomes known of each by its calls and its health checks.
+//! The load balancer: selects a server for each request, by requests in flight, circuit breaker and health checks.
 
 use super::{
     address::Address,
@@ -12,22 +12,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So many health checks that fail in a row take a server out; one that succeeds takes it in again.
+/// Number of consecutive failed health checks that makes a server unhealthy. One successful check makes it healthy again.
 const OUT_AFTER: u32 = 2;
-/// How soon it is worth trying again where nothing better is known, and the least that is told.
+/// Minimum and default of `Retry-After`.
 const SOON: Duration = Duration::from_secs(1);
 
-/// The servers and how they stand.
+/// The servers of an upstream and their state.
 pub(super) struct LoadBalancer {
     pub labels: UpstreamLabels,
     pub servers: Vec<Server>,
     limits: BreakerPolicy,
-    /// How often health is checked, if it is.
+    /// Interval of the health checks; zero if they are disabled.
     checked_every: Duration,
     board: Mutex<Board>,
 }
 
-/// A server and its meters.
+/// A server and its metrics.
 pub(super) struct Server {
     pub address: Address,
     meters: UpstreamMetrics,
@@ -35,7 +35,7 @@ pub(super) struct Server {
 
 struct Board {
     standings: Vec<ServerState>,
-    /// Where the next search begins, so that equals take turns.
+    /// Index at which the next search starts, for round robin between equally loaded servers.
     start: usize,
 }
 
@@ -45,7 +45,7 @@ struct ServerState {
     failed_checks: u32,
 }
 
-/// A call's place at a server, held until its answer's last byte. Dropping it gives the place back.
+/// One request in flight at a server, until the last byte of its response. Dropping it decrements the count.
 pub(super) struct Turn {
     group: Arc<LoadBalancer>,
     /// Which server it is.
@@ -55,7 +55,7 @@ pub(super) struct Turn {
 }
 
 impl LoadBalancer {
-    /// The servers, none of which has failed.
+    /// A load balancer without failures.
     pub fn new(
         labels: UpstreamLabels,
         addresses: Vec<Address>,
@@ -71,15 +71,15 @@ impl LoadBalancer {
         Arc::new(Self { labels, servers, limits, checked_every, board: Mutex::new(Board { standings, start: 0 }) })
     }
 
-    /// A place at the server with the fewest calls in flight: one that was not `tried`, if there is one.
+    /// Selects the available server with the fewest requests in flight, preferably one that is not in `tried`.
     ///
     /// # Errors
-    /// How long to wait, in whole seconds, where none may be asked.
+    /// If no server is available: the time after which to try again, in whole seconds.
     pub fn enter(self: &Arc<Self>, tried: &[usize]) -> Result<Turn, Duration> {
         let now = Instant::now();
         let mut board = self.board();
         if tried.is_empty() {
-            // Not for retries: their turns would bring every other call back to the server that fails.
+            // Not for retries, which would direct every other request to the failing server.
             board.start = board.start.wrapping_add(1);
         }
         let (start, count) = (board.start, board.standings.len());
@@ -94,7 +94,7 @@ impl LoadBalancer {
                 s.circuit.retry_after(now).max(unhealthy).max(SOON)
             };
             let wait = board.standings.iter().map(wait).min().unwrap_or(SOON);
-            // `Retry-After` has whole seconds: who came a moment too early would be refused again.
+            // Rounded up, because `Retry-After` has whole seconds and an early retry would be rejected again.
             return Err(Duration::from_secs(wait.as_secs_f64().ceil() as u64));
         };
         let standing = &mut board.standings[server];
@@ -104,7 +104,7 @@ impl LoadBalancer {
         Ok(Turn { group: Arc::clone(self), server, trial, outcome: Outcome::Abandoned })
     }
 
-    /// Takes what a health check found: nothing wrong, or why it failed.
+    /// Records the result of a health check: `None` for success, or the cause of the failure.
     pub fn checked(&self, server: usize, failure: Option<&str>) {
         let (was, is) = {
             let mut board = self.board();
@@ -118,17 +118,17 @@ impl LoadBalancer {
         match failure {
             Some(cause) if was && !is => {
                 meters.unhealthy.increment(1.0);
-                tracing::warn!(tenant, action, server = address.origin, cause, "an upstream server is unhealthy");
+                tracing::warn!(tenant, action, server = address.origin, cause, "upstream server is unhealthy: no requests are sent to it");
             }
             None if !was => {
                 meters.unhealthy.decrement(1.0);
-                tracing::info!(tenant, action, server = address.origin, "an upstream server is healthy again");
+                tracing::info!(tenant, action, server = address.origin, "upstream server is healthy again");
             }
             _ => {}
         }
     }
 
-    fn told(&self, server: usize, trial: bool, verdict: CallOutcome) {
+    fn record(&self, server: usize, trial: bool, verdict: CallOutcome) {
         let change = self.board().standings[server].circuit.record(trial, verdict, self.limits, Instant::now());
         let UpstreamLabels { tenant, action } = &self.labels;
         let Server { address, meters } = &self.servers[server];
@@ -137,11 +137,11 @@ impl LoadBalancer {
                 meters.open.increment(1.0);
                 let seconds = self.limits.break_for.as_secs_f64();
                 let server = &address.origin;
-                tracing::warn!(tenant, action, server, seconds, "an upstream server keeps failing: it is left alone");
+                tracing::warn!(tenant, action, server, seconds, "upstream server keeps failing: its circuit is open, and no requests are sent to it for a while");
             }
             Some(CircuitChange::Closed) => {
                 meters.open.decrement(1.0);
-                tracing::info!(tenant, action, server = address.origin, "an upstream server works again");
+                tracing::info!(tenant, action, server = address.origin, "upstream server works again: its circuit is closed");
             }
             None => {}
         }
@@ -159,7 +159,7 @@ impl ServerState {
 }
 
 impl Drop for LoadBalancer {
-    /// Gauges count what is open or unhealthy now, and this group is no more.
+    /// Removes this upstream's servers from the gauges.
     fn drop(&mut self) {
         let board = self.board.get_mut().unwrap_or_else(PoisonError::into_inner);
         for (standing, server) in board.standings.iter().zip(&self.servers) {
@@ -179,13 +179,13 @@ impl Turn {
         &self.group
     }
 
-    /// The server, as logs call it.
+    /// The server's origin, for logs.
     pub fn origin(&self) -> &str {
         &self.group.servers[self.server].address.origin
     }
 
-    /// An answer's head has come, after so long. It decides a trial; else the server counts as good once the answer is
-    /// whole.
+    /// Records the head of a response. It decides a trial request; otherwise a success is recorded when the response is
+    /// complete.
     pub fn answered(&mut self, status: StatusCode, after: Duration) {
         let server = &self.group.servers[self.server];
         server.meters.seconds.record(after.as_secs_f64());
@@ -195,28 +195,28 @@ impl Turn {
             self.outcome = Outcome::Refused;
         }
         if bad || self.trial {
-            self.told(if bad { CallOutcome::Failure } else { CallOutcome::Success });
+            self.record(if bad { CallOutcome::Failure } else { CallOutcome::Success });
         }
     }
 
-    /// It ended so. The circuit takes it as failed, good, or neither.
+    /// Records the end of the request in metrics and circuit breaker.
     pub fn end(mut self, outcome: Outcome) {
-        // A refusal was told at the answer's head, and stands.
+        // A refusal was recorded with the head of the response and is final.
         if self.outcome != Outcome::Refused {
             self.outcome = outcome;
-            self.told(outcome.verdict());
+            self.record(outcome.verdict());
         }
     }
 
-    fn told(&mut self, verdict: CallOutcome) {
-        self.group.told(self.server, std::mem::take(&mut self.trial), verdict);
+    fn record(&mut self, verdict: CallOutcome) {
+        self.group.record(self.server, std::mem::take(&mut self.trial), verdict);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         if self.trial {
-            self.told(CallOutcome::Abandoned);
+            self.record(CallOutcome::Abandoned);
         }
         self.group.board().standings[self.server].in_flight -= 1;
         self.group.servers[self.server].meters.count(self.outcome);

@@ -1,4 +1,4 @@
-//! What is counted of each server, under labels from the configuration only.
+//! The metrics of each server. Labels come from the configuration only.
 //!
 //! - `menlou_upstream_requests_total{tenant,action,server,outcome}`: requests to a server, each attempt once, when it has
 //!   ended. [`Outcome`] says how.
@@ -24,7 +24,7 @@ macro_rules! outcomes {
         const NAMES: &[&str] = &[$($name),*];
 
         impl Outcome {
-            /// What it tells of the server.
+            /// How the circuit breaker counts it.
             pub fn verdict(self) -> CallOutcome {
                 match self {
                     $(Self::$id => CallOutcome::$verdict,)*
@@ -35,25 +35,25 @@ macro_rules! outcomes {
 }
 
 outcomes! {
-    /// The answer came, whole.
+    /// The response was complete.
     Answered = "answered" Success,
-    /// It was 502, 503 or 504.
+    /// The status code was 502, 503 or 504.
     Refused = "refused" Failure,
-    /// Nothing of the request could be sent.
+    /// Nothing of the request was sent.
     Unreachable = "unreachable" Failure,
-    /// The connection broke before the answer's end.
+    /// The connection broke before the end of the response.
     Broken = "broken" Failure,
-    /// What came is no HTTP.
+    /// The response was not valid HTTP.
     Unusable = "unusable" Failure,
-    /// It kept us waiting too long, before the answer or within it.
+    /// The server exceeded the timeout before or within the response.
     Timeout = "timeout" Failure,
-    /// The client's own body failed.
+    /// The client's body failed.
     ClientFault = "client_fault" Abandoned,
-    /// The client hung up, or the call's time was over.
+    /// The client disconnected, or the request's deadline passed.
     Abandoned = "abandoned" Abandoned,
 }
 
-/// One server's meters.
+/// The metrics of one server.
 pub(super) struct UpstreamMetrics {
     requests: Vec<Counter>,
     pub seconds: Histogram,

@@ -1,5 +1,5 @@
-//! A request's body on its way: handed on piece by piece, taken back where an attempt failed before the first, and timed
-//! only while it is the server that keeps us waiting.
+//! The streamed body of a request. It can be reused for a retry until its first piece was sent, and its idle timeout runs
+//! only while the server is the one that is slow.
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -13,13 +13,13 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until};
 
-/// The owner of a body on its way. Once it is dropped, nothing more is sent.
+/// The owner of a request body. After it is dropped, nothing more is sent.
 pub(super) struct Sending {
     state: Arc<Mutex<State>>,
     patience: Duration,
 }
 
-/// What an attempt sends: the body, as long as that attempt is the latest.
+/// The body as sent by one attempt. It ends in an error as soon as there is a later attempt.
 pub(super) struct Outgoing {
     state: Arc<Mutex<State>>,
     attempt: u32,
@@ -30,17 +30,17 @@ struct State {
     attempt: u32,
     begun: bool,
     ended: bool,
-    /// Whether the next piece is the client's to give.
+    /// Whether the next piece must come from the client.
     awaiting_client: bool,
-    /// When the server got its latest piece; before the first, when the call began.
+    /// When the server received the latest piece; before the first, the start of the request.
     moved: Instant,
     fault: Option<Error>,
-    /// Of the connection that waits for a piece.
+    /// Wakes the connection that waits for a piece.
     waker: Option<Waker>,
 }
 
 impl Sending {
-    /// Begins; the server may keep us waiting for `patience` at a time.
+    /// A body to send. `patience` is the idle timeout of the server.
     pub fn new(body: BodyStream, patience: Duration) -> Self {
         let state = State {
             body: Some(body),
@@ -55,36 +55,36 @@ impl Sending {
         Self { state: Arc::new(Mutex::new(state)), patience }
     }
 
-    /// The body for one more attempt. Those before get nothing more.
+    /// The body for a new attempt. Earlier attempts receive nothing more.
     pub fn attempt(&self) -> Outgoing {
         let mut state = lock(&self.state);
         state.attempt += 1;
         Outgoing { state: Arc::clone(&self.state), attempt: state.attempt }
     }
 
-    /// Whether a piece of it has been given away.
+    /// Whether a piece of the body has been sent.
     pub fn begun(&self) -> bool {
         lock(&self.state).begun
     }
 
-    /// What the body itself failed with: the client's fault, not the server's.
+    /// The error of the client's body, if it failed.
     pub fn fault(&self) -> Option<Error> {
         lock(&self.state).fault.clone()
     }
 
-    /// When the server will have kept us waiting too long, if nothing moves until then; the answer moved at `answered`.
+    /// The idle deadline of the server. `answered` is the time of the latest piece of the response.
     pub fn due(&self, answered: Option<Instant>) -> Instant {
         let state = lock(&self.state);
         let moved = if state.awaiting_client { Instant::now() } else { state.moved };
         answered.map_or(moved, |answered| moved.max(answered)) + self.patience
     }
 
-    /// How long the server may keep us waiting.
+    /// The idle timeout of the server.
     pub fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// Comes when the server has kept us waiting too long.
+    /// Completes when the server exceeds its idle timeout.
     pub async fn overdue(&self) {
         loop {
             let due = self.due(None);
@@ -116,7 +116,7 @@ impl Body for Outgoing {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let state = &mut *lock(&self.state);
         let Some(body) = state.body.as_mut().filter(|_| state.attempt == self.attempt) else {
-            return Poll::Ready(Some(Err("the call is over".into())));
+            return Poll::Ready(Some(Err("the request has ended".into())));
         };
         if state.ended {
             return Poll::Ready(None);
@@ -128,7 +128,7 @@ impl Body for Outgoing {
         state.moved = Instant::now();
         state.ended = !matches!(&frame, Some(Ok(frame)) if frame.is_data());
         Poll::Ready(match frame {
-            // Trailers end the body, and go no further.
+            // Trailers end the body and are not forwarded.
             Some(Ok(frame)) => frame.into_data().ok().map(|data| {
                 state.begun = true;
                 Ok(Frame::data(data))
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_was_given_up_gets_nothing_of_what_the_next_one_sends() {
+    async fn an_abandoned_attempt_receives_nothing_of_the_body() {
         let sending = sending();
         let (given_up, latest) = (sending.attempt(), sending.attempt());
         assert!(given_up.collect().await.is_err());
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_sent_once_the_call_is_over() {
+    async fn nothing_is_sent_after_the_request_ended() {
         let sending = sending();
         let attempt = sending.attempt();
         drop(sending);
