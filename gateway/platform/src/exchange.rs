@@ -1,5 +1,5 @@
-//! The idempotent exchange: one code is exchanged once, and whoever sends it again soon is answered as the first was. A
-//! login code brings a person, a phone code the number of the one who sent it.
+//! The idempotent exchange of codes: a code is exchanged once, and requests that repeat it soon get the same result. A login
+//! code yields an identity, a phone code a phone number.
 
 use super::digest::sha256_hex;
 use super::platform::{Platform, PlatformIdentity};
@@ -18,31 +18,31 @@ use tokio::time::{Instant, sleep, timeout};
 mod outcome;
 mod record;
 
-/// The longest that a platform's exchange may take.
+/// Maximum time of an exchange at the platform.
 const EXCHANGE: Duration = Duration::from_secs(6);
-/// The longest that a request waits for an exchange, also one of another replica.
+/// Maximum time that a request waits for an exchange, including one by another replica.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long a claim on a code lasts without an outcome. Longer than any exchange, so that a code is never asked for twice
-/// at a time; not much longer, as a replica that dies leaves its claims behind.
+/// How long a claim on a code lasts without an outcome. It is longer than any exchange, so that a code is never exchanged
+/// twice at the same time, but not much longer, because a replica that crashes leaves its claims behind.
 const CLAIM: Duration = Duration::from_secs(12);
-/// How old a claim may be for the replica whose it is to go on with it: it then lasts longer than the exchange.
+/// Maximum age of an own claim that is resumed. The claim then still outlives the exchange.
 const RESUME: Duration = Duration::from_secs(5);
-/// How long a failure can be read by those who waited for it in other replicas.
+/// How long a failure is kept for requests that wait for it in other replicas.
 const FAILURE: Duration = Duration::from_secs(5);
-/// The shortest life of an outcome, so that those who wait in other replicas see it.
+/// Minimum lifetime of an outcome, so that requests that wait in other replicas see it.
 const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
-/// How often those look: at first, and at the slowest.
+/// Polling interval of those requests: the first, and the longest.
 const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(150));
-/// How many codes may be under way at once in this process.
+/// Maximum number of concurrent exchanges in this process.
 const MAX_FLIGHTS: usize = 16_384;
 
-/// Exchanges codes so that the same code, sent twice at once or again within a window, is answered alike.
+/// Exchanges codes so that concurrent and repeated requests with the same code get the same result within a window.
 ///
-/// It fails closed: without the store no code is spent, as no session could be opened for it either.
+/// It fails closed: without the store no code is used up, because no session could be opened for it either.
 pub struct CodeExchange(Arc<Inner>);
 
 struct Inner {
-    /// Tells this replica's claims from others'.
+    /// Random id that marks the claims of this replica.
     id: u64,
     shared: Arc<dyn EphemeralKv>,
     flights: Mutex<HashMap<InflightExchange, watch::Receiver<Option<Outcome>>>>,
@@ -51,7 +51,7 @@ struct Inner {
 /// A tenant, and the key of a code in the store.
 type InflightExchange = (String, String);
 
-/// A code on its way to the platform.
+/// A code that is being exchanged.
 #[derive(Clone)]
 struct Code {
     kind: Kind,
@@ -67,7 +67,7 @@ enum Kind {
 impl CodeExchange {
     /// A code exchange whose outcomes replicas share through `shared`.
     pub fn new(shared: Arc<dyn EphemeralKv>) -> Self {
-        // Each RandomState has random keys, so that what it makes of nothing is a random number.
+        // Each RandomState has random keys, so its hash of the empty input is a random number.
         let id = RandomState::new().build_hasher().finish();
         Self(Arc::new(Inner { id, shared, flights: Mutex::default() }))
     }
@@ -75,9 +75,9 @@ impl CodeExchange {
     /// Exchanges the code, or answers as the same code was answered up to `window` ago (at least 1 s). A `window` of
     /// zero switches this off: each request then asks the platform.
     ///
-    /// What the platform decided about the code is kept: the person, or that it is invalid, used or blocked. Any other
-    /// failure goes to those who wait for it, and the next request asks the platform again. The exchange goes on where
-    /// the caller hangs up: the code is spent, and the client will send it again.
+    /// The platform's decision is kept: the identity, or that the code is invalid, used or blocked. Any other failure is
+    /// returned to the requests that wait for it, and the next request asks the platform again. If the caller disconnects,
+    /// the exchange continues: the code is used up, and the client will repeat the request.
     pub async fn exchange(
         &self,
         tenant: &str,
@@ -96,8 +96,8 @@ impl CodeExchange {
     }
 
     /// The phone number, in E.164, behind a phone code of this openid's; as [`CodeExchange::exchange`]. Only the same
-    /// openid is answered as before: for anyone else a code that was used is used. The number stands in the store sealed
-    /// under the code, which is nowhere kept.
+    /// openid gets the same result again; for others a used code is an error. In the store the number is encrypted with the
+    /// code as the key, and the code is not stored.
     pub async fn phone_number(
         &self,
         tenant: &str,
@@ -125,14 +125,14 @@ impl CodeExchange {
         let mut flight = self.0.join(flight, platform, code, window.max(SHORTEST_WINDOW))?;
         match timeout(PATIENCE, flight.wait_for(Option::is_some)).await {
             Ok(Ok(outcome)) => outcome.clone().unwrap_or_else(|| Err(late())),
-            Ok(Err(_)) => Err(Error::new(&codes::INTERNAL_ERROR).with_cause("the exchange broke off")),
+            Ok(Err(_)) => Err(Error::new(&codes::INTERNAL_ERROR).with_cause("the exchange task ended without an outcome")),
             Err(_) => Err(late()),
         }
     }
 }
 
 impl Inner {
-    /// The flight of this code, begun if there is none. It has a task of its own, which ends by its own deadlines.
+    /// Joins the exchange of this code, or starts one in a task of its own, which ends by its own deadlines.
     fn join(
         self: &Arc<Self>,
         flight: InflightExchange,
@@ -145,18 +145,18 @@ impl Inner {
             return Ok(outcome.clone());
         }
         if flights.len() >= MAX_FLIGHTS {
-            return Err(Error::new(&codes::OVERLOADED).with_cause("too many exchanges are under way"));
+            return Err(Error::new(&codes::OVERLOADED).with_cause("too many concurrent exchanges"));
         }
         let (sender, receiver) = watch::channel(None);
         flights.insert(flight.clone(), receiver.clone());
         drop(flights);
-        let landing = InflightGuard { inner: Arc::clone(self), flight };
+        let guard = InflightGuard { inner: Arc::clone(self), flight };
         let platform = Arc::clone(platform);
         tokio::spawn(async move {
-            let outcome = landing.fly(&*platform, &code, window).await;
-            // Nobody may be waiting.
+            let outcome = guard.run(&*platform, &code, window).await;
+            // All waiting requests may have been dropped.
             let _ = sender.send(Some(outcome));
-            drop(landing);
+            drop(guard);
         });
         Ok(receiver)
     }
@@ -166,7 +166,7 @@ impl Inner {
     }
 }
 
-/// A flight under way; it is taken off the list when it ends, however it ends.
+/// An exchange in progress. Dropping the guard removes it from the list.
 struct InflightGuard {
     inner: Arc<Inner>,
     flight: InflightExchange,
@@ -179,8 +179,8 @@ impl Drop for InflightGuard {
 }
 
 impl InflightGuard {
-    /// Takes the code for this replica and exchanges it, or waits for the replica that has it.
-    async fn fly(&self, platform: &dyn Platform, code: &Code, window: Duration) -> Outcome {
+    /// Claims the code for this replica and exchanges it, or waits for the replica that has claimed it.
+    async fn run(&self, platform: &dyn Platform, code: &Code, window: Duration) -> Outcome {
         let (tenant, key) = &self.flight;
         let shared = &*self.inner.shared;
         let deadline = Instant::now() + PATIENCE;
@@ -192,8 +192,8 @@ impl InflightGuard {
                 return self.ask(platform, code, window).await;
             }
             free = match self.read(key).await? {
-                // Our own, though this is our only flight of this code: the store had taken the claim of an earlier one
-                // but could not say so in time.
+                // An own claim, although this process has no other exchange of this code: the store accepted the claim
+                // of an earlier request, but its reply was lost.
                 Some(Record::Pending { by, since }) if by == self.inner.id && lasts(since) => {
                     return self.ask(platform, code, window).await;
                 }
@@ -201,7 +201,7 @@ impl InflightGuard {
                 Some(record) => return record.outcome(&code.code),
                 None => match self.read(&failure_of(key)).await? {
                     Some(failure) => return failure.outcome(&code.code),
-                    // A replica died with the code, or an outcome's window has just ended.
+                    // A replica crashed during the exchange, or the window of an outcome has just ended.
                     None => true,
                 },
             };
@@ -211,7 +211,7 @@ impl InflightGuard {
         Err(late())
     }
 
-    /// Exchanges a code that this replica has claimed. The outcome is in the store before anybody is told.
+    /// Exchanges a code that this replica has claimed. The outcome is stored before it is returned.
     async fn ask(&self, platform: &dyn Platform, code: &Code, window: Duration) -> Outcome {
         let (tenant, key) = &self.flight;
         let shared = &*self.inner.shared;
@@ -224,11 +224,11 @@ impl InflightGuard {
             }
         };
         let outcome = timeout(EXCHANGE, asking).await.unwrap_or_else(|_| {
-            Err(Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(format_args!("no answer in {EXCHANGE:?}")))
+            Err(Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(format_args!("no response within {EXCHANGE:?}")))
         });
         let record = Record::of(&outcome, &code.code).encode();
         let kept = match &outcome {
-            Err(error) if !decided(error) => match shared.put(tenant, &failure_of(key), &record, FAILURE).await {
+            Err(error) if !is_final(error) => match shared.put(tenant, &failure_of(key), &record, FAILURE).await {
                 Ok(()) => shared.remove(tenant, key).await,
                 failed => failed,
             },
@@ -237,8 +237,8 @@ impl InflightGuard {
         if let Err(cause) = kept
             && !cause.is_logged()
         {
-            // The claim runs out by itself. The person is known, and may be served even so.
-            tracing::warn!(tenant, platform = platform.name(), %cause, "the outcome of an exchange is not kept");
+            // The claim expires. The outcome is known, so the request succeeds nevertheless.
+            tracing::warn!(tenant, platform = platform.name(), %cause, "could not store the outcome of a code exchange: a repeated request will fail");
         }
         outcome
     }
@@ -256,21 +256,21 @@ fn failure_of(key: &str) -> String {
     format!("{key}:failure")
 }
 
-/// Whether the platform has decided about the code, so that asking again can bring nothing else.
-fn decided(error: &Error) -> bool {
+/// Whether the platform has decided about the code, so that another request would have the same result.
+fn is_final(error: &Error) -> bool {
     [&codes::INVALID_CODE, &codes::CODE_USED, &codes::USER_BLOCKED].into_iter().any(|word| error.is(word))
 }
 
-/// Whether a claim of ours is young enough to go on with.
+/// Whether an own claim is recent enough to be resumed.
 fn lasts(since: u64) -> bool {
     unix_millis().checked_sub(since).is_some_and(|age| u128::from(age) < RESUME.as_millis())
 }
 
-/// Their keys differ, so this can't be.
+/// Unreachable, because the keys of both kinds differ.
 fn other_kind() -> Error {
     Error::new(&codes::INTERNAL_ERROR).with_cause("the outcome of a code of another kind")
 }
 
 fn late() -> Error {
-    Error::new(&codes::PLATFORM_BUSY).with_cause("another replica has this code and told no outcome in time")
+    Error::new(&codes::PLATFORM_BUSY).with_cause("another replica has claimed this code and stored no outcome in time")
 }

@@ -1,4 +1,4 @@
-//! The one HTTP client for everything that leaves the gateway: bounded in time and size, and silent about URLs.
+//! The HTTP client for all outgoing requests: bounded in time and size; its errors contain no URL.
 
 use super::circuits::PlatformCircuits;
 use bytes::{Bytes, BytesMut};
@@ -15,68 +15,67 @@ use std::{
 };
 use tokio::time::{Instant, timeout_at};
 
-/// The longest that a connection may take to come about, DNS and TLS included.
+/// Maximum time to establish a connection, including DNS and TLS.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How long an unused connection is kept: shorter than servers usually do, so that it is seldom they who close it.
+/// Idle timeout of pooled connections. It is shorter than that of most servers, so that they rarely close one first.
 const IDLE: Duration = Duration::from_secs(15);
-/// How many unused connections are kept for one host: more than there are calls in flight in a rush. Where fewer were
-/// kept than a rush needs, each would connect anew, and throw away what it had.
+/// Maximum number of idle connections per host. It exceeds the requests in flight during a burst: with fewer, a burst would
+/// open new connections and discard them afterwards.
 const IDLE_PER_HOST: usize = 2048;
-/// The largest answer that is read, in bytes.
+/// Maximum size of a response body, in bytes.
 pub const MAX_RESPONSE_SIZE: usize = 1 << 20;
-/// What the gateway calls itself in requests of its own.
+/// The `User-Agent` of the gateway's own requests.
 pub const USER_AGENT_VALUE: HeaderValue = HeaderValue::from_static(concat!("menlou/", env!("CARGO_PKG_VERSION")));
 
-/// A request to send. It has no `Debug`: URL, headers and body may hold secrets.
+/// A request to send. It has no `Debug`, because URL, headers and body may contain secrets.
 pub struct HttpRequest {
     /// `GET`, `POST`, …
     pub method: Method,
     /// `http://` or `https://`, absolute.
     pub url: String,
-    /// Headers to send; `User-Agent` is set where it is missing.
+    /// Headers; `User-Agent` is added if it is missing.
     pub headers: HeaderMap,
-    /// The body; empty for none.
+    /// The body; empty if there is none.
     pub body: Bytes,
-    /// How long it may take until the answer's last byte.
+    /// Maximum time until the last byte of the response.
     pub timeout: Duration,
-    /// Whether it may be sent once more, within the same `timeout`, if the connection breaks before an answer. Never
-    /// for what carries a single-use code.
+    /// Whether the request may be repeated once, within the same `timeout`, if the connection breaks before the response.
+    /// Must be false for single-use codes.
     pub repeatable: bool,
 }
 
-/// A complete answer, whatever its status. It has no `Debug`: the body may hold secrets.
+/// A complete response, whatever its status. It has no `Debug`, because the body may contain secrets.
 pub struct HttpResponse {
     /// The HTTP status.
     pub status: u16,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// Its body, at most [`MAX_RESPONSE_SIZE`] bytes.
+    /// The body, at most [`MAX_RESPONSE_SIZE`] bytes.
     pub body: Bytes,
 }
 
-/// The body of an answer, still to come: pieces as they are read. Where it is dropped before its end, its connection is
-/// closed.
+/// The body of a response as a stream. If it is dropped before its end, the connection is closed.
 pub struct ResponseBody(reqwest::Body);
 
-/// Why there is no answer. The texts are for the log: they hold no URL.
+/// Why there is no response. The texts are for the log and contain no URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpFailure {
-    /// No byte of the request left: refused connection, DNS, TLS, a connection that closed before its turn came, or a
+    /// No byte of the request was sent: refused connection, DNS, TLS, a connection closed before it was used, or a
     /// malformed URL.
     NotSent(String),
-    /// The request may have been received: the deadline passed or the connection broke before the answer was complete.
+    /// The request may have been received: the deadline passed or the connection broke before the response was complete.
     Unanswered(String),
-    /// An answer came that can't be used: too large, or not HTTP.
+    /// The response cannot be used: too large, or not HTTP.
     Unusable(String),
 }
 
-/// The client: a pool of connections, cheap to clone.
+/// The HTTP client, with a connection pool. Clones share the pool.
 ///
-/// - It follows no redirect, so that a code or a secret goes only where the configuration says.
-/// - It takes no proxy from the environment, for the same reason: a stray `HTTP_PROXY` must not see secrets.
-/// - It never sends a request a second time, except where [`HttpRequest::repeatable`] says so. (hyper-util takes a fresh
-///   connection if a kept one had closed before the request's first byte was written; a request that was started is
-///   never handed back to it. reqwest's own retries, of HTTP/2 refusals, are off.)
+/// - It follows no redirects, so that codes and secrets are sent only to the configured hosts.
+/// - It uses no proxy from the environment, for the same reason: a forgotten `HTTP_PROXY` must not receive secrets.
+/// - It never repeats a request unless [`HttpRequest::repeatable`] is set. (hyper-util opens a new
+///   connection if a pooled one was closed before the first byte of the request was written, but never repeats a request
+///   that was started. The retries of reqwest, for refused HTTP/2 streams, are disabled.)
 #[derive(Clone)]
 pub struct HttpClient {
     client: reqwest::Client,
@@ -84,7 +83,10 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// Builds the client; fails where the system has no CA certificates.
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// The system has no CA certificates.
     pub fn new() -> Result<Self, HttpFailure> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -99,19 +101,19 @@ impl HttpClient {
         Ok(Self { client, circuits: Arc::default() })
     }
 
-    /// The circuits of the platforms that are asked by this client.
+    /// The circuit breakers of the platforms that are used through this client.
     pub fn circuits(&self) -> &PlatformCircuits {
         &self.circuits
     }
 
-    /// Sends a request and reads its whole answer.
+    /// Sends a request and reads the complete response.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpFailure> {
         let deadline = Instant::now() + request.timeout;
         let once = || async {
             let attempt = self.attempt(&request);
             timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
                 Err(Broken {
-                    failure: HttpFailure::Unanswered(format!("no answer in {:?}", request.timeout)),
+                    failure: HttpFailure::Unanswered(format!("no response within {:?}", request.timeout)),
                     late: true,
                 })
             })
@@ -123,11 +125,11 @@ impl HttpClient {
         .map_err(|broken| broken.failure)
     }
 
-    /// Sends a request whose body goes as it comes, once, and gives the answer's head with its body still to come.
+    /// Sends a request once with a streamed body, and returns the response with a streamed body.
     ///
-    /// The headers go as they are, besides `Host` and the framing; reqwest adds `Accept: */*` where there is none, which
-    /// means the same. There is no time limit but the connecting's: whoever drops the future, or the answer's body before
-    /// its end, ends the request.
+    /// The headers are sent unchanged, besides `Host` and the framing. If there is no `Accept`, reqwest adds `Accept: */*`,
+    /// which means the same. Only the connection has a timeout. The request ends when the future, or the response body
+    /// before its end, is dropped.
     pub async fn stream<B>(
         &self,
         method: Method,
@@ -155,7 +157,7 @@ impl HttpClient {
             .send();
         let mut response = sending.await.map_err(Broken::sending)?;
         let too_large =
-            || Broken::from(HttpFailure::Unusable(format!("the answer is larger than {MAX_RESPONSE_SIZE} bytes")));
+            || Broken::from(HttpFailure::Unusable(format!("the response is larger than {MAX_RESPONSE_SIZE} bytes")));
         let announced = response.content_length().unwrap_or(0);
         if announced > MAX_RESPONSE_SIZE as u64 {
             return Err(too_large());
@@ -189,7 +191,7 @@ impl Body for ResponseBody {
     }
 }
 
-/// A failure, and whether it was the deadline that ended the attempt.
+/// A failure, and whether the deadline caused it.
 struct Broken {
     failure: HttpFailure,
     late: bool,
@@ -230,7 +232,7 @@ fn hyper_cause(e: &reqwest::Error) -> Option<&hyper::Error> {
     None
 }
 
-/// The error and what is beneath it, without the URL: it holds secrets.
+/// The error and its causes, without the URL, which may contain secrets.
 fn chain(e: reqwest::Error) -> String {
     let e = e.without_url();
     let mut text = e.to_string();
