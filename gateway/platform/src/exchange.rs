@@ -125,7 +125,9 @@ impl CodeExchange {
         let mut flight = self.0.join(flight, platform, code, window.max(SHORTEST_WINDOW))?;
         match timeout(PATIENCE, flight.wait_for(Option::is_some)).await {
             Ok(Ok(outcome)) => outcome.clone().unwrap_or_else(|| Err(late())),
-            Ok(Err(_)) => Err(Error::new(&codes::INTERNAL_ERROR).with_cause("the exchange task ended without an outcome")),
+            Ok(Err(_)) => {
+                Err(Error::new(&codes::INTERNAL_ERROR).with_cause("the exchange task ended without an outcome"))
+            }
             Err(_) => Err(late()),
         }
     }

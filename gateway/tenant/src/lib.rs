@@ -1,4 +1,4 @@
-//! Tenants: one live tenant, the registry that finds and swaps them, and the folder that they are built and rebuilt from.
+//! Tenants: built from the files of a folder, found by name, and reloaded while requests are served.
 
 mod activity;
 mod build;
@@ -41,13 +41,13 @@ pub use tenant_admin_policy::tenant_admin_violations;
 pub use verify::logs_in_by_phone;
 pub use view::{MASK, SettingsView, view};
 
-/// A tenant that serves. A call keeps the one that it found, also through a reload.
+/// A tenant in service. A request keeps its tenant until it ends, even if the tenant is reloaded meanwhile.
 pub struct Tenant {
     /// The `f` of its requests.
     pub name: String,
     /// Its name for people.
     pub title: String,
-    /// What it has been doing lately.
+    /// Recent requests and failures.
     pub activity: Arc<Activity>,
     /// Which web pages may call, if any.
     pub cors: Option<Box<Cors>>,
@@ -56,7 +56,7 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// Puts a checked tenant to work, which goes on with the activity of the one before it.
+    /// Builds a tenant from its validated file. It continues the activity of its predecessor.
     pub fn new(
         validated: ValidatedTenant,
         services: &Arc<Services>,
@@ -96,18 +96,18 @@ impl Tenant {
         self.find(name).map(|(_, tenant_action)| tenant_action)
     }
 
-    /// The same, and where it stands; in this tenant, not in the one after a reload.
+    /// As [`Tenant::action`], with the action's index. The index is valid for this tenant only, not after a reload.
     pub fn find(&self, name: &str) -> Option<(usize, &TenantAction)> {
         let at = self.actions.binary_search_by(|tenant_action| tenant_action.name.as_str().cmp(name)).ok()?;
         Some((at, self.action_at(at)?))
     }
 
-    /// The action that stands there.
+    /// The action at an index from [`Tenant::find`].
     pub fn action_at(&self, at: usize) -> Option<&TenantAction> {
         self.actions.get(at)
     }
 
-    /// Tells the metrics of the calls that came since they were told last.
+    /// Adds the requests since the last flush to the metrics.
     fn flush_metrics(&self) {
         self.actions.iter().for_each(|tenant_action| tenant_action.flush_metrics(&self.name));
     }
@@ -119,7 +119,7 @@ impl Tenant {
 }
 
 impl Drop for Tenant {
-    /// What was counted last; of a reload, the tenant after it tells what comes then.
+    /// Flushes the last requests. After a reload the next tenant counts the following ones.
     fn drop(&mut self) {
         self.flush_metrics();
     }

@@ -1,4 +1,4 @@
-//! The tenants that serve: found by one atomic load, swapped as a whole; beside them how each stands.
+//! The tenants in service, found by one atomic load, and the status of each tenant file.
 
 use super::{Tenant, TenantAction};
 use arc_swap::ArcSwap;
@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// So many of a tenant's actions are fetched at once, to find the one that is called.
+/// Number of a tenant's actions that are prefetched for the look-up of one.
 const LOOKED_AT: usize = 8;
 
 /// Who serves, by name.
@@ -21,53 +21,53 @@ pub struct TenantRegistry {
     standing: Mutex<BTreeMap<String, TenantStatus>>,
 }
 
-/// A tenant, and its actions beside it: the processor fetches both at once, from afar where there are many tenants.
+/// A tenant and its actions side by side, so that the processor loads both in parallel.
 #[derive(Clone)]
 struct Entry {
     tenant: Arc<Tenant>,
     actions: Arc<[TenantAction]>,
 }
 
-/// How a tenant's file stands.
+/// The status of a tenant file.
 #[derive(Clone, Debug, Default)]
 pub struct TenantStatus {
-    /// Whether some version of it serves.
+    /// Whether a version of it is in service.
     pub serving: bool,
-    /// What is wrong with the file as it is now.
+    /// The errors of the current file.
     pub faults: Vec<ConfigError>,
 }
 
 impl TenantRegistry {
-    /// The tenant of this name. The caller keeps it through a reload.
+    /// The tenant of this name. It stays valid if the tenant is reloaded meanwhile.
     pub fn find(&self, name: &str) -> Option<Arc<Tenant>> {
         let tenants = self.tenants.load();
         let Entry { tenant, actions } = tenants.get(name)?;
-        // Before its owners are counted: the processor would wait for that, and only then go for the actions.
+        // Before the reference count is incremented: the processor would wait for that before it loads the actions.
         black_box(actions.iter().take(LOOKED_AT).fold(tenant.name.len(), |sum, action| sum + action.name.len()));
         Some(tenant.clone())
     }
 
-    /// Tells the metrics of the calls that came since they were told last.
+    /// Adds the requests since the last flush to the metrics.
     pub fn flush_metrics(&self) {
         self.tenants.load().values().for_each(|entry| entry.tenant.flush_metrics());
     }
 
-    /// How many serve.
+    /// Number of tenants in service.
     pub fn len(&self) -> usize {
         self.tenants.load().len()
     }
 
-    /// Whether none serves.
+    /// Whether no tenant is in service.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many files have faults.
+    /// Number of files with errors.
     pub fn invalid_count(&self) -> usize {
         self.standing().values().filter(|standing| !standing.faults.is_empty()).count()
     }
 
-    /// How one file stands.
+    /// The status of one tenant file.
     pub fn status(&self, name: &str) -> Option<TenantStatus> {
         self.standing().get(name).cloned()
     }
@@ -87,7 +87,7 @@ impl TenantRegistry {
         wanted.take(most).map(|(name, standing)| (name.clone(), standing.clone())).collect()
     }
 
-    /// Takes changes up, all at once: `Some` replaces a tenant, `None` takes it away.
+    /// Applies changes atomically: `Some` adds or replaces a tenant, `None` removes it.
     pub(super) fn swap(&self, changes: Vec<(String, Option<Arc<Tenant>>)>) {
         if changes.is_empty() {
             return;
@@ -103,7 +103,7 @@ impl TenantRegistry {
     }
 
     pub(super) fn set_standing(&self, standing: BTreeMap<String, TenantStatus>) {
-        // The old is dropped when others can look again.
+        // The old map is dropped after the lock is released.
         let _old = std::mem::replace(&mut *self.standing(), standing);
     }
 

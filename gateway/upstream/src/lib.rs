@@ -142,9 +142,7 @@ impl Upstream {
                 Ok(turn) => turn,
                 Err(wait) => {
                     let unavailable = || Error::new(&codes::UPSTREAM_UNAVAILABLE).retry_after(wait);
-                    return Err(
-                        failed.unwrap_or_else(|| unavailable().with_cause("no server is available"))
-                    );
+                    return Err(failed.unwrap_or_else(|| unavailable().with_cause("no server is available")));
                 }
             };
             tried.push(turn.server);

@@ -118,7 +118,13 @@ impl LoadBalancer {
         match failure {
             Some(cause) if was && !is => {
                 meters.unhealthy.increment(1.0);
-                tracing::warn!(tenant, action, server = address.origin, cause, "upstream server is unhealthy: no requests are sent to it");
+                tracing::warn!(
+                    tenant,
+                    action,
+                    server = address.origin,
+                    cause,
+                    "upstream server is unhealthy: no requests are sent to it"
+                );
             }
             None if !was => {
                 meters.unhealthy.decrement(1.0);
@@ -137,11 +143,22 @@ impl LoadBalancer {
                 meters.open.increment(1.0);
                 let seconds = self.limits.break_for.as_secs_f64();
                 let server = &address.origin;
-                tracing::warn!(tenant, action, server, seconds, "upstream server keeps failing: its circuit is open, and no requests are sent to it for a while");
+                tracing::warn!(
+                    tenant,
+                    action,
+                    server,
+                    seconds,
+                    "upstream server keeps failing: its circuit is open, and no requests are sent to it for a while"
+                );
             }
             Some(CircuitChange::Closed) => {
                 meters.open.decrement(1.0);
-                tracing::info!(tenant, action, server = address.origin, "upstream server works again: its circuit is closed");
+                tracing::info!(
+                    tenant,
+                    action,
+                    server = address.origin,
+                    "upstream server works again: its circuit is closed"
+                );
             }
             None => {}
         }
