@@ -1,4 +1,4 @@
-//! The command line: exit codes, texts in both languages, and that each command does what it says.
+//! The command line: exit codes, texts in both languages, and the effect of each command.
 
 use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually, setup, simulator, tenant};
 use menlou_harness::{Gateway, GatewayFolder, Redis, Setup, process::free_port};
@@ -22,18 +22,18 @@ fn repository() -> PathBuf {
 }
 
 #[test]
-fn validate_tells_what_is_there_and_succeeds_where_all_is_well() {
+fn validate_lists_plugins_and_tenants_and_exits_0_without_errors() {
     let home = GatewayFolder::new(setup(&simulator(), None, None));
     let output = home.command(&["validate"], b"");
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
-    for told in ["manulife", "neighbour", "openid", "login", "logout", "user"] {
-        assert!(out(&output).contains(told), "{told}: {}", out(&output));
+    for shown in ["manulife", "neighbour", "openid", "login", "logout", "user"] {
+        assert!(out(&output).contains(shown), "{shown}: {}", out(&output));
     }
     assert!(!out(&output).contains("demo-secret"));
 }
 
 #[test]
-fn validate_lists_every_fault_of_every_file_in_the_operators_language() {
+fn validate_lists_every_error_of_every_file_in_the_operators_language() {
     let sim = simulator();
     let bad = tenant(&sim)
         .replace("appid = \"wx4f4bc4dec97d474b\"", "appid = \"gh_1\"")
@@ -47,16 +47,16 @@ fn validate_lists_every_fault_of_every_file_in_the_operators_language() {
         let output = home.command(&["validate", "--offline"], b"");
         assert_eq!(output.status.code(), Some(1));
         let text = err(&output);
-        for told in ["bad.toml:", "broken.toml:", "Not A Name", "gh_1", "MISSING_ONE", "pay", "oepnid", "^"] {
-            assert!(text.contains(told), "{told}: {text}");
+        for shown in ["bad.toml:", "broken.toml:", "Not A Name", "gh_1", "MISSING_ONE", "pay", "oepnid", "^"] {
+            assert!(text.contains(shown), "{shown}: {text}");
         }
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
-        assert!(out(&output).contains("manulife"), "the good ones are told as such: {}", out(&output));
+        assert!(out(&output).contains("manulife"), "the good ones are shown as such: {}", out(&output));
     }
 }
 
 #[test]
-fn validate_offline_touches_no_store() {
+fn validate_offline_does_not_connect_to_the_stores() {
     let sim = simulator();
     let nobody = || free_port();
     let setup = setup(&sim, None, None)
@@ -75,7 +75,7 @@ fn validate_offline_touches_no_store() {
 }
 
 #[test]
-fn a_store_s_password_is_in_no_message() {
+fn no_message_contains_the_password_of_a_store() {
     let redis = Redis::start();
     redis.command(&["CONFIG", "SET", "requirepass", "another-password"]);
     let url = redis.url().replace("redis://", "redis://:a-secret-password@");
@@ -87,7 +87,7 @@ fn a_store_s_password_is_in_no_message() {
 }
 
 #[test]
-fn a_faulty_config_is_shown_whole_and_nothing_starts() {
+fn every_error_of_a_config_is_shown_and_nothing_starts() {
     let setup = Setup::default()
         .setting("server.max_bdoy", "\"1MiB\"")
         .setting("server.max_concurrent_requests", "0")
@@ -97,14 +97,14 @@ fn a_faulty_config_is_shown_whole_and_nothing_starts() {
         let output = home.command(command, b"some-password");
         assert_eq!(output.status.code(), Some(1), "{command:?}");
         let text = err(&output);
-        for told in ["menlou.toml:2:", "`max_body`", "max_concurrent_requests", "loud", "MENLOU_SERVER__LISTEN"] {
-            assert!(text.contains(told), "{command:?}: {told}: {text}");
+        for shown in ["menlou.toml:2:", "`max_body`", "max_concurrent_requests", "loud", "MENLOU_SERVER__LISTEN"] {
+            assert!(text.contains(shown), "{command:?}: {shown}: {text}");
         }
     }
 }
 
 #[test]
-fn a_port_that_is_taken_is_told() {
+fn a_port_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
     let output = GatewayFolder::new(setup(&simulator(), None, None).env("MENLOU_SERVER__LISTEN", &listen))
@@ -119,8 +119,8 @@ fn explain_says_who_has_to_act_and_what_to_do_in_both_languages() {
     for what in ["code_used", "store_unavailable", "40163", "-1", "45009"] {
         let output = home.command(&["explain", what], b"");
         assert_eq!(output.status.code(), Some(0), "{what}: {}", err(&output));
-        for told in ["谁来处理", "怎么办", "Who has to act", "What to do"] {
-            assert!(out(&output).contains(told), "{what}: {}", out(&output));
+        for shown in ["谁来处理", "怎么办", "Who has to act", "What to do"] {
+            assert!(out(&output).contains(shown), "{what}: {}", out(&output));
         }
     }
     assert!(out(&home.command(&["explain", "40163"], b"")).contains("code_used"));
@@ -137,7 +137,7 @@ fn explain_says_who_has_to_act_and_what_to_do_in_both_languages() {
 }
 
 #[test]
-fn every_word_that_clients_may_get_can_be_explained() {
+fn every_error_code_can_be_explained() {
     let home = GatewayFolder::new(Setup::default());
     for word in menlou_error::codes::ALL {
         assert_eq!(home.command(&["explain", word.name], b"").status.code(), Some(0), "{}", word.name);
@@ -145,7 +145,7 @@ fn every_word_that_clients_may_get_can_be_explained() {
 }
 
 #[test]
-fn the_schemas_take_the_files_that_come_with_the_gateway() {
+fn the_schemas_accept_the_shipped_files() {
     let home = GatewayFolder::new(Setup::default());
     let schema = |of: &str| -> jsonschema::Validator {
         let output = home.command(&["schema", of], b"");
@@ -172,7 +172,7 @@ fn the_schemas_take_the_files_that_come_with_the_gateway() {
 }
 
 #[test]
-fn the_tenants_that_come_with_the_gateway_are_faultless() {
+fn the_shipped_tenants_have_no_errors() {
     let mut setup = Setup::default().env("MANULIFE_WECHAT_SECRET", "some-secret-of-theirs");
     for entry in fs::read_dir(repository().join("tenants")).unwrap() {
         let path = entry.unwrap().path();
@@ -186,7 +186,7 @@ fn the_tenants_that_come_with_the_gateway_are_faultless() {
 }
 
 #[test]
-fn every_setting_of_the_config_that_comes_with_the_gateway_is_its_default() {
+fn every_setting_in_the_shipped_config_is_accepted_when_uncommented() {
     let shipped = fs::read_to_string(repository().join("gateway/menlou.toml")).unwrap();
     // A setting is a `#` without a space behind it.
     let setting = |line: &str| match line.strip_prefix('#') {
@@ -220,7 +220,7 @@ fn a_command_that_was_renamed_names_the_new_one() {
 }
 
 #[test]
-fn user_add_takes_a_password_from_standard_input() {
+fn user_add_reads_the_password_from_standard_input() {
     let scene = Scene::new(Stores::Embedded);
     let add = |account: &str, input: &str| {
         scene.command_with_input(
@@ -236,7 +236,7 @@ fn user_add_takes_a_password_from_standard_input() {
         let user = scene.session(account).call("login", &login).ok()["user"].clone();
         assert_eq!((user["name"].as_str(), user["avatar_url"].as_str()), (Some(account), Some("https://x/a.png")));
     }
-    for (account, input, told) in [
+    for (account, input, shown) in [
         ("ann", "another-password", "already exists"),
         ("dora", "short", "at least 8 characters"),
         ("dora", "", "at least 8 characters"),
@@ -246,7 +246,7 @@ fn user_add_takes_a_password_from_standard_input() {
     ] {
         let output = add(account, input);
         assert_eq!(output.status.code(), Some(1), "{account:.10} {input:.10}");
-        assert!(err(&output).contains(told), "{told}: {}", err(&output));
+        assert!(err(&output).contains(shown), "{shown}: {}", err(&output));
     }
     let output = scene.command_with_input(&["user", "add", "--tenant", "nobody", "--account", "ann"], "some-password");
     assert_eq!(output.status.code(), Some(1));
@@ -267,7 +267,7 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
-fn the_log_is_json_where_machines_read_it() {
+fn with_format_json_every_log_line_is_json() {
     let sim = simulator();
     let gateway = Gateway::start(setup(&sim, None, None).setting("log.format", "\"json\""));
     gateway.client(TENANT).call("openid", &[("code", "made-up-code")]).assert_error(200, "invalid_code");
@@ -279,11 +279,11 @@ fn the_log_is_json_where_machines_read_it() {
 }
 
 #[test]
-fn what_it_tells_on_its_start_fits_on_a_screen() {
+fn the_startup_log_fits_on_one_screen() {
     let scene = Scene::new(Stores::Both);
     let log = scene.log();
     assert!(log.lines().count() <= 24, "{log}");
-    for told in [scene.addr().to_string().as_str(), "Redis", "PostgreSQL", "openid", "account", "manulife"] {
-        assert!(log.contains(told), "{told}: {log}");
+    for shown in [scene.addr().to_string().as_str(), "Redis", "PostgreSQL", "openid", "account", "manulife"] {
+        assert!(log.contains(shown), "{shown}: {log}");
     }
 }

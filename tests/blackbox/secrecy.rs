@@ -1,5 +1,5 @@
-//! Secrets stay secret, however much is logged. That the log holds none is checked at the end of every test; here it is
-//! made to say all that it can.
+//! Secrets stay secret at every log level. Every test checks at its end that the log contains no secret; this test logs
+//! as much as possible.
 
 use crate::{
     login_service::{ACCOUNT, KEY, LoginService, PASSWORD},
@@ -8,7 +8,7 @@ use crate::{
 use menlou_simulator::Failure;
 
 #[test]
-fn nothing_tells_a_secret_even_where_everything_is_logged() {
+fn no_secret_is_logged_even_at_level_trace() {
     let service = LoginService::start();
     let mut scene = Scene::with(Stores::Both, |mut setup, sim| {
         let methods = r#"["phone", "password", "profile", "delegate"]"#;

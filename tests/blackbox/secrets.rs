@@ -1,4 +1,4 @@
-//! Where secrets come from: sealed values and their keys, files that change, an AppSecret that is replaced.
+//! Sources of secrets: sealed values and their keys, changing files, and the replacement of an AppSecret.
 
 use crate::{
     login_service::{ACCOUNT, KEY, LoginService, PASSWORD},
@@ -38,12 +38,12 @@ fn seal(scene: &Scene, tenant: &str, field: &str, secret: &str) -> String {
     sealed
 }
 
-/// The tenant's file with this secret.
+/// The tenant's file with this AppSecret.
 fn with_secret(scene: &Scene, secret: &str) -> String {
     tenant(&scene.sim).replace(DEMO_SECRET, secret)
 }
 
-/// Everything that a command says.
+/// Exit code and output of a command.
 fn told(scene: &Scene, arguments: &[&str]) -> (Option<i32>, String) {
     let output = scene.command(arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -51,7 +51,7 @@ fn told(scene: &Scene, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
-/// Waits until the tenant was taken up once more than `before`.
+/// How often the tenant has been reloaded.
 fn reloads(scene: &Scene, tenant: &str) -> usize {
     let log = scene.log();
     log.lines().filter(|l| l.contains("tenant reloaded") && l.contains(&format!("tenant=\"{tenant}\""))).count()
@@ -62,11 +62,11 @@ fn logs_in(scene: &Scene, tenant: &str) -> bool {
 }
 
 #[test]
-fn a_sealed_secret_logs_people_in_and_opens_for_no_other_tenant_or_field() {
+fn a_sealed_secret_works_for_its_own_tenant_and_field_only() {
     let scene = with_key();
     let sealed = seal(&scene, TENANT, "wechat.secret", DEMO_SECRET);
     scene.write_tenant(TENANT, &with_secret(&scene, &sealed));
-    eventually("it is taken up", || (reloads(&scene, TENANT) == 1).then_some(()));
+    eventually("the tenant is reloaded", || (reloads(&scene, TENANT) == 1).then_some(()));
     scene.authorize("ann").ok();
     let (code, text) = told(&scene, &["validate", "--offline"]);
     assert_eq!(code, Some(0), "{text}");
@@ -102,13 +102,13 @@ fn a_plugins_secret_can_be_sealed_too() {
     let methods = r#"["phone", "password", "profile"]"#;
     let delegate = format!("[\"delegate\"]\ndelegate_url = \"{}\"\ndelegate_secret = \"{sealed}\"", service.url());
     scene.write_tenant(TENANT, &tenant(&scene.sim).replace(methods, &delegate));
-    eventually("it is taken up", || (reloads(&scene, TENANT) == 1).then_some(()));
+    eventually("the tenant is reloaded", || (reloads(&scene, TENANT) == 1).then_some(()));
     let client = scene.session("ann");
     client.call("login", &[("method", "delegate"), ("account", ACCOUNT), ("password", PASSWORD)]).ok();
 }
 
 #[test]
-fn keys_are_changed_while_running_and_the_old_one_can_go() {
+fn seal_keys_can_be_rotated_while_the_gateway_runs() {
     let scene = with_key();
     let mode = fs::metadata(keys(&scene)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
@@ -119,7 +119,7 @@ fn keys_are_changed_while_running_and_the_old_one_can_go() {
     let sealed = seal(&scene, TENANT, "wechat.secret", DEMO_SECRET);
     let file = with_secret(&scene, &sealed).replace("[wechat]", "# 保险 of theirs\n[wechat]   # here");
     scene.write_tenant(TENANT, &file);
-    eventually("it is taken up", || (reloads(&scene, TENANT) == 1).then_some(()));
+    eventually("the tenant is reloaded", || (reloads(&scene, TENANT) == 1).then_some(()));
     assert!(told(&scene, &["secret", "keygen", "--add"]).1.contains("menlou secret rotate"));
     let path = scene.tenants().join("manulife.toml");
     let (code, text) = told(&scene, &["secret", "rotate", "--dry-run"]);
@@ -151,7 +151,7 @@ fn keys_are_changed_while_running_and_the_old_one_can_go() {
 }
 
 #[test]
-fn what_can_not_be_rotated_is_told_and_left_and_the_rest_is_rotated() {
+fn rotate_reports_secrets_that_it_cannot_open_and_reencrypts_the_rest() {
     let scene = with_key();
     let sealed = seal(&scene, TENANT, "wechat.secret", DEMO_SECRET);
     let (good, moved, broken) =
@@ -170,7 +170,7 @@ fn what_can_not_be_rotated_is_told_and_left_and_the_rest_is_rotated() {
 }
 
 #[test]
-fn without_a_key_nothing_is_sealed_and_the_way_is_told() {
+fn without_a_key_seal_and_rotate_fail_and_say_how_to_configure_one() {
     let scene = Scene::new(Stores::Embedded);
     let (code, text) = told(&scene, &["secret", "seal", "--tenant", TENANT, "--field", "wechat.secret"]);
     assert!(code == Some(1) && text.contains("menlou secret keygen"), "{text}");
@@ -212,7 +212,7 @@ fn keys_may_come_from_the_environment_and_secrets_from_systemd() {
 }
 
 #[test]
-fn a_file_that_a_secret_comes_from_is_taken_up_within_seconds_and_only_its_tenant_is_built_anew() {
+fn a_changed_secret_file_reloads_only_its_tenant_within_seconds() {
     let scene = Scene::new(Stores::Embedded);
     scene.secrets().add(NEW);
     let home = scene.tenants().parent().unwrap().to_owned();
@@ -240,7 +240,7 @@ fn a_file_that_a_secret_comes_from_is_taken_up_within_seconds_and_only_its_tenan
         } else {
             mount("..2", NEW)
         }
-        eventually("the new one is taken up", || logs_in(&scene, tenant).then_some(()));
+        eventually("the new one is loaded", || logs_in(&scene, tenant).then_some(()));
         assert!(written.elapsed() < Duration::from_secs(4), "{tenant}: after {:?}", written.elapsed());
     }
     let reloads = |tenant| reloads(&scene, tenant);
@@ -283,12 +283,12 @@ fn an_app_secret_is_replaced_without_one_failed_login() {
             .replace("base_url", &format!("previous_secret = \"{DEMO_SECRET}\"\nbase_url"))
             .replace(&format!("\nsecret = \"{DEMO_SECRET}\""), &format!("\nsecret = \"{NEW}\""));
         scene.write_tenant(TENANT, &both);
-        eventually("both are taken up", || (reloads(&scene, TENANT) == 1).then_some(()));
+        eventually("both are loaded", || (reloads(&scene, TENANT) == 1).then_some(()));
         some_are_served();
         scene.sim.first_app().reset_secret(NEW).unwrap();
         some_are_served();
         scene.write_tenant(TENANT, &with_secret(&scene, NEW));
-        eventually("the new one alone is taken up", || (reloads(&scene, TENANT) == 2).then_some(()));
+        eventually("the new one alone is loaded", || (reloads(&scene, TENANT) == 2).then_some(()));
         some_are_served();
         stop.store(true, Ordering::Relaxed);
     });
@@ -298,7 +298,7 @@ fn an_app_secret_is_replaced_without_one_failed_login() {
 }
 
 #[test]
-fn a_secret_that_is_typed_for_a_tenant_goes_into_its_file_sealed() {
+fn a_secret_entered_for_a_tenant_is_sealed_in_its_file() {
     let scene = with_key();
     let address = scene.sim.base_url().to_owned();
     let new = ["tenant", "create", "typed", "--appid", DEMO_APPID, "--secret-stdin", "--base-url", &address];
@@ -324,7 +324,7 @@ fn a_secret_that_is_typed_for_a_tenant_goes_into_its_file_sealed() {
 }
 
 #[test]
-fn where_the_new_secret_is_refused_verify_says_whether_the_old_one_serves() {
+fn if_the_new_secret_is_rejected_verify_reports_whether_the_old_one_works() {
     let scene = Scene::new(Stores::Embedded);
     scene.secrets().add(NEW);
     let both =

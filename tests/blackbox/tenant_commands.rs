@@ -31,7 +31,7 @@ fn new<'a>(name: &'a str, sim: &'a Simulator) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_new_tenant_is_written_verified_and_served_and_says_what_to_try() {
+fn create_writes_verifies_and_serves_a_tenant_and_prints_requests_to_try() {
     let scene = Scene::new(Stores::Embedded);
     let output = scene.command_with_input(&new("acme", &scene.sim), &format!("{DEMO_SECRET}\n"));
     let told = exits(&output, 0);
@@ -61,7 +61,7 @@ fn a_new_tenant_is_written_verified_and_served_and_says_what_to_try() {
 }
 
 #[test]
-fn every_setting_that_a_new_file_shows_does_where_its_comment_is_taken_away() {
+fn every_commented_out_setting_of_a_new_file_is_valid() {
     let sim = simulator();
     let home = GatewayFolder::new(Setup::default());
     exits(&home.command(&new("acme", &sim), DEMO_SECRET.as_bytes()), 0);
@@ -76,7 +76,7 @@ fn every_setting_that_a_new_file_shows_does_where_its_comment_is_taken_away() {
 }
 
 #[test]
-fn on_a_terminal_a_new_tenant_is_asked_for_and_the_secret_is_not_shown() {
+fn on_a_terminal_create_asks_questions_and_does_not_show_the_secret() {
     let sim = simulator();
     let home = GatewayFolder::new(Setup::default());
     let mut terminal = home.terminal(&["tenant", "create", "acme", "--base-url", sim.base_url()], &[]);
@@ -109,7 +109,7 @@ fn on_a_terminal_a_new_tenant_is_asked_for_and_the_secret_is_not_shown() {
 }
 
 #[test]
-fn questions_are_asked_in_the_operators_language_and_breaking_off_leaves_nothing() {
+fn questions_are_in_the_operators_language_and_an_aborted_create_writes_nothing() {
     let home = GatewayFolder::new(Setup::default());
     let mut terminal = home.terminal(&["tenant", "create", "acme"], &[("MENLOU_LANG", "zh")]);
     terminal.expect("显示名称 [acme]:");
@@ -120,7 +120,7 @@ fn questions_are_asked_in_the_operators_language_and_breaking_off_leaves_nothing
 }
 
 #[test]
-fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
+fn create_rejects_invalid_input_before_it_writes_a_file() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     let secret = DEMO_SECRET.as_bytes();
@@ -158,7 +158,7 @@ fn what_can_not_become_a_tenant_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn where_there_is_no_gateway_s_config_that_is_told() {
+fn a_missing_gateway_config_is_reported() {
     let home = GatewayFolder::new(Setup::default());
     let folder = tempfile::tempdir().unwrap();
     let new = ["tenant", "create", "acme", "--appid", DEMO_APPID, "--secret", "env:S", "--offline"];
@@ -173,7 +173,7 @@ fn where_there_is_no_gateway_s_config_that_is_told() {
 }
 
 #[test]
-fn a_new_tenant_whose_secret_is_wrong_is_kept_and_told() {
+fn a_new_tenant_with_a_wrong_secret_is_kept_and_the_problem_is_explained() {
     let sim = simulator();
     let home = GatewayFolder::new(Setup::default());
     let output = home.command(&new("acme", &sim), b"a-wrong-secret");
@@ -190,7 +190,7 @@ fn a_new_tenant_whose_secret_is_wrong_is_kept_and_told() {
 }
 
 #[test]
-fn scripts_get_json_and_are_asked_nothing() {
+fn with_json_commands_print_one_object_and_ask_no_questions() {
     let sim = simulator();
     let home = GatewayFolder::new(Setup::default());
     let mut arguments = new("acme", &sim);
@@ -230,7 +230,7 @@ fn scripts_get_json_and_are_asked_nothing() {
 }
 
 #[test]
-fn list_and_show_tell_the_faults_and_no_secret() {
+fn list_and_show_report_errors_and_no_secrets() {
     let sim = simulator();
     let bad = tenant(&sim).replace("base_url", "sceret = \"hunter2-hunter2\"\nbase_url")
         + "[actions.pay]\nkey = \"hunter3-hunter3\"\n";
@@ -262,7 +262,7 @@ fn list_and_show_tell_the_faults_and_no_secret() {
 }
 
 #[test]
-fn remove_asks_for_the_name_and_says_what_stays() {
+fn remove_asks_for_the_name_and_lists_what_stays_in_the_stores() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     let path = home.tenants().join(format!("{TENANT}.toml"));
@@ -285,7 +285,7 @@ fn remove_asks_for_the_name_and_says_what_stays() {
 }
 
 #[test]
-fn what_is_no_name_is_told_by_every_command() {
+fn every_command_rejects_invalid_tenant_names() {
     let home = GatewayFolder::new(Setup::default());
     let long = "a".repeat(300);
     for name in ["..", "../x", "a b", "ACME", "保险", "", "_x", long.as_str()] {

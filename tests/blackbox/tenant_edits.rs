@@ -1,4 +1,4 @@
-//! Tenants' files as `menlou tenant edit` changes them: whole or not at all, comments kept, nobody's change lost.
+//! `menlou tenant edit`: saves are atomic, comments are kept, and concurrent changes are not lost.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, setup, side_by_side, simulator, tenant};
 use menlou_harness::{GatewayFolder, Setup};
@@ -11,10 +11,10 @@ use std::{
 
 #[track_caller]
 fn exits(output: &Output, code: i32) -> String {
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    assert!(!told.contains(DEMO_SECRET), "a secret is shown: {told}");
-    told
+    let message = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert!(!message.contains(DEMO_SECRET), "a secret is shown: {message}");
+    message
 }
 
 fn home() -> GatewayFolder {
@@ -25,7 +25,7 @@ fn file(home: &GatewayFolder) -> String {
     fs::read_to_string(home.tenants().join(format!("{TENANT}.toml"))).unwrap()
 }
 
-/// What stands in the folder of tenants, drafts and all.
+/// All files in the tenants' folder, including temporary ones.
 fn names(home: &GatewayFolder) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(home.tenants()).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
@@ -34,7 +34,7 @@ fn names(home: &GatewayFolder) -> Vec<String> {
 }
 
 #[test]
-fn a_value_is_changed_where_it_stands_and_the_gateway_takes_it_up() {
+fn an_edited_value_keeps_its_position_and_the_gateway_reloads_it() {
     let scene = Scene::new(Stores::Embedded);
     let path = scene.tenants().join(format!("{TENANT}.toml"));
     let before =
@@ -57,7 +57,7 @@ fn a_value_is_changed_where_it_stands_and_the_gateway_takes_it_up() {
         .replace("[\"phone\", \"password\", \"profile\"]", "[\"phone\"]")
         .replace("[actions.user]\n\n", "");
     assert_eq!(fs::read_to_string(&path).unwrap(), after);
-    eventually("it is taken up", || {
+    eventually("the tenant is reloaded", || {
         let answer = scene.session("ann").call("login", &[("method", "profile"), ("name", "Ann")]);
         (answer.error.as_deref() == Some("method_not_allowed_here")).then_some(())
     });
@@ -77,7 +77,7 @@ fn a_secret_is_rotated_from_standard_input_while_people_log_in() {
 }
 
 #[test]
-fn what_is_faulty_is_not_saved_and_told_at_its_place() {
+fn a_file_with_errors_is_not_saved_and_the_errors_have_positions() {
     let home = home();
     let before = file(&home);
     for (edit, code, says) in [
@@ -96,8 +96,8 @@ fn what_is_faulty_is_not_saved_and_told_at_its_place() {
         (&[], 2, "--set, --unset or --set-secret"),
     ] {
         let arguments: Vec<&str> = ["tenant", "edit", TENANT].iter().chain(edit).copied().collect();
-        let told = exits(&home.command(&arguments, b""), code);
-        assert!(told.contains(says) && !told.contains("hunter2"), "{edit:?}: {told}");
+        let message = exits(&home.command(&arguments, b""), code);
+        assert!(message.contains(says) && !message.contains("hunter2"), "{edit:?}: {message}");
         assert_eq!(file(&home), before, "{edit:?}");
     }
     assert_eq!(names(&home), ["manulife.toml", "neighbour.toml"]);
@@ -131,7 +131,7 @@ fn in_an_editor_what_is_faulty_is_edited_again_or_dropped() {
 }
 
 #[test]
-fn in_an_editor_a_change_that_somebody_else_makes_meanwhile_is_not_overwritten() {
+fn the_editor_does_not_overwrite_a_concurrent_change() {
     let home = home();
     let theirs = file(&home).replace("Manulife", "Theirs");
     let live = home.tenants().join(format!("{TENANT}.toml"));
@@ -148,7 +148,7 @@ fn in_an_editor_a_change_that_somebody_else_makes_meanwhile_is_not_overwritten()
 }
 
 #[test]
-fn changes_made_at_once_are_all_there() {
+fn concurrent_edits_are_all_saved() {
     let home = home();
     let codes = side_by_side(6, |i| {
         let set = format!("actions.a{i}={{ plugin = \"user\" }}");
@@ -160,8 +160,8 @@ fn changes_made_at_once_are_all_there() {
 }
 
 #[test]
-fn on_a_full_disk_nothing_is_half_written() {
-    // Without plugins, so that nothing but the tenant's file is written; then actions are told to be unavailable.
+fn on_a_full_disk_the_file_stays_unchanged() {
+    // Without plugins, so that nothing but the tenant's file is written; then actions are message to be unavailable.
     let sim = simulator();
     let plain = |name: &str| {
         format!(
@@ -177,8 +177,8 @@ fn on_a_full_disk_nothing_is_half_written() {
             .into_iter()
             .chain(full)
             .collect();
-        let told = exits(&home.command_through(&by, &["tenant", "edit", TENANT, "--set", "name=Other"]), 1);
-        assert!(says.iter().all(|s| told.contains(s)), "{told}");
+        let message = exits(&home.command_through(&by, &["tenant", "edit", TENANT, "--set", "name=Other"]), 1);
+        assert!(says.iter().all(|s| message.contains(s)), "{message}");
         assert_eq!(file(&home), long);
         assert_eq!(names(&home), ["manulife.toml"], "the draft is taken away");
     }
@@ -186,7 +186,7 @@ fn on_a_full_disk_nothing_is_half_written() {
 }
 
 #[test]
-fn in_a_folder_that_can_not_be_written_the_file_stays_and_that_is_told() {
+fn in_a_read_only_folder_the_file_stays_unchanged_and_the_reason_is_reported() {
     let home = home();
     let before = file(&home);
     fs::set_permissions(home.tenants(), Permissions::from_mode(0o555)).unwrap();
@@ -202,8 +202,8 @@ fn in_a_folder_that_can_not_be_written_the_file_stays_and_that_is_told() {
         fs::write(home.path().join("s"), "some-secret").unwrap();
         let command: Vec<&str> =
             command.iter().map(|part| if *part == "file:s" { "file:../s" } else { part }).collect();
-        let told = exits(&home.command_through(by, &command), 1);
-        assert!(told.contains("no write permission"), "{told}");
+        let message = exits(&home.command_through(by, &command), 1);
+        assert!(message.contains("no write permission"), "{message}");
     }
     fs::set_permissions(home.tenants(), Permissions::from_mode(0o755)).unwrap();
     assert_eq!(file(&home), before);
@@ -211,17 +211,17 @@ fn in_a_folder_that_can_not_be_written_the_file_stays_and_that_is_told() {
 }
 
 #[test]
-fn a_link_is_read_within_the_folder_only_and_never_changed() {
+fn a_link_is_read_only_within_the_folder_and_never_changed() {
     let home = home();
     let path = home.tenants().join(format!("{TENANT}.toml"));
     for (elsewhere, shown) in [(home.tenants().join("elsewhere"), 0), (home.path().join("elsewhere.toml"), 1)] {
         fs::rename(fs::canonicalize(&path).unwrap(), &elsewhere).unwrap();
         let _ = fs::remove_file(&path);
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        let told = exits(&home.command(&["tenant", "show", TENANT], b""), shown);
-        assert_eq!(told.contains("is a link out of the tenants' folder"), shown == 1, "{told}");
-        let told = exits(&home.command(&["tenant", "edit", TENANT, "--set", "name=Other"], b""), 1);
-        assert!(told.contains("is a link"), "{told}");
+        let message = exits(&home.command(&["tenant", "show", TENANT], b""), shown);
+        assert_eq!(message.contains("is a link out of the tenants' folder"), shown == 1, "{message}");
+        let message = exits(&home.command(&["tenant", "edit", TENANT, "--set", "name=Other"], b""), 1);
+        assert!(message.contains("is a link"), "{message}");
         assert!(fs::read_to_string(&elsewhere).unwrap().contains("Manulife") && path.is_symlink());
     }
 }

@@ -1,4 +1,4 @@
-//! `menlou tenant verify`: what the platform says of a tenant's credentials, in words, without disturbing the gateway.
+//! `menlou tenant verify`: explains the platform's responses to a tenant's credentials, without affecting the gateway.
 
 use crate::scene::{Scene, Stores, TENANT, setup, simulator, tenant};
 use menlou_harness::{GatewayFolder, Setup, process::free_port};
@@ -13,10 +13,10 @@ const PHONE: &str = "/wxa/business/getuserphonenumber";
 
 #[track_caller]
 fn exits(output: &Output, code: i32) -> String {
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    assert!(!told.contains(DEMO_SECRET), "a secret is shown: {told}");
-    told
+    let message = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert!(!message.contains(DEMO_SECRET), "a secret is shown: {message}");
+    message
 }
 
 fn verify(home: &GatewayFolder) -> Output {
@@ -28,14 +28,14 @@ fn verify_json(home: &GatewayFolder) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// A tenant whose platform is at this address.
+/// A tenant with this `base_url`.
 fn at(base_url: &str) -> GatewayFolder {
     let sim = simulator();
     GatewayFolder::new(Setup::default().tenant(TENANT, tenant(&sim).replace(sim.base_url(), base_url)))
 }
 
 #[test]
-fn every_errcode_that_an_admin_can_mend_is_explained_with_who_and_where() {
+fn every_errcode_that_an_admin_can_fix_is_explained_with_role_and_location() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     let home_zh = GatewayFolder::new(setup(&sim, None, None).env("MENLOU_LANG", "zh"));
@@ -44,23 +44,23 @@ fn every_errcode_that_an_admin_can_mend_is_explained_with_who_and_where() {
         let explained = errcodes::explain(code).unwrap_or_else(|| panic!("{code} is not explained"));
         let place = explained.location.unwrap_or_else(|| panic!("{code} has no place"));
         sim.fail(TOKEN, Failure::errcode(code), 2);
-        let told = exits(&verify(&home), 1);
-        let told_zh = exits(&verify(&home_zh), 1);
+        let message = exits(&verify(&home), 1);
+        let output_zh = exits(&verify(&home_zh), 1);
         for part in [&explained.meaning.en, &explained.remedy.en, &place.en, &explained.responsible.text().en] {
-            assert!(told.contains(&**part), "{code}: {part}: {told}");
+            assert!(message.contains(&**part), "{code}: {part}: {message}");
         }
         for part in [&explained.meaning.zh, &explained.remedy.zh, &place.zh, &explained.responsible.text().zh] {
-            assert!(told_zh.contains(&**part), "{code}: {part}: {told_zh}");
+            assert!(output_zh.contains(&**part), "{code}: {part}: {output_zh}");
         }
-        assert!(told.contains(&format!("errcode {code}")) && told.contains("rid "), "{told}");
-        assert!(told.contains("✓ log-in"), "the log-in needs no token: {told}");
+        assert!(message.contains(&format!("errcode {code}")) && message.contains("rid "), "{message}");
+        assert!(message.contains("✓ log-in"), "the log-in needs no token: {message}");
     }
     sim.fail(TOKEN, Failure::errcode(123_456), 1);
     assert!(exits(&verify(&home), 1).contains("123456"), "an unknown one keeps its number");
 }
 
 #[test]
-fn the_address_that_the_platform_saw_is_told() {
+fn verify_reports_the_address_that_the_platform_saw() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     let errmsg = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist";
@@ -75,28 +75,28 @@ fn the_address_that_the_platform_saw_is_told() {
 }
 
 #[test]
-fn a_wrong_secret_is_told_once_and_in_every_form_the_platform_gives_it() {
+fn a_wrong_secret_is_explained_once_for_every_errcode_of_the_platform() {
     let sim = simulator();
     let home = GatewayFolder::new(
         Setup::default().tenant(TENANT, tenant(&sim).replace(DEMO_SECRET, "a-wrong-secret-of-ours")),
     );
-    let told = exits(&verify(&home), 1);
-    assert_eq!(told.matches("what to do").count(), 1, "{told}");
-    assert_eq!(told.matches("The AppSecret is wrong").count(), 2, "{told}");
-    assert!(!told.contains("a-wrong-secret-of-ours"), "{told}");
+    let message = exits(&verify(&home), 1);
+    assert_eq!(message.matches("what to do").count(), 1, "{message}");
+    assert_eq!(message.matches("The AppSecret is wrong").count(), 2, "{message}");
+    assert!(!message.contains("a-wrong-secret-of-ours"), "{message}");
     sim.fail(TOKEN, Failure::errcode(40001), 1);
     assert!(exits(&verify(&home), 1).contains("errcode 40125"));
 }
 
 #[test]
-fn phone_numbers_are_asked_for_where_people_log_in_by_them() {
+fn verify_checks_phone_numbers_only_if_the_tenant_uses_them() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     sim.fail(PHONE, Failure::errcode(48001), 1);
-    let told = exits(&verify(&home), 1);
+    let message = exits(&verify(&home), 1);
     assert!(
-        told.contains("✓ access token") && told.contains("✗ phone numbers") && told.contains("not granted"),
-        "{told}"
+        message.contains("✓ access token") && message.contains("✗ phone numbers") && message.contains("not granted"),
+        "{message}"
     );
     let without = tenant(&sim).replace("\"phone\", ", "");
     home.write_tenant(TENANT, &without);
@@ -106,7 +106,7 @@ fn phone_numbers_are_asked_for_where_people_log_in_by_them() {
 }
 
 #[test]
-fn a_running_gateway_is_not_disturbed() {
+fn verify_does_not_affect_a_running_gateway() {
     let scene = Scene::new(Stores::Embedded);
     let phone = |person: &str, number: &str| {
         scene.session(person).call("login", &[("method", "phone"), ("phone_code", &scene.sim.phone_code(number))]).ok();
@@ -123,7 +123,7 @@ fn a_running_gateway_is_not_disturbed() {
 }
 
 #[test]
-fn a_platform_that_can_not_be_reached_is_told_by_its_cause() {
+fn an_unreachable_platform_is_reported_with_its_cause() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     for (failure, says) in [
@@ -134,9 +134,9 @@ fn a_platform_that_can_not_be_reached_is_told_by_its_cause() {
         (Failure::truncate(), "no complete answer"),
     ] {
         sim.fail(TOKEN, failure.clone(), 2);
-        let told = exits(&verify(&home), 1);
+        let message = exits(&verify(&home), 1);
         sim.clear_failures();
-        assert!(told.contains(says) && told.contains("operator"), "{failure:?}: {told}");
+        assert!(message.contains(says) && message.contains("operator"), "{failure:?}: {message}");
     }
     for (base_url, says) in [
         (format!("http://127.0.0.1:{}", free_port()), "the connection is refused"),
@@ -144,9 +144,9 @@ fn a_platform_that_can_not_be_reached_is_told_by_its_cause() {
         (sim.base_url().replace("http://", "https://"), "TLS"),
         (format!("http://{}", stranger()), "it is not WeChat that answers"),
     ] {
-        let told = exits(&verify(&at(&base_url)), 1);
-        assert!(told.contains(says), "{base_url}: {told}");
-        assert_eq!(told.matches('✗').count(), 1, "nothing more is asked: {told}");
+        let message = exits(&verify(&at(&base_url)), 1);
+        assert!(message.contains(says), "{base_url}: {message}");
+        assert_eq!(message.matches('✗').count(), 1, "nothing more is asked: {message}");
     }
     let home = GatewayFolder::new(
         Setup::default()
@@ -157,29 +157,29 @@ fn a_platform_that_can_not_be_reached_is_told_by_its_cause() {
 }
 
 #[test]
-fn a_platform_that_does_not_answer_is_waited_for_only_so_long() {
+fn verify_times_out_if_the_platform_does_not_respond() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     sim.fail_until_cleared(LOGIN, Failure::hang());
     let start = std::time::Instant::now();
-    let told = exits(&verify(&home), 1);
-    assert!(told.contains("✓ access token") && told.contains("no complete answer"), "{told}");
+    let message = exits(&verify(&home), 1);
+    assert!(message.contains("✓ access token") && message.contains("no complete answer"), "{message}");
     assert!(start.elapsed().as_secs() < 30);
 }
 
 #[test]
-fn what_is_faulty_is_told_before_anything_is_asked() {
+fn verify_reports_errors_in_the_file_before_it_sends_a_request() {
     let sim = simulator();
     let home =
         GatewayFolder::new(Setup::default().tenant(TENANT, tenant(&sim).replace(DEMO_SECRET, "env:MISSING_ONE")));
-    let told = exits(&verify(&home), 1);
-    assert!(told.contains("MISSING_ONE") && told.contains("fix them first"), "{told}");
+    let message = exits(&verify(&home), 1);
+    assert!(message.contains("MISSING_ONE") && message.contains("fix them first"), "{message}");
     assert_eq!(sim.calls(TOKEN), 0);
     exits(&home.command(&["tenant", "verify", "nobody"], b""), 1);
 }
 
 #[test]
-fn what_is_waited_for_is_told_on_a_terminal_only() {
+fn progress_is_shown_on_a_terminal_only() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     assert!(!exits(&verify(&home), 0).contains("requesting"));
@@ -188,7 +188,7 @@ fn what_is_waited_for_is_told_on_a_terminal_only() {
     assert_eq!(terminal.end().0, 0);
 }
 
-/// A web server that answers everything with a page.
+/// A web server that returns an HTML page for every request.
 fn stranger() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -39,9 +39,9 @@ pub fn reencrypt(doc: &Document, file: &[u8], tenant: Option<&str>, keys: &Keys)
         let field = Field { tenant, pointer: &pointer };
         match keys.open(&sealed, field) {
             Ok(secret) => {
-                let anew = keys.seal(&secret, field)?;
+                let reencrypted = keys.seal(&secret, field)?;
                 bytes.extend_from_slice(&file[copied..mark + span.start]);
-                bytes.extend_from_slice(format!("\"{anew}\"").as_bytes());
+                bytes.extend_from_slice(format!("\"{reencrypted}\"").as_bytes());
                 copied = mark + span.end;
                 done.fields.push((field.name(), sealed.key().to_owned()));
             }
@@ -97,11 +97,11 @@ mod tests {
             ("/wechat/secret", format!("'{app}'"), "app-secret"),
             ("/actions/a.b/keys/1", format!("\"\"\"{list}\"\"\""), "a key"),
         ] {
-            let anew = doc.value(pointer).unwrap().as_str().unwrap();
-            let Ok(SecretRef::Sealed(sealed)) = SecretRef::parse(anew) else { panic!("{anew}") };
+            let reencrypted = doc.value(pointer).unwrap().as_str().unwrap();
+            let Ok(SecretRef::Sealed(sealed)) = SecretRef::parse(reencrypted) else { panic!("{reencrypted}") };
             let opened = only_new.open(&sealed, Field { tenant: Some("acme"), pointer }).unwrap();
             assert_eq!(opened.expose_secret(), secret);
-            undone = undone.replace(&format!("\"{anew}\""), &quoted);
+            undone = undone.replace(&format!("\"{reencrypted}\""), &quoted);
         }
         assert_eq!(undone, file);
     }

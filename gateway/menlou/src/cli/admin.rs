@@ -89,7 +89,7 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
                 let (token, whole) = tokens::create(admins, &by, &role, &label, expires.0).await?;
                 // Print only the token on standard output, for scripts.
                 println!("{}", whole.expose_secret());
-                told(&token);
+                print_expiry(&token);
                 if let Role::Tenant(name) = &role
                     && !config.tenants.dir.join(format!("{name}.toml")).exists()
                 {
@@ -111,7 +111,7 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
     })
 }
 
-fn told(token: &AdminToken) {
+fn print_expiry(token: &AdminToken) {
     let (id, role) = (&token.id, &token.role);
     match (Language::for_operator(), token.expires_at.map(Timestamp)) {
         (Language::Zh, Some(end)) => eprintln!("令牌 {id}（{role}）有效至 {end}；它只显示这一次。"),

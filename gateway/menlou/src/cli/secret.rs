@@ -35,8 +35,8 @@ pub struct Arguments {
 enum Command {
     /// 生成密封密钥文件（权限 0600，不覆盖已有文件）。Generate a key file (mode 0600; an existing file is not overwritten).
     Keygen {
-        /// 文件，缺省为 [secrets] keys_file 所指的文件；- 为标准输出。The file; the one of [secrets] keys_file if not given; - is standard
-        /// output.
+        /// 文件，默认为 [secrets] keys_file 所指的文件；- 为标准输出。The file; default: the file in
+        /// [secrets] keys_file; - is standard output.
         file: Option<PathBuf>,
         /// 在已有文件的开头加入新密钥，此后用它密封。Insert a new key at the start of an existing file; it seals from then on.
         #[arg(long)]

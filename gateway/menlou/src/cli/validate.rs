@@ -12,7 +12,7 @@ use std::{process::ExitCode, time::Duration};
 use tokio::time::timeout;
 
 /// Maximum time for a store to respond.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Arguments of `validate`.
 #[derive(clap::Args)]
@@ -31,16 +31,16 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
         }
     };
     let mut wrong = 0;
-    let mut tell = |text: &Text| {
+    let mut report = |text: &Text| {
         wrong += 1;
         let _ = fail(text);
     };
     if let Some(text) = config.keyring.is_set().then(|| config.keyring.keys().err()).flatten() {
-        tell(&Text::new(format!("[secrets] keys_file：{}", text.zh), format!("[secrets] keys_file: {}", text.en)));
+        report(&Text::new(format!("[secrets] keys_file：{}", text.zh), format!("[secrets] keys_file: {}", text.en)));
     }
     for loaded in [load_certificates(&config), load_admin_certificate(&config)] {
         if let Err(text) = loaded {
-            tell(&text);
+            report(&text);
         }
     }
     let mut warnings = config.warnings.clone();
@@ -51,7 +51,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
         Ok(library) => {
             for refused in library.rejected() {
                 let (file, why) = (refused.path.display(), refused.why.text());
-                tell(&Text::new(format!("插件 {file}：{}", why.zh), format!("plugin {file}: {}", why.en)));
+                report(&Text::new(format!("插件 {file}：{}", why.zh), format!("plugin {file}: {}", why.en)));
             }
             for plugin in library.plugins() {
                 let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -75,7 +75,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
                 wrong += faults.len();
             }
         }
-        Err(text) => tell(&text),
+        Err(text) => report(&text),
     }
     if !arguments.offline {
         match stores(&config) {
@@ -99,7 +99,7 @@ fn stores(config: &Config) -> Result<(), Vec<Text>> {
         let opened = Stores::open(&store_settings(config)).await;
         let stores = opened.map_err(|e| vec![unavailable("存储", "the store", e.to_string())])?;
         let (sessions, users) =
-            tokio::join!(timeout(PATIENCE, stores.ephemeral.ping()), timeout(PATIENCE, stores.users.ping()));
+            tokio::join!(timeout(STORE_TIMEOUT, stores.ephemeral.ping()), timeout(STORE_TIMEOUT, stores.users.ping()));
         let mut wrong = Vec::new();
         for (zh, en, outcome) in [("会话存储", "the session store", sessions), ("用户存储", "the user store", users)]
         {

@@ -37,7 +37,7 @@ fn write(page: &mut String, plugin: &Plugin, language: Language) -> fmt::Result 
 
 fn head(page: &mut String, action: &Descriptor, language: Language) -> fmt::Result {
     let access = match action.access {
-        _ if action.access_by_setting => Text::fixed("由租户设置 login 决定", "depends on the tenant's setting login"),
+        _ if action.access_by_setting => Text::fixed("由租户设置 auth 决定", "depends on the tenant's setting auth"),
         Access::Anyone | Access::Optional => Text::fixed("任何人可调用", "anyone"),
         Access::Session => Text::fixed("需要会话", "requires a session"),
         Access::User => Text::fixed("需要登录", "requires login"),

@@ -19,7 +19,7 @@ use std::{
 /// Totals over all files.
 #[derive(Default)]
 struct Done {
-    anew: usize,
+    reencrypted: usize,
     files: usize,
     current: usize,
     wrong: usize,
@@ -71,11 +71,11 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
             return Ok(());
         }
     };
-    let resealed = reencrypt(&doc, &bytes, tenant, keys)?;
-    show_errors(&resealed.faults);
-    done.wrong += resealed.faults.len();
-    done.current += resealed.current;
-    if resealed.fields.is_empty() {
+    let result = reencrypt(&doc, &bytes, tenant, keys)?;
+    show_errors(&result.faults);
+    done.wrong += result.faults.len();
+    done.current += result.current;
+    if result.fields.is_empty() {
         return Ok(());
     }
     if !dry_run {
@@ -86,26 +86,26 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
                 "somebody else has just changed the file; nothing was written: run the command again",
             ));
         }
-        save::write_atomically(path, &resealed.bytes).map_err(|unsaved| match unsaved {
+        save::write_atomically(path, &result.bytes).map_err(|unsaved| match unsaved {
             SaveError::Refused(text) => text,
             SaveError::Exists => Text::fixed("文件已存在", "the file exists"),
         })?;
     }
     let (shown, new) = (path.display(), keys.ids().next().unwrap_or_default());
-    for (field, old) in &resealed.fields {
+    for (field, old) in &result.fields {
         println!("{shown}: {field}: {old} → {new}");
     }
-    done.anew += resealed.fields.len();
+    done.reencrypted += result.fields.len();
     done.files += 1;
     Ok(())
 }
 
 fn summary(done: &Done, keys: &Keys, dry_run: bool) {
-    let Done { anew, files, current, wrong } = done;
+    let Done { reencrypted, files, current, wrong } = done;
     let (zh, en) = if dry_run { ("将重新加密", "to be reencrypted") } else { ("已重新加密", "reencrypted") };
     say(
-        format!("{zh}：{anew}（文件数：{files}）；已使用第一把密钥：{current}；问题：{wrong}"),
-        format!("{en}: {anew} (files: {files}); already sealed with the first key: {current}; faults: {wrong}"),
+        format!("{zh}：{reencrypted}（文件数：{files}）；已使用第一把密钥：{current}；问题：{wrong}"),
+        format!("{en}: {reencrypted} (files: {files}); already sealed with the first key: {current}; faults: {wrong}"),
     );
     let old = keys.ids().skip(1).collect::<Vec<_>>().join(", ");
     if *wrong == 0 && !dry_run && !old.is_empty() {

@@ -81,7 +81,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
                 ),
             );
         }
-        call.tell();
+        call.print();
     }
     Ok(CommandOutput {
         ok: verified && saved.faults.is_empty(),
@@ -246,7 +246,7 @@ impl Call {
         }
     }
 
-    fn tell(&self) {
+    fn print(&self) {
         say("\n试一试（CODE 为 wx.login 得到的 code）：", "\nTo try it (CODE is the code from wx.login):");
         println!("  {}", self.curl);
         say(

@@ -56,7 +56,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
             Some(context.files().edit(&name, changes, None).map_err(|r| CommandFailure::from_refusal(&name, r))?)
         }
     };
-    Ok(told(context, &name, saved))
+    Ok(report(context, &name, saved))
 }
 
 /// Parses the changes requested with `--set KEY=VALUE`.
@@ -73,7 +73,7 @@ pub fn settings(written: &[String]) -> Result<Vec<ConfigChange>, CommandFailure>
     written.iter().map(change).collect()
 }
 
-fn told(context: &TenantContext<'_>, name: &TenantName, saved: Option<SavedTenantFile>) -> CommandOutput {
+fn report(context: &TenantContext<'_>, name: &TenantName, saved: Option<SavedTenantFile>) -> CommandOutput {
     let Some(saved) = saved else {
         if !context.json {
             say("没有改动", "nothing was changed");

@@ -46,15 +46,15 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
     let runtime = runtime::start().map_err(|text| CommandFailure::new("internal", text))?;
     let credentials = &validated.credentials;
     let progress = Progress::start(credentials.base_url());
-    let told = Cell::new(None);
+    let explained = Cell::new(None);
     let results = runtime.block_on(menlou_platform::verify(credentials, phone, http, |result| {
         progress.clear();
         if !context.json {
             let trouble = result.failure.as_ref();
             // A repeated problem is not explained again.
-            let again = trouble.is_some_and(|t| t.errcode.is_some() && told.get() == t.errcode);
-            told.set(trouble.and_then(|t| t.errcode));
-            tell(result, again);
+            let again = trouble.is_some_and(|t| t.errcode.is_some() && explained.get() == t.errcode);
+            explained.set(trouble.and_then(|t| t.errcode));
+            print_finding(result, again);
         }
         progress.show();
     }));
@@ -66,7 +66,7 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
     Ok((ok, results.iter().map(json).collect()))
 }
 
-fn tell(result: &CheckResult, again: bool) {
+fn print_finding(result: &CheckResult, again: bool) {
     let language = Language::for_operator();
     let step = result.step.text();
     let step = step.get(language);

@@ -178,12 +178,12 @@ fn configured(
         ));
     }
     configure().map_err(|faults| {
-        let told = |pick: fn(&(String, String, String)) -> &str| {
+        let join = |pick: fn(&(String, String, String)) -> &str| {
             faults.iter().map(|f| format!("{} {}", f.0, pick(f))).collect::<Vec<_>>().join("; ")
         };
         Text::new(
-            format!("插件拒绝这些设置：{}（可用 --tenant 指定租户文件）", told(|f| &f.1)),
-            format!("the plugin rejects the settings: {} (name a tenant's file with --tenant)", told(|f| &f.2)),
+            format!("插件拒绝这些设置：{}（可用 --tenant 指定租户文件）", join(|f| &f.1)),
+            format!("the plugin rejects the settings: {} (name a tenant's file with --tenant)", join(|f| &f.2)),
         )
     })
 }
@@ -195,8 +195,8 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
     let answer = Schema::compile(&descriptor.data).map_err(|e| Text::new(e.clone(), e))?;
     let mut answered = 0;
     for params in samples::odd(descriptor.params.as_json()) {
-        let told: String = params.to_string().chars().take(100).collect();
-        let of_these = |why: Text| Text::new(format!("{}：{told}", why.zh), format!("{}: {told}", why.en));
+        let shown: String = params.to_string().chars().take(100).collect();
+        let of_these = |why: Text| Text::new(format!("{}：{shown}", why.zh), format!("{}: {shown}", why.en));
         let (gateway, action) = (gateway.clone(), action.clone());
         let served = tokio::spawn(async move { gateway.call(&action, params).await });
         let served = tokio::time::timeout(CALL_TIMEOUT + ROUND_DURATION, served).await;
@@ -316,8 +316,8 @@ fn rules(descriptor: &Descriptor, blocked: u64) -> CheckResult {
     if found.is_empty() {
         return Ok(None);
     }
-    let told = |pick: fn(&Text) -> &str, by: &str| found.iter().map(pick).collect::<Vec<_>>().join(by);
-    Err(Text::new(told(|t| &t.zh, "；"), told(|t| &t.en, "; ")))
+    let join = |pick: fn(&Text) -> &str, by: &str| found.iter().map(pick).collect::<Vec<_>>().join(by);
+    Err(Text::new(join(|t| &t.zh, "；"), join(|t| &t.en, "; ")))
 }
 
 fn within(zh: &str, en: &str, before: u64, count: u64) -> std::result::Result<(), Text> {

@@ -22,16 +22,16 @@ impl Part {
     fn heading(self) -> &'static str {
         match self {
             Self::Params => "### 参数 · Parameters",
-            Self::Answer => "### 回答 · Answer (`data`)",
+            Self::Answer => "### 响应 · Response (`data`)",
             Self::Settings => "### 设置 · Settings",
         }
     }
 
     fn columns(self) -> &'static str {
         match self {
-            Self::Params => "| 名称 · name | 类型 · type | 必填 · needed | 说明 · meaning |\n|---|---|---|---|\n",
+            Self::Params => "| 名称 · name | 类型 · type | 必填 · required | 说明 · meaning |\n|---|---|---|---|\n",
             Self::Answer => "| 名称 · name | 类型 · type | 说明 · meaning |\n|---|---|---|\n",
-            Self::Settings => "| 名称 · name | 类型 · type | 缺省 · default | 说明 · meaning |\n|---|---|---|---|\n",
+            Self::Settings => "| 名称 · name | 类型 · type | 默认 · default | 说明 · meaning |\n|---|---|---|---|\n",
         }
     }
 
@@ -39,7 +39,7 @@ impl Part {
     fn nothing(self, closed: bool) -> &'static str {
         match (self, closed) {
             (_, true) => "无。None.\n",
-            (Self::Params, false) => "任意：由动作自己检查。Any: the action itself looks at them.\n",
+            (Self::Params, false) => "任意：由动作自行检查。Any: the action checks them itself.\n",
             (Self::Answer, false) => "任意 JSON 对象。Any JSON object.\n",
             (Self::Settings, false) => "任意。Any.\n",
         }
@@ -138,7 +138,7 @@ impl<'a> Table<'a> {
             Part::Settings => {
                 let default = property.get("default").filter(|d| !d.is_null());
                 let default = match (default, needed) {
-                    (_, true) => "（必填 · needed）".to_owned(),
+                    (_, true) => "（必填 · required）".to_owned(),
                     (Some(default), _) => code(&default.to_string()),
                     (None, _) => String::new(),
                 };
@@ -215,12 +215,12 @@ fn about(property: &Value, shape: &Value) -> String {
         }
     }
     if shape.get("format").is_some_and(|f| f == "secret") {
-        about += "<br>可写作 · may be written `env:NAME`, `file:PATH`";
+        about += "<br>可写作 · may be written as `env:NAME`, `file:PATH`";
     }
     let examples: Vec<String> =
         shape.get("examples").and_then(Value::as_array).into_iter().flatten().map(|e| code(&plain(e))).collect();
     if !examples.is_empty() {
-        about += &format!("<br>例 · such as {}", examples.join(", "));
+        about += &format!("<br>例如 · for example {}", examples.join(", "));
     }
     about
 }
@@ -257,7 +257,7 @@ fn together(schema: &Value) -> Vec<String> {
         let ((name, value), needed) = (condition, names(then));
         if !needed.is_empty() {
             let (name, value) = (code(name), code(&plain(value)));
-            said.push(format!("- {name} = {value}: 须给出 · needs {needed}\n"));
+            said.push(format!("- {name} = {value}: 必须提供 · requires {needed}\n"));
         }
     }
     said
@@ -312,15 +312,15 @@ mod tests {
         let section = section(Part::Settings, &schema);
         for row in [
             "Two lines 中文中文。\n",
-            "缺省 · default | 说明 · meaning |\n|---|---|---|---|\n| `who` | string, ≥ 1 | （必填 · needed） |  |\n",
+            "默认 · default | 说明 · meaning |\n|---|---|---|---|\n| `who` | string, ≥ 1 | （必填 · required） |  |\n",
             "| `a` | integer, 1–4 |  | `<p>` &lt;q> \\| r |\n",
-            "| `key` | string, secret |  | <br>可写作 · may be written `env:NAME`, `file:PATH` |\n",
+            "| `key` | string, secret |  | <br>可写作 · may be written as `env:NAME`, `file:PATH` |\n",
             "| `kind` | `x` \\| `y` |  | <br>`x`: X |\n",
             "| `list` | object[] |  |  |\n| `list[].more` | object |  |  |\n| `list[].n` | `1` |",
             "| `nest` | any[][]",
             "| `span` | string, `^a\\|b$` | `\"10s\"` |",
             "\n- 至少给出其一 · at least one of these: `a`, `b` + `c`\n",
-            "\n- `kind` = `x`: 须给出 · needs `a`\n",
+            "\n- `kind` = `x`: 必须提供 · requires `a`\n",
         ] {
             assert!(section.contains(row), "{row}\n{section}");
         }
