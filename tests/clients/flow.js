@@ -1,4 +1,4 @@
-// The log-in flow as a mini-program's code has it, with axios over axios-miniprogram-adapter and with wx.request itself.
+// The login flow of a mini-program, with axios over axios-miniprogram-adapter and with wx.request itself.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -11,7 +11,7 @@ assert.ok(gateway && simulator, "usage: node flow.js GATEWAY SIMULATOR");
 
 const promised = (api, options = {}) => new Promise((success, fail) => api({ ...options, success, fail }));
 
-/** A mini-program of the tenant on somebody's phone; `call` gives the envelope, or throws it with its status. */
+/** The tenant's mini-program on the phone of one user; `call` returns the data, or throws an error with status and error code. */
 function miniProgram(person) {
   global.wx = makeWx({ simulator, person });
   const client = axios.create({ baseURL: gateway, adapter });
@@ -28,9 +28,9 @@ function miniProgram(person) {
         validateStatus: () => true,
         ...config,
       });
-      assert.ok(headers["x-request-id"], "every answer has its id");
+      assert.ok(headers["x-request-id"], "every response has a request id");
       assert.equal(typeof envelope.msg, "string");
-      if (envelope.code !== 1) throw Object.assign(new Error(envelope.msg), { status, word: envelope.error });
+      if (envelope.code !== 1) throw Object.assign(new Error(envelope.msg), { status, errorCode: envelope.error });
       token = envelope.data.session?.token ?? token;
       return envelope.data;
     },
@@ -40,13 +40,13 @@ function miniProgram(person) {
 
 async function withAxios() {
   const ann = miniProgram("ann");
-  await assert.rejects(ann.call("user"), { status: 401, word: "login_required" });
+  await assert.rejects(ann.call("user"), { status: 401, errorCode: "login_required" });
 
   const { code } = await promised(ann.wx.login);
   const first = await ann.call("openid", { code });
   assert.equal(first.user, null);
   assert.ok(first.session.expires_in > 0);
-  await assert.rejects(ann.call("user", {}), { status: 401, word: "login_required" });
+  await assert.rejects(ann.call("user", {}), { status: 401, errorCode: "login_required" });
 
   const { code: phone_code } = await promised(ann.wx.getPhoneNumber, { phone: "13800138000" });
   const { user } = await ann.call("login", { method: "phone", phone_code });
@@ -61,10 +61,10 @@ async function withAxios() {
   assert.deepEqual((await ann.call("openid", { code: again })).user, renamed.user, "from now on it logs in by itself");
 
   await ann.call("logout");
-  await assert.rejects(ann.call("user"), { status: 401, word: "session_expired", message: /会话/ });
+  await assert.rejects(ann.call("user"), { status: 401, errorCode: "session_expired", message: /会话/ });
   const english = { headers: { "Accept-Language": "en" } };
   await assert.rejects(ann.call("user", {}, english), { status: 401, message: /session/ });
-  await assert.rejects(ann.call("openid", { code: again + "x" }), { status: 200, word: "invalid_code" });
+  await assert.rejects(ann.call("openid", { code: again + "x" }), { status: 200, errorCode: "invalid_code" });
 }
 
 async function withWxRequest() {

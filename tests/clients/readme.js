@@ -1,4 +1,4 @@
-// The example of README.md and README.zh-CN.md, run as it stands there.
+// The example of README.md and README.zh-CN.md, run unchanged.
 "use strict";
 
 const assert = require("node:assert/strict");

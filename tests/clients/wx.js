@@ -1,4 +1,4 @@
-// A small `wx`, as a mini-program finds it: requests go over node's http, login codes come from the simulator.
+// A minimal `wx` of a mini-program: requests use http of Node.js, login codes come from the simulator.
 "use strict";
 
 const http = require("node:http");
@@ -16,18 +16,18 @@ module.exports = function wx({ simulator, person }) {
     if (typeof data === "object" && data !== null) {
       body = form ? new URLSearchParams(data).toString() : JSON.stringify(data);
     }
-    const task = http.request(url, { method, headers, timeout }, (answer) => {
+    const task = http.request(url, { method, headers, timeout }, (response) => {
       const parts = [];
-      answer.on("data", (part) => parts.push(part));
-      answer.on("end", () => {
+      response.on("data", (part) => parts.push(part));
+      response.on("end", () => {
         const text = Buffer.concat(parts).toString("utf8");
         let parsed = text;
         try {
           parsed = JSON.parse(text);
         } catch {
-          // As wx.request does: what is no JSON stays text.
+          // Like wx.request: a body that is not JSON stays text.
         }
-        success?.({ data: parsed, statusCode: answer.statusCode, header: answer.headers });
+        success?.({ data: parsed, statusCode: response.statusCode, header: response.headers });
         complete?.({});
       });
     });
@@ -45,7 +45,7 @@ module.exports = function wx({ simulator, person }) {
     ask(`code?person=${encodeURIComponent(person)}`, success, fail, complete);
   }
 
-  // What the button with open-type="getPhoneNumber" gives to its handler.
+  // The event of a button with open-type="getPhoneNumber".
   function getPhoneNumber({ phone, success, fail, complete }) {
     ask(`phone_code?phone=${phone}`, success, fail, complete);
   }

@@ -1,4 +1,4 @@
-"""How Schemathesis sends a tenant's file: as it is."""
+"""Serialises a tenant file for Schemathesis without changes."""
 
 import schemathesis
 
