@@ -3,6 +3,7 @@
 
 mod error_codes_page;
 mod generated_docs;
+mod import_cycles;
 mod metrics_page;
 mod security_promises;
 mod tenant_settings_page;
@@ -139,7 +140,7 @@ fn no_file_is_longer_than_450_lines() {
     for path in ["gateway", "plugins", "tests"].iter().flat_map(|folder| sources(&root().join(folder))) {
         let lines = fs::read_to_string(&path).unwrap().lines().count();
         // A table is looked up, not read through.
-        let table = ["abi/src/lib.rs", "testing/host.rs"].iter().any(|t| path.ends_with(t));
+        let table = path.ends_with("abi/src/lib.rs");
         assert!(lines <= 450 || table && lines <= 700, "{} has {lines} lines", path.display());
     }
 }
