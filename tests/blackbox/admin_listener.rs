@@ -47,7 +47,7 @@ fn unusable_certificate_is_a_config_error() {
         let output = home.command(&[command], b"");
         let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
-            !output.status.success() && output_text.contains("admin.pem can't be used"),
+            !output.status.success() && output_text.contains("admin.pem for TLS"),
             "{command}: {output_text}"
         );
     }
