@@ -293,8 +293,8 @@ fn an_app_secret_is_replaced_without_one_failed_login() {
         stop.store(true, Ordering::Relaxed);
     });
     let log = scene.log();
-    assert_eq!(log.matches("takes its previous_secret").count(), 1, "{log}");
-    assert_eq!(log.matches("previous_secret is not needed any more").count(), 1, "{log}");
+    assert_eq!(log.matches("WeChat rejects secret and accepts previous_secret").count(), 1, "{log}");
+    assert_eq!(log.matches("previous_secret can be removed").count(), 1, "{log}");
 }
 
 #[test]
