@@ -21,7 +21,7 @@ pub enum Until {
     /// After this time.
     Elapsed(Duration),
     /// After this many requests.
-    PlatformQuery(u64),
+    Requests(u64),
 }
 
 /// Open connections to one server.
@@ -61,7 +61,7 @@ impl Load {
         let mut ask = |number: usize, connection: &mut Connection| -> Result<bool> {
             let more = match until {
                 Until::Elapsed(time) => started.elapsed() < time,
-                Until::PlatformQuery(requests) => asked < requests,
+                Until::Requests(requests) => asked < requests,
             };
             connection.request.clear();
             if !more || !next(number, &mut connection.request) {

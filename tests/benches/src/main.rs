@@ -1,10 +1,10 @@
 //! The program behind `make bench`: what a request costs in the gateway, against bare hyper, side by side in one run.
 
+mod abi;
 mod bare;
-mod border;
 mod cores;
+mod environment;
 mod flood;
-mod house;
 mod load;
 mod machine;
 mod nginx;
@@ -61,7 +61,7 @@ enum Part {
         times: f64,
     },
     /// Tells what many tenants cost: starting, changing one, the console, a request.
-    CostVisitor {
+    Scale {
         /// How many.
         #[arg(long, default_value_t = 10_000)]
         tenants: usize,
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
             let Arguments { rounds, seconds, keep, .. } = arguments;
             overload::measure(arguments.only.as_deref(), rounds.max(1), seconds, (*clients, *times), keep)
         }
-        Some(Part::CostVisitor { tenants }) => {
+        Some(Part::Scale { tenants }) => {
             let Arguments { rounds, seconds, no_tools, keep, .. } = arguments;
             let each = Duration::from_secs_f64(seconds);
             scale::measure(*tenants, &scale::Plan { rounds: rounds.max(1), each, tools: !no_tools }, keep)
@@ -103,7 +103,7 @@ fn main() -> ExitCode {
 }
 
 fn bench(arguments: &Arguments) -> Result<()> {
-    let house = house::House::new()?;
+    let environment = environment::Environment::new()?;
     let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
     let wanted = |case: &subject::Case| case.is_there() && (case.is_base() || wanted(case.name()));
     let cases: Vec<_> = subject::Case::ALL.into_iter().filter(wanted).collect();
@@ -113,13 +113,13 @@ fn bench(arguments: &Arguments) -> Result<()> {
         each: Duration::from_secs_f64(arguments.seconds),
         connections: arguments.connections.max(1),
     };
-    let mut rows = rounds::measure(&house, &cases, &plan)?;
+    let mut rows = rounds::measure(&environment, &cases, &plan)?;
     if !arguments.no_tools {
-        tools::count(&house, &mut rows)?;
+        tools::count(&environment, &mut rows)?;
     }
-    let border = border::measure(&house, arguments.no_tools)?;
+    let abi = abi::measure(&environment, arguments.no_tools)?;
 
-    let report = report::Report::new(house.cores.count, plan, rows, border)?;
+    let report = report::Report::new(environment.cores.count, plan, rows, abi)?;
     println!("{report}");
     if arguments.keep {
         for path in report.keep()? {

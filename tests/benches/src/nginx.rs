@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    house::House,
+    environment::Environment,
     server::{Server, Under},
 };
 use menlou_harness::process::{free_port, loopback};
@@ -21,10 +21,10 @@ pub fn is_there() -> bool {
 }
 
 /// Starts it before the benches' upstream.
-pub fn start(house: &House, name: &str, under: Under<'_>) -> Result<Server> {
-    let (folder, address) = (house.folder().join(name), loopback(free_port()));
+pub fn start(environment: &Environment, name: &str, under: Under<'_>) -> Result<Server> {
+    let (folder, address) = (environment.folder().join(name), loopback(free_port()));
     fs::create_dir_all(&folder)?;
-    let (config, upstream) = (folder.join("nginx.conf"), house.upstream);
+    let (config, upstream) = (folder.join("nginx.conf"), environment.upstream);
     fs::write(
         &config,
         format!(
@@ -38,5 +38,5 @@ pub fn start(house: &House, name: &str, under: Under<'_>) -> Result<Server> {
         ),
     )?;
     let arguments: [OsString; 4] = ["-p".into(), folder.clone().into(), "-c".into(), config.into()];
-    Server::start(Some(house.cores), under, Path::new("nginx"), &arguments, address, &folder.join("log"))
+    Server::start(Some(environment.cores), under, Path::new("nginx"), &arguments, address, &folder.join("log"))
 }

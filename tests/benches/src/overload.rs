@@ -2,8 +2,8 @@
 
 use crate::{
     Result,
+    environment::Environment,
     flood::{Flood, Outcome, PATIENCE},
-    house::House,
     load::Until,
     machine, post,
     rounds::median,
@@ -40,8 +40,8 @@ pub fn measure(
     (clients, times): (usize, f64),
     keep: bool,
 ) -> Result<()> {
-    let house = House::new()?;
-    let (date, machine) = (machine::date()?, machine::kind(house.cores.count));
+    let environment = Environment::new()?;
+    let (date, machine) = (machine::date()?, machine::kind(environment.cores.count));
     let mut text = format!(
         "# Overload: {date}, {machine}, menlou {}\n\n{clients} clients on connections of their own ask {times} times as often as \
          the server bears: the highest rate, in steps of {:.0} % of the peak from {} connections, at which {:.0} % of what the same \
@@ -58,12 +58,12 @@ pub fn measure(
     let cases = [Case::Bare, Case::Empty, Case::User, Case::Openid];
     for case in cases.into_iter().filter(|case| only.is_none_or(|only| case.name().contains(only))) {
         eprintln!("overload: {}", case.name());
-        let mut subject = case.start(&house, PEAK.1, &[])?;
+        let mut subject = case.start(&environment, PEAK.1, &[])?;
         let mut done = Vec::new();
         for _ in 0..rounds {
             thread::sleep(PATIENCE);
             let before = peak(&mut subject)?;
-            let mut ask = |rate, time| asked(case, &subject, &house, clients, rate, time);
+            let mut ask = |rate, time| asked(case, &subject, &environment, clients, rate, time);
             let (borne, at_rest) = borne(before, &mut ask)?;
             let (outcome, cpu) = ask(borne * times, Duration::from_secs_f64(seconds))?;
             thread::sleep(PATIENCE);
@@ -114,14 +114,14 @@ fn borne(peak: f64, mut ask: impl FnMut(f64, Duration) -> Result<(Outcome, f64)>
 fn asked(
     case: Case,
     subject: &Subject<'_>,
-    house: &House,
+    environment: &Environment,
     clients: usize,
     rate: f64,
     time: Duration,
 ) -> Result<(Outcome, f64)> {
     // What is left of the time before ends first.
     thread::sleep(PATIENCE);
-    let mut requests = requests(case, subject, house, (rate * time.as_secs_f64() * 1.05) as usize);
+    let mut requests = requests(case, subject, environment, (rate * time.as_secs_f64() * 1.05) as usize);
     let mut flood = Flood::open(subject.server.address, clients)?;
     let before = subject.server.cpu()?;
     let outcome = flood.run(rate, time, |request| requests(request))?;
@@ -129,13 +129,17 @@ fn asked(
 }
 
 /// What the clients ask: the codes are made before the flood begins.
-fn requests(case: Case, subject: &Subject<'_>, house: &House, most: usize) -> impl FnMut(&mut Vec<u8>) {
+fn requests(case: Case, subject: &Subject<'_>, environment: &Environment, most: usize) -> impl FnMut(&mut Vec<u8>) {
     let codes = match case {
         Case::Openid => most,
         _ => 0,
     };
     let code = |n| {
-        post::request("openid", None, Some(&format!("code={}", house.simulator.code(&format!("p-{}", n % 50_000)))))
+        post::request(
+            "openid",
+            None,
+            Some(&format!("code={}", environment.simulator.code(&format!("p-{}", n % 50_000)))),
+        )
     };
     let mut ready: Vec<Vec<u8>> = (0..codes).map(code).collect();
     let same = subject.same().to_vec();

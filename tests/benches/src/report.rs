@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    border::Border,
+    abi::AbiCost,
     machine,
     rounds::{Plan, Row, median},
     subject::Case,
@@ -14,7 +14,7 @@ use std::{
 
 /// Where runs are kept, from the root of the repository.
 const RUNS: &str = "tests/benches/runs";
-/// What the border must stay under, in nanoseconds.
+/// What the plugin ABI must stay under, in nanoseconds.
 const BORDER: f64 = 1000.0;
 
 /// A whole run.
@@ -25,14 +25,14 @@ pub struct Report {
     version: &'static str,
     plan: Plan,
     rows: Vec<Row>,
-    border: Border,
+    abi: AbiCost,
 }
 
 impl Report {
     /// Of today, on this machine.
-    pub fn new(cores: usize, plan: Plan, rows: Vec<Row>, border: Border) -> Result<Self> {
+    pub fn new(cores: usize, plan: Plan, rows: Vec<Row>, abi: AbiCost) -> Result<Self> {
         let (date, machine) = (machine::date()?, machine::kind(cores));
-        Ok(Self { date, machine, version: env!("CARGO_PKG_VERSION"), plan, rows, border })
+        Ok(Self { date, machine, version: env!("CARGO_PKG_VERSION"), plan, rows, abi })
     }
 
     /// Writes the run as Markdown and as JSON; a second one of the same day replaces the first.
@@ -100,10 +100,10 @@ impl fmt::Display for Report {
             (Some(ours), Some(theirs)) => writeln!(f, "{:.2} (bar: 1.2)", ours / theirs)?,
             _ => writeln!(f, "not measured")?,
         }
-        let b = &self.border;
+        let b = &self.abi;
         writeln!(
             f,
-            "\nThe plugin border adds {:.0} ns (bar: 1000 ns, {}), {} instructions and {} allocations to a linked function's call of {:.0} ns. Loading a plugin: {:.1} ms.",
+            "\nThe plugin ABI adds {:.0} ns (bar: 1000 ns, {}), {} instructions and {} allocations to a linked function's call of {:.0} ns. Loading a plugin: {:.1} ms.",
             b.times.added_ns,
             if b.times.added_ns < BORDER { "met" } else { "missed" },
             number(b.added_instructions, 0),

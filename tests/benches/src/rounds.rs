@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    house::House,
+    environment::Environment,
     load::Until,
     server::Server,
     subject::{Case, Subject},
@@ -42,11 +42,11 @@ pub struct Row {
 }
 
 /// Starts all servers and measures them in turn.
-pub fn measure(house: &House, cases: &[Case], plan: &Plan) -> Result<Vec<Row>> {
+pub fn measure(environment: &Environment, cases: &[Case], plan: &Plan) -> Result<Vec<Row>> {
     let mut subjects = Vec::new();
     for case in cases {
         eprintln!("starting: {}", case.name());
-        subjects.push(case.start(house, plan.connections, &[])?);
+        subjects.push(case.start(environment, plan.connections, &[])?);
     }
     let new = |case: &Case| Row {
         case: *case,

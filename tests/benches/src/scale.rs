@@ -4,7 +4,7 @@ mod cost;
 mod fleet;
 mod pages;
 
-use crate::{Result, house::House, machine, rounds::median};
+use crate::{Result, environment::Environment, machine, rounds::median};
 pub use cost::Plan;
 use fleet::{Fleet, name_of};
 use pages::{Opened, counter};
@@ -27,11 +27,11 @@ struct Times(Vec<f64>);
 
 /// Measures, prints the tables, and keeps them where asked.
 pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
-    let house = House::new()?;
-    let (date, machine) = (machine::date()?, machine::kind(house.cores.count));
-    let (one, many) = (Fleet::new(&house, 1)?, Fleet::new(&house, tenants.max(2))?);
+    let environment = Environment::new()?;
+    let (date, machine) = (machine::date()?, machine::kind(environment.cores.count));
+    let (one, many) = (Fleet::new(&environment, 1)?, Fleet::new(&environment, tenants.max(2))?);
     let mut text = format!(
-        "# CostVisitor: {date}, {machine}, menlou {}, {tenants} tenants\n\nA third of the secrets stand in the files, in the \
+        "# Scale: {date}, {machine}, menlou {}, {tenants} tenants\n\nA third of the secrets stand in the files, in the \
          environment, in a file of their own; one tenant in four has limits; four actions each. The gateway has one core.\n\n",
         env!("CARGO_PKG_VERSION"),
     );
@@ -58,12 +58,16 @@ pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
     let fresh = pages::open(&many, &name_of(many.tenants / 2))?;
 
     eprintln!("asking");
-    let asked = cost::PlatformQuery::new(&house, &one, &many)?;
+    let asked = cost::RequestKinds::new(&environment, &one, &many)?;
     let rows = cost::times(&asked, (&first.0, &running.0), plan)?;
     let (after, metrics) = (running.0.resident()?, pages::open(&many, &name_of(many.tenants / 2))?);
 
     writeln!(text, "| | |\n|---|---:|")?;
-    writeln!(text, "| from the start of the process until the first call is served | {} |", Times::of(&starts))?;
+    writeln!(
+        text,
+        "| from the start of the process until the first call is served | {} |",
+        Times::from_times(&starts)
+    )?;
     writeln!(text, "| the same with one tenant | {:.0} ms |", first.1.as_secs_f64() * 1000.0)?;
     for (what, times) in ["changed", "added", "removed"].iter().zip(&changes) {
         writeln!(text, "| a tenant's file {what}, until calls are answered so | {times} |")?;
@@ -79,7 +83,7 @@ pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
 
     first.0.terminate();
     running.0.terminate();
-    let counts = if plan.tools { Some(cost::counts(&house, &asked, &one, &many)?) } else { None };
+    let counts = if plan.tools { Some(cost::counts(&environment, &asked, &one, &many)?) } else { None };
     cost::table(&mut text, &asked, &rows, counts.as_deref(), plan)?;
     println!("{text}");
     if keep {
@@ -110,7 +114,7 @@ fn changes(fleet: &Fleet) -> Result<[Times; 3]> {
         added.push(fleet.change(new, Some(&fleet.file(new, "")), "empty", None)?);
         removed.push(fleet.change(new, None, "empty", Some("unknown_tenant"))?);
     }
-    Ok([changed, added, removed].map(|times| Times::of(&times)))
+    Ok([changed, added, removed].map(|times| Times::from_times(&times)))
 }
 
 fn table_of_pages(text: &mut String, fresh: &[Opened], called: &[Opened]) -> Result<()> {
@@ -125,7 +129,7 @@ fn table_of_pages(text: &mut String, fresh: &[Opened], called: &[Opened]) -> Res
 }
 
 impl Times {
-    fn of(times: &[Duration]) -> Self {
+    fn from_times(times: &[Duration]) -> Self {
         let mut sorted: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
         sorted.sort_by(f64::total_cmp);
         Self(sorted)

@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    house::{House, Variant},
+    environment::{Environment, Variant},
     load::{Load, Until},
     nginx, post,
     server::{Server, Under},
@@ -29,7 +29,7 @@ pub enum Case {
 pub struct Subject<'a> {
     /// The server.
     pub server: Server,
-    house: &'a House,
+    environment: &'a Environment,
     load: Load,
     requests: Requests,
 }
@@ -88,30 +88,30 @@ impl Case {
     }
 
     /// Starts its server, under a tool where given, and makes ready what it is asked.
-    pub fn start<'a>(self, house: &'a House, connections: usize, under: Under<'_>) -> Result<Subject<'a>> {
+    pub fn start<'a>(self, environment: &'a Environment, connections: usize, under: Under<'_>) -> Result<Subject<'a>> {
         let folder = match under {
             [] => format!("{self:?}"),
             _ => format!("{self:?}-{}", menlou_harness::process::free_port()),
         };
-        let gateway = |variant| house.gateway(&folder, variant, under);
+        let gateway = |variant| environment.gateway(&folder, variant, under);
         let plain = || Requests::Same(vec![post::request("empty", None, None)]);
         let (server, requests) = match self {
-            Self::Bare => (house.bare(under)?, plain()),
+            Self::Bare => (environment.bare(under)?, plain()),
             Self::Empty => (gateway(Variant::default())?, plain()),
             Self::EmptyLogged => (gateway(Variant { access_log: true, ..Variant::default() })?, plain()),
             Self::User | Self::UserRedis => {
                 let server = gateway(Variant { redis: self == Self::UserRedis, ..Variant::default() })?;
-                let one = |person| post::logged_in(&house.simulator, server.address, "bench", person);
+                let one = |person| post::logged_in(&environment.simulator, server.address, "bench", person);
                 let requests = (0..PEOPLE).map(one);
                 let requests = Requests::Same(requests.collect::<Result<_>>()?);
                 (server, requests)
             }
             Self::Openid => (gateway(Variant::default())?, Requests::Codes),
             Self::Proxy => (gateway(Variant::default())?, Requests::Same(vec![post::request("proxy", None, None)])),
-            Self::Nginx => (nginx::start(house, &folder, under)?, plain()),
+            Self::Nginx => (nginx::start(environment, &folder, under)?, plain()),
         };
         let load = Load::open(server.address, connections)?;
-        Ok(Subject { server, house, load, requests })
+        Ok(Subject { server, environment, load, requests })
     }
 }
 
@@ -142,7 +142,7 @@ impl Subject<'_> {
                 Ok((was, answered))
             }
             Requests::Codes => {
-                let codes = (0..most).map(|n| self.house.simulator.code(&format!("person-{}", n % 50_000)));
+                let codes = (0..most).map(|n| self.environment.simulator.code(&format!("person-{}", n % 50_000)));
                 let mut ready: Vec<Vec<u8>> =
                     codes.map(|code| post::request("openid", None, Some(&format!("code={code}")))).collect();
                 let was = before(&self.server)?;

@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    house::House,
+    environment::Environment,
     load::Until,
     rounds::Row,
     server::{Server, Under},
@@ -47,17 +47,17 @@ pub struct Seen {
 }
 
 /// Counts for every row.
-pub fn count(house: &House, rows: &mut [Row]) -> Result<()> {
+pub fn count(environment: &Environment, rows: &mut [Row]) -> Result<()> {
     let (strace, valgrind) = (is_there("strace"), is_there("valgrind"));
     for row in rows {
         eprintln!("counting: {}", row.case.name());
         if strace {
-            let by_name = system_calls(house, row.case)?;
+            let by_name = system_calls(environment, row.case)?;
             row.counts.system_calls = Some(by_name.iter().map(|(_, n)| n).sum());
             row.counts.by_name = by_name.into_iter().filter(|(_, n)| *n >= 0.005).collect();
         }
         if valgrind {
-            let seen = per_request(SEEN, |requests| served(house, row.case, requests))?;
+            let seen = per_request(SEEN, |requests| served(environment, row.case, requests))?;
             (row.counts.instructions, row.counts.allocations) = (Some(seen.0), Some(seen.1));
         }
     }
@@ -132,20 +132,20 @@ fn callgrind_control(server: &Server, asked: &[&str]) -> Result<()> {
     }
 }
 
-fn served(house: &House, case: Case, requests: u64) -> Result<Seen> {
-    let out = house.folder().join("dhat.json");
+fn served(environment: &Environment, case: Case, requests: u64) -> Result<Seen> {
+    let out = environment.folder().join("dhat.json");
     let under: Under<'_> = &dhat(&out);
-    let mut subject = case.start(house, CONNECTIONS, under)?;
-    subject.drive(Until::PlatformQuery(requests), requests, |_| Ok(()))?;
+    let mut subject = case.start(environment, CONNECTIONS, under)?;
+    subject.drive(Until::Requests(requests), requests, |_| Ok(()))?;
     subject.end();
     read(&out)
 }
 
 /// How often each was made for one request, the most frequent first.
-fn system_calls(house: &House, case: Case) -> Result<Vec<(String, f64)>> {
-    let mut subject = case.start(house, CONNECTIONS, &[])?;
-    subject.drive(Until::PlatformQuery(WATCHED / 10), WATCHED / 10, |_| Ok(()))?;
-    let (out, log) = (house.folder().join("strace"), house.folder().join("strace.log"));
+fn system_calls(environment: &Environment, case: Case) -> Result<Vec<(String, f64)>> {
+    let mut subject = case.start(environment, CONNECTIONS, &[])?;
+    subject.drive(Until::Requests(WATCHED / 10), WATCHED / 10, |_| Ok(()))?;
+    let (out, log) = (environment.folder().join("strace"), environment.folder().join("strace.log"));
     let watch = |server: &Server| {
         let mut strace = Command::new("strace");
         strace.args(["-c", "-f", "-o"]).arg(&out).arg("-p").arg(server.id().to_string());
@@ -153,7 +153,7 @@ fn system_calls(house: &House, case: Case) -> Result<Vec<(String, f64)>> {
         attached(server.id())?;
         Ok(strace)
     };
-    let (mut strace, answered) = subject.drive(Until::PlatformQuery(WATCHED), WATCHED, watch)?;
+    let (mut strace, answered) = subject.drive(Until::Requests(WATCHED), WATCHED, watch)?;
     strace.terminate(); // it lets go of the server, and writes its table
     let mut by_name: Vec<(String, f64)> = fs::read_to_string(&out)?
         .lines()

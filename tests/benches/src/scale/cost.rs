@@ -3,7 +3,7 @@
 use super::fleet::Fleet;
 use crate::{
     Result,
-    house::House,
+    environment::Environment,
     load::{Load, Until},
     rounds::median,
     server::Server,
@@ -30,7 +30,7 @@ pub struct Plan {
 }
 
 /// What is asked of the gateway with one tenant and of that with many.
-pub struct PlatformQuery(Vec<Kind>);
+pub struct RequestKinds(Vec<Kind>);
 
 struct Kind {
     name: &'static str,
@@ -42,23 +42,23 @@ struct Kind {
 /// The processor time of each kind in each round, in microseconds.
 pub type Row = Vec<f64>;
 
-impl PlatformQuery {
+impl RequestKinds {
     /// Makes the requests; both gateways run.
-    pub fn new(house: &House, one: &Fleet, many: &Fleet) -> Result<Self> {
+    pub fn new(environment: &Environment, one: &Fleet, many: &Fleet) -> Result<Self> {
         let kind = |name, of_many, requests| Kind { name, of_many, requests };
         Ok(Self(vec![
             kind("empty action, one tenant", false, one.empty(false)),
             kind("empty action, one of the many", true, many.empty(false)),
             kind("empty action, each tenant in turn", true, many.empty(true)),
-            kind("`a=user`, one tenant", false, one.user(house, false)?),
-            kind("`a=user`, one of the many", true, many.user(house, false)?),
-            kind("`a=user`, each person of another tenant", true, many.user(house, true)?),
+            kind("`a=user`, one tenant", false, one.user(environment, false)?),
+            kind("`a=user`, one of the many", true, many.user(environment, false)?),
+            kind("`a=user`, each person of another tenant", true, many.user(environment, true)?),
         ]))
     }
 }
 
 /// Measures the processor time, kind by kind in turn.
-pub fn times(asked: &PlatformQuery, (one, many): (&Server, &Server), plan: &Plan) -> Result<Vec<Row>> {
+pub fn times(asked: &RequestKinds, (one, many): (&Server, &Server), plan: &Plan) -> Result<Vec<Row>> {
     let mut loads = [Load::open(one.address, CONNECTIONS)?, Load::open(many.address, CONNECTIONS)?];
     let mut rows = vec![Row::new(); asked.0.len()];
     for round in 0..=plan.rounds {
@@ -66,7 +66,7 @@ pub fn times(asked: &PlatformQuery, (one, many): (&Server, &Server), plan: &Plan
             let (server, load) = (if kind.of_many { many } else { one }, &mut loads[usize::from(kind.of_many)]);
             // The first round makes sure that everybody was there once.
             let until = match round {
-                0 => Until::PlatformQuery(2 * kind.requests.len() as u64),
+                0 => Until::Requests(2 * kind.requests.len() as u64),
                 _ => Until::Elapsed(plan.each),
             };
             let (cpu, start) = (server.cpu()?, Instant::now());
@@ -82,15 +82,15 @@ pub fn times(asked: &PlatformQuery, (one, many): (&Server, &Server), plan: &Plan
 }
 
 /// Counts instructions, of each kind; no gateway runs.
-pub fn counts(house: &House, asked: &PlatformQuery, one: &Fleet, many: &Fleet) -> Result<Vec<f64>> {
-    let out = house.folder().join("callgrind");
+pub fn counts(environment: &Environment, asked: &RequestKinds, one: &Fleet, many: &Fleet) -> Result<Vec<f64>> {
+    let out = environment.folder().join("callgrind");
     let count = |kind: &Kind| {
         eprintln!("counting: {}", kind.name);
         let (server, _) = if kind.of_many { many } else { one }.start(&tools::callgrind(&out))?;
         let mut load = Load::open(server.address, CONNECTIONS)?;
-        drive(&mut load, Until::PlatformQuery(kind.requests.len() as u64), &kind.requests)?;
+        drive(&mut load, Until::Requests(kind.requests.len() as u64), &kind.requests)?;
         tools::count_from_now(&server)?;
-        let answered = drive(&mut load, Until::PlatformQuery(SEEN), &kind.requests)?;
+        let answered = drive(&mut load, Until::Requests(SEEN), &kind.requests)?;
         let counted = tools::counted(&server, &out)?;
         server.terminate();
         Ok(counted as f64 / answered as f64)
@@ -99,13 +99,7 @@ pub fn counts(house: &House, asked: &PlatformQuery, one: &Fleet, many: &Fleet) -
 }
 
 /// Adds the table.
-pub fn table(
-    text: &mut String,
-    asked: &PlatformQuery,
-    rows: &[Row],
-    counts: Option<&[f64]>,
-    plan: &Plan,
-) -> Result<()> {
+pub fn table(text: &mut String, asked: &RequestKinds, rows: &[Row], counts: Option<&[f64]>, plan: &Plan) -> Result<()> {
     writeln!(
         text,
         "Requests: medians of {} rounds of {:.1} s, {CONNECTIONS} connections; against the same with one tenant in the \

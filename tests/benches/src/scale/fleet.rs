@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    house::{Home, House, Variant},
+    environment::{Environment, Home, Variant},
     post,
     server::{SECRET_VARIABLE, Server, Under},
 };
@@ -28,10 +28,10 @@ pub struct Fleet {
 
 impl Fleet {
     /// Writes the files of so many tenants.
-    pub fn new(house: &House, tenants: usize) -> Result<Self> {
+    pub fn new(environment: &Environment, tenants: usize) -> Result<Self> {
         let name = format!("scale-{tenants}");
-        let home = house.home(&name, Variant::default())?;
-        let fleet = Self { home, tenants, platform: house.simulator.base_url().to_owned(), name };
+        let home = environment.home(&name, Variant::default())?;
+        let fleet = Self { home, tenants, platform: environment.simulator.base_url().to_owned(), name };
         fs::write(fleet.home.folder.join("wechat-secret"), DEMO_SECRET)?;
         for number in 0..tenants {
             fs::write(fleet.home.tenant(&name_of(number)), fleet.file(number, ""))?;
@@ -99,12 +99,12 @@ impl Fleet {
 
     /// Logs people in, in different tenants as far as there are enough or all in the first one, and gives how each asks for
     /// their account.
-    pub fn user(&self, house: &House, all: bool) -> Result<Vec<Vec<u8>>> {
+    pub fn user(&self, environment: &Environment, all: bool) -> Result<Vec<Vec<u8>>> {
         let tenants = if all { self.tenants } else { 1 };
         // Neighbours in the list are far from each other in memory.
         let of = |person: usize| name_of(person * tenants / PEOPLE);
         let who = |person| if all { PEOPLE + person } else { person };
-        let one = |person| post::logged_in(&house.simulator, self.home.address, &of(person), who(person));
+        let one = |person| post::logged_in(&environment.simulator, self.home.address, &of(person), who(person));
         (0..PEOPLE).map(one).collect()
     }
 }

@@ -1,8 +1,8 @@
-//! The plugin border by itself: what `menlou-border`, a program of its own, tells of it.
+//! The plugin ABI by itself: what `menlou-abi-bench`, a program of its own, tells of it.
 
 use crate::{
     Result,
-    house::House,
+    environment::Environment,
     tools::{self, is_there, per_request},
 };
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,9 @@ use std::{
 /// Calls that valgrind sees, once and then twice over.
 const SEEN: u64 = 10_000;
 
-/// What the border costs beyond a function that was linked in.
+/// What the plugin ABI costs beyond a function that was linked in.
 #[derive(Debug, Serialize)]
-pub struct Border {
+pub struct AbiCost {
     /// Times.
     #[serde(flatten)]
     pub times: Times,
@@ -27,37 +27,37 @@ pub struct Border {
     pub added_allocations: Option<f64>,
 }
 
-/// Medians, as `menlou-border` writes them.
+/// Medians, as `menlou-abi-bench` writes them.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Times {
     /// One call of the linked function in nanoseconds, making the `Call` included.
     pub linked_ns: f64,
-    /// What the border adds to it, in nanoseconds.
+    /// What the plugin ABI adds to it, in nanoseconds.
     pub added_ns: f64,
     /// Loading a folder with one plugin in milliseconds: checked, copied, opened, asked what it is.
     pub load_ms: f64,
 }
 
 /// Measures it, on the servers' core.
-pub fn measure(house: &House, no_tools: bool) -> Result<Border> {
-    eprintln!("measuring: the border");
-    let plugins = house.folder().join("border");
+pub fn measure(environment: &Environment, no_tools: bool) -> Result<AbiCost> {
+    eprintln!("measuring: the plugin ABI");
+    let plugins = environment.folder().join("abi");
     fs::create_dir_all(&plugins)?;
-    fs::copy(house.plugins.join("empty.so"), plugins.join("empty.so"))?;
+    fs::copy(environment.plugins.join("empty.so"), plugins.join("empty.so"))?;
     let mut timed = Command::new(program()?);
     timed.arg("--plugins").arg(&plugins);
-    let times = serde_json::from_slice(&house.cores.on_server(|| output(&mut timed))??)?;
+    let times = serde_json::from_slice(&environment.cores.on_server(|| output(&mut timed))??)?;
     let (mut added_instructions, mut added_allocations) = (None, None);
     if !no_tools && is_there("valgrind") {
-        let seen = |way| per_request(SEEN, |calls| watched(house, &plugins, way, calls));
+        let seen = |way| per_request(SEEN, |calls| watched(environment, &plugins, way, calls));
         let (plugin, linked) = (seen("plugin")?, seen("linked")?);
         (added_instructions, added_allocations) = (Some(plugin.0 - linked.0), Some(plugin.1 - linked.1));
     }
-    Ok(Border { times, added_instructions, added_allocations })
+    Ok(AbiCost { times, added_instructions, added_allocations })
 }
 
-fn watched(house: &House, plugins: &Path, way: &str, calls: u64) -> Result<tools::Seen> {
-    let out = house.folder().join("border.json");
+fn watched(environment: &Environment, plugins: &Path, way: &str, calls: u64) -> Result<tools::Seen> {
+    let out = environment.folder().join("abi.json");
     let words = tools::dhat(&out);
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).arg(program()?).arg("--plugins").arg(plugins);
@@ -69,10 +69,10 @@ fn output(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.output()?;
     match output.status.success() {
         true => Ok(output.stdout),
-        false => Err(format!("the border: {}", String::from_utf8_lossy(&output.stderr)).into()),
+        false => Err(format!("the plugin ABI: {}", String::from_utf8_lossy(&output.stderr)).into()),
     }
 }
 
 fn program() -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("menlou-border"))
+    Ok(std::env::current_exe()?.with_file_name("menlou-abi-bench"))
 }

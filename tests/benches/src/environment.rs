@@ -51,7 +51,7 @@ const CLIENTS: &str = "max_connections_per_address = 1000000\nmax_requests_per_c
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All that servers need, until dropped.
-pub struct House {
+pub struct Environment {
     /// Which core is whose.
     pub cores: Cores,
     /// WeChat, on a thread beside the load.
@@ -66,7 +66,7 @@ pub struct House {
     folder: TempDir,
 }
 
-impl House {
+impl Environment {
     /// Finds the programs beside this one and starts what they talk to.
     pub fn new() -> Result<Self> {
         let cores = Cores::split()?;
@@ -82,11 +82,11 @@ impl House {
         }
         let simulator = Simulator::start(Options::default())?;
         let (upstream, redis) = (loopback(free_port()), Redis::start());
-        let mut house = Self { cores, simulator, plugins, upstream, asked: None, redis, programs, folder };
-        let model = house.gateway("model", Variant::default(), &[])?;
-        fs::write(house.answer(), post::send(model.address, &post::request("empty", None, None))?)?;
-        house.asked = Some(house.serve(None, upstream, "upstream", &[])?);
-        Ok(house)
+        let mut environment = Self { cores, simulator, plugins, upstream, asked: None, redis, programs, folder };
+        let model = environment.gateway("model", Variant::default(), &[])?;
+        fs::write(environment.answer(), post::send(model.address, &post::request("empty", None, None))?)?;
+        environment.asked = Some(environment.serve(None, upstream, "upstream", &[])?);
+        Ok(environment)
     }
 
     /// The folder for passing things.

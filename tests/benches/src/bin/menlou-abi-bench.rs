@@ -1,4 +1,4 @@
-//! The plugin border by itself: the empty action called in this process, against the same work linked in.
+//! The plugin ABI by itself: the empty action called in this process, against the same work linked in.
 
 use bytes::Bytes;
 use clap::Parser;
@@ -36,13 +36,13 @@ const YOUNG: Duration = Duration::from_millis(400);
 /// How the empty action is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Way {
-    /// Through the border: checked, started, polled, dropped, its answer checked and copied.
+    /// Through the plugin ABI: checked, started, polled, dropped, its answer checked and copied.
     Plugin,
     /// A boxed future of a function that was linked in.
     Linked,
 }
 
-/// Measures the plugin border in one process.
+/// Measures the plugin ABI in one process.
 #[derive(Parser)]
 struct Arguments {
     /// A folder with `empty.so` alone.
@@ -146,7 +146,7 @@ fn empty_call() -> Call {
 
 /// The empty action of a tenant with real services, none of which it asks for anything.
 async fn action(plugins: &Path) -> Result<Arc<Action>> {
-    let path = plugins.join("border.db");
+    let path = plugins.join("abi.db");
     let stores = Stores::open(&StoreConfig { path, prefix: "bench".into(), ..StoreConfig::default() }).await?;
     let http = HttpClient::new().map_err(|e| format!("{e:?}"))?;
     let account =
