@@ -19,7 +19,7 @@ use crate::control;
 use crate::failure::{Failure, Kind};
 use crate::page;
 use crate::simulator::lock;
-use crate::wechat::{self, Call, ConfigError, Encoded, Endpoint};
+use crate::wechat::{self, Call, Encoded, Endpoint, WechatError};
 use crate::world::World;
 
 /// Connections beyond this number wait until one is closed.
@@ -127,10 +127,10 @@ async fn call_platform(world: &Mutex<World>, path: &str, call: &Call) -> Result<
 
 fn ordered_fault(world: &Mutex<World>, endpoint: Option<&Endpoint>, errcode: i64, errmsg: Option<String>) -> Encoded {
     let fault = match errmsg {
-        Some(errmsg) => ConfigError::with_text(errcode, errmsg),
-        None => ConfigError::of(errcode),
+        Some(errmsg) => WechatError::with_text(errcode, errmsg),
+        None => WechatError::new(errcode),
     };
-    wechat::encode_fault(&lock(world), endpoint, &fault)
+    wechat::encode_error(&lock(world), endpoint, &fault)
 }
 
 fn encoded(encoded: Encoded) -> Response<Body> {

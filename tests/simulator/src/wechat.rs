@@ -1,7 +1,7 @@
 //! The platform's endpoints: which there are, and what a call and an answer look like.
 
 mod access_token;
-mod fault;
+mod error;
 mod login;
 mod messages;
 mod phone;
@@ -17,14 +17,14 @@ use serde_json::{Map, Value};
 
 use crate::world::World;
 
-pub(crate) use fault::ConfigError;
+pub(crate) use error::WechatError;
 
 /// An endpoint of the platform.
 pub(crate) struct Endpoint {
     pub(crate) path: &'static str,
     method: Method,
     answers: &'static str,
-    handler: fn(&mut World, &Call) -> Result<Answer, ConfigError>,
+    handler: fn(&mut World, &Call) -> Result<Answer, WechatError>,
 }
 
 /// The login exchange answers JSON under this name; so does the real one.
@@ -78,7 +78,7 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
 }
 
-/// What an endpoint answers when it has no fault to report.
+/// What an endpoint answers on success.
 pub(crate) enum Answer {
     Json(Value),
     Jpeg(&'static [u8]),
@@ -98,26 +98,26 @@ pub(crate) fn endpoint(path: &str) -> Option<&'static Endpoint> {
 /// Carries a call out; a missing endpoint answers 40066, as the platform does.
 pub(crate) fn answer(world: &mut World, endpoint: Option<&Endpoint>, call: &Call) -> Encoded {
     let result = match endpoint {
-        None => Err(ConfigError::of(40066)),
+        None => Err(WechatError::new(40066)),
         Some(endpoint) if endpoint.method == call.method => (endpoint.handler)(world, call),
-        Some(endpoint) if endpoint.method == Method::GET => Err(ConfigError::of(43001)),
-        Some(_) => Err(ConfigError::of(43002)),
+        Some(endpoint) if endpoint.method == Method::GET => Err(WechatError::new(43001)),
+        Some(_) => Err(WechatError::new(43002)),
     };
     match result {
         Ok(Answer::Json(value)) => {
             Encoded { content_type: endpoint.map_or(JSON, |endpoint| endpoint.answers), body: value.to_string().into() }
         }
         Ok(Answer::Jpeg(image)) => Encoded { content_type: "image/jpeg", body: Bytes::from_static(image) },
-        Err(fault) => encode_fault(world, endpoint, &fault),
+        Err(error) => encode_error(world, endpoint, &error),
     }
 }
 
-/// A fault as the platform words it, with the request's `rid`.
-pub(crate) fn encode_fault(world: &World, endpoint: Option<&Endpoint>, fault: &ConfigError) -> Encoded {
+/// An error in the platform's format, with the request's `rid`.
+pub(crate) fn encode_error(world: &World, endpoint: Option<&Endpoint>, error: &WechatError) -> Encoded {
     let content_type = endpoint.map_or(JSON, |endpoint| endpoint.answers);
     // Seen in the wild: "invalid code, rid: …" from the login, "… not latest rid: …" elsewhere.
     let joint = if content_type == TEXT { ", " } else { " " };
-    Encoded { content_type, body: fault.body(joint, world.clock.now_s()).to_string().into() }
+    Encoded { content_type, body: error.body(joint, world.clock.now_s()).to_string().into() }
 }
 
 impl Call {
@@ -130,15 +130,15 @@ impl Call {
     ///
     /// # Errors
     /// 47001 if it is none.
-    fn json(&self) -> Result<Map<String, Value>, ConfigError> {
+    fn json(&self) -> Result<Map<String, Value>, WechatError> {
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(object)) => Ok(object),
-            _ => Err(ConfigError::of(47001)),
+            _ => Err(WechatError::new(47001)),
         }
     }
 
     /// The app whose access token the call carries.
-    fn caller(&self, world: &World) -> Result<Arc<str>, ConfigError> {
+    fn caller(&self, world: &World) -> Result<Arc<str>, WechatError> {
         let now = world.clock.now_ms();
         world.tokens.owner(self.query("access_token"), now)
     }
@@ -158,18 +158,18 @@ fn ok() -> Answer {
 ///
 /// # Errors
 /// 41002, 41004 if one is missing, 40013, 40125 if one is wrong.
-fn credentials(world: &World, appid: &str, secret: &str) -> Result<Arc<str>, ConfigError> {
+fn credentials(world: &World, appid: &str, secret: &str) -> Result<Arc<str>, WechatError> {
     if appid.is_empty() {
-        return Err(ConfigError::of(41002));
+        return Err(WechatError::new(41002));
     }
     if secret.is_empty() {
-        return Err(ConfigError::of(41004));
+        return Err(WechatError::new(41004));
     }
     let (Some(known), Some(app)) = (world.known_appid(appid), world.app(appid)) else {
-        return Err(ConfigError::of(40013));
+        return Err(WechatError::new(40013));
     };
     if !app.takes(secret) {
-        return Err(ConfigError::of(40125));
+        return Err(WechatError::new(40125));
     }
     Ok(known)
 }

@@ -9,14 +9,14 @@ use crate::random;
 /// An error of the platform. Codes are an open set; those that the platform documents for our
 /// endpoints have their own text.
 #[derive(Debug)]
-pub(crate) struct ConfigError {
+pub(crate) struct WechatError {
     errcode: i64,
     errmsg: Cow<'static, str>,
 }
 
-impl ConfigError {
+impl WechatError {
     /// The error with this code, in the platform's own words where they are known.
-    pub(crate) fn of(errcode: i64) -> Self {
+    pub(crate) fn new(errcode: i64) -> Self {
         Self { errcode, errmsg: standard_text(errcode).into() }
     }
 

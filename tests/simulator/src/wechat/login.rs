@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use super::{Answer, Call, ConfigError, credentials};
+use super::{Answer, Call, WechatError, credentials};
 use crate::world::World;
 
-pub(super) fn jscode2session(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
+pub(super) fn jscode2session(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
     let appid = credentials(world, call.query("appid"), call.query("secret"))?;
     let code = call.query("js_code");
     if code.is_empty() {
-        return Err(ConfigError::of(41008));
+        return Err(WechatError::new(41008));
     }
     if call.query("grant_type") != "authorization_code" {
-        return Err(ConfigError::of(40002));
+        return Err(WechatError::new(40002));
     }
     let (who, session_key) = world.exchange(&appid, code)?;
     let mut answer = json!({"openid": who.openid, "session_key": session_key});

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, ConfigError, ok, text};
+use super::{Answer, Call, WechatError, ok, text};
 use crate::random;
 use crate::world::World;
 
@@ -12,25 +12,25 @@ const REVIEW: &str = "sim-review";
 /// Texts are checked only for people who were there within two hours.
 const SEEN_WITHIN_MS: u64 = 2 * 3600 * 1000;
 
-pub(super) fn msg_sec_check(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
+pub(super) fn msg_sec_check(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
     let appid = call.caller(world)?;
     let body = call.json()?;
     let content = text(&body, "content");
     if content.is_empty() || body.get("version").and_then(Value::as_u64) != Some(2) {
-        return Err(ConfigError::of(47001));
+        return Err(WechatError::new(47001));
     }
     if content.chars().count() > 2500 {
-        return Err(ConfigError::of(45002));
+        return Err(WechatError::new(45002));
     }
     if !matches!(body.get("scene").and_then(Value::as_u64), Some(1..=4)) {
-        return Err(ConfigError::of(40129));
+        return Err(WechatError::new(40129));
     }
     let now = world.clock.now_ms();
     let Some(person) = world.people.get_mut(&appid, text(&body, "openid")) else {
-        return Err(ConfigError::of(40003));
+        return Err(WechatError::new(40003));
     };
     if now > person.last_seen_ms + SEEN_WITHIN_MS {
-        return Err(ConfigError::of(61010));
+        return Err(WechatError::new(61010));
     }
     let (suggest, label) = match content {
         content if content.contains(RISKY) => ("risky", 20006),
@@ -52,28 +52,28 @@ pub(super) fn msg_sec_check(world: &mut World, call: &Call) -> Result<Answer, Co
     })))
 }
 
-pub(super) fn subscribe_send(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
+pub(super) fn subscribe_send(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
     let appid = call.caller(world)?;
     let body = call.json()?;
     let template = text(&body, "template_id");
     let Some(person) = world.people.get_mut(&appid, text(&body, "touser")) else {
-        return Err(ConfigError::of(40003));
+        return Err(WechatError::new(40003));
     };
     if template.is_empty() {
-        return Err(ConfigError::of(40037));
+        return Err(WechatError::new(40037));
     }
     if text(&body, "page").starts_with('/') {
-        return Err(ConfigError::of(41030));
+        return Err(WechatError::new(41030));
     }
     let well_formed = body
         .get("data")
         .and_then(Value::as_object)
         .is_some_and(|data| !data.is_empty() && data.values().all(has_a_value));
     if !well_formed {
-        return Err(ConfigError::of(47003));
+        return Err(WechatError::new(47003));
     }
     if !person.use_agreement(template) {
-        return Err(ConfigError::of(43101));
+        return Err(WechatError::new(43101));
     }
     Ok(ok())
 }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{Answer, Call, ConfigError, text};
+use super::{Answer, Call, WechatError, text};
 use crate::world::World;
 
-pub(super) fn getuserphonenumber(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
+pub(super) fn getuserphonenumber(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
     let appid = call.caller(world)?;
     let body = call.json()?;
     let phone = world.redeem_phone(&appid, text(&body, "code"))?;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use serde_json::json;
 
-use super::{Answer, Call, ConfigError, ok};
+use super::{Answer, Call, WechatError, ok};
 use crate::random;
 use crate::world::World;
 
-pub(super) fn checksession(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
+pub(super) fn checksession(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
     let appid = call.caller(world)?;
     check_signature(world, &appid, call)?;
     Ok(ok())
 }
 
-pub(super) fn resetusersessionkey(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
+pub(super) fn resetusersessionkey(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
     let appid = call.caller(world)?;
     check_signature(world, &appid, call)?;
     let (openid, now) = (call.query("openid"), world.clock.now_ms());
@@ -28,18 +28,18 @@ pub(super) fn resetusersessionkey(world: &mut World, call: &Call) -> Result<Answ
     })))
 }
 
-fn check_signature(world: &mut World, appid: &Arc<str>, call: &Call) -> Result<(), ConfigError> {
+fn check_signature(world: &mut World, appid: &Arc<str>, call: &Call) -> Result<(), WechatError> {
     if call.query("sig_method") != "hmac_sha256" {
-        return Err(ConfigError::of(87008));
+        return Err(WechatError::new(87008));
     }
     let Some(person) = world.people.get_mut(appid, call.query("openid")) else {
-        return Err(ConfigError::of(40003));
+        return Err(WechatError::new(40003));
     };
     let Some(session_key) = &person.session_key else {
-        return Err(ConfigError::of(87007));
+        return Err(WechatError::new(87007));
     };
     if call.query("signature") != signature(session_key) {
-        return Err(ConfigError::of(87009));
+        return Err(WechatError::new(87009));
     }
     Ok(())
 }

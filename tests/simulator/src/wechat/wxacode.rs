@@ -2,27 +2,27 @@
 
 use serde_json::Value;
 
-use super::{Answer, Call, ConfigError, text};
+use super::{Answer, Call, WechatError, text};
 use crate::world::World;
 
 /// A round pattern of 280 × 280 pixels. It looks like a code, and leads nowhere.
 const PICTURE: &[u8] = include_bytes!("../../assets/wxacode.jpg");
 
-pub(super) fn getwxacodeunlimit(world: &mut World, call: &Call) -> Result<Answer, ConfigError> {
+pub(super) fn getwxacodeunlimit(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
     call.caller(world)?;
     let body = call.json()?;
     let scene = text(&body, "scene");
     if scene.is_empty() || scene.len() > 32 || !scene.bytes().all(may_stand_in_a_scene) {
-        return Err(ConfigError::of(40169));
+        return Err(WechatError::new(40169));
     }
     if text(&body, "page").starts_with('/') {
-        return Err(ConfigError::of(41030));
+        return Err(WechatError::new(41030));
     }
     let version = body.get("env_version").map_or(Some("release"), Value::as_str);
     let width = body.get("width").map_or(Some(430), Value::as_u64);
     match (version, width) {
         (Some("release" | "trial" | "develop"), Some(280..=1280)) => Ok(Answer::Jpeg(PICTURE)),
-        _ => Err(ConfigError::of(40097)),
+        _ => Err(WechatError::new(40097)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{CODE_TTL_MS, World};
 use crate::random;
-use crate::wechat::ConfigError;
+use crate::wechat::WechatError;
 
 /// A code that was given out, and what it stands for.
 pub(crate) struct LoginCode {
@@ -43,16 +43,16 @@ impl World {
     ///
     /// # Errors
     /// 40163 if it was used before; 40029 if it is unknown, expired or another app's.
-    pub(crate) fn exchange(&mut self, appid: &str, code: &str) -> Result<(Who, String), ConfigError> {
+    pub(crate) fn exchange(&mut self, appid: &str, code: &str) -> Result<(Who, String), WechatError> {
         let now = self.clock.now_ms();
         let Some(code) = self.login_codes.get_mut(code).filter(|code| *code.appid == *appid) else {
-            return Err(ConfigError::of(40029));
+            return Err(WechatError::new(40029));
         };
         if code.used {
-            return Err(ConfigError::of(40163));
+            return Err(WechatError::new(40163));
         }
         if now >= code.expires_ms {
-            return Err(ConfigError::of(40029));
+            return Err(WechatError::new(40029));
         }
         code.used = true;
         let (appid, who) = (code.appid.clone(), code.who.clone());

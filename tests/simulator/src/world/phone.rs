@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CODE_TTL_MS, World};
 use crate::random;
-use crate::wechat::ConfigError;
+use crate::wechat::WechatError;
 
 /// A phone number as the platform tells it. Its `Debug` shows nothing of it.
 #[derive(Clone)]
@@ -92,16 +92,16 @@ impl World {
     ///
     /// # Errors
     /// 40013 if it is another app's; 40029 if it is unknown, used or expired.
-    pub(crate) fn redeem_phone(&mut self, appid: &str, code: &str) -> Result<PhoneNumber, ConfigError> {
+    pub(crate) fn redeem_phone(&mut self, appid: &str, code: &str) -> Result<PhoneNumber, WechatError> {
         let now = self.clock.now_ms();
         let Some(code) = self.phone_codes.get_mut(code) else {
-            return Err(ConfigError::of(40029));
+            return Err(WechatError::new(40029));
         };
         if *code.appid != *appid {
-            return Err(ConfigError::of(40013));
+            return Err(WechatError::new(40013));
         }
         if code.used || now >= code.expires_ms {
-            return Err(ConfigError::of(40029));
+            return Err(WechatError::new(40029));
         }
         code.used = true;
         Ok(code.phone.clone())

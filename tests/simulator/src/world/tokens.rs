@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bounded::Bounded;
 use crate::random;
-use crate::wechat::ConfigError;
+use crate::wechat::WechatError;
 
 /// How long a token is valid.
 const TTL_MS: u64 = 7200 * 1000;
@@ -67,7 +67,7 @@ impl Tokens {
     ///
     /// # Errors
     /// 45009 after 20 times in one day (Beijing time), 45011 within 30 s of the last time.
-    pub(crate) fn stable_forced(&mut self, appid: &Arc<str>, now_ms: u64) -> Result<(Arc<str>, u64), ConfigError> {
+    pub(crate) fn stable_forced(&mut self, appid: &Arc<str>, now_ms: u64) -> Result<(Arc<str>, u64), WechatError> {
         let today = (now_ms / 1000 + 8 * 3600) / 86_400;
         let present = self.present(appid);
         if present.forced_day != today {
@@ -75,10 +75,10 @@ impl Tokens {
             present.forced_today = 0;
         }
         if present.forced_today >= MOST_FORCED {
-            return Err(ConfigError::of(45009));
+            return Err(WechatError::new(45009));
         }
         if present.forced_ms.is_some_and(|last| now_ms < last + FORCED_APART_MS) {
-            return Err(ConfigError::of(45011));
+            return Err(WechatError::new(45011));
         }
         present.forced_today += 1;
         present.forced_ms = Some(now_ms);
@@ -100,14 +100,14 @@ impl Tokens {
     /// # Errors
     /// 41001 if it is empty, 40014 if it was never given out, 40001 if another took its place,
     /// 42001 if it is expired.
-    pub(crate) fn owner(&self, token: &str, now_ms: u64) -> Result<Arc<str>, ConfigError> {
+    pub(crate) fn owner(&self, token: &str, now_ms: u64) -> Result<Arc<str>, WechatError> {
         if token.is_empty() {
-            return Err(ConfigError::of(41001));
+            return Err(WechatError::new(41001));
         }
         match self.given.get(token) {
-            None => Err(ConfigError::of(40014)),
-            Some(token) if now_ms >= token.revoked_ms => Err(ConfigError::of(40001)),
-            Some(token) if now_ms >= token.expires_ms => Err(ConfigError::of(42001)),
+            None => Err(WechatError::new(40014)),
+            Some(token) if now_ms >= token.revoked_ms => Err(WechatError::new(40001)),
+            Some(token) if now_ms >= token.expires_ms => Err(WechatError::new(42001)),
             Some(token) => Ok(token.appid.clone()),
         }
     }
