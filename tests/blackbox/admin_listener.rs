@@ -46,10 +46,7 @@ fn unusable_certificate_is_a_config_error() {
     for command in ["run", "validate"] {
         let output = home.command(&[command], b"");
         let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            !output.status.success() && output_text.contains("admin.pem for TLS"),
-            "{command}: {output_text}"
-        );
+        assert!(!output.status.success() && output_text.contains("admin.pem for TLS"), "{command}: {output_text}");
     }
     certify(home.path(), "one");
     fs::write(home.path().join("admin.pem"), "no certificate").unwrap();

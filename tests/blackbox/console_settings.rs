@@ -11,7 +11,7 @@ fn file(scene: &Scene, name: &str) -> String {
     fs::read_to_string(scene.tenants().join(format!("{name}.toml"))).unwrap_or_default()
 }
 
-fn of(rest: &str) -> String {
+fn tenant_path(rest: &str) -> String {
     format!("/console/tenants/{TENANT}{rest}")
 }
 
@@ -28,25 +28,25 @@ fn fragment(browser: &mut Browser, path: &str, fields: &[(&str, &str)]) -> Strin
 fn errors_are_shown_at_their_line_and_field_while_typing() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.console_as(OWN);
-    browser.get(&of("/settings"));
+    browser.get(&tenant_path("/settings"));
     let text = browser.text("toml");
     assert!(text.contains("secret = \"masked:\"") && text.contains("appid = \"wx"), "{text}");
     let wrong = text.replace("appid = \"wx", "appid = \"wX");
-    let fragment_html = fragment(&mut browser, &of("/check?from=text"), &[("toml", &wrong)]);
+    let fragment_html = fragment(&mut browser, &tenant_path("/check?from=text"), &[("toml", &wrong)]);
     assert!(fragment_html.contains("<span class=\"place\">line 4"), "{fragment_html}");
     assert!(fragment_html.contains("<div class=\"row bad\"><span class=\"number\">4</span>"), "{fragment_html}");
     assert!(fragment_html.contains("hx-target=\"#fields\""), "the form follows the text: {fragment_html}");
-    let broken = fragment(&mut browser, &of("/check?from=text"), &[("toml", "name = ")]);
+    let broken = fragment(&mut browser, &tenant_path("/check?from=text"), &[("toml", "name = ")]);
     assert!(broken.contains("line 1") && !broken.contains("hx-target=\"#fields\""), "{broken}");
     let typed = [("toml", text.as_str()), ("has-session.ttl", "1"), ("session.ttl", "soon")];
-    let fragment_html = fragment(&mut browser, &of("/check?from=form"), &typed);
+    let fragment_html = fragment(&mut browser, &tenant_path("/check?from=form"), &typed);
     assert!(fragment_html.contains("ttl = &#34;soon&#34;"), "the text follows the form: {fragment_html}");
     let at_field = fragment_html.split("hx-target=\"#errors-session-ttl\"").nth(1).unwrap();
     assert!(at_field.starts_with(" hx-swap=\"innerHTML\"><p>"), "{fragment_html}");
-    let good = fragment(&mut browser, &of("/check?from=text"), &[("toml", &text)]);
+    let good = fragment(&mut browser, &tenant_path("/check?from=text"), &[("toml", &text)]);
     assert!(good.contains("no errors"), "{good}");
     // Without JavaScript: a complete page with the entered values.
-    browser.submit(&of("/check"), &typed);
+    browser.submit(&tenant_path("/check"), &typed);
     assert!(browser.page.contains("<html") && browser.text("toml").contains("ttl = \"soon\""), "{}", browser.page);
     assert!(file(&scene, TENANT) == tenant(&scene.sim), "nothing was saved");
 }
@@ -56,7 +56,7 @@ fn saving_by_form_or_text_keeps_comments() {
     let scene = Scene::new(Stores::Embedded);
     scene.write_tenant(TENANT, &format!("# Ours.\n{}", tenant(&scene.sim)));
     let mut browser = scene.console_as(OWN);
-    browser.get(&of("/settings"));
+    browser.get(&tenant_path("/settings"));
     let (text, revision) = (browser.text("toml"), browser.value("revision"));
     let form = [
         ("toml", text.as_str()),
@@ -66,23 +66,23 @@ fn saving_by_form_or_text_keeps_comments() {
         ("has-session.ttl", "1"),
         ("session.ttl", "2h"),
     ];
-    let saved = browser.submit(&of("/settings"), &form);
-    assert_eq!(saved.header("location"), Some(of("/settings?done=saved").as_str()), "{}", browser.page);
+    let saved = browser.submit(&tenant_path("/settings"), &form);
+    assert_eq!(saved.header("location"), Some(tenant_path("/settings?done=saved").as_str()), "{}", browser.page);
     let after = file(&scene, TENANT);
     assert!(after.starts_with("# Ours.\nname = \"Renamed <b>\"\n") && after.contains("ttl = \"2h\""), "{after}");
     assert!(after.contains("\"demo-secret\""), "{after}");
-    browser.get(&of("/settings?done=saved"));
+    browser.get(&tenant_path("/settings?done=saved"));
     assert!(browser.page.contains("role=\"status\"") && !browser.page.contains("Renamed <b>"), "{}", browser.page);
     let (text, revision) = (browser.text("toml").replace("[actions.logout]", ""), browser.value("revision"));
     let crlf = text.replace('\n', "\r\n");
-    assert_eq!(browser.submit(&of("/settings"), &[("toml", &crlf), ("revision", &revision)]).status, 303);
+    assert_eq!(browser.submit(&tenant_path("/settings"), &[("toml", &crlf), ("revision", &revision)]).status, 303);
     assert_eq!(file(&scene, TENANT), after.replace("[actions.logout]", ""));
-    browser.get(&of("/settings"));
+    browser.get(&tenant_path("/settings"));
     let (wrong, revision) = (browser.text("toml").replace("ttl = \"2h\"", "ttl = 2"), browser.value("revision"));
-    let refused = browser.submit(&of("/settings"), &[("toml", &wrong), ("revision", &revision)]);
+    let refused = browser.submit(&tenant_path("/settings"), &[("toml", &wrong), ("revision", &revision)]);
     assert!(refused.status == 422 && browser.text("toml").contains("ttl = 2"), "{}", browser.page);
     let reference = browser.text("toml").replace("ttl = 2", "ttl = \"2h\"").replace("masked:", "env:HOME");
-    let refused = browser.submit(&of("/settings"), &[("toml", &reference), ("revision", &revision)]);
+    let refused = browser.submit(&tenant_path("/settings"), &[("toml", &reference), ("revision", &revision)]);
     assert!(refused.status == 403 && browser.page.contains("env:HOME"), "{}", browser.page);
     assert!(file(&scene, TENANT).contains("\"demo-secret\""));
 }
@@ -94,10 +94,10 @@ fn conflicting_save_shows_the_current_file_first() {
     let save = |browser: &mut Browser, name: &str| {
         let (text, revision) = (browser.text("toml"), browser.value("revision"));
         let form = [("toml", text.as_str()), ("revision", &revision), ("has-name", "1"), ("name", name)];
-        browser.submit(&of("/settings"), &form).status
+        browser.submit(&tenant_path("/settings"), &form).status
     };
-    ann.get(&of("/settings"));
-    bob.get(&of("/settings"));
+    ann.get(&tenant_path("/settings"));
+    bob.get(&tenant_path("/settings"));
     assert_eq!(save(&mut ann, "Ann was here"), 303);
     assert_eq!(save(&mut bob, "Bob was here"), 412);
     assert!(file(&scene, TENANT).contains("Ann was here"), "nothing is overwritten unseen");
@@ -105,7 +105,7 @@ fn conflicting_save_shows_the_current_file_first() {
     assert_eq!(save(&mut bob, "Bob was here"), 303, "after the current file was shown");
     assert!(file(&scene, TENANT).contains("Bob was here"));
     let mut ann = scene.console_as(OWN);
-    ann.get(&of("/history"));
+    ann.get(&tenant_path("/history"));
     let (removed, added) = (ann.page.find("class=\"removed\"").unwrap(), ann.page.find("class=\"added\"").unwrap());
     assert!(ann.page[removed..].starts_with("class=\"removed\">- name = &#34;Ann was here"), "{}", ann.page);
     assert!(ann.page[added..].starts_with("class=\"added\">+ name = &#34;Bob was here"), "{}", ann.page);
@@ -116,27 +116,28 @@ fn appsecret_rotation_keeps_the_previous_secret_and_shows_none() {
     let scene = Scene::new(Stores::Embedded);
     scene.secrets().add("a-new-secret-of-wechat");
     let mut browser = scene.console_as(OWN);
-    browser.get(&of("/settings"));
+    browser.get(&tenant_path("/settings"));
     let revision = browser.value("revision");
     let change = [("secret", "a-new-secret-of-wechat"), ("keep", "previous"), ("revision", &revision)];
-    let changed = browser.submit(&of("/secret"), &change);
-    assert_eq!(changed.header("location"), Some(of("/settings?done=secret").as_str()), "{}", browser.page);
+    let changed = browser.submit(&tenant_path("/secret"), &change);
+    assert_eq!(changed.header("location"), Some(tenant_path("/settings?done=secret").as_str()), "{}", browser.page);
     let text = file(&scene, TENANT);
     assert!(
         text.contains("\nsecret = \"a-new-secret-of-wechat\"") && text.contains("previous_secret = \"demo-secret\"")
     );
     eventually("logins use the previous secret", || scene.authorize("Ann").error.is_none().then_some(()));
-    browser.get(&of("/settings"));
+    browser.get(&tenant_path("/settings"));
     assert!(
         !browser.page.contains("a-new-secret") && browser.page.contains("Rotation in progress"),
         "{}",
         browser.page
     );
     let revision = browser.value("revision");
-    browser.submit(&of("/secret"), &[("drop", "previous"), ("revision", &revision)]);
+    browser.submit(&tenant_path("/secret"), &[("drop", "previous"), ("revision", &revision)]);
     assert!(!file(&scene, TENANT).contains("previous_secret"));
-    browser.get(&of("/settings"));
-    let refused = browser.submit(&of("/secret"), &[("secret", "env:HOME"), ("revision", &browser.value("revision"))]);
+    browser.get(&tenant_path("/settings"));
+    let refused =
+        browser.submit(&tenant_path("/secret"), &[("secret", "env:HOME"), ("revision", &browser.value("revision"))]);
     assert_eq!(refused.status, 403, "{}", browser.page);
 }
 
@@ -144,11 +145,11 @@ fn appsecret_rotation_keeps_the_previous_secret_and_shows_none() {
 fn actions_are_enabled_configured_and_disabled() {
     let scene = Scene::new(Stores::Embedded);
     let mut browser = scene.console_as("operator");
-    browser.get(&of("/actions"));
+    browser.get(&tenant_path("/actions"));
     for name in ["openid", "login", "user", "logout"] {
-        assert!(browser.page.contains(&of(&format!("/actions/{name}\""))), "{name}: {}", browser.page);
+        assert!(browser.page.contains(&tenant_path(&format!("/actions/{name}\""))), "{name}: {}", browser.page);
     }
-    browser.get(&of("/switch-on?of=proxy"));
+    browser.get(&tenant_path("/switch-on?of=proxy"));
     assert!(browser.page.contains("name=\"actions.new.upstream\""), "{}", browser.page);
     let revision = browser.value("revision");
     let fields = |upstream: &'static str| {
@@ -164,37 +165,38 @@ fn actions_are_enabled_configured_and_disabled() {
         ]
     };
     let form = |upstream| [&fields(upstream)[..], &[("revision", revision.as_str())]].concat();
-    let refused = browser.submit(&of("/switch-on?of=proxy"), &form("no address"));
+    let refused = browser.submit(&tenant_path("/switch-on?of=proxy"), &form("no address"));
     assert_eq!(refused.status, 422, "{}", browser.page);
     assert!(browser.page.contains("id=\"errors-actions-new-upstream\"") && browser.page.contains("no address"));
-    let on = browser.submit(&of("/switch-on?of=proxy"), &form("http://127.0.0.1:9/a\r\nhttp://127.0.0.1:9/b\r\n"));
+    let on =
+        browser.submit(&tenant_path("/switch-on?of=proxy"), &form("http://127.0.0.1:9/a\r\nhttp://127.0.0.1:9/b\r\n"));
     assert_eq!(on.status, 422, "all addresses must have the same path: {}", browser.page);
-    let on = browser.submit(&of("/switch-on?of=proxy"), &form("http://127.0.0.1:9/a"));
-    assert_eq!(on.header("location"), Some(of("/actions?done=on").as_str()), "{}", browser.page);
+    let on = browser.submit(&tenant_path("/switch-on?of=proxy"), &form("http://127.0.0.1:9/a"));
+    assert_eq!(on.header("location"), Some(tenant_path("/actions?done=on").as_str()), "{}", browser.page);
     let text = file(&scene, TENANT);
     for line in ["[actions.orders]", "plugin = \"proxy\"", "upstream = \"http://127.0.0.1:9/a\"", "retries = 2"] {
         assert!(text.contains(line), "{line}: {text}");
     }
     eventually("the action serves", || (scene.client().call("orders", &[]).status == 502).then_some(()));
 
-    browser.get(&of("/actions/login"));
+    browser.get(&tenant_path("/actions/login"));
     assert!(browser.page.contains("value=\"phone\" checked"), "{}", browser.page);
     let revision = browser.value("revision");
     let login = [("has-actions.login.methods", "1"), ("actions.login.methods", "password"), ("revision", &revision)];
-    assert_eq!(browser.submit(&of("/actions/login"), &login).status, 303, "{}", browser.page);
+    assert_eq!(browser.submit(&tenant_path("/actions/login"), &login).status, 303, "{}", browser.page);
     let text = file(&scene, TENANT);
     assert!(text.contains("\"password\"") && !text.contains("\"phone\"") && !text.contains("\"profile\""), "{text}");
-    browser.get(&of("/actions/login"));
+    browser.get(&tenant_path("/actions/login"));
     let none = [("has-actions.login.methods", "1"), ("revision", &browser.value("revision"))];
-    assert_eq!(browser.submit(&of("/actions/login"), &none).status, 422, "at least one method is required");
+    assert_eq!(browser.submit(&tenant_path("/actions/login"), &none).status, 422, "at least one method is required");
 
-    browser.get(&of("/actions"));
+    browser.get(&tenant_path("/actions"));
     let off = [("revision", browser.value("revision"))];
-    assert_eq!(browser.submit(&of("/actions/orders/off"), &[("revision", &off[0].1)]).status, 303);
+    assert_eq!(browser.submit(&tenant_path("/actions/orders/off"), &[("revision", &off[0].1)]).status, 303);
     assert!(!file(&scene, TENANT).contains("orders"));
-    assert_eq!(browser.get(&of("/actions/orders")).status, 404);
-    browser.get(&of("/actions"));
-    assert_eq!(browser.submit(&of("/actions/user/off"), &[("revision", "of before")]).status, 412);
+    assert_eq!(browser.get(&tenant_path("/actions/orders")).status, 404);
+    browser.get(&tenant_path("/actions"));
+    assert_eq!(browser.submit(&tenant_path("/actions/user/off"), &[("revision", "of before")]).status, 412);
 }
 
 #[test]
@@ -202,7 +204,7 @@ fn tenant_admin_may_set_upstreams_on_allowed_hosts_only() {
     let set = |hosts: &'static str| {
         let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("admin.allowed_upstream_hosts", hosts));
         let mut browser = scene.console_as(OWN);
-        browser.get(&of("/switch-on?of=proxy"));
+        browser.get(&tenant_path("/switch-on?of=proxy"));
         let form = |upstream: &'static str, revision: String| {
             vec![
                 ("of", "proxy".to_owned()),
@@ -218,7 +220,7 @@ fn tenant_admin_may_set_upstreams_on_allowed_hosts_only() {
         let mut sent = |upstream| {
             let form = form(upstream, browser.value("revision"));
             let fields: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            browser.submit(&of("/switch-on?of=proxy"), &fields).status
+            browser.submit(&tenant_path("/switch-on?of=proxy"), &fields).status
         };
         (page, sent("http://127.0.0.1:9"), sent("http://127.0.1.9"))
     };
@@ -272,32 +274,32 @@ fn users_are_found_their_sessions_ended_and_their_data_deleted() {
     let code = scene.sim.phone_code("13800138000");
     let user = client.call("login", &[("method", "phone"), ("phone_code", &code)]).user_id().unwrap().to_string();
     let mut browser = scene.console_as(OWN);
-    browser.get(&of("/people?by=phone&of=%2B8613800138000"));
+    browser.get(&tenant_path("/people?by=phone&of=%2B8613800138000"));
     let (session, openid) = (browser.value("session"), browser.value("openid"));
     assert!(session.len() == 64 && !openid.is_empty(), "{}", browser.page);
-    let ended = browser.submit(&of("/people/end"), &[("session", &session), ("by", "id"), ("of", &user)]);
-    assert_eq!(ended.header("location"), Some(of(&format!("/people?by=id&of={user}&done=ended")).as_str()));
+    let ended = browser.submit(&tenant_path("/people/end"), &[("session", &session), ("by", "id"), ("of", &user)]);
+    assert_eq!(ended.header("location"), Some(tenant_path(&format!("/people?by=id&of={user}&done=ended")).as_str()));
     client.call("user", &[]).assert_error(401, "session_expired");
     let again = scene.session("Ann");
     again.call("user", &[]).ok();
-    browser.get(&of(&format!("/people?by=openid&of={openid}")));
+    browser.get(&tenant_path(&format!("/people?by=openid&of={openid}")));
     assert!(browser.page.contains("+8613800138000"), "{}", browser.page);
     let version = browser.value("version");
     let unsure = [("user", user.as_str()), ("version", &version)];
-    assert_eq!(browser.submit(&of("/people/forget"), &unsure).status, 400);
-    browser.get(&of(&format!("/people?by=id&of={user}")));
+    assert_eq!(browser.submit(&tenant_path("/people/forget"), &unsure).status, 400);
+    browser.get(&tenant_path(&format!("/people?by=id&of={user}")));
     let sure = [("user", user.as_str()), ("version", &version), ("sure", "1")];
-    assert_eq!(browser.submit(&of("/people/forget"), &sure).status, 303, "{}", browser.page);
+    assert_eq!(browser.submit(&tenant_path("/people/forget"), &sure).status, 303, "{}", browser.page);
     again.call("user", &[]).assert_error(401, "session_expired");
-    browser.get(&of(&format!("/people?by=id&of={user}")));
+    browser.get(&tenant_path(&format!("/people?by=id&of={user}")));
     assert!(browser.page.contains("No user was found"), "{}", browser.page);
-    browser.get(&of("/people?by=id&of=x"));
+    browser.get(&tenant_path("/people?by=id&of=x"));
     assert!(browser.page.contains("role=\"alert\""));
     // Ending all sessions requires the tenant's name as confirmation.
     let bob = scene.session("Bob");
-    browser.get(&of("/people"));
-    assert_eq!(browser.submit(&of("/people/end"), &[("all", "x")]).status, 400);
-    browser.get(&of("/people"));
-    assert_eq!(browser.submit(&of("/people/end"), &[("all", TENANT)]).status, 303);
+    browser.get(&tenant_path("/people"));
+    assert_eq!(browser.submit(&tenant_path("/people/end"), &[("all", "x")]).status, 400);
+    browser.get(&tenant_path("/people"));
+    assert_eq!(browser.submit(&tenant_path("/people/end"), &[("all", TENANT)]).status, 303);
     bob.call("user", &[]).assert_error(401, "session_expired");
 }

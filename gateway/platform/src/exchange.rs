@@ -228,7 +228,7 @@ impl InflightGuard {
         let outcome = timeout(EXCHANGE, asking).await.unwrap_or_else(|_| {
             Err(Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(format_args!("no response within {EXCHANGE:?}")))
         });
-        let record = Record::of(&outcome, &code.code).encode();
+        let record = Record::new(&outcome, &code.code).encode();
         let kept = match &outcome {
             Err(error) if !is_final(error) => match shared.put(tenant, &failure_of(key), &record, FAILURE).await {
                 Ok(()) => shared.remove(tenant, key).await,

@@ -60,26 +60,31 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn of(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn header_map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
     }
 
     #[test]
     fn what_connection_names_goes_no_further_in_whatever_way_it_is_written() {
-        let mut headers =
-            of(&[("connection", "close, X-One"), ("x-one", "1"), ("x-two", "2"), ("te", "trailers"), ("x-three", "3")]);
+        let mut headers = header_map(&[
+            ("connection", "close, X-One"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("te", "trailers"),
+            ("x-three", "3"),
+        ]);
         headers.append(CONNECTION, HeaderValue::from_static(",x-TWO ,, bad name"));
         end_to_end(&mut headers);
-        assert_eq!(headers, of(&[("x-three", "3")]));
+        assert_eq!(headers, header_map(&[("x-three", "3")]));
     }
 
     #[test]
     fn a_length_next_to_a_transfer_encoding_is_not_believed() {
-        let mut answer = of(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
+        let mut answer = header_map(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
         of_answer(&mut answer);
         assert!(answer.is_empty());
-        let mut answer = of(&[("content-length", "5")]);
+        let mut answer = header_map(&[("content-length", "5")]);
         of_answer(&mut answer);
-        assert_eq!(answer, of(&[("content-length", "5")]));
+        assert_eq!(answer, header_map(&[("content-length", "5")]));
     }
 }

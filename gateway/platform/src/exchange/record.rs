@@ -51,8 +51,8 @@ struct Versioned<R> {
 }
 
 impl Record {
-    /// What came of this code.
-    pub fn of(outcome: &Outcome, code: &str) -> Self {
+    /// The record of an exchange, sealed with its code.
+    pub fn new(outcome: &Outcome, code: &str) -> Self {
         match outcome {
             Ok(ExchangeResult::Phone(number)) => Self::Phone { sealed: seal(number, code).unwrap_or_default() },
             Ok(ExchangeResult::Identity(person)) => Self::Identity {
@@ -139,7 +139,7 @@ mod tests {
             session_key: Some("nzoqhc3OnwHzeTxJs+inbQ==".into()),
         };
         let outcome = Ok(ExchangeResult::Identity(Arc::new(person)));
-        let record = Record::decode(&Record::of(&outcome, "code").encode()).expect("a record");
+        let record = Record::decode(&Record::new(&outcome, "code").encode()).expect("a record");
         let Ok(ExchangeResult::Identity(person)) = record.outcome("code") else { panic!("no person") };
         assert_eq!(person.openid, "oVBkZ0aYgDMDIywRdgPW8-joxXc4");
         assert_eq!(person.unionid, None);
@@ -153,7 +153,7 @@ mod tests {
             .with_data(json!({"errcode":45011,"rid":"1-2-3"}))
             .retry_after(Duration::from_secs(60))
             .with_cause("for the log");
-        let record = Record::decode(&Record::of(&Err(error.clone()), "code").encode()).expect("a record");
+        let record = Record::decode(&Record::new(&Err(error.clone()), "code").encode()).expect("a record");
         let again = record.outcome("code").err().expect("an error");
         assert_eq!((again.code(), again.text(), again.data()), (error.code(), error.text(), error.data()));
         assert_eq!(again.wait(), error.wait());
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_number_comes_back_by_its_code_only() {
-        let stored = Record::of(&Ok(ExchangeResult::Phone("+8613800138000".into())), "code").encode();
+        let stored = Record::new(&Ok(ExchangeResult::Phone("+8613800138000".into())), "code").encode();
         assert!(!String::from_utf8_lossy(&stored).contains("138"));
         let read = |code: &str| Record::decode(&stored).expect("a record").outcome(code);
         assert!(matches!(read("code"), Ok(ExchangeResult::Phone(number)) if number == "+8613800138000"));
