@@ -1,4 +1,4 @@
-//! The folder of tenants' files: which names and links in it are taken, and how a file is read.
+//! The folder of tenant files: valid names, links, and reading a file.
 
 use menlou_config::{
     config_error::ConfigError,
@@ -8,10 +8,10 @@ use menlou_config::{
 use menlou_error::text::Text;
 use std::{fs, path::Path};
 
-/// The tenant that a file is of: `None` where it is none's, as [`TenantName::from_path`] says.
+/// The tenant that a file belongs to; `None` for other files, see [`TenantName::from_path`].
 ///
 /// # Errors
-/// A file whose name is no tenant's; where it differs from one that is by upper case only, which one.
+/// An invalid name. If only upper case letters make it invalid, the error names the right one.
 pub fn name(path: &Path) -> Option<Result<TenantName, ConfigError>> {
     let name = TenantName::from_path(path)?;
     Some(name.map_err(|fault| {
@@ -38,20 +38,20 @@ pub fn name(path: &Path) -> Option<Result<TenantName, ConfigError>> {
     }))
 }
 
-/// Reads a tenant's file. A link is followed within the folder only, as where a config map is mounted: what it leads to
-/// elsewhere is not what whoever may write into the folder was given.
+/// Reads a tenant file. A link is followed within the folder only, as in a mounted config map: write access to the folder
+/// gives no read access to other files.
 ///
 /// # Errors
-/// As [`Document::read`], or the file is a link that leads out of the folder.
+/// Those of [`Document::read`], or a link that leads out of the folder.
 pub fn read(path: &Path) -> Result<Document, Vec<ConfigError>> {
     within(path).map_err(|text| vec![ConfigError::in_file(path, text)])?;
     Document::read(path)
 }
 
-/// As [`load::bytes`], of a tenant's file; links are followed as by [`read`].
+/// Reads the bytes of a tenant file like [`load::bytes`]; links are followed as by [`read`].
 ///
 /// # Errors
-/// As there, or the file is a link that leads out of the folder.
+/// Those of [`load::bytes`], or a link that leads out of the folder.
 pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
     within(path)?;
     load::bytes(path)

@@ -1,4 +1,4 @@
-//! Folders whose changes are told, also where one is replaced by another under the same name.
+//! Watches folders for changes, including the replacement of a folder by another one under the same name.
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::{
@@ -11,11 +11,11 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How many folders are watched for the sake of single files.
-const MOST_FOLDERS: usize = 1000;
+/// Maximum number of folders that are watched because of single files.
+const MAX_FOLDERS: usize = 1000;
 
-/// Folders that are watched. The system's watch stays with a folder, not with its name: where the name comes to mean
-/// another, as when a link is switched, that one is watched instead.
+/// The watched folders. The system watches a folder, not its name: if the name comes to mean another folder, for example
+/// because a link is switched, [`FolderWatch::keep`] watches that one instead.
 pub struct FolderWatch {
     changed: Arc<Notify>,
     events: Option<RecommendedWatcher>,
@@ -25,11 +25,11 @@ pub struct FolderWatch {
 
 /// Device and inode.
 type Identity = (u64, u64);
-/// The names whose changes are told; `None` is all.
+/// The file names whose changes count; `None` means all.
 type Names = Arc<Mutex<Option<HashSet<OsString>>>>;
 
 impl FolderWatch {
-    /// Nothing yet; `changed` will be told.
+    /// Watches nothing yet; `changed` is notified of changes.
     pub fn new(changed: Arc<Notify>) -> Self {
         let names = Names::default();
         let (told, wanted) = (changed.clone(), names.clone());
@@ -42,7 +42,7 @@ impl FolderWatch {
         Self { changed, events: notify::recommended_watcher(on_event).ok(), folders: HashMap::new(), names }
     }
 
-    /// Watches these folders as they are now, and no others; false where one is missing or the system can't.
+    /// Watches exactly these folders, as they are now. Returns false if one is missing or cannot be watched.
     pub fn keep<'a>(&mut self, folders: impl IntoIterator<Item = &'a Path>) -> bool {
         let Some(events) = &mut self.events else { return false };
         let mut all = true;
@@ -56,7 +56,7 @@ impl FolderWatch {
         self.folders.retain(|identity, folder| {
             let kept = wanted.get(identity).is_some_and(|wanted| wanted == folder);
             if !kept {
-                // Where the folder is gone, so is its watch.
+                // If the folder is gone, so is its watch.
                 let _ = events.unwatch(folder);
             }
             kept
@@ -67,7 +67,7 @@ impl FolderWatch {
             }
             if events.watch(folder, RecursiveMode::NonRecursive).is_ok() {
                 self.folders.insert(identity, folder.to_owned());
-                // What changed before made no event.
+                // Earlier changes caused no event.
                 self.changed.notify_one();
             } else {
                 all = false;
@@ -76,8 +76,8 @@ impl FolderWatch {
         all
     }
 
-    /// Watches these files, as far as [`MOST_FOLDERS`] folders go, and no others. What else is written beside them, a
-    /// database say, is not told.
+    /// Watches exactly these files, in at most [`MAX_FOLDERS`] folders. Other files beside them, such as a database, cause
+    /// no notification.
     pub fn keep_files<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
         let (mut folders, mut names) = (BTreeSet::new(), HashSet::new());
         for file in files {
@@ -86,11 +86,11 @@ impl FolderWatch {
             names.extend(file.file_name().map(OsString::from));
         }
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = Some(names);
-        self.keep(folders.into_iter().take(MOST_FOLDERS));
+        self.keep(folders.into_iter().take(MAX_FOLDERS));
     }
 }
 
-/// Whether the change is of a name that is wanted, or of the link that switches a mounted secret: `..data`.
+/// Whether a change concerns a wanted name, or the link that Kubernetes switches in a mounted secret: `..data`.
 fn concerns(wanted: &Names, paths: &[PathBuf]) -> bool {
     let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(wanted) = wanted.as_ref().filter(|_| !paths.is_empty()) else { return true };
@@ -98,7 +98,7 @@ fn concerns(wanted: &Names, paths: &[PathBuf]) -> bool {
     names.any(|name| wanted.contains(name) || name.as_bytes().starts_with(b".."))
 }
 
-/// Which folder this is.
+/// Device and inode of the folder, if it exists.
 pub fn identity(folder: &Path) -> Option<Identity> {
     fs::metadata(folder).ok().filter(fs::Metadata::is_dir).map(|m| (m.dev(), m.ino()))
 }

@@ -1,31 +1,31 @@
-//! A new tenant's file: each setting with a comment in both languages, what is left at its default commented out.
+//! The file of a new tenant: every setting with a comment in both languages; defaults are commented out.
 
 use menlou_action::Descriptor;
 use menlou_config::schema::is_secret;
 use serde_json::{Value, json};
 
-/// What a new file says.
+/// The content of a new tenant file.
 pub struct NewTenant<'a> {
-    /// The tenant's name.
+    /// Name of the tenant.
     pub tenant: &'a str,
-    /// The name for people.
+    /// Display name.
     pub name: &'a str,
     /// The AppID.
     pub appid: &'a str,
     /// The AppSecret, or where it is.
     pub secret: &'a str,
-    /// Where the platform is, if not where it usually is.
+    /// Address of the platform, if not the default.
     pub base_url: Option<&'a str>,
     /// The actions that are enabled.
     pub actions: Vec<&'a Descriptor>,
 }
 
-/// What an action's setting is where its plugin asks for it and the tenant's admin has said nothing.
-const USUAL: &[(&str, &str, &[&str])] = &[("login", "methods", &["phone", "password", "profile"])];
+/// Values of required settings that have no default: action, setting, value.
+const INITIAL_VALUES: &[(&str, &str, &[&str])] = &[("login", "methods", &["phone", "password", "profile"])];
 
-/// The file's text.
-pub fn new_tenant_file(facts: &NewTenant<'_>) -> String {
-    let NewTenant { tenant, name, appid, secret, base_url, actions } = facts;
+/// The text of the file.
+pub fn new_tenant_file(new_tenant: &NewTenant<'_>) -> String {
+    let NewTenant { tenant, name, appid, secret, base_url, actions } = new_tenant;
     let mut text = format!(
         "# 租户 {tenant}：文件名（不含 .toml）即请求中的 f；保存后网关自动生效。检查：menlou tenant verify {tenant}\n\
          # The tenant {tenant}: the file's name without .toml is the f of its requests. Changes are taken up by themselves.\n\
@@ -93,7 +93,7 @@ fn settings(text: &mut String, action: &Descriptor) {
         if !about.is_empty() {
             text.push_str(&format!("# {about}\n"));
         }
-        let usual = USUAL.iter().find(|(a, k, _)| *a == action.name && k == key).map(|(_, _, value)| json!(value));
+        let usual = INITIAL_VALUES.iter().find(|(a, k, _)| *a == action.name && k == key).map(|(_, _, value)| json!(value));
         let default = property.get("default").filter(|d| !d.is_null()).cloned();
         match (usual, default) {
             (Some(value), _) if needed(key) => text.push_str(&line(key, &value)),
@@ -103,7 +103,7 @@ fn settings(text: &mut String, action: &Descriptor) {
     }
 }
 
-/// Something of the right type, where there is no default to show.
+/// An example of the right type for a setting without a default.
 fn example(property: &Value) -> Value {
     let kind = property.get("type").map(|t| t.as_array().and_then(|types| types.first()).unwrap_or(t));
     match kind.and_then(Value::as_str) {
@@ -117,7 +117,7 @@ fn example(property: &Value) -> Value {
 }
 
 fn line(key: &str, value: &Value) -> String {
-    // Numbers that don't fit TOML are the only ones without a form; no default is one.
+    // Only numbers that do not fit TOML have no TOML form; no default is one.
     let value = menlou_config::edit::toml_value(value).map(|v| v.to_string()).unwrap_or_default();
     format!("{} = {}\n", toml_edit::Key::new(key).display_repr(), value.trim())
 }

@@ -1,8 +1,7 @@
-//! An action that a tenant has enabled, and what is counted of its calls.
+//! An action that a tenant has enabled, and its counters.
 //!
-//! A call that comes to another one of many tenants than the calls before it finds none of this in the processor's caches,
-//! and each piece that it must wait for takes longer than a microsecond's tenth. So what all calls need stands together,
-//! and is fetched at once.
+//! With many tenants, a request usually finds nothing of its tenant in the CPU caches, and each cache miss costs more than
+//! 100 ns. Data that every request needs is therefore kept together and prefetched in one go.
 
 use super::activity::ActionUsage;
 use menlou_action::Action;
@@ -16,33 +15,33 @@ use std::{
     time::Duration,
 };
 
-/// An action that a tenant has enabled. What its calls need comes first, on one line of the cache.
+/// An action that a tenant has enabled. The fields that every request needs come first, in one cache line.
 #[repr(C, align(64))]
 pub struct TenantAction {
     /// The `a` of its requests.
     pub name: SmolStr,
-    /// The action; `None` where its plugin is missing or broken.
+    /// The action; `None` if its plugin is missing or rejected.
     pub action: Option<Arc<Action>>,
-    /// Calls by the minute.
+    /// Requests by minute.
     usage: Arc<ActionUsage>,
-    /// How often it may be called.
+    /// The limits of the tenant and of this action.
     pub limits: RequestLimits,
-    /// How long calls took, those of other tenants' actions of this name included: by tenant too there would be more
-    /// buckets than anyone could store.
+    /// Durations of requests, shared with other tenants' actions of the same name: a label for the tenant would make more
+    /// series than anyone could store.
     seconds: Histogram,
-    /// Calls of this action, as far as they were [told](TenantAction::tell); there from the first on, for most of many tenants
-    /// are seldom called.
+    /// Requests that were [flushed](TenantAction::flush_metrics). The series begins with the first request, since most of
+    /// many tenants get few.
     calls: OnceLock<Counter>,
-    /// Those that failed, by word; kept, as a flood of refusals must be cheap.
+    /// Counters of failures by error code. They are cached, since a flood of rejections has to be cheap.
     failures: Mutex<Vec<(&'static str, Counter)>>,
 }
 
-/// How long calls take, by the action's name: all tenants count in the same ones.
+/// Histograms of request durations by the action's name, shared by all tenants.
 #[derive(Default)]
 pub struct DurationHistograms(Mutex<HashMap<SmolStr, Histogram>>);
 
 impl DurationHistograms {
-    /// Where those of this name are counted.
+    /// The histogram of actions of this name.
     pub(super) fn for_action(&self, action: &str) -> Histogram {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || histogram!("menlou_request_duration_seconds", "action" => action.to_owned());
@@ -51,7 +50,7 @@ impl DurationHistograms {
 }
 
 impl TenantAction {
-    /// An action under this name; its calls are counted in `usage` and `seconds`.
+    /// An action under this name, whose requests are counted in `usage` and `seconds`.
     pub(super) fn new(
         name: &str,
         action: Option<Arc<Action>>,
@@ -63,19 +62,19 @@ impl TenantAction {
         Self { name: name.into(), action, usage, limits, seconds, calls, failures }
     }
 
-    /// Has the processor fetch what a call will need: it waits for all of it at once, not for one piece after the other.
+    /// Reads what the request will need, so that the CPU waits for all cache misses together instead of one by one.
     pub fn prefetch(&self) {
         let action = self.action.as_ref().map_or(0, |action| action.near());
         black_box(action + self.limits.prefetch() + self.usage.near());
     }
 
-    /// Counts a call.
+    /// Counts a request.
     pub fn called(&self, failed: bool, took: Duration) {
         self.seconds.record(took);
         self.usage.record(failed, took);
     }
 
-    /// Tells the tenant's counter of the calls that came since it was told last.
+    /// Adds the requests since the last flush to the tenant's counter.
     pub(super) fn flush_metrics(&self, tenant: &str) {
         let calls = self.usage.take_untold();
         if calls > 0 {
@@ -86,15 +85,15 @@ impl TenantAction {
         }
     }
 
-    /// Counts a failure by its word.
-    pub fn failed(&self, tenant: &str, word: &'static str) {
+    /// Counts a failure by its error code.
+    pub fn failed(&self, tenant: &str, code: &'static str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, counter)) = failures.iter().find(|(known, _)| *known == word) {
+        if let Some((_, counter)) = failures.iter().find(|(known, _)| *known == code) {
             return counter.increment(1);
         }
-        let labels = [("tenant", tenant.to_owned()), ("action", self.name.to_string()), ("error", word.to_owned())];
+        let labels = [("tenant", tenant.to_owned()), ("action", self.name.to_string()), ("error", code.to_owned())];
         let counter = counter!("menlou_errors_total", &labels);
         counter.increment(1);
-        failures.push((word, counter));
+        failures.push((code, counter));
     }
 }
