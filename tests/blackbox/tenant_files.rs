@@ -138,7 +138,7 @@ fn names_that_are_no_tenants_are_told_and_a_name_in_two_cases_is_told_which_one_
     for name in names.iter().filter(|name| !name.starts_with('.')) {
         is_told(&scene, &format!("{name}.toml: `"));
     }
-    is_told(&scene, "`\u{fffd}\u{fffd}` is no tenant's name, which is 1 to 64");
+    is_told(&scene, "`\u{fffd}\u{fffd}` is not a valid tenant name: it must have 1 to 64");
     fs::write(path(&scene, "Newcomer"), &file).unwrap();
     is_told(&scene, "a tenant's name is in lower case: rename it to");
     fs::write(path(&scene, "Manulife"), "name = \"an impostor\"").unwrap();

@@ -93,7 +93,8 @@ fn settings(text: &mut String, action: &Descriptor) {
         if !about.is_empty() {
             text.push_str(&format!("# {about}\n"));
         }
-        let usual = INITIAL_VALUES.iter().find(|(a, k, _)| *a == action.name && k == key).map(|(_, _, value)| json!(value));
+        let usual =
+            INITIAL_VALUES.iter().find(|(a, k, _)| *a == action.name && k == key).map(|(_, _, value)| json!(value));
         let default = property.get("default").filter(|d| !d.is_null()).cloned();
         match (usual, default) {
             (Some(value), _) if needed(key) => text.push_str(&line(key, &value)),
