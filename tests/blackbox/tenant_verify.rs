@@ -65,7 +65,7 @@ fn verify_reports_the_address_that_the_platform_saw() {
     let home = GatewayFolder::new(setup(&sim, None, None));
     let errmsg = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist";
     sim.fail(TOKEN, Failure::errcode_with_text(40164, errmsg), 2);
-    assert!(exits(&verify(&home), 1).contains("the address that WeChat saw is 203.0.113.7"));
+    assert!(exits(&verify(&home), 1).contains("WeChat saw the address 203.0.113.7"));
     let trouble = verify_json(&home)["findings"][0]["trouble"].clone();
     assert_eq!(
         (trouble["errcode"].as_i64(), trouble["address"].as_str()),
@@ -127,11 +127,11 @@ fn an_unreachable_platform_is_reported_with_its_cause() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     for (failure, says) in [
-        (Failure::drop_connection(), "no complete answer"),
+        (Failure::drop_connection(), "no complete response"),
         (Failure::status(500), "busy or down"),
         (Failure::status(404), "it is not WeChat that answers"),
         (Failure::errcode(-1), "busy or down"),
-        (Failure::truncate(), "no complete answer"),
+        (Failure::truncate(), "no complete response"),
     ] {
         sim.fail(TOKEN, failure.clone(), 2);
         let message = exits(&verify(&home), 1);
@@ -163,7 +163,7 @@ fn verify_times_out_if_the_platform_does_not_respond() {
     sim.fail_until_cleared(LOGIN, Failure::hang());
     let start = std::time::Instant::now();
     let message = exits(&verify(&home), 1);
-    assert!(message.contains("✓ access token") && message.contains("no complete answer"), "{message}");
+    assert!(message.contains("✓ access token") && message.contains("no complete response"), "{message}");
     assert!(start.elapsed().as_secs() < 30);
 }
 

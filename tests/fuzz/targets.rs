@@ -17,7 +17,7 @@ use menlou_config::{
 use menlou_error::text::Language;
 use menlou_platform::{
     http::HttpResponse,
-    wechat::answer::{read, read_any},
+    wechat::response::{parse_json, parse_json_or_file},
 };
 use menlou_server::decode::{self, RouteTarget};
 use menlou_store::session_record;
@@ -87,7 +87,7 @@ pub fn platform_response(data: &[u8]) {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
         Ok(HttpResponse { status, headers, body: Bytes::copy_from_slice(body) })
     };
-    let errors = [read(response(), &[SECRET]).err(), read_any(response(), &[SECRET]).err()];
+    let errors = [parse_json(response(), &[SECRET]).err(), parse_json_or_file(response(), &[SECRET]).err()];
     for failure in errors.into_iter().flatten() {
         assert!(!format!("{:?}", failure.error).contains(SECRET));
         assert!(!failure.error.cause().unwrap_or_default().contains(SECRET));

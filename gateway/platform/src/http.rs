@@ -16,12 +16,12 @@ use std::{
 use tokio::time::{Instant, timeout_at};
 
 /// Maximum time to establish a connection, including DNS and TLS.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Idle timeout of pooled connections. It is shorter than that of most servers, so that they rarely close one first.
-const IDLE: Duration = Duration::from_secs(15);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Maximum number of idle connections per host. It exceeds the requests in flight during a burst: with fewer, a burst would
 /// open new connections and discard them afterwards.
-const IDLE_PER_HOST: usize = 2048;
+const MAX_IDLE_PER_HOST: usize = 2048;
 /// Maximum size of a response body, in bytes.
 pub const MAX_RESPONSE_SIZE: usize = 1 << 20;
 /// The `User-Agent` of the gateway's own requests.
@@ -29,7 +29,7 @@ pub const USER_AGENT_VALUE: HeaderValue = HeaderValue::from_static(concat!("menl
 
 /// A request to send. It has no `Debug`, because URL, headers and body may contain secrets.
 pub struct HttpRequest {
-    /// `GET`, `POST`, …
+    /// The method.
     pub method: Method,
     /// `http://` or `https://`, absolute.
     pub url: String,
@@ -93,9 +93,9 @@ impl HttpClient {
             .retry(reqwest::retry::never())
             .no_proxy()
             .referer(false)
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
             .build();
         let client = client.map_err(|e| HttpFailure::NotSent(chain(e)))?;
         Ok(Self { client, circuits: Arc::default() })
@@ -112,17 +112,19 @@ impl HttpClient {
         let once = || async {
             let attempt = self.attempt(&request);
             timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
-                Err(Broken {
+                Err(Failed {
                     failure: HttpFailure::Unanswered(format!("no response within {:?}", request.timeout)),
-                    late: true,
+                    is_timeout: true,
                 })
             })
         };
         match once().await {
-            Err(Broken { failure: HttpFailure::Unanswered(_), late: false }) if request.repeatable => once().await,
+            Err(Failed { failure: HttpFailure::Unanswered(_), is_timeout: false }) if request.repeatable => {
+                once().await
+            }
             outcome => outcome,
         }
-        .map_err(|broken| broken.failure)
+        .map_err(|failed| failed.failure)
     }
 
     /// Sends a request once with a streamed body, and returns the response with a streamed body.
@@ -142,11 +144,11 @@ impl HttpClient {
     {
         let body = reqwest::Body::wrap(body);
         let sending = self.client.request(method, url).headers(headers).body(body).send();
-        let answer = sending.await.map_err(|e| Broken::sending(e).failure)?;
-        Ok(Response::from(answer).map(ResponseBody))
+        let response = sending.await.map_err(|e| Failed::sending(e).failure)?;
+        Ok(Response::from(response).map(ResponseBody))
     }
 
-    async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, Broken> {
+    async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, Failed> {
         let mut headers = request.headers.clone();
         headers.entry(USER_AGENT).or_insert(USER_AGENT_VALUE);
         let sending = self
@@ -155,15 +157,15 @@ impl HttpClient {
             .headers(headers)
             .body(request.body.clone())
             .send();
-        let mut response = sending.await.map_err(Broken::sending)?;
+        let mut response = sending.await.map_err(Failed::sending)?;
         let too_large =
-            || Broken::from(HttpFailure::Unusable(format!("the response is larger than {MAX_RESPONSE_SIZE} bytes")));
+            || Failed::from(HttpFailure::Unusable(format!("the response is larger than {MAX_RESPONSE_SIZE} bytes")));
         let announced = response.content_length().unwrap_or(0);
         if announced > MAX_RESPONSE_SIZE as u64 {
             return Err(too_large());
         }
         let mut body = BytesMut::with_capacity(announced as usize);
-        while let Some(chunk) = response.chunk().await.map_err(Broken::reading)? {
+        while let Some(chunk) = response.chunk().await.map_err(Failed::reading)? {
             if body.len() + chunk.len() > MAX_RESPONSE_SIZE {
                 return Err(too_large());
             }
@@ -179,7 +181,7 @@ impl Body for ResponseBody {
     type Error = HttpFailure;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpFailure>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(|e| Broken::reading(e).failure)
+        Pin::new(&mut self.0).poll_frame(cx).map_err(|e| Failed::reading(e).failure)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -192,25 +194,25 @@ impl Body for ResponseBody {
 }
 
 /// A failure, and whether the deadline caused it.
-struct Broken {
+struct Failed {
     failure: HttpFailure,
-    late: bool,
+    is_timeout: bool,
 }
 
-impl From<HttpFailure> for Broken {
+impl From<HttpFailure> for Failed {
     fn from(failure: HttpFailure) -> Self {
-        Self { failure, late: false }
+        Self { failure, is_timeout: false }
     }
 }
 
-impl Broken {
+impl Failed {
     fn sending(e: reqwest::Error) -> Self {
         let cause = hyper_cause(&e);
-        let unsent = e.is_builder() || e.is_connect() || cause.is_some_and(hyper::Error::is_canceled);
-        let garbled = cause.is_some_and(hyper::Error::is_parse);
+        let is_unsent = e.is_builder() || e.is_connect() || cause.is_some_and(hyper::Error::is_canceled);
+        let is_malformed = cause.is_some_and(hyper::Error::is_parse);
         let failure = match chain(e) {
-            cause if unsent => HttpFailure::NotSent(cause),
-            cause if garbled => HttpFailure::Unusable(cause),
+            cause if is_unsent => HttpFailure::NotSent(cause),
+            cause if is_malformed => HttpFailure::Unusable(cause),
             cause => HttpFailure::Unanswered(cause),
         };
         failure.into()
@@ -250,7 +252,7 @@ impl fmt::Display for HttpFailure {
         match self {
             Self::NotSent(cause) => write!(f, "not sent: {cause}"),
             Self::Unanswered(cause) => write!(f, "sent, but not answered: {cause}"),
-            Self::Unusable(cause) => write!(f, "unusable answer: {cause}"),
+            Self::Unusable(cause) => write!(f, "unusable response: {cause}"),
         }
     }
 }

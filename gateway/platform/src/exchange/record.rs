@@ -1,4 +1,4 @@
-//! What replicas tell each other about a code, in versioned JSON: that one has it, or what came of it.
+//! The record of a code exchange in the store, which replicas share, as versioned JSON.
 
 use super::outcome::{ExchangeResult, Outcome};
 use crate::digest::sha256;
@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The version that is written, and the only one that is read.
+/// Version of the records that are written. Records of other versions are not read.
 const VERSION: u8 = 1;
 
-/// What stands in the store under a code. It has no `Debug`: a person's session_key is a secret.
+/// The record of one code. It has no `Debug`, because it may contain a session_key.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(super) enum Record {
-    /// A replica is exchanging the code: which, and since when (Unix milliseconds by its own clock).
+    /// A replica is exchanging the code: its id, and the start by its own clock, in Unix milliseconds.
     Pending { by: u64, since: u64 },
-    /// It is this person's.
+    /// The identity for a login code.
     Identity {
         openid: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,11 +29,15 @@ pub(super) enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session_key: Option<String>,
     },
-    /// It is for a phone number, sealed under the code.
-    Phone { sealed: String },
-    /// It brought an error. The cause is in the log of the replica that had it.
+    /// The phone number for a phone code, encrypted with the code.
+    Phone {
+        #[serde(rename = "sealed")]
+        encrypted: String,
+    },
+    /// The error of the exchange. Its cause is in the log of the replica that exchanged the code.
     Error {
-        word: String,
+        #[serde(rename = "word")]
+        code: String,
         zh: String,
         en: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,17 +55,17 @@ struct Versioned<R> {
 }
 
 impl Record {
-    /// The record of an exchange, sealed with its code.
+    /// The record of an outcome.
     pub fn new(outcome: &Outcome, code: &str) -> Self {
         match outcome {
-            Ok(ExchangeResult::Phone(number)) => Self::Phone { sealed: seal(number, code).unwrap_or_default() },
-            Ok(ExchangeResult::Identity(person)) => Self::Identity {
-                openid: person.openid.clone(),
-                unionid: person.unionid.clone(),
-                session_key: person.session_key.as_ref().map(|key| key.expose_secret().to_owned()),
+            Ok(ExchangeResult::Phone(number)) => Self::Phone { encrypted: encrypt(number, code).unwrap_or_default() },
+            Ok(ExchangeResult::Identity(identity)) => Self::Identity {
+                openid: identity.openid.clone(),
+                unionid: identity.unionid.clone(),
+                session_key: identity.session_key.as_ref().map(|key| key.expose_secret().to_owned()),
             },
             Err(error) => Self::Error {
-                word: error.code().to_owned(),
+                code: error.code().to_owned(),
                 zh: error.text().zh.clone().into_owned(),
                 en: error.text().en.clone().into_owned(),
                 data: error.data().cloned(),
@@ -70,7 +74,7 @@ impl Record {
         }
     }
 
-    /// The outcome of this code that was recorded. One that another replica still has is busy.
+    /// The recorded outcome. `platform_busy` if another replica is still exchanging the code.
     pub fn outcome(self, code: &str) -> Outcome {
         match self {
             Self::Pending { .. } => Err(Error::new(&codes::PLATFORM_BUSY)),
@@ -78,13 +82,14 @@ impl Record {
                 let session_key = session_key.map(SecretString::from);
                 Ok(ExchangeResult::Identity(Arc::new(PlatformIdentity { openid, unionid, session_key })))
             }
-            Self::Phone { sealed } => open(&sealed, code).map(ExchangeResult::Phone).ok_or_else(|| {
-                Error::new(&codes::INTERNAL_ERROR).with_cause("the number of a phone code can't be unsealed")
+            Self::Phone { encrypted } => decrypt(&encrypted, code).map(ExchangeResult::Phone).ok_or_else(|| {
+                Error::new(&codes::INTERNAL_ERROR).with_cause("could not decrypt the phone number of a phone code")
             }),
-            Self::Error { word, zh, en, data, retry_after_ms } => {
-                let word = codes::find(&word).unwrap_or(&codes::PLATFORM_ERROR);
-                let mut error =
-                    Error::new(word).with_message(Text::new(zh, en)).with_cause("as the same code was answered before");
+            Self::Error { code, zh, en, data, retry_after_ms } => {
+                let code = codes::find(&code).unwrap_or(&codes::PLATFORM_ERROR);
+                let mut error = Error::new(code)
+                    .with_message(Text::new(zh, en))
+                    .with_cause("the error of an earlier exchange of the same code");
                 if let Some(data) = data {
                     error = error.with_data(data);
                 }
@@ -97,7 +102,7 @@ impl Record {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        // A record of numbers and text always has its JSON.
+        // A record of numbers and strings can always be serialised.
         serde_json::to_vec(&Versioned { v: VERSION, record: self }).unwrap_or_default()
     }
 
@@ -106,19 +111,19 @@ impl Record {
     }
 }
 
-/// The code is random, so that its hash is a key; the hash under which the record stands is another.
+/// The key is a hash of the code, which is random. The record's key in the store is a different hash of it.
 fn key(code: &str) -> Option<RandomizedNonceKey> {
     RandomizedNonceKey::new(&AES_256_GCM, &sha256(&["the key to a phone number", code])).ok()
 }
 
-fn seal(number: &str, code: &str) -> Option<String> {
+fn encrypt(number: &str, code: &str) -> Option<String> {
     let mut bytes = number.as_bytes().to_vec();
     let nonce = key(code)?.seal_in_place_append_tag(Aad::empty(), &mut bytes).ok()?;
     Some(STANDARD_NO_PAD.encode([&nonce.as_ref()[..], &bytes].concat()))
 }
 
-fn open(sealed: &str, code: &str) -> Option<String> {
-    let bytes = STANDARD_NO_PAD.decode(sealed).ok()?;
+fn decrypt(encrypted: &str, code: &str) -> Option<String> {
+    let bytes = STANDARD_NO_PAD.decode(encrypted).ok()?;
     let (nonce, rest) = bytes.split_at_checked(NONCE_LEN)?;
     let (nonce, mut rest) = (Nonce::try_assume_unique_for_key(nonce).ok()?, rest.to_vec());
     let number = key(code)?.open_in_place(nonce, Aad::empty(), &mut rest).ok()?;
@@ -132,42 +137,42 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_person_comes_back_whole() {
-        let person = PlatformIdentity {
+    fn an_identity_is_read_as_it_was_written() {
+        let identity = PlatformIdentity {
             openid: "oVBkZ0aYgDMDIywRdgPW8-joxXc4".into(),
             unionid: None,
             session_key: Some("nzoqhc3OnwHzeTxJs+inbQ==".into()),
         };
-        let outcome = Ok(ExchangeResult::Identity(Arc::new(person)));
+        let outcome = Ok(ExchangeResult::Identity(Arc::new(identity)));
         let record = Record::decode(&Record::new(&outcome, "code").encode()).expect("a record");
-        let Ok(ExchangeResult::Identity(person)) = record.outcome("code") else { panic!("no person") };
-        assert_eq!(person.openid, "oVBkZ0aYgDMDIywRdgPW8-joxXc4");
-        assert_eq!(person.unionid, None);
-        assert_eq!(person.session_key.as_ref().map(|k| k.expose_secret()), Some("nzoqhc3OnwHzeTxJs+inbQ=="));
+        let Ok(ExchangeResult::Identity(identity)) = record.outcome("code") else { panic!("no identity") };
+        assert_eq!(identity.openid, "oVBkZ0aYgDMDIywRdgPW8-joxXc4");
+        assert_eq!(identity.unionid, None);
+        assert_eq!(identity.session_key.as_ref().map(|k| k.expose_secret()), Some("nzoqhc3OnwHzeTxJs+inbQ=="));
     }
 
     #[test]
-    fn an_error_comes_back_as_callers_see_it() {
+    fn an_error_is_read_as_callers_see_it() {
         let error = Error::new(&codes::PLATFORM_BUSY)
             .with_message(Text::fixed("忙", "busy"))
             .with_data(json!({"errcode":45011,"rid":"1-2-3"}))
             .retry_after(Duration::from_secs(60))
             .with_cause("for the log");
         let record = Record::decode(&Record::new(&Err(error.clone()), "code").encode()).expect("a record");
-        let again = record.outcome("code").err().expect("an error");
-        assert_eq!((again.code(), again.text(), again.data()), (error.code(), error.text(), error.data()));
-        assert_eq!(again.wait(), error.wait());
+        let read = record.outcome("code").err().expect("an error");
+        assert_eq!((read.code(), read.text(), read.data()), (error.code(), error.text(), error.data()));
+        assert_eq!(read.wait(), error.wait());
     }
 
     #[test]
-    fn a_number_comes_back_by_its_code_only() {
+    fn a_phone_number_is_decrypted_only_with_its_code() {
         let stored = Record::new(&Ok(ExchangeResult::Phone("+8613800138000".into())), "code").encode();
         assert!(!String::from_utf8_lossy(&stored).contains("138"));
         let read = |code: &str| Record::decode(&stored).expect("a record").outcome(code);
         assert!(matches!(read("code"), Ok(ExchangeResult::Phone(number)) if number == "+8613800138000"));
         assert!(read("another").is_err());
-        for sealed in ["", "?", "AAAA", &STANDARD_NO_PAD.encode([0; 40])] {
-            assert!(Record::Phone { sealed: sealed.into() }.outcome("code").is_err());
+        for encrypted in ["", "?", "AAAA", &STANDARD_NO_PAD.encode([0; 40])] {
+            assert!(Record::Phone { encrypted: encrypted.into() }.outcome("code").is_err());
         }
     }
 
@@ -179,7 +184,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_stored_value_makes_it_panic(value: Vec<u8>) {
+        fn no_stored_value_causes_a_panic(value: Vec<u8>) {
             let _ = Record::decode(&value);
         }
     }

@@ -1,7 +1,7 @@
 //! The HTTP API of WeChat, as far as the gateway itself uses it, and the requests that actions send through it.
 
-use super::answer::{Fields, Refusal, read, read_any};
 use super::app_secret::AppSecret;
+use super::response::{ResponseFields, WechatError, parse_json, parse_json_or_file};
 use crate::http::{HttpClient, HttpFailure, HttpRequest, HttpResponse};
 use crate::platform::{PlatformQuery, PlatformReply};
 use bytes::Bytes;
@@ -46,7 +46,7 @@ pub(super) struct Api {
 
 impl Api {
     /// `GET /sns/jscode2session`. Never repeated, because a login code is single-use.
-    pub async fn session(&self, code: &str) -> Result<Fields, Refusal> {
+    pub async fn session(&self, code: &str) -> Result<ResponseFields, WechatError> {
         let send = |secret: SecretString| async move {
             let secret = secret.expose_secret();
             let query = Serializer::new(String::new())
@@ -62,7 +62,7 @@ impl Api {
 
     /// `POST /cgi-bin/stable_token`. Without `force` WeChat returns the current token until its last 5 minutes. With
     /// `force` it revokes that token, which is allowed 20 times a day with 30 s between.
-    pub async fn stable_token(&self, force: bool) -> Result<Fields, Refusal> {
+    pub async fn stable_token(&self, force: bool) -> Result<ResponseFields, WechatError> {
         let send = |secret: SecretString| async move {
             let secret = secret.expose_secret();
             let body = json!({
@@ -77,7 +77,7 @@ impl Api {
     }
 
     /// Sends a query of an action. It is sent once, because its effects are unknown.
-    pub async fn send_query(&self, query: &PlatformQuery, token: &SecretString) -> Result<PlatformReply, Refusal> {
+    pub async fn send_query(&self, query: &PlatformQuery, token: &SecretString) -> Result<PlatformReply, WechatError> {
         let token = token.expose_secret();
         let (mut headers, mut body) = (HeaderMap::new(), Bytes::new());
         let mut pairs = vec![("access_token", Cow::Borrowed(token))];
@@ -98,11 +98,11 @@ impl Api {
             timeout: REQUEST_TIMEOUT,
             repeatable: false,
         };
-        self.send(request, false, |response| read_any(response, &[token])).await
+        self.send(request, false, |response| parse_json_or_file(response, &[token])).await
     }
 
     /// Sends a GET request once. `secrets` must not appear in errors.
-    pub async fn get(&self, path: &str, query: &str, secrets: &[&str]) -> Result<Fields, Refusal> {
+    pub async fn get(&self, path: &str, query: &str, secrets: &[&str]) -> Result<ResponseFields, WechatError> {
         let request = HttpRequest {
             method: Method::GET,
             url: self.url(path, query),
@@ -111,7 +111,7 @@ impl Api {
             timeout: REQUEST_TIMEOUT,
             repeatable: false,
         };
-        self.send(request, true, |response| read(response, secrets)).await
+        self.send(request, true, |response| parse_json(response, secrets)).await
     }
 
     /// Sends a POST request with a JSON body. `secrets` must not appear in errors.
@@ -122,7 +122,7 @@ impl Api {
         body: &Value,
         repeatable: bool,
         secrets: &[&str],
-    ) -> Result<Fields, Refusal> {
+    ) -> Result<ResponseFields, WechatError> {
         let request = HttpRequest {
             method: Method::POST,
             url: self.url(path, query),
@@ -131,7 +131,7 @@ impl Api {
             timeout: REQUEST_TIMEOUT,
             repeatable,
         };
-        self.send(request, true, |response| read(response, secrets)).await
+        self.send(request, true, |response| parse_json(response, secrets)).await
     }
 
     /// Sends a request unless the circuit is open. Any response counts as a success of the circuit, because the errors in
@@ -141,11 +141,11 @@ impl Api {
         &self,
         request: HttpRequest,
         is_ours: bool,
-        read: impl FnOnce(Result<HttpResponse, HttpFailure>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+        parse: impl FnOnce(Result<HttpResponse, HttpFailure>) -> Result<T, WechatError>,
+    ) -> Result<T, WechatError> {
         let permit = self.circuit.try_acquire().map_err(|open| {
             let error = Error::new(&codes::PLATFORM_UNREACHABLE).retry_after(open.retry_after);
-            Refusal::from(error.with_cause(open).logged())
+            WechatError::from(error.with_cause(open).logged())
         })?;
         let response = self.http.send(request).await;
         let is_logged = match &response {
@@ -157,7 +157,7 @@ impl Api {
             Err(HttpFailure::Unanswered(_)) if !is_ours => false,
             Err(failure) => !permit.failure(&failure.to_string()),
         };
-        read(response).map_err(|Refusal { errcode, error }| Refusal {
+        parse(response).map_err(|WechatError { errcode, error }| WechatError {
             errcode,
             error: if is_logged { error.logged() } else { error },
         })

@@ -1,6 +1,6 @@
 //! The AppSecret in use: the tenant's current one, or the previous one while WeChat rejects the current one.
 
-use super::answer::Refusal;
+use super::response::WechatError;
 use secrecy::SecretString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,19 +24,19 @@ impl AppSecret {
 
     /// Sends a request with the secret that was accepted last; if it is rejected, once more with the other one. If both
     /// are rejected, the error is that of the current secret.
-    pub async fn send<T, F>(&self, send: impl Fn(SecretString) -> F) -> Result<T, Refusal>
+    pub async fn send<T, F>(&self, send: impl Fn(SecretString) -> F) -> Result<T, WechatError>
     where
-        F: Future<Output = Result<T, Refusal>>,
+        F: Future<Output = Result<T, WechatError>>,
     {
         let Some(previous) = &self.previous else { return send(self.secret.clone()).await };
         let uses_previous = self.uses_previous.load(Ordering::Relaxed);
         let (first, second) = if uses_previous { (previous, &self.secret) } else { (&self.secret, previous) };
-        let refusal = match send(first.clone()).await {
-            Err(refusal) if is_wrong_secret(&refusal) => refusal,
+        let rejection = match send(first.clone()).await {
+            Err(rejection) if is_wrong_secret(&rejection) => rejection,
             outcome => return outcome,
         };
         match send(second.clone()).await {
-            Err(other) if is_wrong_secret(&other) => Err(if uses_previous { other } else { refusal }),
+            Err(other) if is_wrong_secret(&other) => Err(if uses_previous { other } else { rejection }),
             Ok(outcome) => {
                 self.set_accepted(!uses_previous);
                 Ok(outcome)
@@ -62,6 +62,6 @@ impl AppSecret {
     }
 }
 
-fn is_wrong_secret(refusal: &Refusal) -> bool {
-    refusal.errcode.is_some_and(|errcode| WRONG_SECRET.contains(&errcode))
+fn is_wrong_secret(rejection: &WechatError) -> bool {
+    rejection.errcode.is_some_and(|errcode| WRONG_SECRET.contains(&errcode))
 }

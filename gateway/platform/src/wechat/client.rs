@@ -1,9 +1,9 @@
 //! The client of one tenant's account at WeChat.
 
-use super::answer::{Fields, Refusal, unusable, with_code};
 use super::api::{Api, MAX_ID_LENGTH, WechatCredentials};
 use super::app_secret::AppSecret;
-use super::tokens::{self, Tokens};
+use super::response::{ResponseFields, WechatError, unusable, with_code};
+use super::tokens::{self, AccessTokens};
 use super::{encrypted, session_key};
 use crate::http::HttpClient;
 use crate::platform::{Platform, PlatformIdentity, PlatformQuery, PlatformReply};
@@ -30,7 +30,7 @@ const MAX_PATH_LENGTH: usize = 256;
 /// The client of one tenant's account at WeChat.
 pub struct Wechat {
     api: Arc<Api>,
-    tokens: Tokens,
+    tokens: AccessTokens,
 }
 
 impl Wechat {
@@ -47,7 +47,7 @@ impl Wechat {
         let secret = AppSecret::new(tenant.clone(), secret, previous_secret);
         let circuit = http.circuits().for_base_url(&base_url);
         let api = Arc::new(Api { appid, secret, base_url, http, circuit });
-        Self { tokens: Tokens::new(Arc::clone(&api), tenant, store, key), api }
+        Self { tokens: AccessTokens::new(Arc::clone(&api), tenant, store, key), api }
     }
 }
 
@@ -59,7 +59,7 @@ impl Platform for Wechat {
 
     /// `GET /sns/jscode2session`, which needs no access token.
     async fn exchange(&self, code: &str) -> Result<PlatformIdentity> {
-        let fields = self.api.session(code).await.map_err(|refusal| refusal.error)?;
+        let fields = self.api.session(code).await.map_err(|e| e.error)?;
         let id = |name: &str| match fields.text(name) {
             Some(id) if id.len() > MAX_ID_LENGTH || id.contains(char::is_control) => {
                 Err(unusable(&format!("{name} is too long or not printable")))
@@ -75,18 +75,18 @@ impl Platform for Wechat {
 
     /// `POST /wxa/business/getuserphonenumber`.
     async fn phone_number(&self, phone_code: &str) -> Result<String> {
-        let answer = self.with_token(|token| async move {
+        let response = self.with_token(|token| async move {
             let token = token.expose_secret();
             let query = Serializer::new(String::new()).append_pair("access_token", token).finish();
             let body = json!({ "code": phone_code });
             // Never repeated, because a phone code is single-use.
             self.api.post("/wxa/business/getuserphonenumber", &query, &body, false, &[token, phone_code]).await
         });
-        match answer.await {
+        match response.await {
             Ok(fields) => e164(fields).ok_or_else(|| unusable("no phone number")),
             // The access token was accepted, so the AppID is right, and the code belongs to another mini-program.
-            Err(Refusal { errcode: Some(40013), error }) => Err(other_mini_program(error)),
-            Err(refusal) => Err(refusal.error),
+            Err(WechatError { errcode: Some(40013), error }) => Err(other_mini_program(error)),
+            Err(e) => Err(e.error),
         }
     }
 
@@ -102,8 +102,8 @@ impl Platform for Wechat {
 
     async fn call(&self, query: PlatformQuery) -> Result<PlatformReply> {
         let query = &query;
-        let answer = self.with_token(|token| async move { self.api.send_query(query, &token).await });
-        answer.await.map_err(|Refusal { errcode, error }| match errcode {
+        let response = self.with_token(|token| async move { self.api.send_query(query, &token).await });
+        response.await.map_err(|WechatError { errcode, error }| match errcode {
             // In requests of the gateway itself this errcode is a bug of the gateway. Here it is one of the action.
             Some(_) if error.is(&codes::INTERNAL_ERROR) => {
                 with_code(error, &codes::PLATFORM_ERROR, codes::PLATFORM_ERROR.text.clone())
@@ -119,25 +119,27 @@ impl Platform for Wechat {
         iv: &str,
         max_age: Duration,
     ) -> Result<Map<String, Value>> {
-        encrypted::open(session_key, data, iv, &self.api.appid, max_age)
+        encrypted::decrypt(session_key, data, iv, &self.api.appid, max_age)
     }
 
     async fn check_session_key(&self, openid: &str, session_key: &SecretString) -> Result<()> {
-        self.session_key_request(session_key::CHECK, openid, session_key)
-            .await
-            .map(drop)
-            .map_err(|refusal| refusal.error)
+        self.session_key_request(session_key::CHECK, openid, session_key).await.map(drop).map_err(|e| e.error)
     }
 
     async fn reset_session_key(&self, openid: &str, session_key: &SecretString) -> Result<SecretString> {
         let fields = self.session_key_request(session_key::RESET, openid, session_key).await;
-        session_key::new_key(&fields.map_err(|refusal| refusal.error)?, openid)
+        session_key::new_key(&fields.map_err(|e| e.error)?, openid)
     }
 }
 
 impl Wechat {
     /// Sends a request that is signed with a session_key.
-    async fn session_key_request(&self, path: &str, openid: &str, key: &SecretString) -> Result<Fields, Refusal> {
+    async fn session_key_request(
+        &self,
+        path: &str,
+        openid: &str,
+        key: &SecretString,
+    ) -> Result<ResponseFields, WechatError> {
         let signature = &session_key::signature(key);
         self.with_token(|token| async move {
             let token = token.expose_secret();
@@ -148,20 +150,20 @@ impl Wechat {
     }
 
     /// Sends a request with an access token; if that token is rejected, once more with a new one.
-    async fn with_token<T, F>(&self, send: impl Fn(SecretString) -> F) -> Result<T, Refusal>
+    async fn with_token<T, F>(&self, send: impl Fn(SecretString) -> F) -> Result<T, WechatError>
     where
-        F: Future<Output = Result<T, Refusal>>,
+        F: Future<Output = Result<T, WechatError>>,
     {
-        let sending = async {
+        let request = async {
             let token = self.tokens.current().await?;
             match send(token.clone()).await {
-                Err(Refusal { errcode: Some(40001 | 40014 | 42001), .. }) => {
-                    send(self.tokens.instead_of(&token).await?).await
+                Err(WechatError { errcode: Some(40001 | 40014 | 42001), .. }) => {
+                    send(self.tokens.replace(&token).await?).await
                 }
                 outcome => outcome,
             }
         };
-        timeout(WITH_TOKEN_TIMEOUT, sending).await.unwrap_or_else(|_| {
+        timeout(WITH_TOKEN_TIMEOUT, request).await.unwrap_or_else(|_| {
             let late = format_args!("no response within {WITH_TOKEN_TIMEOUT:?}");
             Err(Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(late).into())
         })
@@ -169,7 +171,7 @@ impl Wechat {
 }
 
 /// The number of `phone_info` in E.164: `+`, country code, national number; at most 15 digits.
-fn e164(fields: Fields) -> Option<String> {
+fn e164(fields: ResponseFields) -> Option<String> {
     let info = fields.object("phone_info")?;
     // Accepts "86", "+86" and "0086".
     let country = info.integer("countryCode").filter(|code| (1..=999).contains(code))?.to_string();

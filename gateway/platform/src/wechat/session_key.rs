@@ -1,7 +1,7 @@
 //! The check and reset of a person's session_key. The key itself is not sent; the requests carry a signature made with it.
 
-use super::answer::{Fields, unusable};
 use super::api::MAX_ID_LENGTH;
+use super::response::{ResponseFields, unusable};
 use aws_lc_rs::hmac;
 use form_urlencoded::Serializer;
 use menlou_error::Result;
@@ -24,7 +24,7 @@ pub(super) fn query(access_token: &str, openid: &str, signature: &str) -> String
 }
 
 /// The new key in the response to a reset.
-pub(super) fn new_key(fields: &Fields, openid: &str) -> Result<SecretString> {
+pub(super) fn new_key(fields: &ResponseFields, openid: &str) -> Result<SecretString> {
     match (fields.text("openid"), fields.text("session_key")) {
         (Some(other), _) if other != openid => Err(unusable("a session_key of another openid")),
         (_, Some(key)) if key.len() <= MAX_ID_LENGTH && !key.contains(char::is_control) => Ok(SecretString::from(key)),

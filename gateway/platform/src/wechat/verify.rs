@@ -1,12 +1,12 @@
-//! Asks WeChat whether an account's credentials work, and says in words what is wrong, who can mend it, and where.
+//! Checks an account's credentials with WeChat, and explains what is wrong, who can fix it, and where.
 //!
-//! Nothing is changed: the access token is the one that a running gateway has, codes are made up, and WeChat's refusal of
-//! such a code is the proof that all the rest was right.
+//! Nothing is changed: the access token is the one that a running gateway uses, and the codes are invalid. If WeChat
+//! rejects such a code, everything else in the request was right.
 
-use super::answer::{Refusal, unusable};
 use super::api::{Api, WechatCredentials};
 use super::app_secret::AppSecret;
 use super::errcodes::{self, Explanation};
+use super::response::{WechatError, unusable};
 use crate::http::HttpClient;
 use form_urlencoded::Serializer;
 use menlou_error::text::Text;
@@ -19,21 +19,21 @@ use tokio::{
     time::timeout,
 };
 
-/// The longest that each step of looking for the cause may take.
-const LOOK: Duration = Duration::from_secs(2);
-/// A code that WeChat never gave out.
-const MADE_UP: &str = "menlou-verify-made-up-code";
+/// Maximum time of each step of the diagnosis.
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
+/// A code that WeChat never issued.
+const INVALID_CODE: &str = "menlou-verify-made-up-code";
 
-/// What is asked.
+/// A step of the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckStep {
-    /// An access token: AppID, AppSecret, the IP list, the account's standing.
+    /// An access token: checks AppID, AppSecret, IP allowlist and the account's status.
     Token,
     /// The exchange of login codes.
     Login,
-    /// Phone numbers, which not every mini-program is granted.
+    /// Phone numbers, which need a permission.
     Phone,
-    /// The AppSecret before it, which serves where the other is refused.
+    /// The previous AppSecret, if the current one is rejected.
     Previous,
 }
 
@@ -48,127 +48,125 @@ impl CheckStep {
         }
     }
 
-    /// The name for people.
+    /// The display name.
     pub fn text(self) -> Text {
         match self {
             Self::Token => Text::fixed("获取 access_token", "access token"),
-            Self::Login => Text::fixed("登录（wx.login 的 code）", "log-in (codes of wx.login)"),
+            Self::Login => Text::fixed("登录（wx.login 的 code）", "login (codes of wx.login)"),
             Self::Phone => Text::fixed("获取手机号", "phone numbers"),
             Self::Previous => Text::fixed(
                 "旧密钥（previous_secret）仍可用，由它顶替",
-                "the old secret (previous_secret), which serves meanwhile",
+                "the previous secret (previous_secret), which is used meanwhile",
             ),
         }
     }
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug)]
 pub struct CheckResult {
-    /// What was asked.
+    /// The step.
     pub step: CheckStep,
-    /// What is wrong; `None` where it works.
+    /// What is wrong; `None` if the step succeeded.
     pub failure: Option<CheckFailure>,
 }
 
-/// What is wrong.
+/// Why a step failed.
 #[derive(Debug)]
 pub struct CheckFailure {
-    /// WeChat's code; `None` where it did not get so far.
+    /// WeChat's error code; `None` if there is no response that could be parsed.
     pub errcode: Option<i64>,
-    /// WeChat's id of the request, for its support.
+    /// WeChat's id of the request, for WeChat's support.
     pub rid: Option<String>,
-    /// The gateway's address as WeChat saw it, where it refuses that.
+    /// The gateway's address as WeChat saw it, if WeChat rejects that address.
     pub address: Option<IpAddr>,
-    /// In words.
+    /// What it means and what to do.
     pub explanation: Explanation,
-    /// What only this case tells: the address, a proxy that is not used.
+    /// A detail of this case: the address, or a proxy that is not used.
     pub note: Option<Text>,
-    /// What the system or WeChat said, without any secret.
+    /// The message of the system or of WeChat, without secrets.
     pub cause: String,
 }
 
-/// Asks WeChat step by step, and tells each result as soon as it is there. Phone numbers are asked for with `phone`
-/// only; the previous secret where the new one is refused. Takes at most half a minute.
+/// Runs the steps and reports each result as soon as it is known. Phone numbers are checked only with `phone`, the previous
+/// secret only if the current one is rejected. Takes at most 30 s.
 pub async fn verify(
     account: WechatCredentials,
     http: HttpClient,
     phone: bool,
-    mut told: impl FnMut(&CheckResult),
+    mut report: impl FnMut(&CheckResult),
 ) -> Vec<CheckResult> {
     let WechatCredentials { appid, secret, previous_secret, base_url } = account;
-    let with = |secret| Api {
+    let api_with = |secret| Api {
         appid: appid.clone(),
         secret: AppSecret::new(String::new(), secret, None),
         base_url: base_url.clone(),
         http: http.clone(),
         circuit: http.circuits().for_base_url(&base_url),
     };
-    let api = with(secret);
+    let api = api_with(secret);
     let mut results = Vec::new();
-    let mut tell = |step, trouble| {
-        let result = CheckResult { step, failure: trouble };
-        told(&result);
+    let mut add = |step, failure| {
+        let result = CheckResult { step, failure };
+        report(&result);
         results.push(result);
     };
     let token = match token(&api).await {
         Ok(token) => {
-            tell(CheckStep::Token, None);
+            add(CheckStep::Token, None);
             Some(token)
         }
-        Err(refusal) => {
-            // Here 40001 says that the AppSecret is wrong.
-            let refusal = Refusal { errcode: refusal.errcode.map(|c| if c == 40001 { 40125 } else { c }), ..refusal };
-            let errcode = refusal.errcode;
-            tell(CheckStep::Token, Some(trouble(&api, refusal).await));
+        Err(WechatError { errcode, error }) => {
+            // In a response to a token request, 40001 means that the AppSecret is wrong.
+            let errcode = errcode.map(|code| if code == 40001 { 40125 } else { code });
+            add(CheckStep::Token, Some(diagnose(&api, WechatError { errcode, error }).await));
             if errcode.is_none() {
-                // Who does not answer the one does not answer the other.
+                // WeChat is unreachable, so the other steps would fail too.
                 return results;
             }
             if let Some(previous) = previous_secret.filter(|_| errcode == Some(40125)) {
-                let api = with(previous);
-                tell(CheckStep::Previous, outcome(&api, api.session(MADE_UP).await.err(), &[40029]).await);
+                let api = api_with(previous);
+                add(CheckStep::Previous, failure(&api, api.session(INVALID_CODE).await.err(), &[40029]).await);
             }
             None
         }
     };
-    tell(CheckStep::Login, outcome(&api, api.session(MADE_UP).await.err(), &[40029]).await);
+    add(CheckStep::Login, failure(&api, api.session(INVALID_CODE).await.err(), &[40029]).await);
     if let Some(token) = token.filter(|_| phone) {
-        tell(CheckStep::Phone, outcome(&api, phone_number(&api, &token).await, &[40029, 40013]).await);
+        add(CheckStep::Phone, failure(&api, phone_number(&api, &token).await, &[40029, 40013]).await);
     }
     results
 }
 
-async fn token(api: &Api) -> Result<SecretString, Refusal> {
+async fn token(api: &Api) -> Result<SecretString, WechatError> {
     let fields = api.stable_token(false).await?;
     fields.text("access_token").map(SecretString::from).ok_or_else(|| unusable("no access_token").into())
 }
 
-async fn phone_number(api: &Api, token: &SecretString) -> Option<Refusal> {
+async fn phone_number(api: &Api, token: &SecretString) -> Option<WechatError> {
     let token = token.expose_secret();
     let query = Serializer::new(String::new()).append_pair("access_token", token).finish();
-    let body = json!({ "code": MADE_UP });
+    let body = json!({ "code": INVALID_CODE });
     api.post("/wxa/business/getuserphonenumber", &query, &body, false, &[token]).await.err()
 }
 
-/// That the made-up code is refused, with one of these errcodes, is what is wanted.
-async fn outcome(api: &Api, refusal: Option<Refusal>, wanted: &[i64]) -> Option<CheckFailure> {
-    let refusal = refusal.filter(|r| r.errcode.is_none_or(|code| !wanted.contains(&code)))?;
-    Some(trouble(api, refusal).await)
+/// The failure of a step with an invalid code, unless it is one of the `expected` errcodes.
+async fn failure(api: &Api, error: Option<WechatError>, expected: &[i64]) -> Option<CheckFailure> {
+    let error = error.filter(|e| e.errcode.is_none_or(|code| !expected.contains(&code)))?;
+    Some(diagnose(api, error).await)
 }
 
-async fn trouble(api: &Api, refusal: Refusal) -> CheckFailure {
-    let Refusal { errcode, error } = refusal;
+async fn diagnose(api: &Api, WechatError { errcode, error }: WechatError) -> CheckFailure {
     let cause = error.cause().unwrap_or_default().to_owned();
     let rid = error.data().and_then(|d| d.get("rid")?.as_str().map(str::to_owned));
     let address = errcode.filter(|code| *code == 40164).and_then(|_| address_in(&cause));
     let (explanation, note) = match errcode {
-        // To clients it says not to send their code again; here there is none to lose.
+        // Its usual remedy is for clients whose code may be used up. There is no such code here.
         Some(-1) => (UnreachableReason::Down.explanation(), None),
-        Some(code) => (errcodes::explain(code).unwrap_or_else(|| unknown(code)), address.map(seen)),
+        Some(code) => (errcodes::explain(code).unwrap_or_else(|| unknown(code)), address.map(seen_address)),
         None => {
-            let unreached = unreached(api, &error, &cause).await;
-            (unreached.explanation(), unreached.is_the_network().then(proxy_not_used).flatten())
+            let reason = unreachable_reason(api, &error, &cause).await;
+            (reason.explanation(), reason.is_network().then(ignored_proxy).flatten())
         }
     };
     CheckFailure { errcode, rid, address, explanation, note, cause }
@@ -176,99 +174,111 @@ async fn trouble(api: &Api, refusal: Refusal) -> CheckFailure {
 
 /// The address in `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist`.
 fn address_in(errmsg: &str) -> Option<IpAddr> {
-    let words = errmsg.split(|c: char| c.is_whitespace() || c == ',');
-    words.filter_map(|word| word.parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()).next()
+    let parts = errmsg.split(|c: char| c.is_whitespace() || c == ',');
+    parts.filter_map(|part| part.parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()).next()
 }
 
-fn seen(address: IpAddr) -> Text {
-    Text::new(format!("微信看到的 IP 是 {address}"), format!("the address that WeChat saw is {address}"))
+fn seen_address(address: IpAddr) -> Text {
+    Text::new(format!("微信看到的 IP 是 {address}"), format!("WeChat saw the address {address}"))
 }
 
 fn unknown(code: i64) -> Explanation {
     Explanation {
-        meaning: Text::new(format!("没有记录的错误码 {code}"), format!("the errcode {code} is not known here")),
+        meaning: Text::new(
+            format!("网关未收录的错误码 {code}"),
+            format!("the errcode {code} is unknown to the gateway"),
+        ),
         responsible: Responsible::TenantAdmin,
         remedy: Text::fixed(
             "在微信文档中查该错误码；联系平台支持时给出 rid。",
-            "Look it up in WeChat's documentation; give the rid to its support.",
+            "Look it up in WeChat's documentation. Give the rid to WeChat's support.",
         ),
         location: None,
     }
 }
 
-/// Why WeChat did not get to answer.
+/// Why there is no response from WeChat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnreachableReason {
-    /// The name has no address.
+    /// DNS resolution failed.
     Name,
-    /// Nobody listens there.
+    /// The connection is refused.
     Refused,
-    /// No connection comes about in time, or none can.
+    /// The connection cannot be established in time, or there is no route.
     Silent,
-    /// The connection can't be encrypted.
+    /// The TLS handshake fails.
     Tls,
-    /// Connected, but no answer in time, or a broken one.
+    /// Connected, but there is no complete response in time.
     Slow,
-    /// Somebody else answers.
+    /// The response is not WeChat's.
     Foreign,
-    /// WeChat, or something before it, is overloaded or down.
+    /// WeChat, or a proxy in front of it, is overloaded or down.
     Down,
 }
 
 impl UnreachableReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 7] =
         [Self::Name, Self::Refused, Self::Silent, Self::Tls, Self::Slow, Self::Foreign, Self::Down];
 
-    /// In words.
+    /// What it means and what to do.
     pub fn explanation(self) -> Explanation {
-        let (what, remedy) = match self {
+        let (meaning, remedy) = match self {
             Self::Name => (
-                Text::fixed("域名解析失败：找不到平台的地址", "DNS: the platform's name has no address"),
+                Text::fixed(
+                    "域名解析失败：找不到平台的地址",
+                    "DNS resolution failed: the platform's host name has no address",
+                ),
                 Text::fixed(
                     "检查网关主机的 DNS，以及 [wechat] base_url 的拼写。",
-                    "Check the DNS of the gateway's host, and how base_url under [wechat] is spelt.",
+                    "Check the DNS of the gateway's host, and the spelling of base_url under [wechat].",
                 ),
             ),
             Self::Refused => (
-                Text::fixed("连接被拒绝：那里没有服务", "the connection is refused: nothing listens there"),
                 Text::fixed(
-                    "检查 [wechat] base_url 的地址与端口；模拟器是否在运行。",
-                    "Check address and port of base_url under [wechat]; is the simulator running?",
+                    "连接被拒绝：该地址没有服务在监听",
+                    "connection refused: no service listens at the platform's address",
+                ),
+                Text::fixed(
+                    "检查 [wechat] base_url 的地址与端口；若用模拟器，确认它在运行。",
+                    "Check host and port of base_url under [wechat]. If it is a simulator, check that it is running.",
                 ),
             ),
             Self::Silent => (
-                Text::fixed("连不上平台：没有路由，或被防火墙丢弃", "no connection: no route, or a firewall drops it"),
+                Text::fixed(
+                    "连不上平台：没有路由，或被防火墙丢弃",
+                    "no connection: there is no route, or a firewall drops the packets",
+                ),
                 Text::fixed(
                     "放行网关主机到平台 443 端口的出站连接。",
-                    "Let the gateway's host connect to the platform's port 443.",
+                    "Allow outgoing connections from the gateway's host to port 443 of the platform.",
                 ),
             ),
             Self::Tls => (
                 Text::fixed(
                     "TLS 握手失败：证书不被信任，或对方不是 TLS",
-                    "TLS: the certificate is not trusted, or it is no TLS",
+                    "TLS handshake failed: the certificate is not trusted, or the server does not use TLS",
                 ),
                 Text::fixed(
                     "检查主机的时钟与 CA 证书（ca-certificates）；若有拦截 TLS 的代理，请将平台域名排除。",
-                    "Check the host's clock and CA certificates (ca-certificates); exempt the platform from any proxy that opens TLS.",
+                    "Check the host's clock and CA certificates (ca-certificates); exempt the platform from proxies that intercept TLS.",
                 ),
             ),
             Self::Slow => (
-                Text::fixed("已连接，但没有收到完整的回答", "connected, but no complete answer came"),
+                Text::fixed("已连接，但没有收到完整的响应", "connected, but there was no complete response in time"),
                 Text::fixed(
                     "稍后再试；若持续，检查网络质量与中间代理。",
-                    "Try again; if it lasts, look at the network and what is in between.",
+                    "Try again later. If it persists, check the network and the proxies on the way.",
                 ),
             ),
             Self::Foreign => (
                 Text::fixed(
-                    "回答的不是微信：内容无法识别",
-                    "it is not WeChat that answers: the content makes no sense",
+                    "响应不是来自微信：内容无法识别",
+                    "the response is not from WeChat: its content is not understood",
                 ),
                 Text::fixed(
-                    "检查 [wechat] base_url；网络中是否有登录门户或代理在代为回答。",
-                    "Check base_url under [wechat], and whether a portal or proxy answers in its place.",
+                    "检查 [wechat] base_url，以及网络中是否有登录门户或代理代为响应。",
+                    "Check base_url under [wechat], and whether a captive portal or a proxy responds instead.",
                 ),
             ),
             Self::Down => (
@@ -276,23 +286,23 @@ impl UnreachableReason {
                 Text::fixed("稍后再试。", "Try again later."),
             ),
         };
-        Explanation { meaning: what, responsible: Responsible::Operator, remedy, location: None }
+        Explanation { meaning, responsible: Responsible::Operator, remedy, location: None }
     }
 
-    fn is_the_network(self) -> bool {
+    fn is_network(self) -> bool {
         matches!(self, Self::Name | Self::Refused | Self::Silent)
     }
 }
 
-/// Looks for the cause step by step, as a person would: the name, the connection, the rest.
-async fn unreached(api: &Api, error: &Error, cause: &str) -> UnreachableReason {
+/// Finds the reason by trying DNS resolution, then a connection.
+async fn unreachable_reason(api: &Api, error: &Error, cause: &str) -> UnreachableReason {
     if error.is(&codes::PLATFORM_BUSY) {
         return UnreachableReason::Down;
     }
-    if cause.starts_with("unusable answer") {
+    if cause.starts_with("unusable response") {
         return UnreachableReason::Foreign;
     }
-    let not_sent = cause.starts_with("not sent");
+    let is_unsent = cause.starts_with("not sent");
     let url = reqwest::Url::parse(&api.base_url).ok();
     let Some((url, host, port)) =
         url.and_then(|u| Some((u.clone(), u.host_str()?.to_owned(), u.port_or_known_default()?)))
@@ -300,28 +310,29 @@ async fn unreached(api: &Api, error: &Error, cause: &str) -> UnreachableReason {
         return UnreachableReason::Name;
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<_> = match timeout(LOOK, lookup_host((host, port))).await {
+    let addresses: Vec<_> = match timeout(STEP_TIMEOUT, lookup_host((host, port))).await {
         Ok(Ok(addresses)) => addresses.take(4).collect(),
         _ => return UnreachableReason::Name,
     };
-    let connected = timeout(LOOK, TcpStream::connect(&*addresses)).await;
+    let connected = timeout(STEP_TIMEOUT, TcpStream::connect(&*addresses)).await;
     match connected {
-        Ok(Ok(_)) if not_sent && url.scheme() == "https" => UnreachableReason::Tls,
+        Ok(Ok(_)) if is_unsent && url.scheme() == "https" => UnreachableReason::Tls,
         Ok(Ok(_)) => UnreachableReason::Slow,
         Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => UnreachableReason::Refused,
         _ => UnreachableReason::Silent,
     }
 }
 
-/// The gateway takes no proxy from the environment; whoever has set one should know.
-fn proxy_not_used() -> Option<Text> {
-    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let name =
-        ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"].into_iter().find(set)?;
+/// A note if a proxy is set in the environment: the gateway ignores it, which may be unexpected.
+fn ignored_proxy() -> Option<Text> {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let name = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"]
+        .into_iter()
+        .find(is_set)?;
     Some(Text::new(
         format!("设置了 {name}，但网关不使用环境中的代理，以免密钥经过它：请放行直连"),
         format!(
-            "{name} is set, but the gateway uses no proxy from the environment, so that secrets don't pass through it: allow direct connections"
+            "{name} is set, but the gateway uses no proxy from the environment, so that no secret passes through one: allow direct connections"
         ),
     ))
 }
@@ -346,11 +357,11 @@ mod tests {
     }
 
     #[test]
-    fn each_way_not_to_reach_the_platform_is_told_in_both_languages() {
-        for unreached in UnreachableReason::ALL {
-            let Explanation { meaning: what, remedy, .. } = unreached.explanation();
-            for text in [what, remedy] {
-                assert!(text.zh.chars().any(|c| c as u32 > 0x2e80) && text.en.is_ascii(), "{unreached:?}");
+    fn every_unreachable_reason_is_explained_in_both_languages() {
+        for reason in UnreachableReason::ALL {
+            let Explanation { meaning, remedy, .. } = reason.explanation();
+            for text in [meaning, remedy] {
+                assert!(text.zh.chars().any(|c| c as u32 > 0x2e80) && text.en.is_ascii(), "{reason:?}");
             }
         }
     }
