@@ -6,6 +6,7 @@ use crate::{
     request_head::{self, BodyLength},
     violation::Violation,
 };
+use memchr::memchr;
 
 /// Maximum size of the extensions of a chunk, in bytes.
 const MAX_CHUNK_EXTENSIONS: usize = 256;
@@ -173,7 +174,8 @@ impl Framing {
     /// its first empty line, even if a bare LF ends that line, since hyper takes that for the end too.
     fn find_section_end(&mut self, rest: &[u8]) -> (usize, bool) {
         let mut step = 0;
-        for piece in rest.split_inclusive(|b| *b == b'\n') {
+        while let Some(left) = rest.get(step..).filter(|left| !left.is_empty()) {
+            let piece = left.get(..memchr(b'\n', left).map_or(left.len(), |lf| lf + 1)).unwrap_or(left);
             step += piece.len();
             self.line = match (self.line, piece) {
                 (Line::Empty, b"\r") => Line::Cr,
