@@ -26,7 +26,7 @@ pub type BodyStream = UnsyncBoxBody<Bytes, Error>;
 #[derive(Debug)]
 pub struct Call {
     /// Id of the request, in the log and in the response's `X-Request-Id`: `[A-Za-z0-9._-]{1,64}`.
-    pub id: String,
+    pub id: Arc<str>,
     /// HTTP method.
     pub method: Method,
     /// Path of the URL.

@@ -98,7 +98,7 @@ pub(super) fn call(
         None => None,
     };
     Ok(Call {
-        id: context.id.to_string(),
+        id: context.id.clone(),
         method: head.method,
         path: head.uri.path().to_owned(),
         subpath,

@@ -49,7 +49,7 @@ pub(super) unsafe extern "C" fn test_identity(call: *mut menlou_call, openid: me
                 Ok(OpOutput::Identity { person, test: true })
             } else {
                 let (tenant, id) = (call.tenant(), &call.request.id);
-                tracing::warn!(tenant, request_id = id, "test openid rejected: [testing] allow_test_openids is off");
+                tracing::warn!(tenant, request_id = &**id, "test openid rejected: [testing] allow_test_openids is off");
                 Err(Error::new(&codes::TEST_OPENID_REFUSED))
             };
             Some(Box::pin(std::future::ready(outcome)))
