@@ -312,7 +312,7 @@ typedef struct menlou_host {
                                             struct menlou_str name,
                                             struct menlou_str avatar_url);
     // Checks an account name and a password and binds the caller's openid to the account. Attempts are limited per
-    // account and per client address. Data: as of `user_find`.
+    // account, per openid and per client address. Data: as of `user_find`.
     struct menlou_op *(*user_bind_password)(struct menlou_call *call,
                                             struct menlou_str account,
                                             struct menlou_str password);
@@ -377,6 +377,13 @@ typedef struct menlou_host {
     int32_t (*response_begin)(struct menlou_call *call, struct menlou_str content_type);
     // Writes a chunk of the response. Ready when the chunk before has been passed to the client's connection. No data.
     struct menlou_op *(*response_write)(struct menlou_call *call, struct menlou_str chunk);
+    // Counts an attempt to log in to an account whose credentials the action checks by itself. Call it before the check.
+    // Attempts are limited as those of `user_bind_password` are: beyond a limit the error code is `too_many_attempts`.
+    // `account` is what the client sent, at most 4096 bytes; not given, only openid and address are counted. The action
+    // must require a session. No data.
+    struct menlou_op *(*attempt_record)(struct menlou_call *call, struct menlou_str account);
+    // Reports that the credentials of the attempt were right. `account` is that of `attempt_record`. No data.
+    struct menlou_op *(*attempt_succeed)(struct menlou_call *call, struct menlou_str account);
 } menlou_host;
 
 // One parameter of a request, validated by the action's `params_schema`. Names are unique and not empty.

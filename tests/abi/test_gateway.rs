@@ -59,7 +59,12 @@ impl TestGateway {
             exchanges: CodeExchange::new(ephemeral.clone()),
             http: http.clone(),
             allow_test_openids: false,
-            attempts: AttemptLimits { per_account: 5, per_address: 50, window: Duration::from_secs(60) },
+            attempts: AttemptLimits {
+                per_account: 5,
+                per_openid: 50,
+                per_address: 50,
+                window: Duration::from_secs(60),
+            },
             hashing: Arc::new(Semaphore::new(1)),
             stores,
         };

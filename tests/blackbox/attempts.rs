@@ -1,6 +1,9 @@
-//! Limits of password attempts per account and per address. They fail closed.
+//! Limits of attempts to log in, per account, per openid and per address. They fail closed.
 
-use crate::scene::{Scene, Stores, TENANT};
+use crate::{
+    login_service::{ACCOUNT, KEY, LoginService, PASSWORD},
+    scene::{Scene, Stores, TENANT, tenant},
+};
 use menlou_harness::{Client, Envelope};
 
 fn login(client: &Client, account: &str, password: &str) -> Envelope {
@@ -50,6 +53,70 @@ fn attempts_per_address_are_limited_across_accounts() {
         login(&client, account, "a-wrong-guess").assert_error(200, "bad_credentials");
     }
     login(&client, "dora", "a-wrong-guess").assert_error(429, "too_many_attempts");
+}
+
+#[test]
+fn attempts_per_openid_are_limited_across_accounts() {
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_openid", "3"));
+    let client = scene.session("guesser");
+    for account in ["ann", "bob", "carl"] {
+        login(&client, account, "a-wrong-guess").assert_error(200, "bad_credentials");
+    }
+    login(&client, "dora", "a-wrong-guess").assert_error(429, "too_many_attempts");
+    login(&scene.session("another"), "dora", "a-wrong-guess").assert_error(200, "bad_credentials");
+}
+
+/// A tenant whose own login service decides, with at most 3 attempts per account.
+fn delegating(service: &LoginService, more: &str) -> Scene {
+    let scene = Scene::with(Stores::Embedded, |mut setup, sim| {
+        let methods =
+            format!("[\"delegate\"]\ndelegate_url = \"{}\"\ndelegate_secret = \"{KEY}\"\n{more}", service.url());
+        setup.tenants[0].1 = tenant(sim).replace(r#"["phone", "password", "profile"]"#, &methods);
+        setup.setting("passwords.attempts_per_account", "3")
+    });
+    scene.secrets().add(KEY);
+    scene
+}
+
+fn delegate(client: &Client, account: &str, password: &str) -> Envelope {
+    client.call("login", &[("method", "delegate"), ("account", account), ("password", password)])
+}
+
+#[test]
+fn attempts_of_the_method_delegate_are_limited_and_not_sent_beyond() {
+    let service = LoginService::start();
+    let scene = delegating(&service, "");
+    for (at, account) in ["boss", "BOSS", " Boss "].iter().enumerate() {
+        delegate(&scene.session(&format!("guesser {at}")), account, "a-guess").assert_error(200, "bad_credentials");
+        assert_eq!(service.next()["client_address"], "127.0.0.1");
+    }
+    let stranger = scene.session("stranger");
+    let rejected = delegate(&stranger, "boss", "a-guess");
+    rejected.assert_error(429, "too_many_attempts");
+    assert!(rejected.response.header("retry-after").is_some());
+    for _ in 0..2 {
+        delegate(&stranger, ACCOUNT, "a-guess").assert_error(200, "bad_credentials");
+        delegate(&stranger, ACCOUNT, PASSWORD).ok();
+        for _ in 0..2 {
+            assert_eq!(service.next()["credentials"]["account"], ACCOUNT, "the rejected attempt was sent");
+        }
+    }
+}
+
+#[test]
+fn the_parameter_with_the_account_is_a_setting() {
+    let service = LoginService::start();
+    let scene = delegating(&service, "delegate_account = \"employee\"");
+    let guess = |at: usize, employee: &str| {
+        let client = scene.session(&format!("guesser {at}"));
+        let decoy = format!("decoy {at}");
+        client.call("login", &[("method", "delegate"), ("employee", employee), ("account", &decoy), ("password", "a")])
+    };
+    for at in 0..3 {
+        guess(at, "e-1").assert_error(200, "bad_credentials");
+    }
+    guess(3, "e-1").assert_error(429, "too_many_attempts");
+    guess(4, "e-2").assert_error(200, "bad_credentials");
 }
 
 #[test]

@@ -96,7 +96,8 @@ pub fn delegated_login_follows_the_tenants_login_service(stores: Stores) {
     let user = json!({ "id": done.user_id(), "name": "Ann", "avatar_url": "https://example.com/ann.png" });
     assert_eq!(done.ok()["user"], user);
     let credentials = json!({ "account": ACCOUNT, "password": PASSWORD });
-    let request = json!({ "tenant": TENANT, "openid": scene.sim.openid("ann"), "credentials": credentials });
+    let request = json!({ "tenant": TENANT, "openid": scene.sim.openid("ann"), "client_address": "127.0.0.1",
+        "credentials": credentials });
     assert_eq!(service.next(), request);
     assert_eq!(login(&scene.session("ann's tablet"), ACCOUNT, PASSWORD).user_id(), done.user_id());
     assert_eq!(scene.authorize("ann").ok()["user"], user);

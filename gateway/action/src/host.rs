@@ -2,6 +2,7 @@
 //!
 //! SAFETY of the `unsafe` code here and in the modules below: see `entry`.
 
+mod attempts;
 mod entry;
 mod http_and_exchange;
 mod log;
@@ -70,6 +71,8 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         body_read: stream::body_read,
         response_begin: stream::response_begin,
         response_write: stream::response_write,
+        attempt_record: attempts::record,
+        attempt_succeed: attempts::succeed,
     }))
 }
 

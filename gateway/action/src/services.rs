@@ -17,7 +17,7 @@ pub struct Services {
     pub http: HttpClient,
     /// Whether the gateway's config allows test openids.
     pub allow_test_openids: bool,
-    /// Limits of failed password logins.
+    /// Limits of attempts to log in with credentials.
     pub attempts: AttemptLimits,
     /// Permits for password hashing. Each hash occupies a core for a while, and 19 MiB.
     pub hashing: Arc<Semaphore>,

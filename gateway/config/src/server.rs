@@ -72,7 +72,7 @@ pub struct Config {
     /// The keys of sealed secrets.
     /// 密封密钥。
     pub secrets: Secrets,
-    /// Limits of password attempts.
+    /// Limits of attempts to log in with credentials.
     /// 密码尝试次数的限制。
     pub passwords: Passwords,
     /// Settings for tests only.
@@ -196,6 +196,10 @@ pub struct Passwords {
     /// 每个账号在时间窗内的最大尝试次数，登录成功后重新计数。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub attempts_per_account: u64,
+    /// Maximum number of attempts from one openid within the window, for all accounts together.
+    /// 每个 openid 在时间窗内的最大尝试次数，各账号合计。
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub attempts_per_openid: u64,
     /// Maximum number of attempts from one client address within the window. Raise it if clients share addresses, for
     /// example behind a proxy.
     /// 每个客户端地址在时间窗内的最大尝试次数；客户端共用地址（如经代理接入）时应调大。
@@ -418,6 +422,11 @@ impl Default for Tenants {
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { attempts_per_account: 10, attempts_per_address: 200, attempts_window: ConfigDuration::secs(15 * 60) }
+        Self {
+            attempts_per_account: 10,
+            attempts_per_openid: 30,
+            attempts_per_address: 200,
+            attempts_window: ConfigDuration::secs(15 * 60),
+        }
     }
 }

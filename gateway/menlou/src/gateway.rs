@@ -307,6 +307,7 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
         allow_test_openids: config.testing.allow_test_openids,
         attempts: AttemptLimits {
             per_account: passwords.attempts_per_account,
+            per_openid: passwords.attempts_per_openid,
             per_address: passwords.attempts_per_address,
             window: passwords.attempts_window.get(),
         },

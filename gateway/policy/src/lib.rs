@@ -1,4 +1,4 @@
-//! Decides whether a request is admitted: session and user, rate limits, concurrency, CORS, password attempts.
+//! Decides whether a request is admitted: session and user, rate limits, concurrency, CORS, login attempts.
 //!
 //! Limits are split over three crates. `menlou-config` holds their settings (`rate`, `tenant::limits`), `menlou-store`
 //! counts (`rate_limits`: GCRA in Redis or in this process), and this crate decides: [`rate_limits`] and [`admission`].

@@ -2,10 +2,10 @@
 //! `menlou_store::rate_limits`.
 
 mod limiter;
+pub mod login_attempts;
 mod named_limit;
-pub mod password_attempts;
 mod request_limits;
 
 pub use limiter::RateLimiter;
-pub use password_attempts::AttemptLimits;
+pub use login_attempts::AttemptLimits;
 pub use request_limits::{RateLimitHeaders, RateLimitPermit, RequestLimits};

@@ -378,7 +378,7 @@ pub struct menlou_host {
         avatar_url: menlou_str,
     ) -> *mut menlou_op,
     /// Checks an account name and a password and binds the caller's openid to the account. Attempts are limited per
-    /// account and per client address. Data: as of `user_find`.
+    /// account, per openid and per client address. Data: as of `user_find`.
     pub user_bind_password:
         unsafe extern "C" fn(call: *mut menlou_call, account: menlou_str, password: menlou_str) -> *mut menlou_op,
     /// Removes the binding of the caller's openid; the account stays. No data.
@@ -454,6 +454,14 @@ pub struct menlou_host {
     pub response_begin: unsafe extern "C" fn(call: *mut menlou_call, content_type: menlou_str) -> i32,
     /// Writes a chunk of the response. Ready when the chunk before has been passed to the client's connection. No data.
     pub response_write: unsafe extern "C" fn(call: *mut menlou_call, chunk: menlou_str) -> *mut menlou_op,
+
+    /// Counts an attempt to log in to an account whose credentials the action checks by itself. Call it before the check.
+    /// Attempts are limited as those of `user_bind_password` are: beyond a limit the error code is `too_many_attempts`.
+    /// `account` is what the client sent, at most 4096 bytes; not given, only openid and address are counted. The action
+    /// must require a session. No data.
+    pub attempt_record: unsafe extern "C" fn(call: *mut menlou_call, account: menlou_str) -> *mut menlou_op,
+    /// Reports that the credentials of the attempt were right. `account` is that of `attempt_record`. No data.
+    pub attempt_succeed: unsafe extern "C" fn(call: *mut menlou_call, account: menlou_str) -> *mut menlou_op,
 }
 
 /// One action of a plugin.
@@ -594,7 +602,7 @@ pub const SIZES: [u16; 8] = [
 ];
 
 /// Sizes of the structs in each minor version, from 1.0 on. Each release adds a row; rows never change.
-pub const RELEASED_SIZES: &[[u16; 8]] = &[[312, 96, 200, 264, 64, 104, 72, 40]];
+pub const RELEASED_SIZES: &[[u16; 8]] = &[[328, 96, 200, 264, 64, 104, 72, 40]];
 
 impl menlou_str {
     /// The value of "not given".

@@ -31,6 +31,11 @@ pub struct LoginSettings {
     /// least 16 bytes; required by the method delegate.
     #[serde(default)]
     pub delegate_secret: Option<Secret>,
+    /// 哪个参数是账号名，按它限制尝试次数，默认 account；没有该参数的请求只按 openid 与地址计数。The parameter that names the
+    /// account, by which attempts are limited; default account. Without it, a request is counted by openid and address only.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 64))]
+    pub delegate_account: Option<String>,
     /// 登录服务的超时，默认 5s。Timeout of the login service; default 5s.
     #[serde(default)]
     pub delegate_timeout: Option<ConfigDuration>,

@@ -154,6 +154,11 @@ impl Host {
         self.with(|s| s.session_key_expired = true)
     }
 
+    /// Rejects each attempt to log in with `too_many_attempts`; see [`Call::record_attempt`](crate::Call::record_attempt).
+    pub fn exhaust_attempts(self) -> Self {
+        self.with(|s| s.attempts_exhausted = true)
+    }
+
     /// Calls an action that belongs to no plugin. The action's descriptor is leaked: for tests only.
     ///
     /// ```
@@ -254,6 +259,11 @@ impl Host {
     /// How many times the key of the caller's session was reset.
     pub fn session_key_resets(&self) -> usize {
         self.read(|s| s.session_key_resets)
+    }
+
+    /// The accounts of the attempts to log in that have not succeeded.
+    pub fn attempts(&self) -> Vec<String> {
+        self.read(|s| s.attempts.clone())
     }
 
     /// The log lines: message, then ` name=value` for each field.

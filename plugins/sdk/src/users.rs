@@ -258,6 +258,50 @@ impl<S> Call<S> {
         async { operation::found(op.await?)?.json() }
     }
 
+    /// Counts an attempt to log in to an account whose credentials the action checks by itself. Call it before the check,
+    /// and [`attempt_succeeded`](Call::attempt_succeeded) after a successful one. Attempts are limited per account, per
+    /// openid and per client address; beyond a limit this fails with `too_many_attempts`.
+    ///
+    /// ```
+    /// use menlou_plugin::{HttpRequest, prelude::*, testing::Host};
+    /// use serde_json::json;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Params {
+    ///     /// The card's number.
+    ///     card: String,
+    /// }
+    ///
+    /// async fn by_card(call: &Call, params: Params) -> Result<User> {
+    ///     call.record_attempt(&params.card).await?;
+    ///     let request = HttpRequest { method: "POST", url: "https://cards.example.com/", ..HttpRequest::default() };
+    ///     if call.http(&request).await?.status != 200 {
+    ///         return Err(Error::new("bad_credentials"));
+    ///     }
+    ///     call.attempt_succeeded(&params.card).await?;
+    ///     call.bind_external(&params.card, "", "").await
+    /// }
+    ///
+    /// let action = || Action::new("by-card", by_card).access(Access::Session);
+    /// let host = Host::new().caller("o-ann").http_response("POST", "https://cards.example.com/", 401, "");
+    /// host.run(action(), json!({ "card": "17" }));
+    /// assert_eq!(host.attempts(), ["17"]);
+    /// let host = host.exhaust_attempts();
+    /// assert_eq!(host.run(action(), json!({ "card": "17" })).error.as_deref(), Some("too_many_attempts"));
+    /// ```
+    pub fn record_attempt(&self, account: &str) -> impl Future<Output = Result<()>> + Send {
+        // SAFETY: see `exchange`.
+        let op = operation::start(self.host, |c| unsafe { (self.host.attempt_record)(c, ffi::str(account)) });
+        async { op.await.map(drop) }
+    }
+
+    /// Reports that the credentials of the attempt were right. See [`record_attempt`](Call::record_attempt).
+    pub fn attempt_succeeded(&self, account: &str) -> impl Future<Output = Result<()>> + Send {
+        // SAFETY: see `exchange`.
+        let op = operation::start(self.host, |c| unsafe { (self.host.attempt_succeed)(c, ffi::str(account)) });
+        async { op.await.map(drop) }
+    }
+
     /// Removes the binding of the caller's openid; the account stays. See [`end_session`](Call::end_session).
     pub fn unbind(&self) -> impl Future<Output = Result<()>> + Send {
         // SAFETY: see `exchange`.

@@ -7,7 +7,10 @@ use crate::plugin_call::PluginCall;
 use crate::services::TenantScope;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::{Error, Result, codes};
-use menlou_policy::{password, rate_limits::password_attempts};
+use menlou_policy::{
+    password,
+    rate_limits::login_attempts::{self, CredentialKind, LoginAttempt},
+};
 use menlou_store::{AccountSelector, Identity, User};
 use secrecy::SecretString;
 use serde_json::json;
@@ -94,23 +97,24 @@ pub(super) unsafe extern "C" fn bind_password(
     unsafe {
         begin(call, |call| {
             let (account, given) = (text(account)?.to_owned(), SecretString::from(text(given)?));
-            let remote = call.request.remote;
+            let address = call.request.remote;
             bind(call, |scope, identity| async move {
                 let services = &scope.services;
-                password_attempts::record(
-                    &*services.stores.ephemeral,
-                    &services.attempts,
-                    &scope.tenant,
-                    &account,
-                    remote,
-                )
-                .await?;
+                let attempt = LoginAttempt {
+                    tenant: &scope.tenant,
+                    kind: CredentialKind::Password,
+                    account: &account,
+                    platform: &identity.platform,
+                    openid: &identity.openid,
+                    address,
+                };
+                login_attempts::record(&*services.stores.ephemeral, &services.attempts, &attempt).await?;
                 let known = services.stores.users.credentials(&scope.tenant, &account).await?;
                 let (user, hash) = known.map(|c| (c.user, c.password_hash)).unzip();
                 if !password::verify(&services.hashing, given, hash).await? {
                     return Err(Error::new(&codes::BAD_CREDENTIALS));
                 }
-                password_attempts::reset(&*services.stores.ephemeral, &scope.tenant, &account).await?;
+                login_attempts::record_success(&*services.stores.ephemeral, &attempt).await?;
                 let existing = AccountSelector::Existing(user.unwrap_or_default());
                 Ok(services.stores.users.bind(&scope.tenant, &identity, existing).await?)
             })
@@ -166,7 +170,7 @@ where
 }
 
 /// The identity of the caller's session.
-fn identity(call: &PluginCall) -> Option<Identity> {
+pub(super) fn identity(call: &PluginCall) -> Option<Identity> {
     let session = &call.caller.as_ref()?.session;
     Some(Identity {
         platform: session.platform.clone(),

@@ -66,6 +66,8 @@ pub(super) fn host_table(state: Arc<Mutex<State>>) -> menlou_host {
         body_read: stream::body_read,
         response_begin: stream::response_begin,
         response_write: stream::response_write,
+        attempt_record: users::attempt_record,
+        attempt_succeed: users::attempt_succeed,
     }
 }
 

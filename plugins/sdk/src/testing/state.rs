@@ -53,6 +53,9 @@ pub(super) struct State {
     pub encrypted: Vec<EncryptedPayload>,
     pub session_key_expired: bool,
     pub session_key_resets: usize,
+    /// The accounts of the attempts that have not succeeded.
+    pub attempts: Vec<String>,
+    pub attempts_exhausted: bool,
 }
 
 /// The client's request, except for its parameters.

@@ -152,7 +152,8 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let account =
         WechatCredentials { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
     let platform = Wechat::new(account, "bench", http.clone(), stores.ephemeral.clone());
-    let attempts = AttemptLimits { per_account: 10, per_address: 200, window: Duration::from_secs(900) };
+    let attempts =
+        AttemptLimits { per_account: 10, per_openid: 30, per_address: 200, window: Duration::from_secs(900) };
     let services = Arc::new(Services {
         exchanges: CodeExchange::new(stores.ephemeral.clone()),
         stores,

@@ -177,3 +177,24 @@ pub(super) unsafe extern "C" fn user_update(
         }
     })
 }
+
+pub(super) unsafe extern "C" fn attempt_record(call: *mut menlou_call, account: menlou_str) -> *mut menlou_op {
+    // SAFETY: see above.
+    let (call, account) = unsafe { (call_ref(call), text(account)) };
+    call.with_session(|_, state| {
+        state.attempts.push(account);
+        match state.attempts_exhausted {
+            true => failed("too_many_attempts"),
+            false => json_output(Value::Null),
+        }
+    })
+}
+
+pub(super) unsafe extern "C" fn attempt_succeed(call: *mut menlou_call, account: menlou_str) -> *mut menlou_op {
+    // SAFETY: see above.
+    let (call, account) = unsafe { (call_ref(call), text(account)) };
+    call.with_session(|_, state| {
+        state.attempts.retain(|counted| *counted != account);
+        json_output(Value::Null)
+    })
+}
