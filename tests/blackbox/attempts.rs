@@ -37,6 +37,95 @@ fn a_correct_password_resets_the_count_of_the_account() {
     }
 }
 
+/// A scene with at most 3 attempts per account, where clients give their address in X-Forwarded-For.
+fn behind_a_proxy(stores: Stores) -> Scene {
+    Scene::with(stores, |setup, _| {
+        setup.setting("passwords.attempts_per_account", "3").setting("proxies.trusted", "[\"127.0.0.1\"]")
+    })
+}
+
+/// A session of this person from this address.
+fn session_from(scene: &Scene, person: &str, address: &str) -> Client {
+    scene.session(person).with_address(address)
+}
+
+#[test]
+fn strangers_do_not_lock_the_owner_out() {
+    for stores in [Stores::Embedded, Stores::Redis] {
+        let scene = behind_a_proxy(stores);
+        scene.add_user(TENANT, "ann", "Ann", "annes-password");
+        login(&session_from(&scene, "ann", "203.0.113.1"), "ann", "annes-password").ok();
+        for at in 0..4 {
+            let stranger = session_from(&scene, &format!("stranger {at}"), &format!("198.51.100.{at}"));
+            let expected = if at < 3 { (200, "bad_credentials") } else { (429, "too_many_attempts") };
+            login(&stranger, "ann", "a-wrong-guess").assert_error(expected.0, expected.1);
+        }
+        // The same openid at another address, and another openid at the same address.
+        login(&session_from(&scene, "ann", "203.0.113.99"), "ann", "annes-password").ok();
+        login(&session_from(&scene, "ann's tablet", "203.0.113.1"), "ann", "annes-password").ok();
+        // The owner's logins give strangers no new budget.
+        login(&session_from(&scene, "stranger 0", "198.51.100.0"), "ann", "annes-password")
+            .assert_error(429, "too_many_attempts");
+    }
+}
+
+#[test]
+fn strangers_at_the_owners_address_do_not_lock_the_owner_out() {
+    let scene =
+        Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_address", "4"));
+    scene.add_user(TENANT, "ann", "Ann", "annes-password");
+    let owner = scene.session("ann");
+    login(&owner, "ann", "annes-password").ok();
+    let stranger = scene.session("stranger");
+    for _ in 0..3 {
+        login(&stranger, "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
+    }
+    login(&stranger, "ann", "a-wrong-guess").assert_error(429, "too_many_attempts");
+    login(&owner, "ann", "annes-password").ok();
+}
+
+#[test]
+fn a_known_client_has_a_budget_and_no_more() {
+    let scene = behind_a_proxy(Stores::Embedded);
+    for account in ["ann", "bob"] {
+        scene.add_user(TENANT, account, account, "the-password");
+    }
+    let client = session_from(&scene, "ann", "203.0.113.1");
+    login(&client, "ann", "the-password").ok();
+    for _ in 0..3 {
+        login(&client, "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
+    }
+    login(&client, "ann", "the-password").assert_error(429, "too_many_attempts");
+    // Being known to one account says nothing about another.
+    for at in 0..3 {
+        let stranger = session_from(&scene, &format!("stranger {at}"), &format!("198.51.100.{at}"));
+        login(&stranger, "bob", "a-wrong-guess").assert_error(200, "bad_credentials");
+    }
+    login(&client, "bob", "the-password").assert_error(429, "too_many_attempts");
+}
+
+#[test]
+fn known_clients_survive_a_restart_and_are_shared_by_replicas() {
+    let mut scene = behind_a_proxy(Stores::Redis);
+    let setup = crate::scene::setup(&scene.sim, scene.redis.as_ref(), None)
+        .setting("passwords.attempts_per_account", "3")
+        .setting("proxies.trusted", "[\"127.0.0.1\"]");
+    scene.add_user(TENANT, "ann", "Ann", "annes-password");
+    login(&session_from(&scene, "ann", "203.0.113.1"), "ann", "annes-password").ok();
+    for at in 0..3 {
+        let stranger = session_from(&scene, &format!("stranger {at}"), &format!("198.51.100.{at}"));
+        login(&stranger, "ann", "a-wrong-guess").assert_error(200, "bad_credentials");
+    }
+    let authorized = scene.authorize("ann");
+    scene.gateway.restart();
+    let other = menlou_harness::Gateway::start(setup);
+    other.add_user(TENANT, "ann", "Ann", "annes-password");
+    for gateway in [&scene.gateway, &other] {
+        let client = gateway.client(TENANT).with(authorized.token().unwrap()).with_address("192.0.2.1");
+        login(&client, "ann", "annes-password").ok();
+    }
+}
+
 #[test]
 fn concurrent_attempts_do_not_exceed_the_limit() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_account", "3"));

@@ -192,8 +192,10 @@ pub struct Plugins {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Passwords {
-    /// Maximum number of attempts for one account within the window. A successful login resets the count.
-    /// 每个账号在时间窗内的最大尝试次数，登录成功后重新计数。
+    /// Maximum number of attempts for one account within the window. A successful login resets the count. Openids and
+    /// addresses that logged in to the account in the last 30 days are counted separately, so that strangers do not lock
+    /// the owner out.
+    /// 每个账号在时间窗内的最大尝试次数，登录成功后重新计数。近 30 天内登录过该账号的 openid 与地址各自计数，陌生人锁不住账号的主人。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub attempts_per_account: u64,
     /// Maximum number of attempts from one openid within the window, for all accounts together.

@@ -1,6 +1,7 @@
 //! Rate limits: which limits apply to a request, and what happens when one is exceeded. The counters are in
 //! `menlou_store::rate_limits`.
 
+mod known_clients;
 mod limiter;
 pub mod login_attempts;
 mod named_limit;

@@ -46,6 +46,7 @@ pub struct Client {
     tenant: String,
     token: Option<String>,
     language: Option<String>,
+    address: Option<String>,
     secrets: Secrets,
 }
 
@@ -66,7 +67,7 @@ pub struct Envelope {
 
 impl Client {
     pub(crate) fn new(addr: SocketAddr, tenant: &str, secrets: Secrets) -> Self {
-        Self { addr, tenant: tenant.to_owned(), token: None, language: None, secrets }
+        Self { addr, tenant: tenant.to_owned(), token: None, language: None, address: None, secrets }
     }
 
     /// The same client with this session.
@@ -78,6 +79,11 @@ impl Client {
     /// The same client with this `Accept-Language`.
     pub fn with_language(&self, language: &str) -> Self {
         Self { language: Some(language.to_owned()), ..self.clone() }
+    }
+
+    /// The same client at this address, for a gateway that trusts its neighbours' `X-Forwarded-For`.
+    pub fn with_address(&self, address: &str) -> Self {
+        Self { address: Some(address.to_owned()), ..self.clone() }
     }
 
     /// Calls an action with a form.
@@ -123,6 +129,9 @@ impl Client {
         }
         if let Some(language) = &self.language {
             request = request.header("Accept-Language", language);
+        }
+        if let Some(address) = &self.address {
+            request = request.header("X-Forwarded-For", address);
         }
         let envelope = Envelope::parse(request.send(self.addr)?);
         if let Some(token) = envelope.token() {

@@ -1,15 +1,19 @@
 //! Limits of attempts to log in with credentials, per account, per openid and per client address. They fail closed.
+//!
+//! A client that logged in to the account before, recognised by its openid or its address, has a budget of its own for this
+//! account. Wrong passwords of strangers therefore do not lock the owner out.
 
+use super::known_clients::{ClientKind, Fingerprint, KnownClients};
 use crate::client_network;
 use aws_lc_rs::digest;
 use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
-use std::{fmt::Write, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 /// How many attempts are allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptLimits {
-    /// Attempts per account of a tenant within the window.
+    /// Attempts per account of a tenant within the window: by strangers together, and by each known client.
     pub per_account: u64,
     /// Attempts per openid within the window, for all accounts together.
     pub per_openid: u64,
@@ -46,20 +50,44 @@ pub struct LoginAttempt<'a> {
 }
 
 impl LoginAttempt<'_> {
-    fn account_key(&self) -> String {
+    fn account_hash(&self) -> String {
         let kind = match self.kind {
             CredentialKind::Password => "password",
             CredentialKind::Action => "action",
         };
-        format!("attempts:account:{}", hashed(&[kind, self.account]))
+        hex::encode(hash(&[kind, self.account]))
+    }
+
+    fn known_clients_key(&self) -> String {
+        format!("attempts:known:{}", self.account_hash())
     }
 
     fn openid_key(&self) -> String {
-        format!("attempts:openid:{}", hashed(&[self.platform, self.openid]))
+        format!("attempts:openid:{}", hex::encode(hash(&[self.platform, self.openid])))
     }
 
     fn address_key(&self) -> String {
         format!("attempts:address:{}", client_network(self.address))
+    }
+
+    fn fingerprints(&self) -> [(ClientKind, Fingerprint); 2] {
+        let openid = fingerprint(&["openid", self.platform, self.openid]);
+        let address = fingerprint(&["address", &client_network(self.address).to_string()]);
+        [(ClientKind::Openid, openid), (ClientKind::Address, address)]
+    }
+
+    /// By what the account knows the client; the openid is preferred, because addresses are shared.
+    fn recognised(&self, known: &KnownClients) -> Option<(ClientKind, Fingerprint)> {
+        self.fingerprints().into_iter().find(|(kind, fingerprint)| known.contains(*kind, fingerprint))
+    }
+
+    /// The counter of the account: one for all strangers, and one for each known client.
+    fn account_key(&self, recognised: Option<(ClientKind, Fingerprint)>) -> String {
+        let account = self.account_hash();
+        match recognised {
+            None => format!("attempts:account:{account}"),
+            Some((_, fingerprint)) => format!("attempts:account:{account}:{}", hex::encode(fingerprint)),
+        }
     }
 }
 
@@ -68,9 +96,18 @@ impl LoginAttempt<'_> {
 /// # Errors
 /// `too_many_attempts`; errors of the store: without it the attempt is rejected.
 pub async fn record(store: &dyn EphemeralKv, limits: &AttemptLimits, attempt: &LoginAttempt<'_>) -> Result<()> {
-    let mut counters = vec![(attempt.address_key(), limits.per_address), (attempt.openid_key(), limits.per_openid)];
+    let mut recognised = None;
+    let mut counters = Vec::new();
     if !attempt.account.is_empty() {
-        counters.push((attempt.account_key(), limits.per_account));
+        let known = KnownClients::read(store, attempt.tenant, &attempt.known_clients_key()).await?;
+        recognised = attempt.recognised(&known);
+        counters.push((attempt.account_key(recognised), limits.per_account));
+    }
+    // An openid that the account knows is the owner's, so neither the neighbours at its address nor a former owner of the
+    // address can lock it out. Its own budget bounds its attempts. An address is shared: it still counts in total.
+    if recognised.is_none_or(|(kind, _)| kind == ClientKind::Address) {
+        counters.push((attempt.address_key(), limits.per_address));
+        counters.push((attempt.openid_key(), limits.per_openid));
     }
     let mut is_allowed = true;
     for (key, limit) in counters {
@@ -79,8 +116,9 @@ pub async fn record(store: &dyn EphemeralKv, limits: &AttemptLimits, attempt: &L
     if is_allowed { Ok(()) } else { Err(Error::new(&codes::TOO_MANY_ATTEMPTS).retry_after(limits.window)) }
 }
 
-/// Resets the counter of the account after a successful attempt. Those of openid and address stay, because a client could
-/// otherwise reset them with an account of its own.
+/// Resets the counter of the account that the attempt was counted by, and makes the client known to the account. The counters
+/// of openid and address stay, because a client could otherwise reset them with an account of its own. The counter of
+/// strangers stays if the client was known before: otherwise each login of the owner would give strangers a new budget.
 ///
 /// # Errors
 /// Errors of the store.
@@ -88,19 +126,22 @@ pub async fn record_success(store: &dyn EphemeralKv, attempt: &LoginAttempt<'_>)
     if attempt.account.is_empty() {
         return Ok(());
     }
-    Ok(store.remove(attempt.tenant, &attempt.account_key()).await?)
+    let key = attempt.known_clients_key();
+    let mut known = KnownClients::read(store, attempt.tenant, &key).await?;
+    store.remove(attempt.tenant, &attempt.account_key(attempt.recognised(&known))).await?;
+    known.add(store, attempt.tenant, &key, attempt.fingerprints()).await
 }
 
 /// The parts as one hash, because input of clients must not become part of a key in the store.
-fn hashed(parts: &[&str]) -> String {
+fn hash(parts: &[&str]) -> digest::Digest {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
-    context.finish().as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    context.finish()
+}
+
+fn fingerprint(parts: &[&str]) -> Fingerprint {
+    hash(parts).as_ref().first_chunk().copied().unwrap_or_default() // a SHA-256 has 32 bytes
 }
