@@ -10,6 +10,7 @@ use menlou_platform::{
     http::HttpClient,
     wechat::{Wechat, WechatCredentials},
 };
+use menlou_policy::HashingQueue;
 use menlou_policy::rate_limits::AttemptLimits;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use menlou_store::{StoreConfig, Stores};
@@ -23,7 +24,6 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
 
 /// Longer than any operation here takes, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -65,7 +65,7 @@ impl TestGateway {
                 per_address: 50,
                 window: Duration::from_secs(60),
             },
-            hashing: Arc::new(Semaphore::new(1)),
+            hashing: HashingQueue::new(1),
             stores,
         };
         let scope = TenantScope {

@@ -71,8 +71,7 @@ fn strangers_do_not_lock_the_owner_out() {
 
 #[test]
 fn strangers_at_the_owners_address_do_not_lock_the_owner_out() {
-    let scene =
-        Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_address", "4"));
+    let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("passwords.attempts_per_address", "4"));
     scene.add_user(TENANT, "ann", "Ann", "annes-password");
     let owner = scene.session("ann");
     login(&owner, "ann", "annes-password").ok();

@@ -33,6 +33,7 @@ mod http2;
 mod http2_frames;
 mod limits;
 mod login;
+mod login_fairness;
 mod login_service;
 mod many_tenants;
 mod new_action;

@@ -1,11 +1,10 @@
 //! The services that actions may use: those that all tenants share, and one tenant's part of them.
 
 use menlou_platform::{Platform, exchange::CodeExchange, http::HttpClient};
-use menlou_policy::rate_limits::AttemptLimits;
+use menlou_policy::{HashingQueue, rate_limits::AttemptLimits};
 use menlou_store::Stores;
 use smol_str::SmolStr;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
 
 /// Services that all tenants share.
 pub struct Services {
@@ -19,8 +18,8 @@ pub struct Services {
     pub allow_test_openids: bool,
     /// Limits of attempts to log in with credentials.
     pub attempts: AttemptLimits,
-    /// Permits for password hashing. Each hash occupies a core for a while, and 19 MiB.
-    pub hashing: Arc<Semaphore>,
+    /// The queue of password hashing, in which tenants take turns. Each hash occupies a core for a while, and 19 MiB.
+    pub hashing: Arc<HashingQueue>,
 }
 
 /// One tenant's part of the services. Each action has its own copy, so that what a call reads lies close together.

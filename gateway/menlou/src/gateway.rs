@@ -11,6 +11,7 @@ use menlou_config::{
 use menlou_error::text::{Language, Text};
 use menlou_platform::{exchange::CodeExchange, http::HttpClient};
 use menlou_policy::{
+    HashingQueue,
     admission::AdmissionController,
     rate_limits::{AttemptLimits, RateLimiter},
 };
@@ -311,7 +312,7 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
             per_address: passwords.attempts_per_address,
             window: passwords.attempts_window.get(),
         },
-        hashing: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
+        hashing: HashingQueue::new(available_parallelism().map_or(1, usize::from)),
     })
 }
 

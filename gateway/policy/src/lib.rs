@@ -6,9 +6,11 @@
 mod access;
 pub mod admission;
 pub mod cors;
+mod hashing_queue;
 mod network;
 pub mod password;
 pub mod rate_limits;
 
 pub use access::{Access, Caller, admit, hash_token};
+pub use hashing_queue::{HashingPermit, HashingQueue};
 pub use network::client_network;

@@ -1,19 +1,14 @@
-//! Password hashing and verification with argon2id, on blocking threads, with bounded concurrency.
+//! Password hashing and verification with argon2id, on blocking threads.
 
+use crate::hashing_queue::HashingPermit;
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use menlou_error::{Error, Result, codes};
 use secrecy::{ExposeSecret, SecretString};
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
-
-/// Maximum time that a verification waits for a permit.
-const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
+use std::sync::LazyLock;
+use tokio::task::spawn_blocking;
 
 /// Hash for accounts that do not exist, so that the response time does not reveal which accounts exist.
 static DUMMY_HASH: LazyLock<Option<SecretString>> = LazyLock::new(|| hash(&SecretString::from("nobody")).ok());
@@ -28,14 +23,11 @@ pub fn hash(password: &SecretString) -> Result<SecretString> {
     hash.map(|h| SecretString::from(h.to_string())).map_err(|e| Error::new(&codes::INTERNAL_ERROR).with_cause(e))
 }
 
-/// Whether the password matches the hash. Without a hash it takes the same time and returns false. `permits` bounds the
-/// number of concurrent verifications.
+/// Whether the password matches the hash. Without a hash it takes the same time and returns false.
 ///
 /// # Errors
-/// `overloaded` if no permit is available within 5 s.
-pub async fn verify(permits: &Arc<Semaphore>, password: SecretString, hash: Option<SecretString>) -> Result<bool> {
-    let permit = timeout(MAX_QUEUE_TIME, permits.clone().acquire_owned()).await;
-    let Ok(Ok(permit)) = permit else { return Err(Error::new(&codes::OVERLOADED)) };
+/// `internal_error` if the verification panics.
+pub async fn verify(permit: HashingPermit, password: SecretString, hash: Option<SecretString>) -> Result<bool> {
     let verified = spawn_blocking(move || {
         let _permit = permit; // held until the work is done, also if the caller was dropped
         let exists = hash.is_some();
@@ -53,12 +45,15 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_is_accepted() {
-        let permits = Arc::new(Semaphore::new(1));
+        let queue = crate::HashingQueue::new(1);
+        let verify = async |password: &str, hash| {
+            verify(queue.acquire("acme").await.unwrap(), password.into(), hash).await.unwrap()
+        };
         let hash = hash(&"correct".into()).unwrap();
         assert!(hash.expose_secret().starts_with("$argon2id$"));
-        assert!(verify(&permits, "correct".into(), Some(hash.clone())).await.unwrap());
-        assert!(!verify(&permits, "wrong".into(), Some(hash)).await.unwrap());
-        assert!(!verify(&permits, "nobody".into(), None).await.unwrap());
-        assert!(!verify(&permits, "correct".into(), Some("nonsense".into())).await.unwrap());
+        assert!(verify("correct", Some(hash.clone())).await);
+        assert!(!verify("wrong", Some(hash)).await);
+        assert!(!verify("nobody", None).await);
+        assert!(!verify("correct", Some("nonsense".into())).await);
     }
 }

@@ -100,6 +100,8 @@ pub(super) unsafe extern "C" fn bind_password(
             let address = call.request.remote;
             bind(call, |scope, identity| async move {
                 let services = &scope.services;
+                // Before the attempt is counted, so that a login that is rejected here costs neither work nor an attempt.
+                services.hashing.check(&scope.tenant)?;
                 let attempt = LoginAttempt {
                     tenant: &scope.tenant,
                     kind: CredentialKind::Password,
@@ -111,7 +113,8 @@ pub(super) unsafe extern "C" fn bind_password(
                 login_attempts::record(&*services.stores.ephemeral, &services.attempts, &attempt).await?;
                 let known = services.stores.users.credentials(&scope.tenant, &account).await?;
                 let (user, hash) = known.map(|c| (c.user, c.password_hash)).unzip();
-                if !password::verify(&services.hashing, given, hash).await? {
+                let permit = services.hashing.acquire(&scope.tenant).await?;
+                if !password::verify(permit, given, hash).await? {
                     return Err(Error::new(&codes::BAD_CREDENTIALS));
                 }
                 login_attempts::record_success(&*services.stores.ephemeral, &attempt).await?;

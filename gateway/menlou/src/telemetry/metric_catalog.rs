@@ -166,8 +166,8 @@ pub const ALL: &[Metric] = &[
         MetricKind::Counter,
         &["reason", "tenant"],
         Text::fixed(
-            "因过载而返回 503 的请求数。reason：max_concurrent_requests（达到并发上限）、cpu_saturated（CPU 饱和）、tenant_limit（租户达到并发上限）、store_busy（内置 SQLite 写入积压）",
-            "Requests rejected with 503 because of overload. reason: max_concurrent_requests, cpu_saturated, tenant_limit (the tenant reached its concurrency limit), store_busy (writes are queued in the embedded SQLite).",
+            "因过载而返回 503 的请求数。reason：max_concurrent_requests（达到并发上限）、cpu_saturated（CPU 饱和）、tenant_limit（租户达到并发上限）、store_busy（内置 SQLite 写入积压）、password_hashing（该租户排队校验密码的登录过多）",
+            "Requests rejected with 503 because of overload. reason: max_concurrent_requests, cpu_saturated, tenant_limit (the tenant reached its concurrency limit), store_busy (writes are queued in the embedded SQLite), password_hashing (too many logins of the tenant wait for the check of their password).",
         ),
     ),
     metric(

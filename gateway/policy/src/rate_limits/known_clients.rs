@@ -108,7 +108,12 @@ impl KnownClients {
             let (fingerprint, seen) = (entry.get(1..17)?.try_into().ok()?, entry.get(17..)?.try_into().ok()?);
             Some(Entry { kind, fingerprint, seen: u64::from_be_bytes(seen) })
         });
-        Self(entries.filter(|entry| now.saturating_sub(entry.seen) < LIFETIME.as_secs()).take(2 * MAX_PER_KIND).collect())
+        Self(
+            entries
+                .filter(|entry| now.saturating_sub(entry.seen) < LIFETIME.as_secs())
+                .take(2 * MAX_PER_KIND)
+                .collect(),
+        )
     }
 }
 

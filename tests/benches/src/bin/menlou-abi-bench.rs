@@ -11,6 +11,7 @@ use menlou_platform::{
     http::HttpClient,
     wechat::{BASE_URL, Wechat, WechatCredentials},
 };
+use menlou_policy::HashingQueue;
 use menlou_policy::rate_limits::AttemptLimits;
 use menlou_store::{StoreConfig, Stores};
 use std::{
@@ -24,7 +25,6 @@ use std::{
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
 
 /// Calls in each round, each way.
 const CALLS: u64 = 200_000;
@@ -160,7 +160,7 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
         http,
         allow_test_openids: false,
         attempts,
-        hashing: Arc::new(Semaphore::new(1)),
+        hashing: HashingQueue::new(1),
     });
     let scope = TenantScope {
         tenant: "bench".into(),
