@@ -5,6 +5,7 @@ use crate::{
     scene::{NEIGHBOUR, Scene, Stores, TENANT, neighbours_code, side_by_side, tenant},
 };
 use menlou_harness::{Client, Envelope};
+use menlou_simulator::PhoneNumber;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -54,6 +55,16 @@ pub fn the_same_phone_number_binds_the_same_account(stores: Stores) {
     let login_code = scene.sim.code("carl");
     client.call("login", &[("method", "phone"), ("phone_code", &login_code)]).assert_error(200, "invalid_code");
     client.call("user", &[]).assert_error(401, "login_required");
+}
+
+pub fn a_phone_code_logs_in_nobody_but_the_person_that_obtained_it(stores: Stores) {
+    let scene = Scene::new(stores);
+    let code = scene.sim.first_app().phone_code_for("ann", PhoneNumber::new("13800138000"));
+    let login = |client: &Client| client.call("login", &[("method", "phone"), ("phone_code", &code)]);
+    let stolen = login(&scene.session("mallory"));
+    stolen.assert_error(200, "invalid_code");
+    assert_eq!(stolen.data["errcode"], 40003);
+    login(&scene.session("ann")).ok();
 }
 
 pub fn a_correct_password_binds_the_existing_account(stores: Stores) {

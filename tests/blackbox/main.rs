@@ -86,6 +86,7 @@ mod login_with {
         [
             first_login_binds_the_openid_and_later_ones_need_no_login_action,
             the_same_phone_number_binds_the_same_account,
+            a_phone_code_logs_in_nobody_but_the_person_that_obtained_it,
             a_correct_password_binds_the_existing_account,
             delegated_login_follows_the_tenants_login_service,
             logout_ends_the_session_and_unbind_removes_the_binding,

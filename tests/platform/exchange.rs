@@ -247,7 +247,7 @@ async fn a_platform_client_that_panics_fails_its_callers_at_once() {
         async fn exchange(&self, _code: &str) -> Result<PlatformIdentity> {
             panic!("as a test wants it")
         }
-        async fn phone_number(&self, _code: &str) -> Result<String> {
+        async fn phone_number(&self, _code: &str, _openid: Option<&str>) -> Result<String> {
             panic!("as a test wants it")
         }
         fn may_call(&self, _path: &str) -> bool {

@@ -144,7 +144,7 @@ proptest! {
                 let peer = Peer::start(vec![Step::SendAndClose(bytes)]).await;
                 let wechat = scene.wechat_at(&peer.base_url, "s");
                 let _ = wechat.exchange("c").await;
-                let _ = wechat.phone_number("c").await;
+                let _ = wechat.phone_number("c", None).await;
             }
         });
     }

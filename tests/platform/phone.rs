@@ -16,7 +16,7 @@ async fn a_phone_code_becomes_a_number_in_e164() {
         (PhoneNumber::new("61234567").country("852"), "+85261234567"),
         (PhoneNumber::new("2025550123").country(1), "+12025550123"),
     ] {
-        assert_eq!(wechat.phone_number(&app.phone_code(number)).await.expect("a number"), e164);
+        assert_eq!(wechat.phone_number(&app.phone_code(number), None).await.expect("a number"), e164);
     }
 }
 
@@ -25,9 +25,9 @@ async fn a_used_code_and_a_login_code_are_invalid_and_not_sent_twice() {
     let scene = Scene::new().await;
     let wechat = scene.wechat();
     let code = scene.sim.phone_code("13800138000");
-    wechat.phone_number(&code).await.expect("a number");
+    wechat.phone_number(&code, None).await.expect("a number");
     for code in [code, scene.sim.code("alice")] {
-        let error = wechat.phone_number(&code).await.expect_err("a refusal");
+        let error = wechat.phone_number(&code, None).await.expect_err("a refusal");
         assert!(error.is(&codes::INVALID_CODE), "{error}");
     }
     assert_eq!(scene.sim.calls(PHONE), 3);
@@ -37,16 +37,28 @@ async fn a_used_code_and_a_login_code_are_invalid_and_not_sent_twice() {
 async fn a_code_of_another_mini_program_is_the_clients_fault_not_the_tenants() {
     let scene = Scene::new().await;
     scene.sim.fail(PHONE, Failure::errcode(40013), 1);
-    let error = scene.wechat().phone_number("c").await.expect_err("a refusal");
+    let error = scene.wechat().phone_number("c", None).await.expect_err("a refusal");
     assert!(error.is(&codes::INVALID_CODE), "{error}");
     assert_eq!(error.data().expect("data")["errcode"], 40013);
+}
+
+#[tokio::test]
+async fn a_phone_code_of_another_person_is_rejected_and_stays_valid_for_its_own() {
+    let scene = Scene::new().await;
+    let (wechat, app) = (scene.wechat(), scene.sim.first_app());
+    let code = app.phone_code_for("ann", PhoneNumber::new("13800138000"));
+    let error = wechat.phone_number(&code, Some(&app.openid("mallory"))).await.expect_err("a refusal");
+    assert!(error.is(&codes::INVALID_CODE), "{error}");
+    assert!(error.text().en.contains("another user"), "{error}");
+    assert_eq!(error.data().expect("data")["errcode"], 40003);
+    assert_eq!(wechat.phone_number(&code, Some(&app.openid("ann"))).await.expect("a number"), "+8613800138000");
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_not_asked_for_again() {
     let scene = Scene::new().await;
     scene.sim.fail(PHONE, Failure::drop_connection().after_effect(), 1);
-    let error = scene.wechat().phone_number(&scene.sim.phone_code("13800138000")).await.expect_err("a failure");
+    let error = scene.wechat().phone_number(&scene.sim.phone_code("13800138000"), None).await.expect_err("a failure");
     assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
     assert_eq!(scene.sim.calls(PHONE), 1);
 }
@@ -71,7 +83,7 @@ async fn a_number_that_is_none_is_not_believed_and_not_repeated() {
         let token = ok(r#"{"access_token":"T","expires_in":7200}"#);
         let peer = Peer::start(vec![Step::Send(token), Step::Send(ok(answer.to_string()))]).await;
         let scene = Scene::new().await;
-        let error = scene.wechat_at(&peer.base_url, "s").phone_number("c").await.expect_err("a failure");
+        let error = scene.wechat_at(&peer.base_url, "s").phone_number("c", None).await.expect_err("a failure");
         assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
         assert!(!format!("{error:?}").contains("138001380"), "{error:?}");
     }
@@ -80,7 +92,7 @@ async fn a_number_that_is_none_is_not_believed_and_not_repeated() {
         let answer = ok(info(country, json!(number)).to_string());
         let peer = Peer::start(vec![Step::Send(token), Step::Send(answer)]).await;
         let scene = Scene::new().await;
-        let number = scene.wechat_at(&peer.base_url, "s").phone_number("c").await.expect("a number");
+        let number = scene.wechat_at(&peer.base_url, "s").phone_number("c", None).await.expect("a number");
         assert_eq!(number, "+8613800138000");
     }
 }

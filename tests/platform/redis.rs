@@ -48,7 +48,7 @@ async fn two_replicas_exchange_a_code_once_and_share_one_token_and_no_key_tells_
     }
     assert_eq!(sim.calls(SESSION), 1);
     for replica in &replicas {
-        replica.wechat.phone_number(&sim.phone_code("13800138000")).await.expect("a number");
+        replica.wechat.phone_number(&sim.phone_code("13800138000"), None).await.expect("a number");
     }
     assert_eq!((sim.calls(TOKEN), sim.calls(PHONE)), (1, 2));
 
@@ -78,7 +78,7 @@ async fn while_redis_is_dead_or_frozen_no_code_is_spent_and_tokens_serve_on() {
         let error = replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await.expect_err("a failure");
         assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(5));
-        replica.wechat.phone_number(&sim.phone_code("13800138000")).await.expect("a number");
+        replica.wechat.phone_number(&sim.phone_code("13800138000"), None).await.expect("a number");
         if dead { redis.restart() } else { redis.thaw() }
     }
     assert_eq!((sim.calls(SESSION), sim.calls(TOKEN)), (0, 1));

@@ -11,7 +11,7 @@ const NEW: &str = "the-new-secret";
 async fn works(scene: &Scene, wechat: &Arc<dyn Platform>) {
     let person = wechat.exchange(&scene.sim.code("alice")).await.expect("a person");
     assert_eq!(person.openid, scene.sim.openid("alice"));
-    wechat.phone_number(&scene.sim.phone_code("13800138000")).await.expect("a number");
+    wechat.phone_number(&scene.sim.phone_code("13800138000"), None).await.expect("a number");
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn where_both_are_wrong_it_is_the_tenants_misconfiguration() {
         let error = neither.exchange(&scene.sim.code("alice")).await.expect_err("a failure");
         assert!(error.is(&codes::TENANT_MISCONFIGURED) && error.text().en.contains("AppSecret"), "{error}");
     }
-    let error = neither.phone_number(&scene.sim.phone_code("13800138000")).await.expect_err("a failure");
+    let error = neither.phone_number(&scene.sim.phone_code("13800138000"), None).await.expect_err("a failure");
     assert!(error.is(&codes::TENANT_MISCONFIGURED), "{error}");
     assert_eq!((scene.sim.calls(SESSION), scene.sim.calls(TOKEN)), (4, 2));
 }

@@ -78,7 +78,7 @@ async fn no_secret_code_token_key_or_number_is_in_any_error_debug_or_log_line() 
             }
             scene.sim.fail(path, failures(&code, &token)[n].clone(), 1);
             // One of its own, as a keeper rests after a failure.
-            if let Err(error) = scene.wechat_at(scene.sim.base_url(), SECRET).phone_number(&code).await {
+            if let Err(error) = scene.wechat_at(scene.sim.base_url(), SECRET).phone_number(&code, None).await {
                 said.push(format!("{error} {error:?}"));
             }
             scene.sim.clear_failures();

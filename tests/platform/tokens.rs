@@ -15,7 +15,7 @@ async fn hundred(scene: &Scene, wechat: &Arc<dyn Platform>) {
     let mut calls = JoinSet::new();
     for _ in 0..100 {
         let (wechat, code) = (Arc::clone(wechat), scene.sim.phone_code("13800138000"));
-        calls.spawn(async move { wechat.phone_number(&code).await });
+        calls.spawn(async move { wechat.phone_number(&code, None).await });
     }
     while let Some(number) = calls.join_next().await {
         assert_eq!(number.expect("no panic").expect("a number"), "+8613800138000");
@@ -23,7 +23,7 @@ async fn hundred(scene: &Scene, wechat: &Arc<dyn Platform>) {
 }
 
 async fn number(scene: &Scene, wechat: &Arc<dyn Platform>) -> menlou_error::Result<String> {
-    wechat.phone_number(&scene.sim.phone_code("13800138000")).await
+    wechat.phone_number(&scene.sim.phone_code("13800138000"), None).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -92,7 +92,7 @@ async fn the_same_token_is_never_sent_again_after_it_was_refused() {
     let refusal = ok(r#"{"errcode":40001,"errmsg":"invalid credential rid: 1-2-3"}"#);
     let peer = Peer::start(vec![Step::Send(token.clone()), Step::Send(refusal), Step::Send(token)]).await;
     let scene = Scene::new().await;
-    let error = scene.wechat_at(&peer.base_url, "s").phone_number("c").await.expect_err("a failure");
+    let error = scene.wechat_at(&peer.base_url, "s").phone_number("c", None).await.expect_err("a failure");
     assert!(error.is(&codes::PLATFORM_BUSY), "{error}");
     let requests = peer.requests();
     assert_eq!(requests.iter().filter(|r| r.starts_with("POST /wxa")).count(), 1);
@@ -179,12 +179,12 @@ async fn a_token_that_nears_its_end_serves_on_while_the_next_is_fetched() {
     let peer = Peer::start(steps).await;
     let scene = Scene::new().await;
     let wechat = scene.wechat_at(&peer.base_url, "s");
-    wechat.phone_number("c1").await.expect("a number");
-    wechat.phone_number("c2").await.expect("a number");
+    wechat.phone_number("c1", None).await.expect("a number");
+    wechat.phone_number("c2", None).await.expect("a number");
     let asked = |path: &str| peer.requests().iter().filter(|r| r.starts_with(&format!("POST {path}"))).count();
     assert_eq!((asked(TOKEN), asked(PHONE)), (1, 2));
     sleep(Duration::from_millis(1600)).await;
-    let _ = wechat.phone_number("c3").await;
+    let _ = wechat.phone_number("c3", None).await;
     while asked(TOKEN) < 2 {
         sleep(Duration::from_millis(5)).await;
     }

@@ -58,10 +58,13 @@ struct Code {
     code: String,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum CodeKind {
     Login,
-    Phone,
+    /// A phone code that this openid has to have obtained.
+    Phone {
+        openid: String,
+    },
 }
 
 impl CodeExchange {
@@ -95,8 +98,8 @@ impl CodeExchange {
         }
     }
 
-    /// The phone number for a phone code of this openid, in E.164, exchanged like [`CodeExchange::exchange`]. Only the same
-    /// openid gets the same result again; for others a used code is an error. In the store the number is encrypted with the
+    /// The phone number for a phone code of this openid, in E.164, exchanged like [`CodeExchange::exchange`]. The platform
+    /// checks that this openid obtained the code. Only the same openid gets the same result again; for others a used code is an error. In the store the number is encrypted with the
     /// code as the key, and the code is not stored.
     pub async fn phone_number(
         &self,
@@ -107,7 +110,7 @@ impl CodeExchange {
         window: Duration,
     ) -> Result<String> {
         let key = format!("phone:{}", sha256_hex(&[platform.name(), openid, code]));
-        match self.run((tenant.to_owned(), key), platform, CodeKind::Phone, code, window).await? {
+        match self.run((tenant.to_owned(), key), platform, CodeKind::Phone { openid: openid.to_owned() }, code, window).await? {
             ExchangeResult::Phone(number) => Ok(number),
             ExchangeResult::Identity(_) => Err(other_kind()),
         }
@@ -218,11 +221,13 @@ impl InflightGuard {
         let (tenant, key) = &self.exchange;
         let shared = &*self.inner.shared;
         let request = async {
-            match code.kind {
+            match &code.kind {
                 CodeKind::Login => {
                     platform.exchange(&code.code).await.map(|identity| ExchangeResult::Identity(Arc::new(identity)))
                 }
-                CodeKind::Phone => platform.phone_number(&code.code).await.map(ExchangeResult::Phone),
+                CodeKind::Phone { openid } => {
+                    platform.phone_number(&code.code, Some(openid)).await.map(ExchangeResult::Phone)
+                }
             }
         };
         let outcome = timeout(EXCHANGE_TIMEOUT, request).await.unwrap_or_else(|_| {

@@ -49,8 +49,9 @@ pub trait Platform: Send + Sync {
     fn name(&self) -> &'static str;
     /// Exchanges a login code. The request is sent once and never repeated, because codes are single-use.
     async fn exchange(&self, code: &str) -> Result<PlatformIdentity>;
-    /// The phone number behind a phone code, in E.164 such as `+8613800138000`.
-    async fn phone_number(&self, phone_code: &str) -> Result<String>;
+    /// The phone number behind a phone code, in E.164 such as `+8613800138000`. With an openid, a code that another person
+    /// obtained is rejected, if the platform can check that.
+    async fn phone_number(&self, phone_code: &str, openid: Option<&str>) -> Result<String>;
     /// Whether [`Platform::call`] accepts this path: it must be one of the platform's that returns no credentials.
     fn may_call(&self, path: &str) -> bool;
     /// Sends a request with the tenant's access token. If the token is rejected, it is renewed once.

@@ -41,7 +41,12 @@ impl AppConsole<'_> {
 
     /// What the getPhoneNumber button gives: a fresh code for a number, good once within 5 minutes.
     pub fn phone_code(&self, phone: PhoneNumber) -> String {
-        lock(self.world).phone_code(&self.appid, phone)
+        lock(self.world).phone_code(&self.appid, phone, None)
+    }
+
+    /// As [`AppConsole::phone_code`], pressed by this person: the code is no other person's.
+    pub fn phone_code_for(&self, person: &str, phone: PhoneNumber) -> String {
+        lock(self.world).phone_code(&self.appid, phone, Some(self.openid(person)))
     }
 
     /// The session_key that is valid for this openid; none before the first exchange.

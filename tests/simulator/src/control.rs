@@ -82,7 +82,8 @@ fn phone_code(world: &mut World, params: &mut Params) -> Outcome {
     if let Some(fault) = phone.fault() {
         return Err(fault.to_owned());
     }
-    let code = world.phone_code(&appid, phone);
+    let openid = optional_name(params)?.map(|named| named.openid(&appid));
+    let code = world.phone_code(&appid, phone, openid);
     Ok(json!({"appid": &*appid, "code": code, "expires_in": CODE_TTL_MS / 1000}))
 }
 
@@ -210,12 +211,16 @@ impl Named {
     }
 }
 
-/// Whom `person` or `openid` names.
+/// The person that `person` or `openid` names.
 fn named(params: &mut Params) -> Result<Named, String> {
+    optional_name(params)?.ok_or_else(|| "person (any name) or openid is missing".to_owned())
+}
+
+fn optional_name(params: &mut Params) -> Result<Option<Named>, String> {
     match (params.text("person")?, params.text("openid")?) {
-        (Some(person), None) => Ok(Named::Person(person)),
-        (None, Some(openid)) => Ok(Named::Openid(openid)),
-        (None, None) => Err("person (any name) or openid is missing".to_owned()),
+        (Some(person), None) => Ok(Some(Named::Person(person))),
+        (None, Some(openid)) => Ok(Some(Named::Openid(openid))),
+        (None, None) => Ok(None),
         (Some(_), Some(_)) => Err("person and openid are given both: give one".to_owned()),
     }
 }

@@ -70,7 +70,7 @@ pub(super) unsafe extern "C" fn phone_number(call: *mut menlou_call, phone_code:
                     Some(openid) => {
                         exchanges.phone_number(&scope.tenant, &scope.platform, &openid, &code, PHONE_REPLAY).await?
                     }
-                    None => scope.platform.phone_number(&code).await?,
+                    None => scope.platform.phone_number(&code, None).await?,
                 };
                 Ok(OpOutput::Json(serde_json::json!({ "phone": phone })))
             }))

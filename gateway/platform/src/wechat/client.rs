@@ -74,11 +74,14 @@ impl Platform for Wechat {
     }
 
     /// `POST /wxa/business/getuserphonenumber`.
-    async fn phone_number(&self, phone_code: &str) -> Result<String> {
+    async fn phone_number(&self, phone_code: &str, openid: Option<&str>) -> Result<String> {
         let response = self.with_token(|token| async move {
             let token = token.expose_secret();
             let query = Serializer::new(String::new()).append_pair("access_token", token).finish();
-            let body = json!({ "code": phone_code });
+            let mut body = json!({ "code": phone_code });
+            if let Some(openid) = openid {
+                body["openid"] = openid.into();
+            }
             // Never repeated, because a phone code is single-use.
             self.api.post("/wxa/business/getuserphonenumber", &query, &body, false, &[token, phone_code]).await
         });
@@ -86,6 +89,8 @@ impl Platform for Wechat {
             Ok(fields) => e164(fields).ok_or_else(|| unusable("no phone number")),
             // The access token was accepted, so the AppID is right, and the code belongs to another mini-program.
             Err(WechatError { errcode: Some(40013), error }) => Err(other_mini_program(error)),
+            // Without this check, a phone code would log in anyone that gets hold of it.
+            Err(WechatError { errcode: Some(40003), error }) if openid.is_some() => Err(other_person(error)),
             Err(e) => Err(e.error),
         }
     }
@@ -184,6 +189,14 @@ fn other_mini_program(error: Error) -> Error {
     let text = Text::fixed(
         "手机号凭证属于另一个小程序，请检查 f= 与小程序的 AppID",
         "The phone code belongs to another mini-program. Check f= and the mini-program's AppID.",
+    );
+    with_code(error, &codes::INVALID_CODE, text)
+}
+
+fn other_person(error: Error) -> Error {
+    let text = Text::fixed(
+        "手机号凭证不是由当前用户取得的，请重新获取手机号",
+        "The phone code was obtained by another user. Get a new one as the user of this session.",
     );
     with_code(error, &codes::INVALID_CODE, text)
 }

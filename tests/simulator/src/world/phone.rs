@@ -73,17 +73,19 @@ impl std::fmt::Debug for PhoneNumber {
 pub(crate) struct PhoneCode {
     appid: Arc<str>,
     phone: PhoneNumber,
+    /// The person that pressed the button; none where a test does not say.
+    openid: Option<String>,
     used: bool,
     pub(super) expires_ms: u64,
 }
 
 impl World {
-    /// A fresh phone code.
-    pub(crate) fn phone_code(&mut self, appid: &Arc<str>, phone: PhoneNumber) -> String {
+    /// A fresh phone code, of this person if one is given.
+    pub(crate) fn phone_code(&mut self, appid: &Arc<str>, phone: PhoneNumber, openid: Option<String>) -> String {
         let code = random::phone_code();
         self.phone_codes.insert(
             code.clone(),
-            PhoneCode { appid: appid.clone(), phone, used: false, expires_ms: self.clock.now_ms() + CODE_TTL_MS },
+            PhoneCode { appid: appid.clone(), phone, openid, used: false, expires_ms: self.clock.now_ms() + CODE_TTL_MS },
         );
         code
     }
@@ -91,8 +93,9 @@ impl World {
     /// Uses a phone code up.
     ///
     /// # Errors
-    /// 40013 if it is another app's; 40029 if it is unknown, used or expired.
-    pub(crate) fn redeem_phone(&mut self, appid: &str, code: &str) -> Result<PhoneNumber, WechatError> {
+    /// 40013 if it is another app's; 40029 if it is unknown, used or expired; 40003 if it is another person's than the
+    /// openid says that the caller sent, which may be empty. The code stays valid then.
+    pub(crate) fn redeem_phone(&mut self, appid: &str, code: &str, openid: &str) -> Result<PhoneNumber, WechatError> {
         let now = self.clock.now_ms();
         let Some(code) = self.phone_codes.get_mut(code) else {
             return Err(WechatError::new(40029));
@@ -102,6 +105,9 @@ impl World {
         }
         if code.used || now >= code.expires_ms {
             return Err(WechatError::new(40029));
+        }
+        if !openid.is_empty() && code.openid.as_ref().is_some_and(|own| own != openid) {
+            return Err(WechatError::new(40003));
         }
         code.used = true;
         Ok(code.phone.clone())
