@@ -44,6 +44,7 @@ mod pages;
 mod platform_calls;
 mod plugin_reloads;
 mod plugin_streams;
+mod profiles;
 mod proxies;
 mod proxy;
 mod replicas;

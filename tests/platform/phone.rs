@@ -15,6 +15,8 @@ async fn a_phone_code_becomes_a_number_in_e164() {
         (PhoneNumber::new("13800138000").country("86"), "+8613800138000"),
         (PhoneNumber::new("61234567").country("852"), "+85261234567"),
         (PhoneNumber::new("2025550123").country(1), "+12025550123"),
+        (PhoneNumber::new("3591234").country(1242), "+12423591234"),
+        (PhoneNumber::new("3591234").country("1242"), "+12423591234"),
     ] {
         assert_eq!(wechat.phone_number(&app.phone_code(number), None).await.expect("a number"), e164);
     }
@@ -70,13 +72,15 @@ async fn a_number_that_is_none_is_not_believed_and_not_repeated() {
         json!({"errcode":0,"errmsg":"ok"}),
         json!({"phone_info":"13800138000"}),
         info(json!(86), json!("")),
-        info(json!(86), json!(13800138000_u64)),
+        info(json!(86), json!(-13800138000_i64)),
+        info(json!(86), json!(13800138000.5)),
         info(json!(86), json!("1380013800x")),
         info(json!(86), json!("13800138000138")),
         info(json!(86), json!("123")),
         info(json!(0), json!("13800138000")),
         info(json!(-86), json!("13800138000")),
-        info(json!(1234), json!("13800138000")),
+        info(json!(12345), json!("1380013800")),
+        info(json!(1242), json!("138001380001")),
         info(json!("CN"), json!("13800138000")),
         info(Value::Null, json!("13800138000")),
     ] {
@@ -87,9 +91,13 @@ async fn a_number_that_is_none_is_not_believed_and_not_repeated() {
         assert!(error.is(&codes::PLATFORM_UNREACHABLE), "{error}");
         assert!(!format!("{error:?}").contains("138001380"), "{error:?}");
     }
-    for (country, number) in [(json!("+86"), "138 0013-8000"), (json!("0086"), " 13800138000 ")] {
+    for (country, number) in [
+        (json!("+86"), json!("138 0013-8000")),
+        (json!("0086"), json!(" 13800138000 ")),
+        (json!(86), json!(13800138000_u64)),
+    ] {
         let token = ok(r#"{"access_token":"T","expires_in":"7200"}"#);
-        let answer = ok(info(country, json!(number)).to_string());
+        let answer = ok(info(country, number).to_string());
         let peer = Peer::start(vec![Step::Send(token), Step::Send(answer)]).await;
         let scene = Scene::new().await;
         let number = scene.wechat_at(&peer.base_url, "s").phone_number("c", None).await.expect("a number");

@@ -9,6 +9,7 @@ use super::{
 use menlou_config::tenant::TenantName;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, admin_codes, codes};
+use menlou_policy::profile;
 use menlou_store::{Profile, ProfileQuery, UpdateOutcome};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -93,7 +94,8 @@ pub async fn read(state: &AdminState, caller: &Caller, tenant: &TenantName, id: 
 /// Changes a user. If `version` is given, the user must have this version.
 ///
 /// # Errors
-/// `forbidden`, `bad_parameter`, `unknown_user`, `changed_meanwhile`, `store_unavailable`.
+/// `forbidden`, `bad_parameter`, `invalid_name`, `invalid_avatar_url`, `unknown_user`, `changed_meanwhile`,
+/// `store_unavailable`.
 pub async fn update(
     state: &AdminState,
     caller: &Caller,
@@ -105,6 +107,8 @@ pub async fn update(
     caller.require(Permission::Write, tenant.as_str())?;
     check_length("name", change.name.as_deref(), MAX_NAME)?;
     check_length("avatar_url", change.avatar_url.as_deref(), MAX_AVATAR_URL)?;
+    let change = ProfileChange { name: change.name.as_deref().map(profile::require_name).transpose()?, ..change };
+    change.avatar_url.as_deref().map(profile::require_avatar_url).transpose()?;
     let fields = [("name", &change.name), ("avatar_url", &change.avatar_url)];
     let fields = fields.iter().filter(|(_, value)| value.is_some()).map(|(field, _)| *field).collect::<Vec<_>>();
     // Only the names of the fields: the audit log is kept after the user has been deleted.

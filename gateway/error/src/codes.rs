@@ -153,6 +153,12 @@ codes! {
     BAD_PARAMETER = "bad_parameter" 400 Client
         ["参数有误", "A parameter is invalid."]
         ["按 msg 修正该参数的类型、长度、编码，或去掉重复。", "Fix its type, length or encoding as msg says, or remove the duplicate."];
+    INVALID_NAME = "invalid_name" 400 Person
+        ["请填写看得见的姓名", "Enter a name that can be seen."]
+        ["姓名须含可见字符：仅有空白、零宽或控制字符的姓名不被接受；其中的不可见字符与改变文字方向的字符会被去掉。", "A name must have visible characters: one of blanks, zero-width and control characters only is not accepted. Invisible characters, and those that change the direction of text, are removed."];
+    INVALID_AVATAR_URL = "invalid_avatar_url" 400 Client
+        ["头像不可用，请重新选择", "This picture cannot be used; choose another one."]
+        ["avatar_url 须为公网的 https:// 地址。chooseAvatar 得到的 http://tmp/… 与 wxfile://… 只在本机有效：先上传到自己的服务，再提交上传后的地址。", "avatar_url must be an https:// address that others can reach. What chooseAvatar returns (http://tmp/…, wxfile://…) is valid on that phone only: upload the file to your own service first and send its address."];
     BAD_BODY = "bad_body" 400 Client
         ["请求体无法解析", "The request body cannot be parsed."]
         ["发送 JSON 对象或表单，且与 Content-Type 一致。", "Send a JSON object or a form, matching Content-Type."];

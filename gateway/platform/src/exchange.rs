@@ -110,7 +110,10 @@ impl CodeExchange {
         window: Duration,
     ) -> Result<String> {
         let key = format!("phone:{}", sha256_hex(&[platform.name(), openid, code]));
-        match self.run((tenant.to_owned(), key), platform, CodeKind::Phone { openid: openid.to_owned() }, code, window).await? {
+        match self
+            .run((tenant.to_owned(), key), platform, CodeKind::Phone { openid: openid.to_owned() }, code, window)
+            .await?
+        {
             ExchangeResult::Phone(number) => Ok(number),
             ExchangeResult::Identity(_) => Err(other_kind()),
         }

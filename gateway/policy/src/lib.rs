@@ -9,6 +9,7 @@ pub mod cors;
 mod hashing_queue;
 mod network;
 pub mod password;
+pub mod profile;
 pub mod rate_limits;
 
 pub use access::{Access, Caller, admit, hash_token};

@@ -28,11 +28,11 @@ pub struct Params {
     #[serde(default)]
     #[schemars(length(min = 1, max = 256))]
     password: Option<String>,
-    /// method=profile：姓名。The display name.
+    /// method=profile：姓名，须有可见字符。The display name, with visible characters.
     #[serde(default)]
     #[schemars(length(min = 1, max = 64))]
     name: Option<String>,
-    /// method=profile：头像地址。The avatar URL.
+    /// method=profile：头像地址，须为 https://。The avatar URL, `https://`.
     #[serde(default)]
     #[schemars(length(min = 1, max = 2048))]
     avatar_url: Option<String>,

@@ -5,11 +5,11 @@ use menlou_plugin::prelude::*;
 /// 不带参数时只读取。Without parameters, the account is only read.
 #[derive(Deserialize, JsonSchema)]
 pub struct Params {
-    /// 新的姓名。The new name.
+    /// 新的姓名，须有可见字符。The new name, with visible characters.
     #[serde(default)]
     #[schemars(length(min = 1, max = 64))]
     name: Option<String>,
-    /// 新的头像地址。The new avatar URL.
+    /// 新的头像地址，须为 https://。The new avatar URL, `https://`.
     #[serde(default)]
     #[schemars(length(min = 1, max = 2048))]
     avatar_url: Option<String>,

@@ -8,7 +8,7 @@ use crate::services::TenantScope;
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::{Error, Result, codes};
 use menlou_policy::{
-    password,
+    password, profile,
     rate_limits::login_attempts::{self, CredentialKind, LoginAttempt},
 };
 use menlou_store::{AccountSelector, Identity, User};
@@ -44,6 +44,8 @@ pub(super) unsafe extern "C" fn bind_new(
         begin(call, |call| {
             let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
             bind(call, |scope, identity| async move {
+                let name = profile::require_name(&name)?;
+                profile::require_avatar_url(&avatar_url)?;
                 let account = AccountSelector::New { name: &name, avatar_url: &avatar_url };
                 scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
             })
@@ -79,7 +81,10 @@ pub(super) unsafe extern "C" fn bind_external(
     unsafe {
         begin(call, |call| {
             let id = text(id).filter(|id| (1..=256).contains(&id.len()))?.to_owned();
-            let (name, avatar_url) = (text(name)?.to_owned(), text(avatar_url)?.to_owned());
+            // They come from the tenant's service, not from the user, who could not correct them. The login succeeds without.
+            let name = profile::normalize_name(text(name)?).unwrap_or_default();
+            let avatar_url =
+                Some(text(avatar_url)?).filter(|url| profile::is_avatar_url(url)).unwrap_or_default().to_owned();
             bind(call, |scope, identity| async move {
                 let account = AccountSelector::External { id: &id, name: &name, avatar_url: &avatar_url };
                 scope.services.stores.users.bind(&scope.tenant, &identity, account).await.map_err(Error::from)
@@ -152,6 +157,8 @@ pub(super) unsafe extern "C" fn update(
             let (name, avatar_url) = (optional(name)?, optional(avatar_url)?);
             let (scope, user) = (call.scope(), call.caller.as_ref()?.user.as_ref()?.id);
             Some(Box::pin(async move {
+                let name = name.as_deref().map(profile::require_name).transpose()?;
+                avatar_url.as_deref().map(profile::require_avatar_url).transpose()?;
                 let users = &scope.services.stores.users;
                 let changed = users.update(&scope.tenant, user, name.as_deref(), avatar_url.as_deref()).await?;
                 changed.map(|user| user_json(&user)).ok_or_else(|| Error::new(&codes::LOGIN_REQUIRED))

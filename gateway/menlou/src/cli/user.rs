@@ -7,7 +7,7 @@ use crate::cli::{
 use crate::gateway::store_settings;
 use menlou_config::{config_error::ConfigError, server::Config, tenant::TenantName};
 use menlou_error::text::Text;
-use menlou_policy::password;
+use menlou_policy::{password, profile};
 use menlou_store::Stores;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
@@ -86,6 +86,13 @@ fn make(config: &Config, add: &Add) -> Result<i64, Text> {
     let name = add.name.as_deref().unwrap_or(&add.account);
     within("name", "姓名", name, 1, 64)?;
     within("avatar-url", "头像地址", &add.avatar_url, 0, 2048)?;
+    let name = &profile::require_name(name).map_err(|e| e.text().clone())?;
+    profile::require_avatar_url(&add.avatar_url).map_err(|_| {
+        Text::fixed(
+            "头像地址应为公网的 https:// 地址",
+            "--avatar-url must be an https:// address that others can reach",
+        )
+    })?;
     let password = read_password()?;
     let hash = password::hash(&password).map_err(|e| e.text().clone())?;
     runtime::start()?.block_on(async {

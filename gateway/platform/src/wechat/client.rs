@@ -175,12 +175,14 @@ impl Wechat {
     }
 }
 
-/// The number of `phone_info` in E.164: `+`, country code, national number; at most 15 digits.
+/// The number of `phone_info` in E.164: `+`, country code, national number; at most 15 digits. WeChat returns both parts as
+/// strings or numbers, and country codes with the area code of an island, such as 1242, have four digits.
 fn e164(fields: ResponseFields) -> Option<String> {
     let info = fields.object("phone_info")?;
     // Accepts "86", "+86" and "0086".
-    let country = info.integer("countryCode").filter(|code| (1..=999).contains(code))?.to_string();
-    let national = info.text("purePhoneNumber")?.trim().replace([' ', '-'], "");
+    let country = info.integer("countryCode").filter(|code| (1..=9999).contains(code))?.to_string();
+    let number = || info.integer("purePhoneNumber").filter(|n| *n > 0).map(|n| n.to_string());
+    let national = info.text("purePhoneNumber").map(str::to_owned).or_else(number)?.trim().replace([' ', '-'], "");
     let fits = (4..=15 - country.len()).contains(&national.len()) && national.bytes().all(|b| b.is_ascii_digit());
     fits.then(|| format!("+{country}{national}"))
 }

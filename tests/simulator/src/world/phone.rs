@@ -85,7 +85,13 @@ impl World {
         let code = random::phone_code();
         self.phone_codes.insert(
             code.clone(),
-            PhoneCode { appid: appid.clone(), phone, openid, used: false, expires_ms: self.clock.now_ms() + CODE_TTL_MS },
+            PhoneCode {
+                appid: appid.clone(),
+                phone,
+                openid,
+                used: false,
+                expires_ms: self.clock.now_ms() + CODE_TTL_MS,
+            },
         );
         code
     }
