@@ -1,4 +1,4 @@
-//! Bad input: whatever comes in, a clear envelope goes out, and the gateway is as well as before.
+//! Invalid input: every request receives a clear envelope, and the gateway keeps serving.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, neighbours_code};
 use menlou_harness::{
@@ -8,13 +8,13 @@ use menlou_harness::{
 use serde_json::json;
 use std::io::Write;
 
-/// Plays bad input, then holds the gateway to be well: it serves, it wrote little, it never panicked.
-fn survives(act: impl FnOnce(&Scene)) {
+/// Sends invalid input, then checks that the gateway serves, has not panicked and has logged little.
+fn survives(send_invalid_input: impl FnOnce(&Scene)) {
     let mut scene = Scene::with(Stores::Embedded, |setup, _| {
         setup.setting("server.max_body", "\"64KiB\"").setting("server.body_timeout", "\"2s\"")
     });
     let before = scene.log().len();
-    act(&scene);
+    send_invalid_input(&scene);
     scene.person("ann").call("user", &[]).ok();
     let log = scene.log();
     let written = log.get(before..).unwrap_or_default();
@@ -24,7 +24,7 @@ fn survives(act: impl FnOnce(&Scene)) {
 }
 
 #[test]
-fn values_that_are_too_long_or_of_the_wrong_type_are_refused_by_name() {
+fn too_long_and_mistyped_values_are_rejected_by_parameter_name() {
     survives(|scene| {
         let session = scene.session("ann");
         let (long, longer) = ("x".repeat(300), "x".repeat(2049));
@@ -41,10 +41,10 @@ fn values_that_are_too_long_or_of_the_wrong_type_are_refused_by_name() {
             ("login", vec![("method", "profile"), ("name", "x"), ("avatar_url", &longer)], "avatar_url"),
             ("logout", vec![("unbind", "perhaps")], "unbind"),
         ] {
-            let answer = session.with_language("en").call(action, &fields);
-            answer.assert_error(400, "bad_parameter");
-            assert!(answer.msg.contains(parameter), "{action} {parameter}: {}", answer.msg);
-            assert!(!answer.msg.contains("xxxxxxxx"), "the value is not repeated: {}", answer.msg);
+            let response = session.with_language("en").call(action, &fields);
+            response.assert_error(400, "bad_parameter");
+            assert!(response.msg.contains(parameter), "{action} {parameter}: {}", response.msg);
+            assert!(!response.msg.contains("xxxxxxxx"), "the value is not repeated: {}", response.msg);
         }
         for (body, parameter) in [
             (json!({ "code": 7 }), "code"),
@@ -52,9 +52,9 @@ fn values_that_are_too_long_or_of_the_wrong_type_are_refused_by_name() {
             (json!({ "code": { "a": 1 } }), "code"),
             (json!({ "code": true }), "code"),
         ] {
-            let answer = session.with_language("en").send(&Request::post(session.target("openid")).json(&body));
-            answer.assert_error(400, "bad_parameter");
-            assert!(answer.msg.contains(parameter), "{}", answer.msg);
+            let response = session.with_language("en").send(&Request::post(session.target("openid")).json(&body));
+            response.assert_error(400, "bad_parameter");
+            assert!(response.msg.contains(parameter), "{}", response.msg);
         }
         for body in [json!({ "code": null }), json!({ "code": "" }), json!({})] {
             session.send(&Request::post(session.target("openid")).json(&body)).assert_error(400, "missing_parameter");
@@ -65,7 +65,7 @@ fn values_that_are_too_long_or_of_the_wrong_type_are_refused_by_name() {
 }
 
 #[test]
-fn a_parameter_given_twice_is_refused() {
+fn repeated_parameters_are_rejected() {
     survives(|scene| {
         let client = scene.client();
         let target = client.target("openid");
@@ -76,14 +76,14 @@ fn a_parameter_given_twice_is_refused() {
             Request::post(&target).body("application/x-www-form-urlencoded", "code=1&code=2"),
             Request::post(&target).body("application/json", r#"{"code":"1","code":"2"}"#),
         ] {
-            let answer = client.send(&request);
-            assert_eq!(answer.status, 400, "{request:?} {answer:?}");
+            let response = client.send(&request);
+            assert_eq!(response.status, 400, "{request:?} {response:?}");
         }
     });
 }
 
 #[test]
-fn what_is_wrongly_encoded_is_refused() {
+fn invalid_encodings_are_rejected() {
     survives(|scene| {
         let client = scene.client();
         let target = client.target("openid");
@@ -97,25 +97,25 @@ fn what_is_wrongly_encoded_is_refused() {
             Request::post(&target).body("application/json", b"{\"code\":\"\xff\"}".to_vec()),
             Request::post(&target).body("application/json", r#"{"code":"\ud800"}"#),
         ] {
-            let answer = client.send(&request);
-            assert!([400, 404].contains(&answer.status), "{request:?} {answer:?}");
+            let response = client.send(&request);
+            assert!([400, 404].contains(&response.status), "{request:?} {response:?}");
         }
-        // A percent sign that encodes nothing stands for itself, as browsers have it, or is refused: never a panic.
-        for lone in ["%", "%2", "%zz"] {
-            let answer = client.send(&Request::post(format!("{target}&code={lone}")));
-            assert!([200, 400].contains(&answer.status), "{lone} {answer:?}");
+        // An incomplete percent escape is taken literally, as in the URL standard, or rejected.
+        for incomplete in ["%", "%2", "%zz"] {
+            let response = client.send(&Request::post(format!("{target}&code={incomplete}")));
+            assert!([200, 400].contains(&response.status), "{incomplete} {response:?}");
         }
     });
 }
 
 #[test]
-fn a_body_that_is_not_what_it_says_is_refused() {
+fn bodies_that_do_not_match_their_content_type_are_rejected() {
     survives(|scene| {
         let client = scene.client();
         let target = client.target("openid");
         let deep = "[".repeat(30_000);
         let deep_object = "{\"a\":".repeat(5_000);
-        for (kind, body, status, word) in [
+        for (content_type, body, status, code) in [
             ("application/json", "not json", 400, "bad_body"),
             ("application/json", "{\"code\":\"1\"", 400, "bad_body"),
             ("application/json", "{\"code\":\"1\"} trailing", 400, "bad_body"),
@@ -131,9 +131,9 @@ fn a_body_that_is_not_what_it_says_is_refused() {
             ("nonsense", "code=1", 415, "unsupported_media_type"),
             ("", "code=1", 415, "unsupported_media_type"),
         ] {
-            let answer = client.send(&Request::post(&target).body(kind, body));
-            let got = (answer.status, answer.error.as_deref());
-            assert_eq!(got, (status, Some(word)), "{kind}: {:.40}: {}", body, answer.msg);
+            let response = client.send(&Request::post(&target).body(content_type, body));
+            let got = (response.status, response.error.as_deref());
+            assert_eq!(got, (status, Some(code)), "{content_type}: {:.40}: {}", body, response.msg);
         }
         let large = format!("{{\"code\":\"{}\"}}", "x".repeat(1024 * 1024));
         client.send(&Request::post(&target).body("application/json", large)).assert_error(413, "body_too_large");
@@ -141,7 +141,7 @@ fn a_body_that_is_not_what_it_says_is_refused() {
 }
 
 #[test]
-fn names_of_tenants_and_actions_reach_no_file_and_no_memory() {
+fn malformed_tenant_and_action_names_are_rejected() {
     survives(|scene| {
         let client = scene.client();
         let long = "x".repeat(10_000);
@@ -167,21 +167,21 @@ fn names_of_tenants_and_actions_reach_no_file_and_no_memory() {
             long.as_str(),
         ] {
             for (f, a) in [(name, "openid"), (TENANT, name)] {
-                let answer = client.send(&Request::post(format!("/srv/?{}", encode(&[("f", f), ("a", a)]))));
-                assert!([400, 404, 414].contains(&answer.status), "f={f:.20?} a={a:.20?}: {answer:?}");
-                assert!(answer.response.header("x-injected").is_none());
-                assert!(!answer.msg.contains("xxxxxxxx"), "{}", answer.msg);
+                let response = client.send(&Request::post(format!("/srv/?{}", encode(&[("f", f), ("a", a)]))));
+                assert!([400, 404, 414].contains(&response.status), "f={f:.20?} a={a:.20?}: {response:?}");
+                assert!(response.response.header("x-injected").is_none());
+                assert!(!response.msg.contains("xxxxxxxx"), "{}", response.msg);
             }
         }
         for target in
             ["/srv/../etc/passwd", "/srv/%2e%2e/openid", "/srv//openid", "/srv/manulife/", "/srv/manulife/..%2fuser"]
         {
-            let answer = client.send(&Request::post(target));
-            assert!([400, 404].contains(&answer.status), "{target}: {answer:?}");
+            let response = client.send(&Request::post(target));
+            assert!([400, 404].contains(&response.status), "{target}: {response:?}");
         }
         let many: String = (0..5000).map(|n| format!("&p{n}={n}")).collect();
-        let answer = client.send(&Request::post(format!("{}{}", client.target("openid"), &many[..8_000])));
-        assert_eq!(answer.status, 400, "{answer:?}");
+        let response = client.send(&Request::post(format!("{}{}", client.target("openid"), &many[..8_000])));
+        assert_eq!(response.status, 400, "{response:?}");
         let form = client.send(
             &Request::post(client.target("openid"))
                 .body("application/x-www-form-urlencoded", many.trim_start_matches('&')),
@@ -191,17 +191,18 @@ fn names_of_tenants_and_actions_reach_no_file_and_no_memory() {
 }
 
 #[test]
-fn tokens_made_up_or_of_others_open_nothing() {
+fn forged_and_foreign_tokens_are_rejected() {
     survives(|scene| {
-        let theirs = scene.gateway.client(NEIGHBOUR).call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]);
-        let theirs = theirs.token().expect("a token").to_owned();
+        let authorized =
+            scene.gateway.client(NEIGHBOUR).call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]);
+        let foreign = authorized.token().expect("a token");
         let long = "A".repeat(10_000);
         let target = scene.client().target("user");
-        let mut words = Vec::new();
+        let mut codes = Vec::new();
         for authorization in [
-            format!("Bearer {theirs}"),
-            format!("bearer {theirs}"),
-            "Bearer made-up-token-of-somebody".to_owned(),
+            format!("Bearer {foreign}"),
+            format!("bearer {foreign}"),
+            "Bearer forged-token-of-somebody".to_owned(),
             format!("Bearer {}", "A".repeat(43)),
             format!("Bearer {long}"),
             "Bearer".to_owned(),
@@ -212,17 +213,16 @@ fn tokens_made_up_or_of_others_open_nothing() {
             "nonsense".to_owned(),
             String::new(),
         ] {
-            let answer = scene.client().send(&Request::post(&target).header("Authorization", &authorization));
-            words.push(answer.error.clone().unwrap_or_default());
-            let refused = answer.status == 401 || answer.status == 400;
-            assert!(refused, "{authorization:.40}: {answer:?}");
+            let response = scene.client().send(&Request::post(&target).header("Authorization", &authorization));
+            codes.push(response.error.clone().unwrap_or_default());
+            assert!([400, 401].contains(&response.status), "{authorization:.40}: {response:?}");
         }
-        assert_eq!(words.first().map(String::as_str), Some("session_expired"), "{words:?}");
+        assert_eq!(codes.first().map(String::as_str), Some("session_expired"), "{codes:?}");
     });
 }
 
 #[test]
-fn an_expired_session_is_told_as_such() {
+fn expired_session_answers_401() {
     let scene = Scene::with(Stores::Both, |mut setup, sim| {
         setup.tenants[0].1 =
             crate::scene::tenant(sim).replace("[actions.user]", "[session]\nttl = \"1m\"\n\n[actions.user]");
@@ -235,59 +235,59 @@ fn an_expired_session_is_told_as_such() {
     let key = keys.lines().find(|line| line.starts_with("menlou:")).expect("the session's key").trim().to_owned();
     redis.command(&["PEXPIRE", &key, "1"]);
     crate::scene::eventually("the session is gone", || {
-        let answer = scene.client().with(authorized.token().unwrap()).call("user", &[]);
-        (answer.error.as_deref() == Some("session_expired")).then_some(())
+        let response = scene.client().with(authorized.token().unwrap()).call("user", &[]);
+        (response.status == 401 && response.error.as_deref() == Some("session_expired")).then_some(())
     });
 }
 
 #[test]
-fn what_is_no_proper_http_gets_an_envelope_too_and_the_connection_is_closed() {
+fn malformed_http_answers_an_envelope_and_closes_the_connection() {
     survives(|scene| {
         let post = "POST /srv/?f=manulife&a=openid HTTP/1.1\r\n";
-        for (what, bytes) in [
+        for (case, bytes) in [
             ("two lengths", format!("{post}Host: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")),
-            ("a foreign encoding", format!("{post}Host: a\r\nTransfer-Encoding: gzip\r\n\r\n")),
-            ("a length that is none", format!("{post}Host: a\r\nContent-Length: +1\r\n\r\na")),
+            ("an unsupported transfer encoding", format!("{post}Host: a\r\nTransfer-Encoding: gzip\r\n\r\n")),
+            ("an invalid length", format!("{post}Host: a\r\nContent-Length: +1\r\n\r\na")),
             ("a space before the colon", format!("{post}Host : a\r\n\r\n")),
-            ("no HTTP at all", "hello\r\n\r\n".to_owned()),
+            ("not HTTP", "hello\r\n\r\n".to_owned()),
             ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".to_owned()),
-            ("another version", "POST / HTTP/3.0\r\nHost: a\r\n\r\n".to_owned()),
+            ("an unsupported version", "POST / HTTP/3.0\r\nHost: a\r\n\r\n".to_owned()),
             ("too many headers", format!("{post}Host: a\r\n{}\r\n", "X-A: 1\r\n".repeat(500))),
-            ("too large a head", format!("{post}Host: a\r\nX-A: {}\r\n\r\n", "x".repeat(100_000))),
-            ("too long a target", format!("POST /srv/?f={} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100_000))),
+            ("a head that is too large", format!("{post}Host: a\r\nX-A: {}\r\n\r\n", "x".repeat(100_000))),
+            ("a target that is too long", format!("POST /srv/?f={} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100_000))),
         ] {
             let mut stream = http::connect(scene.addr()).unwrap();
-            // What stands behind it is never taken for a request.
+            // Bytes after the malformed request are never read as a request.
             let _ = stream.write_all(format!("{bytes}POST /srv/ HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
-            let answer = http::read(&mut stream).unwrap_or_else(|e| panic!("{what}: {e}"));
-            assert!([400, 431, 414].contains(&answer.status), "{what}: {answer:?}");
-            Envelope::parse(answer);
-            assert!(http::read(&mut stream).is_err(), "{what}: the connection is closed");
+            let response = http::read(&mut stream).unwrap_or_else(|e| panic!("{case}: {e}"));
+            assert!([400, 431, 414].contains(&response.status), "{case}: {response:?}");
+            Envelope::parse(response);
+            assert!(http::read(&mut stream).is_err(), "{case}: the connection is closed");
         }
     });
 }
 
 #[test]
-fn a_flood_of_bad_requests_leaves_nothing_behind() {
+fn rejected_requests_add_no_metrics_or_keys_and_little_log() {
     let scene = Scene::new(Stores::Redis);
     let metrics = || {
         let output = scene.admin("/metrics").unwrap().text();
         output.lines().filter(|line| !line.starts_with('#')).count()
     };
     let keys = || scene.redis.as_ref().unwrap().command(&["DBSIZE"]).lines().next().unwrap_or_default().to_owned();
-    let flood = |from: usize, to: usize| {
-        for at in from..to {
+    let send_rejected = |numbers: std::ops::Range<usize>| {
+        for at in numbers {
             let name = format!("name-{at}");
-            scene.gateway.client(&name).call("openid", &[("code", "made-up-code")]).assert_error(404, "unknown_tenant");
-            scene.client().call(&name, &[("code", "made-up-code")]).assert_error(404, "unknown_action");
-            scene.client().with(&format!("made-up-token-{at}")).call("user", &[]).assert_error(401, "session_expired");
+            scene.gateway.client(&name).call("openid", &[("code", "forged-code")]).assert_error(404, "unknown_tenant");
+            scene.client().call(&name, &[("code", "forged-code")]).assert_error(404, "unknown_action");
+            scene.client().with(&format!("forged-token-{at}")).call("user", &[]).assert_error(401, "session_expired");
             scene.client().call("openid", &[("code", &"x".repeat(3000))]).assert_error(400, "bad_parameter");
         }
     };
-    flood(0, 1);
+    send_rejected(0..1);
     let before = (metrics(), keys(), scene.log().len());
-    flood(1, 100);
-    assert_eq!((metrics(), keys()), (before.0, before.1), "names of requests are no labels, refusals no keys");
+    send_rejected(1..100);
+    assert_eq!((metrics(), keys()), (before.0, before.1), "no label for a name in a request, no key for a rejection");
     let written = scene.log().len() - before.2;
-    assert!(written < 400 * 300, "about a line each: {written} bytes");
+    assert!(written < 400 * 300, "more than about a line each: {written} bytes");
 }

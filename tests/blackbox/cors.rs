@@ -1,4 +1,4 @@
-//! Web pages (H5) that call the gateway: what their browser asks, and what it lets them read.
+//! CORS: preflight requests of web pages (H5), and the responses that a page may read.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, tenant};
 use menlou_harness::{
@@ -9,7 +9,7 @@ use std::io::Write;
 
 const PAGE: &str = "https://h5.example.com";
 
-/// A gateway whose tenant lets pages call, has a limit, and forwards `a=orders` for anyone.
+/// A gateway whose tenant lists origins, has a rate limit, and forwards `a=orders` without a login.
 fn scene(upstream: &Upstream) -> Scene {
     scene_with(upstream, &[])
 }
@@ -31,15 +31,16 @@ fn preflight(scene: &Scene, path: &str, origin: &str) -> Response {
         .header("Origin", origin)
         .header("Access-Control-Request-Method", "POST")
         .header("Access-Control-Request-Headers", "authorization,content-type");
-    request.send(scene.gateway.addr()).expect("an answer")
+    request.send(scene.gateway.addr()).expect("a response")
 }
 
-fn allows(answer: &Response) -> Option<&str> {
-    answer.header("access-control-allow-origin")
+/// The origin that may read the response.
+fn allowed_origin(response: &Response) -> Option<&str> {
+    response.header("access-control-allow-origin")
 }
 
 #[test]
-fn a_browsers_question_is_answered_without_the_plugin() {
+fn preflights_are_answered_without_the_plugin_and_not_counted() {
     let upstream = Upstream::start();
     let scene = scene(&upstream);
     for origin in [PAGE, "https://a.b.example.org"] {
@@ -48,27 +49,28 @@ fn a_browsers_question_is_answered_without_the_plugin() {
             (format!("/srv/{TENANT}/orders/7"), "GET, HEAD, POST, PUT, PATCH, DELETE"),
             (format!("/srv/{TENANT}/nothing"), "POST"),
         ] {
-            let answer = preflight(&scene, &path, origin);
-            assert_eq!((answer.status, answer.body.len()), (204, 0), "{path}");
-            assert_eq!(allows(&answer), Some(origin));
-            assert_eq!(answer.header("access-control-allow-methods"), Some(methods));
-            let headers = answer.header("access-control-allow-headers");
+            let response = preflight(&scene, &path, origin);
+            assert_eq!((response.status, response.body.len()), (204, 0), "{path}");
+            assert_eq!(allowed_origin(&response), Some(origin));
+            assert_eq!(response.header("access-control-allow-methods"), Some(methods));
+            let headers = response.header("access-control-allow-headers");
             assert_eq!(headers, Some("Authorization, Content-Type, X-Request-Id, X-App"));
-            assert_eq!(answer.header("access-control-max-age"), Some("600"));
-            assert_eq!(answer.header("vary"), Some("Origin"));
+            assert_eq!(response.header("access-control-max-age"), Some("600"));
+            assert_eq!(response.header("vary"), Some("Origin"));
             assert!(
-                answer.header("x-request-id").is_some() && answer.header("access-control-allow-credentials").is_none()
+                response.header("x-request-id").is_some()
+                    && response.header("access-control-allow-credentials").is_none()
             );
         }
     }
     assert_eq!(upstream.requests().len(), 0);
-    // The question is no call: nothing was counted.
-    let counted = Request::post(format!("/srv/{TENANT}/openid")).send(scene.gateway.addr()).expect("an answer");
-    assert!(counted.header("ratelimit").is_some_and(|standing| standing.contains("r=999")), "{:?}", counted.headers);
+    // The rate limit has counted this request only, and no preflight.
+    let counted = Request::post(format!("/srv/{TENANT}/openid")).send(scene.gateway.addr()).expect("a response");
+    assert!(counted.header("ratelimit").is_some_and(|limit| limit.contains("r=999")), "{:?}", counted.headers);
 }
 
 #[test]
-fn pages_of_other_origins_are_refused_and_told_why() {
+fn unlisted_origins_are_rejected_with_a_reason() {
     let upstream = Upstream::start();
     let scene = scene(&upstream);
     let path = format!("/srv/{TENANT}/openid");
@@ -79,24 +81,24 @@ fn pages_of_other_origins_are_refused_and_told_why() {
         "null",
         "https://example.org",
     ] {
-        let answer = preflight(&scene, &path, origin);
-        assert_eq!((answer.status, allows(&answer)), (403, None), "{origin}");
-        assert!(answer.text().contains("\"origin_refused\""), "{}", answer.text());
-        let call = Request::post(&path).header("Origin", origin).send(scene.gateway.addr()).expect("an answer");
-        assert_eq!((call.status, allows(&call), call.header("vary")), (400, None, Some("Origin")), "{origin}");
+        let response = preflight(&scene, &path, origin);
+        assert_eq!((response.status, allowed_origin(&response)), (403, None), "{origin}");
+        assert!(response.text().contains("\"origin_refused\""), "{}", response.text());
+        let call = Request::post(&path).header("Origin", origin).send(scene.gateway.addr()).expect("a response");
+        assert_eq!((call.status, allowed_origin(&call), call.header("vary")), (400, None, Some("Origin")), "{origin}");
     }
-    // A tenant that says nothing of pages lets none call, and answers as before.
-    let answer = preflight(&scene, &format!("/srv/{NEIGHBOUR}/openid"), PAGE);
-    assert_eq!((answer.status, allows(&answer), answer.header("vary")), (405, None, None));
-    let answer = preflight(&scene, "/srv/nobody/openid", PAGE);
-    assert_eq!((answer.status, allows(&answer)), (404, None));
+    // A tenant without `[cors]` allows no origin, and its responses carry no CORS header.
+    let response = preflight(&scene, &format!("/srv/{NEIGHBOUR}/openid"), PAGE);
+    assert_eq!((response.status, allowed_origin(&response), response.header("vary")), (405, None, None));
+    let response = preflight(&scene, "/srv/nobody/openid", PAGE);
+    assert_eq!((response.status, allowed_origin(&response)), (404, None));
 }
 
 #[test]
-fn a_page_may_read_every_answer_of_its_tenant_and_what_stands_at_its_head() {
+fn listed_origins_may_read_every_response_and_its_headers() {
     let upstream = Upstream::start();
     let scene = scene(&upstream);
-    let send = |request: Request| request.header("Origin", PAGE).send(scene.gateway.addr()).expect("an answer");
+    let send = |request: Request| request.header("Origin", PAGE).send(scene.gateway.addr()).expect("a response");
     let code = scene.sim.code("ann");
     for (request, status) in [
         (Request::post(format!("/srv/{TENANT}/openid")).form(&[("code", &code)]), 200),
@@ -104,34 +106,37 @@ fn a_page_may_read_every_answer_of_its_tenant_and_what_stands_at_its_head() {
         (Request::post(format!("/srv/{TENANT}/user")), 401),
         (Request::post(format!("/srv/{TENANT}/nothing")), 404),
         (Request::new("GET", format!("/srv/{TENANT}/orders/x")), 200),
-        // Without the question's own header this is a call, as good or bad as any.
+        // OPTIONS without Access-Control-Request-Method is not a preflight, but an ordinary request.
         (Request::new("OPTIONS", format!("/srv/{TENANT}/openid")), 405),
     ] {
-        let answer = send(request);
-        assert_eq!((answer.status, allows(&answer)), (status, Some(PAGE)), "{}", answer.text());
-        let exposed = answer.header("access-control-expose-headers");
+        let response = send(request);
+        assert_eq!((response.status, allowed_origin(&response)), (status, Some(PAGE)), "{}", response.text());
+        let exposed = response.header("access-control-expose-headers");
         assert_eq!(exposed, Some("X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"));
-        assert_eq!(answer.header("vary"), Some("Origin"));
+        assert_eq!(response.header("vary"), Some("Origin"));
     }
-    let no_page = Request::post(format!("/srv/{TENANT}/openid")).send(scene.gateway.addr()).expect("an answer");
-    assert_eq!((allows(&no_page), no_page.header("vary")), (None, Some("Origin")));
+    let without_origin = Request::post(format!("/srv/{TENANT}/openid")).send(scene.gateway.addr()).expect("a response");
+    assert_eq!((allowed_origin(&without_origin), without_origin.header("vary")), (None, Some("Origin")));
 }
 
 #[test]
-fn a_page_may_read_that_there_is_no_room_and_its_browser_may_ask_even_then() {
+fn overload_responses_are_readable_and_preflights_answered_during_overload() {
     let upstream = Upstream::start();
     let scene = scene_with(&upstream, &[("server.max_concurrent_requests", "1")]);
     let path = format!("/srv/{TENANT}/openid");
-    let call = |origin| Request::post(&path).header("Origin", origin).send(scene.gateway.addr()).expect("an answer");
-    let mut held = http::connect(scene.gateway.addr()).expect("a connection");
-    held.write_all(&Request::new("GET", format!("/srv/{TENANT}/orders/silent")).bytes()).expect("it is sent");
-    eventually("the one place is taken", || (upstream.requests().len() == 1).then_some(()));
-    let asks = preflight(&scene, &path, PAGE);
-    assert_eq!((asks.status, allows(&asks)), (204, Some(PAGE)));
+    let call = |origin| Request::post(&path).header("Origin", origin).send(scene.gateway.addr()).expect("a response");
+    let mut pending = http::connect(scene.gateway.addr()).expect("a connection");
+    pending.write_all(&Request::new("GET", format!("/srv/{TENANT}/orders/silent")).bytes()).expect("it is sent");
+    eventually("the only concurrent request is in flight", || (upstream.requests().len() == 1).then_some(()));
+    let allowed = preflight(&scene, &path, PAGE);
+    assert_eq!((allowed.status, allowed_origin(&allowed)), (204, Some(PAGE)));
     assert_eq!(preflight(&scene, &path, "https://evil.example").status, 403);
-    for (origin, allowed) in [(PAGE, Some(PAGE)), ("https://evil.example", None)] {
-        let answer = call(origin);
-        assert_eq!((answer.status, allows(&answer), answer.header("vary")), (503, allowed, Some("Origin")));
-        assert!(answer.text().contains("\"overloaded\""), "{}", answer.text());
+    for (origin, readable_by) in [(PAGE, Some(PAGE)), ("https://evil.example", None)] {
+        let response = call(origin);
+        assert_eq!(
+            (response.status, allowed_origin(&response), response.header("vary")),
+            (503, readable_by, Some("Origin"))
+        );
+        assert!(response.text().contains("\"overloaded\""), "{}", response.text());
     }
 }

@@ -68,7 +68,7 @@ fn silent_connections_and_slow_heads_and_bodies_are_closed() {
         ("server.body_timeout", "3s"),
         ("clients.body_idle_timeout", "1s"),
     ]);
-    all_are_closed(&scene, Duration::from_millis(300), Duration::from_secs(12));
+    assert_all_are_closed(&scene, Duration::from_millis(300), Duration::from_secs(12));
     assert!(closed(&scene, "silent") >= 1 && closed(&scene, "idle") >= 1);
 }
 
@@ -76,10 +76,10 @@ fn silent_connections_and_slow_heads_and_bodies_are_closed() {
 fn slow_connections_are_closed_within_thirty_seconds_by_default() {
     let (scene, _upstream) = streaming(&[]);
     // Idle connections have that time from their last response on.
-    all_are_closed(&scene, Duration::from_secs(3), Duration::from_secs(33));
+    assert_all_are_closed(&scene, Duration::from_secs(3), Duration::from_secs(33));
 }
 
-fn all_are_closed(scene: &Scene, every: Duration, within: Duration) {
+fn assert_all_are_closed(scene: &Scene, every: Duration, within: Duration) {
     let files = format!("POST /srv/{TENANT}/files HTTP/1.1\r\nHost: a\r\n");
     let long = "Content-Length: 100000\r\n\r\na";
     let chunked = "Transfer-Encoding: chunked\r\n\r\n4\r\nco";
@@ -139,6 +139,7 @@ fn a_body_at_the_minimum_rate_passes_within_the_request_timeout() {
         stream.write_all(head.as_bytes()).unwrap();
         let began = Instant::now();
         for _ in 0..pieces {
+            // The pace of the client is under test.
             thread::sleep(Duration::from_millis(300));
             if stream.write_all(&[b'x'; 4096]).is_err() {
                 break;
@@ -168,6 +169,7 @@ fn connections_that_do_not_read_a_response_are_closed() {
             if stream.read(&mut [0; 2048]).is_ok_and(|n| n == 0) || closed(&scene, "slow_reader") >= 4 {
                 break;
             }
+            // The pace of the client is under test.
             thread::sleep(Duration::from_millis(100));
         }
         eventually("all are closed", || (closed(&scene, "slow_reader") == 4).then_some(()));

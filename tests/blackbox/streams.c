@@ -1,4 +1,4 @@
-/* A plugin with one action that sends the request body back, chunk by chunk: a chunk is read after the last one is written. */
+/* A plugin with one action that returns the request body chunk by chunk. Each chunk is read after the previous one is written. */
 #include "menlou_plugin.h"
 #include <stdlib.h>
 
@@ -26,8 +26,8 @@ static int32_t start(const menlou_host *host, menlou_call *call, const menlou_re
     return MENLOU_READY;
 }
 
-static int32_t poll(void *given, menlou_call *call) {
-    struct state *state = given;
+static int32_t poll(void *pointer, menlou_call *call) {
+    struct state *state = pointer;
     for (;;) {
         menlou_outcome outcome = {.struct_size = sizeof outcome};
         if (!state->reading) state->reading = gateway->body_read(call);
@@ -45,8 +45,8 @@ static int32_t poll(void *given, menlou_call *call) {
     }
 }
 
-static void drop(void *given) {
-    struct state *state = given;
+static void drop(void *pointer) {
+    struct state *state = pointer;
     if (state->writing) gateway->op_drop(state->writing);
     if (state->reading) gateway->op_drop(state->reading);
     free(state);

@@ -1,4 +1,4 @@
-//! TLS on the traffic port: certificates by host name, taken up again when they change, and clients with their own.
+//! TLS on the traffic port: certificates by host name, certificate reload, client certificates, handshake timeout.
 
 use crate::scene::{Scene, Stores, eventually};
 use menlou_harness::{Envelope, Gateway, http};
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 const POST: &str = "POST /srv/?f=manulife&a=user HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A folder with an authority of its own and what it signs.
+/// A folder with a certificate authority and the certificates that it has signed.
 struct TestCa(TempDir);
 
 impl TestCa {
@@ -33,13 +33,16 @@ impl TestCa {
 
     /// Signs a certificate for these names; its files are `<file>.pem` and `<file>.key`.
     fn sign(&self, file: &str, names: &[&str]) {
-        let [pem, key, draft] = ["pem", "key", "draft"].map(|end| format!("{file}.{end}"));
+        let [pem, key, unfinished] = ["pem", "key", "unfinished"].map(|end| format!("{file}.{end}"));
         let names: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
         let names = format!("subjectAltName={}", names.join(","));
-        let by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=host", "-addext", &names];
-        let own = ["-addext", "basicConstraints=critical,CA:FALSE"];
-        self.openssl(&[&["req", "-x509", "-keyout", &key, "-out", &draft, "-days", "2"], &by[..], &own[..]].concat());
-        fs::rename(self.path(&draft), self.path(&pem)).unwrap();
+        let signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=host", "-addext", &names];
+        let leaf = ["-addext", "basicConstraints=critical,CA:FALSE"];
+        self.openssl(
+            &[&["req", "-x509", "-keyout", &key, "-out", &unfinished, "-days", "2"], &signer[..], &leaf[..]].concat(),
+        );
+        // The gateway watches the folder, so a certificate appears complete or not at all.
+        fs::rename(self.path(&unfinished), self.path(&pem)).unwrap();
     }
 
     fn openssl(&self, arguments: &[&str]) {
@@ -57,19 +60,19 @@ impl TestCa {
         self.0.path().join(file)
     }
 
-    /// The setting that names the certificates of these files.
+    /// Value of `tls.certificates` for these files.
     fn certificates(&self, files: &[&str]) -> String {
-        let one = |file: &&str| {
+        let certificate = |file: &&str| {
             format!(
                 "{{ cert = {:?}, key = {:?} }}",
                 self.path(&format!("{file}.pem")),
                 self.path(&format!("{file}.key"))
             )
         };
-        format!("[{}]", files.iter().map(one).collect::<Vec<_>>().join(", "))
+        format!("[{}]", files.iter().map(certificate).collect::<Vec<_>>().join(", "))
     }
 
-    /// A client that trusts this authority, with a certificate of its own or none.
+    /// A client that trusts this authority and sends the certificate `own`, if any.
     fn client(&self, own: Option<&str>, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(pem(&self.path("ca.pem"))).unwrap();
@@ -93,7 +96,7 @@ fn pem(file: &Path) -> CertificateDer<'static> {
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// A connection that believes to be with this host.
+/// A connection that expects the certificate of this host.
 fn connect(gateway: &Gateway, client: &Arc<ClientConfig>, host: &str) -> io::Result<Stream> {
     let host = ServerName::try_from(host.to_owned()).unwrap();
     let connection = ClientConnection::new(client.clone(), host).unwrap();
@@ -104,8 +107,8 @@ fn connect(gateway: &Gateway, client: &Arc<ClientConfig>, host: &str) -> io::Res
     Ok(stream)
 }
 
-/// Asks over TLS and is told to log in.
-fn is_served(mut stream: Stream) -> io::Result<()> {
+/// Sends a request without a session and checks the response.
+fn send_request(mut stream: Stream) -> io::Result<()> {
     stream.write_all(POST.as_bytes())?;
     Envelope::parse(http::read(&mut stream)?).assert_error(401, "login_required");
     Ok(())
@@ -119,7 +122,7 @@ fn scene(authority: &TestCa, files: &[&str], more: &[(&str, String)]) -> Scene {
 }
 
 #[test]
-fn each_host_name_has_its_certificate_and_any_other_the_first() {
+fn certificate_is_chosen_by_host_name_with_the_first_as_default() {
     let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     authority.sign("two", &["Two.example.com", "*.two.example.com"]);
@@ -134,100 +137,106 @@ fn each_host_name_has_its_certificate_and_any_other_the_first() {
         let stream = connect(&scene, &client, host).unwrap_or_else(|e| panic!("{host}: {e}"));
         assert_eq!(stream.conn.peer_certificates().unwrap()[0], pem(&authority.path(&format!("{file}.pem"))), "{host}");
         assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
-        is_served(stream).unwrap();
+        send_request(stream).unwrap();
     }
     for host in ["other.example.com", "far.any.two.example.com"] {
         let e = connect(&scene, &client, host).map(drop).unwrap_err().to_string();
-        assert!(e.contains("NotValidForName") || e.contains("not valid for name"), "the first, which doesn't fit: {e}");
+        assert!(
+            e.contains("NotValidForName") || e.contains("not valid for name"),
+            "the default certificate is not valid for {host}: {e}"
+        );
     }
     let both = authority.client(None, &["http/1.1", "h2"]);
     let stream = connect(&scene, &both, "one.example.com").unwrap();
-    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]), "the better of the two");
-    // Whoever speaks no TLS has nothing to say here, and nobody else notices.
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]), "HTTP/2 is preferred");
+    // A connection without TLS is closed, and later ones are served.
     let mut plain = http::connect(scene.addr()).unwrap();
     plain.write_all(POST.as_bytes()).unwrap();
-    let mut all = Vec::new();
-    let _ = plain.read_to_end(&mut all);
-    assert!(!all.starts_with(b"HTTP"), "{all:?}");
-    is_served(connect(&scene, &authority.client(None, &[]), "one.example.com").unwrap()).unwrap();
+    let mut received = Vec::new();
+    let _ = plain.read_to_end(&mut received);
+    assert!(!received.starts_with(b"HTTP"), "{received:?}");
+    send_request(connect(&scene, &authority.client(None, &[]), "one.example.com").unwrap()).unwrap();
 }
 
 #[test]
-fn changed_certificates_are_taken_up_and_bad_ones_are_not() {
+fn changed_certificates_are_reloaded_and_invalid_ones_ignored() {
     let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     let scene = scene(&authority, &["one"], &[]);
     let client = authority.client(None, &[]);
-    let mut kept = connect(&scene, &client, "one.example.com").unwrap();
-    let good = fs::read(authority.path("one.pem")).unwrap();
-    for bad in [&b"no certificate"[..], b"", &good[..good.len() / 2]] {
-        fs::write(authority.path("one.pem"), bad).unwrap();
+    let mut open = connect(&scene, &client, "one.example.com").unwrap();
+    let valid = fs::read(authority.path("one.pem")).unwrap();
+    for invalid in [&b"no certificate"[..], b"", &valid[..valid.len() / 2]] {
+        fs::write(authority.path("one.pem"), invalid).unwrap();
         eventually("the error is logged", || {
             scene.log().contains("the earlier certificates stay in use").then_some(())
         });
-        is_served(connect(&scene, &client, "one.example.com").unwrap()).unwrap();
+        send_request(connect(&scene, &client, "one.example.com").unwrap()).unwrap();
     }
     authority.sign("one", &["renewed.example.com"]);
-    eventually("the new one serves", || connect(&scene, &client, "renewed.example.com").ok().map(is_served)).unwrap();
-    kept.write_all(POST.as_bytes()).unwrap();
-    assert_eq!(http::read(&mut kept).unwrap().status, 401, "what was open goes on");
+    eventually("the new certificate is in use", || {
+        connect(&scene, &client, "renewed.example.com").ok().map(send_request)
+    })
+    .unwrap();
+    open.write_all(POST.as_bytes()).unwrap();
+    assert_eq!(http::read(&mut open).unwrap().status, 401, "open connections stay open");
 }
 
 #[test]
-fn where_clients_need_a_certificate_no_other_is_served() {
-    let (authority, stranger) = (TestCa::new(), TestCa::new());
+fn client_ca_rejects_missing_and_untrusted_client_certificates() {
+    let (authority, other) = (TestCa::new(), TestCa::new());
     authority.sign("one", &["one.example.com"]);
     authority.sign("client", &["client"]);
-    stranger.sign("client", &["client"]);
-    fs::copy(stranger.path("client.pem"), authority.path("strange.pem")).unwrap();
-    fs::copy(stranger.path("client.key"), authority.path("strange.key")).unwrap();
+    other.sign("client", &["client"]);
+    fs::copy(other.path("client.pem"), authority.path("untrusted.pem")).unwrap();
+    fs::copy(other.path("client.key"), authority.path("untrusted.key")).unwrap();
     let scene = scene(&authority, &["one"], &[("tls.client_ca", format!("{:?}", authority.path("ca.pem")))]);
-    for (own, served) in [(Some("client"), true), (None, false), (Some("strange"), false)] {
-        let outcome = connect(&scene, &authority.client(own, &[]), "one.example.com").and_then(is_served);
-        assert_eq!(outcome.is_ok(), served, "{own:?}: {outcome:?}");
+    for (own, is_served) in [(Some("client"), true), (None, false), (Some("untrusted"), false)] {
+        let outcome = connect(&scene, &authority.client(own, &[]), "one.example.com").and_then(send_request);
+        assert_eq!(outcome.is_ok(), is_served, "{own:?}: {outcome:?}");
     }
 }
 
 #[test]
-fn a_handshake_that_is_not_brought_to_its_end_is_let_go() {
+fn unfinished_handshake_is_closed_after_the_timeout() {
     let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     let scene = scene(&authority, &["one"], &[("tls.handshake_timeout", "\"1s\"".to_owned())]);
     let began = Instant::now();
-    // Nothing, and the beginning of a ClientHello.
+    // No bytes, and the beginning of a ClientHello.
     for bytes in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00"] {
         let mut stream = http::connect(scene.addr()).unwrap();
         stream.write_all(bytes).unwrap();
         assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0);
     }
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    is_served(connect(&scene, &authority.client(None, &[]), "one.example.com").unwrap()).unwrap();
+    send_request(connect(&scene, &authority.client(None, &[]), "one.example.com").unwrap()).unwrap();
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_told_before_the_start() {
+fn unusable_certificate_is_reported_by_run_and_validate() {
     let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     authority.sign("two", &["two.example.com"]);
     fs::copy(authority.path("two.key"), authority.path("one.key")).unwrap();
-    let home = menlou_harness::GatewayFolder::new(
+    let folder = menlou_harness::GatewayFolder::new(
         menlou_harness::Setup::default().setting("tls.certificates", authority.certificates(&["one"])),
     );
     for command in [&["run"][..], &["validate", "--offline"]] {
-        let output = home.command(command, b"");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && told.contains("one.key for TLS"), "{told}");
+        let output = folder.command(command, b"");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains("one.key for TLS"), "{error}");
     }
 }
 
 #[test]
-fn testssl_finds_nothing_to_warn_of() {
+fn testssl_reports_no_warnings() {
     let authority = TestCa::new();
     authority.sign("one", &["one.example.com"]);
     let scene = scene(&authority, &["one"], &[]);
     let report = authority.path("report.json");
-    // Protocols, ciphers, and each weakness that has a name. Nobody is asked but the gateway: to learn what its own openssl
-    // can, testssl has that look for `invalid.`, which is a name of nobody's.
+    // Protocols, ciphers, and every named vulnerability. The only server contacted is the gateway: to find out the
+    // abilities of its own openssl, testssl uses the host `invalid.`, which never resolves.
     let mut command = Command::new("testssl");
     command.args([
         "--quiet",
@@ -244,8 +253,8 @@ fn testssl_finds_nothing_to_warn_of() {
     command.arg(&report).args(["-p", "-s", "-f", "-U"]).arg(format!("one.example.com:{}", scene.addr().port()));
     let output = command.output().expect("the Debian package testssl.sh (tests/tools.sh)");
     let report = fs::read_to_string(report).unwrap_or_default();
-    let told = || format!("{}\n{report}", String::from_utf8_lossy(&output.stdout));
-    let found: Vec<serde_json::Value> = serde_json::from_str(&report).unwrap_or_else(|e| panic!("{e}: {}", told()));
+    let context = || format!("{}\n{report}", String::from_utf8_lossy(&output.stdout));
+    let found: Vec<serde_json::Value> = serde_json::from_str(&report).unwrap_or_else(|e| panic!("{e}: {}", context()));
     for (id, expected) in [
         ("SSLv2", "not offered"),
         ("SSLv3", "not offered"),
@@ -258,12 +267,12 @@ fn testssl_finds_nothing_to_warn_of() {
         ("PFS", "offered"),
     ] {
         let finding = found.iter().find(|f| f["id"] == id).and_then(|f| f["finding"].as_str());
-        assert_eq!(finding, Some(expected), "{id}: {}", told());
+        assert_eq!(finding, Some(expected), "{id}: {}", context());
     }
-    // That its openssl knows no GOST is its own affair.
-    let warns =
+    // `engine_problem` reports that the openssl of testssl lacks GOST. It says nothing about the gateway.
+    let is_warning =
         |f: &&serde_json::Value| f["severity"] != "OK" && f["severity"] != "INFO" && f["id"] != "engine_problem";
-    let warnings: Vec<_> = found.iter().filter(warns).collect();
+    let warnings: Vec<_> = found.iter().filter(is_warning).collect();
     assert!(warnings.is_empty(), "{warnings:#?}");
-    assert!(found.iter().any(|f| f["id"] == "LUCKY13"), "it came to the end: {}", told());
+    assert!(found.iter().any(|f| f["id"] == "LUCKY13"), "testssl ran to its end: {}", context());
 }

@@ -39,8 +39,8 @@ static int32_t start(const menlou_host *host, menlou_call *call, const menlou_re
     return MENLOU_READY;
 }
 
-static int32_t poll(void *given, menlou_call *call) {
-    struct state *state = given;
+static int32_t poll(void *pointer, menlou_call *call) {
+    struct state *state = pointer;
     if (state->sleep) {
         menlou_outcome outcome = {.struct_size = sizeof outcome};
         int32_t polled = gateway->op_poll(call, state->sleep, &outcome);
@@ -50,8 +50,8 @@ static int32_t poll(void *given, menlou_call *call) {
     return gateway->reply(call, &reply);
 }
 
-static void drop(void *given) {
-    struct state *state = given;
+static void drop(void *pointer) {
+    struct state *state = pointer;
     if (state->sleep) gateway->op_drop(state->sleep);
     free(state);
 }
