@@ -126,7 +126,7 @@ fn routes_serve_exactly_the_roles_in_the_openapi_document() {
             }
         }
     }
-    assert_eq!(files(), before, "nobody changed a file");
+    assert_eq!(files(), before, "no file has changed");
     let (_, operator) = &roles[0];
     let user = operator.get(&format!("/tenants/{TENANT}/users/{}", people.user));
     assert!(user.ok()["name"] != "Changed" && user.body["bindings"].as_array().unwrap().len() == 1, "{}", user.body);
@@ -217,22 +217,22 @@ fn invalid_role_lifetime_or_label_creates_no_token() {
 #[test]
 fn invalid_tokens_are_rejected_and_many_answer_429() {
     let scene = Scene::new(Stores::Embedded);
-    let good = scene.admin_as("viewer");
-    let (start, secret) = good.token().split_at("mla_000000000000".len());
+    let valid = scene.admin_as("viewer");
+    let (start, secret) = valid.token().split_at("mla_000000000000".len());
     let other = format!("{start}_{}", secret.chars().rev().collect::<String>());
     let long = format!("{start}_{}", "x".repeat(5000));
-    for bad in ["mla_", "nonsense", "mla_000000000000_x", &other, &long, start, &good.token().to_uppercase()] {
-        scene.admin_with(bad).get("/me").assert_error(401, "admin_token_invalid");
+    for token in ["mla_", "nonsense", "mla_000000000000_x", &other, &long, start, &valid.token().to_uppercase()] {
+        scene.admin_with(token).get("/me").assert_error(401, "admin_token_invalid");
     }
     let basic = Request::new("GET", "/api/v1/me").header("Authorization", "Basic bWxhXzA6eA==");
     scene.anonymous_admin().send(&basic).assert_error(401, "admin_token_required");
-    good.get("/me").ok();
-    let bad: Admin = scene.admin_with(&other);
-    let rejected = (0..40).map(|_| bad.get("/me")).find(|response| response.status == 429).expect("a limit");
+    valid.get("/me").ok();
+    let invalid: Admin = scene.admin_with(&other);
+    let rejected = (0..40).map(|_| invalid.get("/me")).find(|response| response.status == 429).expect("a limit");
     rejected.assert_error(429, "too_many_attempts");
     assert!(rejected.response.header("retry-after").is_some_and(|wait| wait.parse::<u64>().is_ok_and(|s| s > 0)));
-    good.get("/me").ok();
-    bad.get("/me").assert_error(429, "too_many_attempts");
+    valid.get("/me").ok();
+    invalid.get("/me").assert_error(429, "too_many_attempts");
     scene.admin_with("nonsense").get("/me").assert_error(429, "too_many_attempts");
     assert_eq!(scene.admin("/healthz").unwrap().status, 200, "probes are not affected");
 }

@@ -43,7 +43,7 @@ fn failures_contain_platform_codes_and_do_not_identify_the_client() {
     let admin = scene.admin_as(&format!("tenant:{TENANT}"));
     let failures = || admin.get(&format!("/tenants/{TENANT}/failures")).ok()["failures"].as_array().unwrap().clone();
     assert!(failures().is_empty());
-    let failed = scene.client().call("openid", &[("code", "a-code-that-nobody-gave")]);
+    let failed = scene.client().call("openid", &[("code", "a-forged-code")]);
     failed.assert_error(200, "invalid_code");
     scene.client().call("none", &[]).assert_error(404, "unknown_action");
     scene.authorize("Ann").ok();
@@ -56,7 +56,7 @@ fn failures_contain_platform_codes_and_do_not_identify_the_client() {
     assert_eq!(failure["rid"], failed.data["rid"]);
     assert!(failure["errcode"].is_i64() && failure["rid"].is_string(), "{failure}");
     assert_eq!(failure["request_id"].as_str(), failed.response.header("x-request-id"));
-    assert!(!failure.to_string().contains("a-code-that-nobody-gave"));
+    assert!(!failure.to_string().contains("a-forged-code"));
     for n in 0..120 {
         scene.client().call(&format!("none{n}"), &[]);
     }
@@ -76,7 +76,7 @@ fn plugins_are_listed_with_rejected_files_and_reloads() {
     assert_eq!(listed.body["reloads"], serde_json::json!([]));
     // A copy instead of a link, because the test writes to the file.
     fs::copy(plugin_library("rogue"), scene.plugins().join("rogue.so")).unwrap();
-    fs::write(scene.plugins().join("bad.so"), "no library").unwrap();
+    fs::write(scene.plugins().join("invalid.so"), "no library").unwrap();
     let listed = eventually("both files are processed", || {
         let listed = admin.get("/plugins").ok().clone();
         (listed["reloads"].as_array()?.len() >= 2).then_some(listed)
@@ -85,15 +85,15 @@ fn plugins_are_listed_with_rejected_files_and_reloads() {
         listed["reloads"].as_array().unwrap().iter().find(|reload| reload["plugin"] == name).unwrap().clone()
     };
     assert!(reload("rogue")["rejected"].is_null() && reload("rogue")["generation"].is_u64(), "{listed}");
-    assert!(reload("bad")["rejected"]["zh"].is_string() && reload("bad")["version"].is_null(), "{listed}");
-    assert_eq!(listed["rejected"][0]["file"], "bad.so");
+    assert!(reload("invalid")["rejected"]["zh"].is_string() && reload("invalid")["version"].is_null(), "{listed}");
+    assert_eq!(listed["rejected"][0]["file"], "invalid.so");
     assert!(listed["generations"].as_u64().unwrap() >= 4);
-    let own = scene.admin_as(&format!("tenant:{TENANT}")).get("/plugins").ok().clone();
-    assert_eq!(own["plugins"], listed["plugins"]);
+    let tenant_view = scene.admin_as(&format!("tenant:{TENANT}")).get("/plugins").ok().clone();
+    assert_eq!(tenant_view["plugins"], listed["plugins"]);
     assert!(
-        own["generations"].is_null()
-            && own["rejected"] == serde_json::json!([])
-            && own["reloads"] == serde_json::json!([])
+        tenant_view["generations"].is_null()
+            && tenant_view["rejected"] == serde_json::json!([])
+            && tenant_view["reloads"] == serde_json::json!([])
     );
 }
 
@@ -108,7 +108,7 @@ fn counted(scene: &Scene, tenant: &str, action: &str) -> Option<usize> {
 fn metrics_count_each_request_once_across_tenant_changes_and_removal() {
     let scene = Scene::new(Stores::Embedded);
     let file = tenant(&scene.sim);
-    let ask = |times: usize| (0..times).for_each(|_| drop(scene.gateway.client("passing").call("user", &[])));
+    let send = |times: usize| (0..times).for_each(|_| drop(scene.gateway.client("passing").call("user", &[])));
     let until = |status: u16| {
         // A different action, because the test counts the requests to `user`.
         let request_status = || scene.gateway.client("passing").call("openid", &[]).status;
@@ -116,20 +116,20 @@ fn metrics_count_each_request_once_across_tenant_changes_and_removal() {
     };
     scene.write_tenant("passing", &file);
     until(400);
-    assert_eq!(counted(&scene, "passing", "user"), None, "nobody called");
-    ask(3);
+    assert_eq!(counted(&scene, "passing", "user"), None, "no request was sent");
+    send(3);
     assert_eq!(counted(&scene, "passing", "user"), Some(3));
-    ask(2);
+    send(2);
     scene.write_tenant("passing", &file.replace("[actions.openid]", "[actions.openid]\nlimits.calls = '1/d'\n"));
     until(429);
-    ask(2);
+    send(2);
     assert_eq!(counted(&scene, "passing", "user"), Some(7));
-    ask(4);
+    send(4);
     scene.remove_tenant("passing");
     until(404);
     assert_eq!(counted(&scene, "passing", "user"), Some(11), "requests before the removal are counted");
     scene.write_tenant("passing", &file);
     until(400);
-    ask(1);
+    send(1);
     assert_eq!(counted(&scene, "passing", "user"), Some(12));
 }

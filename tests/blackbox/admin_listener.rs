@@ -67,20 +67,20 @@ fn new_certificate_is_loaded_and_an_invalid_one_is_not() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // The certificate of a new connection.
     let served = || {
-        let asked = async {
+        let request = async {
             let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).tls_info(true).no_proxy();
             let client = client.timeout(Duration::from_secs(5)).build().unwrap();
-            let answer = client.get(format!("https://{admin}/healthz")).send().await.ok()?;
-            let certificate = answer.extensions().get::<reqwest::tls::TlsInfo>()?.peer_certificate()?.to_vec();
-            (answer.text().await.ok()? == "ok\n").then_some(certificate)
+            let response = client.get(format!("https://{admin}/healthz")).send().await.ok()?;
+            let certificate = response.extensions().get::<reqwest::tls::TlsInfo>()?.peer_certificate()?.to_vec();
+            (response.text().await.ok()? == "ok\n").then_some(certificate)
         };
-        runtime.block_on(asked)
+        runtime.block_on(request)
     };
-    assert_eq!(eventually("it speaks TLS", served), first);
+    assert_eq!(eventually("the admin port serves TLS", served), first);
     let plain = Request::new("GET", "/healthz").send(admin);
     assert!(plain.is_err(), "no plain HTTP beside it");
     let second = certify(home.path(), "two");
-    eventually("the new one", || (served()? == second).then_some(()));
+    eventually("the new certificate is in use", || (served()? == second).then_some(()));
     fs::write(home.path().join("admin.key"), "no key").unwrap();
     let is_logged = || fs::read_to_string(&log).is_ok_and(|log| log.contains("the earlier certificates stay in use"));
     eventually("the invalid certificate is logged", || is_logged().then_some(()));

@@ -111,19 +111,22 @@ fn verification_returns_and_stores_the_platforms_result() {
     let verify = || admin.send(&Request::post(format!("/api/v1/tenants/{TENANT}/verify"))).ok().clone();
     let summary = || admin.get("/tenants").ok()["tenants"][0].clone();
     assert!(summary()["verified"].is_null() && summary()["verified_at"].is_null());
-    let good = verify();
-    assert!(good["ok"] == true && good["steps"].as_array().unwrap().iter().all(|s| s["trouble"].is_null()), "{good}");
+    let verified = verify();
+    assert!(
+        verified["ok"] == true && verified["steps"].as_array().unwrap().iter().all(|s| s["trouble"].is_null()),
+        "{verified}"
+    );
     assert!(summary()["verified"] == true && summary()["verified_at"].is_string());
     let wrong = file(&scene, TENANT).replace("demo-secret", "00000000000000000000000000000000");
     admin.put(TENANT, &wrong, ANY).ok();
-    let bad = verify();
-    let trouble = &bad["steps"][0]["trouble"];
-    assert!(bad["ok"] == false && trouble["errcode"] == 40125, "{bad}");
+    let failed = verify();
+    let trouble = &failed["steps"][0]["trouble"];
+    assert!(failed["ok"] == false && trouble["errcode"] == 40125, "{failed}");
     assert!(
         trouble["what"]["zh"].is_string() && trouble["remedy"]["en"].is_string() && trouble["rid"].is_string(),
-        "{bad}"
+        "{failed}"
     );
-    eventually("it is remembered", || (summary()["verified"] == false).then_some(()));
+    eventually("the result is stored", || (summary()["verified"] == false).then_some(()));
     scene
         .admin_as("operator")
         .send(&Request::post("/api/v1/tenants/nobody/verify"))
@@ -194,13 +197,13 @@ fn invalid_file_is_reported_with_positions_and_not_saved() {
 #[test]
 fn tenant_admin_cannot_set_references_or_addresses() {
     let scene = Scene::new(Stores::Embedded);
-    let (own, operator) = (scene.admin_as(&format!("tenant:{TENANT}")), scene.admin_as("operator"));
+    let (tenant_admin, operator) = (scene.admin_as(&format!("tenant:{TENANT}")), scene.admin_as("operator"));
     let before = file(&scene, TENANT);
     fs::write(scene.tenants().join("secret"), "demo-secret\n").unwrap();
     let reference = before.replace("\"demo-secret\"", "\"file:secret\"");
     let elsewhere = before.replace(scene.sim.base_url(), "http://127.0.0.1:9/");
     for text in [&reference, &elsewhere] {
-        let refused = own.put(TENANT, text, ANY);
+        let refused = tenant_admin.put(TENANT, text, ANY);
         refused.assert_error(403, "setting_reserved");
         assert!(refused.body["data"]["faults"][0]["line"].is_u64(), "{}", refused.body);
     }
@@ -217,7 +220,7 @@ fn tenant_admin_cannot_set_references_or_addresses() {
         proxy("\"https://shop.example\""),
         asking(&inner),
     ] {
-        let refused = own.put(TENANT, &text, ANY);
+        let refused = tenant_admin.put(TENANT, &text, ANY);
         refused.assert_error(403, "setting_reserved");
         assert!(
             refused.body["data"]["faults"][0]["pointer"].as_str().unwrap().starts_with("/actions/"),
@@ -227,35 +230,35 @@ fn tenant_admin_cannot_set_references_or_addresses() {
     }
     let request = Request::new("PATCH", format!("/api/v1/tenants/{TENANT}")).header("If-Match", "*");
     let change = json!({ "set": { "actions.orders": { "plugin": "proxy", "auth": "optional", "upstream": inner } } });
-    own.send(&request.json(&change)).assert_error(403, "setting_reserved");
+    tenant_admin.send(&request.json(&change)).assert_error(403, "setting_reserved");
     assert_eq!(file(&scene, TENANT), before);
     // A value that an operator has set may stay when other settings change.
     let set = proxy(&format!("[\"{inner}\", \"http://127.0.0.1:9\"]"));
     operator.put(TENANT, &set, ANY).ok();
-    own.put(TENANT, &set.replace("auth = \"optional\"", "auth = \"optional\"\nretries = 2"), ANY).ok();
-    own.put(TENANT, &proxy("\"http://127.0.0.1:9\""), ANY).ok();
-    own.put(TENANT, &before, ANY).ok();
-    own.put(TENANT, &set, ANY).assert_error(403, "setting_reserved");
+    tenant_admin.put(TENANT, &set.replace("auth = \"optional\"", "auth = \"optional\"\nretries = 2"), ANY).ok();
+    tenant_admin.put(TENANT, &proxy("\"http://127.0.0.1:9\""), ANY).ok();
+    tenant_admin.put(TENANT, &before, ANY).ok();
+    tenant_admin.put(TENANT, &set, ANY).assert_error(403, "setting_reserved");
     operator.put(TENANT, &reference, ANY).ok();
     // A reference that an operator has set may stay and is not masked; a literal secret may replace it.
-    let shown = own.get(&format!("/tenants/{TENANT}")).ok()["toml"].as_str().unwrap().to_owned();
+    let shown = tenant_admin.get(&format!("/tenants/{TENANT}")).ok()["toml"].as_str().unwrap().to_owned();
     assert!(shown.contains("\"file:secret\""), "{shown}");
-    own.put(TENANT, &shown.replace("\"Manulife\"", "\"Renamed\""), ANY).ok();
-    own.put(TENANT, &before, ANY).ok();
-    own.put("another", &before, NEW).assert_error(403, "forbidden");
+    tenant_admin.put(TENANT, &shown.replace("\"Manulife\"", "\"Renamed\""), ANY).ok();
+    tenant_admin.put(TENANT, &before, ANY).ok();
+    tenant_admin.put("another", &before, NEW).assert_error(403, "forbidden");
 }
 
 #[test]
 fn every_change_is_in_the_audit_log_without_secrets() {
     let scene = Scene::new(Stores::Embedded);
-    let (operator, own) = (scene.admin_as("operator"), scene.admin_as(&format!("tenant:{TENANT}")));
+    let (operator, tenant_admin) = (scene.admin_as("operator"), scene.admin_as(&format!("tenant:{TENANT}")));
     let text = format!("{}# secret = \"older-secret\"\n", tenant(&scene.sim));
-    own.put(TENANT, &text, ANY).ok();
+    tenant_admin.put(TENANT, &text, ANY).ok();
     operator.put(TENANT, &text.replace("\"demo-secret\"", "\"another-secret\""), ANY).ok();
     operator.put(NEIGHBOUR, &text, ANY).ok();
-    own.put(TENANT, &text.replace("\"Manulife\"", "1"), ANY).assert_error(422, "tenant_faulty");
+    tenant_admin.put(TENANT, &text.replace("\"Manulife\"", "1"), ANY).assert_error(422, "tenant_faulty");
     operator.send(&Request::new("DELETE", format!("/api/v1/tenants/{TENANT}")).header("If-Match", "*")).ok();
-    let history = own.get(&format!("/tenants/{TENANT}/history")).ok()["entries"].clone();
+    let history = tenant_admin.get(&format!("/tenants/{TENANT}/history")).ok()["entries"].clone();
     let entries = history.as_array().unwrap();
     let what: Vec<_> = entries.iter().map(|entry| entry["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["tenant.remove", "tenant.replace", "tenant.replace"], "what was refused was never begun");
@@ -266,7 +269,7 @@ fn every_change_is_in_the_audit_log_without_secrets() {
     for secret in ["demo-secret", "another-secret", "older-secret", NEIGHBOUR] {
         assert!(!history.to_string().contains(secret), "{secret}");
     }
-    let page = own.get(&format!("/tenants/{TENANT}/history?limit=1&before={}", entries[1]["id"]));
+    let page = tenant_admin.get(&format!("/tenants/{TENANT}/history?limit=1&before={}", entries[1]["id"]));
     assert_eq!(page.ok()["entries"][0]["id"], entries[2]["id"]);
     assert_eq!(scene.log().matches("demo-secret").count(), 0);
 }

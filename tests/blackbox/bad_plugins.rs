@@ -202,7 +202,7 @@ fn a_plugin_that_does_not_return_is_logged_while_it_runs() {
     thread::scope(|scope| {
         let stuck = scope.spawn(|| client.call("rude", &[("how", "block"), ("n", "9000")]));
         let logged = ["ERROR", "keeps a worker thread", "plugin=\"rude\"", "action=\"rude\""];
-        eventually("it is logged", || (lines(&gateway, &logged).len() == 1).then_some(()));
+        eventually("the violation is logged", || (lines(&gateway, &logged).len() == 1).then_some(()));
         assert!(!stuck.is_finished(), "the call is still running");
         stuck.join().unwrap().ok();
     });
@@ -240,7 +240,7 @@ fn a_leaked_operation_holds_no_connection() {
 }
 
 /// Invalid versions of the plugin `odd`, each with the reason for its rejection.
-fn bad_versions(folder: &Path, name: &str) -> Vec<(PathBuf, &'static str)> {
+fn invalid_versions(folder: &Path, name: &str) -> Vec<(PathBuf, &'static str)> {
     let schema = |what: &str, text: &str| {
         let header = folder.join(format!("{what}.h"));
         let quoted = text.replace('"', "\\\"");
@@ -281,8 +281,8 @@ fn bad_versions(folder: &Path, name: &str) -> Vec<(PathBuf, &'static str)> {
 fn invalid_files_are_rejected_at_the_start_with_the_reason_and_the_others_are_loaded() {
     let (sim, workshop) = (simulator(), tempfile::tempdir().unwrap());
     let mut gateway = Gateway::start(Setup::default().tenant(TENANT, tenant(&sim, &["odd", "odd-two"])));
-    let bad = bad_versions(workshop.path(), "odd-{}");
-    for (path, _) in &bad {
+    let invalid = invalid_versions(workshop.path(), "odd-{}");
+    for (path, _) in &invalid {
         fs::copy(path, gateway.plugins().join(path.file_name().unwrap())).unwrap();
     }
     compile("odd.c", &gateway.plugins(), "odd", &[]);
@@ -290,13 +290,13 @@ fn invalid_files_are_rejected_at_the_start_with_the_reason_and_the_others_are_lo
     gateway.restart();
     let clash = "the plugin odd already has an action odd";
     let rejected = gateway.readiness().1["plugins"]["rejected"].as_array().unwrap().clone();
-    let bad = bad.iter().map(|(path, why)| (path.file_name().unwrap().to_string_lossy().into_owned(), *why));
-    for (file, why) in bad.clone().chain([("second.so".to_owned(), clash)]) {
+    let invalid = invalid.iter().map(|(path, why)| (path.file_name().unwrap().to_string_lossy().into_owned(), *why));
+    for (file, why) in invalid.clone().chain([("second.so".to_owned(), clash)]) {
         let logged = rejected.iter().find(|r| r["file"] == *file).unwrap_or_else(|| panic!("{file}: {rejected:?}"));
         assert!(logged["why"].as_str().unwrap().contains(why), "{logged}");
         assert_eq!(lines(&gateway, &["ERROR", "plugin refused", &format!("/{file}"), why]).len(), 1, "{file}: {why}");
     }
-    assert_eq!(rejected.len(), bad.count() + 1);
+    assert_eq!(rejected.len(), invalid.count() + 1);
     let counted = format!("menlou_plugins_rejected {}", rejected.len());
     assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
     let client = gateway.client(TENANT);
@@ -338,8 +338,8 @@ fn invalid_files_are_rejected_while_running_and_the_old_version_keeps_serving() 
     let client = gateway.client(TENANT);
     let loaded = || gateway.readiness().1["plugins"]["loaded"].to_string();
     let before = loaded();
-    let bad = bad_versions(workshop.path(), "odd");
-    for (path, why) in &bad {
+    let invalid = invalid_versions(workshop.path(), "odd");
+    for (path, why) in &invalid {
         fs::copy(path, gateway.plugins().join(".odd")).unwrap();
         fs::rename(gateway.plugins().join(".odd"), gateway.plugins().join("odd.so")).unwrap();
         eventually(&format!("the file is rejected: {why}"), || {
@@ -349,7 +349,7 @@ fn invalid_files_are_rejected_while_running_and_the_old_version_keeps_serving() 
         assert_eq!(client.call("odd", &[]).ok()["n"], 1);
     }
     assert_eq!(loaded(), before);
-    let counted = format!("menlou_plugin_reloads_total{{plugin=\"odd\",result=\"rejected\"}} {}", bad.len());
+    let counted = format!("menlou_plugin_reloads_total{{plugin=\"odd\",result=\"rejected\"}} {}", invalid.len());
     assert!(metrics(&gateway).contains(&counted), "{counted}: {}", metrics(&gateway));
 
     // A second plugin with the same action is rejected until the first one is removed.

@@ -35,33 +35,34 @@ fn validate_lists_plugins_and_tenants_and_exits_0_without_errors() {
 #[test]
 fn validate_lists_every_error_of_every_file_in_the_operators_language() {
     let sim = simulator();
-    let bad = tenant(&sim)
+    let invalid = tenant(&sim)
         .replace("appid = \"wx4f4bc4dec97d474b\"", "appid = \"gh_1\"")
         .replace("demo-secret", "env:MISSING_ONE");
     let setup = setup(&sim, None, None)
-        .tenant("bad", format!("{bad}[actions.pay]\n[actions.oepnid]\n"))
+        .tenant("invalid", format!("{invalid}[actions.pay]\n[actions.oepnid]\n"))
         .tenant("broken", "name = \"unclosed\n[wechat")
         .tenant("Not A Name", tenant(&sim));
-    for (language, words) in [("en", ["error", "did you mean openid?"]), ("zh", ["错误", "是否想写 openid？"])] {
+    for (language, phrases) in [("en", ["error", "did you mean openid?"]), ("zh", ["错误", "是否想写 openid？"])]
+    {
         let home = GatewayFolder::new(setup.clone().env("MENLOU_LANG", language));
         let output = home.command(&["validate", "--offline"], b"");
         assert_eq!(output.status.code(), Some(1));
         let text = err(&output);
-        for shown in ["bad.toml:", "broken.toml:", "Not A Name", "gh_1", "MISSING_ONE", "pay", "oepnid", "^"] {
+        for shown in ["invalid.toml:", "broken.toml:", "Not A Name", "gh_1", "MISSING_ONE", "pay", "oepnid", "^"] {
             assert!(text.contains(shown), "{shown}: {text}");
         }
-        assert!(words.iter().all(|word| text.contains(word)), "{text}");
-        assert!(out(&output).contains("manulife"), "the good ones are shown as such: {}", out(&output));
+        assert!(phrases.iter().all(|phrase| text.contains(phrase)), "{text}");
+        assert!(out(&output).contains("manulife"), "valid tenants are listed: {}", out(&output));
     }
 }
 
 #[test]
 fn validate_offline_does_not_connect_to_the_stores() {
     let sim = simulator();
-    let nobody = || free_port();
+    let unused = || free_port();
     let setup = setup(&sim, None, None)
-        .setting("store.sessions", format!("\"redis://127.0.0.1:{}/0\"", nobody()))
-        .setting("store.users", format!("\"postgres://menlou@127.0.0.1:{}/postgres\"", nobody()));
+        .setting("store.sessions", format!("\"redis://127.0.0.1:{}/0\"", unused()))
+        .setting("store.users", format!("\"postgres://menlou@127.0.0.1:{}/postgres\"", unused()));
     let home = GatewayFolder::new(setup.clone());
     assert_eq!(home.command(&["validate", "--offline"], b"").status.code(), Some(0));
     assert!(!home.path().join("menlou.db").exists());
@@ -139,8 +140,8 @@ fn explain_says_who_has_to_act_and_what_to_do_in_both_languages() {
 #[test]
 fn every_error_code_can_be_explained() {
     let home = GatewayFolder::new(Setup::default());
-    for word in menlou_error::codes::ALL {
-        assert_eq!(home.command(&["explain", word.name], b"").status.code(), Some(0), "{}", word.name);
+    for code in menlou_error::codes::ALL {
+        assert_eq!(home.command(&["explain", code.name], b"").status.code(), Some(0), "{}", code.name);
     }
 }
 
@@ -231,7 +232,7 @@ fn user_add_reads_the_password_from_standard_input() {
     for (account, input) in [("ann", "annes-password\n"), ("bob", "bobs-password"), ("carl", "carls-password\r\n")] {
         let output = add(account, input);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        assert!(!(out(&output) + &err(&output)).contains(input.trim()), "it is not repeated");
+        assert!(!(out(&output) + &err(&output)).contains(input.trim()), "the password is not printed");
         let login = [("method", "password"), ("account", account), ("password", input.trim())];
         let user = scene.session(account).call("login", &login).ok()["user"].clone();
         assert_eq!((user["name"].as_str(), user["avatar_url"].as_str()), (Some(account), Some("https://x/a.png")));

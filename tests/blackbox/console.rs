@@ -126,8 +126,8 @@ fn forms_of_other_sites_and_of_other_sessions_are_rejected() {
     let lured = Request::post("/console/sign-in").header("Origin", "http://evil.example").form(&[("token", &token)]);
     assert_eq!(scene.browser().send(lured).status, 403, "another site cannot sign a browser in");
     assert!(scene.tenants().join(format!("{TENANT}.toml")).exists());
-    let good = Request::post(&remove).header("Sec-Fetch-Site", "same-origin");
-    assert_eq!(browser.send(good.body("application/x-www-form-urlencoded", fields(&csrf))).status, 303);
+    let valid = Request::post(&remove).header("Sec-Fetch-Site", "same-origin");
+    assert_eq!(browser.send(valid.body("application/x-www-form-urlencoded", fields(&csrf))).status, 303);
     assert!(!scene.tenants().join(format!("{TENANT}.toml")).exists());
 }
 

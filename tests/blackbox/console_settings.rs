@@ -43,8 +43,8 @@ fn errors_are_shown_at_their_line_and_field_while_typing() {
     assert!(fragment_html.contains("ttl = &#34;soon&#34;"), "the text follows the form: {fragment_html}");
     let at_field = fragment_html.split("hx-target=\"#errors-session-ttl\"").nth(1).unwrap();
     assert!(at_field.starts_with(" hx-swap=\"innerHTML\"><p>"), "{fragment_html}");
-    let good = fragment(&mut browser, &tenant_path("/check?from=text"), &[("toml", &text)]);
-    assert!(good.contains("no errors"), "{good}");
+    let valid = fragment(&mut browser, &tenant_path("/check?from=text"), &[("toml", &text)]);
+    assert!(valid.contains("no errors"), "{valid}");
     // Without JavaScript: a complete page with the entered values.
     browser.submit(&tenant_path("/check"), &typed);
     assert!(browser.page.contains("<html") && browser.text("toml").contains("ttl = \"soon\""), "{}", browser.page);

@@ -77,10 +77,9 @@ fn assert_nothing_acknowledged_is_lost(stores: Stores, victims: &[Victim], kills
         let moment = Duration::from_millis(40 + random(200));
         let over = AtomicBool::new(false);
         let acknowledged = thread::scope(|scope| {
-            let (of_clients, over) = (&scene, &over);
-            let clients: Vec<_> = (0..4)
-                .map(|at| scope.spawn(move || log_in_until(of_clients, &format!("{round}-{at}"), over)))
-                .collect();
+            let (shared, over) = (&scene, &over);
+            let clients: Vec<_> =
+                (0..4).map(|at| scope.spawn(move || log_in_until(shared, &format!("{round}-{at}"), over))).collect();
             // The random moment of the kill.
             thread::sleep(moment);
             match victim {

@@ -92,7 +92,7 @@ fn planned_failover_is_followed_although_the_former_primary_works() {
 fn cluster_primary_may_be_killed_and_tenants_of_other_primaries_are_served() {
     let mut redis = Cluster::start();
     let scene = scene(&redis.url());
-    let primary = |redis: &Cluster, asked| redis.primary_of("menlou:{manulife}:s:", asked);
+    let primary = |redis: &Cluster, queried| redis.primary_of("menlou:{manulife}:s:", queried);
     let first = primary(&redis, 0).expect("a primary");
     let people = replicated_people(&scene, &redis.servers[first]);
     let person = scene.person("ann");

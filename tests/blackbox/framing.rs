@@ -26,6 +26,7 @@ fn responses(scene: &Scene, bytes: &[u8], cut: Option<usize>) -> Vec<u8> {
     // A write fails if the server has rejected the request already. The response counts.
     let _ = stream.write_all(first);
     if !second.is_empty() {
+        // The pause lets the two pieces arrive separately.
         thread::sleep(Duration::from_millis(10));
         let _ = stream.write_all(second);
     }
@@ -56,8 +57,8 @@ fn each_gets_one_response(scene: &Scene, cases: Vec<Vec<u8>>, expected: &[(u16, 
             let got = (envelope.status, envelope.error.as_deref().unwrap_or_default());
             assert!(expected.contains(&got), "{got:?}: {}", context());
         }
-        let good = scene.client().send(&Request::post(scene.client().target("user")));
-        good.assert_error(401, "login_required");
+        let valid = scene.client().send(&Request::post(scene.client().target("user")));
+        valid.assert_error(401, "login_required");
     }
 }
 

@@ -25,11 +25,11 @@ use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 
 /// Payload of RST_STREAM with the code REFUSED_STREAM.
 const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { timeout(PATIENCE * 3, test).await.expect("in time") })
+    runtime.block_on(async { timeout(TIMEOUT * 3, test).await.expect("in time") })
 }
 
 /// An HTTP/2 connection with prior knowledge and these settings of the client. The task ends when the connection is closed.
@@ -99,7 +99,7 @@ fn connection_closes_after_max_requests() {
         for _ in 0..3 {
             call(&sender, post("user")).await.unwrap().assert_error(401, "login_required");
         }
-        timeout(PATIENCE, connection).await.expect("the gateway closes the connection").unwrap();
+        timeout(TIMEOUT, connection).await.expect("the gateway closes the connection").unwrap();
         assert!(call(&sender, post("user")).await.is_err(), "a fourth request is served");
     });
 }
@@ -142,7 +142,7 @@ fn idle_and_slow_connections_are_closed() {
             let (response, _) = sender.send_request(request, true).unwrap();
             let (_, mut body) = response.await.unwrap().into_parts();
             assert!(
-                timeout(PATIENCE, body.data()).await.expect("closed").is_none_or(|chunk| chunk.is_err()),
+                timeout(TIMEOUT, body.data()).await.expect("closed").is_none_or(|chunk| chunk.is_err()),
                 "{target}"
             );
         }
@@ -192,7 +192,7 @@ struct Received {
 /// closed.
 fn exchange(scene: &Scene, frames: &[u8], is_complete: impl Fn(&[Received]) -> bool) -> Vec<Received> {
     let mut stream = http1::connect(scene.addr()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut writer = stream.try_clone().unwrap();
     thread::scope(|scope| {
         // The write fails if the gateway closes the connection meanwhile, which some cases expect.
@@ -241,7 +241,7 @@ fn frame_flood_closes_only_its_own_connection() {
     ] {
         let began = Instant::now();
         let received = exchange(&scene, &frames, |_| false);
-        assert!(began.elapsed() < PATIENCE, "{case}: {:?}", began.elapsed());
+        assert!(began.elapsed() < TIMEOUT, "{case}: {:?}", began.elapsed());
         assert!(received.iter().any(|frame| frame.kind == GOAWAY) || !has_goaway, "{case}: no GOAWAY");
         scene.client().call("user", &[]).assert_error(401, "login_required");
     }

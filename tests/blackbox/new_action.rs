@@ -151,7 +151,7 @@ fn dev_in_an_empty_folder_creates_a_tenant_and_runs_a_gateway() {
     let logged = || fs::read_to_string(&log).unwrap();
     let call = |name: &str| {
         let request = Request::post("/srv/?f=demo&a=greet").form(&[("name", name)]);
-        request.send(traffic).map(|answer| answer.text()).unwrap_or_default()
+        request.send(traffic).map(|response| response.text()).unwrap_or_default()
     };
     let tried = format!("    curl -X POST 'http://{traffic}/srv/?f=demo&a=greet' -d name=…\n");
     eventually("the request to try is printed", || logged().contains(&tried).then_some(()));
@@ -228,10 +228,10 @@ fn conformance_test_names_each_violation() {
     let workshop = persistent_folder("new-to-be-tested");
     let folder = scaffold(&workshop, "greet", "c");
     let source = folder.join("greet.c");
-    let good = fs::read_to_string(&source).unwrap();
+    let valid = fs::read_to_string(&source).unwrap();
     let test = |(from, to): (&str, &str)| {
-        assert!(good.contains(from), "{from}");
-        fs::write(&source, good.replacen(from, to, 1)).unwrap();
+        assert!(valid.contains(from), "{from}");
+        fs::write(&source, valid.replacen(from, to, 1)).unwrap();
         successful(&run(Command::new("make").args(["-B", "CFLAGS=-O0"]).current_dir(&folder), b""));
         menlou(&folder, &["plugin", "test", "greet.so"])
     };

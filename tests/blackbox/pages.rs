@@ -13,7 +13,7 @@ const TENANT: &str = r#"
 name = "Example"
 [wechat]
 appid = "wx0123456789abcdef"
-secret = "not-asked-for"
+secret = "not-in-use"
 "#;
 
 fn readme(plugin: &str) -> PathBuf {

@@ -1,12 +1,12 @@
 //! The wechat action: responses, errors, and what clients cannot change.
 
-use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually, tenant};
+use crate::{
+    hanging_up::disconnect_during,
+    scene::{Scene, Stores, TENANT, TEST_OPENID, eventually, tenant},
+};
 use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use menlou_harness::{
-    Client, Envelope, Setup,
-    http::{Request, send_and_hang_up},
-};
+use menlou_harness::{Client, Envelope, Setup, http::Request};
 use menlou_simulator::{DEMO_APPID, Failure};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -257,7 +257,7 @@ fn new_session_key_is_stored_after_the_client_disconnects() {
     let first = session_key(&scene, "ann");
     scene.sim.fail(RESET, Failure::delay(Duration::from_millis(500)), 1);
     let request = Request::post(ann.target("reset-key")).form(&[]).bearer(opened.token().unwrap());
-    send_and_hang_up(scene.addr(), &request.bytes(), Duration::from_millis(100)).unwrap();
+    disconnect_during(&scene, &request.bytes(), || scene.sim.calls(RESET) == 1);
     eventually("the platform has a new key", || (session_key(&scene, "ann") != first).then_some(()));
     eventually("the session has the new key", || ann.call("check-key", &[]).error.is_none().then_some(()));
     assert_eq!(scene.sim.calls(RESET), 1);

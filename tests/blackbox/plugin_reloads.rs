@@ -1,5 +1,5 @@
 //! Plugin reloads while the gateway runs: new versions are loaded however the file is written, running calls end on their
-//! version, bad versions are rejected, and no request fails during a thousand reloads.
+//! version, invalid versions are rejected, and no request fails during a thousand reloads.
 
 use crate::scene::{eventually, setup, simulator};
 use menlou_harness::{Gateway, Setup};
@@ -88,6 +88,7 @@ fn a_new_version_is_loaded_however_its_file_is_written() {
     let mut file = fs::File::create(&path).unwrap();
     for part in slow.chunks(slow.len() / 12) {
         std::io::Write::write_all(&mut file, part).unwrap();
+        // The pace of the writer is under test.
         thread::sleep(Duration::from_millis(50));
         assert_eq!(
             version(&gateway, "greet").as_deref(),
@@ -114,7 +115,9 @@ fn running_calls_end_on_the_version_that_they_started_on() {
     wait_for_version(&gateway, "greet", "1");
     let old = thread::scope(|scope| {
         let waiting = scope.spawn(|| gateway.client("reloads").call("greet", &[("wait", "4000")]));
-        thread::sleep(Duration::from_millis(200));
+        eventually("the call has started", || {
+            gateway.log().contains("a delayed call of version 1 has started").then_some(())
+        });
         install(&gateway, &compiler.build("greet", "2", &[]), "greet");
         wait_for_version(&gateway, "greet", "2");
         assert!(!waiting.is_finished(), "the machine is too slow for this test: the call ended before the reload");
@@ -124,7 +127,7 @@ fn running_calls_end_on_the_version_that_they_started_on() {
 }
 
 #[test]
-fn a_bad_version_is_rejected_and_the_old_one_keeps_serving() {
+fn an_invalid_version_is_rejected_and_the_old_one_keeps_serving() {
     let (gateway, _sim) = scene(&["greet"]);
     let compiler = Compiler::new();
     install(&gateway, &compiler.build("greet", "1", &[]), "greet");
@@ -132,13 +135,13 @@ fn a_bad_version_is_rejected_and_the_old_one_keeps_serving() {
     let requires_setting = r#"-DSETTINGS="{\"type\":\"object\",\"required\":[\"colour\"],\"properties\":{\"colour\":{\"type\":\"string\"}}}""#;
     let text = compiler.folder.path().join("text");
     fs::write(&text, "not a plugin").unwrap();
-    for (bad, why) in [
+    for (invalid, why) in [
         (compiler.build("greet", "major", &["-DCLAIMED_MAJOR=9"]), "built for plugin ABI 9.0"),
         (compiler.build("greet", "requires-setting", &[requires_setting]), "tenant reloads"),
         (compiler.build("other", "1", &[]), "other"),
         (text, "not a shared library"),
     ] {
-        install(&gateway, &bad, "greet");
+        install(&gateway, &invalid, "greet");
         eventually(&format!("the file is rejected: {why}"), || {
             let rejected = gateway.readiness().1["plugins"]["rejected"].to_string();
             rejected.contains(why).then_some(())
@@ -178,6 +181,7 @@ fn no_request_fails_during_a_thousand_reloads_under_load() {
                     let response = gateway.client("reloads").call(&names[i % PLUGINS], &[]);
                     assert!(response.data["version"].is_string(), "the request failed: {:?}", response.error);
                     served.fetch_add(1, Ordering::Relaxed);
+                    // The interval of the requests.
                     thread::sleep(Duration::from_millis(2));
                 }
             });

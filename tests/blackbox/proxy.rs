@@ -1,6 +1,9 @@
 //! The proxy action: identity, large bodies, failures of the upstream.
 
-use crate::scene::{Scene, Stores, TENANT, eventually};
+use crate::{
+    hanging_up::disconnect_during,
+    scene::{Scene, Stores, TENANT, eventually},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use menlou_harness::{
     Upstream,
@@ -23,8 +26,8 @@ const GIB: usize = 1 << 30;
 /// key) to an upstream. `more` is added to each table.
 fn scene(upstream: &str, more: &str) -> Scene {
     let key = format!("key = \"{KEY}\"");
-    let table = |name: &str, own: &str| {
-        format!("\n[actions.{name}]\nplugin = \"proxy\"\nupstream = {upstream}\n{own}\n{more}\n")
+    let table = |name: &str, settings: &str| {
+        format!("\n[actions.{name}]\nplugin = \"proxy\"\nupstream = {upstream}\n{settings}\n{more}\n")
     };
     let none = "auth = \"optional\"";
     let table = table("orders", &key) + &table("public", none) + &table("open", &format!("{none}\n{key}"));
@@ -70,12 +73,12 @@ fn upstream_receives_the_signed_identity_of_the_caller() {
         .header("X-Menlou-Openid", "someone-else")
         .header("X-Menlou-User-Id", "1")
         .header("Cookie", "a=b")
-        .header("X-Request-Id", "the-clients-own")
+        .header("X-Request-Id", "an-id-of-the-client")
         .body("image/png", [0, 159, 255]);
-    let answer = send(&scene, &request);
-    assert_eq!((answer.status, answer.header("x-upstream"), answer.header("x-hop")), (200, Some("yes"), None));
-    assert_eq!(answer.header("x-request-id"), Some("the-clients-own"));
-    let seen: Value = serde_json::from_slice(&answer.body).expect("the request as JSON");
+    let response = send(&scene, &request);
+    assert_eq!((response.status, response.header("x-upstream"), response.header("x-hop")), (200, Some("yes"), None));
+    assert_eq!(response.header("x-request-id"), Some("an-id-of-the-client"));
+    let seen: Value = serde_json::from_slice(&response.body).expect("the request as JSON");
     let header = |name: &str| seen["headers"][name].as_str().unwrap_or_default().to_owned();
     assert_eq!((seen["method"].as_str(), seen["bytes"].as_u64()), (Some("PUT"), Some(3)));
     assert_eq!(seen["target"], "/api/2026%2F1/?id=1&id=2&f=it%27s");
@@ -100,25 +103,25 @@ fn optional_auth_forwards_the_identity_and_rejects_expired_tokens() {
     let authorized = scene.authorize("ann");
     let token = authorized.token().expect("a session");
     let user = scene.client().with(token).call("login", &[("method", "profile"), ("name", "ann")]).user_id();
-    let ask = |action: &str, token: Option<&str>| {
+    let fetch = |action: &str, token: Option<&str>| {
         let request = Request::new("GET", path(action, ""));
         send(&scene, &token.into_iter().fold(request, |request, token| request.bearer(token)))
     };
-    let identity = |answer: &Response| {
-        let seen: Value = serde_json::from_slice(&answer.body).expect("the request as JSON");
+    let identity = |response: &Response| {
+        let seen: Value = serde_json::from_slice(&response.body).expect("the request as JSON");
         ["openid", "user-id"].map(|name| seen["headers"][format!("x-menlou-{name}")].as_str().unwrap_or("-").to_owned())
     };
     let anonymous = [String::new(), String::new()];
-    assert_eq!(identity(&ask("open", None)), anonymous);
+    assert_eq!(identity(&fetch("open", None)), anonymous);
     let known = [scene.sim.openid("ann"), user.expect("an account").to_string()];
-    assert_eq!(identity(&ask("open", Some(token))), known);
+    assert_eq!(identity(&fetch("open", Some(token))), known);
     // Without a key the identity cannot be verified, so none is sent.
-    assert_eq!(identity(&ask("public", Some(token))), anonymous);
+    assert_eq!(identity(&fetch("public", Some(token))), anonymous);
     // An expired token is rejected, not treated as anonymous.
     let before = upstream.requests().len();
     for (action, token) in [("open", "ended-long-ago"), ("public", "ended-long-ago")] {
-        let answer = ask(action, Some(token));
-        assert_eq!((answer.status, error_code(&answer)), (401, "session_expired".into()), "{action}");
+        let response = fetch(action, Some(token));
+        assert_eq!((response.status, error_code(&response)), (401, "session_expired".into()), "{action}");
     }
     assert_eq!(upstream.requests().len(), before);
 }
@@ -127,8 +130,8 @@ fn optional_auth_forwards_the_identity_and_rejects_expired_tokens() {
 fn requests_without_a_session_do_not_reach_the_upstream() {
     let upstream = Upstream::start();
     let scene = scene(&url(&upstream), "");
-    let answer = send(&scene, &Request::new("GET", path("orders", "")));
-    assert_eq!((answer.status, error_code(&answer)), (401, "login_required".into()));
+    let response = send(&scene, &Request::new("GET", path("orders", "")));
+    assert_eq!((response.status, error_code(&response)), (401, "login_required".into()));
     assert_eq!(upstream.requests().len(), 0);
 }
 
@@ -137,8 +140,8 @@ fn request_by_query_reaches_the_base_path_with_repeated_names() {
     let upstream = Upstream::start();
     let scene = scene(&url(&upstream), "");
     let target = format!("/srv/?id=1&f={TENANT}&a=public&id=%E5%AE%89");
-    let answer = send(&scene, &Request::post(target).body("text/plain", "hello"));
-    let seen: Value = serde_json::from_slice(&answer.body).expect("the request as JSON");
+    let response = send(&scene, &Request::post(target).body("text/plain", "hello"));
+    let seen: Value = serde_json::from_slice(&response.body).expect("the request as JSON");
     assert_eq!((seen["target"].as_str(), seen["body"].as_str()), (Some("/api?id=1&id=%E5%AE%89"), Some("hello")));
 }
 
@@ -147,13 +150,13 @@ fn paths_cannot_leave_the_base_path_of_the_upstream() {
     let upstream = Upstream::start();
     let scene = scene(&url(&upstream), "");
     for rest in ["/..", "/x/../../y", "/%2e%2E/x", "/..%2fx", "/x%5c..%5cy", "/%00"] {
-        let answer = get(&scene, rest);
-        assert_eq!((answer.status, error_code(&answer)), (404, "not_found".into()), "{rest}");
+        let response = get(&scene, rest);
+        assert_eq!((response.status, error_code(&response)), (404, "not_found".into()), "{rest}");
     }
     assert_eq!(upstream.requests().len(), 0);
     // An action without subpaths serves no URL below it.
-    let answer = send(&scene, &Request::post(path("openid", "/x")));
-    assert_eq!((answer.status, error_code(&answer)), (404, "not_found".into()));
+    let response = send(&scene, &Request::post(path("openid", "/x")));
+    assert_eq!((response.status, error_code(&response)), (404, "not_found".into()));
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn one_gibibyte_each_way_needs_less_than_24_mebibytes() {
         stream.write_all(&Request::new("GET", path("public", &format!("{rest}?{GIB}"))).bytes()).expect("sent");
         let (mut bytes, mut piece) = (0, vec![0; 1 << 20]);
         loop {
-            match stream.read(&mut piece).expect("more of the answer") {
+            match stream.read(&mut piece).expect("more of the response") {
                 0 => break,
                 n => bytes += n,
             }
@@ -193,8 +196,8 @@ fn one_gibibyte_each_way_needs_less_than_24_mebibytes() {
         if chunked {
             stream.write_all(b"0\r\n\r\n").expect("sent");
         }
-        let answer = http::read(&mut stream).expect("a response");
-        let seen: Value = serde_json::from_slice(&answer.body).expect("the request as JSON");
+        let response = http::read(&mut stream).expect("a response");
+        let seen: Value = serde_json::from_slice(&response.body).expect("the request as JSON");
         assert_eq!(seen["bytes"], GIB);
     }
     let peak = memory(&scene, "VmHWM");
@@ -222,21 +225,21 @@ fn failing_upstream_answers_an_envelope_and_opens_the_circuit() {
     let upstream = Upstream::start();
     let (addr, more) = (upstream.addr(), "timeout = \"300ms\"\nbreak_after = 3\nbreak_for = \"1s\"\nretries = 0");
     let scene = scene(&url(&upstream), more);
-    let answer = get(&scene, "/silent");
-    assert_eq!((answer.status, error_code(&answer)), (504, "upstream_timeout".into()));
+    let response = get(&scene, "/silent");
+    assert_eq!((response.status, error_code(&response)), (504, "upstream_timeout".into()));
     drop(upstream);
     for _ in 0..2 {
-        let answer = get(&scene, "/x");
-        assert_eq!((answer.status, error_code(&answer)), (502, "upstream_unreachable".into()));
+        let response = get(&scene, "/x");
+        assert_eq!((response.status, error_code(&response)), (502, "upstream_unreachable".into()));
     }
-    let answer = get(&scene, "/x");
-    assert_eq!((answer.status, error_code(&answer)), (503, "upstream_unavailable".into()));
-    assert_eq!(answer.header("retry-after"), Some("1"));
+    let response = get(&scene, "/x");
+    assert_eq!((response.status, error_code(&response)), (503, "upstream_unavailable".into()));
+    assert_eq!(response.header("retry-after"), Some("1"));
     let upstream = Upstream::at(addr);
     eventually("the upstream is probed again", || (get(&scene, "/x").status == 200).then_some(()));
     // Responses of the upstream are passed on unchanged.
-    let answer = get(&scene, "/status?404");
-    assert_eq!((answer.status, answer.header("x-upstream")), (404, Some("yes")));
+    let response = get(&scene, "/status?404");
+    assert_eq!((response.status, response.header("x-upstream")), (404, Some("yes")));
     drop(upstream);
 }
 
@@ -287,7 +290,7 @@ fn client_disconnect_cancels_the_upstream_request() {
     let upstream = Upstream::start();
     let scene = scene(&url(&upstream), "");
     let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nxyz", path("public", "/upload"));
-    http::send_and_hang_up(scene.gateway.addr(), head.as_bytes(), Duration::from_millis(300)).expect("a connection");
+    disconnect_during(&scene, head.as_bytes(), || upstream.heads() == 1);
     eventually("the upstream sees the request end", || (upstream.aborted() == 1).then_some(()));
     // A disconnect of the client does not open the circuit.
     assert_eq!(get(&scene, "/x").status, 200);
@@ -307,8 +310,8 @@ fn stalled_and_oversized_bodies_are_rejected() {
     let target = path("public", "/upload");
     let began = Instant::now();
     let bytes = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nxyz");
-    let answer = http::send_raw(scene.gateway.addr(), bytes.as_bytes()).expect("a response");
-    assert_eq!((answer.status, error_code(&answer)), (408, "request_timeout".into()));
+    let response = http::send_raw(scene.gateway.addr(), bytes.as_bytes()).expect("a response");
+    assert_eq!((response.status, error_code(&response)), (408, "request_timeout".into()));
     assert!(began.elapsed() < Duration::from_secs(5));
     let announced = send(&scene, &Request::post(&target).body("text/plain", vec![b'x'; 1001]));
     assert_eq!((announced.status, error_code(&announced)), (413, "body_too_large".into()));
@@ -346,7 +349,7 @@ fn signature_checks_of_the_readme_work_in_node_and_python() {
     let authorized = scene.authorize("ann");
     let token = authorized.token().expect("a session");
     send(&scene, &Request::new("GET", path("orders", "/17?full=1")).bearer(token));
-    let told = upstream.requests().remove(0).to_string();
+    let received = upstream.requests().remove(0).to_string();
     let page = include_str!("../../plugins/proxy/README.md");
     let block = |language: &str| {
         let start = page.split_once(&format!("```{language}\n")).expect("the block").1;
@@ -357,7 +360,7 @@ fn signature_checks_of_the_readme_work_in_node_and_python() {
             "node",
             "-e",
             format!(
-                "{}\nconst t = {told};\nconst r = {{ method: t.method, url: t.target, headers: t.headers }};\n\
+                "{}\nconst t = {received};\nconst r = {{ method: t.method, url: t.target, headers: t.headers }};\n\
              console.log(caller(r, '{KEY}').openid, caller(r, '{KEY}x'), caller({{ ...r, url: '/' }}, '{KEY}'));",
                 block("js")
             ),
@@ -366,7 +369,7 @@ fn signature_checks_of_the_readme_work_in_node_and_python() {
             "python3",
             "-c",
             format!(
-                "{}\nimport json\nt = json.loads('''{told}''')\na = (t['method'], t['target'], t['headers'])\n\
+                "{}\nimport json\nt = json.loads('''{received}''')\na = (t['method'], t['target'], t['headers'])\n\
              print(caller(*a, '{KEY}')[0], caller(*a, '{KEY}x'), caller('GET', '/', t['headers'], '{KEY}'))",
                 block("python")
             ),

@@ -44,7 +44,7 @@ fn with_secret(scene: &Scene, secret: &str) -> String {
 }
 
 /// Exit code and output of a command.
-fn told(scene: &Scene, arguments: &[&str]) -> (Option<i32>, String) {
+fn run(scene: &Scene, arguments: &[&str]) -> (Option<i32>, String) {
     let output = scene.command(arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     scene.secrets().assert_absent_from(&text);
@@ -68,23 +68,23 @@ fn a_sealed_secret_works_for_its_own_tenant_and_field_only() {
     scene.write_tenant(TENANT, &with_secret(&scene, &sealed));
     eventually("the tenant is reloaded", || (reloads(&scene, TENANT) == 1).then_some(()));
     scene.authorize("ann").ok();
-    let (code, text) = told(&scene, &["validate", "--offline"]);
+    let (code, text) = run(&scene, &["validate", "--offline"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("warning: the secret is in plain text"), "the neighbour's: {text}");
+    assert!(text.contains("warning: the secret is in plain text"), "of the neighbour: {text}");
     assert!(text.contains("neighbour.toml:5:10") && !text.contains("manulife.toml:"), "{text}");
 
     let neighbour = fs::read_to_string(scene.tenants().join("neighbour.toml")).unwrap();
     scene.write_tenant(NEIGHBOUR, &neighbour.replace("neighbours-own-secret", &sealed));
     let moved = "was not sealed for wechat.secret of tenant neighbour";
-    eventually("it is refused", || scene.log().contains(moved).then_some(()));
+    eventually("the secret is rejected", || scene.log().contains(moved).then_some(()));
     assert!(scene.log().contains("neighbour.toml:5:10"), "{}", scene.log());
     scene.gateway.client(NEIGHBOUR).call("openid", &[("code", &neighbours_code(&scene.sim, "ann"))]).ok();
-    let (code, text) = told(&scene, &["validate", "--offline"]);
+    let (code, text) = run(&scene, &["validate", "--offline"]);
     assert!(code == Some(1) && text.contains(moved), "{text}");
 
     let fields = tenant(&scene.sim).replace("base_url", &format!("previous_secret = \"{sealed}\"\nbase_url"));
     scene.write_tenant("fields", &fields);
-    eventually("so is another field", || {
+    eventually("the secret is rejected in another field", || {
         scene.log().contains("was not sealed for wechat.previous_secret of tenant fields").then_some(())
     });
     for shown in ["/metrics", "/readyz"] {
@@ -93,7 +93,7 @@ fn a_sealed_secret_works_for_its_own_tenant_and_field_only() {
 }
 
 #[test]
-fn a_plugins_secret_can_be_sealed_too() {
+fn a_secret_of_a_plugin_can_be_sealed() {
     let (scene, service) = (with_key(), LoginService::start());
     for secret in [KEY, PASSWORD] {
         scene.secrets().add(secret);
@@ -113,68 +113,70 @@ fn seal_keys_can_be_rotated_while_the_gateway_runs() {
     let mode = fs::metadata(keys(&scene)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let first = fs::read_to_string(keys(&scene)).unwrap();
-    assert!(!scene.command(&["secret", "keygen"]).status.success(), "never over a file that is there");
+    assert!(!scene.command(&["secret", "keygen"]).status.success(), "an existing file is not overwritten");
     assert_eq!(fs::read_to_string(keys(&scene)).unwrap(), first);
 
     let sealed = seal(&scene, TENANT, "wechat.secret", DEMO_SECRET);
-    let file = with_secret(&scene, &sealed).replace("[wechat]", "# 保险 of theirs\n[wechat]   # here");
+    let file = with_secret(&scene, &sealed).replace("[wechat]", "# 保险 insurance\n[wechat]   # here");
     scene.write_tenant(TENANT, &file);
     eventually("the tenant is reloaded", || (reloads(&scene, TENANT) == 1).then_some(()));
-    assert!(told(&scene, &["secret", "keygen", "--add"]).1.contains("menlou secret rotate"));
+    assert!(run(&scene, &["secret", "keygen", "--add"]).1.contains("menlou secret rotate"));
     let path = scene.tenants().join("manulife.toml");
-    let (code, text) = told(&scene, &["secret", "rotate", "--dry-run"]);
+    let (code, text) = run(&scene, &["secret", "rotate", "--dry-run"]);
     assert!(code == Some(0) && text.contains("manulife.toml: wechat.secret:"), "{text}");
     assert_eq!(fs::read_to_string(&path).unwrap(), file);
 
-    let (code, text) = told(&scene, &["secret", "rotate"]);
+    let (code, text) = run(&scene, &["secret", "rotate"]);
     assert!(code == Some(0) && text.contains("reencrypted: 1 (files: 1)"), "{text}");
     let rotated = fs::read_to_string(&path).unwrap();
-    let anew = rotated.lines().find_map(|l| l.strip_prefix("secret = \"")).unwrap().trim_end_matches('"');
-    assert!(anew.starts_with("sealed:v1:") && anew != sealed);
-    assert_eq!(rotated.replace(anew, &sealed), file, "nothing else changed");
-    assert!(told(&scene, &["secret", "rotate"]).1.contains("reencrypted: 0"));
+    let resealed = rotated.lines().find_map(|l| l.strip_prefix("secret = \"")).unwrap().trim_end_matches('"');
+    assert!(resealed.starts_with("sealed:v1:") && resealed != sealed);
+    assert_eq!(rotated.replace(resealed, &sealed), file, "nothing else changed");
+    assert!(run(&scene, &["secret", "rotate"]).1.contains("reencrypted: 0"));
 
-    let old_gone: String =
+    let without_old: String =
         fs::read_to_string(keys(&scene)).unwrap().lines().take(1).map(|l| format!("{l}\n")).collect();
-    fs::write(keys(&scene), &old_gone).unwrap();
-    assert_eq!(told(&scene, &["validate", "--offline"]).0, Some(0));
-    eventually("people log in", || logs_in(&scene, TENANT).then_some(()));
+    fs::write(keys(&scene), &without_old).unwrap();
+    assert_eq!(run(&scene, &["validate", "--offline"]).0, Some(0));
+    eventually("a login succeeds", || logs_in(&scene, TENANT).then_some(()));
     assert!(!scene.readiness().1.to_string().contains("sealed with the key"), "{:?}", scene.readiness());
 
     fs::write(keys(&scene), &first).unwrap();
-    eventually("a key that is missing is told", || {
+    eventually("a missing key is reported", || {
         scene.readiness().1.to_string().contains("was sealed with the key").then_some(())
     });
     scene.authorize("ann").ok();
-    fs::write(keys(&scene), &old_gone).unwrap();
-    eventually("it is back", || (!scene.readiness().1.to_string().contains("was sealed with the key")).then_some(()));
+    fs::write(keys(&scene), &without_old).unwrap();
+    eventually("the problem is no longer reported", || {
+        (!scene.readiness().1.to_string().contains("was sealed with the key")).then_some(())
+    });
 }
 
 #[test]
 fn rotate_reports_secrets_that_it_cannot_open_and_reencrypts_the_rest() {
     let scene = with_key();
     let sealed = seal(&scene, TENANT, "wechat.secret", DEMO_SECRET);
-    let (good, moved, broken) =
+    let (valid, moved, broken) =
         (with_secret(&scene, &sealed), with_secret(&scene, &sealed), "name = \"unclosed\n[wechat");
-    scene.write_tenant(TENANT, &good);
+    scene.write_tenant(TENANT, &valid);
     scene.write_tenant("moved", &moved);
     scene.write_tenant("broken", broken);
     assert!(scene.command(&["secret", "keygen", "--add"]).status.success());
-    let (code, text) = told(&scene, &["secret", "rotate"]);
+    let (code, text) = run(&scene, &["secret", "rotate"]);
     assert_eq!(code, Some(1), "{text}");
     for part in ["manulife.toml: wechat.secret:", "moved.toml:5:10", "broken.toml:1:", "reencrypted: 1 (files: 1)"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let read = |name: &str| fs::read_to_string(scene.tenants().join(name)).unwrap();
-    assert!(read("manulife.toml") != good && read("moved.toml") == moved && read("broken.toml") == broken);
+    assert!(read("manulife.toml") != valid && read("moved.toml") == moved && read("broken.toml") == broken);
 }
 
 #[test]
 fn without_a_key_seal_and_rotate_fail_and_say_how_to_configure_one() {
     let scene = Scene::new(Stores::Embedded);
-    let (code, text) = told(&scene, &["secret", "seal", "--tenant", TENANT, "--field", "wechat.secret"]);
+    let (code, text) = run(&scene, &["secret", "seal", "--tenant", TENANT, "--field", "wechat.secret"]);
     assert!(code == Some(1) && text.contains("menlou secret keygen"), "{text}");
-    let (code, text) = told(&scene, &["secret", "rotate"]);
+    let (code, text) = run(&scene, &["secret", "rotate"]);
     assert!(code == Some(1) && text.contains("[secrets] keys_file"), "{text}");
     let scene = with_key();
     for (field, input, says) in [
@@ -191,22 +193,22 @@ fn without_a_key_seal_and_rotate_fail_and_say_how_to_configure_one() {
 fn keys_may_come_from_the_environment_and_secrets_from_systemd() {
     let scene = with_key();
     let key = fs::read_to_string(keys(&scene)).unwrap();
-    let key = key.split_whitespace().find(|word| word.starts_with("menlou-key-")).unwrap();
+    let key = key.split_whitespace().find(|part| part.starts_with("menlou-key-")).unwrap();
     let sealed = seal(&scene, TENANT, "wechat.secret", DEMO_SECRET);
     let credentials = tempfile::tempdir().unwrap();
     fs::write(credentials.path().join("wechat"), format!("{DEMO_SECRET}\n")).unwrap();
-    let (sealed, of_systemd) =
+    let (sealed, credential) =
         (with_secret(&scene, &sealed), with_secret(&scene, "file:$CREDENTIALS_DIRECTORY/wechat"));
     let other = Scene::with(Stores::Embedded, |mut setup, sim| {
         let here = |file: String| file.replace(scene.sim.base_url(), sim.base_url());
         setup.tenants[0].1 = here(sealed);
         setup
-            .tenant("of-systemd", here(of_systemd))
+            .tenant("systemd", here(credential))
             .env("MENLOU_SECRETS__KEYS_FILE", key)
             .env("CREDENTIALS_DIRECTORY", &credentials.path().display().to_string())
     });
     other.secrets().add(key);
-    for tenant in [TENANT, "of-systemd"] {
+    for tenant in [TENANT, "systemd"] {
         assert!(logs_in(&other, tenant), "{tenant}");
     }
 }
@@ -229,7 +231,7 @@ fn a_changed_secret_file_reloads_only_its_tenant_within_seconds() {
     symlink("..data/secret", home.join("mounted/secret")).unwrap();
     for (tenant, secret) in [("plain", "file:../plain"), ("mounted", "file:../mounted/secret")] {
         scene.write_tenant(tenant, &with_secret(&scene, secret));
-        eventually("it serves", || logs_in(&scene, tenant).then_some(()));
+        eventually("the tenant is served", || logs_in(&scene, tenant).then_some(()));
     }
     scene.sim.first_app().reset_secret(NEW).unwrap();
     for tenant in ["plain", "mounted"] {
@@ -240,7 +242,7 @@ fn a_changed_secret_file_reloads_only_its_tenant_within_seconds() {
         } else {
             mount("..2", NEW)
         }
-        eventually("the new one is loaded", || logs_in(&scene, tenant).then_some(()));
+        eventually("the new secret is loaded", || logs_in(&scene, tenant).then_some(()));
         assert!(written.elapsed() < Duration::from_secs(4), "{tenant}: after {:?}", written.elapsed());
     }
     let reloads = |tenant| reloads(&scene, tenant);
@@ -248,12 +250,14 @@ fn a_changed_secret_file_reloads_only_its_tenant_within_seconds() {
     assert_eq!((reloads(TENANT), reloads(NEIGHBOUR)), (0, 0), "{}", scene.log());
 
     fs::remove_file(home.join("plain")).unwrap();
-    eventually("a file that is gone is told", || {
+    eventually("a missing file is reported", || {
         scene.readiness().1.to_string().contains("plain can't be").then_some(())
     });
-    assert!(logs_in(&scene, "plain"), "the last good secret serves on");
+    assert!(logs_in(&scene, "plain"), "the last valid secret stays in use");
     fs::write(home.join("plain"), NEW).unwrap();
-    eventually("it is back", || (!scene.readiness().1.to_string().contains("plain can't be")).then_some(()));
+    eventually("the problem is no longer reported", || {
+        (!scene.readiness().1.to_string().contains("plain can't be")).then_some(())
+    });
 }
 
 #[test]
@@ -267,29 +271,29 @@ fn an_app_secret_is_replaced_without_one_failed_login() {
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let session = scene.session(person);
-                    // The phone number needs an access token, which dies with the old secret.
+                    // The phone number needs an access token, which the platform revokes together with the old secret.
                     let code = scene.sim.phone_code("13800138000");
                     session.call("login", &[("method", "phone"), ("phone_code", &code)]).ok();
                     served.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        let some_are_served = || {
+        let wait_for_logins = || {
             let before = served.load(Ordering::Relaxed);
-            eventually("some are served", || (served.load(Ordering::Relaxed) > before + 5).then_some(()));
+            eventually("further logins succeed", || (served.load(Ordering::Relaxed) > before + 5).then_some(()));
         };
-        some_are_served();
+        wait_for_logins();
         let both = tenant(&scene.sim)
             .replace("base_url", &format!("previous_secret = \"{DEMO_SECRET}\"\nbase_url"))
             .replace(&format!("\nsecret = \"{DEMO_SECRET}\""), &format!("\nsecret = \"{NEW}\""));
         scene.write_tenant(TENANT, &both);
-        eventually("both are loaded", || (reloads(&scene, TENANT) == 1).then_some(()));
-        some_are_served();
+        eventually("both secrets are loaded", || (reloads(&scene, TENANT) == 1).then_some(()));
+        wait_for_logins();
         scene.sim.first_app().reset_secret(NEW).unwrap();
-        some_are_served();
+        wait_for_logins();
         scene.write_tenant(TENANT, &with_secret(&scene, NEW));
-        eventually("the new one alone is loaded", || (reloads(&scene, TENANT) == 2).then_some(()));
-        some_are_served();
+        eventually("only the new secret is loaded", || (reloads(&scene, TENANT) == 2).then_some(()));
+        wait_for_logins();
         stop.store(true, Ordering::Relaxed);
     });
     let log = scene.log();
@@ -315,7 +319,7 @@ fn a_secret_entered_for_a_tenant_is_sealed_in_its_file() {
         "{}",
         file()
     );
-    assert_eq!(told(&scene, &["tenant", "verify", "typed"]).0, Some(0));
+    assert_eq!(run(&scene, &["tenant", "verify", "typed"]).0, Some(0));
 
     fs::remove_file(keys(&scene)).unwrap();
     let output = scene.command_with_input(&edit, &format!("{DEMO_SECRET}\n"));
@@ -330,10 +334,10 @@ fn if_the_new_secret_is_rejected_verify_reports_whether_the_old_one_works() {
     let both =
         |old: &str| with_secret(&scene, NEW).replace("base_url", &format!("previous_secret = \"{old}\"\nbase_url"));
     scene.write_tenant(TENANT, &both(DEMO_SECRET));
-    let (code, text) = told(&scene, &["tenant", "verify", TENANT]);
+    let (code, text) = run(&scene, &["tenant", "verify", TENANT]);
     assert!(code == Some(1) && text.contains("✗ access token: The AppSecret is wrong"), "{text}");
     assert!(text.contains("✓ the old secret (previous_secret)"), "{text}");
     scene.write_tenant(TENANT, &both("neither-this-one"));
-    let (code, text) = told(&scene, &["tenant", "verify", TENANT]);
+    let (code, text) = run(&scene, &["tenant", "verify", TENANT]);
     assert!(code == Some(1) && text.contains("✗ the old secret (previous_secret)"), "{text}");
 }

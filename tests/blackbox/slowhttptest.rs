@@ -42,6 +42,7 @@ fn withstands(scene: &Scene, path: &str, mode: &[&str]) {
                 while !ended.load(Ordering::Relaxed) {
                     person.call("user", &[]).ok();
                     served += 1;
+                    // The interval of the requests.
                     thread::sleep(Duration::from_millis(10));
                 }
                 served

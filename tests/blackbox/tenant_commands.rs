@@ -1,4 +1,4 @@
-//! `menlou tenant create|list|show|edit|remove`: what people and scripts do with them, on a terminal and without.
+//! `menlou tenant create|list|show|edit|remove`, interactively on a terminal and from scripts.
 
 use crate::scene::{Scene, Stores, TENANT, eventually, setup, simulator, tenant};
 use menlou_harness::{GatewayFolder, Setup};
@@ -6,20 +6,20 @@ use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use serde_json::Value;
 use std::{fs, os::unix::fs::MetadataExt, process::Output};
 
-fn told(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[track_caller]
 fn exits(output: &Output, code: i32) -> String {
-    let told = told(output);
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    assert!(!told.contains(DEMO_SECRET), "a secret is shown: {told}");
-    told
+    let text = printed(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(!text.contains(DEMO_SECRET), "a secret is shown: {text}");
+    text
 }
 
 fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", told(output)))
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", printed(output)))
 }
 
 fn file(home: &GatewayFolder, name: &str) -> String {
@@ -34,7 +34,7 @@ fn new<'a>(name: &'a str, sim: &'a Simulator) -> Vec<&'a str> {
 fn create_writes_verifies_and_serves_a_tenant_and_prints_requests_to_try() {
     let scene = Scene::new(Stores::Embedded);
     let output = scene.command_with_input(&new("acme", &scene.sim), &format!("{DEMO_SECRET}\n"));
-    let told = exits(&output, 0);
+    let message = exits(&output, 0);
     for part in [
         "acme.toml",
         "✓ access token",
@@ -44,7 +44,7 @@ fn create_writes_verifies_and_serves_a_tenant_and_prints_requests_to_try() {
         "/srv/?f=acme&a=openid",
         "wx.request",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     let path = scene.tenants().join("acme.toml");
     let text = fs::read_to_string(&path).unwrap();
@@ -52,10 +52,10 @@ fn create_writes_verifies_and_serves_a_tenant_and_prints_requests_to_try() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640, "it holds a secret");
-    eventually("it is served", || {
-        let answer = scene.gateway.client("acme").call("openid", &[("code", &scene.sim.code("ann"))]);
-        answer.error.is_none().then_some(())
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640, "the file contains a secret");
+    eventually("the tenant is served", || {
+        let response = scene.gateway.client("acme").call("openid", &[("code", &scene.sim.code("ann"))]);
+        response.error.is_none().then_some(())
     });
     exits(&scene.command(&["validate"]), 0);
 }
@@ -151,8 +151,8 @@ fn create_rejects_invalid_input_before_it_writes_a_file() {
             "MISSING_ONE is not set",
         ),
     ] {
-        let told = exits(&output, code);
-        assert!(told.contains(says) && !told.contains("demo-secret-2"), "{says}: {told}");
+        let message = exits(&output, code);
+        assert!(message.contains(says) && !message.contains("demo-secret-2"), "{says}: {message}");
         assert!(!home.tenants().join("acme.toml").exists(), "{says}");
     }
 }
@@ -164,11 +164,14 @@ fn a_missing_gateway_config_is_reported() {
     let new = ["tenant", "create", "acme", "--appid", DEMO_APPID, "--secret", "env:S", "--offline"];
     let mut command = menlou_harness::artifacts::binary();
     command.args(new).current_dir(folder.path()).env("MENLOU_LANG", "en").env("MENLOU_PLUGINS__DIR", home.plugins());
-    let told = exits(&menlou_harness::artifacts::run(&mut command, b""), 1);
-    assert!(told.contains("there is no menlou.toml here") && told.contains("tenants does not exist"), "{told}");
+    let message = exits(&menlou_harness::artifacts::run(&mut command, b""), 1);
+    assert!(
+        message.contains("there is no menlou.toml here") && message.contains("tenants does not exist"),
+        "{message}"
+    );
     fs::create_dir(folder.path().join("tenants")).unwrap();
-    let told = exits(&menlou_harness::artifacts::run(command.env("S", "some-secret"), b""), 0);
-    assert!(told.contains("there is no menlou.toml here"), "{told}");
+    let message = exits(&menlou_harness::artifacts::run(command.env("S", "some-secret"), b""), 0);
+    assert!(message.contains("there is no menlou.toml here"), "{message}");
     assert!(folder.path().join("tenants/acme.toml").exists());
 }
 
@@ -177,15 +180,15 @@ fn a_new_tenant_with_a_wrong_secret_is_kept_and_the_problem_is_explained() {
     let sim = simulator();
     let home = GatewayFolder::new(Setup::default());
     let output = home.command(&new("acme", &sim), b"a-wrong-secret");
-    let told = exits(&output, 1);
+    let message = exits(&output, 1);
     for part in ["40125", "The AppSecret is wrong", "开发者 ID", "menlou tenant edit acme", "menlou tenant verify acme"]
     {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(message.contains(part), "{part}: {message}");
     }
-    assert!(!told.contains("a-wrong-secret"));
+    assert!(!message.contains("a-wrong-secret"));
     assert!(home.tenants().join("acme.toml").exists());
-    let mended = home.command(&["tenant", "edit", "acme", "--set-secret", "wechat.secret"], DEMO_SECRET.as_bytes());
-    exits(&mended, 0);
+    let output = home.command(&["tenant", "edit", "acme", "--set-secret", "wechat.secret"], DEMO_SECRET.as_bytes());
+    exits(&output, 0);
     exits(&home.command(&["tenant", "verify", "acme"], b""), 0);
 }
 
@@ -213,7 +216,7 @@ fn with_json_commands_print_one_object_and_ask_no_questions() {
     assert_eq!(shown["secrets"]["/wechat/secret"], "literal");
     assert_eq!(shown["revision"], made["revision"]);
 
-    for (arguments, code, word) in [
+    for (arguments, code, error) in [
         (&["tenant", "show", "nobody", "--json"][..], 1, "absent"),
         (&["tenant", "show", "No Name", "--json"], 2, "usage"),
         (&["tenant", "remove", "acme", "--json"], 2, "usage"),
@@ -223,41 +226,41 @@ fn with_json_commands_print_one_object_and_ask_no_questions() {
         let output = home.command(arguments, b"");
         exits(&output, code);
         let failed = json(&output);
-        assert_eq!((failed["ok"].as_bool(), failed["error"].as_str()), (Some(false), Some(word)), "{failed}");
+        assert_eq!((failed["ok"].as_bool(), failed["error"].as_str()), (Some(false), Some(error)), "{failed}");
         assert!(failed["zh"].is_string() && failed["en"].is_string(), "{failed}");
-        assert_eq!(failed["faults"].as_array().is_some_and(|f| !f.is_empty()), word == "faulty", "{failed}");
+        assert_eq!(failed["faults"].as_array().is_some_and(|f| !f.is_empty()), error == "faulty", "{failed}");
     }
 }
 
 #[test]
 fn list_and_show_report_errors_and_no_secrets() {
     let sim = simulator();
-    let bad = tenant(&sim).replace("base_url", "sceret = \"hunter2-hunter2\"\nbase_url")
+    let invalid = tenant(&sim).replace("base_url", "sceret = \"hunter2-hunter2\"\nbase_url")
         + "[actions.pay]\nkey = \"hunter3-hunter3\"\n";
     let home = GatewayFolder::new(
-        setup(&sim, None, None).tenant("bad", bad).tenant("Not A Name", "").tenant("broken", "name = \"un\n"),
+        setup(&sim, None, None).tenant("invalid", invalid).tenant("Not A Name", "").tenant("broken", "name = \"un\n"),
     );
-    let told = exits(&home.command(&["tenant", "list"], b""), 1);
-    for part in ["TENANT", "manulife", "Manulife", DEMO_APPID, "bad ", "broken", "Not A Name"] {
-        assert!(told.contains(part), "{part}: {told}");
+    let message = exits(&home.command(&["tenant", "list"], b""), 1);
+    for part in ["TENANT", "manulife", "Manulife", DEMO_APPID, "invalid ", "broken", "Not A Name"] {
+        assert!(message.contains(part), "{part}: {message}");
     }
-    let told = exits(&home.command(&["tenant", "show", "bad"], b""), 1);
+    let message = exits(&home.command(&["tenant", "show", "invalid"], b""), 1);
     for part in [
         "did you mean `secret`?",
-        "bad.toml:",
+        "invalid.toml:",
         "pay",
         "secret = \"***\"  # in this file, in plain text",
         "ttl = \"7d\"  # default",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(message.contains(part), "{part}: {message}");
     }
-    assert!(!told.contains("hunter2") && !told.contains("hunter3"), "{told}");
-    let told = exits(&home.command(&["tenant", "show", "broken"], b""), 1);
-    assert!(told.contains("broken.toml:1:"), "{told}");
-    let told = exits(&home.command(&["tenant", "show", TENANT], b""), 0);
+    assert!(!message.contains("hunter2") && !message.contains("hunter3"), "{message}");
+    let message = exits(&home.command(&["tenant", "show", "broken"], b""), 1);
+    assert!(message.contains("broken.toml:1:"), "{message}");
+    let message = exits(&home.command(&["tenant", "show", TENANT], b""), 0);
     assert!(
-        told.contains("[actions.login]") && told.contains("methods = [\"phone\", \"password\", \"profile\"]"),
-        "{told}"
+        message.contains("[actions.login]") && message.contains("methods = [\"phone\", \"password\", \"profile\"]"),
+        "{message}"
     );
 }
 
@@ -266,8 +269,8 @@ fn remove_asks_for_the_name_and_lists_what_stays_in_the_stores() {
     let sim = simulator();
     let home = GatewayFolder::new(setup(&sim, None, None));
     let path = home.tenants().join(format!("{TENANT}.toml"));
-    let told = exits(&home.command(&["tenant", "remove", TENANT], b"manulife\n"), 2);
-    assert!(told.contains("--yes"), "{told}");
+    let message = exits(&home.command(&["tenant", "remove", TENANT], b"manulife\n"), 2);
+    assert!(message.contains("--yes"), "{message}");
     for (typed, code) in [("manulive", 1), (TENANT, 0)] {
         assert!(path.exists());
         let mut terminal = home.terminal(&["tenant", "remove", TENANT], &[]);
@@ -280,8 +283,8 @@ fn remove_asks_for_the_name_and_lists_what_stays_in_the_stores() {
     assert!(!path.exists());
     exits(&home.command(&["tenant", "remove", TENANT, "--yes"], b""), 1);
     exits(&home.command(&["tenant", "remove", "neighbour", "--yes"], b""), 0);
-    let told = exits(&home.command(&["tenant", "list"], b""), 0);
-    assert!(told.contains("menlou tenant create"), "{told}");
+    let message = exits(&home.command(&["tenant", "list"], b""), 0);
+    assert!(message.contains("menlou tenant create"), "{message}");
 }
 
 #[test]
@@ -301,8 +304,8 @@ fn every_command_rejects_invalid_tenant_names() {
         ] {
             let output = home.command(command, b"some-password");
             let code = if command[0] == "tenant" { 2 } else { 1 };
-            let told = exits(&output, code);
-            assert!(told.contains("is not a valid tenant name") && told.len() < 400, "{command:?}: {told}");
+            let message = exits(&output, code);
+            assert!(message.contains("is not a valid tenant name") && message.len() < 400, "{command:?}: {message}");
         }
     }
 }

@@ -58,8 +58,8 @@ fn an_edited_value_keeps_its_position_and_the_gateway_reloads_it() {
         .replace("[actions.user]\n\n", "");
     assert_eq!(fs::read_to_string(&path).unwrap(), after);
     eventually("the tenant is reloaded", || {
-        let answer = scene.session("ann").call("login", &[("method", "profile"), ("name", "Ann")]);
-        (answer.error.as_deref() == Some("method_not_allowed_here")).then_some(())
+        let response = scene.session("ann").call("login", &[("method", "profile"), ("name", "Ann")]);
+        (response.error.as_deref() == Some("method_not_allowed_here")).then_some(())
     });
 }
 
@@ -73,7 +73,7 @@ fn a_secret_is_rotated_from_standard_input_while_people_log_in() {
         &scene.command_with_input(&["tenant", "edit", TENANT, "--set-secret", "wechat.secret"], "the-next-secret\n"),
         0,
     );
-    eventually("the new one is used", || scene.authorize("carl").error.is_none().then_some(()));
+    eventually("the new secret is in use", || scene.authorize("carl").error.is_none().then_some(()));
 }
 
 #[test]
@@ -104,15 +104,15 @@ fn a_file_with_errors_is_not_saved_and_the_errors_have_positions() {
 }
 
 #[test]
-fn in_an_editor_what_is_faulty_is_edited_again_or_dropped() {
+fn in_an_editor_an_invalid_file_is_edited_again_or_discarded() {
     let home = home();
     let before = file(&home);
     let editor = "f() { if grep -q 5s \"$1\"; then sed -i s/5s/5d/ \"$1\"; else printf '[session]\\nttl = \"5s\"\\n' >> \"$1\"; fi; }; f";
-    for (answer, code, after) in [("d", 0, before.clone()), ("e", 0, format!("{before}[session]\nttl = \"5d\"\n"))] {
+    for (choice, code, after) in [("d", 0, before.clone()), ("e", 0, format!("{before}[session]\nttl = \"5d\"\n"))] {
         let mut terminal = home.terminal(&["tenant", "edit", TENANT], &[("EDITOR", editor)]);
         terminal.expect("from 1m to 30d");
         terminal.expect("e: edit again");
-        terminal.type_line(answer);
+        terminal.type_line(choice);
         let (ended, shown) = terminal.end();
         assert_eq!(ended, code, "{shown}");
         assert!(!shown.contains(DEMO_SECRET), "{shown}");
@@ -180,7 +180,7 @@ fn on_a_full_disk_the_file_stays_unchanged() {
         let message = exits(&home.command_through(&by, &["tenant", "edit", TENANT, "--set", "name=Other"]), 1);
         assert!(says.iter().all(|s| message.contains(s)), "{message}");
         assert_eq!(file(&home), long);
-        assert_eq!(names(&home), ["manulife.toml"], "the draft is taken away");
+        assert_eq!(names(&home), ["manulife.toml"], "the temporary file is removed");
     }
     exits(&home.command(&["tenant", "edit", TENANT, "--set", "name=Other"], b""), 0);
 }

@@ -42,14 +42,14 @@ fn every_errcode_that_an_admin_can_fix_is_explained_with_role_and_location() {
     exits(&verify(&home), 0);
     for code in [40013, 40125, 40164, 40243, 45009, 48001, 48004, 50002, 50004, 50007, 89501, 89503, 89506, 89507] {
         let explained = errcodes::explain(code).unwrap_or_else(|| panic!("{code} is not explained"));
-        let place = explained.location.unwrap_or_else(|| panic!("{code} has no place"));
+        let location = explained.location.unwrap_or_else(|| panic!("{code} has no location"));
         sim.fail(TOKEN, Failure::errcode(code), 2);
         let message = exits(&verify(&home), 1);
         let output_zh = exits(&verify(&home_zh), 1);
-        for part in [&explained.meaning.en, &explained.remedy.en, &place.en, &explained.responsible.text().en] {
+        for part in [&explained.meaning.en, &explained.remedy.en, &location.en, &explained.responsible.text().en] {
             assert!(message.contains(&**part), "{code}: {part}: {message}");
         }
-        for part in [&explained.meaning.zh, &explained.remedy.zh, &place.zh, &explained.responsible.text().zh] {
+        for part in [&explained.meaning.zh, &explained.remedy.zh, &location.zh, &explained.responsible.text().zh] {
             assert!(output_zh.contains(&**part), "{code}: {part}: {output_zh}");
         }
         assert!(message.contains(&format!("errcode {code}")) && message.contains("rid "), "{message}");
@@ -119,7 +119,7 @@ fn verify_does_not_affect_a_running_gateway() {
     scene.client().call("openid", &[("code", &code)]).ok();
     scene.sim.reset_calls();
     phone("carl", "13800138001");
-    assert_eq!((scene.sim.calls(PHONE), scene.sim.calls(TOKEN)), (1, 0), "its token is as good as before");
+    assert_eq!((scene.sim.calls(PHONE), scene.sim.calls(TOKEN)), (1, 0), "the token of the gateway stays valid");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn an_unreachable_platform_is_reported_with_its_cause() {
     ] {
         let message = exits(&verify(&at(&base_url)), 1);
         assert!(message.contains(says), "{base_url}: {message}");
-        assert_eq!(message.matches('✗').count(), 1, "nothing more is asked: {message}");
+        assert_eq!(message.matches('✗').count(), 1, "nothing more is requested: {message}");
     }
     let home = GatewayFolder::new(
         Setup::default()

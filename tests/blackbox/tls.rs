@@ -41,7 +41,7 @@ impl TestCa {
         self.openssl(
             &[&["req", "-x509", "-keyout", &key, "-out", &unfinished, "-days", "2"], &signer[..], &leaf[..]].concat(),
         );
-        // The gateway watches the folder, so a certificate appears complete or not at all.
+        // The gateway watches the folder. A rename keeps it from reading an incomplete certificate.
         fs::rename(self.path(&unfinished), self.path(&pem)).unwrap();
     }
 

@@ -1,4 +1,5 @@
-/* A plugin with one action, NAME, that replies with its VERSION. The parameter `wait` delays the reply, in milliseconds. */
+/* A plugin with one action, NAME, that replies with its VERSION. The parameter `wait` delays the reply, in
+   milliseconds, and logs that the call has started. */
 #include "menlou_plugin.h"
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ static int32_t start(const menlou_host *host, menlou_call *call, const menlou_re
             size_t len = param->value.len < 15 ? param->value.len : 15;
             memcpy(text, param->value.ptr, len);
             state->sleep = host->sleep_ms(call, strtoull(text, NULL, 10));
+            host->log(host, call, MENLOU_LOG_INFO, (menlou_str)MENLOU_STR("a delayed call of version " VERSION " has started"), NULL, 0);
         }
     }
     *out = state;

@@ -32,6 +32,7 @@ struct UpstreamState {
     connections: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
     requests: Mutex<Vec<Value>>,
+    heads: AtomicUsize,
     aborted: AtomicUsize,
     status: AtomicUsize,
     ended: AtomicBool,
@@ -73,6 +74,11 @@ impl Upstream {
     /// Number of connections that were accepted.
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Number of requests whose head has been received.
+    pub fn heads(&self) -> usize {
+        self.shared.heads.load(Ordering::SeqCst)
     }
 
     /// Number of requests that ended before their body was complete.
@@ -129,6 +135,7 @@ impl UpstreamState {
             let mut parts = line.split_ascii_whitespace();
             let (method, target) = (part(parts.next())?, part(parts.next())?);
             let headers = headers(&mut input)?;
+            self.heads.fetch_add(1, Ordering::SeqCst);
             let (bytes, shown) = match body(&mut input, &headers) {
                 Ok(body) => body,
                 Err(e) => {
