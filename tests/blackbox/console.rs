@@ -45,7 +45,7 @@ fn pages_require_signing_in_with_a_token() {
     let signed_in = browser.post("/console/sign-in", &[("token", admin.token()), ("next", &settings)]);
     assert_eq!((signed_in.status, signed_in.header("location")), (303, Some(settings.as_str())));
     let cookie = signed_in.header("set-cookie").unwrap().to_owned();
-    for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/console/;"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     assert!(!cookie.contains("mla_") && !cookie.contains("Secure") && !cookie.contains("Max-Age"), "{cookie}");
@@ -57,7 +57,7 @@ fn pages_require_signing_in_with_a_token() {
     let mut behind_tls = scene.browser().with("X-Forwarded-Proto", "https");
     let signed_in = behind_tls.post("/console/sign-in", &elsewhere);
     let cookie = signed_in.header("set-cookie").unwrap();
-    assert!(cookie.starts_with("__Host-menlou=") && cookie.contains("; Secure"), "{cookie}");
+    assert!(cookie.starts_with("__Secure-menlou=") && cookie.contains("; Secure"), "{cookie}");
     assert_eq!(behind_tls.get("/console/").status, 200);
 }
 

@@ -47,6 +47,7 @@ mod plugin_streams;
 mod profiles;
 mod proxies;
 mod proxy;
+mod proxy_cookies;
 mod replicas;
 mod scene;
 mod secrecy;

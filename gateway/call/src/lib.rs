@@ -1,6 +1,9 @@
 //! The types that cross layers: a decoded request to an action ([`Call`]) and the action's reply ([`Reply`]).
 
+mod cookies;
+
 use bytes::Bytes;
+pub use cookies::{GATEWAY_COOKIE, edit_cookies, is_gateway_cookie, normalize_cookies};
 use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::combinators::UnsyncBoxBody;
 use menlou_error::Error;
@@ -47,7 +50,7 @@ pub struct Call {
     pub token: Option<Token>,
     /// Parameters of query and body.
     pub params: Params,
-    /// Headers, without `authorization`.
+    /// Headers, without `authorization` and the gateway's own cookies; `cookie` is one line.
     pub headers: HeaderMap,
     /// Complete body; empty if the action reads it by itself.
     pub body: Bytes,

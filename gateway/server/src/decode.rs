@@ -13,7 +13,7 @@ use http::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
-use menlou_call::{Call, Params, Token, UnreadBody};
+use menlou_call::{Call, Params, Token, UnreadBody, normalize_cookies};
 use menlou_clock::since_epoch;
 use menlou_config::server::Server;
 use menlou_error::text::Text;
@@ -97,6 +97,7 @@ pub(super) fn call(
         Some(value) => bearer(&value)?,
         None => None,
     };
+    normalize_cookies(&mut head.headers);
     Ok(Call {
         id: context.id.clone(),
         method: head.method,

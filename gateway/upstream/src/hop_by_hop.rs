@@ -22,10 +22,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// Removes the hop-by-hop headers, including those that `Connection` names.
-///
-/// Call this on a client's headers **before** the gateway adds its own: otherwise a client could remove those by naming
-/// them in `Connection`.
-pub fn end_to_end(headers: &mut HeaderMap) {
+pub(super) fn end_to_end(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod cookies;
 mod health_check;
 mod hop_by_hop;
 mod load_balancer;
@@ -14,7 +15,6 @@ mod send;
 
 use address::{Address, Target};
 use answer::Answer;
-pub use hop_by_hop::end_to_end;
 use http::{
     HeaderMap, HeaderValue, Method, Response,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
@@ -43,8 +43,8 @@ pub struct ForwardRequest {
     pub method: Method,
     /// Path and query below the server's base URL. It starts with `/`, or the path is empty.
     pub path_and_query: String,
-    /// Headers. Framing, `Host`, `Expect` and hop-by-hop headers are removed here. Call [`end_to_end`] on a client's headers
-    /// before other headers are added.
+    /// Headers. Framing, `Host`, `Expect` and hop-by-hop headers are removed here. Call [`Upstream::keep_end_to_end`] on a
+    /// client's headers before other headers are added.
     pub headers: HeaderMap,
     /// The body. It is sent with `Content-Length` if its size is known, else chunked. If the client aborts, it ends in an
     /// error.
@@ -60,6 +60,8 @@ pub struct ForwardRequest {
 /// The servers of one action of a tenant.
 pub struct Upstream {
     group: Arc<LoadBalancer>,
+    /// Path of the action on the traffic port, `/srv/tenant/action`.
+    path: String,
     health: Option<Checks>,
     checking: Mutex<JoinSet<()>>,
 }
@@ -100,8 +102,9 @@ impl Upstream {
         }
         let limits = BreakerPolicy { break_after, break_for };
         let checked_every = health.as_ref().map_or(Duration::ZERO, |h| h.interval);
+        let path = format!("/srv/{}/{}", labels.tenant, labels.action);
         let group = LoadBalancer::new(labels, addresses, limits, checked_every);
-        Ok(Self { group, health, checking: Mutex::default() })
+        Ok(Self { group, path, health, checking: Mutex::default() })
     }
 
     /// Starts the health checks, if enabled; they end when the upstream is dropped. Further calls have no effect. It must be
@@ -115,6 +118,16 @@ impl Upstream {
                 checking.spawn(health_check::watch(group, server, url.clone(), health.interval, http));
             }
         }
+    }
+
+    /// Prepares a client's headers for the upstream: removes the hop-by-hop headers, and the cookies that the upstream cannot
+    /// have set. `request_path` is the path of the request on the traffic port.
+    ///
+    /// Call this **before** the gateway adds its own headers: otherwise a client could remove those by naming them in
+    /// `Connection`.
+    pub fn keep_end_to_end(&self, headers: &mut HeaderMap, request_path: &str) {
+        hop_by_hop::end_to_end(headers);
+        cookies::of_request(headers, &self.path, request_path);
     }
 
     /// Sends a request to the server with the fewest requests in flight, and returns the response with a streamed body and
@@ -148,7 +161,7 @@ impl Upstream {
             tried.push(turn.server);
             let url = self.group.servers[turn.server].address.at(&target);
             match self.attempt(http, turn, &method, &url, headers.clone(), &sending).await {
-                Ok((head, turn)) => return Ok(answer(head, turn, sending)),
+                Ok((head, turn)) => return Ok(answer(head, turn, sending, &self.path)),
                 Err(Failed { error, repeatable }) => {
                     let again = match repeatable {
                         Repeatable::Never => false,
@@ -263,9 +276,10 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &BodyStream) {
 }
 
 /// The response for the client.
-fn answer(head: Response<ResponseBody>, turn: Turn, sending: Sending) -> Response<BodyStream> {
+fn answer(head: Response<ResponseBody>, turn: Turn, sending: Sending, path: &str) -> Response<BodyStream> {
     let (mut head, incoming) = head.into_parts();
     hop_by_hop::of_answer(&mut head.headers);
+    cookies::of_answer(&mut head.headers, path);
     let mut answer = Response::new(Answer::new(incoming, turn, sending).boxed_unsync());
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;

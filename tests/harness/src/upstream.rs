@@ -35,6 +35,7 @@ struct UpstreamState {
     heads: AtomicUsize,
     aborted: AtomicUsize,
     status: AtomicUsize,
+    header_lines: Mutex<String>,
     ended: AtomicBool,
 }
 
@@ -89,6 +90,11 @@ impl Upstream {
     /// Responds to every request with this status from now on; 0: as the path says.
     pub fn respond_with(&self, status: usize) {
         self.shared.status.store(status, Ordering::SeqCst);
+    }
+
+    /// Adds these header lines, each ended by CRLF, to every response from now on.
+    pub fn respond_with_headers(&self, lines: &str) {
+        lines.clone_into(&mut lock(&self.shared.header_lines));
     }
 }
 
@@ -167,7 +173,8 @@ impl UpstreamState {
             out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut")?;
             return out.shutdown(Shutdown::Both);
         }
-        let head = format!("HTTP/1.1 {status} Status\r\nX-Upstream: yes\r\nX-Hop: no\r\nConnection: x-hop\r\n");
+        let lines = lock(&self.header_lines).clone();
+        let head = format!("HTTP/1.1 {status} Status\r\nX-Upstream: yes\r\nX-Hop: no\r\nConnection: x-hop\r\n{lines}");
         if path.ends_with("/download") {
             out.write_all(format!("{head}Content-Length: {number}\r\n\r\n").as_bytes())?;
             return chunks(number).try_for_each(|n| out.write_all(&ZEROS[..n]));

@@ -6,7 +6,7 @@ use crate::ffi::{MAX_ARGUMENT, text};
 use crate::operation::OpOutput;
 use crate::plugin_call::PluginCall;
 use crate::stream::{limited, read};
-use ::menlou_upstream::{ForwardRequest, HealthCheckOptions, UpstreamLabels, UpstreamOptions, end_to_end};
+use ::menlou_upstream::{ForwardRequest, HealthCheckOptions, Upstream, UpstreamLabels, UpstreamOptions};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -81,7 +81,7 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
             let raw = forward.as_ref().filter(|r| r.struct_size as usize >= size_of::<menlou_forward>())?;
             // A plugin may pass any pointer. It is valid only if it is one of this action's upstreams.
             let upstream = call.action.upstream(raw.upstream)?.clone();
-            let (headers, path_and_query) = (headers(call, raw)?, text(raw.target)?.to_owned());
+            let (headers, path_and_query) = (headers(call, &upstream, raw)?, text(raw.target)?.to_owned());
             let body = match &call.request.unread {
                 Some(unread) => unread.take()?,
                 None if call.request.body.is_empty() => {
@@ -109,7 +109,7 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
 ///
 /// # Safety
 /// See `entry`.
-unsafe fn headers(call: &PluginCall, raw: &menlou_forward) -> Option<HeaderMap> {
+unsafe fn headers(call: &PluginCall, upstream: &Upstream, raw: &menlou_forward) -> Option<HeaderMap> {
     if raw.pass_headers_len > MAX_HEADERS || raw.headers_len > MAX_HEADERS {
         return None;
     }
@@ -125,7 +125,7 @@ unsafe fn headers(call: &PluginCall, raw: &menlou_forward) -> Option<HeaderMap> 
         for value in call.request.headers.get_all(CONNECTION) {
             headers.append(CONNECTION, value.clone());
         }
-        end_to_end(&mut headers);
+        upstream.keep_end_to_end(&mut headers, &call.request.path);
         for header in array(raw.headers, raw.headers_len)? {
             let name = HeaderName::from_bytes(text(header.key)?.as_bytes()).ok()?;
             headers.insert(name, HeaderValue::from_str(text(header.value)?).ok()?);
