@@ -149,7 +149,10 @@ fn request_by_query_reaches_the_base_path_with_repeated_names() {
 fn paths_cannot_leave_the_base_path_of_the_upstream() {
     let upstream = Upstream::start();
     let scene = scene(&url(&upstream), "");
-    for rest in ["/..", "/x/../../y", "/%2e%2E/x", "/..%2fx", "/x%5c..%5cy", "/%00"] {
+    let plain = ["/..", "/x/../../y", "/%2e%2E/x", "/..%2fx", "/x%5c..%5cy", "/%00", "/%252e%252e/x"];
+    let with_parameters = ["/..;/x", "/..;x=1/y", "/.;/..;/y", "/%2e%2e;/y", "/..%3b/y", "/.;x"];
+    let other_decoders = ["/%u002e%u002e/x", "/%c0%ae%c0%ae/x", "/..%c0%afx", "/%e0%80%ae./x", "/%uff0e%uff0e/x"];
+    for rest in plain.iter().chain(&with_parameters).chain(&other_decoders) {
         let response = get(&scene, rest);
         assert_eq!((response.status, error_code(&response)), (404, "not_found".into()), "{rest}");
     }

@@ -39,6 +39,7 @@ pub fn request(data: &[u8]) {
     };
     assert!(is_name(&address.tenant) && is_name(&address.action));
     assert!(address.subpath.is_empty() || address.subpath.starts_with('/'));
+    assert!(!menlou_call::has_dot_segment(address.subpath));
     let mut head = Request::post(uri.clone()).body(()).expect("a URI").into_parts().0;
     if let Ok(value) = HeaderValue::from_bytes(media_type) {
         head.headers.insert(CONTENT_TYPE, value);

@@ -1,9 +1,11 @@
 //! The types that cross layers: a decoded request to an action ([`Call`]) and the action's reply ([`Reply`]).
 
 mod cookies;
+mod dot_segments;
 
 use bytes::Bytes;
 pub use cookies::{GATEWAY_COOKIE, edit_cookies, is_gateway_cookie, normalize_cookies};
+pub use dot_segments::has_dot_segment;
 use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::combinators::UnsyncBoxBody;
 use menlou_error::Error;

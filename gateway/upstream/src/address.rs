@@ -1,5 +1,6 @@
 //! The base URL of a server, validated once, and the URL of each request below it.
 
+use menlou_call::has_dot_segment;
 use menlou_error::text::Text;
 use menlou_platform::http::Url;
 
@@ -60,7 +61,7 @@ impl Target {
         let goes = path.bytes().all(|b| stays(b) && !matches!(b, b'`' | b'{' | b'}' | b'^'))
             && query.bytes().all(|b| stays(b) && b != b'\'')
             && (path.is_empty() || path.starts_with('/'))
-            && !path.split('/').any(is_dots);
+            && !has_dot_segment(path);
         (goes && path_and_query.len() <= LONGEST).then_some(Self(path_and_query))
     }
 }
@@ -69,11 +70,6 @@ impl Target {
 fn stands_as(written: &str, path: &str) -> bool {
     let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
     rest.find('/').is_none_or(|at| &rest[at..] == path)
-}
-
-/// Whether a segment is `.` or `..`, which URL parsers resolve; `%2e` counts as a dot.
-fn is_dots(segment: &str) -> bool {
-    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 #[cfg(test)]
@@ -91,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_path_is_appended_to_the_base_unchanged() {
-        for path in ["/", "/a//b/", "/a/..b/%2F..%2F?x=../y&z=%2e%2e", "/a?", "/%E4%BA%BA;v=1?q=a+b%20c"] {
+        for path in ["/", "/a//b/", "/a/..b/%2F.b%2F?x=../y&z=%2e%2e", "/a?", "/%E4%BA%BA;v=1?q=a+b%20c"] {
             assert_eq!(sent(BASE, path).unwrap().as_str(), format!("http://127.0.0.1:9/api{path}"));
         }
         for path in ["", "?x=/../y"] {
@@ -111,6 +107,12 @@ mod tests {
             "/./a",
             "/%2e%2E/a",
             "/.%2e",
+            "/..;/x",
+            "/.;x/..;/y",
+            "/%2F..%2F",
+            "/%252e./x",
+            "/%u002e./x",
+            "/%c0%ae%c0%ae/x",
             "/a\\..\\b",
             "/a b",
             "/.\t./a",
@@ -129,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_leads_out_of_the_base(path in "/?([ -~\t]|[./%2e?]|%2e|%2F|\\PC){0,12}") {
+        fn no_path_leads_out_of_the_base(path in "/?([ -~\t]|[./%2e?;]|%2e|%2F|%5c|%c0%ae|%u002e|\\PC){0,12}") {
             if let Some(url) = sent(BASE, &path) {
                 prop_assert_eq!(url.host_str(), Some("127.0.0.1"));
                 prop_assert_eq!(url.as_str(), format!("http://127.0.0.1:9/api{path}"), "it goes as it was written");
