@@ -8,6 +8,7 @@
 mod admin_access;
 mod admin_activity;
 mod admin_listener;
+mod admin_load;
 mod admin_people;
 mod admin_tenants;
 mod attempts;

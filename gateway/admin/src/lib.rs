@@ -32,6 +32,7 @@ pub mod typescript;
 pub mod users;
 pub mod validation;
 pub mod verify;
+mod work_limits;
 
 use axum::{Router, routing::get};
 pub use caller::{Caller, Permission, Role};
@@ -39,6 +40,7 @@ pub use listener::AdminListener;
 pub use state::AdminState;
 use std::{future::Future, sync::Arc};
 use tokio::net::TcpListener;
+pub use work_limits::WorkLimits;
 
 /// Serves the admin side until `stop` is ready and the requests in flight have ended.
 pub async fn serve(

@@ -1,6 +1,6 @@
 //! The state that admin operations share, and the rule that every change is written to the audit log.
 
-use super::{caller::Caller, tokens::FailedAttempts};
+use super::{caller::Caller, tokens::FailedAttempts, work_limits::WorkLimits};
 use arc_swap::ArcSwap;
 use menlou_action::PluginRegistry;
 use menlou_config::{hosts::HostPattern, keyring::Keyring};
@@ -41,6 +41,8 @@ pub struct AdminState {
     pub verifications: Semaphore,
     /// Invalid tokens by client address.
     pub failed_attempts: FailedAttempts,
+    /// Limits of the work that one token may cause.
+    pub work_limits: WorkLimits,
     /// The metrics.
     pub metrics: PrometheusHandle,
     /// The address of the traffic listener.
@@ -69,14 +71,15 @@ pub struct AuditedAction<'a> {
 }
 
 impl AdminState {
-    /// Writes an audit entry, then runs `change`. If the entry cannot be written, the change does not run. If the change
-    /// fails, a second entry says so.
+    /// Counts the write, writes an audit entry, then runs `change`. If the token has made too many writes or the entry
+    /// cannot be written, the change does not run. If the change fails, a second entry says so.
     pub async fn audited<T>(
         &self,
         caller: &Caller,
         action: AuditedAction<'_>,
         change: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        self.work_limits.count_write(caller)?;
         let mut entry = NewAuditEntry {
             who: format!("{} {}", caller.id, caller.label).trim_end().to_owned(),
             role: caller.role.to_string(),

@@ -1,6 +1,7 @@
 //! Access to the folder of tenant files from async code.
 
 use super::{
+    caller::Caller,
     config_errors::{error_bodies, tenant_faulty},
     state::AdminState,
 };
@@ -13,15 +14,23 @@ use secrecy::zeroize::Zeroizing;
 use std::{path::Path, sync::Arc};
 use tokio::task::spawn_blocking;
 
-/// Runs `work` on a blocking thread: it reads and writes files, and plugins may take a while to check settings.
+/// Runs `work` on a blocking thread: it reads and writes files, and plugins may take a while to check settings. The work of
+/// one token runs one after another. If the client disconnects while this waits for earlier work, `work` does not run.
 pub(crate) async fn with_tenant_files<T: Send + 'static>(
     state: &AdminState,
+    caller: &Caller,
     name: &TenantName,
     work: impl FnOnce(&TenantFiles<'_>, &PluginRegistry, TenantName) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (folder, plugins, keyring) = (state.tenants_folder.clone(), state.library.load_full(), state.keyring.clone());
     let (plugins, name): (Arc<PluginRegistry>, _) = (plugins, name.clone());
-    let done = spawn_blocking(move || work(&TenantFiles::new(&folder, &plugins, &keyring), &plugins, name)).await;
+    let permit = state.work_limits.acquire(caller).await?;
+    let work = move || {
+        let done = work(&TenantFiles::new(&folder, &plugins, &keyring), &plugins, name);
+        drop(permit);
+        done
+    };
+    let done = spawn_blocking(work).await;
     done.unwrap_or_else(|e| Err(Error::new(&codes::INTERNAL_ERROR).with_cause(e)))
 }
 

@@ -174,7 +174,7 @@ pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Res
     let comments = if can_write { Comments::All } else { Comments::WithoutValues };
     let tenant = state.registry.find(name.as_str());
     let (title, serving) = (tenant.as_ref().map(|tenant| tenant.title.clone()), tenant.is_some());
-    with_tenant_files(state, name, move |files, plugins, name| {
+    with_tenant_files(state, caller, name, move |files, plugins, name| {
         let bytes = read_file(&files.path(&name))?;
         let path = files.path(&name);
         let document = Document::parse(path, &bytes);
@@ -222,7 +222,7 @@ pub async fn save(
     caller.require(if is_new { Permission::Operate } else { Permission::Write }, name.as_str())?;
     let is_tenant_admin = caller.require(Permission::Operate, name.as_str()).is_err();
     let (keyring, allowed_hosts) = (state.keyring.clone(), state.allowed_upstream_hosts.clone());
-    let (text, current, before, after) = with_tenant_files(state, name, move |files, plugins, name| {
+    let (text, current, before, after) = with_tenant_files(state, caller, name, move |files, plugins, name| {
         let bytes = read_file_if_present(&files.path(&name))?;
         let current = bytes.as_ref().map(|bytes| Revision::for_bytes(bytes));
         match (&precondition, &current) {
@@ -270,7 +270,7 @@ pub async fn save(
     .await?;
     let what = if is_new { "tenant.create" } else { "tenant.replace" };
     let action = AuditedAction { what, tenant: name.as_str(), target: None, before, after: Some(after) };
-    let saving = with_tenant_files(state, name, move |files, _, name| {
+    let saving = with_tenant_files(state, caller, name, move |files, _, name| {
         // Fails if the file has changed since it was read above.
         let saved = match current {
             None => files.create(&name, &text),
@@ -289,7 +289,7 @@ pub async fn save(
 /// `forbidden`, `unknown_tenant`, `changed_meanwhile`, `not_saved`.
 pub async fn remove(state: &AdminState, caller: &Caller, name: &TenantName, precondition: Precondition) -> Result<()> {
     caller.require(Permission::Operate, name.as_str())?;
-    let (current, before) = with_tenant_files(state, name, move |files, plugins, name| {
+    let (current, before) = with_tenant_files(state, caller, name, move |files, plugins, name| {
         let bytes = read_file(&files.path(&name))?;
         let current = Revision::for_bytes(&bytes);
         match precondition {
@@ -302,7 +302,7 @@ pub async fn remove(state: &AdminState, caller: &Caller, name: &TenantName, prec
     })
     .await?;
     let action = AuditedAction { what: "tenant.remove", tenant: name.as_str(), before, ..AuditedAction::default() };
-    let removing = with_tenant_files(state, name, move |files, _, name| {
+    let removing = with_tenant_files(state, caller, name, move |files, _, name| {
         files.remove(&name, Some(&current)).map(|_| ()).map_err(file_error)
     });
     state.audited(caller, action, removing).await

@@ -55,7 +55,7 @@ pub async fn check_and_parse(
     caller.require(Permission::Write, name.as_str())?;
     let is_tenant_admin = caller.require(Permission::Operate, name.as_str()).is_err();
     let allowed_hosts = state.allowed_upstream_hosts.clone();
-    with_tenant_files(state, name, move |files, plugins, name| {
+    with_tenant_files(state, caller, name, move |files, plugins, name| {
         let before = menlou_tenant::read_bytes(&files.path(&name)).ok().flatten().map(Zeroizing::new);
         let before = before.and_then(|bytes| Document::parse(files.path(&name), &bytes).ok());
         let (text, document) = match unmask_draft(files, &name, &text, before.as_ref()) {
@@ -89,11 +89,12 @@ pub async fn check_and_parse(
 /// `bad_parameter` if the keys cannot be read.
 pub async fn encrypt_secrets(
     state: &AdminState,
+    caller: &Caller,
     name: &TenantName,
     text: Zeroizing<String>,
 ) -> Result<Zeroizing<String>> {
     let keyring = state.keyring.clone();
-    with_tenant_files(state, name, move |files, plugins, name| {
+    with_tenant_files(state, caller, name, move |files, plugins, name| {
         // Syntax errors are reported when the text is validated.
         let Ok(document) = Document::parse(files.path(&name), text.as_bytes()) else { return Ok(text) };
         let literals = view(&document, plugins).secrets.into_iter().filter_map(|pointer| {

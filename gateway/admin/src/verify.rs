@@ -64,7 +64,7 @@ pub struct StepFailure {
 pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<Verification> {
     caller.require(Permission::Write, name.as_str())?;
     let _permit = state.verifications.try_acquire().map_err(|_| Error::new(&codes::OVERLOADED))?;
-    let (credentials, phone) = with_tenant_files(state, name, |files, _, name| {
+    let (credentials, phone) = with_tenant_files(state, caller, name, |files, _, name| {
         let text = files.read(&name).map_err(file_error)?.text;
         let document = Document::parse(files.path(&name), text.as_bytes())
             .map_err(|errors| tenant_faulty(error_bodies(&errors, None)))?;

@@ -1,9 +1,12 @@
 //! Masks the secrets in a file for display, and restores them in an edited copy.
 
-use super::{config_error::ConfigError, load::Document};
+use super::{
+    config_error::{ConfigError, MAX_ERRORS},
+    load::Document,
+};
 use menlou_error::text::Text;
 use secrecy::zeroize::Zeroizing;
-use std::ops::Range;
+use std::collections::HashMap;
 
 /// The text that replaces a secret. It is rejected as a secret, so that it can never become one.
 pub const MASK: &str = "masked:";
@@ -20,13 +23,15 @@ pub enum Comments {
 /// Returns the document's text with every string masked for which `hidden` (pointer, value) returns true.
 pub fn mask(doc: &Document, comments: Comments, hidden: impl Fn(&str, &str) -> bool) -> String {
     let strings = doc.strings();
-    let secret: Vec<Range<usize>> =
-        strings.into_iter().filter(|(pointer, value, _)| hidden(pointer, value)).map(|(_, _, span)| span).collect();
+    let hidden = strings.into_iter().filter(|(pointer, value, _)| hidden(pointer, value));
+    // Both are in the order of the text.
+    let mut hidden = hidden.map(|(_, _, span)| span).peekable();
     let mut out = String::with_capacity(doc.text().len());
     let mut at = 0;
     for scalar in doc.scalars() {
         between(&doc.text()[at..scalar.start], comments, &mut out);
-        if secret.contains(scalar) {
+        while hidden.next_if(|span| span.start < scalar.start).is_some() {}
+        if hidden.next_if_eq(scalar).is_some() {
             out.extend(["\"", MASK, "\""]);
         } else {
             out.push_str(&doc.text()[scalar.clone()]);
@@ -43,20 +48,23 @@ pub fn mask(doc: &Document, comments: Comments, hidden: impl Fn(&str, &str) -> b
 /// One error for each masked string that has no value in the file.
 pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<String>, Vec<ConfigError>> {
     let kept = file.map(Document::strings).unwrap_or_default();
+    let kept: HashMap<_, _> = kept.into_iter().map(|(pointer, _, span)| (pointer, span)).collect();
     // The buffer never grows: growing would leave a copy of a secret in freed memory.
     let capacity = draft.text().len() + file.map_or(0, |file| file.text().len());
     let (mut out, mut at, mut faults) = (Zeroizing::new(String::with_capacity(capacity)), 0, Vec::new());
     for (pointer, _, span) in draft.strings().into_iter().filter(|(_, value, _)| *value == MASK) {
         out.push_str(&draft.text()[at..span.start]);
         at = span.end;
-        match (file, kept.iter().find(|(of, _, _)| *of == pointer)) {
-            (Some(file), Some((_, _, span))) => out.push_str(&file.text()[span.clone()]),
+        match (file, kept.get(&pointer)) {
+            (Some(file), Some(span)) => out.push_str(&file.text()[span.clone()]),
             _ => {
                 let text = Text::fixed(
                     "\"masked:\" 表示保留文件中的原值，但文件中此处没有值",
                     "\"masked:\" keeps the value in the file, but the file has no value here",
                 );
-                faults.push(draft.fault_showing(&pointer, text));
+                if faults.len() < MAX_ERRORS {
+                    faults.push(draft.fault_showing(&pointer, text));
+                }
             }
         }
     }

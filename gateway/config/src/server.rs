@@ -1,5 +1,6 @@
 //! The gateway's own config: `menlou.toml` and environment variables.
 
+mod admin;
 mod clients;
 mod log;
 mod proxies;
@@ -11,13 +12,13 @@ use super::{
     config_error::{ConfigError, quoted},
     duration::ConfigDuration,
     environment::{self, Overrides},
-    hosts::HostPattern,
     keyring::Keyring,
     load::{self, Document},
     schema::{self, Schema},
     size::Size,
     zeroize::Zeroized,
 };
+pub use admin::Admin;
 pub use clients::Clients;
 pub use log::{Log, LogFormat, LogLevel};
 use menlou_error::text::Text;
@@ -135,37 +136,6 @@ pub struct Server {
     /// Maximum time for requests in flight to finish at shutdown.
     /// 停止时等待处理中请求完成的时限。
     pub drain_timeout: ConfigDuration,
-}
-
-/// `[admin]`
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Admin {
-    /// IP address and port of /console/, /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Do not expose
-    /// it to the internet.
-    /// An address other than a loopback address requires tls_cert and tls_key, or allow_plain_http.
-    /// /console/、/api/v1、/healthz、/readyz、/metrics、/openapi.json、/docs 监听的 IP 地址与端口，不要暴露到公网。
-    /// 非回环地址须配置 tls_cert 与 tls_key，或 allow_plain_http。
-    #[schemars(extend("format" = "socket-address", "x-expected" = address_expected()))]
-    pub listen: SocketAddr,
-    /// If set, the admin listener uses HTTPS: path of its certificate chain (PEM, own certificate first). Changes are
-    /// loaded while running.
-    /// 设置后管理端使用 HTTPS：证书链文件的路径（PEM，自身证书在前），运行时自动加载改动。
-    #[schemars(extend("minLength" = 1))]
-    pub tls_cert: Option<PathBuf>,
-    /// Path of the certificate's private key (PEM).
-    /// 证书私钥文件的路径（PEM）。
-    #[schemars(extend("minLength" = 1))]
-    pub tls_key: Option<PathBuf>,
-    /// Whether plain HTTP is allowed on an address that others can reach: only behind a TLS proxy or in a private
-    /// network, because tokens are sent unencrypted.
-    /// 是否允许在他人可达的地址上使用明文 HTTP：仅限位于 TLS 代理之后或私有网络中，因为令牌以明文传输。
-    pub allow_plain_http: bool,
-    /// Hosts that tenants' admins may set as upstream or delegate_url, with any port: a host "api.example.com", all
-    /// subdomains "*.example.com", or a network "10.20.0.0/16". Only operators may set other addresses.
-    /// 租户管理员可以设为 upstream 或 delegate_url 的主机（不限端口）：主机 "api.example.com"、所有子域名 "*.example.com" 或网段
-    /// "10.20.0.0/16"；其他地址只能由运维设置。
-    pub allowed_upstream_hosts: Vec<HostPattern>,
 }
 
 /// `[tenants]`
@@ -400,18 +370,6 @@ impl Default for Server {
             call_timeout: ConfigDuration::secs(10),
             drain_delay: None,
             drain_timeout: ConfigDuration::secs(30),
-        }
-    }
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            listen: (Ipv4Addr::LOCALHOST, 8081).into(),
-            tls_cert: None,
-            tls_key: None,
-            allow_plain_http: false,
-            allowed_upstream_hosts: Vec::new(),
         }
     }
 }

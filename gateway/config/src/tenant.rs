@@ -24,6 +24,11 @@ use std::{
     time::Duration,
 };
 
+/// Maximum size of a tenant file, in bytes. The admin API has the same limit for a request body.
+pub const MAX_TENANT_FILE_SIZE: usize = 256 * 1024;
+/// Maximum number of actions of a tenant. Every action costs memory, a check of its settings, and series in the metrics.
+pub const MAX_ACTIONS: usize = 256;
+
 /// Pattern of the names of tenants, actions and plugins.
 pub const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
 
@@ -194,6 +199,7 @@ impl TenantFile {
     /// # Errors
     /// All errors, except those in the plugins' settings.
     pub fn read(doc: &Document) -> Result<Self, Vec<ConfigError>> {
+        check_bounds(doc).map_err(|fault| vec![fault])?;
         let mut faults = doc.check("", &SCHEMA);
         // These checks read the raw values, so that other errors do not hide them.
         let ttl = doc.value("/session/ttl").and_then(Value::as_str).and_then(|t| t.parse::<ConfigDuration>().ok());
@@ -219,6 +225,29 @@ impl TenantFile {
         }
         Ok(file)
     }
+}
+
+/// Checks the size of a tenant file and the number of its actions, before any work that depends on them.
+///
+/// # Errors
+/// The file is larger than [`MAX_TENANT_FILE_SIZE`] or has more actions than [`MAX_ACTIONS`].
+pub fn check_bounds(doc: &Document) -> Result<(), ConfigError> {
+    if doc.text().len() > MAX_TENANT_FILE_SIZE {
+        let text = Text::fixed(
+            "租户文件超过 256 KiB，请缩短文件或拆分为多个租户",
+            "the tenant file is larger than 256 KiB: shorten it or split the tenant",
+        );
+        return Err(ConfigError::in_file(doc.path(), text));
+    }
+    let count = doc.value("/actions").and_then(Value::as_object).map_or(0, Map::len);
+    if count > MAX_ACTIONS {
+        let text = Text::new(
+            format!("租户最多 {MAX_ACTIONS} 个动作，此文件有 {count} 个"),
+            format!("a tenant may have at most {MAX_ACTIONS} actions, and this file has {count}"),
+        );
+        return Err(doc.fault_at_key("/actions", text));
+    }
+    Ok(())
 }
 
 /// The pointer to an action's table in a tenant's file, and a document that contains only the plugin's own settings of

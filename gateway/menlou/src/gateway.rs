@@ -181,6 +181,7 @@ impl Built {
             http: self.services.http.clone(),
             verifications: Semaphore::new(MAX_VERIFICATIONS),
             failed_attempts: FailedAttempts::new(),
+            work_limits: menlou_admin::WorkLimits::new(self.config.admin.writes_per_minute),
             metrics: self.metrics,
             traffic_addr: self.config.server.listen,
             allowed_upstream_hosts: self.config.admin.allowed_upstream_hosts.as_slice().into(),

@@ -3,7 +3,7 @@
 use super::folder;
 use menlou_action::{ConfiguredAction, NamedAction, PluginRegistry};
 use menlou_config::{
-    config_error::ConfigError,
+    config_error::{ConfigError, MAX_ERRORS},
     keyring::Keyring,
     load::Document,
     secret::SecretRef,
@@ -54,6 +54,8 @@ pub fn check(
     library: &PluginRegistry,
     keyring: &Keyring,
 ) -> Result<ValidatedTenant, Vec<ConfigError>> {
+    // Such a file is not examined further: the work per action would be unbounded.
+    tenant::check_bounds(doc).map_err(|fault| vec![fault])?;
     let (file, mut faults) = match TenantFile::read(doc) {
         Ok(file) => (Some(file), Vec::new()),
         Err(faults) => (None, faults),
@@ -75,6 +77,9 @@ pub fn check(
         .filter_map(|at| settings::literal(doc, at))
         .collect();
     for (action, plugin) in tables(doc) {
+        if faults.len() >= MAX_ERRORS {
+            break;
+        }
         let (pointer, own) = tenant::plugin_settings(doc, action);
         let Some((found, index)) = library.find(action, plugin) else {
             lesser.push(missing(doc, &pointer, plugin, action, library));
@@ -100,6 +105,8 @@ pub fn check(
         }
         faults.extend(wrong);
     }
+    lesser.truncate(MAX_ERRORS);
+    warnings.truncate(MAX_ERRORS);
     match (file, credentials) {
         (Some(file), Some(credentials)) if faults.is_empty() => Ok(ValidatedTenant {
             name: name.as_str().to_owned(),
@@ -117,6 +124,7 @@ pub fn check(
         _ => {
             faults.extend(lesser);
             faults.sort_by_key(ConfigError::position);
+            faults.truncate(MAX_ERRORS);
             Err(faults)
         }
     }

@@ -4,7 +4,7 @@ use super::build;
 use menlou_action::PluginRegistry;
 use menlou_config::{load::Document, schema::Schema, tenant};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Strings that are never secrets, even in a file with errors. The appid is not among them, because a secret may have been
 /// entered there by mistake.
@@ -42,22 +42,22 @@ fn marked(
 /// with errors), every string counts as one.
 pub(super) struct PossibleSecrets {
     known: BTreeSet<String>,
-    /// Prefixes of pointers below which no schema applies.
-    unknown: Vec<String>,
+    /// Whether the gateway's own settings have errors, so that every string counts as a secret.
+    is_file_unknown: bool,
+    /// Pointers of the actions whose settings no schema describes.
+    unknown: HashSet<String>,
 }
 
 impl PossibleSecrets {
     /// The secrets of a document.
     pub fn for_document(doc: &Document, plugins: &PluginRegistry) -> Self {
-        let mut secrets = Self { known: secret_pointers(doc, plugins), unknown: Vec::new() };
-        if !tenant::fits(doc) {
-            secrets.unknown.push(String::new());
-        }
+        let (known, is_file_unknown) = (secret_pointers(doc, plugins), !tenant::fits(doc));
+        let mut secrets = Self { known, is_file_unknown, unknown: HashSet::new() };
         for (action, plugin) in build::tables(doc) {
             let (pointer, own) = tenant::plugin_settings(doc, action);
             let schema = plugins.find(action, plugin).map(|(found, index)| &found.actions[index].settings);
             if schema.is_none_or(|schema| !own.check(&pointer, schema).is_empty()) {
-                secrets.unknown.push(format!("{pointer}/"));
+                secrets.unknown.insert(pointer);
             }
         }
         secrets
@@ -70,6 +70,12 @@ impl PossibleSecrets {
         self.known.contains(pointer)
             || !is_plugin_name
                 && !NEVER_SECRET.contains(&pointer)
-                && self.unknown.iter().any(|prefix| pointer.starts_with(prefix.as_str()))
+                && (self.is_file_unknown || action_pointer(pointer).is_some_and(|action| self.unknown.contains(action)))
     }
+}
+
+/// The pointer of the action that a setting below `/actions/NAME/` belongs to.
+fn action_pointer(pointer: &str) -> Option<&str> {
+    let name = pointer.strip_prefix("/actions/")?.find('/')?;
+    Some(&pointer[.."/actions/".len() + name])
 }

@@ -1,11 +1,14 @@
 //! What a tenant's own admin may not change in the tenant file, unlike the operator.
 
-use super::{
-    build,
-    secret_pointers::{PossibleSecrets, address_pointers},
-};
+use super::secret_pointers::{PossibleSecrets, address_pointers};
 use menlou_action::PluginRegistry;
-use menlou_config::{config_error::ConfigError, hosts::HostPattern, load::Document, secret::SecretRef};
+use menlou_config::{
+    config_error::{ConfigError, MAX_ERRORS},
+    hosts::HostPattern,
+    load::Document,
+    secret::SecretRef,
+    tenant,
+};
 use menlou_error::text::Text;
 use menlou_platform::PLATFORM_KEYS;
 use reqwest::Url;
@@ -49,7 +52,9 @@ fn has_host(value: &str, hosts: &[HostPattern]) -> bool {
 /// The use of an address, without the setting that holds it: an address may be moved between an action's settings.
 fn address_use<'a>(doc: &'a Document, pointer: &str, value: &'a str) -> Option<AddressUse<'a>> {
     let named = pointer.split('/').nth(2)?;
-    build::tables(doc).find(|(action, _)| *action == named).map(|(action, plugin)| (action.as_str(), plugin, value))
+    let (action, table) = doc.value("/actions")?.as_object()?.get_key_value(named)?;
+    let plugin = table.get("plugin").and_then(serde_json::Value::as_str);
+    (tenant::is_name(action) && table.is_object()).then_some((action.as_str(), plugin, value))
 }
 
 /// The changes in a new file that a tenant's own admin may not make, one error for each. `before` is the file that it
@@ -74,6 +79,9 @@ pub fn tenant_admin_violations(
     };
     let mut errors = Vec::new();
     for (pointer, value, _) in doc.strings() {
+        if errors.len() >= MAX_ERRORS {
+            return errors;
+        }
         let is_reference =
             secrets.has(&pointer) && SecretRef::parse(value).is_ok_and(|reference| reference.is_elsewhere());
         if is_reference && !is_unchanged(&pointer, value) {
@@ -87,6 +95,9 @@ pub fn tenant_admin_violations(
     let known = before.map(|before| Addresses::for_document(before, plugins).all(before)).unwrap_or_default();
     let addresses = Addresses::for_document(doc, plugins);
     for (pointer, value, _) in doc.strings() {
+        if errors.len() >= MAX_ERRORS {
+            return errors;
+        }
         if addresses.has(&pointer, value)
             && !has_host(value, allowed_hosts)
             && !address_use(doc, &pointer, value).is_some_and(|one| known.contains(&one))

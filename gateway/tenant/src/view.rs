@@ -8,7 +8,7 @@ use menlou_config::{
     tenant::{self, GATEWAY_KEYS},
 };
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Bound};
 
 /// What stands in the place of a value that is not shown.
 pub const MASK: &str = "***";
@@ -81,8 +81,17 @@ impl SettingsView {
         shown
     }
 
+    /// Whether a secret is at this pointer or below it. The pointers are sorted, so that the first one not before `at`
+    /// decides.
+    fn has_secret_below(&self, at: &str) -> bool {
+        self.secrets
+            .range::<str, _>((Bound::Included(at), Bound::Unbounded))
+            .next()
+            .is_some_and(|secret| secret.starts_with(at))
+    }
+
     fn value(&mut self, schema: Option<&Value>, value: &Value, at: &str) -> Value {
-        let secret = self.secrets.iter().any(|s| s == at);
+        let secret = self.secrets.contains(at);
         match (schema, value) {
             (_, Value::String(written)) if secret => json!(origin(written)),
             (Some(schema), Value::Object(table)) if !secret && schema.get("properties").is_some() => {
@@ -90,9 +99,7 @@ impl SettingsView {
             }
             // What stands in the place of a table may be a secret out of it.
             (Some(schema), value)
-                if schema.get("properties").is_none()
-                    && !self.secrets.iter().any(|s| s.starts_with(at))
-                    && !has_password(value) =>
+                if schema.get("properties").is_none() && !self.has_secret_below(at) && !has_password(value) =>
             {
                 value.clone()
             }

@@ -73,7 +73,7 @@ pub async fn create(request: ConsoleRequest) -> Result<ConsoleResponse> {
     caller.require_everywhere(Permission::Operate)?;
     let created = match tenant_name(request.form.get("tenant")) {
         Ok(name) => {
-            let text = validation::encrypt_secrets(state, &name, file_text(state, &request.form)).await?;
+            let text = validation::encrypt_secrets(state, caller, &name, file_text(state, &request.form)).await?;
             let saved = tenants::save(state, caller, &name, TenantDraft::File(text), Precondition::NotExists).await;
             saved.map(|_| name)
         }
