@@ -1,6 +1,6 @@
 //! Usage, failures and plugins in the admin API, and the requests in the metrics.
 
-use crate::scene::{Scene, Stores, TENANT, eventually, tenant};
+use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, tenant};
 use menlou_harness::artifacts::plugin_library;
 use std::fs;
 
@@ -105,7 +105,7 @@ fn counted(scene: &Scene, tenant: &str, action: &str) -> Option<usize> {
 }
 
 #[test]
-fn metrics_count_each_request_once_across_tenant_changes_and_removal() {
+fn metrics_count_each_request_once_across_tenant_changes() {
     let scene = Scene::new(Stores::Embedded);
     let file = tenant(&scene.sim);
     let send = |times: usize| (0..times).for_each(|_| drop(scene.gateway.client("passing").call("user", &[])));
@@ -127,9 +127,51 @@ fn metrics_count_each_request_once_across_tenant_changes_and_removal() {
     send(4);
     scene.remove_tenant("passing");
     until(404);
-    assert_eq!(counted(&scene, "passing", "user"), Some(11), "requests before the removal are counted");
+    assert_eq!(counted(&scene, "passing", "user"), None, "the series ends with the tenant");
     scene.write_tenant("passing", &file);
     until(400);
     send(1);
-    assert_eq!(counted(&scene, "passing", "user"), Some(12));
+    assert_eq!(counted(&scene, "passing", "user"), Some(1), "a tenant of the same name starts at zero");
+}
+
+#[test]
+fn series_of_removed_actions_and_tenants_leave_the_metrics() {
+    let scene = Scene::new(Stores::Embedded);
+    let metrics = || scene.admin("/metrics").unwrap().text();
+    let has = |text: &str, labels: &str| text.lines().any(|line| !line.starts_with('#') && line.contains(labels));
+    scene.client().call("user", &[]).assert_error(401, "login_required");
+    scene.authorize("Ann").ok();
+    scene.gateway.client(NEIGHBOUR).call("openid", &[("code", "x")]).assert_error(200, "invalid_code");
+    let before = metrics();
+    for labels in [
+        format!("menlou_requests_total{{tenant=\"{TENANT}\",action=\"user\""),
+        format!("menlou_errors_total{{tenant=\"{TENANT}\",action=\"user\""),
+        format!("menlou_errors_total{{tenant=\"{NEIGHBOUR}\",action=\"openid\""),
+        "menlou_request_duration_seconds_count{action=\"user\"}".to_owned(),
+    ] {
+        assert!(has(&before, &labels), "{labels}\n{before}");
+    }
+    // The action goes from both tenants, then one of the tenants.
+    let without_user = |text: String| text.replace("[actions.user]\n", "");
+    for name in [TENANT, NEIGHBOUR] {
+        let path = scene.tenants().join(format!("{name}.toml"));
+        let text = fs::read_to_string(&path).unwrap();
+        scene.write_tenant(name, &without_user(text));
+    }
+    eventually("the series of the action are gone", || (!has(&metrics(), "action=\"user\"")).then_some(()));
+    assert!(has(&metrics(), &format!("menlou_requests_total{{tenant=\"{TENANT}\",action=\"openid\"")));
+    scene.remove_tenant(NEIGHBOUR);
+    eventually("the series of the tenant are gone", || {
+        (!has(&metrics(), &format!("tenant=\"{NEIGHBOUR}\""))).then_some(())
+    });
+    // The counts of what is still served go on.
+    let count = || {
+        let line = format!("menlou_requests_total{{tenant=\"{TENANT}\",action=\"openid\"");
+        let metrics = metrics();
+        let counts = metrics.lines().filter(|one| one.starts_with(&line)).map(|one| one.rsplit(' ').next().unwrap());
+        counts.map(|count| count.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let counted = count();
+    scene.authorize("Bob").ok();
+    assert_eq!(count(), counted + 1);
 }

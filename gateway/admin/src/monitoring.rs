@@ -79,7 +79,7 @@ pub async fn metrics(State(state): State<Arc<AdminState>>) -> impl IntoResponse 
     // On a blocking thread: with many tenants rendering takes so long that it would delay requests.
     let render = move || {
         state.registry.flush_metrics();
-        state.metrics.render()
+        (state.render_metrics)()
     };
     match spawn_blocking(render).await {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),

@@ -9,7 +9,6 @@ use menlou_platform::http::HttpClient;
 use menlou_server::proxies::Proxies;
 use menlou_store::{NewAuditEntry, Stores};
 use menlou_tenant::{ReloadHistory, TenantRegistry};
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     future::Future,
     net::SocketAddr,
@@ -43,8 +42,8 @@ pub struct AdminState {
     pub failed_attempts: FailedAttempts,
     /// Limits of the work that one token may cause.
     pub work_limits: WorkLimits,
-    /// The metrics.
-    pub metrics: PrometheusHandle,
+    /// Renders the metrics in the text format of Prometheus.
+    pub render_metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// The address of the traffic listener.
     pub traffic_addr: SocketAddr,
     /// The hosts that tenant admins may set as upstream addresses.

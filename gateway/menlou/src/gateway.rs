@@ -1,6 +1,6 @@
 //! The gateway: built from its config, then run until it is stopped. The only place where the crates are composed.
 
-use crate::telemetry;
+use crate::telemetry::{self, Metrics};
 use arc_swap::ArcSwap;
 use menlou_action::{PluginRegistry, Services, Watchdog};
 use menlou_admin::tokens::FailedAttempts;
@@ -18,7 +18,6 @@ use menlou_policy::{
 use menlou_server::{HttpService, TrafficService, TrafficState, guard_config, proxies::Proxies, tls::Tls};
 use menlou_store::{StoreConfig, Stores};
 use menlou_tenant::{PluginReloader, ReloadHistory, TenantRegistry, TenantWatcher};
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     future::Future,
     net::SocketAddr,
@@ -33,7 +32,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::{Semaphore, oneshot},
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{interval, sleep},
 };
 use tower::{
@@ -66,7 +65,7 @@ struct Built {
     admin: TcpListener,
     admin_tls: Option<Arc<Tls>>,
     swaps: Arc<ReloadHistory>,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     /// Reports plugins that block a worker thread, until it is dropped.
     _watchdog: Watchdog,
 }
@@ -78,7 +77,7 @@ impl Gateway {
     /// Whatever makes serving impossible: a port in use, a plugin folder or database file that cannot be opened.
     pub async fn build(config: Config) -> Result<Self, Text> {
         telemetry::log(&config.log);
-        let metrics = telemetry::metrics().map_err(|e| failed("指标", "the metrics", e))?;
+        let metrics = telemetry::metrics()?;
         let library = open_library(&config)?;
         for plugin in library.plugins() {
             let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(",");
@@ -169,7 +168,7 @@ impl Built {
         for tls in self.tls.iter().chain(&self.admin_tls) {
             tasks.spawn(tls.clone().watch());
         }
-        tasks.spawn(upkeep(self.metrics.clone()));
+        tasks.spawn(upkeep(self.metrics.clone(), self.registry.clone()));
         let proxies = Arc::new(Proxies::new(&self.config.proxies));
         let admin_state = menlou_admin::AdminState {
             registry: self.registry.clone(),
@@ -182,7 +181,7 @@ impl Built {
             verifications: Semaphore::new(MAX_VERIFICATIONS),
             failed_attempts: FailedAttempts::new(),
             work_limits: menlou_admin::WorkLimits::new(self.config.admin.writes_per_minute),
-            metrics: self.metrics,
+            render_metrics: render_metrics(self.metrics, self.registry.clone()),
             traffic_addr: self.config.server.listen,
             allowed_upstream_hosts: self.config.admin.allowed_upstream_hosts.as_slice().into(),
             proxies: proxies.clone(),
@@ -348,11 +347,21 @@ fn store_name(config: &Config, is_remote: bool, name: &str) -> String {
     if is_remote { name.to_owned() } else { config.store.path.display().to_string() }
 }
 
-/// Keeps the memory of the histograms bounded while nobody reads them.
-async fn upkeep(metrics: PrometheusHandle) {
+/// Renders the metrics for each scrape. Series of tenants that are gone are removed before.
+fn render_metrics(metrics: Metrics, registry: Arc<TenantRegistry>) -> Box<dyn Fn() -> String + Send + Sync> {
+    Box::new(move || {
+        metrics.upkeep(&registry);
+        metrics.render()
+    })
+}
+
+/// Keeps the memory of the metrics bounded while nobody reads them.
+async fn upkeep(metrics: Metrics, registry: Arc<TenantRegistry>) {
     let mut every = interval(Duration::from_secs(5));
     loop {
         every.tick().await;
-        metrics.run_upkeep();
+        let (metrics, registry) = (metrics.clone(), registry.clone());
+        // With many tenants this takes a while. A panic is logged by the panic hook; the next turn tries again.
+        let _ = spawn_blocking(move || metrics.upkeep(&registry)).await;
     }
 }

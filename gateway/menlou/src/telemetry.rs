@@ -1,10 +1,16 @@
 //! Export of logs and metrics. All other modules use the `tracing` and `metrics` facades.
 
 pub mod metric_catalog;
+mod recorder;
+mod tenant_series;
 
 use menlou_config::server::{Log, LogFormat, LogLevel};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use std::{io, io::IsTerminal};
+use menlou_error::text::Text;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+pub use recorder::Metrics;
+use recorder::Recorder;
+use std::{io, io::IsTerminal, sync::Arc};
+use tenant_series::TenantSeries;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Buckets of the histograms, in seconds.
@@ -30,10 +36,19 @@ pub fn log(config: &Log) {
     };
 }
 
-/// Installs the metrics recorder. The handle renders the metrics in the text format of Prometheus.
-pub fn metrics() -> Result<PrometheusHandle, BuildError> {
-    let recorder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?;
-    let handle = recorder.install_recorder()?;
+/// Installs the metrics recorder.
+///
+/// # Errors
+/// There is a recorder already.
+pub fn metrics() -> Result<Metrics, Text> {
+    let failed = |e: &dyn std::error::Error| {
+        Text::new(format!("无法初始化指标：{e}"), format!("could not initialise the metrics: {e}"))
+    };
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS);
+    let recorder = builder.map_err(|e| failed(&e))?.build_recorder();
+    let series = Arc::new(TenantSeries::new(metric_catalog::ALL.iter().filter(|metric| metric.is_per_tenant())));
+    let metrics = Metrics::new(recorder.handle(), series.clone());
+    metrics::set_global_recorder(Recorder::new(recorder, series)).map_err(|e| failed(&e))?;
     metric_catalog::describe();
-    Ok(handle)
+    Ok(metrics)
 }

@@ -36,7 +36,7 @@ pub use secret_pointers::secret_pointers;
 use smol_str::SmolStr;
 use std::sync::Arc;
 pub use template::{NewTenant, new_tenant_file};
-pub use tenant_action::{DurationHistograms, TenantAction};
+pub use tenant_action::TenantAction;
 pub use tenant_admin_policy::tenant_admin_violations;
 pub use verify::logs_in_by_phone;
 pub use view::{MASK, SettingsView, view};
@@ -61,7 +61,6 @@ impl Tenant {
         validated: ValidatedTenant,
         services: &Arc<Services>,
         limiter: &Arc<RateLimiter>,
-        durations: &DurationHistograms,
         activity: Arc<Activity>,
     ) -> Self {
         let ValidatedTenant { name, title, credentials, session_ttl, actions, cors, limits, mut action_limits, .. } =
@@ -80,7 +79,7 @@ impl Tenant {
                 let scope = TenantScope { tenant, session_ttl, platform, services, session_counter: usage.clone() };
                 Arc::new(configured.serve(scope))
             });
-            TenantAction::new(&action, serving, limits, usage, durations.for_action(&action))
+            TenantAction::new(&action, serving, limits, usage)
         };
         let actions = actions.into_iter().map(switch).collect();
         Self { actions, cors: Cors::new(&cors).map(Box::new), name: name.clone(), title, activity: activity.clone() }

@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use menlou_config::config_error::ConfigError;
 use smol_str::SmolStr;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hint::black_box,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -50,6 +50,18 @@ impl TenantRegistry {
     /// Adds the requests since the last flush to the metrics.
     pub fn flush_metrics(&self) {
         self.tenants.load().values().for_each(|entry| entry.tenant.flush_metrics());
+    }
+
+    /// The names of all actions of all tenants in service.
+    pub fn action_names(&self) -> HashSet<SmolStr> {
+        self.tenants.load().values().flat_map(|entry| entry.actions.iter().map(|action| action.name.clone())).collect()
+    }
+
+    /// Whether a tenant is in service and has this action, if one is given.
+    pub fn has_action(&self, tenant: &str, action: Option<&str>) -> bool {
+        let tenants = self.tenants.load();
+        let tenant = tenants.get(tenant).map(|entry| &entry.tenant);
+        tenant.is_some_and(|tenant| action.is_none_or(|action| tenant.find(action).is_some()))
     }
 
     /// Number of tenants in service.

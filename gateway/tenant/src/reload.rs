@@ -1,7 +1,7 @@
 //! Takes changes of the tenants' folder up while running: a bad file keeps its tenant's last good version.
 
 use super::{
-    DurationHistograms, PluginReloader, Tenant, TenantRegistry, TenantStatus, ValidatedTenant, build, folder,
+    PluginReloader, Tenant, TenantRegistry, TenantStatus, ValidatedTenant, build, folder,
     fs_watch::{FolderWatch, identity},
 };
 use menlou_action::Services;
@@ -43,7 +43,6 @@ pub struct TenantWatcher {
     plugins: PluginReloader,
     services: Arc<Services>,
     limiter: Arc<RateLimiter>,
-    durations: DurationHistograms,
     registry: Arc<TenantRegistry>,
     files: BTreeMap<PathBuf, Seen>,
     /// Of these, those that are not there, and since when.
@@ -80,7 +79,6 @@ impl TenantWatcher {
             plugins,
             services,
             limiter,
-            durations: DurationHistograms::default(),
             registry,
             files: BTreeMap::new(),
             missing: HashMap::new(),
@@ -258,7 +256,7 @@ impl TenantWatcher {
         metrics::counter!("menlou_tenant_reloads_total").increment(1);
         let activity = self.registry.find(&validated.name).map(|before| before.activity.clone()).unwrap_or_default();
         let name = validated.name.clone();
-        let tenant = Tenant::new(validated, &self.services, &self.limiter, &self.durations, activity);
+        let tenant = Tenant::new(validated, &self.services, &self.limiter, activity);
         (name, Some(Arc::new(tenant)))
     }
 

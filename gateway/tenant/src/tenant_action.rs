@@ -9,7 +9,6 @@ use menlou_policy::rate_limits::RequestLimits;
 use metrics::{Counter, Histogram, counter, histogram};
 use smol_str::SmolStr;
 use std::{
-    collections::HashMap,
     hint::black_box,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -36,28 +35,10 @@ pub struct TenantAction {
     failures: Mutex<Vec<(&'static str, Counter)>>,
 }
 
-/// Histograms of request durations by the action's name, shared by all tenants.
-#[derive(Default)]
-pub struct DurationHistograms(Mutex<HashMap<SmolStr, Histogram>>);
-
-impl DurationHistograms {
-    /// The histogram of actions of this name.
-    pub(super) fn for_action(&self, action: &str) -> Histogram {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || histogram!("menlou_request_duration_seconds", "action" => action.to_owned());
-        all.entry(action.into()).or_insert_with(new).clone()
-    }
-}
-
 impl TenantAction {
-    /// An action under this name, whose requests are counted in `usage` and `seconds`.
-    pub(super) fn new(
-        name: &str,
-        action: Option<Arc<Action>>,
-        limits: RequestLimits,
-        usage: Arc<ActionUsage>,
-        seconds: Histogram,
-    ) -> Self {
+    /// An action under this name, whose requests are counted in `usage`.
+    pub(super) fn new(name: &str, action: Option<Arc<Action>>, limits: RequestLimits, usage: Arc<ActionUsage>) -> Self {
+        let seconds = histogram!("menlou_request_duration_seconds", "action" => name.to_owned());
         let (calls, failures) = Default::default();
         Self { name: name.into(), action, usage, limits, seconds, calls, failures }
     }

@@ -37,6 +37,19 @@ impl MetricKind {
     }
 }
 
+impl Metric {
+    /// Whether the metric has series for each tenant or action.
+    pub fn is_per_tenant(&self) -> bool {
+        // Plugins name their own actions, and there are as many as the operator has loaded.
+        self.labels.iter().any(|label| matches!(*label, "tenant" | "action")) && !self.labels.contains(&"plugin")
+    }
+
+    /// The help text in both languages.
+    pub fn help(&self) -> String {
+        format!("{} · {}", self.text.zh, self.text.en)
+    }
+}
+
 const fn metric(name: &'static str, kind: MetricKind, labels: &'static [&'static str], text: Text) -> Metric {
     Metric { name, kind, labels, text }
 }
@@ -241,12 +254,12 @@ pub const ALL: &[Metric] = &[
 
 /// Registers the help texts with the recorder.
 pub fn describe() {
-    for Metric { name, kind, text, .. } in ALL {
-        let text = format!("{} · {}", text.zh, text.en);
-        match kind {
-            MetricKind::Counter => describe_counter!(*name, text),
-            MetricKind::Gauge => describe_gauge!(*name, text),
-            MetricKind::Histogram => describe_histogram!(*name, text),
+    for metric in ALL {
+        let (name, text) = (metric.name, metric.help());
+        match metric.kind {
+            MetricKind::Counter => describe_counter!(name, text),
+            MetricKind::Gauge => describe_gauge!(name, text),
+            MetricKind::Histogram => describe_histogram!(name, text),
         }
     }
 }
