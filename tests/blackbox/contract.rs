@@ -1,4 +1,4 @@
-//! The contract with clients: URLs, parameters, envelope, languages, statuses. Rules that hold whatever the action.
+//! The contract with clients for every action: URLs, parameters, envelope, languages, statuses.
 
 use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually};
 use menlou_harness::{
@@ -9,7 +9,7 @@ use menlou_simulator::Failure;
 use serde_json::{Value, json};
 use std::io::Write;
 
-/// The request of the original API document, as it stands.
+/// The request of the original API document, unchanged.
 const DOCUMENTED: &str = "/srv/?f=manulife&a=openid&code=&openid=oAHBN10P-hn-vF1cTY4tQeStQFmU";
 
 fn scene() -> Scene {
@@ -21,7 +21,7 @@ fn with_test_openids() -> Scene {
 }
 
 #[test]
-fn the_documented_request_works_as_it_stands() {
+fn request_of_the_original_api_document_works_unchanged() {
     let scene = with_test_openids();
     let unbound = scene.client().send(&Request::post(DOCUMENTED));
     assert_eq!(unbound.ok()["user"], Value::Null);
@@ -40,7 +40,7 @@ fn the_documented_request_works_as_it_stands() {
 }
 
 #[test]
-fn a_test_openid_is_refused_unless_gateway_and_tenant_both_allow_it() {
+fn test_openid_is_rejected_unless_gateway_and_tenant_allow_it() {
     let scene = scene();
     scene.client().send(&Request::post(DOCUMENTED)).assert_error(200, "test_openid_refused");
     assert!(scene.log().contains("test openid"), "a warning is logged");
@@ -51,11 +51,11 @@ fn a_test_openid_is_refused_unless_gateway_and_tenant_both_allow_it() {
     let code = scene.sim.code("ann");
     let both = scene.client().call("openid", &[("openid", TEST_OPENID), ("code", &code)]);
     both.ok();
-    assert_eq!(scene.sim.calls("/sns/jscode2session"), 0, "the openid is taken, not the code");
+    assert_eq!(scene.sim.calls("/sns/jscode2session"), 0, "the openid takes precedence over the code");
 }
 
 #[test]
-fn an_empty_openid_counts_as_absent() {
+fn empty_openid_counts_as_absent() {
     let scene = scene();
     let code = scene.sim.code("ann");
     let target = format!("/srv/?f={TENANT}&a=openid&openid=&code={code}");
@@ -86,20 +86,20 @@ fn every_form_of_the_url_reaches_the_action() {
 }
 
 #[test]
-fn a_connection_serves_one_request_after_another() {
+fn connection_serves_one_request_after_another() {
     let scene = scene();
     let code = || scene.sim.code("ann");
     let head = format!("POST /srv/{TENANT}/openid HTTP/1.1\r\nHost: a\r\n");
     let json = |code: String| format!("{{\"code\":\"{code}\"}}");
-    let (one, other) = (json(code()), json(code()));
-    let length = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{one}", one.len());
-    let (begin, end) = other.split_at(5);
+    let (first, second) = (json(code()), json(code()));
+    let length = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{first}", first.len());
+    let (begin, end) = second.split_at(5);
     let chunks = format!("{:x}\r\n{begin}\r\n{:x}\r\n{end}\r\n0\r\n\r\n", begin.len(), end.len());
     let chunked = format!("{head}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
     let waiting = format!("{head}Content-Length: 0\r\nExpect: 100-continue\r\n\r\n");
-    let elsewhere = format!("{}\r\n", head.replace("openid", "nothing"));
+    let unknown_action = format!("{}\r\n", head.replace("openid", "nothing"));
     let mut stream = http::connect(scene.addr()).unwrap();
-    for (request, status) in [(length, 200), (chunked, 200), (waiting, 400), (elsewhere, 404)] {
+    for (request, status) in [(length, 200), (chunked, 200), (waiting, 400), (unknown_action, 404)] {
         stream.write_all(request.as_bytes()).unwrap();
         assert_eq!(Envelope::parse(http::read(&mut stream).unwrap()).status, status, "{request}");
     }
@@ -123,16 +123,16 @@ fn parameters_come_from_query_form_and_json() {
 }
 
 #[test]
-fn the_body_wins_over_the_query() {
+fn body_parameters_override_query_parameters() {
     let scene = scene();
     let target = format!("{}&code=not-a-code", scene.client().target("openid"));
     scene.client().send(&Request::post(&target).form(&[("code", &scene.sim.code("ann"))])).ok();
     scene.client().send(&Request::post(&target).json(&json!({ "code": scene.sim.code("ann") }))).ok();
-    // Also where it is empty there: then there is none.
+    // An empty value in the body overrides as well: the parameter is missing.
     scene.client().send(&Request::post(&target).form(&[("code", "")])).assert_error(400, "missing_parameter");
     // Tenant and action come from the URL only.
-    let elsewhere = json!({ "f": "nowhere", "a": "nothing", "code": scene.sim.code("ann") });
-    scene.client().send(&Request::post(scene.client().target("openid")).json(&elsewhere)).ok();
+    let ignored = json!({ "f": "nowhere", "a": "nothing", "code": scene.sim.code("ann") });
+    scene.client().send(&Request::post(scene.client().target("openid")).json(&ignored)).ok();
     scene
         .client()
         .send(&Request::post("/srv/").form(&[("f", TENANT), ("a", "user")]))
@@ -140,7 +140,7 @@ fn the_body_wins_over_the_query() {
 }
 
 #[test]
-fn texts_of_any_language_come_back_as_they_were_sent() {
+fn unicode_text_is_returned_as_it_was_sent() {
     let scene = scene();
     let client = scene.session("ann");
     let name = "安妮 👩‍👩‍👧 \"quoted\" \\ </script>";
@@ -152,12 +152,12 @@ fn texts_of_any_language_come_back_as_they_were_sent() {
 }
 
 #[test]
-fn what_the_gateway_cannot_serve_has_its_status_and_word() {
+fn rejected_requests_have_documented_status_and_error_code() {
     let scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("server.max_body", "\"1KiB\""));
     let client = scene.client();
     let target = client.target("openid");
     let large = "x".repeat(4096);
-    for (request, status, word) in [
+    for (request, status, code) in [
         (Request::post("/srv/?a=openid"), 400, "missing_parameter"),
         (Request::post("/srv/?f=manulife"), 400, "missing_parameter"),
         (Request::post("/srv/?f=&a=openid"), 400, "missing_parameter"),
@@ -178,32 +178,32 @@ fn what_the_gateway_cannot_serve_has_its_status_and_word() {
         (Request::post(&target).body("text/plain", "code=1"), 415, "unsupported_media_type"),
         (Request::post(&target).body("multipart/form-data; boundary=x", "--x--"), 415, "unsupported_media_type"),
     ] {
-        let answer = client.send(&request);
-        assert_eq!((answer.status, answer.error.as_deref()), (status, Some(word)), "{request:?}: {}", answer.msg);
+        let response = client.send(&request);
+        assert_eq!((response.status, response.error.as_deref()), (status, Some(code)), "{request:?}: {}", response.msg);
     }
-    let refused = client.send(&Request::new("GET", &target));
-    assert!(refused.response.header("allow").is_some_and(|allow| allow.contains("POST")), "405 tells what is allowed");
+    let rejected = client.send(&Request::new("GET", &target));
+    assert!(rejected.response.header("allow").is_some_and(|allow| allow.contains("POST")), "405 has an Allow header");
 }
 
 #[test]
-fn what_is_beyond_the_bound_is_refused_at_once_and_what_takes_too_long_is_given_up() {
+fn excess_requests_answer_503_and_slow_ones_504() {
     let scene = Scene::with(Stores::Embedded, |setup, _| {
         setup.setting("server.max_concurrent_requests", "1").setting("server.call_timeout", "\"2s\"")
     });
     scene.sim.fail("/sns/jscode2session", Failure::hang(), 1);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| scene.authorize("ann"));
-        eventually("the call is under way", || (scene.sim.calls("/sns/jscode2session") == 1).then_some(()));
-        let refused = scene.client().call("openid", &[("code", "made-up-code")]);
-        refused.assert_error(503, "overloaded");
-        assert!(refused.response.header("retry-after").is_some());
+        eventually("the exchange has begun", || (scene.sim.calls("/sns/jscode2session") == 1).then_some(()));
+        let rejected = scene.client().call("openid", &[("code", "made-up-code")]);
+        rejected.assert_error(503, "overloaded");
+        assert!(rejected.response.header("retry-after").is_some());
         slow.join().expect("no panic").assert_error(504, "call_timeout");
     });
     scene.authorize("ann").ok();
 }
 
 #[test]
-fn an_action_is_refused_by_an_answer_with_a_word() {
+fn action_failure_answers_200_with_an_error_code() {
     let scene = scene();
     scene.client().call("openid", &[("code", "made-up-code")]).assert_error(200, "invalid_code");
     let failed = scene.client().call("openid", &[("code", "made-up-code-2")]);
@@ -211,7 +211,7 @@ fn an_action_is_refused_by_an_answer_with_a_word() {
 }
 
 #[test]
-fn people_read_their_own_language() {
+fn message_language_follows_accept_language() {
     let scene = scene();
     let msg = |language: &str| scene.client().with_language(language).call("openid", &[]).msg;
     let (zh, en) = ("缺少参数 code", "The parameter code is missing.");
@@ -231,31 +231,31 @@ fn people_read_their_own_language() {
     }
     for language in ["zh", "en"] {
         let client = scene.session("ann").with_language(language);
-        let done = client.call("login", &[("method", "profile"), ("name", "Ann")]);
-        done.ok();
-        assert_eq!(done.msg.is_ascii(), language == "en", "{}", done.msg);
+        let login = client.call("login", &[("method", "profile"), ("name", "Ann")]);
+        login.ok();
+        assert_eq!(login.msg.is_ascii(), language == "en", "{}", login.msg);
     }
 }
 
 #[test]
-fn every_answer_carries_a_request_id_of_its_own_or_the_clients() {
+fn every_response_carries_the_clients_request_id_or_a_new_one() {
     let scene = scene();
-    let id = |answer: &Envelope| answer.response.header("x-request-id").unwrap().to_owned();
+    let id = |envelope: &Envelope| envelope.response.header("x-request-id").unwrap().to_owned();
     let target = scene.client().target("openid");
-    let own: std::collections::BTreeSet<_> =
+    let generated: std::collections::BTreeSet<_> =
         (0..5).map(|_| id(&scene.client().send(&Request::post(&target)))).collect();
-    assert_eq!(own.len(), 5);
-    let given = scene.client().send(&Request::post(&target).header("X-Request-Id", "from-my.proxy_1"));
-    assert_eq!(id(&given), "from-my.proxy_1");
-    assert!(scene.log().contains("from-my.proxy_1"), "the log has it, too");
+    assert_eq!(generated.len(), 5);
+    let from_client = scene.client().send(&Request::post(&target).header("X-Request-Id", "from-my.proxy_1"));
+    assert_eq!(id(&from_client), "from-my.proxy_1");
+    assert!(scene.log().contains("from-my.proxy_1"), "the log has it as well");
     for bad in ["has space", "x".repeat(65).as_str(), "né", "<script>"] {
-        let answered = scene.client().send(&Request::post(&target).header("X-Request-Id", bad));
-        assert_ne!(id(&answered), bad);
+        let response = scene.client().send(&Request::post(&target).header("X-Request-Id", bad));
+        assert_ne!(id(&response), bad);
     }
 }
 
 #[test]
-fn the_traffic_port_shows_nothing_of_the_admin_port() {
+fn traffic_port_does_not_serve_admin_paths() {
     let scene = scene();
     for path in ["/healthz", "/readyz", "/metrics", "/admin"] {
         scene.client().send(&Request::new("GET", path)).assert_error(404, "not_found");

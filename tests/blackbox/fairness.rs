@@ -1,4 +1,4 @@
-//! No tenant pays for another: however many calls of one are under way, the others are served.
+//! Concurrency limits per tenant and action: a flood of requests to one tenant leaves the others their throughput.
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually};
 use menlou_harness::{
@@ -12,25 +12,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The most calls that the gateway serves at once here.
-const PLACES: usize = 32;
-/// How many connections a flood has.
-const FLOOD: usize = 2 * PLACES;
-/// How long the others are watched at a time, and how often each of them calls meanwhile.
-const WATCHED: Duration = Duration::from_millis(1500);
-const PACE: Duration = Duration::from_millis(20);
-const OTHERS: usize = 4;
+/// The gateway's limit on concurrent requests in these tests.
+const MAX_CONCURRENT: usize = 32;
+/// Number of connections of a flood.
+const FLOOD: usize = 2 * MAX_CONCURRENT;
+/// Duration of one measurement of the neighbour's throughput.
+const MEASURED: Duration = Duration::from_millis(1500);
+/// Interval of the requests of each of the neighbour's clients.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Number of the neighbour's clients.
+const CLIENTS: usize = 4;
 
-/// A gateway whose tenant has a slow back end behind `a=slow`, which serves anyone; and what more its files say.
-fn scene(upstream: &Upstream, settings: &[(&str, &str)], of_action: &str, of_tenant: &str) -> Scene {
+/// A gateway with these settings, whose tenant forwards `a=slow` to `upstream` without authentication; `action` and `tenant`
+/// are more lines for the tables of the action and of the tenant.
+fn scene(upstream: &Upstream, settings: &[(&str, &str)], action: &str, tenant: &str) -> Scene {
     let slow = format!(
-        "\n[actions.slow]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nauth = \"optional\"\n{of_action}\n{of_tenant}\n",
+        "\n[actions.slow]\nplugin = \"proxy\"\nupstream = \"http://{}\"\nauth = \"optional\"\n{action}\n{tenant}\n",
         upstream.addr()
     );
     Scene::with(Stores::Embedded, |mut setup, _| {
         setup.tenants[0].1 += &slow;
-        let places = setup.setting("server.max_concurrent_requests", PLACES.to_string());
-        settings.iter().fold(places, |setup, (name, value)| setup.setting(name, *value))
+        let setup = setup.setting("server.max_concurrent_requests", MAX_CONCURRENT.to_string());
+        settings.iter().fold(setup, |setup, (name, value)| setup.setting(name, *value))
     })
 }
 
@@ -38,118 +41,121 @@ fn get(path: &str) -> Request {
     Request::new("GET", format!("/srv/{TENANT}/slow{path}"))
 }
 
-/// A call that is answered at once.
-fn knock(scene: &Scene, tenant: &str) -> Response {
-    Request::post(format!("/srv/{tenant}/openid")).send(scene.gateway.addr()).expect("an answer")
+/// Sends a request that needs no other server: 400 for a missing parameter, unless it is rejected before.
+fn probe(scene: &Scene, tenant: &str) -> Response {
+    Request::post(format!("/srv/{tenant}/openid")).send(scene.gateway.addr()).expect("a response")
 }
 
-/// Which part of the calls of others is served: each of them calls at fixed times, and has what it missed to catch up.
-fn served(scene: &Scene) -> f64 {
+/// Fraction of the neighbour's requests that are served within [`MEASURED`]. Each client sends at fixed times; a client that
+/// is late sends without a pause until it has caught up.
+fn served_fraction(scene: &Scene) -> f64 {
     let start = Instant::now();
-    let others = crate::scene::side_by_side(OTHERS, |_| {
+    let served = crate::scene::side_by_side(CLIENTS, |_| {
         let mut served = 0;
-        for call in 0.. {
-            let due = start + PACE * call;
-            if due.max(Instant::now()) >= start + WATCHED {
+        for request in 0.. {
+            let due = start + INTERVAL * request;
+            if due.max(Instant::now()) >= start + MEASURED {
                 return served;
             }
+            // Time is the subject: requests at a fixed rate.
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            served += u32::from(knock(scene, NEIGHBOUR).status == 400);
+            served += u32::from(probe(scene, NEIGHBOUR).status == 400);
         }
         served
     });
-    let offered = OTHERS as f64 * (WATCHED.as_secs_f64() / PACE.as_secs_f64());
-    f64::from(others.into_iter().sum::<u32>()) / offered
+    let offered = CLIENTS as f64 * (MEASURED.as_secs_f64() / INTERVAL.as_secs_f64());
+    f64::from(served.into_iter().sum::<u32>()) / offered
 }
 
-/// Which part of the others' throughput is left while a tenant floods the gateway.
-fn left_during_a_flood(scene: &Scene) -> f64 {
-    let before = served(scene);
-    let ended = AtomicBool::new(false);
-    let flooded = |scene: &Scene| knock(scene, TENANT).status == 503;
+/// The neighbour's throughput during a flood of requests to the tenant, as a fraction of the throughput before.
+fn throughput_during_flood(scene: &Scene) -> f64 {
+    let before = served_fraction(scene);
+    let stop = AtomicBool::new(false);
+    let is_flooded = |scene: &Scene| probe(scene, TENANT).status == 503;
     thread::scope(|scope| {
         for _ in 0..FLOOD {
             scope.spawn(|| {
-                while !ended.load(Ordering::Relaxed) {
-                    if get("/silent").send(scene.gateway.addr()).is_ok_and(|answer| answer.status == 503) {
+                while !stop.load(Ordering::Relaxed) {
+                    if get("/silent").send(scene.gateway.addr()).is_ok_and(|response| response.status == 503) {
+                        // The pause of a client before it retries: without it the flood's own threads take the processor.
                         thread::sleep(Duration::from_millis(50));
                     }
                 }
             });
         }
-        eventually("the flood", || flooded(scene).then_some(()));
-        let during = served(scene);
-        let still = flooded(scene);
-        ended.store(true, Ordering::Relaxed);
-        assert!(still, "the flood was over too early");
+        eventually("requests of the flood are rejected", || is_flooded(scene).then_some(()));
+        let during = served_fraction(scene);
+        let still_flooded = is_flooded(scene);
+        stop.store(true, Ordering::Relaxed);
+        assert!(still_flooded, "the flood ended too early");
         during / before
     })
 }
 
 #[test]
-fn while_one_tenant_floods_the_others_keep_their_throughput() {
+fn flood_of_one_tenant_leaves_others_their_throughput() {
     let upstream = Upstream::start();
     let settings = [("server.call_timeout", "\"3s\""), ("log.access", "false")];
     let scene = scene(&upstream, &settings, "", "");
-    // A machine that is busy with something else may fail once; an unfair gateway fails always, as is shown below.
-    let left: Vec<f64> = (0..3).map(|_| left_during_a_flood(&scene)).collect();
-    assert!(left.iter().any(|left| *left >= 0.95), "{left:?}");
+    // A busy machine may spoil one measurement. Without limits per tenant all of them fail, as the next test shows.
+    let throughput: Vec<f64> = (0..3).map(|_| throughput_during_flood(&scene)).collect();
+    assert!(throughput.iter().any(|fraction| *fraction >= 0.95), "{throughput:?}");
     let metrics = scene.admin("/metrics").unwrap().text();
     assert!(metrics.contains("menlou_requests_shed_total{reason=\"tenant_limit\",tenant=\"manulife\"}"), "{metrics}");
     assert!(!metrics.contains("menlou_requests_shed_total{reason=\"tenant_limit\",tenant=\"neighbour\"}"), "{metrics}");
 }
 
 #[test]
-fn without_shares_the_same_flood_takes_everything() {
+fn flood_without_limits_per_tenant_takes_the_throughput_of_others() {
     let upstream = Upstream::start();
-    let all = PLACES.to_string();
+    let max = MAX_CONCURRENT.to_string();
     let scene = scene(
         &upstream,
         &[
             ("server.call_timeout", "\"3s\""),
-            ("server.max_concurrent_requests_per_tenant", &all),
+            ("server.max_concurrent_requests_per_tenant", &max),
             ("log.access", "false"),
         ],
         "",
         "",
     );
-    assert!(left_during_a_flood(&scene) < 0.5);
+    assert!(throughput_during_flood(&scene) < 0.5);
 }
 
 #[test]
-fn a_tenants_own_bounds_hold_for_it_and_for_its_action() {
-    for (of_action, of_tenant) in [("limits = { max_concurrent = 2 }", ""), ("", "[limits]\nmax_concurrent = 2")] {
+fn concurrency_limits_of_a_tenant_and_of_an_action_are_enforced() {
+    for (action, tenant) in [("limits = { max_concurrent = 2 }", ""), ("", "[limits]\nmax_concurrent = 2")] {
         let upstream = Upstream::start();
-        let scene = scene(&upstream, &[("server.call_timeout", "\"3s\"")], of_action, of_tenant);
+        let scene = scene(&upstream, &[("server.call_timeout", "\"3s\"")], action, tenant);
         thread::scope(|scope| {
-            let under_way = [(); 2].map(|()| scope.spawn(|| get("/silent").send(scene.gateway.addr())));
-            eventually("both are under way", || (upstream.requests().len() == 2).then_some(()));
-            let refused = get("/").send(scene.gateway.addr()).expect("an answer");
-            assert_eq!(refused.status, 503, "{}", refused.text());
-            assert!(refused.text().contains("overloaded") && refused.header("retry-after").is_some());
-            // The action's bound is not the tenant's, but the tenant's is the action's.
-            let other = knock(&scene, TENANT).status;
-            assert_eq!(other, if of_tenant.is_empty() { 400 } else { 503 });
-            assert_eq!(knock(&scene, NEIGHBOUR).status, 400);
-            for call in under_way {
-                assert_eq!(call.join().expect("no panic").expect("an answer").status, 504);
+            let in_flight = [(); 2].map(|()| scope.spawn(|| get("/silent").send(scene.gateway.addr())));
+            eventually("both are in flight", || (upstream.requests().len() == 2).then_some(()));
+            let rejected = get("/").send(scene.gateway.addr()).expect("a response");
+            assert_eq!(rejected.status, 503, "{}", rejected.text());
+            assert!(rejected.text().contains("overloaded") && rejected.header("retry-after").is_some());
+            // The limit of an action does not apply to the tenant's other actions; the limit of a tenant applies to all.
+            let other_action = probe(&scene, TENANT).status;
+            assert_eq!(other_action, if tenant.is_empty() { 400 } else { 503 });
+            assert_eq!(probe(&scene, NEIGHBOUR).status, 400);
+            for request in in_flight {
+                assert_eq!(request.join().expect("no panic").expect("a response").status, 504);
             }
         });
-        assert_eq!(get("/").send(scene.gateway.addr()).expect("an answer").status, 200);
+        assert_eq!(get("/").send(scene.gateway.addr()).expect("a response").status, 200);
     }
 }
 
 #[test]
-fn an_answer_keeps_its_place_until_it_has_gone_and_no_longer() {
+fn response_holds_its_permit_until_it_is_sent_or_the_client_disconnects() {
     let upstream = Upstream::start();
     let scene = scene(&upstream, &[], "limits = { max_concurrent = 1 }", "");
-    // More than sockets hold, and nobody reads it.
+    // More than the socket buffers hold; the client stops reading.
     let mut reader = connect(scene.gateway.addr()).expect("a connection");
     reader.write_all(&get("/chunked?100000000").bytes()).expect("sent");
     let mut first = [0; 1024];
-    reader.read_exact(&mut first).expect("the beginning of an answer");
-    let status = || get("/").send(scene.gateway.addr()).expect("an answer").status;
+    reader.read_exact(&mut first).expect("the beginning of a response");
+    let status = || get("/").send(scene.gateway.addr()).expect("a response").status;
     assert_eq!(status(), 503);
     drop(reader);
-    eventually("a free place", || (status() == 200).then_some(()));
+    eventually("the permit is released", || (status() == 200).then_some(()));
 }

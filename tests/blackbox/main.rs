@@ -1,9 +1,8 @@
-//! The gateway seen from outside: the real binary with its plugins, spoken to over sockets, beside a simulated WeChat and
-//! real stores.
+//! Black-box tests: the real binary with its plugins, driven over sockets, with a simulated WeChat and real stores.
 //!
-//! One room per topic; each says at its head what belongs there. Whatever room a test is in: every answer is held to the
-//! contract's envelope, and at its end the gateway's log is searched for every secret that passed through it.
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at its first surprise")]
+//! One module per topic; its `//!` sentence says what belongs there. In every module, each response is checked against the
+//! envelope of the contract, and at the end of a test the gateway's log is searched for every secret of the test.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod admin_access;
 mod admin_activity;
@@ -63,20 +62,20 @@ mod tenant_verify;
 mod tenants;
 mod tls;
 
-/// One test per promise and kind of store: `with_each_store!(room, [promises])`.
+/// Runs each test with each combination of stores: `with_each_store!(module, [tests])`.
 macro_rules! with_each_store {
-    ($room:ident, $promises:tt) => {
-        with_each_store!(@ $room, embedded, Embedded, $promises);
-        with_each_store!(@ $room, redis, Redis, $promises);
-        with_each_store!(@ $room, postgres, Postgres, $promises);
-        with_each_store!(@ $room, redis_and_postgres, Both, $promises);
+    ($module:ident, $tests:tt) => {
+        with_each_store!(@ $module, embedded, Embedded, $tests);
+        with_each_store!(@ $module, redis, Redis, $tests);
+        with_each_store!(@ $module, postgres, Postgres, $tests);
+        with_each_store!(@ $module, redis_and_postgres, Both, $tests);
     };
-    (@ $room:ident, $name:ident, $kind:ident, [$($promise:ident),* $(,)?]) => {
+    (@ $module:ident, $name:ident, $kind:ident, [$($test:ident),* $(,)?]) => {
         mod $name {
             $(
                 #[test]
-                fn $promise() {
-                    crate::$room::$promise(crate::scene::Stores::$kind);
+                fn $test() {
+                    crate::$module::$test(crate::scene::Stores::$kind);
                 }
             )*
         }
@@ -101,7 +100,7 @@ mod login_with {
 }
 
 mod exchange_with {
-    with_each_store!(exchange, [a_code_sent_twice_is_exchanged_once]);
+    with_each_store!(exchange, [code_sent_twice_is_exchanged_once]);
 }
 
 mod session_key_with {

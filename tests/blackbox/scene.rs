@@ -1,4 +1,4 @@
-//! What a test plays in: a simulated WeChat, the stores that it asks for, and a gateway with one tenant.
+//! The environment of a test: a simulated WeChat, the stores that the test needs, and a gateway with two tenants.
 
 use menlou_harness::{Client, Envelope, Gateway, Postgres, Redis, Setup};
 use menlou_simulator::{App, DEMO_APPID, DEMO_SECRET, Simulator};
@@ -31,7 +31,7 @@ pub enum Stores {
     Both,
 }
 
-/// Everything that a test needs. What stands first ends first.
+/// The environment of a test. Fields are dropped in the order of their declaration.
 pub struct Scene {
     pub gateway: Gateway,
     pub sim: Simulator,
@@ -40,12 +40,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The usual one, ready to be used.
+    /// Starts the default environment with these stores.
     pub fn new(stores: Stores) -> Self {
         Self::with(stores, |setup, _| setup)
     }
 
-    /// The usual one, after `change` had a look at the gateway's setup.
+    /// As [`Scene::new`], with the gateway's setup changed by `change`.
     pub fn with(stores: Stores, change: impl FnOnce(Setup, &Simulator) -> Setup) -> Self {
         let sim = simulator();
         let redis = matches!(stores, Stores::Redis | Stores::Both).then(Redis::start);
@@ -62,7 +62,7 @@ impl Scene {
         self.gateway.client(TENANT)
     }
 
-    /// Sends a fresh code of this person.
+    /// Sends a new code of this person.
     pub fn authorize(&self, person: &str) -> Envelope {
         self.client().call("openid", &[("code", &self.sim.code(person))])
     }
@@ -89,7 +89,7 @@ pub fn simulator() -> Simulator {
     sim
 }
 
-/// A gateway with both tenants on these stores.
+/// The setup of a gateway with both tenants and these stores.
 pub fn setup(sim: &Simulator, redis: Option<&Redis>, postgres: Option<&Postgres>) -> Setup {
     let quoted = |text: String| format!("{text:?}");
     let mut setup = Setup::default().tenant(TENANT, tenant(sim)).tenant(NEIGHBOUR, neighbour(sim));
@@ -102,7 +102,7 @@ pub fn setup(sim: &Simulator, redis: Option<&Redis>, postgres: Option<&Postgres>
     setup
 }
 
-/// The tenant's file.
+/// The file of [`TENANT`].
 pub fn tenant(sim: &Simulator) -> String {
     file("Manulife", DEMO_APPID, DEMO_SECRET, sim)
 }
@@ -111,7 +111,7 @@ fn neighbour(sim: &Simulator) -> String {
     file("Neighbour", NEIGHBOURS_APPID, NEIGHBOURS_SECRET, sim)
 }
 
-/// The code of a person in the neighbour's app.
+/// A new code of a person in the neighbour's app.
 pub fn neighbours_code(sim: &Simulator, person: &str) -> String {
     sim.app(NEIGHBOURS_APPID).expect("the neighbour's app").code(person)
 }
@@ -139,24 +139,28 @@ methods = ["phone", "password", "profile"]
     )
 }
 
-/// Waits until `holds`, for as long as a busy machine may need.
-pub fn eventually<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
+/// Polls until `condition` returns a value.
+///
+/// # Panics
+/// Where it does not within 20 seconds, which is enough on a busy machine.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
-        if let Some(value) = holds() {
+        if let Some(value) = condition() {
             return value;
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "this never came to hold: {what}");
+        assert!(start.elapsed() < Duration::from_secs(20), "this did not happen in time: {what}");
+        // The interval of the polls.
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Does this `count` times side by side.
+/// Runs `act` `count` times concurrently. Returns the results in the order of the indexes.
 pub fn side_by_side<T: Send>(count: usize, act: impl Fn(usize) -> T + Sync) -> Vec<T> {
     thread::scope(|scope| {
         let act = &act;
-        let running: Vec<_> = (0..count).map(|at| scope.spawn(move || act(at))).collect();
-        running.into_iter().map(|one| one.join().expect("no panic")).collect()
+        let threads: Vec<_> = (0..count).map(|index| scope.spawn(move || act(index))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     })
 }
 

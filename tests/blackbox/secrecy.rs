@@ -1,5 +1,5 @@
-//! Secrets stay secret at every log level. Every test checks at its end that the log contains no secret; this test logs
-//! as much as possible.
+//! No secret is logged at any log level. Every test asserts at its end that the log contains no secret; this one logs as
+//! much as possible.
 
 use crate::{
     login_service::{ACCOUNT, KEY, LoginService, PASSWORD},
@@ -38,7 +38,7 @@ fn no_secret_is_logged_even_at_level_trace() {
         scene.sim.clear_failures();
     }
     scene.write_tenant(TENANT, &tenant(&scene.sim).replace("demo-secret\"", "demo-secret"));
-    crate::scene::eventually("the bad file was read", || scene.log().contains("manulife.toml:").then_some(()));
+    crate::scene::eventually("the invalid file is reported", || scene.log().contains("manulife.toml:").then_some(()));
     scene.redis.as_mut().unwrap().kill();
     client.call("user", &[("name", "Anna")]);
     scene.authorize("ann");
@@ -47,7 +47,7 @@ fn no_secret_is_logged_even_at_level_trace() {
     for logged in ["upstream_error", "platform_busy", "platform_unreachable", "store_unavailable"] {
         assert!(scene.log().contains(logged), "{logged}");
     }
-    for shown in ["/metrics", "/readyz"] {
-        scene.secrets().assert_absent_from(&scene.admin(shown).unwrap().text());
+    for path in ["/metrics", "/readyz"] {
+        scene.secrets().assert_absent_from(&scene.admin(path).unwrap().text());
     }
 }

@@ -1,4 +1,4 @@
-//! SIGTERM: calls in flight end, nothing new is taken, the process ends in time with success.
+//! SIGTERM: requests in flight are answered, new connections are not accepted, the process exits with success in time.
 
 use crate::scene::{Scene, Stores};
 use menlou_harness::http;
@@ -12,23 +12,23 @@ use std::{
 const EXCHANGE: &str = "/sns/jscode2session";
 
 #[test]
-fn calls_in_flight_are_answered_before_it_ends() {
+fn requests_in_flight_are_answered_before_exit() {
     let mut scene = Scene::new(Stores::Embedded);
     scene.sim.fail_until_cleared(EXCHANGE, Failure::delay(Duration::from_secs(1)));
     let (client, codes) = (scene.client(), [scene.sim.code("ann"), scene.sim.code("bob")]);
-    let answers = thread::scope(|scope| {
+    let responses = thread::scope(|scope| {
         let client = &client;
         let calls: Vec<_> =
             codes.iter().map(|code| scope.spawn(move || client.call("openid", &[("code", code)]))).collect();
         crate::scene::eventually("both are in flight", || (scene.sim.calls(EXCHANGE) == 2).then_some(()));
-        let begun = Instant::now();
+        let start = Instant::now();
         assert_eq!(scene.gateway.terminate().code(), Some(0));
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-        calls.into_iter().map(|call| call.join().expect("an answer")).collect::<Vec<_>>()
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        calls.into_iter().map(|call| call.join().expect("a response")).collect::<Vec<_>>()
     });
     let tokens: Vec<&str> =
-        answers.iter().map(|answer| answer.ok().pointer("/session/token").unwrap().as_str().unwrap()).collect();
-    assert!(client.try_call("openid", &[]).is_err(), "nothing new is taken");
+        responses.iter().map(|response| response.ok().pointer("/session/token").unwrap().as_str().unwrap()).collect();
+    assert!(client.try_call("openid", &[]).is_err(), "no new connection is accepted");
 
     scene.sim.clear_failures();
     scene.gateway.restart();
@@ -38,44 +38,44 @@ fn calls_in_flight_are_answered_before_it_ends() {
 }
 
 #[test]
-fn what_does_not_end_is_given_up_at_the_end_of_the_drain() {
+fn unfinished_requests_are_aborted_at_the_drain_timeout() {
     let mut scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("server.drain_timeout", "\"1s\""));
     scene.sim.fail(EXCHANGE, Failure::hang(), 1);
     let (client, code) = (scene.client(), scene.sim.code("ann"));
     thread::scope(|scope| {
         let hanging = scope.spawn(|| client.try_call("openid", &[("code", &code)]));
-        crate::scene::eventually("it is in flight", || (scene.sim.calls(EXCHANGE) == 1).then_some(()));
-        let begun = Instant::now();
+        crate::scene::eventually("the request is in flight", || (scene.sim.calls(EXCHANGE) == 1).then_some(()));
+        let start = Instant::now();
         assert_eq!(scene.gateway.terminate().code(), Some(0));
-        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
         let _ = hanging.join();
     });
 }
 
 #[test]
-fn idle_connections_keep_nobody_waiting() {
+fn idle_connections_do_not_delay_the_exit() {
     let mut scene = Scene::new(Stores::Embedded);
     let mut idle: Vec<_> = (0..3).map(|_| http::connect(scene.addr()).unwrap()).collect();
     let used = idle.last_mut().unwrap();
     used.write_all(b"POST /srv/?f=manulife&a=openid HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert_eq!(http::read(used).unwrap().status, 400);
-    let begun = Instant::now();
+    let start = Instant::now();
     assert_eq!(scene.gateway.terminate().code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     for stream in &mut idle {
         assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0, "closed");
     }
 }
 
 #[test]
-fn readiness_ends_before_connections_are_no_longer_taken() {
+fn readiness_fails_before_connections_are_rejected() {
     let mut scene = Scene::with(Stores::Embedded, |setup, _| setup.setting("server.drain_delay", "\"2s\""));
     assert_eq!(scene.readiness().0, 200);
-    let begun = Instant::now();
+    let start = Instant::now();
     scene.gateway.send_sigterm();
-    crate::scene::eventually("it is told", || (scene.readiness().0 == 503).then_some(()));
+    crate::scene::eventually("readiness fails", || (scene.readiness().0 == 503).then_some(()));
     assert_eq!(scene.readiness().1["stopping"], true);
     scene.client().call("user", &[]).assert_error(401, "login_required");
-    crate::scene::eventually("it has ended", || (!scene.gateway.is_running()).then_some(()));
-    assert!((2..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    crate::scene::eventually("the process has exited", || (!scene.gateway.is_running()).then_some(()));
+    assert!((2..8).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
