@@ -1,9 +1,9 @@
-//! The plugin ABI by itself: what `menlou-abi-bench`, a program of its own, tells of it.
+//! The cost of the plugin ABI, measured by the separate program `menlou-abi-bench`.
 
 use crate::{
     Result,
     environment::Environment,
-    tools::{self, is_there, per_request},
+    tools::{self, is_installed, per_request},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -12,33 +12,33 @@ use std::{
     process::Command,
 };
 
-/// Calls that valgrind sees, once and then twice over.
-const SEEN: u64 = 10_000;
+/// Calls in valgrind's first run; the second has twice as many.
+const COUNTED: u64 = 10_000;
 
-/// What the plugin ABI costs beyond a function that was linked in.
+/// The cost of a call through the plugin ABI, beyond that of a linked function.
 #[derive(Debug, Serialize)]
 pub struct AbiCost {
-    /// Times.
+    /// The times.
     #[serde(flatten)]
     pub times: Times,
-    /// What it adds in instructions.
+    /// Instructions that the plugin ABI adds.
     pub added_instructions: Option<f64>,
-    /// What it adds in heap blocks, the plugin's too.
+    /// Heap blocks that the plugin ABI adds, including those of the plugin.
     pub added_allocations: Option<f64>,
 }
 
-/// Medians, as `menlou-abi-bench` writes them.
+/// The medians that `menlou-abi-bench` prints.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Times {
-    /// One call of the linked function in nanoseconds, making the `Call` included.
+    /// Time of one call of the linked function, including the construction of the `Call`, in nanoseconds.
     pub linked_ns: f64,
-    /// What the plugin ABI adds to it, in nanoseconds.
+    /// Time that the plugin ABI adds, in nanoseconds.
     pub added_ns: f64,
-    /// Loading a folder with one plugin in milliseconds: checked, copied, opened, asked what it is.
+    /// Time to load a folder with one plugin (check, copy, open, read its descriptor), in milliseconds.
     pub load_ms: f64,
 }
 
-/// Measures it, on the servers' core.
+/// Measures the plugin ABI on the servers' core.
 pub fn measure(environment: &Environment, no_tools: bool) -> Result<AbiCost> {
     eprintln!("measuring: the plugin ABI");
     let plugins = environment.folder().join("abi");
@@ -48,21 +48,21 @@ pub fn measure(environment: &Environment, no_tools: bool) -> Result<AbiCost> {
     timed.arg("--plugins").arg(&plugins);
     let times = serde_json::from_slice(&environment.cores.on_server(|| output(&mut timed))??)?;
     let (mut added_instructions, mut added_allocations) = (None, None);
-    if !no_tools && is_there("valgrind") {
-        let seen = |way| per_request(SEEN, |calls| watched(environment, &plugins, way, calls));
-        let (plugin, linked) = (seen("plugin")?, seen("linked")?);
+    if !no_tools && is_installed("valgrind") {
+        let count = |variant| per_request(COUNTED, |calls| profile(environment, &plugins, variant, calls));
+        let (plugin, linked) = (count("plugin")?, count("linked")?);
         (added_instructions, added_allocations) = (Some(plugin.0 - linked.0), Some(plugin.1 - linked.1));
     }
     Ok(AbiCost { times, added_instructions, added_allocations })
 }
 
-fn watched(environment: &Environment, plugins: &Path, way: &str, calls: u64) -> Result<tools::Seen> {
+fn profile(environment: &Environment, plugins: &Path, variant: &str, calls: u64) -> Result<tools::Profile> {
     let out = environment.folder().join("abi.json");
-    let words = tools::dhat(&out);
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).arg(program()?).arg("--plugins").arg(plugins);
-    output(command.args(["--way", way, "--calls", &calls.to_string()]))?;
-    tools::read(&out)
+    let dhat = tools::dhat_command(&out);
+    let mut command = Command::new(&dhat[0]);
+    command.args(&dhat[1..]).arg(program()?).arg("--plugins").arg(plugins);
+    output(command.args(["--variant", variant, "--calls", &calls.to_string()]))?;
+    tools::read_dhat(&out)
 }
 
 fn output(command: &mut Command) -> Result<Vec<u8>> {

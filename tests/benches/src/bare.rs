@@ -1,6 +1,6 @@
-//! The measure of all: hyper alone, one worker, one answer to everything.
+//! The baseline: hyper without the gateway, one worker, the same response to every request.
 
-use crate::{Result, post};
+use crate::{Result, wire};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body_util::Full;
@@ -9,13 +9,13 @@ use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, fs, net::SocketAddr, path::Path};
 use tokio::net::TcpListener;
 
-/// Serves the answer that the file holds, head and body, until killed.
-pub fn serve(listen: SocketAddr, answer: &Path) -> Result<()> {
-    let (headers, body) = read(&fs::read(answer)?)?;
+/// Serves the response in the file, head and body, until the process is killed.
+pub fn serve(listen: SocketAddr, response: &Path) -> Result<()> {
+    let (headers, body) = parse(&fs::read(response)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await?;
-        // On a worker, as the gateway's own accepting is.
+        // On a worker thread, like the accept loop of the gateway.
         tokio::spawn(accept(listener, headers, body)).await?
     })
 }
@@ -33,15 +33,15 @@ async fn accept(listener: TcpListener, headers: HeaderMap, body: Bytes) -> Resul
                 }
                 async { Ok::<_, Infallible>(response) }
             });
-            // An error is a client that hung up.
+            // An error means that the client closed the connection.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
 /// The headers, without those that hyper writes itself, and the body.
-fn read(answer: &[u8]) -> Result<(HeaderMap, Bytes)> {
-    let (head, body) = post::split(answer).ok_or("the answer has no head")?;
+fn parse(response: &[u8]) -> Result<(HeaderMap, Bytes)> {
+    let (head, body) = wire::split(response).ok_or("the response has no head")?;
     let mut headers = HeaderMap::new();
     for line in std::str::from_utf8(head)?.lines().skip(1) {
         let (name, value) = line.split_once(':').ok_or("a header without a colon")?;

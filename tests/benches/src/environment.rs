@@ -1,10 +1,10 @@
-//! What the benches stand on: the built programs, the simulator, Redis, and a folder for each gateway.
+//! The environment of the benchmarks: the built programs, the simulator, Redis, and a folder for each gateway.
 
 use crate::{
     Result,
     cores::Cores,
-    post,
-    server::{Server, Under},
+    server::{Server, Wrapper},
+    wire,
 };
 use menlou_harness::{
     Redis,
@@ -22,52 +22,52 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// How a gateway differs from its defaults.
+/// Settings of a gateway that differ from the defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Variant {
-    /// One line for each call, to a file; otherwise none.
+    /// Whether the access log is written to a file; otherwise there is none.
     pub access_log: bool,
-    /// Sessions live in Redis; otherwise in the embedded store.
+    /// Whether sessions are in Redis; otherwise they are in the embedded store.
     pub redis: bool,
 }
 
-/// A folder in which a gateway runs.
+/// The folder of a gateway.
 pub struct Home {
-    /// Where it listens for calls.
+    /// Address of the traffic listener.
     pub address: SocketAddr,
-    /// Where its admin side is.
+    /// Address of the admin listener.
     pub admin: SocketAddr,
-    /// The folder itself.
+    /// Path of the folder.
     pub folder: PathBuf,
     program: PathBuf,
     cores: Cores,
 }
 
-/// All load comes from one address, and waits on its connections while other servers are measured.
-const CLIENTS: &str = "max_connections_per_address = 1000000\nmax_requests_per_connection = 1000000000\n\
+/// All load comes from one address, and its connections are idle while other servers are measured.
+const CLIENT_LIMITS: &str = "max_connections_per_address = 1000000\nmax_requests_per_connection = 1000000000\n\
     first_byte_timeout = \"10m\"\nkeep_alive_timeout = \"10m\"\n";
 
-/// How long a gateway that listens may take until it serves: under a tool everything is slow.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time from listening to the first success; generous, since a gateway under valgrind is slow.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// All that servers need, until dropped.
+/// The environment; dropping it ends its processes and deletes its folder.
 pub struct Environment {
-    /// Which core is whose.
+    /// The cores of the servers and of the load.
     pub cores: Cores,
-    /// WeChat, on a thread beside the load.
+    /// The simulated WeChat, on the load's core.
     pub simulator: Simulator,
     /// The folder with the plugins.
     pub plugins: PathBuf,
-    /// Who is asked by those that forward: bare hyper, beside the load.
+    /// The upstream of the proxies: bare hyper on the load's core.
     pub upstream: SocketAddr,
-    asked: Option<Server>,
+    upstream_server: Option<Server>,
     redis: Redis,
     programs: PathBuf,
     folder: TempDir,
 }
 
 impl Environment {
-    /// Finds the programs beside this one and starts what they talk to.
+    /// Finds the programs in the folder of this one, and starts the servers that the gateways need.
     pub fn new() -> Result<Self> {
         let cores = Cores::split()?;
         let program = std::env::current_exe()?;
@@ -82,32 +82,33 @@ impl Environment {
         }
         let simulator = Simulator::start(Options::default())?;
         let (upstream, redis) = (loopback(free_port()), Redis::start());
-        let mut environment = Self { cores, simulator, plugins, upstream, asked: None, redis, programs, folder };
-        let model = environment.gateway("model", Variant::default(), &[])?;
-        fs::write(environment.answer(), post::send(model.address, &post::request("empty", None, None))?)?;
-        environment.asked = Some(environment.serve(None, upstream, "upstream", &[])?);
+        let mut environment =
+            Self { cores, simulator, plugins, upstream, upstream_server: None, redis, programs, folder };
+        let gateway = environment.gateway("response", Variant::default(), &[])?;
+        fs::write(environment.response(), wire::send(gateway.address, &wire::request("empty", None, None))?)?;
+        environment.upstream_server = Some(environment.serve(None, upstream, "upstream", &[])?);
         Ok(environment)
     }
 
-    /// The folder for passing things.
+    /// The folder for temporary files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts bare hyper with the answer of the gateway's empty action.
-    pub fn bare(&self, under: Under<'_>) -> Result<Server> {
-        self.serve(Some(self.cores), loopback(free_port()), "bare", under)
+    /// Starts bare hyper with the response of the gateway's empty action.
+    pub fn bare(&self, wrapper: Wrapper<'_>) -> Result<Server> {
+        self.serve(Some(self.cores), loopback(free_port()), "bare", wrapper)
     }
 
-    fn serve(&self, cores: Option<Cores>, address: SocketAddr, name: &str, under: Under<'_>) -> Result<Server> {
-        let answer = self.answer();
+    fn serve(&self, cores: Option<Cores>, address: SocketAddr, name: &str, wrapper: Wrapper<'_>) -> Result<Server> {
+        let response = self.response();
         let arguments: [OsString; 5] =
-            ["bare".into(), "--listen".into(), address.to_string().into(), "--answer".into(), answer.into()];
+            ["bare".into(), "--listen".into(), address.to_string().into(), "--response".into(), response.into()];
         let program = std::env::current_exe()?;
-        Server::start(cores, under, &program, &arguments, address, &self.folder.path().join(format!("{name}.log")))
+        Server::start(cores, wrapper, &program, &arguments, address, &self.folder.path().join(format!("{name}.log")))
     }
 
-    /// Makes a folder for a gateway, with its config and with no tenant so far.
+    /// Creates a folder for a gateway, with a config and without tenants.
     pub fn home(&self, name: &str, variant: Variant) -> Result<Home> {
         let folder = self.folder.path().join(name);
         fs::create_dir_all(folder.join("tenants"))?;
@@ -118,7 +119,7 @@ impl Environment {
         };
         let config = format!(
             "[server]\nlisten = \"{address}\"\n[admin]\nlisten = \"{admin}\"\n[plugins]\ndir = \"{}\"\n[store]\n{sessions}\
-             [clients]\n{CLIENTS}[log]\naccess = {}\n",
+             [clients]\n{CLIENT_LIMITS}[log]\naccess = {}\n",
             self.plugins.display(),
             variant.access_log
         );
@@ -126,8 +127,8 @@ impl Environment {
         Ok(Home { program: self.programs.join("menlou"), cores: self.cores, folder, address, admin })
     }
 
-    /// Starts a gateway with one tenant in a folder of its own, and waits until it serves.
-    pub fn gateway(&self, name: &str, variant: Variant, under: Under<'_>) -> Result<Server> {
+    /// Starts a gateway with one tenant in a new folder, and waits for its first success.
+    pub fn gateway(&self, name: &str, variant: Variant, wrapper: Wrapper<'_>) -> Result<Server> {
         let home = self.home(name, variant)?;
         let tenant = format!(
             "name = \"Bench\"\n[wechat]\nappid = \"{DEMO_APPID}\"\nsecret = \"{DEMO_SECRET}\"\nbase_url = \"{}\"\n\
@@ -137,36 +138,37 @@ impl Environment {
             self.upstream
         );
         fs::write(home.tenant("bench"), tenant)?;
-        home.start(under)
+        home.start(wrapper)
     }
 
-    fn answer(&self) -> PathBuf {
-        self.folder.path().join("answer")
+    fn response(&self) -> PathBuf {
+        self.folder.path().join("response.http")
     }
 }
 
 impl Home {
-    /// The file of a tenant.
+    /// Path of a tenant's file.
     pub fn tenant(&self, name: &str) -> PathBuf {
         self.folder.join("tenants").join(format!("{name}.toml"))
     }
 
-    /// Starts the gateway, and waits until a tenant of the name `bench` serves.
-    pub fn start(&self, under: Under<'_>) -> Result<Server> {
+    /// Starts the gateway, and waits for the first success of the tenant `bench`.
+    pub fn start(&self, wrapper: Wrapper<'_>) -> Result<Server> {
         let arguments: [OsString; 3] = ["run".into(), "--config".into(), self.config().into()];
         let log = self.folder.join("log");
-        let server = Server::start(Some(self.cores), under, &self.program, &arguments, self.address, &log)?;
+        let server = Server::start(Some(self.cores), wrapper, &self.program, &arguments, self.address, &log)?;
         let start = Instant::now();
-        while let Err(e) = post::ask(server.address, &post::request("empty", None, None)) {
-            if start.elapsed() > PATIENCE {
-                return Err(format!("the gateway does not serve: {e}\n{}", fs::read_to_string(log)?).into());
+        while let Err(e) = wire::call(server.address, &wire::request("empty", None, None)) {
+            if start.elapsed() > START_TIMEOUT {
+                return Err(format!("the gateway is not ready: {e}\n{}", fs::read_to_string(log)?).into());
             }
+            // The interval of the polls.
             thread::sleep(Duration::from_millis(5));
         }
         Ok(server)
     }
 
-    /// Runs another command of the program, and gives what it prints.
+    /// Runs another command of the program. Returns its output.
     pub fn command(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new(&self.program).args(arguments).arg("--config").arg(self.config()).output()?;
         match output.status.success() {

@@ -1,6 +1,7 @@
-//! A flood: requests at a fixed rate, however the server fares, from clients that wait for a while and then hang up.
+//! An open-loop load: requests at a fixed rate, independent of the server's responses, from clients that disconnect after a
+//! timeout.
 
-use crate::{Result, post};
+use crate::{Result, wire};
 use rustix::{
     buffer::spare_capacity,
     event::{Timespec, epoll},
@@ -13,51 +14,51 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a client waits for its answer.
-pub const PATIENCE: Duration = Duration::from_secs(1);
-/// How often is seen to what is due.
-const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000 };
+/// Time after which a client without a response disconnects.
+pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Maximum time between two checks for due requests and timeouts.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000 };
 
-/// Clients, each with a kept-alive connection and one request under way at most.
+/// Clients, each with one keep-alive connection and at most one request in flight.
 pub struct Flood {
     address: SocketAddr,
     epoll: OwnedFd,
     clients: Vec<Client>,
     idle: Vec<usize>,
-    /// Who asked when, the longest ago first; also those who have been answered since.
-    asked: VecDeque<(usize, Instant)>,
+    /// Client and time of each request, oldest first; includes requests that have been answered.
+    sent: VecDeque<(usize, Instant)>,
 }
 
 struct Client {
     stream: TcpStream,
     since: Option<Instant>,
-    answer: Vec<u8>,
+    response: Vec<u8>,
 }
 
-/// What became of a flood's requests.
+/// The results of a flood.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// How many were due.
+    /// Number of requests that were due.
     pub due: u64,
-    /// How long each took that was answered with success, in microseconds.
+    /// Duration of each request that succeeded, in microseconds.
     pub served: Vec<u32>,
-    /// How long each took that was answered with 503.
+    /// Duration of each request that was answered with 503, in microseconds.
     pub shed: Vec<u32>,
-    /// How many were given up: no answer in time, or no client left to ask.
-    pub given_up: u64,
-    /// How many were still waiting at the end.
+    /// Number of requests without a response in time, or without a free client.
+    pub timed_out: u64,
+    /// Number of requests that were in flight at the end.
     pub waiting: u64,
 }
 
 impl Flood {
-    /// Connects so many clients.
+    /// Connects this number of clients.
     pub fn open(address: SocketAddr, clients: usize) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut flood =
-            Self { address, epoll, clients: Vec::new(), idle: (0..clients).collect(), asked: VecDeque::new() };
+            Self { address, epoll, clients: Vec::new(), idle: (0..clients).collect(), sent: VecDeque::new() };
         for number in 0..clients {
             let stream = flood.connect(number)?;
-            flood.clients.push(Client { stream, since: None, answer: Vec::new() });
+            flood.clients.push(Client { stream, since: None, response: Vec::new() });
         }
         Ok(flood)
     }
@@ -70,10 +71,10 @@ impl Flood {
         Ok(stream)
     }
 
-    /// Asks `rate` times a second for this long. `next` writes a request.
+    /// Sends `rate` requests per second for `time`. `next` writes a request.
     ///
     /// # Errors
-    /// When an answer is neither a success nor 503, or the server takes no connections.
+    /// If a response is neither a success nor 503, or the server does not accept a connection.
     pub fn run(&mut self, rate: f64, time: Duration, mut next: impl FnMut(&mut Vec<u8>)) -> Result<Outcome> {
         let (start, mut outcome, mut request) = (Instant::now(), Outcome::default(), Vec::new());
         let mut events = Vec::with_capacity(1024);
@@ -81,7 +82,7 @@ impl Flood {
             while outcome.due < (start.elapsed().as_secs_f64() * rate) as u64 {
                 outcome.due += 1;
                 let Some(number) = self.idle.pop() else {
-                    outcome.given_up += 1;
+                    outcome.timed_out += 1;
                     continue;
                 };
                 request.clear();
@@ -89,10 +90,10 @@ impl Flood {
                 let now = Instant::now();
                 self.clients[number].stream.write_all(&request)?;
                 self.clients[number].since = Some(now);
-                self.asked.push_back((number, now));
+                self.sent.push_back((number, now));
             }
-            self.hang_up(&mut outcome)?;
-            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&GLANCE))?;
+            self.disconnect_overdue(&mut outcome)?;
+            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&TICK))?;
             for event in events.drain(..) {
                 self.read(event.data.u64() as usize, &mut outcome)?;
             }
@@ -101,18 +102,18 @@ impl Flood {
         Ok(outcome)
     }
 
-    /// Those who have waited long enough come again on a new connection.
-    fn hang_up(&mut self, outcome: &mut Outcome) -> Result<()> {
-        while let Some((number, since)) = self.asked.front().copied() {
+    /// Disconnects the clients that have waited for [`CLIENT_TIMEOUT`], and connects them again.
+    fn disconnect_overdue(&mut self, outcome: &mut Outcome) -> Result<()> {
+        while let Some((number, since)) = self.sent.front().copied() {
             let waiting = self.clients[number].since == Some(since);
-            if waiting && since.elapsed() < PATIENCE {
+            if waiting && since.elapsed() < CLIENT_TIMEOUT {
                 break;
             }
-            self.asked.pop_front();
+            self.sent.pop_front();
             if waiting {
-                outcome.given_up += 1;
+                outcome.timed_out += 1;
                 let stream = self.connect(number)?;
-                self.clients[number] = Client { stream, since: None, answer: Vec::new() };
+                self.clients[number] = Client { stream, since: None, response: Vec::new() };
                 self.idle.push(number);
             }
         }
@@ -124,21 +125,21 @@ impl Flood {
         let mut part = [0; 4096];
         match client.stream.read(&mut part) {
             Ok(0) => return Err("the server closed a connection".into()),
-            Ok(n) => client.answer.extend_from_slice(&part[..n]),
-            // The event was of the connection that this client had before.
+            Ok(n) => client.response.extend_from_slice(&part[..n]),
+            // The event belongs to the client's previous connection.
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(e) => return Err(e.into()),
         }
-        if post::length(&client.answer)?.is_none_or(|whole| client.answer.len() < whole) {
+        if wire::length(&client.response)?.is_none_or(|whole| client.response.len() < whole) {
             return Ok(());
         }
         let took = client.since.take().map_or(0, |since| since.elapsed().as_micros() as u32);
-        match &client.answer {
-            good if good.starts_with(b"HTTP/1.1 200 ") => outcome.served.push(took),
+        match &client.response {
+            success if success.starts_with(b"HTTP/1.1 200 ") => outcome.served.push(took),
             shed if shed.starts_with(b"HTTP/1.1 503 ") => outcome.shed.push(took),
-            other => return Err(format!("neither served nor shed: {}", String::from_utf8_lossy(other)).into()),
+            other => return Err(format!("neither success nor 503: {}", String::from_utf8_lossy(other)).into()),
         }
-        client.answer.clear();
+        client.response.clear();
         self.idle.push(number);
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! The load: a fixed number of kept-alive connections, one request under way on each.
+//! A closed-loop load: a fixed number of keep-alive connections with one request in flight on each.
 
-use crate::{Result, post};
+use crate::{Result, wire};
 use rustix::{
     buffer::spare_capacity,
     event::{Timespec, epoll},
@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the server may leave all connections without an answer. Generous: valgrind is slow.
-const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+/// Maximum time without a response on any connection; generous, since a server under valgrind is slow.
+const TIMEOUT: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
-/// When to stop asking.
+/// When to stop sending requests.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
     /// After this time.
@@ -33,7 +33,7 @@ pub struct Load {
 struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
-    answer: Vec<u8>,
+    response: Vec<u8>,
 }
 
 impl Load {
@@ -45,49 +45,49 @@ impl Load {
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             epoll::add(&epoll, &stream, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
-            Ok(Connection { stream, request: Vec::new(), answer: Vec::with_capacity(4096) })
+            Ok(Connection { stream, request: Vec::new(), response: Vec::with_capacity(4096) })
         });
         Ok(Self { connections: connections.collect::<Result<_>>()?, epoll })
     }
 
-    /// Asks on all connections, each as soon as it was answered, and waits for the last answers. `next` writes a
-    /// connection's next request; false where there is none left. Gives how many answers came.
+    /// Sends requests on all connections, the next as soon as the previous one is answered, and waits for the last responses.
+    /// `next` writes the next request of a connection, and returns false when there is none. Returns the number of responses.
     ///
     /// # Errors
-    /// When a connection breaks, or an answer is no success.
+    /// If a connection breaks, or a response is not a success.
     pub fn drive(&mut self, until: Until, mut next: impl FnMut(usize, &mut Vec<u8>) -> bool) -> Result<u64> {
         let started = Instant::now();
-        let (mut asked, mut answered) = (0, 0);
-        let mut ask = |number: usize, connection: &mut Connection| -> Result<bool> {
+        let (mut sent, mut answered) = (0, 0);
+        let mut send_next = |number: usize, connection: &mut Connection| -> Result<bool> {
             let more = match until {
                 Until::Elapsed(time) => started.elapsed() < time,
-                Until::Requests(requests) => asked < requests,
+                Until::Requests(requests) => sent < requests,
             };
             connection.request.clear();
             if !more || !next(number, &mut connection.request) {
                 return Ok(false);
             }
-            asked += 1;
-            // A request fits in the socket's buffer, which is empty: the last one was answered.
+            sent += 1;
+            // The request fits into the socket buffer, which is empty since the previous request was answered.
             connection.stream.write_all(&connection.request)?;
             Ok(true)
         };
-        let mut under_way = 0;
+        let mut in_flight = 0;
         for (number, connection) in self.connections.iter_mut().enumerate() {
-            under_way += u64::from(ask(number, connection)?);
+            in_flight += u64::from(send_next(number, connection)?);
         }
         let mut events = Vec::with_capacity(self.connections.len());
-        while under_way > 0 {
-            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&PATIENCE))?;
+        while in_flight > 0 {
+            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&TIMEOUT))?;
             if events.is_empty() {
-                return Err("the server left all connections without an answer".into());
+                return Err("no response on any connection".into());
             }
             for event in events.drain(..) {
                 let number = event.data.u64() as usize;
                 let connection = &mut self.connections[number];
-                if connection.answered()? {
+                if connection.read_response()? {
                     answered += 1;
-                    under_way -= u64::from(!ask(number, connection)?);
+                    in_flight -= u64::from(!send_next(number, connection)?);
                 }
             }
         }
@@ -96,22 +96,22 @@ impl Load {
 }
 
 impl Connection {
-    /// Takes what has come; true when the answer is complete.
-    fn answered(&mut self) -> Result<bool> {
+    /// Reads available bytes. Returns true when the response is complete.
+    fn read_response(&mut self) -> Result<bool> {
         let mut part = [0; 4096];
         match self.stream.read(&mut part)? {
             0 => return Err("the server closed a connection".into()),
-            n => self.answer.extend_from_slice(&part[..n]),
+            n => self.response.extend_from_slice(&part[..n]),
         }
-        if post::length(&self.answer)?.is_none_or(|whole| self.answer.len() < whole) {
+        if wire::length(&self.response)?.is_none_or(|whole| self.response.len() < whole) {
             return Ok(false);
         }
-        let good = self.answer.starts_with(b"HTTP/1.1 200 ")
-            && post::split(&self.answer).is_some_and(|(_, body)| body.starts_with(b"{\"code\":1,"));
-        if !good {
-            return Err(format!("no success: {}", String::from_utf8_lossy(&self.answer)).into());
+        let succeeded = self.response.starts_with(b"HTTP/1.1 200 ")
+            && wire::split(&self.response).is_some_and(|(_, body)| body.starts_with(b"{\"code\":1,"));
+        if !succeeded {
+            return Err(format!("not a success: {}", String::from_utf8_lossy(&self.response)).into());
         }
-        self.answer.clear();
+        self.response.clear();
         Ok(true)
     }
 }

@@ -1,4 +1,4 @@
-//! The program behind `make bench`: what a request costs in the gateway, against bare hyper, side by side in one run.
+//! The program behind `make bench`: measures the cost of a request in the gateway against bare hyper in the same run.
 
 mod abi;
 mod bare;
@@ -9,91 +9,91 @@ mod load;
 mod machine;
 mod nginx;
 mod overload;
-mod post;
 mod report;
 mod rounds;
 mod scale;
 mod server;
 mod subject;
 mod tools;
+mod wire;
 
 use clap::{Parser, Subcommand};
 use std::{error::Error, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
-/// What any step gives; the text is for whoever runs the benches.
+/// The result of a step; the text of the error is printed.
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Measures the gateway against bare hyper. Run it from the root of the repository, after a release build.
 #[derive(Parser)]
 struct Arguments {
-    /// How many times each subject is measured, in turn.
+    /// Number of rounds; each round measures every subject once.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long each subject is measured in each round, in seconds.
+    /// Duration of one measurement, in seconds.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// How many kept-alive connections the load comes from.
+    /// Number of keep-alive connections of the load.
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Measure only the subjects whose name contains this, besides bare hyper.
+    /// Measure only bare hyper and the subjects whose name contains this text.
     #[arg(long)]
     only: Option<String>,
-    /// Leave out what needs strace and valgrind: system calls, instructions, allocations.
+    /// Skip what needs strace and valgrind: system calls, instructions, allocations.
     #[arg(long)]
     no_tools: bool,
     /// Write the results to tests/benches/runs.
     #[arg(long)]
     keep: bool,
     #[command(subcommand)]
-    part: Option<Part>,
+    command: Option<BenchCommand>,
 }
 
-/// What else the program does.
+/// The other commands.
 #[derive(Subcommand)]
-enum Part {
-    /// Floods the gateway with more than it can bear, and tells what it serves, sheds and gives up.
+enum BenchCommand {
+    /// Measure what is served, shed and timed out at a multiple of the rate that the gateway sustains.
     Overload {
-        /// From how many clients.
+        /// Number of clients.
         #[arg(long, default_value_t = 2000)]
         clients: usize,
-        /// How many times the peak's rate.
+        /// Multiple of the sustained rate.
         #[arg(long, default_value_t = 2.0)]
         times: f64,
     },
-    /// Tells what many tenants cost: starting, changing one, the console, a request.
+    /// Measure the cost of many tenants: start, changes, admin pages, memory, requests.
     Scale {
-        /// How many.
+        /// Number of tenants.
         #[arg(long, default_value_t = 10_000)]
         tenants: usize,
     },
-    /// Serves one answer to everything with bare hyper.
+    /// Serve the same response to every request with bare hyper.
     #[command(hide = true)]
     Bare {
-        /// Where.
+        /// Address of the listener.
         #[arg(long)]
         listen: SocketAddr,
-        /// A file with the whole answer.
+        /// File with the complete response.
         #[arg(long)]
-        answer: PathBuf,
+        response: PathBuf,
     },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match &arguments.part {
+    let result = match &arguments.command {
         None => bench(&arguments),
-        Some(Part::Overload { clients, times }) => {
+        Some(BenchCommand::Overload { clients, times }) => {
             let Arguments { rounds, seconds, keep, .. } = arguments;
             overload::measure(arguments.only.as_deref(), rounds.max(1), seconds, (*clients, *times), keep)
         }
-        Some(Part::Scale { tenants }) => {
+        Some(BenchCommand::Scale { tenants }) => {
             let Arguments { rounds, seconds, no_tools, keep, .. } = arguments;
             let each = Duration::from_secs_f64(seconds);
             scale::measure(*tenants, &scale::Plan { rounds: rounds.max(1), each, tools: !no_tools }, keep)
         }
-        Some(Part::Bare { listen, answer }) => bare::serve(*listen, answer),
+        Some(BenchCommand::Bare { listen, response }) => bare::serve(*listen, response),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("menlou-benches: {e}");
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
 fn bench(arguments: &Arguments) -> Result<()> {
     let environment = environment::Environment::new()?;
     let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
-    let wanted = |case: &subject::Case| case.is_there() && (case.is_base() || wanted(case.name()));
+    let wanted = |case: &subject::Case| case.is_available() && (case.is_baseline() || wanted(case.name()));
     let cases: Vec<_> = subject::Case::ALL.into_iter().filter(wanted).collect();
 
     let plan = rounds::Plan {

@@ -1,9 +1,9 @@
-//! What proxying is held against: nginx's `proxy_pass`, one worker, kept connections both ways, no access log.
+//! The baseline of the proxy action: nginx with `proxy_pass`, one worker, keep-alive on both sides, no access log.
 
 use crate::{
     Result,
     environment::Environment,
-    server::{Server, Under},
+    server::{Server, Wrapper},
 };
 use menlou_harness::process::{free_port, loopback};
 use std::{
@@ -13,15 +13,15 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Whether it is installed (the Debian package nginx-light).
-pub fn is_there() -> bool {
+/// Whether nginx is installed (Debian package nginx-light).
+pub fn is_installed() -> bool {
     let mut version = Command::new("nginx");
     version.arg("-v").stdout(Stdio::null()).stderr(Stdio::null());
     version.status().is_ok_and(|status| status.success())
 }
 
-/// Starts it before the benches' upstream.
-pub fn start(environment: &Environment, name: &str, under: Under<'_>) -> Result<Server> {
+/// Starts nginx, forwarding to the benchmarks' upstream.
+pub fn start(environment: &Environment, name: &str, wrapper: Wrapper<'_>) -> Result<Server> {
     let (folder, address) = (environment.folder().join(name), loopback(free_port()));
     fs::create_dir_all(&folder)?;
     let (config, upstream) = (folder.join("nginx.conf"), environment.upstream);
@@ -38,5 +38,5 @@ pub fn start(environment: &Environment, name: &str, under: Under<'_>) -> Result<
         ),
     )?;
     let arguments: [OsString; 4] = ["-p".into(), folder.clone().into(), "-c".into(), config.into()];
-    Server::start(Some(environment.cores), under, Path::new("nginx"), &arguments, address, &folder.join("log"))
+    Server::start(Some(environment.cores), wrapper, Path::new("nginx"), &arguments, address, &folder.join("log"))
 }

@@ -1,4 +1,4 @@
-//! The results for people, and for keeping.
+//! The results as text and as files.
 
 use crate::{
     Result,
@@ -12,12 +12,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where runs are kept, from the root of the repository.
+/// Folder of the kept runs, relative to the root of the repository.
 const RUNS: &str = "tests/benches/runs";
-/// What the plugin ABI must stay under, in nanoseconds.
-const BORDER: f64 = 1000.0;
+/// Target of the plugin ABI: maximum added time per call, in nanoseconds.
+const ABI_TARGET_NS: f64 = 1000.0;
+/// Target of the proxy action: maximum CPU time, as a multiple of nginx's.
+const PROXY_TARGET: f64 = 1.2;
 
-/// A whole run.
+/// A complete run.
 #[derive(serde::Serialize)]
 pub struct Report {
     date: String,
@@ -29,13 +31,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of today, on this machine.
+    /// Creates the report, with the current date and the kind of the machine.
     pub fn new(cores: usize, plan: Plan, rows: Vec<Row>, abi: AbiCost) -> Result<Self> {
         let (date, machine) = (machine::date()?, machine::kind(cores));
         Ok(Self { date, machine, version: env!("CARGO_PKG_VERSION"), plan, rows, abi })
     }
 
-    /// Writes the run as Markdown and as JSON; a second one of the same day replaces the first.
+    /// Writes the run as Markdown and as JSON. A later run of the same day replaces it. Returns the paths.
     pub fn keep(&self) -> Result<[PathBuf; 2]> {
         let name = format!("{}-{}", self.date, self.machine);
         let paths = ["md", "json"].map(|end| Path::new(RUNS).join(format!("{name}.{end}")));
@@ -58,13 +60,13 @@ impl fmt::Display for Report {
         writeln!(f, "# {}, {}, menlou {}\n", self.date, self.machine, self.version)?;
         writeln!(
             f,
-            "{rounds} rounds of {:.1} s each, {connections} kept-alive connections, medians; in brackets the least and the most.\n",
+            "{rounds} rounds of {:.1} s each, {connections} kept-alive connections, medians; in brackets minimum and maximum.\n",
             each.as_secs_f64()
         )?;
         let width = self.rows.iter().map(|row| row.case.name().len()).max().unwrap_or_default();
         writeln!(
             f,
-            "| {:width$} | CPU against bare hyper | bar    | CPU µs | requests/s | instructions | system calls | allocations |",
+            "| {:width$} | CPU against bare hyper | target | CPU µs | requests/s | instructions | system calls | allocations |",
             ""
         )?;
         writeln!(
@@ -73,54 +75,54 @@ impl fmt::Display for Report {
             ""
         )?;
         for row in &self.rows {
-            let least = row.ratio.iter().copied().fold(f64::INFINITY, f64::min);
-            let most = row.ratio.iter().copied().fold(0.0, f64::max);
+            let min = row.ratio.iter().copied().fold(f64::INFINITY, f64::min);
+            let max = row.ratio.iter().copied().fold(0.0, f64::max);
             let ratio = median(&row.ratio);
             let counts = &row.counts;
             writeln!(
                 f,
                 "| {:width$} | {:>22} | {:>6} | {:>6.1} | {:>10.0} | {:>12} | {:>12} | {:>11} |",
                 row.case.name(),
-                format!("{ratio:.2} ({least:.2}–{most:.2})"),
-                bar(ratio, row.case.bar(), "×"),
+                format!("{ratio:.2} ({min:.2}–{max:.2})"),
+                target(ratio, row.case.target()),
                 median(&row.cpu_us),
                 median(&row.per_second),
-                number(counts.instructions, 0),
-                number(counts.system_calls, 2),
-                number(counts.allocations, 1),
+                optional(counts.instructions, 0),
+                optional(counts.system_calls, 2),
+                optional(counts.allocations, 1),
             )?;
         }
-        writeln!(f, "\nSystem calls for one request:")?;
+        writeln!(f, "\nSystem calls per request:")?;
         for row in self.rows.iter().filter(|row| !row.counts.by_name.is_empty()) {
             let calls: Vec<String> = row.counts.by_name.iter().map(|(name, n)| format!("{name} {n:.2}")).collect();
             writeln!(f, "- {}: {}", row.case.name(), calls.join(", "))?;
         }
-        write!(f, "\nForwarding against nginx's proxy_pass: ")?;
+        write!(f, "\nCPU of the proxy action against nginx proxy_pass: ")?;
         match (self.cpu(Case::Proxy), self.cpu(Case::Nginx)) {
-            (Some(ours), Some(theirs)) => writeln!(f, "{:.2} (bar: 1.2)", ours / theirs)?,
+            (Some(ours), Some(theirs)) => writeln!(f, "{:.2} (target: {PROXY_TARGET})", ours / theirs)?,
             _ => writeln!(f, "not measured")?,
         }
-        let b = &self.abi;
+        let abi = &self.abi;
         writeln!(
             f,
-            "\nThe plugin ABI adds {:.0} ns (bar: 1000 ns, {}), {} instructions and {} allocations to a linked function's call of {:.0} ns. Loading a plugin: {:.1} ms.",
-            b.times.added_ns,
-            if b.times.added_ns < BORDER { "met" } else { "missed" },
-            number(b.added_instructions, 0),
-            number(b.added_allocations, 1),
-            b.times.linked_ns,
-            b.times.load_ms
+            "\nThe plugin ABI adds {:.0} ns (target: {ABI_TARGET_NS} ns, {}), {} instructions and {} allocations to the call of a linked function, which takes {:.0} ns. Loading a plugin takes {:.1} ms.",
+            abi.times.added_ns,
+            if abi.times.added_ns < ABI_TARGET_NS { "met" } else { "missed" },
+            optional(abi.added_instructions, 0),
+            optional(abi.added_allocations, 1),
+            abi.times.linked_ns,
+            abi.times.load_ms
         )
     }
 }
 
-fn bar(value: f64, bar: Option<f64>, unit: &str) -> String {
-    match bar {
-        Some(bar) => format!("{bar:.1}{unit} {}", if value <= bar { "✓" } else { "✗" }),
+fn target(ratio: f64, target: Option<f64>) -> String {
+    match target {
+        Some(target) => format!("{target:.1}× {}", if ratio <= target { "✓" } else { "✗" }),
         None => "–".into(),
     }
 }
 
-fn number(value: Option<f64>, places: usize) -> String {
+fn optional(value: Option<f64>, places: usize) -> String {
     value.map_or_else(|| "not measured".into(), |v| format!("{v:.places$}"))
 }

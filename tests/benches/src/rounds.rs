@@ -1,4 +1,4 @@
-//! Rounds: every subject in turn, several times, so that what else the machine does hits all of them alike.
+//! Interleaved rounds: every subject is measured once per round, so that other work on the machine affects all alike.
 
 use crate::{
     Result,
@@ -10,38 +10,38 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// The first part of a round, which is not counted.
+/// Duration of the load before each measurement.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// No server here answers more requests in a second.
-const MOST_PER_SECOND: f64 = 25_000.0;
+/// Maximum number of login codes used per second.
+const CODES_PER_SECOND: f64 = 25_000.0;
 
-/// How to measure.
+/// The parameters of a run.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Plan {
-    /// How many rounds.
+    /// Number of rounds.
     pub rounds: usize,
-    /// How long each subject is asked in each.
+    /// Duration of one measurement.
     pub each: Duration,
-    /// From how many connections.
+    /// Number of connections.
     pub connections: usize,
 }
 
-/// What came out for one case: an entry for each round.
+/// The results of one case, with an entry per round.
 #[derive(Debug, serde::Serialize)]
 pub struct Row {
-    /// What was measured.
+    /// The case.
     pub case: Case,
-    /// Processor time of the server for one request, in microseconds.
+    /// CPU time of the server per request, in microseconds.
     pub cpu_us: Vec<f64>,
-    /// The same against bare hyper in the same round.
+    /// `cpu_us` divided by that of bare hyper in the same round.
     pub ratio: Vec<f64>,
-    /// Answers per second of wall time: it measures the load and the machine as well.
+    /// Responses per second of wall time, which depend on the load and the machine as well.
     pub per_second: Vec<f64>,
-    /// What the tools have counted.
+    /// Counts from strace and valgrind.
     pub counts: Counts,
 }
 
-/// Starts all servers and measures them in turn.
+/// Starts all servers and measures them in interleaved rounds.
 pub fn measure(environment: &Environment, cases: &[Case], plan: &Plan) -> Result<Vec<Row>> {
     let mut subjects = Vec::new();
     for case in cases {
@@ -58,21 +58,21 @@ pub fn measure(environment: &Environment, cases: &[Case], plan: &Plan) -> Result
     let mut rows: Vec<Row> = cases.iter().map(new).collect();
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
-        let mut base = f64::NAN;
+        let mut baseline = f64::NAN;
         for (subject, row) in subjects.iter_mut().zip(&mut rows) {
-            let (cpu_us, per_second) = once(subject, plan.each)?;
-            if row.case.is_base() {
-                base = cpu_us;
+            let (cpu_us, per_second) = measure_once(subject, plan.each)?;
+            if row.case.is_baseline() {
+                baseline = cpu_us;
             }
             row.cpu_us.push(cpu_us);
-            row.ratio.push(cpu_us / base);
+            row.ratio.push(cpu_us / baseline);
             row.per_second.push(per_second);
         }
     }
     Ok(rows)
 }
 
-/// The middle of some numbers.
+/// The median; NaN of no numbers.
 pub fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -83,11 +83,11 @@ pub fn median(numbers: &[f64]) -> f64 {
     }
 }
 
-fn once(subject: &mut Subject<'_>, each: Duration) -> Result<(f64, f64)> {
-    let most = |time: Duration| (time.as_secs_f64() * MOST_PER_SECOND) as u64;
-    subject.drive(Until::Elapsed(WARM_UP), most(WARM_UP), |_| Ok(()))?;
-    let read = |server: &Server| Ok((server.cpu()?, Instant::now()));
-    let ((cpu, started), answered) = subject.drive(Until::Elapsed(each), most(each), read)?;
-    let (took, spent) = (started.elapsed(), subject.server.cpu()? - cpu);
-    Ok((spent.as_secs_f64() * 1e6 / answered as f64, answered as f64 / took.as_secs_f64()))
+fn measure_once(subject: &mut Subject<'_>, each: Duration) -> Result<(f64, f64)> {
+    let max = |time: Duration| (time.as_secs_f64() * CODES_PER_SECOND) as u64;
+    subject.drive(Until::Elapsed(WARM_UP), max(WARM_UP), |_| Ok(()))?;
+    let cpu_and_time = |server: &Server| Ok((server.cpu()?, Instant::now()));
+    let ((cpu, started), answered) = subject.drive(Until::Elapsed(each), max(each), cpu_and_time)?;
+    let (elapsed, spent) = (started.elapsed(), subject.server.cpu()? - cpu);
+    Ok((spent.as_secs_f64() * 1e6 / answered as f64, answered as f64 / elapsed.as_secs_f64()))
 }

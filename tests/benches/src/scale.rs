@@ -1,4 +1,4 @@
-//! `menlou-benches scale`: what many tenants cost: starting, changing one, watching them, a request to one of them.
+//! `menlou-benches scale`: measures the cost of many tenants: start, changes, idle CPU, memory, admin pages, requests.
 
 mod cost;
 mod fleet;
@@ -6,8 +6,8 @@ mod pages;
 
 use crate::{Result, environment::Environment, machine, rounds::median};
 pub use cost::Plan;
-use fleet::{Fleet, name_of};
-use pages::{Opened, counter};
+use fleet::{Fleet, tenant_name};
+use pages::{PageCost, counter};
 use std::{
     fmt::Write,
     fs,
@@ -16,27 +16,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often starting and each kind of change are measured.
+/// Number of measured starts.
 const STARTS: usize = 3;
+/// Number of measured changes of each kind.
 const CHANGES: usize = 7;
-/// For how long the gateway is watched while nobody asks.
-const IDLE: Duration = Duration::from_secs(10);
+/// Duration of the measurement of an idle gateway.
+const IDLE_TIME: Duration = Duration::from_secs(10);
 
-/// Times, the shortest first, in milliseconds.
+/// Times in milliseconds, in ascending order.
 struct Times(Vec<f64>);
 
-/// Measures, prints the tables, and keeps them where asked.
+/// Measures and prints the tables. Writes them to a file if `keep` is set.
 pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
     let environment = Environment::new()?;
     let (date, machine) = (machine::date()?, machine::kind(environment.cores.count));
     let (one, many) = (Fleet::new(&environment, 1)?, Fleet::new(&environment, tenants.max(2))?);
     let mut text = format!(
-        "# Scale: {date}, {machine}, menlou {}, {tenants} tenants\n\nA third of the secrets stand in the files, in the \
-         environment, in a file of their own; one tenant in four has limits; four actions each. The gateway has one core.\n\n",
+        "# Scale: {date}, {machine}, menlou {}, {tenants} tenants\n\nEach tenant has four actions. The \
+         secrets are, a third each, in the tenant's file, in the environment and in a separate file; one tenant in four has limits. \
+         The gateway has one core.\n\n",
         env!("CARGO_PKG_VERSION"),
     );
 
-    eprintln!("starting");
+    eprintln!("measuring: start");
     let (first, mut starts) = (one.start(&[])?, Vec::new());
     let mut running = many.start(&[])?;
     for _ in 1..STARTS {
@@ -49,42 +51,38 @@ pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
     let (alone, resident) = (first.0.resident()?, server.resident()?);
     let idle = idle(server)?;
 
-    eprintln!("changing");
+    eprintln!("measuring: changes");
     let before = counter(&many, "menlou_tenant_reloads_total")?;
     let changes = changes(&many)?;
-    let built = counter(&many, "menlou_tenant_reloads_total")? - before;
+    let reloads = counter(&many, "menlou_tenant_reloads_total")? - before;
 
-    eprintln!("opening pages");
-    let fresh = pages::open(&many, &name_of(many.tenants / 2))?;
+    eprintln!("measuring: admin pages");
+    let fresh = pages::measure(&many, &tenant_name(many.tenants / 2))?;
 
-    eprintln!("asking");
-    let asked = cost::RequestKinds::new(&environment, &one, &many)?;
-    let rows = cost::times(&asked, (&first.0, &running.0), plan)?;
-    let (after, metrics) = (running.0.resident()?, pages::open(&many, &name_of(many.tenants / 2))?);
+    eprintln!("measuring: requests");
+    let kinds = cost::RequestKinds::new(&environment, &one, &many)?;
+    let rows = cost::times(&kinds, (&first.0, &running.0), plan)?;
+    let (after, called) = (running.0.resident()?, pages::measure(&many, &tenant_name(many.tenants / 2))?);
 
     writeln!(text, "| | |\n|---|---:|")?;
-    writeln!(
-        text,
-        "| from the start of the process until the first call is served | {} |",
-        Times::from_times(&starts)
-    )?;
+    writeln!(text, "| from the start of the process to the first success | {} |", Times::from_times(&starts))?;
     writeln!(text, "| the same with one tenant | {:.0} ms |", first.1.as_secs_f64() * 1000.0)?;
     for (what, times) in ["changed", "added", "removed"].iter().zip(&changes) {
-        writeln!(text, "| a tenant's file {what}, until calls are answered so | {times} |")?;
+        writeln!(text, "| from a tenant's file {what} to the first response that shows it | {times} |")?;
     }
     let expected = CHANGES * 2;
-    writeln!(text, "| tenants built by the {expected} files changed and added | {built} |")?;
-    writeln!(text, "| processor time while nobody asks, of one core | {:.2} % |", idle * 100.0)?;
+    writeln!(text, "| tenants loaded for the {expected} files changed and added | {reloads} |")?;
+    writeln!(text, "| CPU utilisation of an idle gateway, of one core | {:.2} % |", idle * 100.0)?;
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     writeln!(text, "| memory with one tenant | {:.0} MiB |", mib(alone))?;
-    writeln!(text, "| memory once started | {:.0} MiB |", mib(resident))?;
-    writeln!(text, "| memory when every tenant has been called and every page opened | {:.0} MiB |\n", mib(after))?;
-    table_of_pages(&mut text, &fresh, &metrics)?;
+    writeln!(text, "| memory after the start | {:.0} MiB |", mib(resident))?;
+    writeln!(text, "| memory after requests to every tenant and every page | {:.0} MiB |\n", mib(after))?;
+    page_table(&mut text, &fresh, &called)?;
 
     first.0.terminate();
     running.0.terminate();
-    let counts = if plan.tools { Some(cost::counts(&environment, &asked, &one, &many)?) } else { None };
-    cost::table(&mut text, &asked, &rows, counts.as_deref(), plan)?;
+    let counts = if plan.tools { Some(cost::counts(&environment, &kinds, &one, &many)?) } else { None };
+    cost::table(&mut text, &kinds, &rows, counts.as_deref(), plan)?;
     println!("{text}");
     if keep {
         let path = Path::new("tests/benches/runs").join(format!("{date}-{machine}-{tenants}-scale.md"));
@@ -94,22 +92,23 @@ pub fn measure(tenants: usize, plan: &Plan, keep: bool) -> Result<()> {
     Ok(())
 }
 
-/// What part of a core the gateway takes when there is nothing to do.
+/// Fraction of a core that the gateway uses without requests.
 fn idle(server: &crate::server::Server) -> Result<f64> {
+    // Until the work of the start is done; then time is the subject: the CPU time of an interval without requests.
     thread::sleep(Duration::from_secs(2));
     let (cpu, start) = (server.cpu()?, Instant::now());
-    thread::sleep(IDLE);
+    thread::sleep(IDLE_TIME);
     Ok((server.cpu()? - cpu).as_secs_f64() / start.elapsed().as_secs_f64())
 }
 
-/// Files of tenants here and there changed, added and removed.
+/// Changes, adds and removes files of tenants spread over the folder. Returns the times until the gateway serves each.
 fn changes(fleet: &Fleet) -> Result<[Times; 3]> {
     let (mut changed, mut added, mut removed) = (Vec::new(), Vec::new(), Vec::new());
     for at in 0..CHANGES {
-        // The first is called by others.
+        // The first tenant is used by other measurements.
         let number = 1 + (at * fleet.tenants / CHANGES) % (fleet.tenants - 1);
-        let more = fleet.file(number, "\n[actions.more]\nplugin = \"empty\"\n");
-        changed.push(fleet.change(number, Some(&more), "more", None)?);
+        let with_action = fleet.file(number, "\n[actions.more]\nplugin = \"empty\"\n");
+        changed.push(fleet.change(number, Some(&with_action), "more", None)?);
         let new = fleet.tenants + at;
         added.push(fleet.change(new, Some(&fleet.file(new, "")), "empty", None)?);
         removed.push(fleet.change(new, None, "empty", Some("unknown_tenant"))?);
@@ -117,12 +116,12 @@ fn changes(fleet: &Fleet) -> Result<[Times; 3]> {
     Ok([changed, added, removed].map(|times| Times::from_times(&times)))
 }
 
-fn table_of_pages(text: &mut String, fresh: &[Opened], called: &[Opened]) -> Result<()> {
-    writeln!(text, "| page | ms | KiB | once every tenant has been called: ms | KiB |\n|---|---:|---:|---:|---:|")?;
+fn page_table(text: &mut String, fresh: &[PageCost], called: &[PageCost]) -> Result<()> {
+    writeln!(text, "| page | ms | KiB | after requests to every tenant: ms | KiB |\n|---|---:|---:|---:|---:|")?;
     for (fresh, called) in fresh.iter().zip(called) {
-        let kib = |opened: &Opened| opened.bytes as f64 / 1024.0;
-        let (now, then) = (kib(fresh), kib(called));
-        writeln!(text, "| `{}` | {:.1} | {now:.0} | {:.1} | {then:.0} |", fresh.page, fresh.ms, called.ms)?;
+        let kib = |cost: &PageCost| cost.bytes as f64 / 1024.0;
+        let (fresh_kib, called_kib) = (kib(fresh), kib(called));
+        writeln!(text, "| `{}` | {:.1} | {fresh_kib:.0} | {:.1} | {called_kib:.0} |", fresh.page, fresh.ms, called.ms)?;
     }
     writeln!(text)?;
     Ok(())
@@ -138,7 +137,7 @@ impl Times {
 
 impl std::fmt::Display for Times {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (least, most) = (self.0.first().copied().unwrap_or_default(), self.0.last().copied().unwrap_or_default());
-        write!(f, "{:.0} ms ({least:.0}–{most:.0}, {} times)", median(&self.0), self.0.len())
+        let (min, max) = (self.0.first().copied().unwrap_or_default(), self.0.last().copied().unwrap_or_default());
+        write!(f, "{:.0} ms ({min:.0}–{max:.0}, {} times)", median(&self.0), self.0.len())
     }
 }

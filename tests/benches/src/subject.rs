@@ -1,14 +1,15 @@
-//! What is measured: a server, and the requests that it is asked.
+//! The subjects of the measurements: a server, and the requests that it receives.
 
 use crate::{
     Result,
     environment::{Environment, Variant},
     load::{Load, Until},
-    nginx, post,
-    server::{Server, Under},
+    nginx,
+    server::{Server, Wrapper},
+    wire,
 };
 
-/// How many people have a session, and take turns.
+/// Number of people with a session, whose requests alternate.
 const PEOPLE: usize = 64;
 
 /// One row of the results.
@@ -35,14 +36,14 @@ pub struct Subject<'a> {
 }
 
 enum Requests {
-    /// Each connection asks its own over and over.
-    Same(Vec<Vec<u8>>),
-    /// Each asks for a person with a fresh code; counted, so that no person comes twice in a row.
+    /// Each connection repeats its request.
+    Repeated(Vec<Vec<u8>>),
+    /// Each request has a new login code, of another person than the request before.
     Codes,
 }
 
 impl Case {
-    /// All, bare hyper first.
+    /// All cases; the baseline is the first.
     pub const ALL: [Self; 8] = [
         Self::Bare,
         Self::Empty,
@@ -54,12 +55,12 @@ impl Case {
         Self::Nginx,
     ];
 
-    /// Whether the others are held against it.
-    pub fn is_base(self) -> bool {
+    /// Whether the other cases are compared with this one.
+    pub fn is_baseline(self) -> bool {
         self == Self::Bare
     }
 
-    /// For people.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare hyper",
@@ -73,13 +74,13 @@ impl Case {
         }
     }
 
-    /// Whether its server can be had here.
-    pub fn is_there(self) -> bool {
-        self != Self::Nginx || nginx::is_there()
+    /// Whether the server is installed.
+    pub fn is_available(self) -> bool {
+        self != Self::Nginx || nginx::is_installed()
     }
 
-    /// The most that it may take of bare hyper's processor time.
-    pub fn bar(self) -> Option<f64> {
+    /// Target: maximum CPU time, as a multiple of bare hyper's.
+    pub fn target(self) -> Option<f64> {
         match self {
             Self::Empty => Some(1.5),
             Self::User | Self::UserRedis => Some(2.0),
@@ -87,28 +88,33 @@ impl Case {
         }
     }
 
-    /// Starts its server, under a tool where given, and makes ready what it is asked.
-    pub fn start<'a>(self, environment: &'a Environment, connections: usize, under: Under<'_>) -> Result<Subject<'a>> {
-        let folder = match under {
+    /// Starts the server, run by a tool if given, and prepares its requests.
+    pub fn start<'a>(
+        self,
+        environment: &'a Environment,
+        connections: usize,
+        wrapper: Wrapper<'_>,
+    ) -> Result<Subject<'a>> {
+        let folder = match wrapper {
             [] => format!("{self:?}"),
             _ => format!("{self:?}-{}", menlou_harness::process::free_port()),
         };
-        let gateway = |variant| environment.gateway(&folder, variant, under);
-        let plain = || Requests::Same(vec![post::request("empty", None, None)]);
+        let gateway = |variant| environment.gateway(&folder, variant, wrapper);
+        let empty = || Requests::Repeated(vec![wire::request("empty", None, None)]);
         let (server, requests) = match self {
-            Self::Bare => (environment.bare(under)?, plain()),
-            Self::Empty => (gateway(Variant::default())?, plain()),
-            Self::EmptyLogged => (gateway(Variant { access_log: true, ..Variant::default() })?, plain()),
+            Self::Bare => (environment.bare(wrapper)?, empty()),
+            Self::Empty => (gateway(Variant::default())?, empty()),
+            Self::EmptyLogged => (gateway(Variant { access_log: true, ..Variant::default() })?, empty()),
             Self::User | Self::UserRedis => {
                 let server = gateway(Variant { redis: self == Self::UserRedis, ..Variant::default() })?;
-                let one = |person| post::logged_in(&environment.simulator, server.address, "bench", person);
-                let requests = (0..PEOPLE).map(one);
-                let requests = Requests::Same(requests.collect::<Result<_>>()?);
+                let log_in = |person| wire::logged_in(&environment.simulator, server.address, "bench", person);
+                let requests = (0..PEOPLE).map(log_in);
+                let requests = Requests::Repeated(requests.collect::<Result<_>>()?);
                 (server, requests)
             }
             Self::Openid => (gateway(Variant::default())?, Requests::Codes),
-            Self::Proxy => (gateway(Variant::default())?, Requests::Same(vec![post::request("proxy", None, None)])),
-            Self::Nginx => (nginx::start(environment, &folder, under)?, plain()),
+            Self::Proxy => (gateway(Variant::default())?, Requests::Repeated(vec![wire::request("proxy", None, None)])),
+            Self::Nginx => (nginx::start(environment, &folder, wrapper)?, empty()),
         };
         let load = Load::open(server.address, connections)?;
         Ok(Subject { server, environment, load, requests })
@@ -116,36 +122,36 @@ impl Case {
 }
 
 impl Subject<'_> {
-    /// The requests that are asked over and over; none where each is another.
-    pub fn same(&self) -> &[Vec<u8>] {
+    /// The repeated requests; none where every request differs.
+    pub fn repeated(&self) -> &[Vec<u8>] {
         match &self.requests {
-            Requests::Same(requests) => requests,
+            Requests::Repeated(requests) => requests,
             Requests::Codes => &[],
         }
     }
 
-    /// Hangs up and lets the server end by itself.
+    /// Closes the connections, and ends the server by SIGTERM.
     pub fn end(self) {
         drop(self.load);
         self.server.terminate();
     }
 
-    /// Makes `most` requests ready, gives what `before` says, then asks. Gives also how many answers came.
-    pub fn drive<T>(&mut self, until: Until, most: u64, before: impl FnOnce(&Server) -> Result<T>) -> Result<(T, u64)> {
+    /// Prepares up to `max` requests, runs `before`, then sends. Returns the result of `before` and the number of responses.
+    pub fn drive<T>(&mut self, until: Until, max: u64, before: impl FnOnce(&Server) -> Result<T>) -> Result<(T, u64)> {
         match &self.requests {
-            Requests::Same(requests) => {
-                let was = before(&self.server)?;
+            Requests::Repeated(requests) => {
+                let at_start = before(&self.server)?;
                 let answered = self.load.drive(until, |connection, request| {
                     request.extend_from_slice(&requests[connection % requests.len()]);
                     true
                 })?;
-                Ok((was, answered))
+                Ok((at_start, answered))
             }
             Requests::Codes => {
-                let codes = (0..most).map(|n| self.environment.simulator.code(&format!("person-{}", n % 50_000)));
+                let codes = (0..max).map(|n| self.environment.simulator.code(&format!("person-{}", n % 50_000)));
                 let mut ready: Vec<Vec<u8>> =
-                    codes.map(|code| post::request("openid", None, Some(&format!("code={code}")))).collect();
-                let was = before(&self.server)?;
+                    codes.map(|code| wire::request("openid", None, Some(&format!("code={code}")))).collect();
+                let at_start = before(&self.server)?;
                 let answered = self.load.drive(until, |_, request| match ready.pop() {
                     Some(next) => {
                         *request = next;
@@ -153,7 +159,7 @@ impl Subject<'_> {
                     }
                     None => false,
                 })?;
-                Ok((was, answered))
+                Ok((at_start, answered))
             }
         }
     }

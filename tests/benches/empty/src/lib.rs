@@ -1,4 +1,4 @@
-//! The action `empty`: no parameters, no settings, `{}` as its data, for whoever calls.
+//! The action `empty`: no parameters, no settings, no authentication, `{}` as its data.
 
 use menlou_plugin::prelude::*;
 

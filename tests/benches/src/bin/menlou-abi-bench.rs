@@ -1,4 +1,4 @@
-//! The plugin ABI by itself: the empty action called in this process, against the same work linked in.
+//! Measures the plugin ABI alone: the empty action called in this process, against the same work in a linked function.
 
 use bytes::Bytes;
 use clap::Parser;
@@ -26,32 +26,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Calls in each round, each way.
+/// Calls per round and variant.
 const CALLS: u64 = 200_000;
-/// Rounds, the two ways in turn, and loading before each; an odd number.
+/// Number of rounds; each loads the plugin and measures both variants. Odd, for the median.
 const ROUNDS: usize = 9;
-/// A plugin's file that was written to more recently is waited for.
-const YOUNG: Duration = Duration::from_millis(400);
+/// Age from which a plugin's file is loaded without a wait.
+const SETTLED_AGE: Duration = Duration::from_millis(400);
 
-/// How the empty action is reached.
+/// How the empty action is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Way {
-    /// Through the plugin ABI: checked, started, polled, dropped, its answer checked and copied.
+pub enum Variant {
+    /// Through the plugin ABI.
     Plugin,
-    /// A boxed future of a function that was linked in.
+    /// As a linked function that returns a boxed future.
     Linked,
 }
 
 /// Measures the plugin ABI in one process.
 #[derive(Parser)]
 struct Arguments {
-    /// A folder with `empty.so` alone.
+    /// Folder that contains only `empty.so`.
     #[arg(long)]
     plugins: PathBuf,
-    /// Only call, this way, for another program to count; otherwise measure, and write the medians as JSON.
+    /// Only call this variant, for a profiler; otherwise measure, and print the medians as JSON.
     #[arg(long, requires = "calls")]
-    way: Option<Way>,
-    /// How often.
+    variant: Option<Variant>,
+    /// Number of calls.
     #[arg(long, default_value_t = CALLS)]
     calls: u64,
 }
@@ -60,11 +60,12 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    std::thread::sleep(YOUNG);
+    // The caller has just copied the plugin: without this wait, the loader would wait and spoil the first time.
+    std::thread::sleep(SETTLED_AGE);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let action = runtime.block_on(action(&arguments.plugins))?;
-    match arguments.way {
-        Some(way) => go(&action, way, arguments.calls),
+    match arguments.variant {
+        Some(variant) => run(&action, variant, arguments.calls),
         None => measure(&arguments.plugins, &action),
     }
 }
@@ -75,11 +76,11 @@ fn measure(plugins: &Path, action: &Arc<Action>) -> Result<()> {
         let start = Instant::now();
         black_box(PluginRegistry::load(plugins)?);
         loads.push(start.elapsed().as_secs_f64() * 1e3);
-        let time = |way| {
+        let time = |variant| {
             let start = Instant::now();
-            go(action, way, CALLS).map(|()| start.elapsed().as_secs_f64() * 1e9 / CALLS as f64)
+            run(action, variant, CALLS).map(|()| start.elapsed().as_secs_f64() * 1e9 / CALLS as f64)
         };
-        let (plugin, direct) = (time(Way::Plugin)?, time(Way::Linked)?);
+        let (plugin, direct) = (time(Variant::Plugin)?, time(Variant::Linked)?);
         linked.push(direct);
         added.push(plugin - direct);
     }
@@ -93,16 +94,16 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-fn go(action: &Arc<Action>, way: Way, calls: u64) -> Result<()> {
+fn run(action: &Arc<Action>, variant: Variant, calls: u64) -> Result<()> {
     for _ in 0..calls {
         let call = black_box(empty_call());
-        let reply = match way {
-            Way::Plugin => now(Box::pin(action.run(call))),
-            Way::Linked => now(linked(call)),
+        let reply = match variant {
+            Variant::Plugin => poll_once(Box::pin(action.run(call))),
+            Variant::Linked => poll_once(linked(call)),
         };
         match black_box(reply) {
             Some(Ok(Reply::Data(data))) if *data == *b"{}" => {}
-            _ => return Err("the empty action did not answer {} at once".into()),
+            _ => return Err("the empty action did not return {} immediately".into()),
         }
     }
     Ok(())
@@ -116,8 +117,8 @@ fn linked(call: Call) -> Pin<Box<dyn Future<Output = menlou_error::Result<Reply>
     })
 }
 
-/// What a future gives that need not wait.
-fn now<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+/// The output of a future that is ready at its first poll.
+fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
     match Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
@@ -144,14 +145,14 @@ fn empty_call() -> Call {
     }
 }
 
-/// The empty action of a tenant with real services, none of which it asks for anything.
+/// The empty action of a tenant with real services, none of which it uses.
 async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let path = plugins.join("abi.db");
     let stores = Stores::open(&StoreConfig { path, prefix: "bench".into(), ..StoreConfig::default() }).await?;
     let http = HttpClient::new().map_err(|e| format!("{e:?}"))?;
-    let account =
+    let credentials =
         WechatCredentials { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
-    let platform = Wechat::new(account, "bench", http.clone(), stores.ephemeral.clone());
+    let platform = Wechat::new(credentials, "bench", http.clone(), stores.ephemeral.clone());
     let attempts =
         AttemptLimits { per_account: 10, per_openid: 30, per_address: 200, window: Duration::from_secs(900) };
     let services = Arc::new(Services {
@@ -169,11 +170,11 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
         services,
         session_counter: Arc::new(()),
     };
-    let library = PluginRegistry::load(plugins)?;
-    if let Some(refused) = library.rejected().first() {
-        return Err(format!("{refused:?}").into());
+    let registry = PluginRegistry::load(plugins)?;
+    if let Some(rejected) = registry.rejected().first() {
+        return Err(format!("{rejected:?}").into());
     }
-    let (plugin, index) = library.find("empty", None).ok_or("there is no empty.so")?;
+    let (plugin, index) = registry.find("empty", None).ok_or("there is no empty.so")?;
     let configured = ConfiguredAction::new(plugin.clone(), index, ("bench", "empty"), &serde_json::json!({}));
-    Ok(Arc::new(configured.map_err(|faults| format!("{faults:?}"))?.serve(scope)))
+    Ok(Arc::new(configured.map_err(|errors| format!("{errors:?}"))?.serve(scope)))
 }

@@ -1,4 +1,4 @@
-//! What a request costs with one tenant and with many: processor time, instructions.
+//! The cost of a request with one tenant and with many: CPU time and instructions.
 
 use super::fleet::Fleet;
 use crate::{
@@ -14,57 +14,58 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Connections that ask, one request under way on each.
+/// Number of connections, with one request in flight on each.
 const CONNECTIONS: usize = 64;
-/// How many requests valgrind counts, when everybody was asked once.
-const SEEN: u64 = 10_000;
+/// Number of requests counted by callgrind, after a request to every tenant.
+const COUNTED: u64 = 10_000;
 
-/// How to measure.
+/// The parameters of a run.
 pub struct Plan {
-    /// How many rounds.
+    /// Number of rounds.
     pub rounds: usize,
-    /// How long each kind is asked in each.
+    /// Duration of one measurement.
     pub each: Duration,
-    /// Whether to count instructions, too.
+    /// Whether to count instructions as well.
     pub tools: bool,
 }
 
-/// What is asked of the gateway with one tenant and of that with many.
+/// The kinds of requests to the gateway with one tenant and to the gateway with many.
 pub struct RequestKinds(Vec<Kind>);
 
 struct Kind {
     name: &'static str,
-    /// Whether of the gateway with many tenants.
-    of_many: bool,
+    /// Whether the requests go to the gateway with many tenants.
+    many_tenants: bool,
     requests: Vec<Vec<u8>>,
 }
 
-/// The processor time of each kind in each round, in microseconds.
+/// The CPU time per request of one kind in each round, in microseconds.
 pub type Row = Vec<f64>;
 
 impl RequestKinds {
-    /// Makes the requests; both gateways run.
+    /// Creates the requests. Both gateways must be running.
     pub fn new(environment: &Environment, one: &Fleet, many: &Fleet) -> Result<Self> {
-        let kind = |name, of_many, requests| Kind { name, of_many, requests };
+        let kind = |name, many_tenants, requests| Kind { name, many_tenants, requests };
         Ok(Self(vec![
-            kind("empty action, one tenant", false, one.empty(false)),
-            kind("empty action, one of the many", true, many.empty(false)),
-            kind("empty action, each tenant in turn", true, many.empty(true)),
-            kind("`a=user`, one tenant", false, one.user(environment, false)?),
-            kind("`a=user`, one of the many", true, many.user(environment, false)?),
-            kind("`a=user`, each person of another tenant", true, many.user(environment, true)?),
+            kind("empty action, one tenant", false, one.empty_requests(false)),
+            kind("empty action, one of the many", true, many.empty_requests(false)),
+            kind("empty action, every tenant in turn", true, many.empty_requests(true)),
+            kind("`a=user`, one tenant", false, one.user_requests(environment, false)?),
+            kind("`a=user`, one of the many", true, many.user_requests(environment, false)?),
+            kind("`a=user`, every person in another tenant", true, many.user_requests(environment, true)?),
         ]))
     }
 }
 
-/// Measures the processor time, kind by kind in turn.
-pub fn times(asked: &RequestKinds, (one, many): (&Server, &Server), plan: &Plan) -> Result<Vec<Row>> {
+/// Measures the CPU time of all kinds in interleaved rounds.
+pub fn times(kinds: &RequestKinds, (one, many): (&Server, &Server), plan: &Plan) -> Result<Vec<Row>> {
     let mut loads = [Load::open(one.address, CONNECTIONS)?, Load::open(many.address, CONNECTIONS)?];
-    let mut rows = vec![Row::new(); asked.0.len()];
+    let mut rows = vec![Row::new(); kinds.0.len()];
     for round in 0..=plan.rounds {
-        for (kind, row) in asked.0.iter().zip(&mut rows) {
-            let (server, load) = (if kind.of_many { many } else { one }, &mut loads[usize::from(kind.of_many)]);
-            // The first round makes sure that everybody was there once.
+        for (kind, row) in kinds.0.iter().zip(&mut rows) {
+            let (server, load) =
+                (if kind.many_tenants { many } else { one }, &mut loads[usize::from(kind.many_tenants)]);
+            // Round 0 is not counted: it sends every request at least once.
             let until = match round {
                 0 => Until::Requests(2 * kind.requests.len() as u64),
                 _ => Until::Elapsed(plan.each),
@@ -81,47 +82,47 @@ pub fn times(asked: &RequestKinds, (one, many): (&Server, &Server), plan: &Plan)
     Ok(rows)
 }
 
-/// Counts instructions, of each kind; no gateway runs.
-pub fn counts(environment: &Environment, asked: &RequestKinds, one: &Fleet, many: &Fleet) -> Result<Vec<f64>> {
+/// Counts the instructions per request of each kind. No gateway may be running.
+pub fn counts(environment: &Environment, kinds: &RequestKinds, one: &Fleet, many: &Fleet) -> Result<Vec<f64>> {
     let out = environment.folder().join("callgrind");
     let count = |kind: &Kind| {
         eprintln!("counting: {}", kind.name);
-        let (server, _) = if kind.of_many { many } else { one }.start(&tools::callgrind(&out))?;
+        let (server, _) = if kind.many_tenants { many } else { one }.start(&tools::callgrind_command(&out))?;
         let mut load = Load::open(server.address, CONNECTIONS)?;
         drive(&mut load, Until::Requests(kind.requests.len() as u64), &kind.requests)?;
-        tools::count_from_now(&server)?;
-        let answered = drive(&mut load, Until::Requests(SEEN), &kind.requests)?;
-        let counted = tools::counted(&server, &out)?;
+        tools::start_counting(&server)?;
+        let answered = drive(&mut load, Until::Requests(COUNTED), &kind.requests)?;
+        let counted = tools::counted_instructions(&server, &out)?;
         server.terminate();
         Ok(counted as f64 / answered as f64)
     };
-    asked.0.iter().map(count).collect()
+    kinds.0.iter().map(count).collect()
 }
 
-/// Adds the table.
-pub fn table(text: &mut String, asked: &RequestKinds, rows: &[Row], counts: Option<&[f64]>, plan: &Plan) -> Result<()> {
+/// Writes the table.
+pub fn table(text: &mut String, kinds: &RequestKinds, rows: &[Row], counts: Option<&[f64]>, plan: &Plan) -> Result<()> {
     writeln!(
         text,
-        "Requests: medians of {} rounds of {:.1} s, {CONNECTIONS} connections; against the same with one tenant in the \
-         same round.\n\n| | CPU µs | against one tenant | instructions |\n|---|---:|---:|---:|",
+        "Requests: medians of {} rounds of {:.1} s, {CONNECTIONS} connections; ratios to the same request with one \
+         tenant in the same round.\n\n| | CPU µs | against one tenant | instructions |\n|---|---:|---:|---:|",
         plan.rounds,
         plan.each.as_secs_f64()
     )?;
-    let mut base = 0;
-    for (at, (kind, row)) in asked.0.iter().zip(rows).enumerate() {
-        if !kind.of_many {
-            base = at;
+    let mut baseline = 0;
+    for (at, (kind, row)) in kinds.0.iter().zip(rows).enumerate() {
+        if !kind.many_tenants {
+            baseline = at;
         }
-        let ratios: Vec<f64> = row.iter().zip(&rows[base]).map(|(own, base)| own / base).collect();
-        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = ratios.iter().copied().fold(0.0, f64::max);
+        let ratios: Vec<f64> = row.iter().zip(&rows[baseline]).map(|(own, baseline)| own / baseline).collect();
+        let min = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = ratios.iter().copied().fold(0.0, f64::max);
         let instructions = counts.map_or("not measured".to_owned(), |counts| {
-            let (own, of_base) = (counts[at], counts[base]);
-            format!("{own:.0} ({:+.1} %)", 100.0 * (own / of_base - 1.0))
+            let (own, baseline) = (counts[at], counts[baseline]);
+            format!("{own:.0} ({:+.1} %)", 100.0 * (own / baseline - 1.0))
         });
         writeln!(
             text,
-            "| {} | {:.1} | {:.2} ({least:.2}–{most:.2}) | {instructions} |",
+            "| {} | {:.1} | {:.2} ({min:.2}–{max:.2}) | {instructions} |",
             kind.name,
             median(row),
             median(&ratios),

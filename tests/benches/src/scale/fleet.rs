@@ -1,10 +1,10 @@
-//! A gateway's folder with many tenants, as they would be written by people and by programs.
+//! A gateway's folder with many tenants, whose files resemble those of real ones.
 
 use crate::{
     Result,
     environment::{Environment, Home, Variant},
-    post,
-    server::{SECRET_VARIABLE, Server, Under},
+    server::{SECRET_VARIABLE, Server, Wrapper},
+    wire,
 };
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET};
 use std::{
@@ -12,41 +12,42 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many people have a session, each in a tenant of their own where there are enough.
+/// Number of people with a session.
 pub const PEOPLE: usize = 256;
-/// How long a change may take until it is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum time until a change is served.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A folder with tenants.
 pub struct Fleet {
     pub home: Home,
-    /// How many tenants it has.
+    /// Number of tenants.
     pub tenants: usize,
     platform: String,
     name: String,
 }
 
 impl Fleet {
-    /// Writes the files of so many tenants.
+    /// Writes the files of this number of tenants.
     pub fn new(environment: &Environment, tenants: usize) -> Result<Self> {
         let name = format!("scale-{tenants}");
         let home = environment.home(&name, Variant::default())?;
         let fleet = Self { home, tenants, platform: environment.simulator.base_url().to_owned(), name };
         fs::write(fleet.home.folder.join("wechat-secret"), DEMO_SECRET)?;
         for number in 0..tenants {
-            fs::write(fleet.home.tenant(&name_of(number)), fleet.file(number, ""))?;
+            fs::write(fleet.home.tenant(&tenant_name(number)), fleet.file(number, ""))?;
         }
         Ok(fleet)
     }
 
-    /// Starts the gateway, and waits until it serves; gives how long that took.
-    pub fn start(&self, under: Under<'_>) -> Result<(Server, Duration)> {
+    /// Starts the gateway and waits for its first success. Returns the time that this took.
+    pub fn start(&self, wrapper: Wrapper<'_>) -> Result<(Server, Duration)> {
         let start = Instant::now();
-        let server = self.home.start(under)?;
+        let server = self.home.start(wrapper)?;
         Ok((server, start.elapsed()))
     }
 
-    /// A tenant's file. The secret stands in it, in the environment or in a file of its own; one in four has limits.
+    /// The file of a tenant, with `more` at its end. The secret is in the file, in the environment or in a separate file; one
+    /// tenant in four has limits.
     pub fn file(&self, number: usize, more: &str) -> String {
         let secret = match number % 3 {
             0 => DEMO_SECRET.to_owned(),
@@ -65,10 +66,10 @@ impl Fleet {
         )
     }
 
-    /// Writes a tenant's file as editors do, beside it and then renamed, or takes it away; gives how long it took until a
-    /// call to the action was answered by this word, or with success where there is none.
-    pub fn change(&self, number: usize, file: Option<&str>, action: &str, until: Option<&str>) -> Result<Duration> {
-        let path = self.home.tenant(&name_of(number));
+    /// Writes a tenant's file as editors do, to a temporary file that is then renamed, or removes it. Returns the time until a
+    /// request to the action is answered with this error code, or with success for `None`.
+    pub fn change(&self, number: usize, file: Option<&str>, action: &str, expected: Option<&str>) -> Result<Duration> {
+        let path = self.home.tenant(&tenant_name(number));
         let start = Instant::now();
         match file {
             Some(file) => {
@@ -78,39 +79,41 @@ impl Fleet {
             }
             None => fs::remove_file(path)?,
         }
-        let request = post::request_to(&name_of(number), action, None, None);
+        let request = wire::request_to(&tenant_name(number), action, None, None);
         loop {
-            let envelope = post::envelope(self.home.address, &request)?;
-            if envelope["error"].as_str() == until {
+            let envelope = wire::envelope(self.home.address, &request)?;
+            if envelope["error"].as_str() == expected {
                 return Ok(start.elapsed());
             }
-            if start.elapsed() > PATIENCE {
-                return Err(format!("a change is not taken up: {envelope}").into());
+            if start.elapsed() > CHANGE_TIMEOUT {
+                return Err(format!("a change is not served in time: {envelope}").into());
             }
+            // The interval of the polls.
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// The empty action, of every tenant in turn or of the first one only.
-    pub fn empty(&self, all: bool) -> Vec<Vec<u8>> {
+    /// Requests to the empty action, of every tenant or of the first one only.
+    pub fn empty_requests(&self, all: bool) -> Vec<Vec<u8>> {
         let tenants = if all { self.tenants } else { 1 };
-        (0..tenants).map(|number| post::request_to(&name_of(number), "empty", None, None)).collect()
+        (0..tenants).map(|number| wire::request_to(&tenant_name(number), "empty", None, None)).collect()
     }
 
-    /// Logs people in, in different tenants as far as there are enough or all in the first one, and gives how each asks for
-    /// their account.
-    pub fn user(&self, environment: &Environment, all: bool) -> Result<Vec<Vec<u8>>> {
+    /// Logs people in, spread over all tenants or all in the first one. Returns the request of each to `a=user`.
+    pub fn user_requests(&self, environment: &Environment, all: bool) -> Result<Vec<Vec<u8>>> {
         let tenants = if all { self.tenants } else { 1 };
-        // Neighbours in the list are far from each other in memory.
-        let of = |person: usize| name_of(person * tenants / PEOPLE);
-        let who = |person| if all { PEOPLE + person } else { person };
-        let one = |person| post::logged_in(&environment.simulator, self.home.address, &of(person), who(person));
-        (0..PEOPLE).map(one).collect()
+        // Spread over the list, so that the tenants are far from each other in memory.
+        let tenant = |person: usize| tenant_name(person * tenants / PEOPLE);
+        // Other people than those of the first tenant.
+        let number = |person| if all { PEOPLE + person } else { person };
+        let log_in =
+            |person| wire::logged_in(&environment.simulator, self.home.address, &tenant(person), number(person));
+        (0..PEOPLE).map(log_in).collect()
     }
 }
 
-/// The name of a tenant; the first has the one that the benches' other gateways have.
-pub fn name_of(number: usize) -> String {
+/// The name of a tenant; the first is `bench`, as in the other gateways of the benchmarks.
+pub fn tenant_name(number: usize) -> String {
     match number {
         0 => "bench".to_owned(),
         _ => format!("tenant-{number:06}"),

@@ -1,32 +1,34 @@
-//! The admin side as people and programs see it, and how long each answer takes them.
+//! The response times of console pages, admin API, readiness and metrics.
 
 use crate::{Result, rounds::median, scale::fleet::Fleet};
 use menlou_harness::{Browser, http::Request};
 use std::time::Instant;
 
-/// How often each page is opened.
-const TIMES: usize = 7;
+/// Number of requests per page.
+const REPEATS: usize = 7;
 
-/// A page, how long it took at the median, milliseconds, and how large it was.
-pub struct Opened {
+/// The cost of a page.
+pub struct PageCost {
     pub page: String,
+    /// Median response time in milliseconds.
     pub ms: f64,
+    /// Size of the body.
     pub bytes: usize,
 }
 
-/// Signs in at the console with a new token and opens everything; `tenant` is some tenant's name.
-pub fn open(fleet: &Fleet, tenant: &str) -> Result<Vec<Opened>> {
+/// Signs in to the console with a new token, and measures all pages; `tenant` is the name of a tenant.
+pub fn measure(fleet: &Fleet, tenant: &str) -> Result<Vec<PageCost>> {
     let admin = fleet.home.admin;
     let token = fleet.home.command(&["admin", "token", "new", "--role", "operator", "--label", "benches"])?;
     let mut browser = Browser::at(admin);
-    let entered = browser.post("/console/sign-in", &[("token", &token), ("next", "/console/")]);
-    if entered.status != 303 {
-        return Err(format!("no one could sign in: {}", entered.text()).into());
+    let response = browser.post("/console/sign-in", &[("token", &token), ("next", "/console/")]);
+    if response.status != 303 {
+        return Err(format!("the sign-in failed: {}", response.text()).into());
     }
-    let half = &tenant[..tenant.len() - 2];
+    let prefix = &tenant[..tenant.len() - 2];
     let console = [
         "/console/".to_owned(),
-        format!("/console/?q={half}"),
+        format!("/console/?q={prefix}"),
         format!("/console/?after={tenant}"),
         format!("/console/tenants/{tenant}"),
         format!("/console/tenants/{tenant}/settings"),
@@ -36,21 +38,21 @@ pub fn open(fleet: &Fleet, tenant: &str) -> Result<Vec<Opened>> {
         "/console/plugins".to_owned(),
     ];
     let api = ["/api/v1/tenants".to_owned(), format!("/api/v1/tenants/{tenant}")];
-    let open = ["/readyz".to_owned(), "/metrics".to_owned(), format!("/openapi.json?tenant={tenant}")];
-    let mut opened = Vec::new();
+    let public = ["/readyz".to_owned(), "/metrics".to_owned(), format!("/openapi.json?tenant={tenant}")];
+    let mut costs = Vec::new();
     for page in console {
-        opened.push(timed(&page, || {
-            let answer = browser.get(&page);
-            Ok((answer.status, answer.body.len()))
+        costs.push(timed(&page, || {
+            let response = browser.get(&page);
+            Ok((response.status, response.body.len()))
         })?);
     }
-    for page in api.into_iter().chain(open) {
-        opened.push(timed(&page, || {
-            let answer = Request::new("GET", &page).bearer(&token).send(admin)?;
-            Ok((answer.status, answer.body.len()))
+    for page in api.into_iter().chain(public) {
+        costs.push(timed(&page, || {
+            let response = Request::new("GET", &page).bearer(&token).send(admin)?;
+            Ok((response.status, response.body.len()))
         })?);
     }
-    Ok(opened)
+    Ok(costs)
 }
 
 /// The value of a counter without labels.
@@ -60,16 +62,16 @@ pub fn counter(fleet: &Fleet, name: &str) -> Result<f64> {
     Ok(value.ok_or_else(|| format!("no metric {name}"))?.parse()?)
 }
 
-fn timed(page: &str, mut open: impl FnMut() -> Result<(u16, usize)>) -> Result<Opened> {
+fn timed(page: &str, mut load: impl FnMut() -> Result<(u16, usize)>) -> Result<PageCost> {
     let (mut times, mut bytes) = (Vec::new(), 0);
-    for _ in 0..TIMES {
+    for _ in 0..REPEATS {
         let start = Instant::now();
-        let (status, size) = open()?;
+        let (status, size) = load()?;
         times.push(start.elapsed().as_secs_f64() * 1000.0);
         if status != 200 {
             return Err(format!("{page} answered {status}").into());
         }
         bytes = size;
     }
-    Ok(Opened { page: page.to_owned(), ms: median(&times), bytes })
+    Ok(PageCost { page: page.to_owned(), ms: median(&times), bytes })
 }
