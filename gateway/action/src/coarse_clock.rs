@@ -14,9 +14,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_advances() {
-        let start = now_ms();
-        std::thread::sleep(std::time::Duration::from_millis(150));
-        assert!((100..60_000).contains(&(now_ms() - start)));
+    fn clock_advances_in_milliseconds() {
+        let (start, started) = (now_ms(), std::time::Instant::now());
+        while now_ms() < start + 100 {
+            assert!(started.elapsed().as_secs() < 20, "the clock is too slow");
+            std::thread::yield_now();
+        }
+        // The coarse clock may be a few milliseconds behind.
+        assert!(started.elapsed().as_millis() >= 80, "the clock is too fast");
     }
 }

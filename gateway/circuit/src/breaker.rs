@@ -204,15 +204,16 @@ mod tests {
     use metrics::Gauge;
     use metrics_exporter_prometheus::PrometheusBuilder;
 
-    const POLICY: BreakerPolicy = BreakerPolicy { break_after: 3, break_for: Duration::from_millis(30) };
+    /// Stays open for longer than a test takes.
+    const POLICY: BreakerPolicy = BreakerPolicy { break_after: 3, break_for: Duration::from_secs(3600) };
 
-    fn breaker() -> Breaker {
-        Breaker::new("it", POLICY, UpGauge::new(Gauge::noop()))
+    fn breaker(policy: BreakerPolicy) -> Breaker {
+        Breaker::new("it", policy, UpGauge::new(Gauge::noop()))
     }
 
     #[test]
-    fn consecutive_failures_open_the_breaker_and_one_trial_at_a_time_is_admitted() {
-        let breaker = breaker();
+    fn consecutive_failures_open_the_breaker() {
+        let breaker = breaker(POLICY);
         let early = breaker.try_acquire().unwrap();
         for at in 0..3 {
             let logged = breaker.try_acquire().unwrap().failure("no response");
@@ -223,9 +224,21 @@ mod tests {
         assert!(open.retry_after <= POLICY.break_for);
         assert!(!early.failure("another"), "a failure is not logged while the circuit is open");
         assert_eq!(breaker.open_reason().as_deref(), Some("no response"));
-        // The time of `break_for` has to pass.
-        std::thread::sleep(POLICY.break_for);
-        let trial = breaker.try_acquire().unwrap();
+    }
+
+    #[test]
+    fn open_breaker_admits_one_trial_at_a_time_and_a_successful_one_closes_it() {
+        let breaker = breaker(BreakerPolicy { break_after: 1, break_for: Duration::from_millis(30) });
+        let opened = Instant::now();
+        breaker.try_acquire().unwrap().failure("no response");
+        let trial = loop {
+            match breaker.try_acquire() {
+                Ok(trial) => break trial,
+                Err(open) => assert!(opened.elapsed() < Duration::from_secs(20), "no trial is admitted: {open}"),
+            }
+            std::thread::yield_now();
+        };
+        assert!(opened.elapsed() >= Duration::from_millis(30), "the trial is admitted after `break_for`");
         assert!(breaker.try_acquire().is_err());
         drop(trial);
         breaker.try_acquire().unwrap().success();
