@@ -2,7 +2,10 @@
 
 use crate::scene::{NEIGHBOUR, Scene, Stores, TENANT, eventually, setup, simulator, tenant};
 use menlou_harness::{Client, Envelope, Gateway, Redis, http::Response};
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 /// Sends a request that needs no session and no platform call. It answers 400 because the code is missing, or 429.
 fn send(client: &Client) -> Envelope {
@@ -58,11 +61,20 @@ fn requests_over_the_tenant_limit_answer_429_with_retry_after() {
 #[test]
 fn request_succeeds_after_retry_after() {
     let scene = limited(Stores::Embedded, "[limits]\ncalls = \"60/m burst 1\"");
+    let mut sent = Instant::now();
     send(&scene.client()).assert_error(400, "missing_parameter");
-    let rejected = send(&scene.client());
+    // On a busy machine there may be more than a second between two requests; then the second is served as well.
+    let rejected = loop {
+        let now = Instant::now();
+        let next = send(&scene.client());
+        if next.status == 429 || sent.elapsed() < Duration::from_secs(1) {
+            break next;
+        }
+        sent = now;
+    };
     assert_eq!(header(&rejected.assert_error(429, "rate_limited").response, "retry-after"), "1");
     // The time itself is under test: a client waits exactly as long as Retry-After says, and sends nothing meanwhile.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(1));
     send(&scene.client()).assert_error(400, "missing_parameter");
 }
 

@@ -132,7 +132,10 @@ fn a_body_at_the_minimum_rate_passes_within_the_request_timeout() {
     let settings =
         [("clients.body_idle_timeout", "1s"), ("clients.request_timeout", "4s"), ("server.call_timeout", "2s")];
     let (scene, upstream) = streaming(&settings);
-    for (pieces, is_served) in [(8, true), (40, false)] {
+    let start = Instant::now();
+    // Number of pieces, and whether the request is served.
+    let mut rounds = vec![(40, false), (8, true)];
+    while let Some((pieces, is_served)) = rounds.pop() {
         let mut stream = http::connect(scene.addr()).unwrap();
         let size = pieces * 4096;
         let head = format!("POST /srv/{TENANT}/files HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
@@ -145,8 +148,15 @@ fn a_body_at_the_minimum_rate_passes_within_the_request_timeout() {
                 break;
             }
         }
+        let sent = began.elapsed();
         let served = http::read(&mut stream).is_ok_and(|response| response.status == 200);
-        assert_eq!(served, is_served, "after {:?}", began.elapsed());
+        // On a busy machine the client may be too slow to be served; such a round is repeated.
+        if is_served && !served && sent > Duration::from_secs(3) {
+            assert!(start.elapsed() < Duration::from_secs(60), "the machine is too busy for this test");
+            rounds.push((pieces, is_served));
+            continue;
+        }
+        assert_eq!(served, is_served, "sent in {sent:?}");
     }
     assert_eq!(upstream.requests().len(), 1);
 }

