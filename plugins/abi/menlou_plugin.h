@@ -234,7 +234,8 @@ typedef struct menlou_forward {
     const struct menlou_upstream *upstream;
     // Path and query, beginning with `/`.
     struct menlou_str target;
-    // Names of request headers to pass on. `authorization` and hop-by-hop headers are never passed on.
+    // Names of request headers to pass on. Never passed on: `authorization`, hop-by-hop headers, `x-menlou-*`,
+    // `x-forwarded-for`, and headers that a CGI-like server could take for one of these or of `headers`.
     const struct menlou_str *pass_headers;
     // Number of names.
     size_t pass_headers_len;

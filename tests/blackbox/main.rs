@@ -48,6 +48,7 @@ mod profiles;
 mod proxies;
 mod proxy;
 mod proxy_cookies;
+mod proxy_headers;
 mod replicas;
 mod scene;
 mod secrecy;

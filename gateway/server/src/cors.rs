@@ -4,7 +4,7 @@
 
 use crate::{encode, layers::request_context::RequestContext, response_body::ResponseBody};
 use http::{
-    HeaderMap, HeaderValue, Method, Response,
+    HeaderMap, HeaderName, HeaderValue, Method, Response,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
@@ -48,11 +48,17 @@ pub fn preflight<'a>(
     Ok(Some(response))
 }
 
-/// Sets the headers that say which pages may read a response. Those of an upstream are replaced: the tenant's file decides.
-pub fn set_headers(headers: &mut HeaderMap, cors: &Cors, origin: Option<HeaderValue>) {
-    for name in ["allow-origin", "allow-credentials", "expose-headers"] {
-        headers.remove(format!("access-control-{name}"));
+/// Removes all CORS headers that an upstream has set: the tenant's file decides.
+pub fn remove_headers(headers: &mut HeaderMap) {
+    let of_upstream: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned().collect();
+    for name in of_upstream {
+        headers.remove(name);
     }
+}
+
+/// Sets the headers that say which pages may read a response.
+pub fn set_headers(headers: &mut HeaderMap, cors: &Cors, origin: Option<HeaderValue>) {
     // Caches must not give the response to pages of another origin.
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = origin.filter(|origin| allowed(cors, origin)) {

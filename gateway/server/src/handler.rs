@@ -177,7 +177,13 @@ where
             let response = encode::reply(reply, context, deadline);
             compress::compress_response(response, context.gzip).await
         }
-        reply => encode::reply(reply, context, deadline),
+        reply => {
+            let mut response = encode::reply(reply, context, deadline);
+            if tenant.cors.is_some() {
+                cors::remove_headers(response.headers_mut());
+            }
+            response
+        }
     })
 }
 

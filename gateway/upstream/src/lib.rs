@@ -5,12 +5,14 @@
 
 mod address;
 mod answer;
+mod client_headers;
 mod cookies;
 mod health_check;
 mod hop_by_hop;
 mod load_balancer;
 mod metrics;
 mod options;
+mod response_headers;
 mod send;
 
 use address::{Address, Target};
@@ -120,13 +122,15 @@ impl Upstream {
         }
     }
 
-    /// Prepares a client's headers for the upstream: removes the hop-by-hop headers, and the cookies that the upstream cannot
-    /// have set. `request_path` is the path of the request on the traffic port.
+    /// Prepares a client's headers for the upstream: removes the hop-by-hop headers, the cookies that the upstream cannot have
+    /// set, and headers that a server could take for one of the gateway or for one of `added`, which are the names of the
+    /// headers that the gateway adds. `request_path` is the path of the request on the traffic port.
     ///
     /// Call this **before** the gateway adds its own headers: otherwise a client could remove those by naming them in
     /// `Connection`.
-    pub fn keep_end_to_end(&self, headers: &mut HeaderMap, request_path: &str) {
+    pub fn keep_end_to_end(&self, headers: &mut HeaderMap, request_path: &str, added: &[&str]) {
         hop_by_hop::end_to_end(headers);
+        client_headers::remove_impostors(headers, added);
         cookies::of_request(headers, &self.path, request_path);
     }
 
@@ -279,6 +283,7 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &BodyStream) {
 fn answer(head: Response<ResponseBody>, turn: Turn, sending: Sending, path: &str) -> Response<BodyStream> {
     let (mut head, incoming) = head.into_parts();
     hop_by_hop::of_answer(&mut head.headers);
+    response_headers::retain_allowed(&mut head.headers);
     cookies::of_answer(&mut head.headers, path);
     let mut answer = Response::new(Answer::new(incoming, turn, sending).boxed_unsync());
     *answer.status_mut() = head.status;

@@ -292,7 +292,8 @@ pub struct menlou_forward {
     pub upstream: *const menlou_upstream,
     /// Path and query, beginning with `/`.
     pub target: menlou_str,
-    /// Names of request headers to pass on. `authorization` and hop-by-hop headers are never passed on.
+    /// Names of request headers to pass on. Never passed on: `authorization`, hop-by-hop headers, `x-menlou-*`,
+    /// `x-forwarded-for`, and headers that a CGI-like server could take for one of these or of `headers`.
     pub pass_headers: *const menlou_str,
     /// Number of names.
     pub pass_headers_len: usize,

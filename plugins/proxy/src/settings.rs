@@ -33,14 +33,15 @@ const PASSED: [&str; 17] = [
     "tracestate",
     "user-agent",
 ];
-/// Request headers that the gateway sets itself, and hop-by-hop headers.
-const RESERVED: [&str; 14] = [
+/// Request headers that the gateway sets itself, hop-by-hop headers, and `Proxy`, which configures HTTP clients of CGI programs.
+const RESERVED: [&str; 15] = [
     "authorization",
     "connection",
     "content-length",
     "expect",
     "host",
     "keep-alive",
+    "proxy",
     "proxy-authorization",
     "proxy-connection",
     "te",
@@ -172,7 +173,7 @@ impl Settings for ProxySettings {
             if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
                 let (zh, en) = ("应为小写的请求头名称", "This must be a header name in lower case.");
                 errors.add(format!("/pass_headers/{i}"), zh, en);
-            } else if RESERVED.contains(&name.as_str()) || name.starts_with("x-menlou-") {
+            } else if is_reserved(name) {
                 let zh = format!("{name} 由网关设置，不能转发");
                 let en = format!("{name} is set by the gateway and cannot be passed on.");
                 errors.add(format!("/pass_headers/{i}"), zh, en);
@@ -199,6 +200,12 @@ impl Settings for ProxySettings {
             health_pointer: "/health_path",
         });
     }
+}
+
+/// Whether only the gateway sets this header. CGI-like servers do not distinguish `_` and `-` in names.
+fn is_reserved(name: &str) -> bool {
+    let name = name.replace('_', "-");
+    RESERVED.contains(&name.as_str()) || name.starts_with("x-menlou-")
 }
 
 fn path_of(server: &str) -> &str {

@@ -117,9 +117,14 @@ fn invalid_settings_are_reported_at_their_pointer() {
     assert_eq!(pointers(json!({ "upstream": upstream, "key": "short" })), ["/key"]);
     assert_eq!(pointers(json!({ "upstream": ["http://a/x", "http://b/y"], "key": KEY })), ["/upstream"]);
     assert_eq!(pointers(json!({ "upstream": "shop.test", "key": KEY })), ["/upstream"]);
-    let headers = json!(["x-ok", "X-Upper", "authorization", "x-menlou-openid"]);
+    let headers = json!(["x-ok", "X-Upper", "authorization", "x-menlou-openid", "x_app_version"]);
     let errors = pointers(json!({ "upstream": upstream, "key": KEY, "pass_headers": headers }));
     assert_eq!(errors, ["/pass_headers/1", "/pass_headers/2", "/pass_headers/3"]);
+    for name in ["x_menlou_openid", "x-menlou_user-id", "x_request_id", "transfer_encoding", "content_length", "proxy"]
+    {
+        let errors = pointers(json!({ "upstream": upstream, "key": KEY, "pass_headers": [name] }));
+        assert_eq!(errors, ["/pass_headers/0"], "{name}");
+    }
     let errors = pointers(json!({ "upstream": upstream, "key": KEY, "timeout": "0s", "health_interval": "1s" }));
     assert_eq!(errors, ["/timeout", "/health_interval"]);
 }

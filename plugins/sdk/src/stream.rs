@@ -54,7 +54,8 @@ pub struct ForwardRequest<'a> {
     pub upstream: &'a Upstream,
     /// Path and query, beginning with `/`.
     pub target: &'a str,
-    /// Names of request headers to pass on; `authorization` is never passed on.
+    /// Names of request headers to pass on. Never passed on: `authorization`, hop-by-hop headers, `x-menlou-*`,
+    /// `x-forwarded-for`, and headers that a CGI-like server could take for one of these or of `headers`.
     pub pass_headers: &'a [&'a str],
     /// Additional headers. They replace passed headers of the same name.
     pub headers: &'a [(&'a str, &'a str)],

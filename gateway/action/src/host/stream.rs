@@ -125,8 +125,10 @@ unsafe fn headers(call: &PluginCall, upstream: &Upstream, raw: &menlou_forward) 
         for value in call.request.headers.get_all(CONNECTION) {
             headers.append(CONNECTION, value.clone());
         }
-        upstream.keep_end_to_end(&mut headers, &call.request.path);
-        for header in array(raw.headers, raw.headers_len)? {
+        let added = array(raw.headers, raw.headers_len)?;
+        let names = added.iter().map(|header| text(header.key)).collect::<Option<Vec<_>>>()?;
+        upstream.keep_end_to_end(&mut headers, &call.request.path, &names);
+        for header in added {
             let name = HeaderName::from_bytes(text(header.key)?.as_bytes()).ok()?;
             headers.insert(name, HeaderValue::from_str(text(header.value)?).ok()?);
         }

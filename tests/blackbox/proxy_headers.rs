@@ -1,0 +1,121 @@
+//! Headers between clients and upstreams: which ones pass, and what the gateway adds or rewrites.
+
+use crate::scene::{Scene, Stores, TENANT, tenant};
+use menlou_harness::{
+    Upstream,
+    http::{Request, Response},
+};
+use serde_json::Value;
+
+const KEY: &str = "shared-with-the-shop-0123456789";
+
+/// A gateway whose tenant forwards `a=page` for anyone. `more` is added to the action, `file` to the tenant's file.
+fn scene(upstream: &Upstream, more: &str, file: &str) -> Scene {
+    Scene::with(Stores::Embedded, |mut setup, sim| {
+        setup.tenants[0].1 = format!(
+            "{}\n{file}\n[actions.page]\nplugin = \"proxy\"\nupstream = \"http://{}/base\"\nauth = \"optional\"\n\
+             key = \"{KEY}\"\n{more}\n",
+            tenant(sim),
+            upstream.addr()
+        );
+        setup
+    })
+}
+
+fn path(rest: &str) -> String {
+    format!("/srv/{TENANT}/page{rest}")
+}
+
+fn send(scene: &Scene, request: &Request) -> Response {
+    request.send(scene.gateway.addr()).expect("a response")
+}
+
+/// A header of the latest request.
+fn seen(upstream: &Upstream, name: &str) -> Option<String> {
+    let requests = upstream.requests();
+    requests.last().expect("a request")["headers"][name].as_str().map(str::to_owned)
+}
+
+#[test]
+fn response_headers_that_act_beyond_the_response_do_not_pass() {
+    let upstream = Upstream::start();
+    let refused = [
+        "Clear-Site-Data",
+        "Strict-Transport-Security",
+        "Service-Worker-Allowed",
+        "Alt-Svc",
+        "Public-Key-Pins",
+        "NEL",
+        "Report-To",
+        "Reporting-Endpoints",
+        "Set-Login",
+        "Origin-Agent-Cluster",
+        "Expect-CT",
+        "Accept-CH",
+        "Critical-CH",
+        "Set-Cookie2",
+        "Use-As-Dictionary",
+        "Sec-Session-Registration",
+        "WWW-Authenticate",
+        "X-Accel-Redirect",
+        "X-Sendfile",
+        "X-Menlou-OpenID",
+        "Keep-Alive",
+        "Proxy-Authenticate",
+        "Upgrade",
+    ];
+    let passed = ["ETag", "Content-Security-Policy", "X-Frame-Options", "Link", "X-Accel-Buffering"];
+    let lines: String = refused.iter().chain(&passed).map(|name| format!("{name}: \"x\"\r\n")).collect();
+    let cors = "Access-Control-Allow-Origin: *\r\nACCESS-CONTROL-ALLOW-METHODS: PUT\r\n\
+                Access-Control-Allow-Credentials: true\r\nAccess-Control-Max-Age: 86400\r\n\
+                Access-Control-Allow-Private-Network: true\r\n";
+    upstream.respond_with_headers(&(lines + cors));
+    let page = "https://h5.example.com";
+    for (file, has_cors) in [("", false), (&*format!("[cors]\norigins = [\"{page}\"]"), true)] {
+        let scene = scene(&upstream, "", file);
+        let response = send(&scene, &Request::new("GET", path("")).header("Origin", page));
+        assert_eq!(response.status, 200);
+        for name in refused {
+            assert_eq!(response.header(&name.to_ascii_lowercase()), None, "{name}");
+        }
+        for name in passed {
+            assert_eq!(response.header(&name.to_ascii_lowercase()), Some("\"x\""), "{name}");
+        }
+        let allowed: Vec<_> = response.headers.iter().filter(|(name, _)| name.starts_with("access-control-")).collect();
+        let allows = |name: &str| response.header(&format!("access-control-{name}"));
+        match has_cors {
+            true => {
+                assert_eq!(allows("allow-origin"), Some(page));
+                assert!(allowed.len() == 2 && allows("expose-headers").is_some(), "{allowed:?}");
+            }
+            false => assert_eq!(allowed.len(), 5, "{allowed:?}"),
+        }
+    }
+}
+
+#[test]
+fn headers_that_fold_to_identity_headers_do_not_reach_the_upstream() {
+    let upstream = Upstream::start();
+    let scene = scene(&upstream, "pass_headers = [\"x-app_version\"]", "");
+    let mut request = Request::new("GET", path("")).header("X-App_Version", "3");
+    let forged = ["X_Menlou_OpenID", "X-Menlou_User-Id", "x_menlou_signature", "Transfer_Encoding", "Proxy"];
+    for name in forged {
+        request = request.header(name, "forged");
+    }
+    assert_eq!(send(&scene, &request).status, 200);
+    assert_eq!(seen(&upstream, "x-app_version").as_deref(), Some("3"));
+    let requests: Vec<Value> = upstream.requests();
+    assert!(!requests[0].to_string().contains("forged"), "{}", requests[0]);
+    // The settings refuse them too.
+    for name in ["x_menlou_openid", "x-menlou_tenant", "x_forwarded_for", "content_length", "proxy"] {
+        let file = format!(
+            "name = \"Shop\"\n[wechat]\nappid = \"wx00000000000000aa\"\nsecret = \"{KEY}\"\n[actions.page]\nplugin = \"proxy\"\n\
+             upstream = \"http://127.0.0.1:9\"\nauth = \"optional\"\npass_headers = [\"{name}\"]\n"
+        );
+        scene.gateway.write_tenant("shop", &file);
+        let validated = scene.command(&["validate", "--offline"]);
+        let text =
+            String::from_utf8_lossy(&validated.stdout).into_owned() + &String::from_utf8_lossy(&validated.stderr);
+        assert!(!validated.status.success() && text.contains(name), "{name}: {text}");
+    }
+}
