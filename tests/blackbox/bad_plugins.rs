@@ -294,7 +294,7 @@ fn invalid_files_are_rejected_at_the_start_with_the_reason_and_the_others_are_lo
     for (file, why) in invalid.clone().chain([("second.so".to_owned(), clash)]) {
         let logged = rejected.iter().find(|r| r["file"] == *file).unwrap_or_else(|| panic!("{file}: {rejected:?}"));
         assert!(logged["why"].as_str().unwrap().contains(why), "{logged}");
-        assert_eq!(lines(&gateway, &["ERROR", "plugin refused", &format!("/{file}"), why]).len(), 1, "{file}: {why}");
+        assert_eq!(lines(&gateway, &["ERROR", "plugin rejected", &format!("/{file}"), why]).len(), 1, "{file}: {why}");
     }
     assert_eq!(rejected.len(), invalid.count() + 1);
     let counted = format!("menlou_plugins_rejected {}", rejected.len());
@@ -345,7 +345,7 @@ fn invalid_files_are_rejected_while_running_and_the_old_version_keeps_serving() 
         eventually(&format!("the file is rejected: {why}"), || {
             gateway.readiness().1["plugins"]["rejected"].to_string().contains(why).then_some(())
         });
-        assert_eq!(lines(&gateway, &["ERROR", "plugin refused", "/odd.so", why]).len(), 1, "{why}");
+        assert_eq!(lines(&gateway, &["ERROR", "plugin rejected", "/odd.so", why]).len(), 1, "{why}");
         assert_eq!(client.call("odd", &[]).ok()["n"], 1);
     }
     assert_eq!(loaded(), before);

@@ -115,7 +115,7 @@ impl Action {
 
     /// Reads a value from each allocation that a call uses, to bring it into the processor's cache. The result has no
     /// meaning; it keeps the compiler from removing the reads.
-    pub fn near(self: &Arc<Self>) -> usize {
+    pub fn prefetch(self: &Arc<Self>) -> usize {
         let plugin = Arc::strong_count(self.plugin()) + self.configured.index;
         Arc::strong_count(self) + plugin + self.settings().addr() + self.scope.tenant.len()
     }

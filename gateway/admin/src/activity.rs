@@ -69,9 +69,9 @@ pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: 
     let tenant = find_tenant(state, caller, tenant)?;
     let usage = |(action, minutes): (String, Vec<menlou_tenant::MinuteStats>)| ActionUsage {
         action,
-        calls: minutes.iter().map(|m| u64::from(m.calls)).sum(),
+        calls: minutes.iter().map(|m| u64::from(m.requests)).sum(),
         failures: minutes.iter().map(|m| u64::from(m.failures)).sum(),
-        sessions: minutes.iter().map(|m| u64::from(m.opened)).sum(),
+        sessions: minutes.iter().map(|m| u64::from(m.sessions)).sum(),
         minutes: minutes.iter().map(MinuteUsage::from).collect(),
     };
     Ok(tenant.activity.usage(minutes).into_iter().map(usage).collect())
@@ -86,7 +86,7 @@ pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Res
     let failure = |failure: menlou_tenant::RecentFailure| RecentFailure {
         at: Timestamp(i64::try_from(failure.at).unwrap_or(i64::MAX)),
         action: failure.action,
-        error: failure.word,
+        error: failure.code,
         errcode: failure.errcode,
         rid: failure.rid,
         request_id: failure.request_id,
@@ -104,11 +104,11 @@ impl From<&menlou_tenant::MinuteStats> for MinuteUsage {
         let millis = |time: Duration| (time.as_secs_f64() * 10_000.0).round() / 10.0;
         Self {
             at: Timestamp::from_unix_seconds(u64::from(minute.minute) * 60),
-            calls: minute.calls,
+            calls: minute.requests,
             failures: minute.failures,
-            sessions: minute.opened,
-            p50_ms: millis(minute.within(0.5)),
-            p95_ms: millis(minute.within(0.95)),
+            sessions: minute.sessions,
+            p50_ms: millis(minute.quantile(0.5)),
+            p95_ms: millis(minute.quantile(0.95)),
         }
     }
 }

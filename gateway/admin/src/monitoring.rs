@@ -37,11 +37,11 @@ pub async fn readiness(State(state): State<Arc<AdminState>>) -> impl IntoRespons
         Err(_) => "timeout".to_owned(),
     };
     let language = Language::for_operator();
-    let invalid = state.registry.statuses_after("", MAX_LISTED_TENANTS, |_, status, _| !status.faults.is_empty());
+    let invalid = state.registry.statuses_after("", MAX_LISTED_TENANTS, |_, status, _| !status.errors.is_empty());
     let invalid: Map<String, Value> = invalid
         .into_iter()
         .map(|(name, status)| {
-            let errors: Vec<String> = status.faults.iter().map(ToString::to_string).collect();
+            let errors: Vec<String> = status.errors.iter().map(ToString::to_string).collect();
             (name, json!({ "serving": status.serving, "faults": errors }))
         })
         .collect();

@@ -136,7 +136,7 @@ impl From<menlou_tenant::PluginReload> for PluginReload {
             version,
             generation,
             tenants: reload.tenants,
-            rejected: reload.refused.as_ref().map(BilingualText::from),
+            rejected: reload.rejection.as_ref().map(BilingualText::from),
         }
     }
 }

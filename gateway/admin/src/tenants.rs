@@ -130,7 +130,7 @@ pub fn list(state: &AdminState, caller: &Caller, filter: TenantFilter<'_>, limit
     let text = filter.text.to_lowercase();
     let found = state.registry.statuses_after(filter.after, limit, |name, status, tenant| {
         own.is_none_or(|own| own == name)
-            && (!filter.invalid_only || !status.faults.is_empty())
+            && (!filter.invalid_only || !status.errors.is_empty())
             && (name.contains(&text) || tenant.is_some_and(|tenant| tenant.title.to_lowercase().contains(&text)))
     });
     Ok(found.iter().map(|(name, status)| summarize(state, name, status)).collect())
@@ -149,17 +149,17 @@ fn summarize(state: &AdminState, name: &str, status: &TenantStatus) -> TenantSum
     let tenant = state.registry.find(name);
     let usage = tenant.iter().flat_map(|tenant| tenant.activity.usage(SUMMARY_MINUTES));
     let minutes = usage.flat_map(|(_, minutes)| minutes);
-    let (calls, failures) = minutes.fold((0, 0), |(c, f), m| (c + u64::from(m.calls), f + u64::from(m.failures)));
-    let verified = tenant.as_ref().and_then(|tenant| tenant.activity.last_verified());
+    let (calls, failures) = minutes.fold((0, 0), |(c, f), m| (c + u64::from(m.requests), f + u64::from(m.failures)));
+    let verified = tenant.as_ref().and_then(|tenant| tenant.activity.last_verification());
     TenantSummary {
         name: name.to_owned(),
         title: tenant.map(|tenant| tenant.title.clone()),
         serving: status.serving,
-        faults: status.faults.len(),
+        faults: status.errors.len(),
         calls,
         failures,
         verified_at: verified.map(|verified| Timestamp(i64::try_from(verified.at).unwrap_or(i64::MAX))),
-        verified: verified.map(|verified| verified.good),
+        verified: verified.map(|verified| verified.ok),
     }
 }
 
@@ -179,7 +179,7 @@ pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Res
         let path = files.path(&name);
         let document = Document::parse(path, &bytes);
         let (actions, errors) = match std::str::from_utf8(&bytes).map(|text| files.check(&name, text)) {
-            Ok(Ok(validated)) => (validated.actions.into_keys().collect(), validated.faults),
+            Ok(Ok(validated)) => (validated.actions.into_keys().collect(), validated.errors),
             Ok(Err(errors)) => (Vec::new(), errors),
             Err(_) => (Vec::new(), document.as_ref().err().cloned().unwrap_or_default()),
         };
@@ -277,7 +277,7 @@ pub async fn save(
             Some(current) => files.replace(&name, &text, Some(&current)),
         };
         let saved = saved.map_err(file_error)?;
-        let faults = error_bodies(&saved.faults, None);
+        let faults = error_bodies(&saved.errors, None);
         Ok(SavedTenant { revision: saved.revision.to_string(), faults, created: is_new })
     });
     state.audited(caller, action, saving).await

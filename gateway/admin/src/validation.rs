@@ -74,7 +74,7 @@ pub async fn check_and_parse(
         let checked = if reserved.is_empty() { files.check(&name, &text) } else { Err(reserved) };
         let report = match checked {
             Ok(validated) => {
-                ValidationReport { faults: Vec::new(), lesser: error_bodies(&validated.faults, Some(&document)) }
+                ValidationReport { faults: Vec::new(), lesser: error_bodies(&validated.errors, Some(&document)) }
             }
             Err(errors) => ValidationReport { faults: error_bodies(&errors, Some(&document)), lesser: Vec::new() },
         };

@@ -76,7 +76,7 @@ pub async fn verify(state: &AdminState, caller: &Caller, name: &TenantName) -> R
     let results = menlou_platform::verify(&credentials, phone, state.http.clone(), |_| ()).await;
     let ok = results.iter().all(|result| result.failure.is_none());
     if let Some(tenant) = state.registry.find(name.as_str()) {
-        tenant.activity.verified(ok);
+        tenant.activity.record_verification(ok);
     }
     Ok(Verification { ok, steps: results.into_iter().map(Step::from).collect() })
 }

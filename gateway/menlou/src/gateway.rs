@@ -64,7 +64,7 @@ struct Built {
     traffic: TcpListener,
     admin: TcpListener,
     admin_tls: Option<Arc<Tls>>,
-    swaps: Arc<ReloadHistory>,
+    reload_history: Arc<ReloadHistory>,
     metrics: Metrics,
     /// Reports plugins that block a worker thread, until it is dropped.
     _watchdog: Watchdog,
@@ -83,10 +83,10 @@ impl Gateway {
             let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(",");
             tracing::info!(plugin = plugin.name, version = plugin.version, actions, "plugin loaded");
         }
-        for refused in library.rejected() {
-            let why = refused.why.text();
+        for rejected in library.rejected() {
+            let why = rejected.why.text();
             let why = why.get(Language::for_operator());
-            tracing::error!(file = %refused.path.display(), "plugin refused: {why}");
+            tracing::error!(file = %rejected.path.display(), "plugin rejected: {why}");
         }
         let services = Arc::new(services(&config).await?);
         let registry = Arc::new(TenantRegistry::default());
@@ -99,7 +99,7 @@ impl Gateway {
             config.server.max_concurrent_requests_per_tenant,
         ));
         let limiter = Arc::new(RateLimiter::new(services.stores.rate_limits.clone(), admission.clone()));
-        let swaps = plugins.history();
+        let reload_history = plugins.history();
         let mut watcher =
             TenantWatcher::new(config.tenants.dir.clone(), plugins, services.clone(), limiter, registry.clone());
         tokio::task::block_in_place(|| watcher.reload());
@@ -118,7 +118,7 @@ impl Gateway {
             traffic,
             admin,
             admin_tls,
-            swaps,
+            reload_history,
             metrics,
             _watchdog: watchdog,
         };
@@ -175,7 +175,7 @@ impl Built {
             tenants_folder: self.config.tenants.dir.clone(),
             keyring: self.config.keyring.clone(),
             library: self.library,
-            reload_history: self.swaps,
+            reload_history: self.reload_history,
             stores: self.services.stores.clone(),
             http: self.services.http.clone(),
             verifications: Semaphore::new(MAX_VERIFICATIONS),

@@ -36,13 +36,13 @@ impl RequestOutcome {
         let tenant_action = self.tenant_action();
         if let Some(tenant_action) = tenant_action {
             self.permit.record_duration(&tenant_action.limits, took);
-            tenant_action.called(error.is_some(), took);
+            tenant_action.record(error.is_some(), took);
         }
         let Some(error) = error else { return };
         // Plugins may have any number of codes of their own: as a label these are one.
         let code = codes::find(error.code()).map_or("other", |code| code.name);
         match (&self.tenant, tenant_action) {
-            (Some(tenant), Some(tenant_action)) => tenant_action.failed(&tenant.name, code),
+            (Some(tenant), Some(tenant_action)) => tenant_action.record_failure(&tenant.name, code),
             (tenant, _) => {
                 let tenant = tenant.as_ref().map_or(String::new(), |tenant| tenant.name.clone());
                 metrics::counter!("menlou_errors_total", "tenant" => tenant, "action" => "", "error" => code)
@@ -50,7 +50,7 @@ impl RequestOutcome {
             }
         }
         if let Some(tenant) = &self.tenant {
-            tenant.activity.failed(tenant_action.map(|a| a.name.as_str()), error, request_id);
+            tenant.activity.record_failure(tenant_action.map(|a| a.name.as_str()), error, request_id);
         }
     }
 

@@ -1,5 +1,5 @@
-//! What a tenant's actions have been doing lately: calls by the minute and the latest failures, in bounded memory. A
-//! reload keeps it, a restart does not.
+//! Recent activity of a tenant: requests by minute and the latest failures, in bounded memory. It survives a reload, not a
+//! restart.
 
 use menlou_action::SessionCounter;
 use menlou_clock::{unix_millis, unix_seconds};
@@ -13,17 +13,18 @@ use std::{
     time::Duration,
 };
 
-/// A refusal for want of admission that comes again within this time, in milliseconds, is not remembered: a flood of them would
-/// leave nothing else to see.
-const FLOOD_MS: u64 = 1000;
-/// For how many minutes calls are remembered.
+/// Window in milliseconds in which rejections by load or rate limits are recorded once. Otherwise a flood of them would
+/// push out all other failures.
+const DEDUP_WINDOW_MS: u64 = 1000;
+/// Number of minutes for which requests are counted.
 pub const MINUTES: u32 = 360;
-/// How many failures of a tenant are remembered.
-pub const FAILURES: usize = 100;
-/// All tenants' actions together remember no more minutes, some 80 bytes each; then the oldest of who calls gives way.
-const MOST: usize = 500_000;
-/// Up to which time a call counts into which slot; those that took longer have one of their own.
-const EDGES: [Duration; 11] = [
+/// Maximum number of recorded failures of a tenant.
+const MAX_FAILURES: usize = 100;
+/// Maximum number of minutes of all tenants' actions together, about 80 bytes each. Beyond it, an action that starts a new
+/// minute drops its oldest one.
+const MAX_STORED_MINUTES: usize = 500_000;
+/// Upper bounds of the duration buckets. One more bucket counts longer requests.
+const BUCKET_BOUNDS: [Duration; 11] = [
     Duration::from_micros(1000),
     Duration::from_micros(2500),
     Duration::from_millis(5),
@@ -37,247 +38,249 @@ const EDGES: [Duration; 11] = [
     Duration::from_secs(5),
 ];
 
-/// How many minutes are remembered now.
-static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
+/// Number of minutes of all tenants' actions together.
+static STORED_MINUTES: AtomicUsize = AtomicUsize::new(0);
 
-/// What one tenant has been doing.
+/// Recent activity of one tenant.
 #[derive(Default)]
 pub struct Activity {
     usage: Mutex<BTreeMap<String, Arc<ActionUsage>>>,
     failures: Mutex<VecDeque<RecentFailure>>,
-    verified: Mutex<Option<LastVerification>>,
+    verification: Mutex<Option<LastVerification>>,
 }
 
-/// When the platform was asked whether the tenant's credentials work, and whether they did.
+/// The last check of the tenant's credentials with the platform.
 #[derive(Clone, Copy, Debug)]
 pub struct LastVerification {
     /// Unix milliseconds.
     pub at: u64,
-    /// Whether they did.
-    pub good: bool,
+    /// Whether the credentials work.
+    pub ok: bool,
 }
 
-/// The calls of one action. What every call counts in comes first, on one line of the processor's cache.
+/// The requests of one action. The counters that every request updates come first, in one cache line.
 #[derive(Default)]
 #[repr(C, align(64))]
 pub struct ActionUsage {
-    now: Now,
-    /// Calls that the metrics were not told of yet.
-    untold: AtomicU64,
-    /// The minutes before this one, the oldest first.
-    before: Mutex<VecDeque<MinuteStats>>,
+    current: CurrentMinute,
+    /// Requests since the last flush to the metrics.
+    unflushed: AtomicU64,
+    /// The previous minutes, the oldest first.
+    previous: Mutex<VecDeque<MinuteStats>>,
 }
 
-/// The minute in which there were calls last: calls count in it side by side.
+/// The latest minute with requests. It is updated without a lock.
 #[derive(Default)]
-struct Now {
+struct CurrentMinute {
     minute: AtomicU32,
-    calls: AtomicU32,
+    requests: AtomicU32,
     failures: AtomicU32,
-    opened: AtomicU32,
-    slots: [AtomicU32; EDGES.len() + 1],
+    sessions: AtomicU32,
+    buckets: [AtomicU32; BUCKET_BOUNDS.len() + 1],
 }
 
-/// The calls of one minute.
+/// The requests of one minute.
 #[derive(Clone, Copy, Debug)]
 pub struct MinuteStats {
     /// Unix minutes.
     pub minute: u32,
-    /// All calls.
-    pub calls: u32,
-    /// Those that failed.
+    /// All requests.
+    pub requests: u32,
+    /// Requests that failed.
     pub failures: u32,
     /// Sessions that were opened.
-    pub opened: u32,
-    slots: [u32; EDGES.len() + 1],
+    pub sessions: u32,
+    buckets: [u32; BUCKET_BOUNDS.len() + 1],
 }
 
-/// A call that failed. Nothing in it says who called.
+/// A request that failed. It contains nothing that identifies the caller.
 #[derive(Clone, Debug)]
 pub struct RecentFailure {
     /// Unix milliseconds.
     pub at: u64,
-    /// The action; none where the tenant has no such action.
+    /// The action; `None` if the tenant has no such action.
     pub action: Option<String>,
-    /// The error's word.
-    pub word: String,
+    /// The error code.
+    pub code: String,
     /// The platform's error code.
     pub errcode: Option<i64>,
-    /// The platform's id of its own request.
+    /// The platform's id of the request to it.
     pub rid: Option<String>,
-    /// The id under which the log tells more.
+    /// The id of the request in the log.
     pub request_id: String,
 }
 
 impl Activity {
-    /// The record of an action, from now on kept.
+    /// The counters of an action, which are created if they do not exist.
     pub fn for_action(&self, action: &str) -> Arc<ActionUsage> {
-        locked(&self.usage).entry(action.to_owned()).or_default().clone()
+        lock(&self.usage).entry(action.to_owned()).or_default().clone()
     }
 
-    /// Forgets all actions but these.
-    pub fn keep(&self, has: impl Fn(&str) -> bool) {
-        locked(&self.usage).retain(|action, _| has(action));
+    /// Removes the counters of all actions but these.
+    pub fn retain_actions(&self, is_kept: impl Fn(&str) -> bool) {
+        lock(&self.usage).retain(|action, _| is_kept(action));
     }
 
-    /// The calls of each action within the last `minutes`, oldest minute first; minutes without calls are left out.
+    /// The requests of each action in the last `minutes`, the oldest minute first, without minutes that have none.
     pub fn usage(&self, minutes: u32) -> Vec<(String, Vec<MinuteStats>)> {
         let since = this_minute().saturating_sub(minutes.min(MINUTES));
-        let of = |usage: &ActionUsage| {
-            let before = locked(&usage.before);
-            before.iter().copied().chain(usage.now.read()).filter(|m| m.minute > since).collect()
+        let recent = |usage: &ActionUsage| {
+            let previous = lock(&usage.previous);
+            previous.iter().copied().chain(usage.current.read()).filter(|m| m.minute > since).collect()
         };
-        locked(&self.usage).iter().map(|(action, usage)| (action.clone(), of(usage))).collect()
+        lock(&self.usage).iter().map(|(action, usage)| (action.clone(), recent(usage))).collect()
     }
 
-    /// Remembers a failure. Of an action's refusals by load or limits, one of each kind a second will do.
-    pub fn failed(&self, action: Option<&str>, error: &Error, request_id: &str) {
+    /// Records a failure. An action's rejections by load or rate limits are recorded once per second.
+    pub fn record_failure(&self, action: Option<&str>, error: &Error, request_id: &str) {
         let now = unix_millis();
-        let is_one_of_many = [&codes::OVERLOADED, &codes::RATE_LIMITED].into_iter().any(|word| error.is(word));
-        let alike = |known: &&RecentFailure| known.word == error.code() && known.action.as_deref() == action;
-        let mut failures = locked(&self.failures);
-        let mut lately = failures.iter().rev().take_while(|known| known.at + FLOOD_MS > now);
-        if is_one_of_many && lately.any(|known| alike(&known)) {
+        let is_rejection = [&codes::OVERLOADED, &codes::RATE_LIMITED].into_iter().any(|code| error.is(code));
+        let is_same = |known: &&RecentFailure| known.code == error.code() && known.action.as_deref() == action;
+        let mut failures = lock(&self.failures);
+        let mut recent = failures.iter().rev().take_while(|known| known.at + DEDUP_WINDOW_MS > now);
+        if is_rejection && recent.any(|known| is_same(&known)) {
             return;
         }
-        let told = |key: &str| error.data().and_then(|data| data.get(key));
-        let plain =
+        let data = |key: &str| error.data().and_then(|data| data.get(key));
+        // Personal data must not get in through the id.
+        let is_id =
             |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let failure = RecentFailure {
             at: now,
             action: action.map(str::to_owned),
-            word: error.code().to_owned(),
-            errcode: told("errcode").and_then(serde_json::Value::as_i64),
-            rid: told("rid").and_then(serde_json::Value::as_str).filter(plain).map(str::to_owned),
+            code: error.code().to_owned(),
+            errcode: data("errcode").and_then(serde_json::Value::as_i64),
+            rid: data("rid").and_then(serde_json::Value::as_str).filter(is_id).map(str::to_owned),
             request_id: request_id.to_owned(),
         };
-        if failures.len() >= FAILURES {
+        if failures.len() >= MAX_FAILURES {
             failures.pop_front();
         }
         failures.push_back(failure);
     }
 
-    /// Remembers what the platform said of the credentials.
-    pub fn verified(&self, good: bool) {
-        *locked(&self.verified) = Some(LastVerification { at: unix_millis(), good });
+    /// Records the result of a check of the credentials.
+    pub fn record_verification(&self, ok: bool) {
+        *lock(&self.verification) = Some(LastVerification { at: unix_millis(), ok });
     }
 
-    /// What the platform said of the credentials when it was asked last.
-    pub fn last_verified(&self) -> Option<LastVerification> {
-        *locked(&self.verified)
+    /// The last check of the credentials.
+    pub fn last_verification(&self) -> Option<LastVerification> {
+        *lock(&self.verification)
     }
 
     /// The latest failures, the newest first.
     pub fn failures(&self) -> Vec<RecentFailure> {
-        locked(&self.failures).iter().rev().cloned().collect()
+        lock(&self.failures).iter().rev().cloned().collect()
     }
 }
 
 impl ActionUsage {
-    /// How many calls there were since it was asked last.
-    pub(super) fn take_untold(&self) -> u64 {
-        // Most are called seldom, and only read here.
-        match self.untold.load(Relaxed) {
+    /// The number of requests since the last call of this function.
+    pub(super) fn take_unflushed(&self) -> u64 {
+        // Most actions have few requests. For those a load is enough, which is cheaper than a swap.
+        match self.unflushed.load(Relaxed) {
             0 => 0,
-            _ => self.untold.swap(0, Relaxed),
+            _ => self.unflushed.swap(0, Relaxed),
         }
     }
 
-    /// Reads a word of all that a call touches, for the processor to have it near; the number says nothing.
-    pub(super) fn near(&self) -> usize {
-        (u64::from(self.now.calls.load(Relaxed)) + self.untold.load(Relaxed)) as usize
+    /// Reads from each cache line that a request uses, so that the CPU loads them. The result has no meaning.
+    pub(super) fn prefetch(&self) -> usize {
+        (u64::from(self.current.requests.load(Relaxed)) + self.unflushed.load(Relaxed)) as usize
     }
 
-    /// Counts a call.
+    /// Counts a request.
     pub fn record(&self, failed: bool, took: Duration) {
-        self.keep_up();
-        self.now.calls.fetch_add(1, Relaxed);
-        self.untold.fetch_add(1, Relaxed);
+        self.advance();
+        self.current.requests.fetch_add(1, Relaxed);
+        self.unflushed.fetch_add(1, Relaxed);
         if failed {
-            self.now.failures.fetch_add(1, Relaxed);
+            self.current.failures.fetch_add(1, Relaxed);
         }
-        self.now.slots[EDGES.partition_point(|edge| *edge < took)].fetch_add(1, Relaxed);
+        self.current.buckets[BUCKET_BOUNDS.partition_point(|bound| *bound < took)].fetch_add(1, Relaxed);
     }
 
-    fn keep_up(&self) {
+    /// Starts a new minute if the current one is over.
+    fn advance(&self) {
         let minute = this_minute();
-        // A clock that was set back counts on in the last minute.
-        if self.now.minute.load(Relaxed) < minute {
-            self.begin(minute);
+        // If the clock was set back, requests are counted in the latest minute.
+        if self.current.minute.load(Relaxed) < minute {
+            self.start_minute(minute);
         }
     }
 
-    /// Begins a minute; what others count meanwhile counts in the one or the other.
-    fn begin(&self, minute: u32) {
-        let mut before = locked(&self.before);
-        if self.now.minute.load(Relaxed) >= minute {
+    /// Starts a minute. Requests that other threads count meanwhile are counted in either minute.
+    fn start_minute(&self, minute: u32) {
+        let mut previous = lock(&self.previous);
+        if self.current.minute.load(Relaxed) >= minute {
             return;
         }
-        before.extend(self.now.take());
-        let over = |first: &MinuteStats| first.minute + MINUTES <= minute;
-        while before.front().is_some_and(over) {
-            before.pop_front();
-            REMEMBERED.fetch_sub(1, Relaxed);
+        previous.extend(self.current.take());
+        let is_expired = |first: &MinuteStats| first.minute + MINUTES <= minute;
+        while previous.front().is_some_and(is_expired) {
+            previous.pop_front();
+            STORED_MINUTES.fetch_sub(1, Relaxed);
         }
-        if REMEMBERED.load(Relaxed) >= MOST && before.pop_front().is_some() {
-            REMEMBERED.fetch_sub(1, Relaxed);
+        if STORED_MINUTES.load(Relaxed) >= MAX_STORED_MINUTES && previous.pop_front().is_some() {
+            STORED_MINUTES.fetch_sub(1, Relaxed);
         }
-        self.now.minute.store(minute, Relaxed);
-        REMEMBERED.fetch_add(1, Relaxed);
+        self.current.minute.store(minute, Relaxed);
+        STORED_MINUTES.fetch_add(1, Relaxed);
     }
 }
 
 impl SessionCounter for ActionUsage {
     fn session_opened(&self) {
-        self.keep_up();
-        self.now.opened.fetch_add(1, Relaxed);
+        self.advance();
+        self.current.sessions.fetch_add(1, Relaxed);
     }
 }
 
-impl Now {
+impl CurrentMinute {
     fn read(&self) -> Option<MinuteStats> {
-        self.minute_of(|count| count.load(Relaxed))
+        self.collect(|count| count.load(Relaxed))
     }
 
     fn take(&self) -> Option<MinuteStats> {
-        self.minute_of(|count| count.swap(0, Relaxed))
+        self.collect(|count| count.swap(0, Relaxed))
     }
 
-    fn minute_of(&self, read: impl Fn(&AtomicU32) -> u32) -> Option<MinuteStats> {
+    fn collect(&self, read: impl Fn(&AtomicU32) -> u32) -> Option<MinuteStats> {
         let minute = self.minute.load(Relaxed);
-        let slots = self.slots.each_ref().map(&read);
-        let of = |minute| MinuteStats {
+        let buckets = self.buckets.each_ref().map(&read);
+        let stats = MinuteStats {
             minute,
-            calls: read(&self.calls),
+            requests: read(&self.requests),
             failures: read(&self.failures),
-            opened: read(&self.opened),
-            slots,
+            sessions: read(&self.sessions),
+            buckets,
         };
-        (minute > 0).then(|| of(minute))
+        (minute > 0).then_some(stats)
     }
 }
 
 impl Drop for ActionUsage {
     fn drop(&mut self) {
-        let before = self.before.get_mut().unwrap_or_else(PoisonError::into_inner);
-        REMEMBERED.fetch_sub(before.len() + usize::from(*self.now.minute.get_mut() > 0), Relaxed);
+        let previous = self.previous.get_mut().unwrap_or_else(PoisonError::into_inner);
+        STORED_MINUTES.fetch_sub(previous.len() + usize::from(*self.current.minute.get_mut() > 0), Relaxed);
     }
 }
 
 impl MinuteStats {
-    /// Within which time this part of the calls (0 to 1) was answered, to the precision of the slots; a call beyond the
-    /// last edge counts as that.
-    pub fn within(&self, part: f64) -> Duration {
-        let wanted = part * f64::from(self.slots.iter().sum::<u32>());
-        let (mut before, mut from) = (0.0, Duration::ZERO);
-        for (slot, to) in self.slots.iter().zip(EDGES) {
-            let here = f64::from(*slot);
-            if here > 0.0 && before + here >= wanted {
-                return from + (to - from).mul_f64(((wanted - before) / here).clamp(0.0, 1.0));
+    /// The quantile (0 to 1) of the durations, interpolated within its bucket. Durations above the last bound count as that
+    /// bound.
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        let rank = quantile * f64::from(self.buckets.iter().sum::<u32>());
+        let (mut below, mut lower) = (0.0, Duration::ZERO);
+        for (bucket, upper) in self.buckets.iter().zip(BUCKET_BOUNDS) {
+            let count = f64::from(*bucket);
+            if count > 0.0 && below + count >= rank {
+                return lower + (upper - lower).mul_f64(((rank - below) / count).clamp(0.0, 1.0));
             }
-            (before, from) = (before + here, to);
+            (below, lower) = (below + count, upper);
         }
-        from
+        lower
     }
 }
 
@@ -285,8 +288,8 @@ fn this_minute() -> u32 {
     u32::try_from(unix_seconds() / 60).unwrap_or(u32::MAX)
 }
 
-/// What a thread that panicked left is whole: nothing in here stops half-way.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A panic leaves the data consistent, because no update in this file can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -296,63 +299,64 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn calls_are_counted_by_the_minute_and_their_times_told() {
+    fn requests_and_durations_are_counted_by_minute() {
         let activity = Activity::default();
         let usage = activity.for_action("openid");
         (0..3).for_each(|_| usage.session_opened());
         for n in 0..100 {
             usage.record(n % 10 == 0, Duration::from_millis(if n < 90 { 8 } else { 80 }));
         }
-        let told = activity.usage(60);
-        let minutes = &told[0].1;
-        let (calls, failures): (u32, u32) = minutes.iter().fold((0, 0), |(c, f), m| (c + m.calls, f + m.failures));
-        assert_eq!((told.len(), told[0].0.as_str(), calls, failures), (1, "openid", 100, 10));
-        assert_eq!(minutes.iter().map(|m| m.opened).sum::<u32>(), 3);
+        let usage = activity.usage(60);
+        let minutes = &usage[0].1;
+        let (requests, failures): (u32, u32) =
+            minutes.iter().fold((0, 0), |(r, f), m| (r + m.requests, f + m.failures));
+        assert_eq!((usage.len(), usage[0].0.as_str(), requests, failures), (1, "openid", 100, 10));
+        assert_eq!(minutes.iter().map(|m| m.sessions).sum::<u32>(), 3);
         if let [minute] = minutes.as_slice() {
-            let ms = |part| minute.within(part).as_secs_f64() * 1000.0;
+            let ms = |quantile| minute.quantile(quantile).as_secs_f64() * 1000.0;
             assert!((5.0..=10.0).contains(&ms(0.5)) && (50.0..=100.0).contains(&ms(0.95)), "{minute:?}");
         }
-        activity.keep(|action| action == "login");
+        activity.retain_actions(|action| action == "login");
         assert!(activity.usage(60).is_empty());
     }
 
     #[test]
-    fn a_time_beyond_the_last_edge_counts_as_that() {
+    fn a_duration_above_the_last_bound_counts_as_that_bound() {
         let usage = ActionUsage::default();
         usage.record(false, Duration::from_secs(60));
-        let minute = usage.now.read().unwrap();
-        assert_eq!((minute.within(0.5), minute.calls), (EDGES[EDGES.len() - 1], 1));
+        let minute = usage.current.read().unwrap();
+        assert_eq!((minute.quantile(0.5), minute.requests), (BUCKET_BOUNDS[BUCKET_BOUNDS.len() - 1], 1));
     }
 
     #[test]
-    fn a_flood_of_refusals_leaves_the_other_failures_to_be_seen() {
+    fn a_flood_of_rejections_does_not_push_out_other_failures() {
         let activity = Activity::default();
-        activity.failed(Some("openid"), &Error::new(&codes::INVALID_CODE), "first");
-        for n in 0..10 * FAILURES {
-            let (word, action) =
+        activity.record_failure(Some("openid"), &Error::new(&codes::INVALID_CODE), "first");
+        for n in 0..10 * MAX_FAILURES {
+            let (code, action) =
                 if n % 2 == 0 { (&codes::OVERLOADED, "openid") } else { (&codes::RATE_LIMITED, "user") };
-            activity.failed(Some(action), &Error::new(word), &format!("r{n}"));
+            activity.record_failure(Some(action), &Error::new(code), &format!("r{n}"));
         }
-        let told = activity.failures();
-        let of = |word: &str| told.iter().filter(|failure| failure.word == word).count();
-        assert!((1..=10).contains(&of("overloaded")) && (1..=10).contains(&of("rate_limited")), "{told:?}");
-        assert_eq!(of("invalid_code"), 1);
+        let failures = activity.failures();
+        let count = |code: &str| failures.iter().filter(|failure| failure.code == code).count();
+        assert!((1..=10).contains(&count("overloaded")) && (1..=10).contains(&count("rate_limited")), "{failures:?}");
+        assert_eq!(count("invalid_code"), 1);
     }
 
     #[test]
-    fn the_latest_failures_are_kept_without_what_could_be_anyone_s() {
+    fn the_latest_failures_are_kept_without_personal_data() {
         let activity = Activity::default();
-        for n in 0..FAILURES + 5 {
+        for n in 0..MAX_FAILURES + 5 {
             let error =
                 Error::new(&codes::PLATFORM_ERROR).with_data(json!({ "errcode": n, "rid": "64a1-b2", "openid": "o" }));
-            activity.failed(Some("openid"), &error, &format!("r{n}"));
+            activity.record_failure(Some("openid"), &error, &format!("r{n}"));
         }
         let odd = Error::new(&codes::PLATFORM_ERROR).with_data(json!({ "errcode": "x", "rid": "+86 138 0013 8000" }));
-        activity.failed(None, &odd, "last");
+        activity.record_failure(None, &odd, "last");
         let failures = activity.failures();
-        assert_eq!((failures.len(), failures[0].request_id.as_str()), (FAILURES, "last"));
+        assert_eq!((failures.len(), failures[0].request_id.as_str()), (MAX_FAILURES, "last"));
         assert!(failures[0].rid.is_none() && failures[0].errcode.is_none() && failures[0].action.is_none());
         assert_eq!((failures[1].rid.as_deref(), failures[1].errcode), (Some("64a1-b2"), Some(104)));
-        assert_eq!(failures[FAILURES - 1].request_id, "r6");
+        assert_eq!(failures[MAX_FAILURES - 1].request_id, "r6");
     }
 }

@@ -1,5 +1,5 @@
-//! The folder of tenants' files as those who manage it see it: list, read, create, change and remove, each whole or not
-//! at all, and never over a change that they have not seen.
+//! Management of the tenant files: list, read, create, change and remove. Each change is atomic, and fails if the file is
+//! not the revision that the caller has seen.
 
 use super::{ValidatedTenant, build};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -22,95 +22,96 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a change waits for another that is being saved.
-const PATIENCE: Duration = Duration::from_secs(5);
-const RETRY: Duration = Duration::from_millis(20);
+/// Maximum time that a change waits for the lock of the folder.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval of the attempts to get the lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The tenants' files and the plugins that they are checked with. All methods block for as long as a disk does, and no
-/// change longer than some seconds.
+/// The tenant files, and the plugins that validate them. All methods block on file I/O; a change waits a few seconds at
+/// most.
 ///
-/// Changes from here wait for each other, also those of other processes, by a lock on the folder. Editors know no lock:
-/// a file that one of them saves while a change is being checked is seen just before the change is saved, and wins.
+/// A lock on the folder serialises changes, including those of other processes that use this type. Editors ignore the lock:
+/// if one saves the file while a change is being validated, the change fails with [`TenantFileError::Changed`].
 pub struct TenantFiles<'a> {
     folder: &'a Path,
     library: &'a PluginRegistry,
     keyring: &'a Keyring,
 }
 
-/// A file's content, told by its SHA-256 in hex: fit for an `ETag`.
+/// Revision of a file: the SHA-256 of its content in hex, which is valid as an `ETag`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision(String);
 
-/// A file as it is. It has no `Debug`: the text may hold secrets.
+/// A tenant file. It has no `Debug`, because the text may contain secrets.
 pub struct StoredTenantFile {
-    /// The text as it stands on the disk.
+    /// The text on disk.
     pub text: String,
-    /// What it came to: the faults, or what would serve.
+    /// The result of the validation.
     pub checked: Result<ValidatedTenant, Vec<ConfigError>>,
-    /// Which content this is.
+    /// The revision of the text.
     pub revision: Revision,
 }
 
-/// What a change came to. It has no `Debug`: the texts may hold secrets.
+/// The result of a change. It has no `Debug`, because the texts may contain secrets.
 pub struct SavedTenantFile {
-    /// The text before, `None` of a new file; what is not UTF-8 in it is replaced.
+    /// The text before the change, with invalid UTF-8 replaced; `None` if the file is new.
     pub before: Option<String>,
-    /// The text that stands on the disk now.
+    /// The text after the change.
     pub after: String,
-    /// Which content that is.
+    /// The revision after the change.
     pub revision: Revision,
-    /// What is wrong and yet lets the rest serve, such as an action whose plugin is missing.
-    pub faults: Vec<ConfigError>,
+    /// Errors that affect single actions only, such as a missing plugin.
+    pub errors: Vec<ConfigError>,
 }
 
-/// Why nothing was changed.
+/// Why the operation failed. Nothing was changed.
 #[derive(Debug)]
 pub enum TenantFileError {
-    /// There is such a tenant already.
+    /// The tenant exists already.
     Exists,
-    /// There is no such tenant.
+    /// The tenant does not exist.
     Absent,
-    /// The file is not as the caller has seen it: read it again.
+    /// The file is not the revision that the caller has seen. It has to be read again.
     Changed,
-    /// The content would be faulty: each fault, at its place in the text as it was offered.
+    /// The new content is invalid: all errors, with their positions in that content.
     Invalid(Vec<ConfigError>),
-    /// The change itself makes no sense.
+    /// The change cannot be applied to the file.
     InvalidChange(Text),
-    /// The system refuses to read or save.
+    /// The file cannot be read or written.
     Io(Text),
 }
 
 impl<'a> TenantFiles<'a> {
-    /// The files of a folder, to be checked with these plugins and keys of sealed secrets.
+    /// The tenant files of a folder. `library` and `keyring` are used to validate them.
     pub fn new(folder: &'a Path, library: &'a PluginRegistry, keyring: &'a Keyring) -> Self {
         Self { folder, library, keyring }
     }
 
-    /// Where the file of a tenant is, or would be.
+    /// The path of a tenant's file, whether it exists or not.
     pub fn path(&self, name: &TenantName) -> PathBuf {
         self.folder.join(format!("{name}.toml"))
     }
 
-    /// The tenants that have a file, sorted, and the faults of `.toml` files whose name is no tenant's.
+    /// The names of all tenants, sorted, and an error for each `.toml` file without a valid tenant name.
     ///
     /// # Errors
-    /// The folder can't be read.
+    /// The folder cannot be read.
     pub fn names(&self) -> Result<(Vec<TenantName>, Vec<ConfigError>), ConfigError> {
         list_names(self.folder)
     }
 
-    /// A tenant's file as it is, faulty or not.
+    /// A tenant file, valid or not.
     ///
     /// # Errors
-    /// [`TenantFileError::Absent`], [`TenantFileError::Io`] where it can't be read, [`TenantFileError::Invalid`] where it is no text (not
-    /// UTF-8, larger than 1 MiB).
+    /// [`TenantFileError::Absent`]; [`TenantFileError::Io`] if it cannot be read; [`TenantFileError::Invalid`] if it is not
+    /// UTF-8 or larger than 1 MiB.
     pub fn read(&self, name: &TenantName) -> Result<StoredTenantFile, TenantFileError> {
         let bytes = self.bytes(name)?;
         let text = self.text(name, &bytes)?.to_owned();
         Ok(StoredTenantFile { checked: self.check(name, &text), text, revision: Revision::for_bytes(&bytes) })
     }
 
-    /// Makes a tenant of this text.
+    /// Creates a tenant file with this text.
     ///
     /// # Errors
     /// [`TenantFileError::Exists`], [`TenantFileError::Invalid`], [`TenantFileError::Io`].
@@ -124,7 +125,7 @@ impl<'a> TenantFiles<'a> {
         Ok(SavedTenantFile::new(None, text.to_owned(), validated))
     }
 
-    /// Puts this text in the place of a tenant's whole file. With `seen`, only if the file is still that.
+    /// Replaces the text of a tenant file. With `seen`, only if the file is still this revision.
     ///
     /// # Errors
     /// All but [`TenantFileError::Exists`].
@@ -137,7 +138,7 @@ impl<'a> TenantFiles<'a> {
         self.change(name, seen, |_| Ok(text.to_owned()))
     }
 
-    /// Changes values of a tenant's file; comments and layout stay. With `seen`, only if the file is still that.
+    /// Changes values in a tenant file and keeps comments and layout. With `seen`, only if the file is still this revision.
     ///
     /// # Errors
     /// All but [`TenantFileError::Exists`].
@@ -152,23 +153,23 @@ impl<'a> TenantFiles<'a> {
         })
     }
 
-    /// Takes a tenant's file away, and gives what stood in it; it need not have been faultless. What the stores hold of
-    /// the tenant stays. With `seen`, only if the file is still that.
+    /// Removes a tenant file, valid or not, and returns its content. The tenant's data in the stores is kept. With `seen`,
+    /// only if the file is still this revision.
     ///
     /// # Errors
     /// [`TenantFileError::Absent`], [`TenantFileError::Changed`], [`TenantFileError::Io`].
     pub fn remove(&self, name: &TenantName, seen: Option<&Revision>) -> Result<Vec<u8>, TenantFileError> {
         let _locked = lock_folder(self.folder)?;
         let bytes = self.bytes(name)?;
-        unchanged(&bytes, seen)?;
+        check_revision(&bytes, seen)?;
         save::remove(&self.path(name)).map_err(TenantFileError::from)?;
         Ok(bytes)
     }
 
-    /// Checks a text as the file of this tenant, as `menlou validate` does.
+    /// Validates a text as the file of this tenant, like `menlou validate`.
     ///
     /// # Errors
-    /// Every fault.
+    /// All errors in the text.
     pub fn check(&self, name: &TenantName, text: &str) -> Result<ValidatedTenant, Vec<ConfigError>> {
         let doc = Document::parse(self.path(name), text.as_bytes())?;
         build::check(name, &doc, self.library, self.keyring)
@@ -182,21 +183,21 @@ impl<'a> TenantFiles<'a> {
     ) -> Result<SavedTenantFile, TenantFileError> {
         let _locked = lock_folder(self.folder)?;
         let bytes = self.bytes(name)?;
-        let found = Revision::for_bytes(&bytes);
-        unchanged(&bytes, seen)?;
+        let current = Revision::for_bytes(&bytes);
+        check_revision(&bytes, seen)?;
         let after = make(&bytes)?;
         let validated = self.check(name, &after).map_err(TenantFileError::Invalid)?;
-        unchanged(&self.bytes(name)?, Some(&found))?;
+        check_revision(&self.bytes(name)?, Some(&current))?;
         save::write_atomically(&self.path(name), after.as_bytes()).map_err(TenantFileError::from)?;
         Ok(SavedTenantFile::new(Some(String::from_utf8_lossy(&bytes).into_owned()), after, validated))
     }
 
     fn text<'b>(&self, name: &TenantName, bytes: &'b [u8]) -> Result<&'b str, TenantFileError> {
-        let faulty = || TenantFileError::Invalid(Document::parse(self.path(name), bytes).err().unwrap_or_default());
+        let invalid = || TenantFileError::Invalid(Document::parse(self.path(name), bytes).err().unwrap_or_default());
         if bytes.len() > load::MAX_FILE_SIZE {
-            return Err(faulty());
+            return Err(invalid());
         }
-        std::str::from_utf8(bytes).map_err(|_| faulty())
+        std::str::from_utf8(bytes).map_err(|_| invalid())
     }
 
     fn bytes(&self, name: &TenantName) -> Result<Vec<u8>, TenantFileError> {
@@ -204,67 +205,66 @@ impl<'a> TenantFiles<'a> {
     }
 }
 
-/// As [`TenantFiles::names`].
+/// Like [`TenantFiles::names`].
 ///
 /// # Errors
-/// As there.
+/// The folder cannot be read.
 pub fn list_names(folder: &Path) -> Result<(Vec<TenantName>, Vec<ConfigError>), ConfigError> {
     let unreadable = |e: io::Error| build::unreadable(folder, &e);
-    let (mut names, mut faults) = (Vec::new(), Vec::new());
+    let (mut names, mut errors) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         match super::folder::name(&entry.map_err(unreadable)?.path()) {
             Some(Ok(name)) => names.push(name),
-            Some(Err(fault)) => faults.push(fault),
+            Some(Err(error)) => errors.push(error),
             None => {}
         }
     }
     names.sort();
-    Ok((names, faults))
+    Ok((names, errors))
 }
 
-/// The lock of a folder of tenants, which those who change its files wait for. It is held until dropped; the system takes
-/// it back from whoever dies.
+/// Locks a tenant folder for a change. The lock is released when the file is dropped or the process ends.
 ///
 /// # Errors
-/// [`TenantFileError::Io`]: the folder can't be opened, or another holds the lock for long.
+/// [`TenantFileError::Io`]: the folder cannot be opened, or the lock is not released in time.
 pub fn lock_folder(folder: &Path) -> Result<File, TenantFileError> {
-    let unlocked = |e: io::Error| {
+    let cannot_lock = |e: io::Error| {
         let folder = folder.display();
         TenantFileError::Io(Text::new(
             format!("无法打开租户文件夹 {folder}：{e}"),
-            format!("the tenants' folder {folder} can't be opened: {e}"),
+            format!("could not open the tenant folder {folder}: {e}"),
         ))
     };
-    let folder = File::open(folder).map_err(unlocked)?;
+    let folder = File::open(folder).map_err(cannot_lock)?;
     let start = Instant::now();
     loop {
         match folder.try_lock() {
             Ok(()) => return Ok(folder),
-            // Some network file systems have no locks; then the revisions alone must do.
+            // Some network file systems have no locks. There the revisions alone protect against lost changes.
             Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => return Ok(folder),
-            Err(TryLockError::Error(e)) => return Err(unlocked(e)),
-            Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => sleep(RETRY),
+            Err(TryLockError::Error(e)) => return Err(cannot_lock(e)),
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_TIMEOUT => sleep(LOCK_INTERVAL),
             Err(TryLockError::WouldBlock) => {
                 return Err(TenantFileError::Io(Text::fixed(
                     "另一处正在保存租户文件，请稍后再试",
-                    "another change of the tenants is being saved; try again in a moment",
+                    "another change of the tenant files is being saved; try again in a moment",
                 )));
             }
         }
     }
 }
 
-fn unchanged(bytes: &[u8], seen: Option<&Revision>) -> Result<(), TenantFileError> {
+fn check_revision(bytes: &[u8], seen: Option<&Revision>) -> Result<(), TenantFileError> {
     if seen.is_none_or(|seen| Revision::for_bytes(bytes) == *seen) { Ok(()) } else { Err(TenantFileError::Changed) }
 }
 
 impl Revision {
-    /// The revision of a content.
+    /// The revision of this content.
     pub fn for_bytes(bytes: &[u8]) -> Self {
         Self(hex::encode(digest(&SHA256, bytes)))
     }
 
-    /// The revision that somebody has been told; anything else equals none.
+    /// The revision in a tag that a client sent. An invalid tag equals no revision.
     pub fn from_tag(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -278,13 +278,13 @@ impl fmt::Display for Revision {
 
 impl SavedTenantFile {
     fn new(before: Option<String>, after: String, validated: ValidatedTenant) -> Self {
-        Self { before, revision: Revision::for_bytes(after.as_bytes()), after, faults: validated.faults }
+        Self { before, revision: Revision::for_bytes(after.as_bytes()), after, errors: validated.errors }
     }
 }
 
 impl From<SaveError> for TenantFileError {
-    fn from(unsaved: SaveError) -> Self {
-        match unsaved {
+    fn from(error: SaveError) -> Self {
+        match error {
             SaveError::Exists => Self::Exists,
             SaveError::Refused(text) => Self::Io(text),
         }
@@ -296,7 +296,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const FILE: &str = "name = \"Acme\" # theirs\n[wechat]\nappid = \"wx4f4bc4dec97d474b\"\nsecret = \"demo-secret\"\n";
+    const FILE: &str =
+        "name = \"Acme\" # comment\n[wechat]\nappid = \"wx4f4bc4dec97d474b\"\nsecret = \"demo-secret\"\n";
 
     struct Scene {
         folder: tempfile::TempDir,
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_is_created_once_changed_where_it_is_still_as_seen_and_removed() {
+    fn changes_apply_only_to_the_revision_that_was_seen() {
         let scene = Scene::new();
         let files = scene.files();
         assert!(matches!(files.read(&acme()), Err(TenantFileError::Absent)));
@@ -348,12 +349,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_faulty_is_not_saved_and_every_fault_is_told() {
+    fn invalid_content_is_not_saved_and_every_error_is_reported() {
         let scene = Scene::new();
         let files = scene.files();
-        let faulty = FILE.replace("appid", "apqid").replace("name", "nmae");
-        let Err(TenantFileError::Invalid(faults)) = files.create(&acme(), &faulty) else { panic!("it was saved") };
-        assert!(faults.len() >= 3 && faults[0].position() == Some((1, 1)), "{faults:?}");
+        let invalid = FILE.replace("appid", "apqid").replace("name", "nmae");
+        let Err(TenantFileError::Invalid(errors)) = files.create(&acme(), &invalid) else { panic!("it was saved") };
+        assert!(errors.len() >= 3 && errors[0].position() == Some((1, 1)), "{errors:?}");
         assert!(matches!(files.read(&acme()), Err(TenantFileError::Absent)));
         assert!(files.create(&acme(), FILE).is_ok());
         let unset = [ConfigChange::Unset(vec!["wechat".into(), "secret".into()])];
@@ -362,11 +363,11 @@ mod tests {
         fs::write(files.path(&acme()), b"\xff").unwrap();
         assert!(matches!(files.read(&acme()), Err(TenantFileError::Invalid(_))));
         assert!(matches!(files.edit(&acme(), &rename("B"), None), Err(TenantFileError::Invalid(_))));
-        assert!(files.replace(&acme(), FILE, None).is_ok(), "a whole new text mends it");
+        assert!(files.replace(&acme(), FILE, None).is_ok(), "a new text fixes it");
     }
 
     #[test]
-    fn of_changes_raced_with_one_revision_one_wins_and_without_none_is_lost() {
+    fn concurrent_changes_of_one_revision_succeed_once_and_others_are_all_kept() {
         let scene = Scene::new();
         let seen = scene.files().create(&acme(), FILE).ok().unwrap().revision;
         let race = |change: &(dyn Fn(usize) -> bool + Sync)| {

@@ -14,11 +14,11 @@ use std::{fs, path::Path};
 /// An invalid name. If only upper case letters make it invalid, the error names the right one.
 pub fn name(path: &Path) -> Option<Result<TenantName, ConfigError>> {
     let name = TenantName::from_path(path)?;
-    Some(name.map_err(|fault| {
+    Some(name.map_err(|error| {
         let right = path.file_name().map(|file| file.to_string_lossy().to_lowercase()).unwrap_or_default();
         let right = path.with_file_name(right);
         if !matches!(TenantName::from_path(&right), Some(Ok(_))) {
-            return fault;
+            return error;
         }
         let shown = right.display();
         ConfigError::in_file(

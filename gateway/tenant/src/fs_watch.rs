@@ -32,11 +32,11 @@ impl FolderWatch {
     /// Watches nothing yet; `changed` is notified of changes.
     pub fn new(changed: Arc<Notify>) -> Self {
         let names = Names::default();
-        let (told, wanted) = (changed.clone(), names.clone());
+        let (notified, wanted) = (changed.clone(), names.clone());
         // The folders themselves are watched, not their files: editors and mounted config maps replace files by rename.
         let on_event = move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|e| !e.kind.is_access() && concerns(&wanted, &e.paths)) {
-                told.notify_one();
+                notified.notify_one();
             }
         };
         Self { changed, events: notify::recommended_watcher(on_event).ok(), folders: HashMap::new(), names }

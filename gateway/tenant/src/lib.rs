@@ -45,11 +45,11 @@ pub use view::{MASK, SettingsView, view};
 pub struct Tenant {
     /// The `f` of its requests.
     pub name: String,
-    /// Its name for people.
+    /// Its display name.
     pub title: String,
     /// Recent requests and failures.
     pub activity: Arc<Activity>,
-    /// Which web pages may call, if any.
+    /// Which web pages may send requests, if any.
     pub cors: Option<Box<Cors>>,
     /// In the order of their names.
     actions: Arc<[TenantAction]>,
@@ -65,11 +65,11 @@ impl Tenant {
     ) -> Self {
         let ValidatedTenant { name, title, credentials, session_ttl, actions, cors, limits, mut action_limits, .. } =
             validated;
-        activity.keep(|action| actions.contains_key(action));
+        activity.retain_actions(|action| actions.contains_key(action));
         let (http, store) = (services.http.clone(), services.stores.ephemeral.clone());
         let platform = menlou_platform::build(credentials, &name, http, store);
         let tenant = SmolStr::new(&name);
-        let switch = |(action, configured): (String, Option<ConfiguredAction>)| {
+        let enable = |(action, configured): (String, Option<ConfiguredAction>)| {
             let own = action_limits.remove(&action).unwrap_or_default();
             let needs_session = configured.as_ref().is_some_and(|c| c.access() != Access::Anyone);
             let limits = RequestLimits::new((&name, &action), (&limits, &own), needs_session, limiter.clone());
@@ -81,7 +81,7 @@ impl Tenant {
             });
             TenantAction::new(&action, serving, limits, usage)
         };
-        let actions = actions.into_iter().map(switch).collect();
+        let actions = actions.into_iter().map(enable).collect();
         Self { actions, cors: Cors::new(&cors).map(Box::new), name: name.clone(), title, activity: activity.clone() }
     }
 

@@ -1,4 +1,4 @@
-//! Takes new versions of plugins up while running: all tenants that use one are built anew, or none is.
+//! Reloads plugins while requests are served: all tenants that use a plugin are rebuilt, or none is.
 
 use super::{Tenant, ValidatedTenant, build, folder};
 use arc_swap::ArcSwap;
@@ -12,151 +12,151 @@ use std::{
     time::SystemTime,
 };
 
-/// How many swaps are remembered.
-const REMEMBERED: usize = 100;
+/// Maximum number of reloads in the history.
+const MAX_HISTORY: usize = 100;
 
-/// Keeps a library as the folder of plugins says.
+/// Keeps the plugin registry up to date with the plugin folder.
 pub struct PluginReloader {
-    /// The folder.
+    /// The plugin folder.
     pub folder: PathBuf,
     library: Arc<ArcSwap<PluginRegistry>>,
-    swaps: Arc<ReloadHistory>,
-    /// The keys of tenants' sealed secrets.
+    history: Arc<ReloadHistory>,
+    /// The keys of the encrypted secrets in tenant files.
     pub(super) keyring: Arc<Keyring>,
-    /// Why the folder can't be listed, as it was logged: once, however long it lasts.
-    unlisted: Option<String>,
+    /// The logged reason why the folder cannot be read. It is logged once as long as it stays the same.
+    read_error: Option<String>,
 }
 
-/// The latest swaps.
+/// The latest reloads.
 #[derive(Default)]
 pub struct ReloadHistory(Mutex<VecDeque<PluginReload>>);
 
-/// A change of the plugin folder, and what came of it.
+/// The reload of one plugin file, and its result.
 #[derive(Clone, Debug)]
 pub struct PluginReload {
-    /// When.
+    /// Time of the reload.
     pub at: SystemTime,
-    /// The plugin's name, which is its file's.
+    /// Name of the plugin, which is the name of its file.
     pub plugin: String,
-    /// The version and generation that serve from then on; none where the plugin is gone, or never was there.
+    /// Version and generation in service after the reload; `None` if there is none.
     pub serving: Option<(String, u64)>,
-    /// How many tenants were built anew.
+    /// Number of tenants that were rebuilt.
     pub tenants: usize,
-    /// Why the new file was refused; the version before serves on.
-    pub refused: Option<Text>,
+    /// Why the new file was rejected. The previous version stays in service.
+    pub rejection: Option<Text>,
 }
 
 impl ReloadHistory {
-    /// The latest swaps, the newest first.
+    /// The latest reloads, the newest first.
     pub fn latest(&self) -> Vec<PluginReload> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }
 
-    fn remember(&self, swap: PluginReload) {
-        let mut swaps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if swaps.len() >= REMEMBERED {
-            swaps.pop_front();
+    fn add(&self, reload: PluginReload) {
+        let mut reloads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reloads.len() >= MAX_HISTORY {
+            reloads.pop_front();
         }
-        swaps.push_back(swap);
+        reloads.push_back(reload);
     }
 }
 
-/// A tenant that serves, and its file.
-pub type Serving = (PathBuf, Arc<Tenant>);
+/// A tenant in service, and its file.
+pub type TenantInService = (PathBuf, Arc<Tenant>);
 
-/// A tenant built anew on a new version of a plugin: its file, and what came of it.
+/// A tenant that was rebuilt with a new version of a plugin, and its file.
 pub type Rebuilt = (PathBuf, ValidatedTenant);
 
 impl PluginReloader {
-    /// A swapper of a folder, of which this library was made.
+    /// A reloader of the folder that this registry was loaded from.
     pub fn new(folder: PathBuf, library: Arc<ArcSwap<PluginRegistry>>, keyring: Arc<Keyring>) -> Self {
-        count_refused(&library.load());
-        Self { folder, library, swaps: Arc::default(), keyring, unlisted: None }
+        update_rejected_gauge(&library.load());
+        Self { folder, library, history: Arc::default(), keyring, read_error: None }
     }
 
-    /// What came of the swaps so far.
+    /// The history of reloads.
     pub fn history(&self) -> Arc<ReloadHistory> {
-        self.swaps.clone()
+        self.history.clone()
     }
 
-    /// The library as it is now.
+    /// The current plugin registry.
     pub fn library(&self) -> Arc<PluginRegistry> {
         self.library.load_full()
     }
 
-    /// Loads what is new in the folder. Calls in flight end on the version that they began with. Blocks.
-    pub fn reload(&mut self, serving: impl Fn() -> Vec<Serving>) -> Vec<Rebuilt> {
+    /// Loads the changes of the folder. Requests in flight finish with the version that they started with. Blocks.
+    pub fn reload(&mut self, in_service: impl Fn() -> Vec<TenantInService>) -> Vec<Rebuilt> {
         let changes = match self.library().changes(&self.folder) {
             Ok(changes) => changes,
             Err(e) => {
                 let why = e.to_string();
-                if self.unlisted.as_ref() != Some(&why) {
-                    tracing::error!(folder = %self.folder.display(), cause = why, "the plugin folder can't be read: the plugins serve on");
-                    self.unlisted = Some(why);
+                if self.read_error.as_ref() != Some(&why) {
+                    tracing::error!(folder = %self.folder.display(), cause = why, "could not read the plugin folder: the loaded plugins stay in service");
+                    self.read_error = Some(why);
                 }
                 return Vec::new();
             }
         };
-        self.unlisted = None;
-        changes.into_iter().flat_map(|change| self.take_up(change, &serving())).collect()
+        self.read_error = None;
+        changes.into_iter().flat_map(|change| self.apply(change, &in_service())).collect()
     }
 
-    fn take_up(&self, change: PluginChange, serving: &[Serving]) -> Vec<Rebuilt> {
+    fn apply(&self, change: PluginChange, in_service: &[TenantInService]) -> Vec<Rebuilt> {
         let current = self.library();
         let name = change.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut next = current.with(change.clone());
         let mut rebuilt = Vec::new();
         if next.rejection(&change.path).is_none() {
-            match self.rebuild(&current, &next, serving) {
-                Ok(all) => rebuilt = all,
+            match self.rebuild(&current, &next, in_service) {
+                Ok(tenants) => rebuilt = tenants,
                 Err(why) => next = current.without(change.clone(), why),
             }
         }
         let plugin = next.plugins().iter().find(|p| p.name == name);
-        let refused = next.rejection(&change.path).map(|why| why.text());
-        let result = match &refused {
+        let rejection = next.rejection(&change.path).map(|why| why.text());
+        let result = match &rejection {
             Some(why) => {
                 let why = why.get(Language::for_operator());
-                tracing::error!(file = %change.path.display(), "plugin refused: {why}");
+                tracing::error!(file = %change.path.display(), "plugin rejected: {why}");
                 "rejected"
             }
             None => {
                 let (version, generation) = plugin.map_or(("", 0), |p| (p.version.as_str(), p.generation));
-                let told = if plugin.is_some() { "plugin taken up" } else { "plugin removed: its file is gone" };
-                tracing::info!(plugin = name, version, generation, tenants = rebuilt.len(), "{told}");
+                let event = if plugin.is_some() { "plugin loaded" } else { "plugin removed: its file is gone" };
+                tracing::info!(plugin = name, version, generation, tenants = rebuilt.len(), "{event}");
                 "loaded"
             }
         };
-        self.swaps.remember(PluginReload {
+        self.history.add(PluginReload {
             at: SystemTime::now(),
             plugin: name.clone(),
             serving: plugin.map(|p| (p.version.clone(), p.generation)),
             tenants: rebuilt.len(),
-            refused,
+            rejection,
         });
         metrics::counter!("menlou_plugin_reloads_total", "plugin" => name, "result" => result).increment(1);
-        count_refused(&next);
+        update_rejected_gauge(&next);
         self.library.store(Arc::new(next));
         rebuilt
     }
 
-    /// Builds each tenant anew that uses a plugin which `next` has no more, or another version of.
+    /// Rebuilds each tenant that uses a plugin of which `next` has no version or another version.
     fn rebuild(
         &self,
         current: &PluginRegistry,
         next: &PluginRegistry,
-        serving: &[Serving],
+        in_service: &[TenantInService],
     ) -> Result<Vec<Rebuilt>, PluginLoadError> {
         let mut rebuilt = Vec::new();
-        for (path, tenant) in serving {
+        for (path, tenant) in in_service {
             if next.has_all(&tenant.plugins()) {
                 continue;
             }
             match self.check(path, &tenant.name, next) {
                 Some(Ok(validated)) => rebuilt.push((path.clone(), validated)),
-                // Its file is bad with the old version too: its last good version serves on, with the old plugin.
+                // The file is invalid with the old version too: its last valid version stays in service with the old plugin.
                 Some(Err(_)) if self.check(path, &tenant.name, current).is_none_or(|checked| checked.is_err()) => {}
-                Some(Err(fault)) => return Err(PluginLoadError::NoLongerFits(tenant.name.clone(), fault)),
+                Some(Err(error)) => return Err(PluginLoadError::NoLongerFits(tenant.name.clone(), error)),
                 None => {}
             }
         }
@@ -166,13 +166,13 @@ impl PluginReloader {
     fn check(&self, path: &Path, name: &str, library: &PluginRegistry) -> Option<Result<ValidatedTenant, Text>> {
         let name = TenantName::parse(name).ok()?;
         let checked = folder::read(path).and_then(|doc| build::check(&name, &doc, library, &self.keyring));
-        Some(checked.map_err(|faults| {
-            let first = faults.into_iter().next();
-            first.map_or(Text::fixed("设置有误", "the settings are wrong"), |fault| fault.text)
+        Some(checked.map_err(|errors| {
+            let first = errors.into_iter().next();
+            first.map_or(Text::fixed("设置有误", "invalid settings"), |error| error.text)
         }))
     }
 }
 
-fn count_refused(library: &PluginRegistry) {
+fn update_rejected_gauge(library: &PluginRegistry) {
     metrics::gauge!("menlou_plugins_rejected").set(library.rejected().len() as f64);
 }

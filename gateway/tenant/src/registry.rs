@@ -12,16 +12,16 @@ use std::{
 };
 
 /// Number of a tenant's actions that are prefetched for the look-up of one.
-const LOOKED_AT: usize = 8;
+const MAX_PREFETCHED: usize = 8;
 
-/// Who serves, by name.
+/// The tenants in service by name, and the status of their files.
 #[derive(Default)]
 pub struct TenantRegistry {
     tenants: ArcSwap<HashMap<SmolStr, Entry>>,
-    standing: Mutex<BTreeMap<String, TenantStatus>>,
+    statuses: Mutex<BTreeMap<String, TenantStatus>>,
 }
 
-/// A tenant and its actions side by side, so that the processor loads both in parallel.
+/// A tenant and its actions side by side, so that the CPU loads both in parallel.
 #[derive(Clone)]
 struct Entry {
     tenant: Arc<Tenant>,
@@ -34,7 +34,7 @@ pub struct TenantStatus {
     /// Whether a version of it is in service.
     pub serving: bool,
     /// The errors of the current file.
-    pub faults: Vec<ConfigError>,
+    pub errors: Vec<ConfigError>,
 }
 
 impl TenantRegistry {
@@ -42,8 +42,8 @@ impl TenantRegistry {
     pub fn find(&self, name: &str) -> Option<Arc<Tenant>> {
         let tenants = self.tenants.load();
         let Entry { tenant, actions } = tenants.get(name)?;
-        // Before the reference count is incremented: the processor would wait for that before it loads the actions.
-        black_box(actions.iter().take(LOOKED_AT).fold(tenant.name.len(), |sum, action| sum + action.name.len()));
+        // Before the reference count is incremented: the CPU would wait for that before it loads the actions.
+        black_box(actions.iter().take(MAX_PREFETCHED).fold(tenant.name.len(), |sum, action| sum + action.name.len()));
         Some(tenant.clone())
     }
 
@@ -76,27 +76,27 @@ impl TenantRegistry {
 
     /// Number of files with errors.
     pub fn invalid_count(&self) -> usize {
-        self.standing().values().filter(|standing| !standing.faults.is_empty()).count()
+        self.statuses().values().filter(|status| !status.errors.is_empty()).count()
     }
 
     /// The status of one tenant file.
     pub fn status(&self, name: &str) -> Option<TenantStatus> {
-        self.standing().get(name).cloned()
+        self.statuses().get(name).cloned()
     }
 
-    /// The first `most` wanted files behind this name, by the tenant's name (or the file's, where that is no tenant's name)
-    /// and in the order of it, and how each stands. Who wants them sees the version that serves, if one does.
+    /// The status of the first `max` files after `name` that `filter` accepts, sorted by the tenant's name, or by the file's
+    /// path if its name is not a valid one. `filter` gets the tenant in service too, if there is one.
     pub fn statuses_after(
         &self,
         name: &str,
-        most: usize,
-        wanted: impl Fn(&str, &TenantStatus, Option<&Tenant>) -> bool,
+        max: usize,
+        filter: impl Fn(&str, &TenantStatus, Option<&Tenant>) -> bool,
     ) -> Vec<(String, TenantStatus)> {
-        let (tenants, standing) = (self.tenants.load(), self.standing());
-        let behind = standing.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
-        let wanted = behind
-            .filter(|(name, standing)| wanted(name, standing, tenants.get(name.as_str()).map(|entry| &*entry.tenant)));
-        wanted.take(most).map(|(name, standing)| (name.clone(), standing.clone())).collect()
+        let (tenants, statuses) = (self.tenants.load(), self.statuses());
+        let tenant = |name: &str| tenants.get(name).map(|entry| &*entry.tenant);
+        let after = statuses.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
+        let accepted = after.filter(|(name, status)| filter(name, status, tenant(name)));
+        accepted.take(max).map(|(name, status)| (name.clone(), status.clone())).collect()
     }
 
     /// Applies changes atomically: `Some` adds or replaces a tenant, `None` removes it.
@@ -114,12 +114,12 @@ impl TenantRegistry {
         self.tenants.store(Arc::new(tenants));
     }
 
-    pub(super) fn set_standing(&self, standing: BTreeMap<String, TenantStatus>) {
+    pub(super) fn set_statuses(&self, statuses: BTreeMap<String, TenantStatus>) {
         // The old map is dropped after the lock is released.
-        let _old = std::mem::replace(&mut *self.standing(), standing);
+        let _old = std::mem::replace(&mut *self.statuses(), statuses);
     }
 
-    fn standing(&self) -> MutexGuard<'_, BTreeMap<String, TenantStatus>> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn statuses(&self) -> MutexGuard<'_, BTreeMap<String, TenantStatus>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -28,17 +28,17 @@ pub fn new_tenant_file(new_tenant: &NewTenant<'_>) -> String {
     let NewTenant { tenant, name, appid, secret, base_url, actions } = new_tenant;
     let mut text = format!(
         "# 租户 {tenant}：文件名（不含 .toml）即请求中的 f；保存后网关自动生效。检查：menlou tenant verify {tenant}\n\
-         # The tenant {tenant}: the file's name without .toml is the f of its requests. Changes are taken up by themselves.\n\
+         # Tenant {tenant}: the file name without .toml is the f of its requests. Saved changes take effect automatically.\n\
          # Check with: menlou tenant verify {tenant}\n\n\
          # 显示名称。\n\
-         # The name for people.\n\
+         # The display name.\n\
          name = {}\n\n\
          [wechat]\n\
          # 小程序后台 mp.weixin.qq.com“开发管理 → 开发设置”中的 AppID 与 AppSecret。\n\
          # AppID and AppSecret, from mp.weixin.qq.com (开发管理 → 开发设置).\n\
          appid = {}\n\
          # \"env:变量名\"、\"file:路径\"、\"sealed:…\"（menlou secret seal 生成），或密钥本身；不会出现在日志中。\n\
-         # \"env:NAME\", \"file:PATH\", \"sealed:…\" (menlou secret seal), or the secret itself. It is never logged.\n\
+         # \"env:NAME\", \"file:PATH\", \"sealed:…\" (menlou secret seal), or the secret itself. It never appears in logs.\n\
          secret = {}\n",
         quoted(name),
         quoted(appid),
@@ -47,7 +47,7 @@ pub fn new_tenant_file(new_tenant: &NewTenant<'_>) -> String {
     if let Some(base_url) = base_url {
         text.push_str(&format!(
             "# 平台接口地址，仅测试时需要；接入真实微信时删掉此行。\n\
-             # The platform's address, for tests only. Leave this line out for the real WeChat.\n\
+             # The platform's base URL, for tests only. Remove this line to use the real WeChat.\n\
              base_url = {}\n",
             quoted(base_url)
         ));
@@ -55,24 +55,24 @@ pub fn new_tenant_file(new_tenant: &NewTenant<'_>) -> String {
     text.push_str(
         "\n[session]\n\
          # 登录会话的有效期：1m 至 30d。\n\
-         # How long people stay logged in: 1m to 30d.\n\
+         # Lifetime of login sessions: 1m to 30d.\n\
          ttl = \"7d\"\n\n\
          [limits]\n\
-         # 调用频率上限，超出的以 429 答复；单位 s、m、h、d，可加突发量：\"10/s burst 50\"。单个动作的上限写在 [actions.名称.limits]。\n\
-         # How often callers may come; further calls are answered with 429. Per s, m, h or d, with a burst if need be:\n\
-         # \"10/s burst 50\". Those of one action stand in [actions.NAME.limits].\n\
+         # 调用频率上限，超出的返回 429；单位 s、m、h、d，可加突发量：\"10/s burst 50\"。单个动作的上限写在 [actions.名称.limits]。\n\
+         # Rate limits; requests beyond them get 429. The unit is s, m, h or d, a burst is optional: \"10/s burst 50\".\n\
+         # Limits of a single action belong in [actions.NAME.limits].\n\
          #calls = \"1000/s\"\n\
          #per_address = \"50/s\"\n\
          #per_openid = \"10/s\"\n\
-         # 同时处理的调用数上限，超出的以 503 答复。\n\
-         # How many calls are served at once; further ones are answered with 503.\n\
+         # 同时处理的请求数上限，超出的返回 503。\n\
+         # Maximum number of concurrent requests; requests beyond it get 503.\n\
          #max_concurrent = 200\n\n\
          [cors]\n\
          # 允许调用的网页（H5）来源；小程序不需要。\n\
-         # The origins of web pages (H5) that may call; mini-programs need none.\n\
+         # Origins of web pages (H5) that may send requests. Mini-programs need none.\n\
          #origins = [\"https://h5.example.com\"]\n\n\
          # 每个 [actions.名称] 表开启一个 a=名称。\n\
-         # Each table [actions.NAME] switches on a=NAME.\n",
+         # Each table [actions.NAME] enables the action a=NAME.\n",
     );
     for action in actions {
         text.push_str(&format!("\n# {} · {}\n[actions.{}]\n", action.title.zh, action.title.en, action.name));
@@ -84,20 +84,20 @@ pub fn new_tenant_file(new_tenant: &NewTenant<'_>) -> String {
 fn settings(text: &mut String, action: &Descriptor) {
     let schema = action.settings.as_json();
     let required = schema.get("required").and_then(Value::as_array);
-    let needed = |key: &str| required.is_some_and(|r| r.iter().any(|name| name == key));
+    let is_required = |key: &str| required.is_some_and(|r| r.iter().any(|name| name == key));
     let mut properties: Vec<_> = schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
-    properties.sort_by_key(|(key, _)| !needed(key));
+    properties.sort_by_key(|(key, _)| !is_required(key));
     for (key, property) in properties {
         let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
         let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
         if !about.is_empty() {
             text.push_str(&format!("# {about}\n"));
         }
-        let usual =
+        let initial =
             INITIAL_VALUES.iter().find(|(a, k, _)| *a == action.name && k == key).map(|(_, _, value)| json!(value));
         let default = property.get("default").filter(|d| !d.is_null()).cloned();
-        match (usual, default) {
-            (Some(value), _) if needed(key) => text.push_str(&line(key, &value)),
+        match (initial, default) {
+            (Some(value), _) if is_required(key) => text.push_str(&line(key, &value)),
             (_, Some(value)) => text.push_str(&format!("#{}", line(key, &value))),
             _ => text.push_str(&format!("#{}", line(key, &example(property)))),
         }
@@ -118,7 +118,7 @@ fn example(property: &Value) -> Value {
 }
 
 fn line(key: &str, value: &Value) -> String {
-    // Only numbers that do not fit TOML have no TOML form; no default is one.
+    // Every default has a TOML form: only numbers outside TOML's range have none.
     let value = menlou_config::edit::toml_value(value).map(|v| v.to_string()).unwrap_or_default();
     format!("{} = {}\n", toml_edit::Key::new(key).display_repr(), value.trim())
 }

@@ -30,7 +30,7 @@ pub struct TenantAction {
     seconds: Histogram,
     /// Requests that were [flushed](TenantAction::flush_metrics). The series begins with the first request, since most of
     /// many tenants get few.
-    calls: OnceLock<Counter>,
+    requests: OnceLock<Counter>,
     /// Counters of failures by error code. They are cached, since a flood of rejections has to be cheap.
     failures: Mutex<Vec<(&'static str, Counter)>>,
 }
@@ -39,35 +39,35 @@ impl TenantAction {
     /// An action under this name, whose requests are counted in `usage`.
     pub(super) fn new(name: &str, action: Option<Arc<Action>>, limits: RequestLimits, usage: Arc<ActionUsage>) -> Self {
         let seconds = histogram!("menlou_request_duration_seconds", "action" => name.to_owned());
-        let (calls, failures) = Default::default();
-        Self { name: name.into(), action, usage, limits, seconds, calls, failures }
+        let (requests, failures) = Default::default();
+        Self { name: name.into(), action, usage, limits, seconds, requests, failures }
     }
 
     /// Reads what the request will need, so that the CPU waits for all cache misses together instead of one by one.
     pub fn prefetch(&self) {
-        let action = self.action.as_ref().map_or(0, |action| action.near());
-        black_box(action + self.limits.prefetch() + self.usage.near());
+        let action = self.action.as_ref().map_or(0, |action| action.prefetch());
+        black_box(action + self.limits.prefetch() + self.usage.prefetch());
     }
 
     /// Counts a request.
-    pub fn called(&self, failed: bool, took: Duration) {
+    pub fn record(&self, failed: bool, took: Duration) {
         self.seconds.record(took);
         self.usage.record(failed, took);
     }
 
     /// Adds the requests since the last flush to the tenant's counter.
     pub(super) fn flush_metrics(&self, tenant: &str) {
-        let calls = self.usage.take_untold();
-        if calls > 0 {
+        let requests = self.usage.take_unflushed();
+        if requests > 0 {
             // The labels come from configuration, never from a request.
             let new =
                 || counter!("menlou_requests_total", "tenant" => tenant.to_owned(), "action" => self.name.to_string());
-            self.calls.get_or_init(new).increment(calls);
+            self.requests.get_or_init(new).increment(requests);
         }
     }
 
     /// Counts a failure by its error code.
-    pub fn failed(&self, tenant: &str, code: &'static str) {
+    pub fn record_failure(&self, tenant: &str, code: &'static str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, counter)) = failures.iter().find(|(known, _)| *known == code) {
             return counter.increment(1);

@@ -144,13 +144,13 @@ mod tests {
         }
         assert_eq!(count("to = \"see http://10.0.0.5/\"", ""), 0);
         let reach = ["*.example".parse().unwrap(), "10.0.0.0/24".parse().unwrap()];
-        for (to, refused) in
+        for (to, violations) in
             [("https://a.example/x", 0), ("http://10.0.0.9", 0), ("http://10.0.1.9", 1), ("http://a.net", 1)]
         {
             let text = file(&format!("to = \"{to}\""));
             assert_eq!(
                 tenant_admin_violations(&doc(&text), None, &PluginRegistry::default(), &reach).len(),
-                refused,
+                violations,
                 "{to}"
             );
         }
@@ -176,8 +176,8 @@ mod tests {
     #[test]
     fn a_tenant_admin_may_not_add_a_reference_or_change_base_url() {
         let lines = |after: &str, before: &str| {
-            let faults = tenant_admin_violations(&doc(after), Some(&doc(before)), &PluginRegistry::default(), &[]);
-            faults.iter().filter_map(ConfigError::position).map(|(line, _)| line).collect::<Vec<_>>()
+            let violations = tenant_admin_violations(&doc(after), Some(&doc(before)), &PluginRegistry::default(), &[]);
+            violations.iter().filter_map(ConfigError::position).map(|(line, _)| line).collect::<Vec<_>>()
         };
         let reference = FILE.replace("hunter2", "env:S");
         let unknown = FILE.replace("k1", "file:/etc/shadow");

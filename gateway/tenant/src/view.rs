@@ -1,4 +1,4 @@
-//! A tenant's file as it may be shown: secrets masked, defaults filled in.
+//! The settings of a tenant file for display: secrets masked, defaults filled in.
 
 use super::secret_pointers::secret_pointers;
 use menlou_action::PluginRegistry;
@@ -10,21 +10,21 @@ use menlou_config::{
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, ops::Bound};
 
-/// What stands in the place of a value that is not shown.
+/// Replacement for values that are not shown.
 pub const MASK: &str = "***";
 
-/// A tenant's settings as they hold. What the file's schema or a plugin's does not know is masked: a misspelt `secret` is
-/// one still.
+/// The effective settings of a tenant. Keys that neither the file's schema nor a plugin's schema knows are masked, because a
+/// misspelt `secret` is still a secret.
 pub struct SettingsView {
     /// The settings. A secret is shown as `env:NAME` or `file:PATH`, any other as [`MASK`].
     pub settings: Value,
-    /// Where in them a default stands, as RFC 6901 pointers.
+    /// RFC 6901 pointers to the defaults in `settings`.
     pub defaults: BTreeSet<String>,
-    /// Where in them a secret stands.
+    /// RFC 6901 pointers to the secrets in `settings`.
     pub secrets: BTreeSet<String>,
 }
 
-/// How a file that can be parsed may be shown, faulty or not.
+/// The view of a file that can be parsed, whether it is valid or not.
 pub fn view(doc: &Document, library: &PluginRegistry) -> SettingsView {
     let mut view =
         SettingsView { settings: json!({}), defaults: BTreeSet::new(), secrets: secret_pointers(doc, library) };
@@ -40,8 +40,8 @@ pub fn view(doc: &Document, library: &PluginRegistry) -> SettingsView {
             actions.insert(action.clone(), json!(MASK));
             continue;
         };
-        let of_plugin = |(key, _): &(&String, &Value)| !GATEWAY_KEYS.contains(&key.as_str());
-        let settings = table.iter().filter(of_plugin).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let is_plugin_key = |(key, _): &(&String, &Value)| !GATEWAY_KEYS.contains(&key.as_str());
+        let settings = table.iter().filter(is_plugin_key).map(|(key, value)| (key.clone(), value.clone())).collect();
         let mut shown = match library.find(action, plugin) {
             Some((found, index)) => view.table(found.actions[index].settings.as_json(), &settings, &pointer),
             None => view.table(&json!({}), &settings, &pointer),
@@ -70,7 +70,7 @@ impl SettingsView {
         }
         for (key, property) in known {
             let at = format!("{pointer}/{}", escape(key));
-            // An empty table says nothing.
+            // An empty table is not shown.
             let default =
                 property.get("default").filter(|d| !shown.contains_key(key) && **d != json!({}) && !d.is_null());
             if let Some(default) = default {
@@ -91,13 +91,13 @@ impl SettingsView {
     }
 
     fn value(&mut self, schema: Option<&Value>, value: &Value, at: &str) -> Value {
-        let secret = self.secrets.contains(at);
+        let is_secret = self.secrets.contains(at);
         match (schema, value) {
-            (_, Value::String(written)) if secret => json!(origin(written)),
-            (Some(schema), Value::Object(table)) if !secret && schema.get("properties").is_some() => {
+            (_, Value::String(written)) if is_secret => json!(masked_secret(written)),
+            (Some(schema), Value::Object(table)) if !is_secret && schema.get("properties").is_some() => {
                 Value::Object(self.table(schema, table, at))
             }
-            // What stands in the place of a table may be a secret out of it.
+            // A value where the schema has a table, or one that contains a secret, is masked.
             (Some(schema), value)
                 if schema.get("properties").is_none() && !self.has_secret_below(at) && !has_password(value) =>
             {
@@ -108,8 +108,8 @@ impl SettingsView {
     }
 }
 
-/// A secret as it may be shown: where it comes from, or nothing but that it is there.
-fn origin(written: &str) -> String {
+/// A secret for display: its reference, or a mask.
+fn masked_secret(written: &str) -> String {
     match written.split_once(':') {
         Some(("env" | "file", _)) => written.to_owned(),
         Some(("sealed", _)) => format!("sealed:{MASK}"),
@@ -117,7 +117,7 @@ fn origin(written: &str) -> String {
     }
 }
 
-/// Addresses may hold one.
+/// Whether a value contains a URL with a password.
 fn has_password(value: &Value) -> bool {
     match value {
         Value::String(s) => s.contains("://") && s.contains('@'),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_filled_in_and_told() {
+    fn defaults_are_filled_in_and_listed() {
         let view = viewed("name = \"A\"\n[wechat]\nappid = \"wx1\"\nsecret = \"env:S\"\n");
         assert_eq!(view.settings["wechat"]["secret"], "env:S");
         assert_eq!(view.settings["wechat"]["base_url"], "https://api.weixin.qq.com");

@@ -62,7 +62,7 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
                 let (faults, served) = match checked {
                     Ok(validated) => {
                         warnings.extend(validated.warnings);
-                        (validated.faults, validated.actions.into_keys().collect::<Vec<_>>())
+                        (validated.errors, validated.actions.into_keys().collect::<Vec<_>>())
                     }
                     Err(faults) => (faults, Vec::new()),
                 };

@@ -61,7 +61,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
     let path = files.path(&tenant);
     if !context.json {
         say(format!("已写入 {}", path.display()), format!("created {}", path.display()));
-        show_errors(&saved.faults);
+        show_errors(&saved.errors);
     }
     let (verified, findings) = match arguments.offline {
         true => (true, Value::Null),
@@ -84,12 +84,12 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
         call.print();
     }
     Ok(CommandOutput {
-        ok: verified && saved.faults.is_empty(),
+        ok: verified && saved.errors.is_empty(),
         json: json!({
             "tenant": tenant.as_str(),
             "file": path,
             "revision": saved.revision.to_string(),
-            "faults": saved.faults,
+            "faults": saved.errors,
             "findings": findings,
             "try": { "curl": call.curl, "wx": call.wx },
         }),

@@ -85,11 +85,11 @@ fn report(context: &TenantContext<'_>, name: &TenantName, saved: Option<SavedTen
             format!("已保存租户 {name}，运行中的网关会自动加载"),
             format!("tenant {name} is saved; a running gateway reloads it automatically"),
         );
-        show_errors(&saved.faults);
+        show_errors(&saved.errors);
     }
     let changed = saved.before.as_ref() != Some(&saved.after);
-    let json = json!({ "tenant": name.as_str(), "changed": changed, "revision": saved.revision.to_string(), "faults": saved.faults });
-    CommandOutput { json, ok: saved.faults.is_empty() }
+    let json = json!({ "tenant": name.as_str(), "changed": changed, "revision": saved.revision.to_string(), "faults": saved.errors });
+    CommandOutput { json, ok: saved.errors.is_empty() }
 }
 
 /// Opens the editor on a copy of the file until the result can be saved or the user discards it; `None` if nothing

@@ -23,7 +23,7 @@ pub fn run(context: &TenantContext<'_>) -> Result<CommandOutput, CommandFailure>
         .map(|name| {
             let (doc, faults) = match files.read(name) {
                 Ok(stored) => {
-                    let faults = stored.checked.map_or_else(|faults| faults, |validated| validated.faults);
+                    let faults = stored.checked.map_or_else(|errors| errors, |validated| validated.errors);
                     (Document::parse(files.path(name), stored.text.as_bytes()).ok(), faults)
                 }
                 Err(TenantFileError::Invalid(faults)) => (None, faults),

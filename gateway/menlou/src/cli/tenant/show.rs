@@ -12,7 +12,7 @@ pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, Com
     let name = parse_name(name)?;
     let files = context.files();
     let stored = files.read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
-    let faults = stored.checked.map_or_else(|faults| faults, |validated| validated.faults);
+    let faults = stored.checked.map_or_else(|errors| errors, |validated| validated.errors);
     // If the file cannot be parsed, the errors say why.
     let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
     let view = doc.as_ref().map(|doc| (view(doc, context.library), sources(doc, context)));
