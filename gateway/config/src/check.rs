@@ -90,7 +90,9 @@ impl Check<'_> {
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
                 let known = self.schema.known_keys(schema);
                 for key in unexpected.iter().take(MAX_ERRORS) {
-                    self.add(format!("{pointer}/{}", escape(key)), true, unknown_key(key, &known));
+                    let at = format!("{pointer}/{}", escape(key));
+                    let text = unknown_key(key, self.root.pointer(&at), &known);
+                    self.add(at, true, text);
                 }
             }
             Kind::Required { property } => {
@@ -186,10 +188,18 @@ fn may_hold_secret(value: &str) -> bool {
         || value.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| run.len() >= 16)
 }
 
-fn unknown_key(key: &str, known: &BTreeSet<&str>) -> Text {
+fn unknown_key(key: &str, value: Option<&Value>, known: &BTreeSet<&str>) -> Text {
     let name = quoted(key);
     if let Some(new) = renamed::new_name(key, |new| known.contains(new)).map(quoted) {
-        return Text::new(format!("键 {name} 已改名为 {new}"), format!("the key {name} is called {new} now"));
+        let (zh, en) = (format!("键 {name} 已改名为 {new}"), format!("the key {name} is called {new} now"));
+        let Some((from, to)) = value.and_then(Value::as_str).and_then(|value| renamed::new_value(key, value)) else {
+            return Text::new(zh, en);
+        };
+        let (from, to) = (quoted(from), quoted(to));
+        return Text::new(
+            format!("{zh}，其值 {from} 已改名为 {to}"),
+            format!("{en}, and its value {from} is called {to}"),
+        );
     }
     if let Some(near) = nearest(key, known.iter().copied()).map(quoted) {
         return Text::new(

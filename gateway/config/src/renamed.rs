@@ -1,4 +1,4 @@
-//! The table of renamed config keys: an old key is an error that names the new one.
+//! The tables of renamed config keys and values: an old name is an error that names the new one.
 
 /// Old and new key. A row applies wherever the old key is unknown and the new one is known, in files and in environment
 /// variables, of the gateway, of tenants and of plugins' settings alike.
@@ -18,15 +18,25 @@ const RENAMED: &[(&str, &str)] = &[
     ("tenant_hosts", "allowed_upstream_hosts"),
 ];
 
+/// Values that were renamed together with their key: old key, old value, new value.
+const RENAMED_VALUES: &[(&str, &str, &str)] = &[("login", "none", "optional")];
+
 /// The new name of the key `old`, if `is_known` accepts it here.
 pub fn new_name(old: &str, is_known: impl Fn(&str) -> bool) -> Option<&'static str> {
     RENAMED.iter().find(|(from, to)| *from == old && is_known(to)).map(|(_, to)| *to)
 }
 
+/// The old and the new name of a value that was renamed together with the key `old_key`.
+pub fn new_value(old_key: &str, value: &str) -> Option<(&'static str, &'static str)> {
+    let row = RENAMED_VALUES.iter().find(|(key, from, _)| *key == old_key && *from == value);
+    row.map(|(_, from, to)| (*from, *to))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{load::Document, server::Config, tenant::TenantFile};
+    use crate::{check::violations, load::Document, schema::Schema, server::Config, tenant::TenantFile};
+    use serde_json::{Value, json};
 
     /// Where each row applies: a table of the gateway's config, or of a tenant's file.
     const TABLES: &[(&str, &str)] = &[
@@ -75,7 +85,23 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_tried_and_an_old_key_is_known_nowhere() {
+    fn an_old_value_of_a_renamed_key_is_an_error_that_names_the_new_value() {
+        let schema = Schema::compile(&json!({
+            "properties": { "auth": { "enum": ["optional", "session", "required"] } },
+            "additionalProperties": false,
+        }))
+        .unwrap();
+        let error = |value: Value| violations(&json!({ "login": value }), &schema)[0].text.clone();
+        let renamed = error(json!("none"));
+        assert_eq!(renamed.en, "the key `login` is called `auth` now, and its value `none` is called `optional`");
+        assert_eq!(renamed.zh, "键 `login` 已改名为 `auth`，其值 `none` 已改名为 `optional`");
+        for unchanged in [json!("session"), json!("required"), json!("hunter2"), json!(["none"])] {
+            assert_eq!(error(unchanged).en, "the key `login` is called `auth` now");
+        }
+    }
+
+    #[test]
+    fn every_row_is_tested_and_applies_only_where_the_new_key_is_known() {
         let tried = TABLES.iter().map(|(old, _)| *old).chain(["concurrent", "login"]);
         let mut tried: Vec<&str> = tried.collect();
         tried.sort_unstable();

@@ -293,7 +293,7 @@ mod tests {
             "required": ["methods"],
             "properties": {
                 "methods": { "type": "array", "items": { "$ref": "#/$defs/Method" } },
-                "login": { "oneOf": [{ "const": "none", "description": "任何人。Anyone." }, { "const": "required" }], "default": "none" },
+                "auth": { "oneOf": [{ "const": "optional", "description": "任何人。Anyone." }, { "const": "required" }], "default": "optional" },
                 "key": { "anyOf": [{ "type": "string", "format": "secret" }, { "type": "null" }] },
                 "retries": { "type": ["integer", "null"] },
                 "strip": { "type": ["boolean", "null"] },
@@ -333,7 +333,7 @@ mod tests {
             matches!(&field("a.methods").kind, FieldKind::MultiChoice(of) if of.len() == 2)
                 && field("a.methods").is_required
         );
-        assert!(matches!(&field("a.login").kind, FieldKind::Choice(of) if of[0].1 == "Anyone."));
+        assert!(matches!(&field("a.auth").kind, FieldKind::Choice(of) if of[0].1 == "Anyone."));
         for (key, kind) in [
             ("a.key", FieldKind::Secret),
             ("a.retries", FieldKind::Number),
