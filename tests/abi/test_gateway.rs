@@ -1,7 +1,7 @@
 //! A gateway without its HTTP server: a plugin registry, one tenant with real stores, and the simulator as the platform.
 
 use crate::{libraries, log_capture};
-use menlou_action::{Action, ConfiguredAction, PluginRegistry, Services, SettingsFaults, TenantScope};
+use menlou_action::{Action, ConfiguredAction, PluginRegistry, Services, SettingsErrors, TenantScope};
 use menlou_call::{Call, Params, Reply, Token};
 use menlou_error::Error;
 use menlou_error::text::Language;
@@ -84,7 +84,7 @@ impl TestGateway {
     }
 
     /// An action with these settings, or the faults that the plugin reports.
-    pub fn configure(&self, name: &str, settings: &Value) -> Result<Arc<Action>, SettingsFaults> {
+    pub fn configure(&self, name: &str, settings: &Value) -> Result<Arc<Action>, SettingsErrors> {
         let (plugin, index) = self.library.find(name, None).unwrap();
         let configured = ConfiguredAction::new(plugin.clone(), index, (&self.scope.tenant, name), settings)?;
         Ok(Arc::new(configured.serve(self.scope.clone())))

@@ -123,7 +123,7 @@ unsafe extern "C" fn config_error(
         // SAFETY: see `entry`; `setup` is the pointer that `configure` got.
         unsafe {
             if let Some(context) = setup.cast::<ConfigureContext>().as_mut() {
-                context.faults.push((printable(pointer), printable(msg_zh), printable(msg_en)));
+                context.errors.push((printable(pointer), printable(msg_zh), printable(msg_en)));
             }
         }
     });

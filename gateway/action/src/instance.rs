@@ -1,7 +1,7 @@
 //! One action of one tenant: the plugin's prepared settings, and the tenant's services.
 
 use super::{
-    configure::{ConfigureContext, SettingsFaults},
+    configure::{ConfigureContext, SettingsErrors},
     descriptor::Descriptor,
     plugin::Plugin,
     services::TenantScope,
@@ -51,29 +51,29 @@ impl ConfiguredAction {
     /// match the action's schema.
     ///
     /// # Errors
-    /// The faults that the plugin reports.
+    /// The errors that the plugin reports.
     pub fn new(
         plugin: Arc<Plugin>,
         index: usize,
         (tenant, action): (&str, &str),
         settings: &Value,
-    ) -> Result<Self, SettingsFaults> {
+    ) -> Result<Self, SettingsErrors> {
         let access = access(&plugin.actions[index], settings);
         let mut configured = Self { plugin, index, access, settings: ptr::null_mut(), upstreams: Vec::new() };
         if let Some(configure) = configured.descriptor().raw.configure {
-            let mut context = ConfigureContext { tenant, action, settings, faults: Vec::new(), upstreams: Vec::new() };
+            let mut context = ConfigureContext { tenant, action, settings, errors: Vec::new(), upstreams: Vec::new() };
             let (host, json) = (configured.plugin.host(), zeroize::to_json(settings));
             let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(&json));
             let mut prepared = ptr::null_mut();
             // SAFETY: the arguments are what the ABI requires. Host functions use `context` only while `configure` runs.
             let code = unsafe { configure(host, (&raw mut context).cast(), tenant, json, &mut prepared) };
-            let ConfigureContext { mut faults, upstreams, .. } = context;
+            let ConfigureContext { mut errors, upstreams, .. } = context;
             if code != MENLOU_READY {
-                if faults.is_empty() {
+                if errors.is_empty() {
                     let (zh, en) = ("插件拒绝了这些设置", "the plugin rejects these settings");
-                    faults.push((String::new(), format!("{zh}（{code}）"), format!("{en} ({code})")));
+                    errors.push((String::new(), format!("{zh}（{code}）"), format!("{en} ({code})")));
                 }
-                return Err(faults);
+                return Err(errors);
             }
             (configured.settings, configured.upstreams) = (prepared, upstreams);
         }

@@ -28,7 +28,7 @@ mod stream;
 mod violations;
 mod watchdog;
 
-pub use configure::SettingsFaults;
+pub use configure::SettingsErrors;
 pub use descriptor::{ActionFlags, Descriptor};
 pub use elf::{PluginNote, check as check_file};
 pub use generations::loaded as loaded_generations;

@@ -15,7 +15,7 @@ pub enum PluginLoadError {
     Unsettled,
     /// The process has loaded the maximum number of plugin versions. Contains that number.
     TooManyGenerations(u64),
-    /// The settings of a tenant are invalid for the new version. Contains the tenant and the first fault.
+    /// The settings of a tenant are invalid for the new version. Contains the tenant and the first error.
     NoLongerFits(String, Text),
     /// The file is for another processor architecture.
     OtherMachine(String),
@@ -61,11 +61,11 @@ impl PluginLoadError {
                 format!("本进程已加载 {most} 个插件版本，达到上限：请重启网关"),
                 format!("this process has loaded {most} plugin versions, which is the maximum: restart the gateway"),
             ),
-            Self::NoLongerFits(tenant, fault) => Text::new(
-                format!("租户 {tenant} 的设置不符合新版本，旧版本继续提供服务：{}", fault.zh),
+            Self::NoLongerFits(tenant, error) => Text::new(
+                format!("租户 {tenant} 的设置不符合新版本，旧版本继续提供服务：{}", error.zh),
                 format!(
                     "the settings of tenant {tenant} are invalid for the new version, the old version keeps serving: {}",
-                    fault.en
+                    error.en
                 ),
             ),
             Self::OtherMachine(machine) => Text::new(

@@ -1,4 +1,4 @@
-//! Counters of an action's violations of the plugin ABI: faults that do not fail the call, but harm others or waste
+//! Counters of an action's violations of the plugin ABI: mistakes that do not fail the call, but harm others or waste
 //! resources. Each is counted; the log reports each kind at most once a minute.
 
 use super::coarse_clock::now_ms;
