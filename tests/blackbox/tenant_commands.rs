@@ -38,7 +38,7 @@ fn create_writes_verifies_and_serves_a_tenant_and_prints_requests_to_try() {
     for part in [
         "acme.toml",
         "✓ access token",
-        "✓ log-in",
+        "✓ login",
         "✓ phone numbers",
         "curl -X POST",
         "/srv/?f=acme&a=openid",

@@ -53,7 +53,7 @@ fn every_errcode_that_an_admin_can_fix_is_explained_with_role_and_location() {
             assert!(output_zh.contains(&**part), "{code}: {part}: {output_zh}");
         }
         assert!(message.contains(&format!("errcode {code}")) && message.contains("rid "), "{message}");
-        assert!(message.contains("✓ log-in"), "the log-in needs no token: {message}");
+        assert!(message.contains("✓ login"), "the login needs no token: {message}");
     }
     sim.fail(TOKEN, Failure::errcode(123_456), 1);
     assert!(exits(&verify(&home), 1).contains("123456"), "an unknown one keeps its number");
@@ -95,7 +95,7 @@ fn verify_checks_phone_numbers_only_if_the_tenant_uses_them() {
     sim.fail(PHONE, Failure::errcode(48001), 1);
     let message = exits(&verify(&home), 1);
     assert!(
-        message.contains("✓ access token") && message.contains("✗ phone numbers") && message.contains("not granted"),
+        message.contains("✓ access token") && message.contains("✗ phone numbers") && message.contains("no permission"),
         "{message}"
     );
     let without = tenant(&sim).replace("\"phone\", ", "");
@@ -129,7 +129,7 @@ fn an_unreachable_platform_is_reported_with_its_cause() {
     for (failure, says) in [
         (Failure::drop_connection(), "no complete response"),
         (Failure::status(500), "busy or down"),
-        (Failure::status(404), "it is not WeChat that answers"),
+        (Failure::status(404), "the response is not from WeChat"),
         (Failure::errcode(-1), "busy or down"),
         (Failure::truncate(), "no complete response"),
     ] {
@@ -142,7 +142,7 @@ fn an_unreachable_platform_is_reported_with_its_cause() {
         (format!("http://127.0.0.1:{}", free_port()), "the connection is refused"),
         ("http://menlou.invalid".to_owned(), "has no address"),
         (sim.base_url().replace("http://", "https://"), "TLS"),
-        (format!("http://{}", stranger()), "it is not WeChat that answers"),
+        (format!("http://{}", stranger()), "the response is not from WeChat"),
     ] {
         let message = exits(&verify(&at(&base_url)), 1);
         assert!(message.contains(says), "{base_url}: {message}");

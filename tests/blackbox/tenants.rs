@@ -130,16 +130,16 @@ fn missing_folder_keeps_tenants_served_and_is_watched_again_when_restored() {
     let person = scene.person("ann");
     let away = scene.tenants().with_extension("away");
     fs::rename(scene.tenants(), &away).unwrap();
-    eventually("the missing folder is logged", || scene.log().contains("can't be read").then_some(()));
+    eventually("the missing folder is logged", || scene.log().contains("could not read the tenant folder").then_some(()));
     // Time is the subject: the gateway retries about every 0.7 s, and nothing shows a retry. It logs only the first failure.
     thread::sleep(Duration::from_millis(2500));
-    assert_eq!(scene.log().matches("can't be read").count(), 1, "{}", scene.log());
+    assert_eq!(scene.log().matches("could not read the tenant folder").count(), 1, "{}", scene.log());
     person.call("user", &[]).ok();
-    assert!(scene.readiness().1.to_string().contains("can't be read"));
+    assert!(scene.readiness().1.to_string().contains("could not read the tenant folder"));
 
     fs::rename(&away, scene.tenants()).unwrap();
     eventually("the folder is readable again", || {
-        (!scene.readiness().1.to_string().contains("can't be read")).then_some(())
+        (!scene.readiness().1.to_string().contains("could not read the tenant folder")).then_some(())
     });
     scene.write_tenant("newcomer", &tenant(&scene.sim));
     eventually("the folder is watched again", || {
