@@ -16,30 +16,30 @@ pub(super) struct Address {
 pub(super) struct Target(String);
 
 /// Maximum length of path and query, in bytes.
-const LONGEST: usize = 16 * 1024;
+const MAX_TARGET_LENGTH: usize = 16 * 1024;
 
 impl Address {
     /// Parses `http://` or `https://`, a host, and optionally a port and a base path. Error texts do not contain the URL.
     pub fn new(written: &str) -> Result<Self, Text> {
         let url =
-            Url::parse(written).map_err(|e| Text::new(format!("不是有效的 URL：{e}"), format!("is no URL: {e}")))?;
-        let fault = |zh, en| Err(Text::fixed(zh, en));
+            Url::parse(written).map_err(|e| Text::new(format!("不是有效的 URL：{e}"), format!("is not a valid URL: {e}")))?;
+        let invalid = |zh, en| Err(Text::fixed(zh, en));
         if !matches!(url.scheme(), "http" | "https") {
-            return fault("须以 http:// 或 https:// 开头", "must begin with http:// or https://");
+            return invalid("须以 http:// 或 https:// 开头", "must begin with http:// or https://");
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return fault(
+            return invalid(
                 "不可含用户名或密码；需要凭证时请用请求头",
-                "must not hold a user name or password; credentials go into a header",
+                "must not contain a user name or password; use a header for credentials",
             );
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return fault("不可含 ? 或 #：只写到路径为止", "must hold no ? and no #: it ends with a path");
+            return invalid("不可含 ? 或 #：只写到路径为止", "must not contain ? or #: only a path may follow the host");
         }
-        if !stands_as(written, url.path()) {
-            return fault(
+        if !is_unchanged(written, url.path()) {
+            return invalid(
                 "路径须写成 URL 的规范形式：特殊字符与中文用百分号编码，不含 . 或 .. 段",
-                "must have its path as URLs write it: percent-encoded, without segments . or ..",
+                "must have a path in canonical form: percent-encoded, without segments . or ..",
             );
         }
         let origin = url.origin().ascii_serialization();
@@ -57,17 +57,17 @@ impl Target {
     /// would be sent in another form: signed requests rely on the exact form.
     pub fn new(path_and_query: String) -> Option<Self> {
         let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
-        let stays = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'"' | b'<' | b'>');
-        let goes = path.bytes().all(|b| stays(b) && !matches!(b, b'`' | b'{' | b'}' | b'^'))
-            && query.bytes().all(|b| stays(b) && b != b'\'')
+        let is_kept = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'"' | b'<' | b'>');
+        let is_valid = path.bytes().all(|b| is_kept(b) && !matches!(b, b'`' | b'{' | b'}' | b'^'))
+            && query.bytes().all(|b| is_kept(b) && b != b'\'')
             && (path.is_empty() || path.starts_with('/'))
             && !has_dot_segment(path);
-        (goes && path_and_query.len() <= LONGEST).then_some(Self(path_and_query))
+        (is_valid && path_and_query.len() <= MAX_TARGET_LENGTH).then_some(Self(path_and_query))
     }
 }
 
 /// Whether the parser left the path unchanged. An absent path is `/`.
-fn stands_as(written: &str, path: &str) -> bool {
+fn is_unchanged(written: &str, path: &str) -> bool {
     let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
     rest.find('/').is_none_or(|at| &rest[at..] == path)
 }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_path_that_could_leave_the_base_is_rejected() {
-        let long = format!("/{}", "x".repeat(LONGEST));
+        let long = format!("/{}", "x".repeat(MAX_TARGET_LENGTH));
         let paths = [
             "x",
             "@evil/",
@@ -134,7 +134,7 @@ mod tests {
         fn no_path_leads_out_of_the_base(path in "/?([ -~\t]|[./%2e?;]|%2e|%2F|%5c|%c0%ae|%u002e|\\PC){0,12}") {
             if let Some(url) = sent(BASE, &path) {
                 prop_assert_eq!(url.host_str(), Some("127.0.0.1"));
-                prop_assert_eq!(url.as_str(), format!("http://127.0.0.1:9/api{path}"), "it goes as it was written");
+                prop_assert_eq!(url.as_str(), format!("http://127.0.0.1:9/api{path}"), "it is sent unchanged");
                 prop_assert_eq!(url.port(), Some(9));
                 prop_assert!(url.path() == "/api" || url.path().starts_with("/api/"), "{}", url);
             }
@@ -156,8 +156,8 @@ mod tests {
             "http://h/a b/hunter2",
             "http://h/a/../hunter2",
         ] {
-            let fault = Address::new(url).map(|a| a.base).unwrap_err();
-            assert!(!fault.en.contains("hunter2") && !fault.zh.contains("hunter2"), "{url}: {fault:?}");
+            let error = Address::new(url).map(|a| a.base).unwrap_err();
+            assert!(!error.en.contains("hunter2") && !error.zh.contains("hunter2"), "{url}: {error:?}");
         }
         let address = Address::new("HTTPS://Example.com:443/a/b//").unwrap();
         assert_eq!((&*address.origin, &*address.base), ("https://example.com", "https://example.com/a/b"));

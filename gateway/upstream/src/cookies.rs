@@ -16,7 +16,7 @@ const RENAMED: &str = "__Secure-menlou.";
 const HOST_PREFIX: &str = "__host-";
 
 /// Removes the cookies that the upstream at `path` cannot have set, and restores the names of the others.
-pub(super) fn of_request(headers: &mut HeaderMap, path: &str, request_path: &str) {
+pub(super) fn filter_request(headers: &mut HeaderMap, path: &str, request_path: &str) {
     let rest = request_path.strip_prefix(path);
     if rest.is_none_or(|rest| !rest.is_empty() && !rest.starts_with('/')) {
         headers.remove(COOKIE);
@@ -30,7 +30,7 @@ pub(super) fn of_request(headers: &mut HeaderMap, path: &str, request_path: &str
 }
 
 /// Confines the cookies that an upstream sets to `path`.
-pub(super) fn of_answer(headers: &mut HeaderMap, path: &str) {
+pub(super) fn confine_response(headers: &mut HeaderMap, path: &str) {
     let lines: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().filter_map(|line| confined(line, path)).collect();
     headers.remove(SET_COOKIE);
     for line in lines {
@@ -78,13 +78,13 @@ mod tests {
         for line in lines {
             headers.append(SET_COOKIE, HeaderValue::from_static(line));
         }
-        of_answer(&mut headers, "/srv/shop/page");
+        confine_response(&mut headers, "/srv/shop/page");
         headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
     }
 
     fn sent(cookie: &'static str, request_path: &str) -> Option<String> {
         let mut headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static(cookie))]);
-        of_request(&mut headers, "/srv/shop/page", request_path);
+        filter_request(&mut headers, "/srv/shop/page", request_path);
         Some(headers.get(COOKIE)?.to_str().unwrap().to_owned())
     }
 

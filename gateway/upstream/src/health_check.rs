@@ -13,25 +13,25 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 /// Maximum time until the head of the response.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Checks one server about every `interval`, without end. The first check is at a random time within the interval, so that
 /// the checks of many servers are spread.
-pub(super) async fn watch(group: Arc<LoadBalancer>, server: usize, url: String, interval: Duration, http: HttpClient) {
+pub(super) async fn run(balancer: Arc<LoadBalancer>, server: usize, url: String, interval: Duration, http: HttpClient) {
     sleep(interval.mul_f64(fraction())).await;
     loop {
-        let failure = check(&http, &url, interval.min(PATIENCE)).await.err();
-        group.checked(server, failure.as_deref());
+        let failure = check(&http, &url, interval.min(TIMEOUT)).await.err();
+        balancer.record_check(server, failure.as_deref());
         sleep(interval.mul_f64(0.9 + fraction() / 5.0)).await;
     }
 }
 
 /// One check. The status code of the response decides.
-async fn check(http: &HttpClient, url: &str, patience: Duration) -> Result<(), String> {
+async fn check(http: &HttpClient, url: &str, max_time: Duration) -> Result<(), String> {
     let headers = HeaderMap::from_iter([(USER_AGENT, USER_AGENT_VALUE)]);
-    let asked = http.stream(Method::GET, url, headers, Empty::<Bytes>::new());
-    let answer = timeout(patience, asked).await.map_err(|_| format!("no response within {patience:?}"))?;
-    let status = answer.map_err(|failure| failure.to_string())?.status();
+    let request = http.stream(Method::GET, url, headers, Empty::<Bytes>::new());
+    let response = timeout(max_time, request).await.map_err(|_| format!("no response within {max_time:?}"))?;
+    let status = response.map_err(|failure| failure.to_string())?.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("status code {status}")) }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn end_to_end(headers: &mut HeaderMap) {
 
 /// Removes the request headers that are not forwarded: framing and host are set again for the server, and the gateway has
 /// already answered `Expect`.
-pub(super) fn of_request(headers: &mut HeaderMap) {
+pub(super) fn strip_request(headers: &mut HeaderMap) {
     end_to_end(headers);
     for name in [CONTENT_LENGTH, EXPECT, HOST] {
         headers.remove(name);
@@ -45,7 +45,7 @@ pub(super) fn of_request(headers: &mut HeaderMap) {
 
 /// Removes the response headers that are not forwarded. The length stays, unless `Transfer-Encoding` invalidates it
 /// (RFC 9112, 6.3).
-pub(super) fn of_answer(headers: &mut HeaderMap) {
+pub(super) fn strip_response(headers: &mut HeaderMap) {
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connection_names_goes_no_further_in_whatever_way_it_is_written() {
+    fn headers_that_connection_names_are_removed_in_any_spelling() {
         let mut headers = header_map(&[
             ("connection", "close, X-One"),
             ("x-one", "1"),
@@ -76,12 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn a_length_next_to_a_transfer_encoding_is_not_believed() {
-        let mut answer = header_map(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
-        of_answer(&mut answer);
-        assert!(answer.is_empty());
-        let mut answer = header_map(&[("content-length", "5")]);
-        of_answer(&mut answer);
-        assert_eq!(answer, header_map(&[("content-length", "5")]));
+    fn a_length_beside_a_transfer_encoding_is_removed() {
+        let mut response = header_map(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
+        strip_response(&mut response);
+        assert!(response.is_empty());
+        let mut response = header_map(&[("content-length", "5")]);
+        strip_response(&mut response);
+        assert_eq!(response, header_map(&[("content-length", "5")]));
     }
 }

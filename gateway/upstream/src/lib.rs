@@ -4,7 +4,6 @@
 //! (1xx) are not forwarded.
 
 mod address;
-mod answer;
 mod client_headers;
 mod cookies;
 mod health_check;
@@ -12,18 +11,18 @@ mod hop_by_hop;
 mod load_balancer;
 mod metrics;
 mod options;
+mod request_body;
+mod response_body;
 mod response_headers;
-mod send;
 
 use address::{Address, Target};
-use answer::Answer;
 use http::{
     HeaderMap, HeaderValue, Method, Response,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use load_balancer::{LoadBalancer, Turn};
+use load_balancer::{LoadBalancer, ServerPermit};
 use menlou_call::BodyStream;
 use menlou_circuit::BreakerPolicy;
 use menlou_error::text::Text;
@@ -31,7 +30,8 @@ use menlou_error::{Error, Result, codes};
 use menlou_platform::http::{HttpClient, HttpFailure, ResponseBody};
 use metrics::Outcome;
 pub use options::{HealthCheckOptions, MIN_INTERVAL, OptionError, OptionField, UpstreamLabels, UpstreamOptions};
-use send::Sending;
+use request_body::RequestBody;
+use response_body::ForwardedBody;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -61,14 +61,14 @@ pub struct ForwardRequest {
 
 /// The servers of one action of a tenant.
 pub struct Upstream {
-    group: Arc<LoadBalancer>,
+    balancer: Arc<LoadBalancer>,
     /// Path of the action on the traffic port, `/srv/tenant/action`.
     path: String,
-    health: Option<Checks>,
-    checking: Mutex<JoinSet<()>>,
+    health: Option<HealthChecks>,
+    check_tasks: Mutex<JoinSet<()>>,
 }
 
-struct Checks {
+struct HealthChecks {
     interval: Duration,
     /// Health check URL of each server.
     urls: Vec<String>,
@@ -81,43 +81,43 @@ impl Upstream {
     /// All errors of the options.
     pub fn new(options: UpstreamOptions) -> Result<Self, Vec<OptionError>> {
         let UpstreamOptions { labels, servers, break_after, break_for, health } = options;
-        let mut faults = Vec::new();
-        let addresses = addresses(&servers, &mut faults);
+        let mut errors = Vec::new();
+        let addresses = addresses(&servers, &mut errors);
         let health = health.map(|health| {
             if health.interval < MIN_INTERVAL {
                 let text = Text::fixed("不可短于 100ms", "must be at least 100ms");
-                faults.push(OptionError { field: OptionField::HealthInterval, text });
+                errors.push(OptionError { field: OptionField::HealthInterval, text });
             }
             let target = Target::new(health.path);
             if target.is_none() {
                 let text = Text::fixed(
                     "须以 / 开头，且不含空格、#、反斜杠、. 或 .. 段",
-                    "must begin with / and hold no space, #, backslash, nor . or .. as a segment",
+                    "must begin with / and must not contain spaces, #, backslashes, or the segments . or ..",
                 );
-                faults.push(OptionError { field: OptionField::HealthPath, text });
+                errors.push(OptionError { field: OptionField::HealthPath, text });
             }
             let urls = target.iter().flat_map(|target| addresses.iter().map(|a| a.at(target))).collect();
-            Checks { interval: health.interval, urls }
+            HealthChecks { interval: health.interval, urls }
         });
-        if !faults.is_empty() {
-            return Err(faults);
+        if !errors.is_empty() {
+            return Err(errors);
         }
-        let limits = BreakerPolicy { break_after, break_for };
-        let checked_every = health.as_ref().map_or(Duration::ZERO, |h| h.interval);
+        let policy = BreakerPolicy { break_after, break_for };
+        let check_interval = health.as_ref().map_or(Duration::ZERO, |h| h.interval);
         let path = format!("/srv/{}/{}", labels.tenant, labels.action);
-        let group = LoadBalancer::new(labels, addresses, limits, checked_every);
-        Ok(Self { group, path, health, checking: Mutex::default() })
+        let balancer = LoadBalancer::new(labels, addresses, policy, check_interval);
+        Ok(Self { balancer, path, health, check_tasks: Mutex::default() })
     }
 
     /// Starts the health checks, if enabled; they end when the upstream is dropped. Further calls have no effect. It must be
     /// called within a tokio runtime.
     pub fn start(&self, http: &HttpClient) {
         let Some(health) = &self.health else { return };
-        let mut checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
-        if checking.is_empty() {
+        let mut tasks = self.check_tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if tasks.is_empty() {
             for (server, url) in health.urls.iter().enumerate() {
-                let (group, http) = (Arc::clone(&self.group), http.clone());
-                checking.spawn(health_check::watch(group, server, url.clone(), health.interval, http));
+                let (balancer, http) = (Arc::clone(&self.balancer), http.clone());
+                tasks.spawn(health_check::run(balancer, server, url.clone(), health.interval, http));
             }
         }
     }
@@ -131,7 +131,7 @@ impl Upstream {
     pub fn keep_end_to_end(&self, headers: &mut HeaderMap, request_path: &str, added: &[&str]) {
         hop_by_hop::end_to_end(headers);
         client_headers::remove_impostors(headers, added);
-        cookies::of_request(headers, &self.path, request_path);
+        cookies::filter_request(headers, &self.path, request_path);
     }
 
     /// Sends a request to the server with the fewest requests in flight, and returns the response with a streamed body and
@@ -140,7 +140,7 @@ impl Upstream {
     /// The body ends in an error if the server aborted the response or exceeded the timeout. That error has been logged.
     ///
     /// # Errors
-    /// `upstream_unreachable`, `upstream_error`, `upstream_timeout`, `upstream_unavailable`; `bad_request` where the path
+    /// `upstream_unreachable`, `upstream_error`, `upstream_timeout`, `upstream_unavailable`; `bad_request` if the path
     /// is invalid; or the error of the client's own body.
     pub async fn forward(&self, http: &HttpClient, request: ForwardRequest) -> Result<Response<BodyStream>> {
         let ForwardRequest { method, path_and_query, mut headers, body, timeout, retries } = request;
@@ -148,35 +148,35 @@ impl Upstream {
             return Err(Error::new(&codes::BAD_REQUEST).with_cause("CONNECT is not forwarded"));
         }
         let target = Target::new(path_and_query)
-            .ok_or_else(|| Error::new(&codes::BAD_REQUEST).with_cause("the path can't be put beneath the server's"))?;
-        hop_by_hop::of_request(&mut headers);
-        frame(&mut headers, &method, &body);
-        let sending = Sending::new(body, timeout);
+            .ok_or_else(|| Error::new(&codes::BAD_REQUEST).with_cause("the path is not valid below the server's base URL"))?;
+        hop_by_hop::strip_request(&mut headers);
+        set_framing(&mut headers, &method, &body);
+        let body = RequestBody::new(body, timeout);
         let mut tried = Vec::new();
-        let mut failed = None;
+        let mut last_error = None;
         loop {
-            let turn = match self.group.enter(&tried) {
-                Ok(turn) => turn,
+            let permit = match self.balancer.acquire(&tried) {
+                Ok(permit) => permit,
                 Err(wait) => {
                     let unavailable = || Error::new(&codes::UPSTREAM_UNAVAILABLE).retry_after(wait);
-                    return Err(failed.unwrap_or_else(|| unavailable().with_cause("no server is available")));
+                    return Err(last_error.unwrap_or_else(|| unavailable().with_cause("no server is available")));
                 }
             };
-            tried.push(turn.server);
-            let url = self.group.servers[turn.server].address.at(&target);
-            match self.attempt(http, turn, &method, &url, headers.clone(), &sending).await {
-                Ok((head, turn)) => return Ok(answer(head, turn, sending, &self.path)),
-                Err(Failed { error, repeatable }) => {
-                    let again = match repeatable {
-                        Repeatable::Never => false,
-                        Repeatable::Idempotent => method.is_idempotent() && !sending.begun(),
-                        Repeatable::Always => true,
+            tried.push(permit.server);
+            let url = self.balancer.servers[permit.server].address.at(&target);
+            match self.attempt(http, permit, &method, &url, headers.clone(), &body).await {
+                Ok((head, permit)) => return Ok(client_response(head, permit, body, &self.path)),
+                Err(FailedAttempt { error, retry }) => {
+                    let may_retry = match retry {
+                        Retry::Never => false,
+                        Retry::IfIdempotent => method.is_idempotent() && !body.is_started(),
+                        Retry::Always => true,
                     };
-                    if !again || tried.len() as u64 > u64::from(retries) {
+                    if !may_retry || tried.len() as u64 > u64::from(retries) {
                         return Err(error);
                     }
                     tracing::debug!(cause = error.cause(), "upstream request is retried");
-                    failed = Some(error);
+                    last_error = Some(error);
                 }
             }
         }
@@ -186,80 +186,80 @@ impl Upstream {
     async fn attempt(
         &self,
         http: &HttpClient,
-        mut turn: Turn,
+        mut permit: ServerPermit,
         method: &Method,
         url: &str,
         headers: HeaderMap,
-        sending: &Sending,
-    ) -> Result<(Response<ResponseBody>, Turn), Failed> {
-        let begun = Instant::now();
-        let answered = http.stream(method.clone(), url, headers, sending.attempt());
+        body: &RequestBody,
+    ) -> Result<(Response<ResponseBody>, ServerPermit), FailedAttempt> {
+        let start = Instant::now();
+        let response = http.stream(method.clone(), url, headers, body.attempt());
         let outcome = tokio::select! {
             biased;
-            outcome = answered => outcome,
-            () = sending.overdue() => {
-                let cause = format!("{}: it kept us waiting for {:?}", turn.origin(), sending.patience());
-                turn.end(Outcome::Timeout);
+            outcome = response => outcome,
+            () = body.wait_for_idle_timeout() => {
+                let cause = format!("{}: no progress within {:?}", permit.origin(), body.idle_timeout());
+                permit.end(Outcome::Timeout);
                 let error = Error::new(&codes::UPSTREAM_TIMEOUT).with_cause(cause);
-                return Err(Failed { error, repeatable: Repeatable::Never });
+                return Err(FailedAttempt { error, retry: Retry::Never });
             }
         };
         let failure = match outcome {
             Ok(head) if !head.status().is_informational() => {
-                turn.answered(head.status(), begun.elapsed());
-                return Ok((head, turn));
+                permit.record_head(head.status(), start.elapsed());
+                return Ok((head, permit));
             }
-            Ok(head) => HttpFailure::Unusable(format!("it answers {}, unasked", head.status())),
+            Ok(head) => HttpFailure::Unusable(format!("an unexpected response with status {}", head.status())),
             Err(failure) => failure,
         };
-        if let Some(error) = sending.fault() {
-            turn.end(Outcome::ClientFault);
-            return Err(Failed { error, repeatable: Repeatable::Never });
+        if let Some(error) = body.client_error() {
+            permit.end(Outcome::ClientError);
+            return Err(FailedAttempt { error, retry: Retry::Never });
         }
-        let (word, outcome, repeatable) = match failure {
-            HttpFailure::NotSent(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Unreachable, Repeatable::Always),
-            HttpFailure::Unanswered(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Broken, Repeatable::Idempotent),
-            HttpFailure::Unusable(_) => (&codes::UPSTREAM_ERROR, Outcome::Unusable, Repeatable::Never),
+        let (code, outcome, retry) = match failure {
+            HttpFailure::NotSent(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Unreachable, Retry::Always),
+            HttpFailure::Unanswered(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Broken, Retry::IfIdempotent),
+            HttpFailure::Unusable(_) => (&codes::UPSTREAM_ERROR, Outcome::Unusable, Retry::Never),
         };
-        let error = Error::new(word).with_cause(format!("{}: {failure}", turn.origin()));
-        turn.end(outcome);
-        Err(Failed { error, repeatable })
+        let error = Error::new(code).with_cause(format!("{}: {failure}", permit.origin()));
+        permit.end(outcome);
+        Err(FailedAttempt { error, retry })
     }
 }
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.group.servers.iter().map(|s| &s.address.origin)).finish()
+        f.debug_list().entries(self.balancer.servers.iter().map(|s| &s.address.origin)).finish()
     }
 }
 
 /// A failed attempt.
-struct Failed {
+struct FailedAttempt {
     error: Error,
-    repeatable: Repeatable,
+    retry: Retry,
 }
 
-/// Which requests may be repeated after a failure.
-enum Repeatable {
+/// Which requests may be retried after a failure.
+enum Retry {
     Never,
-    Idempotent,
+    IfIdempotent,
     Always,
 }
 
-fn addresses(servers: &[String], faults: &mut Vec<OptionError>) -> Vec<Address> {
+fn addresses(servers: &[String], errors: &mut Vec<OptionError>) -> Vec<Address> {
     if servers.is_empty() {
-        let text = Text::fixed("至少要有一个地址", "must have one address at least");
-        faults.push(OptionError { field: OptionField::Servers, text });
+        let text = Text::fixed("至少要有一个地址", "must have at least one address");
+        errors.push(OptionError { field: OptionField::Servers, text });
     }
     let mut addresses: Vec<Address> = Vec::with_capacity(servers.len());
     for (i, server) in servers.iter().enumerate() {
         match Address::new(server) {
             Ok(address) if addresses.iter().all(|other| other.base != address.base) => addresses.push(address),
             Ok(_) => {
-                let text = Text::fixed("与前面的某个地址重复", "stands there twice");
-                faults.push(OptionError { field: OptionField::Server(i), text });
+                let text = Text::fixed("与前面的某个地址重复", "duplicates an earlier address");
+                errors.push(OptionError { field: OptionField::Server(i), text });
             }
-            Err(text) => faults.push(OptionError { field: OptionField::Server(i), text }),
+            Err(text) => errors.push(OptionError { field: OptionField::Server(i), text }),
         }
     }
     addresses
@@ -267,7 +267,7 @@ fn addresses(servers: &[String], faults: &mut Vec<OptionError>) -> Vec<Address> 
 
 /// Sets the framing headers. By itself hyper treats a GET body of unknown length as absent, and sets no header for an empty
 /// body.
-fn frame(headers: &mut HeaderMap, method: &Method, body: &BodyStream) {
+fn set_framing(headers: &mut HeaderMap, method: &Method, body: &BodyStream) {
     match body.size_hint().exact() {
         Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {}
         Some(length) => {
@@ -280,13 +280,18 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &BodyStream) {
 }
 
 /// The response for the client.
-fn answer(head: Response<ResponseBody>, turn: Turn, sending: Sending, path: &str) -> Response<BodyStream> {
-    let (mut head, incoming) = head.into_parts();
-    hop_by_hop::of_answer(&mut head.headers);
+fn client_response(
+    response: Response<ResponseBody>,
+    permit: ServerPermit,
+    request_body: RequestBody,
+    path: &str,
+) -> Response<BodyStream> {
+    let (mut head, incoming) = response.into_parts();
+    hop_by_hop::strip_response(&mut head.headers);
     response_headers::retain_allowed(&mut head.headers);
-    cookies::of_answer(&mut head.headers, path);
-    let mut answer = Response::new(Answer::new(incoming, turn, sending).boxed_unsync());
-    *answer.status_mut() = head.status;
-    *answer.headers_mut() = head.headers;
-    answer
+    cookies::confine_response(&mut head.headers, path);
+    let mut response = Response::new(ForwardedBody::new(incoming, permit, request_body).boxed_unsync());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
 }

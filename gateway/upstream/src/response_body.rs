@@ -1,6 +1,7 @@
-//! The body of an upstream response: it counts as in flight until its end, and is aborted when the server pauses too long.
+//! The body of an upstream response: the request counts as in flight until its end, and it is aborted if the server pauses
+//! for too long.
 
-use super::{load_balancer::Turn, metrics::Outcome, send::Sending};
+use super::{load_balancer::ServerPermit, metrics::Outcome, request_body::RequestBody};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use menlou_error::{Error, codes};
@@ -12,82 +13,82 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The streamed body of a response. Trailers are dropped.
-pub(super) struct Answer {
+pub(super) struct ForwardedBody {
     incoming: ResponseBody,
     /// Held until the end of the body; `None` afterwards.
-    held: Option<(Turn, Sending)>,
+    held: Option<(ServerPermit, RequestBody)>,
     pause: Option<Pause>,
 }
 
 /// The current wait for the server.
 struct Pause {
     since: Instant,
-    over: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
 }
 
-impl Answer {
+impl ForwardedBody {
     /// A body to stream. An empty body ends immediately.
-    pub fn new(incoming: ResponseBody, turn: Turn, sending: Sending) -> Self {
-        let mut answer = Self { incoming, held: Some((turn, sending)), pause: None };
-        answer.end_if_whole();
-        answer
+    pub fn new(incoming: ResponseBody, permit: ServerPermit, request_body: RequestBody) -> Self {
+        let mut body = Self { incoming, held: Some((permit, request_body)), pause: None };
+        body.end_if_complete();
+        body
     }
 
     /// Ends the body with its last byte: hyper does not poll again when the length is known.
-    fn end_if_whole(&mut self) {
+    fn end_if_complete(&mut self) {
         if self.incoming.is_end_stream() {
-            self.end(Outcome::Answered);
+            self.end(Outcome::Complete);
         }
     }
 
     fn end(&mut self, outcome: Outcome) {
-        if let Some((turn, _)) = self.held.take() {
-            turn.end(outcome);
+        if let Some((permit, _)) = self.held.take() {
+            permit.end(outcome);
         }
     }
 
     /// The error of an aborted body. It is logged here, because the head of the response has already been sent.
-    fn broken(&mut self, failure: HttpFailure) -> Option<Error> {
-        let (turn, sending) = self.held.take()?;
-        if let Some(fault) = sending.fault() {
-            turn.end(Outcome::ClientFault);
-            return Some(fault);
+    fn fail(&mut self, failure: HttpFailure) -> Option<Error> {
+        let (permit, request_body) = self.held.take()?;
+        if let Some(error) = request_body.client_error() {
+            permit.end(Outcome::ClientError);
+            return Some(error);
         }
         let error = Error::new(&codes::UPSTREAM_ERROR);
-        Some(break_off(turn, Outcome::Broken, error, failure.to_string()))
+        Some(abort(permit, Outcome::Broken, error, failure.to_string()))
     }
 
-    /// Whether the server has paused for too long. Time in which the client is slow does not count.
-    fn paused(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
-        let Some((_, sending)) = &self.held else { return Poll::Ready(None) };
+    /// The error if the server has paused for too long. Time in which the client is slow does not count.
+    fn poll_idle_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
+        let Some((_, request_body)) = &self.held else { return Poll::Ready(None) };
         let pause = self.pause.get_or_insert_with(|| {
             let since = Instant::now();
-            Pause { since, over: Box::pin(sleep_until(since + sending.patience())) }
+            Pause { since, timer: Box::pin(sleep_until(since + request_body.idle_timeout())) }
         });
-        while pause.over.as_mut().poll(cx).is_ready() {
-            let due = sending.due(Some(pause.since));
-            if due <= Instant::now() {
-                let cause = format!("no data of the response within {:?}", sending.patience());
+        while pause.timer.as_mut().poll(cx).is_ready() {
+            let deadline = request_body.idle_deadline(Some(pause.since));
+            if deadline <= Instant::now() {
+                let cause = format!("no data of the response within {:?}", request_body.idle_timeout());
                 let error = Error::new(&codes::UPSTREAM_TIMEOUT);
                 let held = self.held.take();
-                return Poll::Ready(held.map(|(turn, _)| break_off(turn, Outcome::Timeout, error, cause)));
+                return Poll::Ready(held.map(|(permit, _)| abort(permit, Outcome::Timeout, error, cause)));
             }
-            pause.over.as_mut().reset(due);
+            pause.timer.as_mut().reset(deadline);
         }
         Poll::Pending
     }
 }
 
-fn break_off(turn: Turn, outcome: Outcome, error: Error, cause: String) -> Error {
-    let labels = &turn.group().labels;
-    let (tenant, action, server) = (&labels.tenant, &labels.action, turn.origin());
+fn abort(permit: ServerPermit, outcome: Outcome, error: Error, cause: String) -> Error {
+    let labels = &permit.balancer().labels;
+    let (tenant, action, server) = (&labels.tenant, &labels.action, permit.origin());
     tracing::warn!(tenant, action, server, cause, "upstream response aborted");
     let error = error.with_cause(format!("{server}: {cause}"));
-    turn.end(outcome);
+    permit.end(outcome);
     error
 }
 
-impl Body for Answer {
+impl Body for ForwardedBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -100,14 +101,14 @@ impl Body for Answer {
             self.pause = None;
         }
         match polled {
-            Poll::Pending => self.paused(cx).map(|broken| broken.map(Err)),
-            Poll::Ready(Some(Err(failure))) => Poll::Ready(self.broken(failure).map(Err)),
+            Poll::Pending => self.poll_idle_timeout(cx).map(|error| error.map(Err)),
+            Poll::Ready(Some(Err(failure))) => Poll::Ready(self.fail(failure).map(Err)),
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                self.end_if_whole();
+                self.end_if_complete();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(_) => {
-                self.end(Outcome::Answered);
+                self.end(Outcome::Complete);
                 Poll::Ready(None)
             }
         }
