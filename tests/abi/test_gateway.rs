@@ -83,7 +83,7 @@ impl TestGateway {
         Self::new(&[("rogue", &libraries::built("menlou_rogue"))]).await
     }
 
-    /// An action with these settings, or the faults that the plugin reports.
+    /// An action with these settings, or the errors that the plugin reports.
     pub fn configure(&self, name: &str, settings: &Value) -> Result<Arc<Action>, SettingsErrors> {
         let (plugin, index) = self.library.find(name, None).unwrap();
         let configured = ConfiguredAction::new(plugin.clone(), index, (&self.scope.tenant, name), settings)?;

@@ -130,7 +130,9 @@ fn missing_folder_keeps_tenants_served_and_is_watched_again_when_restored() {
     let person = scene.person("ann");
     let away = scene.tenants().with_extension("away");
     fs::rename(scene.tenants(), &away).unwrap();
-    eventually("the missing folder is logged", || scene.log().contains("could not read the tenant folder").then_some(()));
+    eventually("the missing folder is logged", || {
+        scene.log().contains("could not read the tenant folder").then_some(())
+    });
     // Time is the subject: the gateway retries about every 0.7 s, and nothing shows a retry. It logs only the first failure.
     thread::sleep(Duration::from_millis(2500));
     assert_eq!(scene.log().matches("could not read the tenant folder").count(), 1, "{}", scene.log());

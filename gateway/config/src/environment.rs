@@ -17,18 +17,18 @@ pub struct Overrides {
     /// Name of the variable, by the setting's JSON pointer.
     pub variables: BTreeMap<String, String>,
     /// Errors in the variables.
-    pub faults: Vec<ConfigError>,
+    pub errors: Vec<ConfigError>,
 }
 
 /// Applies the variables in `env` to `value`. A variable without `__`, such as `MENLOU_LANG`, is not a setting.
 pub fn apply(value: &mut Value, schema: &Schema, env: impl Iterator<Item = (String, String)>) -> Overrides {
     let known = settings(schema);
-    let mut done = Overrides { variables: BTreeMap::new(), faults: Vec::new() };
+    let mut done = Overrides { variables: BTreeMap::new(), errors: Vec::new() };
     let mut set: Vec<_> = env.filter(|(name, _)| name.starts_with(PREFIX) && name.contains("__")).collect();
     set.sort();
     for (variable, written) in set {
         let Some((section, key)) = known.get(&variable) else {
-            done.faults.push(unknown(variable, &known));
+            done.errors.push(unknown(variable, &known));
             continue;
         };
         let property = schema.resolve(
@@ -37,12 +37,12 @@ pub fn apply(value: &mut Value, schema: &Schema, env: impl Iterator<Item = (Stri
         let typed = match typed(&written, property) {
             Ok(typed) => typed,
             Err(text) => {
-                done.faults.push(ConfigError::in_variable(variable, text));
+                done.errors.push(ConfigError::in_variable(variable, text));
                 continue;
             }
         };
         let violations = check::violations(&json!({ section: { key: &typed } }), schema);
-        done.faults.extend(violations.into_iter().map(|f| ConfigError::in_variable(&variable, f.text)));
+        done.errors.extend(violations.into_iter().map(|f| ConfigError::in_variable(&variable, f.text)));
         if let Some(config) = value.as_object_mut() {
             // A section of the wrong type is an error in the file. It must not hide errors in variables.
             let table = config.entry(section).or_insert_with(|| Value::Object(Map::new()));

@@ -98,7 +98,7 @@ impl Document {
         if unfit.is_empty() {
             Ok(Self { source: Arc::new(source), value })
         } else {
-            Err(unfit.into_iter().map(|(span, text)| source.fault(span, text, false)).collect())
+            Err(unfit.into_iter().map(|(span, text)| source.error(span, text, false)).collect())
         }
     }
 
@@ -143,20 +143,20 @@ impl Document {
     pub fn check(&self, pointer: &str, schema: &Schema) -> Vec<ConfigError> {
         let empty = Value::Object(Map::new());
         let value = self.value(pointer).unwrap_or(&empty);
-        let mut faults: Vec<ConfigError> = Vec::new();
+        let mut errors: Vec<ConfigError> = Vec::new();
         for violation in check::violations(value, schema) {
             let at = format!("{pointer}{}", violation.pointer);
-            let fault = if violation.key {
-                self.fault_at_key(&at, violation.text)
+            let error = if violation.key {
+                self.error_at_key(&at, violation.text)
             } else {
-                self.fault(&at, violation.text, violation.may_be_shown)
+                self.error(&at, violation.text, violation.may_be_shown)
             };
-            if !faults.contains(&fault) {
-                faults.push(fault);
+            if !errors.contains(&error) {
+                errors.push(error);
             }
         }
-        sort(&mut faults);
-        faults
+        sort(&mut errors);
+        errors
     }
 
     /// Deserialises the value as `T`, after it was checked with the schema of `T`.
@@ -172,25 +172,25 @@ impl Document {
             });
             // The message of the deserialiser contains the value.
             let text = Text::fixed("此处的值类型不对", "this value is of the wrong type");
-            self.fault_at(&pointer, text)
+            self.error_at(&pointer, text)
         })
     }
 
     /// An error of the value at `pointer`, or of the nearest existing value above it. The value is masked in the
     /// snippet.
-    pub fn fault_at(&self, pointer: &str, text: Text) -> ConfigError {
-        self.fault(pointer, text, false)
+    pub fn error_at(&self, pointer: &str, text: Text) -> ConfigError {
+        self.error(pointer, text, false)
     }
 
     /// The same for a value that is certainly not a secret: it is shown.
-    pub fn fault_showing(&self, pointer: &str, text: Text) -> ConfigError {
-        self.fault(pointer, text, true)
+    pub fn error_with_value(&self, pointer: &str, text: Text) -> ConfigError {
+        self.error(pointer, text, true)
     }
 
     /// An error of the key at `pointer`.
-    pub fn fault_at_key(&self, pointer: &str, text: Text) -> ConfigError {
+    pub fn error_at_key(&self, pointer: &str, text: Text) -> ConfigError {
         let node = self.source.find(pointer);
-        self.source.fault(node.key.clone().unwrap_or(node.value.clone()), text, false)
+        self.source.error(node.key.clone().unwrap_or(node.value.clone()), text, false)
     }
 
     /// The text, without a byte order mark.
@@ -204,8 +204,8 @@ impl Document {
     }
 
     /// JSON pointer (RFC 6901) of the value that an error of this document concerns, or of the nearest value above it.
-    pub fn pointer_of(&self, fault: &ConfigError) -> Option<String> {
-        let ErrorLocation::Position(position) = &fault.location else { return None };
+    pub fn pointer_of(&self, error: &ConfigError) -> Option<String> {
+        let ErrorLocation::Position(position) = &error.location else { return None };
         let (mut node, mut pointer) = (&self.source.root, String::new());
         loop {
             let listed = node.list.iter().enumerate().map(|(i, below)| (i.to_string(), below));
@@ -221,8 +221,8 @@ impl Document {
         }
     }
 
-    fn fault(&self, pointer: &str, text: Text, open: bool) -> ConfigError {
-        self.source.fault(self.source.find(pointer).value.clone(), text, open)
+    fn error(&self, pointer: &str, text: Text, open: bool) -> ConfigError {
+        self.source.error(self.source.find(pointer).value.clone(), text, open)
     }
 }
 
@@ -258,8 +258,8 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
 }
 
 /// Sorts errors in the order of the file.
-pub(super) fn sort(faults: &mut [ConfigError]) {
-    faults.sort_by_key(|f| match &f.location {
+pub(super) fn sort(errors: &mut [ConfigError]) {
+    errors.sort_by_key(|f| match &f.location {
         ErrorLocation::Position(position) => position.span.start,
         _ => usize::MAX,
     });
@@ -290,7 +290,7 @@ impl Source {
         node
     }
 
-    fn fault(&self, span: Range<usize>, text: Text, open: bool) -> ConfigError {
+    fn error(&self, span: Range<usize>, text: Text, open: bool) -> ConfigError {
         self.place(span, text, |text, line, span| snippet::parsed(text, line, span, &self.values, open))
     }
 
@@ -322,16 +322,16 @@ impl Source {
     }
 
     /// Reports one error per line: further errors on the same line are usually consequences of the first.
-    fn syntax(&self, errors: &[toml::de::Error]) -> Vec<ConfigError> {
-        let mut faults: Vec<ConfigError> = Vec::new();
-        for e in errors.iter().take(MAX_ERRORS) {
+    fn syntax(&self, toml_toml_errors: &[toml::de::Error]) -> Vec<ConfigError> {
+        let mut errors: Vec<ConfigError> = Vec::new();
+        for e in toml_errors.iter().take(MAX_ERRORS) {
             let text =
                 Text::new(format!("不是有效的 TOML：{}", e.message()), format!("not valid TOML: {}", e.message()));
-            faults.push(self.broken(e.span().unwrap_or(0..0), text));
+            errors.push(self.broken(e.span().unwrap_or(0..0), text));
         }
-        sort(&mut faults);
-        faults.dedup_by_key(|f| f.position().map(|p| p.0));
-        faults
+        sort(&mut errors);
+        errors.dedup_by_key(|f| f.position().map(|p| p.0));
+        errors
     }
 }
 

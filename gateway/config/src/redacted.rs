@@ -51,7 +51,7 @@ pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<Str
     let kept: HashMap<_, _> = kept.into_iter().map(|(pointer, _, span)| (pointer, span)).collect();
     // The buffer never grows: growing would leave a copy of a secret in freed memory.
     let capacity = draft.text().len() + file.map_or(0, |file| file.text().len());
-    let (mut out, mut at, mut faults) = (Zeroizing::new(String::with_capacity(capacity)), 0, Vec::new());
+    let (mut out, mut at, mut errors) = (Zeroizing::new(String::with_capacity(capacity)), 0, Vec::new());
     for (pointer, _, span) in draft.strings().into_iter().filter(|(_, value, _)| *value == MASK) {
         out.push_str(&draft.text()[at..span.start]);
         at = span.end;
@@ -62,14 +62,14 @@ pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<Str
                     "\"masked:\" 表示保留文件中的原值，但文件中此处没有值",
                     "\"masked:\" keeps the value in the file, but the file has no value here",
                 );
-                if faults.len() < MAX_ERRORS {
-                    faults.push(draft.fault_showing(&pointer, text));
+                if errors.len() < MAX_ERRORS {
+                    errors.push(draft.error_with_value(&pointer, text));
                 }
             }
         }
     }
     out.push_str(&draft.text()[at..]);
-    if faults.is_empty() { Ok(out) } else { Err(faults) }
+    if errors.is_empty() { Ok(out) } else { Err(errors) }
 }
 
 /// Appends the text between two values: keys, table headers, and comments.
@@ -118,8 +118,8 @@ mod tests {
     fn a_mask_without_a_value_in_the_file_is_an_error() {
         let masked = mask(&doc(FILE), Comments::All, hidden).replace("secret", "secrte");
         for file in [None, Some(doc(FILE))] {
-            let faults = unmask(&doc(&masked), file.as_ref()).unwrap_err();
-            assert_eq!(faults[0].position(), Some((5, 10)), "{faults:?}");
+            let errors = unmask(&doc(&masked), file.as_ref()).unwrap_err();
+            assert_eq!(errors[0].position(), Some((5, 10)), "{errors:?}");
         }
         assert!(crate::secret::SecretRef::parse(MASK).is_err());
     }

@@ -17,7 +17,7 @@ pub struct Reencrypted {
     /// Number of secrets that were already sealed with the first key.
     pub current: usize,
     /// Errors of secrets that cannot be opened; these stay unchanged.
-    pub faults: Vec<ConfigError>,
+    pub errors: Vec<ConfigError>,
 }
 
 /// Reencrypts the sealed secrets in `file`. `doc` is the parsed file; `tenant` is `None` for the gateway's own config.
@@ -27,7 +27,7 @@ pub struct Reencrypted {
 pub fn reencrypt(doc: &Document, file: &[u8], tenant: Option<&str>, keys: &Keys) -> Result<Reencrypted, Text> {
     let mark = if file.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut done =
-        Reencrypted { bytes: Zeroizing::new(Vec::new()), fields: Vec::new(), current: 0, faults: Vec::new() };
+        Reencrypted { bytes: Zeroizing::new(Vec::new()), fields: Vec::new(), current: 0, errors: Vec::new() };
     let mut bytes = Zeroizing::new(Vec::with_capacity(file.len() + 256));
     let mut copied = 0;
     for (pointer, text, span) in doc.strings() {
@@ -45,7 +45,7 @@ pub fn reencrypt(doc: &Document, file: &[u8], tenant: Option<&str>, keys: &Keys)
                 copied = mark + span.end;
                 done.fields.push((field.name(), sealed.key().to_owned()));
             }
-            Err(text) => done.faults.push(doc.fault_at(&pointer, text)),
+            Err(text) => done.errors.push(doc.error_at(&pointer, text)),
         }
     }
     bytes.extend_from_slice(&file[copied..]);
@@ -87,7 +87,7 @@ mod tests {
         let done = reencrypt(&doc, file.as_bytes(), Some("acme"), &both).unwrap();
         let id = before.ids().next().unwrap().to_owned();
         assert_eq!(done.fields, [("wechat.secret".to_owned(), id.clone()), ("actions.a.b.keys.1".to_owned(), id)]);
-        assert_eq!((done.current, done.faults.len()), (1, 0));
+        assert_eq!((done.current, done.errors.len()), (1, 0));
 
         let after = std::str::from_utf8(&done.bytes).unwrap();
         let doc = Document::parse("acme.toml", after.as_bytes()).unwrap();
@@ -114,7 +114,7 @@ mod tests {
         let file = format!("a = '{moved}'\nb = '{orphan}'\n");
         let doc = Document::parse("acme.toml", file.as_bytes()).unwrap();
         let done = reencrypt(&doc, file.as_bytes(), Some("acme"), &keys(&[&new, &old])).unwrap();
-        assert_eq!(done.faults.iter().map(ConfigError::position).collect::<Vec<_>>(), [Some((1, 5)), Some((2, 5))]);
+        assert_eq!(done.errors.iter().map(ConfigError::position).collect::<Vec<_>>(), [Some((1, 5)), Some((2, 5))]);
         assert!(done.fields.is_empty() && *done.bytes == file.as_bytes());
     }
 }

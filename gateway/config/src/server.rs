@@ -201,29 +201,29 @@ impl Config {
     /// All errors of the file and of the variables.
     pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Vec<ConfigError>> {
         let env: BTreeMap<String, String> = env.collect();
-        let (doc, mut faults) = match path.map_or_else(|| Document::parse("", b""), Document::read) {
+        let (doc, mut errors) = match path.map_or_else(|| Document::parse("", b""), Document::read) {
             Ok(doc) => (doc, Vec::new()),
-            Err(faults) => (Document::parse("", b"")?, faults),
+            Err(errors) => (Document::parse("", b"")?, errors),
         };
-        faults.extend(doc.check("", &SCHEMA));
+        errors.extend(doc.check("", &SCHEMA));
         let mut value = Zeroized::from(doc.value("").cloned().unwrap_or_default());
-        let Overrides { variables, faults: variable_errors } =
+        let Overrides { variables, errors: variable_errors } =
             environment::apply(&mut value, &SCHEMA, env.clone().into_iter());
         let merged = Merged { doc, value, variables };
-        faults.extend(merged.faults());
+        errors.extend(merged.errors());
         let lookup = |name: &str| env.get(name).cloned();
-        let keyring = merged.keyring(&lookup).map_err(|fault| faults.push(fault)).unwrap_or_default();
+        let keyring = merged.keyring(&lookup).map_err(|error| errors.push(error)).unwrap_or_default();
         let mut address =
-            |pointer, schemes| merged.address(pointer, schemes, &lookup, &keyring).map_err(|f| faults.push(f)).ok();
+            |pointer, schemes| merged.address(pointer, schemes, &lookup, &keyring).map_err(|f| errors.push(f)).ok();
         let sessions = address("/store/sessions", store::REDIS);
         let users = address("/store/users", store::POSTGRES);
         let replica = address("/store/users_replica", store::POSTGRES);
-        load::sort(&mut faults);
-        faults.extend(variable_errors);
-        if !faults.is_empty() {
-            return Err(faults);
+        load::sort(&mut errors);
+        errors.extend(variable_errors);
+        if !errors.is_empty() {
+            return Err(errors);
         }
-        let mut config: Self = merged.doc.typed(&merged.value).map_err(|fault| vec![fault])?;
+        let mut config: Self = merged.doc.typed(&merged.value).map_err(|error| vec![error])?;
         config.tenants.dir = merged.folder("/tenants/dir").join(&config.tenants.dir);
         config.admin.tls_cert = config.admin.tls_cert.map(|path| merged.folder("/admin/tls_cert").join(path));
         config.admin.tls_key = config.admin.tls_key.map(|path| merged.folder("/admin/tls_key").join(path));
@@ -269,11 +269,11 @@ struct Merged {
 }
 
 impl Merged {
-    fn fault(&self, pointer: &str, text: Text, open: bool) -> ConfigError {
+    fn error(&self, pointer: &str, text: Text, open: bool) -> ConfigError {
         match self.variables.get(pointer) {
             Some(variable) => ConfigError::in_variable(variable, text),
-            None if open => self.doc.fault_showing(pointer, text),
-            None => self.doc.fault_at(pointer, text),
+            None if open => self.doc.error_with_value(pointer, text),
+            None => self.doc.error_at(pointer, text),
         }
     }
 
@@ -283,8 +283,8 @@ impl Merged {
     }
 
     /// Checks that a schema cannot express. They read the raw values, so that other errors do not hide them.
-    fn faults(&self) -> Vec<ConfigError> {
-        let mut faults = Vec::new();
+    fn errors(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
         let text = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_str);
         let of_server = [
             ("/server/max_body", Size::kib(1), Size::mib(64)),
@@ -299,20 +299,20 @@ impl Merged {
                     format!("{name} 应在 {least} 至 {most} 之间"),
                     format!("{name} must be from {least} to {most}"),
                 );
-                faults.push(self.fault(pointer, text, true));
+                errors.push(self.error(pointer, text, true));
             }
         }
         let window = text("/passwords/attempts_window").and_then(|t| t.parse::<ConfigDuration>().ok());
         if window.is_some_and(|w| !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&w)) {
             let text = Text::fixed("`attempts_window` 应在 1s 至 1d 之间", "`attempts_window` must be from 1s to 1d");
-            faults.push(self.fault("/passwords/attempts_window", text, true));
+            errors.push(self.error("/passwords/attempts_window", text, true));
         }
         if text("/store/users_replica").is_some() && text("/store/users").is_none() {
             let text = Text::fixed(
                 "`users_replica` 须与 `users` 同时填写：它是 `users` 的只读副本",
                 "`users_replica` needs `users`: it is a read-only replica of `users`",
             );
-            faults.push(self.fault("/store/users_replica", text, false));
+            errors.push(self.error("/store/users_replica", text, false));
         }
         let listen = |pointer: &str, default: SocketAddr| match self.value.pointer(pointer) {
             Some(value) => value.as_str().and_then(|t| t.parse().ok()),
@@ -326,20 +326,20 @@ impl Merged {
             // If only a variable was set, there is no file to show.
             let of_variable = self.variables.contains_key("/server/listen");
             let pointer = if of_variable { "/server/listen" } else { "/admin/listen" };
-            faults.push(self.fault(pointer, text, true));
+            errors.push(self.error(pointer, text, true));
         }
-        faults.extend(self.faults_of_admin(admin));
-        faults
+        errors.extend(self.admin_errors(admin));
+        errors
     }
 
     /// Checks that the admin listener uses TLS where it is not bound to a loopback address.
-    fn faults_of_admin(&self, listen: Option<SocketAddr>) -> Option<ConfigError> {
+    fn admin_errors(&self, listen: Option<SocketAddr>) -> Option<ConfigError> {
         let has = |pointer: &str| self.value.pointer(pointer).is_some();
         let (cert, key) = (has("/admin/tls_cert"), has("/admin/tls_key"));
         if cert != key {
             let text =
                 Text::fixed("`tls_cert` 与 `tls_key` 须一起填写", "`tls_cert` and `tls_key` must be set together");
-            return Some(self.fault(if cert { "/admin/tls_cert" } else { "/admin/tls_key" }, text, true));
+            return Some(self.error(if cert { "/admin/tls_cert" } else { "/admin/tls_key" }, text, true));
         }
         let allowed = self.value.pointer("/admin/allow_plain_http") == Some(&Value::Bool(true));
         let listen = listen.filter(|listen| !listen.ip().is_loopback() && !cert && !allowed)?;
@@ -351,7 +351,7 @@ impl Merged {
                 "the admin listener does not use plain HTTP on {listen}, which is not a loopback address: set tls_cert and tls_key, or allow_plain_http = true if the network is private"
             ),
         );
-        Some(self.fault("/admin/listen", text, true))
+        Some(self.error("/admin/listen", text, true))
     }
 }
 

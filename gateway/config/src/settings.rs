@@ -23,7 +23,7 @@ pub fn resolve(
 ) -> Result<Zeroized, Vec<ConfigError>> {
     let empty = || Value::Object(serde_json::Map::new());
     let mut value = Zeroized::from(doc.value(pointer).cloned().unwrap_or_else(empty));
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for secret in schema.secrets(&value) {
         let Some(Value::String(written)) = value.pointer_mut(&secret) else { continue };
         let at = format!("{pointer}{secret}");
@@ -32,11 +32,11 @@ pub fn resolve(
                 written.zeroize();
                 *written = secret.expose_secret().to_owned();
             }
-            Err(text) => faults.push(doc.fault_at(&at, text)),
+            Err(text) => errors.push(doc.error_at(&at, text)),
         }
     }
-    load::sort(&mut faults);
-    if faults.is_empty() { Ok(value) } else { Err(faults) }
+    load::sort(&mut errors);
+    if errors.is_empty() { Ok(value) } else { Err(errors) }
 }
 
 /// A warning for each secret in plain text among the settings at `pointer`.
@@ -49,5 +49,5 @@ pub fn literals(doc: &Document, pointer: &str, schema: &Schema) -> Vec<ConfigErr
 /// A warning if the secret at `pointer` is in plain text.
 pub fn literal(doc: &Document, pointer: &str) -> Option<ConfigError> {
     let written = SecretRef::parse(doc.value(pointer)?.as_str()?).ok()?;
-    written.literal().map(|_| doc.fault_at(pointer, SecretRef::LITERAL))
+    written.literal().map(|_| doc.error_at(pointer, SecretRef::LITERAL))
 }

@@ -199,27 +199,27 @@ impl TenantFile {
     /// # Errors
     /// All errors, except those in the plugins' settings.
     pub fn read(doc: &Document) -> Result<Self, Vec<ConfigError>> {
-        check_bounds(doc).map_err(|fault| vec![fault])?;
-        let mut faults = doc.check("", &SCHEMA);
+        check_bounds(doc).map_err(|error| vec![error])?;
+        let mut errors = doc.check("", &SCHEMA);
         // These checks read the raw values, so that other errors do not hide them.
         let ttl = doc.value("/session/ttl").and_then(Value::as_str).and_then(|t| t.parse::<ConfigDuration>().ok());
         if ttl.is_some_and(|t| !(Duration::from_secs(60)..=Duration::from_secs(30 * 86_400)).contains(&t)) {
             let text = Text::fixed("`ttl` 应在 1m 至 30d 之间", "`ttl` must be from 1m to 30d");
-            faults.push(doc.fault_showing("/session/ttl", text));
+            errors.push(doc.error_with_value("/session/ttl", text));
         }
         if doc.value("/wechat").is_none() {
             let text = Text::fixed("没有配置平台：请添加 [wechat]", "no platform is configured: add a table [wechat]");
-            faults.push(doc.fault_at("", text));
+            errors.push(doc.error_at("", text));
         }
-        faults.extend(limits::faults(doc, "/limits"));
+        errors.extend(limits::errors(doc, "/limits"));
         let actions = doc.value("/actions").and_then(Value::as_object).into_iter().flat_map(|actions| actions.keys());
-        faults
-            .extend(actions.flat_map(|name| limits::faults(doc, &format!("/actions/{}/limits", schema::escape(name)))));
-        load::sort(&mut faults);
-        if !faults.is_empty() {
-            return Err(faults);
+        errors
+            .extend(actions.flat_map(|name| limits::errors(doc, &format!("/actions/{}/limits", schema::escape(name)))));
+        load::sort(&mut errors);
+        if !errors.is_empty() {
+            return Err(errors);
         }
-        let mut file: Self = doc.typed(doc.value("").unwrap_or(&Value::Null)).map_err(|fault| vec![fault])?;
+        let mut file: Self = doc.typed(doc.value("").unwrap_or(&Value::Null)).map_err(|error| vec![error])?;
         if let Some(wechat) = &mut file.wechat {
             wechat.base_url.truncate(wechat.base_url.trim_end_matches('/').len());
         }
@@ -245,7 +245,7 @@ pub fn check_bounds(doc: &Document) -> Result<(), ConfigError> {
             format!("租户最多 {MAX_ACTIONS} 个动作，此文件有 {count} 个"),
             format!("a tenant may have at most {MAX_ACTIONS} actions, and this file has {count}"),
         );
-        return Err(doc.fault_at_key("/actions", text));
+        return Err(doc.error_at_key("/actions", text));
     }
     Ok(())
 }

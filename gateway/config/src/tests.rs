@@ -10,14 +10,14 @@ use super::{config_error::ConfigError, load::Document, tenant::TenantFile};
 use menlou_error::text::Language;
 
 /// All errors of a tenant's file, rendered.
-fn tenant_faults(text: &str, language: Language) -> String {
-    let faults = match Document::parse("tenants/x.toml", text.as_bytes()) {
+fn tenant_errors(text: &str, language: Language) -> String {
+    let errors = match Document::parse("tenants/x.toml", text.as_bytes()) {
         Ok(doc) => TenantFile::read(&doc).err().unwrap_or_default(),
-        Err(faults) => faults,
+        Err(errors) => errors,
     };
-    render(&faults, language)
+    render(&errors, language)
 }
 
-fn render(faults: &[ConfigError], language: Language) -> String {
-    faults.iter().map(|f| f.render(language, false)).collect::<Vec<_>>().join("\n\n")
+fn render(errors: &[ConfigError], language: Language) -> String {
+    errors.iter().map(|f| f.render(language, false)).collect::<Vec<_>>().join("\n\n")
 }

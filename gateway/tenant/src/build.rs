@@ -64,7 +64,7 @@ pub fn check(
     let sources = Sources::new(doc.folder(), &sources::process_env, keyring, Some(name.as_str()));
     let mut secret = |pointer: &str| {
         let reference = SecretRef::parse(doc.value(pointer)?.as_str()?).ok()?;
-        sources.resolve(&reference, pointer).map_err(|text| errors.push(doc.fault_at(pointer, text))).ok()
+        sources.resolve(&reference, pointer).map_err(|text| errors.push(doc.error_at(pointer, text))).ok()
     };
     let pointers = PLATFORM_KEYS.iter().flat_map(|keys| [keys.secret, keys.previous_secret]);
     let secrets: BTreeMap<&str, SecretString> = pointers.filter_map(|at| Some((at, secret(at)?))).collect();
@@ -97,7 +97,9 @@ pub fn check(
                         actions.insert(action.clone(), Some(configured));
                     }
                     Err(reported) => invalid.extend(
-                        reported.into_iter().map(|(at, zh, en)| own.fault_at(&format!("{pointer}{at}"), Text::new(zh, en))),
+                        reported
+                            .into_iter()
+                            .map(|(at, zh, en)| own.error_at(&format!("{pointer}{at}"), Text::new(zh, en))),
                     ),
                 },
                 Err(unresolved) => invalid.extend(unresolved),
@@ -145,7 +147,7 @@ fn ineffective_limit(doc: &Document, pointer: &str, action: &ConfiguredAction) -
         ),
         Access::Session | Access::User => return None,
     };
-    Some(doc.fault_at(&pointer, text))
+    Some(doc.error_at(&pointer, text))
 }
 
 /// The actions that a tenant file enables, and an error for each action whose plugin is missing. Secrets and settings are
@@ -203,7 +205,13 @@ pub(super) fn unreadable(folder: &Path, e: &std::io::Error) -> ConfigError {
 }
 
 /// The error for an action whose plugin is missing or was rejected.
-fn missing_plugin(doc: &Document, pointer: &str, plugin: Option<&str>, action: &str, library: &PluginRegistry) -> ConfigError {
+fn missing_plugin(
+    doc: &Document,
+    pointer: &str,
+    plugin: Option<&str>,
+    action: &str,
+    library: &PluginRegistry,
+) -> ConfigError {
     let wanted = plugin.unwrap_or(action);
     let rejected = library.rejected().iter().find(|r| r.path.file_stem().is_some_and(|stem| stem == wanted));
     let text = match (rejected, library.nearest(wanted)) {
@@ -225,7 +233,7 @@ fn missing_plugin(doc: &Document, pointer: &str, plugin: Option<&str>, action: &
         ),
     };
     match plugin {
-        Some(_) => doc.fault_showing(&format!("{pointer}/plugin"), text),
-        None => doc.fault_at_key(pointer, text),
+        Some(_) => doc.error_with_value(&format!("{pointer}/plugin"), text),
+        None => doc.error_at_key(pointer, text),
     }
 }

@@ -89,7 +89,7 @@ pub fn tenant_admin_violations(
                 "引用（env:、file:）只能由运维设置；请直接填写密钥",
                 "only the operator may set a reference (env:, file:); enter the secret itself",
             );
-            errors.push(doc.fault_at(&pointer, text));
+            errors.push(doc.error_at(&pointer, text));
         }
     }
     let known = before.map(|before| Addresses::for_document(before, plugins).all(before)).unwrap_or_default();
@@ -106,13 +106,13 @@ pub fn tenant_admin_violations(
                 "网关要连接的地址只能由运维设置",
                 "only the operator may set an address that the gateway connects to",
             );
-            errors.push(doc.fault_at(&pointer, text));
+            errors.push(doc.error_at(&pointer, text));
         }
     }
     for keys in PLATFORM_KEYS {
         if doc.value(keys.base_url) != before.and_then(|before| before.value(keys.base_url)) {
             let text = Text::fixed("`base_url` 只能由运维修改", "only the operator may change `base_url`");
-            errors.push(doc.fault_showing(keys.base_url, text));
+            errors.push(doc.error_with_value(keys.base_url, text));
         }
     }
     errors

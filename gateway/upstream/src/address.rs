@@ -21,8 +21,8 @@ const MAX_TARGET_LENGTH: usize = 16 * 1024;
 impl Address {
     /// Parses `http://` or `https://`, a host, and optionally a port and a base path. Error texts do not contain the URL.
     pub fn new(written: &str) -> Result<Self, Text> {
-        let url =
-            Url::parse(written).map_err(|e| Text::new(format!("不是有效的 URL：{e}"), format!("is not a valid URL: {e}")))?;
+        let url = Url::parse(written)
+            .map_err(|e| Text::new(format!("不是有效的 URL：{e}"), format!("is not a valid URL: {e}")))?;
         let invalid = |zh, en| Err(Text::fixed(zh, en));
         if !matches!(url.scheme(), "http" | "https") {
             return invalid("须以 http:// 或 https:// 开头", "must begin with http:// or https://");
@@ -34,7 +34,10 @@ impl Address {
             );
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return invalid("不可含 ? 或 #：只写到路径为止", "must not contain ? or #: only a path may follow the host");
+            return invalid(
+                "不可含 ? 或 #：只写到路径为止",
+                "must not contain ? or #: only a path may follow the host",
+            );
         }
         if !is_unchanged(written, url.path()) {
             return invalid(

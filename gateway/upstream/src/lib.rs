@@ -147,8 +147,9 @@ impl Upstream {
         if method == Method::CONNECT {
             return Err(Error::new(&codes::BAD_REQUEST).with_cause("CONNECT is not forwarded"));
         }
-        let target = Target::new(path_and_query)
-            .ok_or_else(|| Error::new(&codes::BAD_REQUEST).with_cause("the path is not valid below the server's base URL"))?;
+        let target = Target::new(path_and_query).ok_or_else(|| {
+            Error::new(&codes::BAD_REQUEST).with_cause("the path is not valid below the server's base URL")
+        })?;
         hop_by_hop::strip_request(&mut headers);
         set_framing(&mut headers, &method, &body);
         let body = RequestBody::new(body, timeout);

@@ -31,7 +31,7 @@ impl Merged {
     pub(super) fn keyring(&self, env: Env<'_>) -> Result<Keyring, ConfigError> {
         const POINTER: &str = "/secrets/keys_file";
         let Some(reference) = self.reference(POINTER) else { return Ok(Keyring::default()) };
-        let wrong = |text| self.fault(POINTER, text, false);
+        let wrong = |text| self.error(POINTER, text, false);
         let none = Keyring::default();
         let sources = Sources::new(self.folder(POINTER), env, &none, None);
         match &reference {
@@ -61,7 +61,7 @@ impl Merged {
     ) -> Result<Option<SecretRef>, ConfigError> {
         let Some(reference) = self.reference(pointer) else { return Ok(None) };
         let sources = Sources::new(self.folder(pointer), env, keyring, None);
-        let secret = sources.resolve(&reference, pointer).map_err(|text| self.fault(pointer, text, false))?;
+        let secret = sources.resolve(&reference, pointer).map_err(|text| self.error(pointer, text, false))?;
         if schemes.iter().any(|s| secret.expose_secret().starts_with(s)) {
             return Ok(Some(SecretRef::Literal(secret)));
         }
@@ -71,7 +71,7 @@ impl Merged {
             format!("{name} 的地址应以 {one} 或 {others} 开头"),
             format!("{name}: the address must start with {one} or {others}"),
         );
-        Err(self.fault(pointer, text, false))
+        Err(self.error(pointer, text, false))
     }
 
     /// Warnings about addresses in the file that contain a password.
@@ -91,7 +91,7 @@ impl Merged {
         pointers
             .into_iter()
             .filter(has_password)
-            .map(|pointer| self.fault(pointer, SecretRef::LITERAL, false))
+            .map(|pointer| self.error(pointer, SecretRef::LITERAL, false))
             .collect()
     }
 

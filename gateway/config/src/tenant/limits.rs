@@ -33,7 +33,7 @@ pub struct RateLimitConfig {
 const RATES: [&str; 3] = ["calls", "per_address", "per_openid"];
 
 /// Checks of the limits at `pointer` that a schema cannot express.
-pub(super) fn faults(doc: &Document, pointer: &str) -> Vec<ConfigError> {
+pub(super) fn errors(doc: &Document, pointer: &str) -> Vec<ConfigError> {
     let too_long = |name: &&str| {
         let pointer = format!("{pointer}/{name}");
         let rate: Rate = doc.value(&pointer)?.as_str()?.parse().ok()?;
@@ -42,7 +42,7 @@ pub(super) fn faults(doc: &Document, pointer: &str) -> Vec<ConfigError> {
             format!("`{name}` 的突发量用完后应在 {longest} 内恢复：减小 burst 或调高频率"),
             format!("`{name}`: a used-up burst must recover within {longest}: reduce the burst or raise the rate"),
         );
-        (rate.window() > longest.get()).then(|| doc.fault_showing(&pointer, text))
+        (rate.window() > longest.get()).then(|| doc.error_with_value(&pointer, text))
     };
     RATES.iter().filter_map(too_long).collect()
 }
@@ -52,7 +52,7 @@ mod tests {
     use crate::{load::Document, tenant::TenantFile};
 
     /// The errors of a minimal tenant file with these tables appended.
-    fn faults(tables: &str) -> Vec<String> {
+    fn errors(tables: &str) -> Vec<String> {
         let text = format!("name = 'A'\n[wechat]\nappid = 'wx0123456789abcdef'\nsecret = 'env:S'\n{tables}");
         let doc = Document::parse("a.toml", text.as_bytes()).unwrap();
         TenantFile::read(&doc).err().unwrap_or_default().iter().map(ToString::to_string).collect()
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn limits_are_accepted_for_a_tenant_and_for_its_actions() {
         let text = "[limits]\ncalls = '100/s burst 200'\n[actions.login]\nmethods = ['phone']\nlimits = { per_address = '5/m' }";
-        assert_eq!(faults(text), [""; 0]);
+        assert_eq!(errors(text), [""; 0]);
         for (tables, message) in [
             ("[limits]\ncalls = 100", "a.toml:6:9: `calls` must be a string (in quotes), but is an integer"),
             (
@@ -75,7 +75,7 @@ mod tests {
                 "a.toml:6:14: `per_openid`: a used-up burst must recover within 30d: reduce the burst or raise the rate",
             ),
         ] {
-            assert_eq!(faults(tables), [message], "{tables}");
+            assert_eq!(errors(tables), [message], "{tables}");
         }
     }
 }

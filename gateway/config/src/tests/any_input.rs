@@ -7,32 +7,32 @@ use proptest::prelude::*;
 const VALID: &str = include_str!("../../../../tenants/manulife.toml");
 
 fn holds(bytes: &[u8]) {
-    let faults = match Document::parse("x.toml", bytes) {
+    let errors = match Document::parse("x.toml", bytes) {
         Ok(doc) => {
-            let mut faults = TenantFile::read(&doc).err().unwrap_or_default();
-            faults.extend(doc.check("", &Schema::compile(&server::schema()).unwrap()));
-            faults
+            let mut errors = TenantFile::read(&doc).err().unwrap_or_default();
+            errors.extend(doc.check("", &Schema::compile(&server::schema()).unwrap()));
+            errors
         }
-        Err(faults) => {
-            assert!(!faults.is_empty());
-            faults
+        Err(errors) => {
+            assert!(!errors.is_empty());
+            errors
         }
     };
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    for fault in faults {
-        let ErrorLocation::Position(position) = &fault.location else { continue };
+    for error in errors {
+        let ErrorLocation::Position(position) = &error.location else { continue };
         assert!(position.span.start <= position.span.end && position.span.end <= text.len(), "{position:?}");
         let before = &text[..position.span.start];
         assert_eq!(position.line, before.iter().filter(|b| **b == b'\n').count() + 1);
         let line = before.rsplit(|b| *b == b'\n').next().unwrap();
         assert_eq!(position.column, std::str::from_utf8(line).unwrap().chars().count() + 1);
         for language in [Language::Zh, Language::En] {
-            let rendered = fault.render(language, false);
+            let rendered = error.render(language, false);
             assert!(
                 rendered.contains(&format!("x.toml:{}:{}", position.line, position.column)),
                 "{position:?}\n{rendered}"
             );
-            fault.render(language, true);
+            error.render(language, true);
         }
     }
 }
@@ -79,7 +79,7 @@ proptest! {
         // Text in the position of a key is treated as a key, not as a secret.
         let key = |rest: &str| rest.trim_start_matches(char::is_alphanumeric).trim_start().starts_with('=');
         prop_assume!(!text.split("HUNTERHUNTERHUNTER").skip(1).any(key));
-        let shown = tenant_faults(&text, Language::En);
+        let shown = tenant_errors(&text, Language::En);
         prop_assert!(!shown.contains("HUNTERHUNTERHUNTER"), "{text}\n{shown}");
     }
 }

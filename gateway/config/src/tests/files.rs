@@ -82,8 +82,8 @@ fn the_name_of_a_tenant_comes_from_its_file() {
         assert!(tenant::TenantName::from_path(Path::new(ignored)).is_none(), "{ignored}");
     }
     for bad in ["X.toml", "-x.toml", "a b.toml", "保险.toml", &format!("{}.toml", "a".repeat(65))] {
-        let fault = tenant::TenantName::from_path(Path::new(bad)).unwrap().unwrap_err();
-        assert_eq!(fault.file(), Some(Path::new(bad)));
+        let error = tenant::TenantName::from_path(Path::new(bad)).unwrap().unwrap_err();
+        assert_eq!(error.file(), Some(Path::new(bad)));
     }
 }
 

@@ -5,7 +5,7 @@ use menlou_error::text::Text;
 
 #[track_caller]
 fn says(language: Language, text: &str, expected: &str) {
-    let found = tenant_faults(text, language);
+    let found = tenant_errors(text, language);
     assert!(found == expected.trim_matches('\n'), "found:\n{found}\nexpected:\n{expected}");
 }
 
@@ -283,7 +283,7 @@ fn no_line_of_a_broken_file_shows_an_encoded_key() {
         format!("x = [\n{key},\n"),
         format!("wechat = {{ secret = '{key}' \n"),
     ] {
-        let found = tenant_faults(&text, Language::En);
+        let found = tenant_errors(&text, Language::En);
         assert!(found.contains("not valid TOML") && !found.contains(&key[..8]), "{text}\n{found}");
     }
 }
@@ -292,32 +292,32 @@ fn no_line_of_a_broken_file_shows_an_encoded_key() {
 fn errors_have_the_pointer_of_their_value() {
     let text = "name = 1\n[wechat]\nappid = \"x\"\nsceret = \"s\"\n[session]\nttl = \"soon\"\n";
     let doc = Document::parse("acme.toml", text.as_bytes()).unwrap();
-    let faults = TenantFile::read(&doc).unwrap_err();
-    let about: Vec<_> = faults.iter().filter_map(|fault| doc.pointer_of(fault)).collect();
+    let errors = TenantFile::read(&doc).unwrap_err();
+    let about: Vec<_> = errors.iter().filter_map(|error| doc.pointer_of(error)).collect();
     for pointer in ["/name", "/wechat/appid", "/wechat/sceret", "/wechat", "/session/ttl"] {
         assert!(about.iter().any(|at| at == pointer), "{pointer}: {about:?}");
     }
     let list = Document::parse("acme.toml", b"[actions.a]\nx = [\"1\", \"2\"]\n").unwrap();
-    let fault = list.fault_at("/actions/a/x/1", Text::fixed("", ""));
-    assert_eq!(list.pointer_of(&fault).as_deref(), Some("/actions/a/x/1"));
+    let error = list.error_at("/actions/a/x/1", Text::fixed("", ""));
+    assert_eq!(list.pointer_of(&error).as_deref(), Some("/actions/a/x/1"));
 }
 
 #[test]
 fn an_error_of_a_missing_value_is_placed_at_the_nearest_table() {
     let doc =
         Document::parse("x.toml", b"[wechat]\nappid = 'a'\n[[list]]\na = 1\n[actions.'a/b~c'] # old\nk = 1\n").unwrap();
-    let at = |pointer| doc.fault_at(pointer, Text::fixed("无", "none")).at();
+    let at = |pointer| doc.error_at(pointer, Text::fixed("无", "none")).at();
     assert_eq!(at("/wechat/secret"), "x.toml:1:1");
     assert_eq!(at("/list/0/a"), "x.toml:4:5");
     assert_eq!(at("/list/7"), "x.toml:3:1");
     assert_eq!(at("/actions/a~1b~0c/k"), "x.toml:6:5");
     assert_eq!(at("/none/at/all"), "x.toml:1:1");
-    let fault = doc.fault_at_key("/actions/a~1b~0c", Text::fixed("无", "none"));
-    assert_eq!(fault.to_string(), "x.toml:5:10: none");
+    let error = doc.error_at_key("/actions/a~1b~0c", Text::fixed("无", "none"));
+    assert_eq!(error.to_string(), "x.toml:5:10: none");
     assert_eq!(
-        serde_json::to_value(&fault).unwrap(),
+        serde_json::to_value(&error).unwrap(),
         serde_json::json!({ "file": "x.toml", "line": 5, "column": 10, "variable": null, "zh": "无", "en": "none" })
     );
-    assert!(fault.render(Language::En, true).contains("\u{1b}["));
+    assert!(error.render(Language::En, true).contains("\u{1b}["));
     assert_eq!(format!("{doc:?}"), "Document { path: \"x.toml\", .. }");
 }

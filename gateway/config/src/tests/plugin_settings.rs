@@ -49,11 +49,11 @@ fn resolve(doc: &Document, pointer: &str) -> Result<Zeroized, Vec<ConfigError>> 
 fn check(settings: &str) -> String {
     let doc = Document::parse("tenants/x.toml", settings.as_bytes()).unwrap();
     let (pointer, doc) = tenant::plugin_settings(&doc, "login");
-    let mut faults = doc.check(&pointer, &schema());
-    if faults.is_empty() {
-        faults = resolve(&doc, &pointer).err().unwrap_or_default();
+    let mut errors = doc.check(&pointer, &schema());
+    if errors.is_empty() {
+        errors = resolve(&doc, &pointer).err().unwrap_or_default();
     }
-    faults.iter().map(|f| format!("{f}\n")).collect()
+    errors.iter().map(|f| format!("{f}\n")).collect()
 }
 
 #[test]

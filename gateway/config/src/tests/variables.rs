@@ -13,7 +13,7 @@ fn load(file: Option<&str>, env: &[(&str, &str)]) -> Result<Config, String> {
     }
     let env = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
     Config::load(file.map(|_| path.as_path()), env)
-        .map_err(|faults| render(&faults, Language::En).replace(&format!("{}/", folder.path().display()), ""))
+        .map_err(|errors| render(&errors, Language::En).replace(&format!("{}/", folder.path().display()), ""))
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn two_listeners_on_one_address_are_an_error_of_the_explicit_setting() {
 fn an_unreadable_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path(), &folder.path().join("none.toml")] {
-        let faults = Config::load(Some(path), std::iter::empty()).unwrap_err();
-        assert_eq!((faults.len(), faults[0].file()), (1, Some(path)));
+        let errors = Config::load(Some(path), std::iter::empty()).unwrap_err();
+        assert_eq!((errors.len(), errors[0].file()), (1, Some(path)));
     }
 }
 

@@ -67,8 +67,8 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     let Command::Token(command) = arguments.command;
     let config = match config() {
         Ok(config) => config,
-        Err(faults) => {
-            show_errors(&faults);
+        Err(errors) => {
+            show_errors(&errors);
             return ExitCode::FAILURE;
         }
     };

@@ -31,8 +31,8 @@ pub enum As {
 pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments: &Arguments, how: As) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
-        Err(faults) => {
-            show_errors(&faults);
+        Err(errors) => {
+            show_errors(&errors);
             return ExitCode::FAILURE;
         }
     };
@@ -51,8 +51,8 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     };
     let actions: Vec<NamedAction<'_>> = match &doc {
         Some(doc) => {
-            let (actions, faults) = menlou_tenant::enabled_actions(doc, &library);
-            show_errors(&faults);
+            let (actions, errors) = menlou_tenant::enabled_actions(doc, &library);
+            show_errors(&errors);
             actions
         }
         None => library.actions().map(NamedAction::new).collect(),
@@ -71,8 +71,8 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
 fn tenant_file(config: &Config, name: &str) -> Result<Document, ExitCode> {
     let name = TenantName::parse(name).map_err(|text| fail(&text))?;
     let path = config.tenants.dir.join(format!("{}.toml", name.as_str()));
-    Document::read(&path).map_err(|faults| {
-        show_errors(&faults);
+    Document::read(&path).map_err(|errors| {
+        show_errors(&errors);
         ExitCode::FAILURE
     })
 }

@@ -16,8 +16,8 @@ const LAST: Duration = Duration::from_secs(2);
 pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
-        Err(faults) => {
-            show_errors(&faults);
+        Err(errors) => {
+            show_errors(&errors);
             return ExitCode::FAILURE;
         }
     };

@@ -89,8 +89,8 @@ fn with(
     run: impl FnOnce(&Config) -> Result<ExitCode, Text>,
 ) -> Result<ExitCode, Text> {
     config().map_or_else(
-        |faults| {
-            show_errors(&faults);
+        |errors| {
+            show_errors(&errors);
             Ok(ExitCode::FAILURE)
         },
         |config| run(&config),

@@ -84,9 +84,9 @@ pub fn run(
         Err(failure) => {
             if json {
                 let Text { zh, en } = &failure.text;
-                print_json(json!({ "error": failure.code, "zh": zh, "en": en, "faults": failure.faults }), false);
+                print_json(json!({ "error": failure.code, "zh": zh, "en": en, "faults": failure.errors }), false);
             } else {
-                show_errors(&failure.faults);
+                show_errors(&failure.errors);
                 let _ = fail(&failure.text);
             }
             if failure.code == "usage" { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -95,10 +95,10 @@ pub fn run(
 }
 
 fn open(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> Result<(Config, PluginRegistry), CommandFailure> {
-    let config = config().map_err(|faults| CommandFailure {
+    let config = config().map_err(|errors| CommandFailure {
         code: "faulty_config",
         text: Text::fixed("网关配置有误", "the gateway's config has errors"),
-        faults,
+        errors,
     })?;
     let library = open_library(&config).map_err(|text| CommandFailure::new("plugins_unreadable", text))?;
     Ok((config, library))

@@ -54,8 +54,8 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     let Command::Add(add) = arguments.command;
     let config = match config() {
         Ok(config) => config,
-        Err(faults) => {
-            show_errors(&faults);
+        Err(errors) => {
+            show_errors(&errors);
             return ExitCode::FAILURE;
         }
     };

@@ -25,9 +25,9 @@ pub struct Arguments {
 pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments: &Arguments) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
-        Err(faults) => {
-            show_errors(&faults);
-            return summary(faults.len());
+        Err(errors) => {
+            show_errors(&errors);
+            return summary(errors.len());
         }
     };
     let mut wrong = 0;
@@ -59,20 +59,20 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
                 say(format!("插件 {name} {version}：{actions}"), format!("plugin {name} {version}: {actions}"));
             }
             for (name, checked) in menlou_tenant::check_folder(&config.tenants.dir, &library, &config.keyring) {
-                let (faults, served) = match checked {
+                let (errors, served) = match checked {
                     Ok(validated) => {
                         warnings.extend(validated.warnings);
                         (validated.errors, validated.actions.into_keys().collect::<Vec<_>>())
                     }
-                    Err(faults) => (faults, Vec::new()),
+                    Err(errors) => (errors, Vec::new()),
                 };
-                if faults.is_empty() {
+                if errors.is_empty() {
                     let name = name.map(|n| n.as_str().to_owned()).unwrap_or_default();
                     let actions = served.join(", ");
                     say(format!("租户 {name}：{actions}"), format!("tenant {name}: {actions}"));
                 }
-                show_errors(&faults);
-                wrong += faults.len();
+                show_errors(&errors);
+                wrong += errors.len();
             }
         }
         Err(text) => report(&text),
@@ -116,14 +116,14 @@ fn stores(config: &Config) -> Result<(), Vec<Text>> {
 fn summary(wrong: usize) -> ExitCode {
     match wrong {
         0 => {
-            say("没有问题", "no faults");
+            say("没有问题", "no errors");
             ExitCode::SUCCESS
         }
         n => {
             match Language::for_operator() {
                 Language::Zh => eprintln!("共 {n} 处问题"),
-                Language::En if n == 1 => eprintln!("1 fault"),
-                Language::En => eprintln!("{n} faults"),
+                Language::En if n == 1 => eprintln!("1 error"),
+                Language::En => eprintln!("{n} errors"),
             }
             ExitCode::FAILURE
         }

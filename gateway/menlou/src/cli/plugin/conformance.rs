@@ -96,8 +96,8 @@ fn read(file: &Path) -> Result<Document, ExitCode> {
         let file = file.display();
         fail(&Text::new(format!("无法读取 {file}：{e}"), format!("{file} can't be read: {e}")))
     })?;
-    Document::parse(file, &bytes).map_err(|faults| {
-        show_errors(&faults);
+    Document::parse(file, &bytes).map_err(|errors| {
+        show_errors(&errors);
         ExitCode::FAILURE
     })
 }

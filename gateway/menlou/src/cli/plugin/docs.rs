@@ -142,7 +142,7 @@ fn action(action: &Descriptor) -> String {
         "| 方法 · methods | 调用者 · callers |\n|---|---|\n| `{methods}` | {access} |\n\n\
          {taken}{}\n{}{files}\n{}",
         rows::section(Part::Params, action.params.as_json()),
-        rows::section(Part::Answer, &action.data),
+        rows::section(Part::Response, &action.data),
         rows::section(Part::Settings, action.settings.as_json()),
     );
     page

@@ -21,8 +21,8 @@ pub fn check(file: &Path) -> ExitCode {
 pub fn list(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
-        Err(faults) => {
-            show_errors(&faults);
+        Err(errors) => {
+            show_errors(&errors);
             return ExitCode::FAILURE;
         }
     };

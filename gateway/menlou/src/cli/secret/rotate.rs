@@ -50,9 +50,9 @@ pub fn run(config: &Config, file: Option<&Path>, dry_run: bool) -> Result<ExitCo
 
 /// The config file and the tenants' files, each with the name of its tenant.
 fn files(config: &Config, file: Option<&Path>, done: &mut Done) -> Result<Vec<(PathBuf, Option<String>)>, Text> {
-    let (names, faults) = menlou_tenant::list_names(&config.tenants.dir).map_err(|fault| fault.text)?;
-    show_errors(&faults);
-    done.wrong += faults.len();
+    let (names, errors) = menlou_tenant::list_names(&config.tenants.dir).map_err(|error| error.text)?;
+    show_errors(&errors);
+    done.wrong += errors.len();
     let own = file.map(|file| (file.to_owned(), None));
     let tenants =
         names.into_iter().map(|name| (config.tenants.dir.join(format!("{name}.toml")), Some(name.as_str().to_owned())));
@@ -65,15 +65,15 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
     let bytes = read()?;
     let doc = match Document::parse(path, &bytes) {
         Ok(doc) => doc,
-        Err(faults) => {
-            show_errors(&faults);
-            done.wrong += faults.len();
+        Err(errors) => {
+            show_errors(&errors);
+            done.wrong += errors.len();
             return Ok(());
         }
     };
     let result = reencrypt(&doc, &bytes, tenant, keys)?;
-    show_errors(&result.faults);
-    done.wrong += result.faults.len();
+    show_errors(&result.errors);
+    done.wrong += result.errors.len();
     done.current += result.current;
     if result.fields.is_empty() {
         return Ok(());
@@ -105,7 +105,7 @@ fn summary(done: &Done, keys: &Keys, dry_run: bool) {
     let (zh, en) = if dry_run { ("将重新加密", "to be reencrypted") } else { ("已重新加密", "reencrypted") };
     say(
         format!("{zh}：{reencrypted}（文件数：{files}）；已使用第一把密钥：{current}；问题：{wrong}"),
-        format!("{en}: {reencrypted} (files: {files}); already sealed with the first key: {current}; faults: {wrong}"),
+        format!("{en}: {reencrypted} (files: {files}); already sealed with the first key: {current}; errors: {wrong}"),
     );
     let old = keys.ids().skip(1).collect::<Vec<_>>().join(", ");
     if *wrong == 0 && !dry_run && !old.is_empty() {

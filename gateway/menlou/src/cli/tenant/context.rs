@@ -36,13 +36,13 @@ pub struct CommandFailure {
     /// A stable code, for scripts.
     pub code: &'static str,
     pub text: Text,
-    pub faults: Vec<ConfigError>,
+    pub errors: Vec<ConfigError>,
 }
 
 impl CommandFailure {
     /// A failure without config errors.
     pub fn new(code: &'static str, text: Text) -> Self {
-        Self { code, text, faults: Vec::new() }
+        Self { code, text, errors: Vec::new() }
     }
 
     /// The command line itself is wrong. The exit code is 2.
@@ -51,14 +51,14 @@ impl CommandFailure {
     }
 
     /// The change to the tenant's file was refused.
-    pub fn from_refusal(name: &TenantName, refused: TenantFileError) -> Self {
+    pub fn from_file_error(name: &TenantName, refused: TenantFileError) -> Self {
         let (code, zh, en) = match refused {
-            TenantFileError::Invalid(faults) => {
+            TenantFileError::Invalid(errors) => {
                 let text = Text::new(
                     format!("租户 {name} 的文件有误，未作改动"),
                     format!("the file of tenant {name} has errors; nothing was changed"),
                 );
-                return Self { code: "faulty", text, faults };
+                return Self { code: "faulty", text, errors };
             }
             TenantFileError::InvalidChange(text) => return Self::usage(text),
             TenantFileError::Io(text) => return Self::new("unsaved", text),

@@ -57,7 +57,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
     let files = context.files();
     ready(context, &tenant)?;
     let text = text(context, &tenant, &arguments)?;
-    let saved = files.create(&tenant, &text).map_err(|r| CommandFailure::from_refusal(&tenant, r))?;
+    let saved = files.create(&tenant, &text).map_err(|r| CommandFailure::from_file_error(&tenant, r))?;
     let path = files.path(&tenant);
     if !context.json {
         say(format!("已写入 {}", path.display()), format!("created {}", path.display()));
@@ -125,7 +125,7 @@ fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), Command
         ));
     }
     match context.files().path(tenant).symlink_metadata() {
-        Ok(_) => Err(CommandFailure::from_refusal(tenant, TenantFileError::Exists)),
+        Ok(_) => Err(CommandFailure::from_file_error(tenant, TenantFileError::Exists)),
         Err(_) => Ok(()),
     }
 }

@@ -38,7 +38,7 @@ pub struct Arguments {
 
 pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandOutput, CommandFailure> {
     let name = parse_name(&arguments.name)?;
-    let stored = context.files().read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
+    let stored = context.files().read(&name).map_err(|r| CommandFailure::from_file_error(&name, r))?;
     let mut changes = settings(&arguments.set)?;
     for key in &arguments.unset {
         changes.push(ConfigChange::Unset(edit::parse_key(key).map_err(CommandFailure::usage)?));
@@ -53,7 +53,7 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
     let saved = match changes.as_slice() {
         [] => in_editor(context, &name, &stored)?,
         changes => {
-            Some(context.files().edit(&name, changes, None).map_err(|r| CommandFailure::from_refusal(&name, r))?)
+            Some(context.files().edit(&name, changes, None).map_err(|r| CommandFailure::from_file_error(&name, r))?)
         }
     };
     Ok(report(context, &name, saved))
@@ -119,8 +119,8 @@ fn in_editor(
         .map_err(cannot)?;
     let draft = folder.path().join(format!("{name}.toml"));
     fs::write(&draft, &stored.text).map_err(cannot)?;
-    if let Err(faults) = &stored.checked {
-        show_errors(faults);
+    if let Err(errors) = &stored.checked {
+        show_errors(errors);
     }
     loop {
         open(&draft)?;
@@ -139,11 +139,11 @@ fn in_editor(
                 let kept = folder.keep().join(format!("{name}.toml"));
                 let kept = kept.display();
                 say(format!("你的改动留在 {kept}"), format!("your changes are kept in {kept}"));
-                return Err(CommandFailure::from_refusal(name, why));
+                return Err(CommandFailure::from_file_error(name, why));
             }
-            Err(TenantFileError::Invalid(faults)) => show_errors(&faults),
+            Err(TenantFileError::Invalid(errors)) => show_errors(&errors),
             Err(why) => {
-                let _ = fail(&CommandFailure::from_refusal(name, why).text);
+                let _ = fail(&CommandFailure::from_file_error(name, why).text);
             }
         }
         let question = Text::fixed(

@@ -12,24 +12,25 @@ struct Row {
     name: String,
     appid: String,
     actions: String,
-    faults: Vec<ConfigError>,
+    errors: Vec<ConfigError>,
 }
 
 pub fn run(context: &TenantContext<'_>) -> Result<CommandOutput, CommandFailure> {
-    let (names, misnamed) = context.files().names().map_err(|fault| CommandFailure::new("unreadable", fault.text))?;
+    let (names, misnamed) = context.files().names().map_err(|error| CommandFailure::new("unreadable", error.text))?;
     let files = context.files();
     let rows: Vec<Row> = names
         .iter()
         .map(|name| {
-            let (doc, faults) = match files.read(name) {
+            let (doc, errors) = match files.read(name) {
                 Ok(stored) => {
-                    let faults = stored.checked.map_or_else(|errors| errors, |validated| validated.errors);
-                    (Document::parse(files.path(name), stored.text.as_bytes()).ok(), faults)
+                    let errors = stored.checked.map_or_else(|errors| errors, |validated| validated.errors);
+                    (Document::parse(files.path(name), stored.text.as_bytes()).ok(), errors)
                 }
-                Err(TenantFileError::Invalid(faults)) => (None, faults),
-                Err(why) => {
-                    (None, vec![ConfigError::in_file(files.path(name), CommandFailure::from_refusal(name, why).text)])
-                }
+                Err(TenantFileError::Invalid(errors)) => (None, errors),
+                Err(why) => (
+                    None,
+                    vec![ConfigError::in_file(files.path(name), CommandFailure::from_file_error(name, why).text)],
+                ),
             };
             let text = |pointer: &str| {
                 let value = doc.as_ref().and_then(|doc| doc.value(pointer)?.as_str());
@@ -39,25 +40,25 @@ pub fn run(context: &TenantContext<'_>) -> Result<CommandOutput, CommandFailure>
             let actions = doc.as_ref().and_then(|doc| doc.value("/actions")?.as_object());
             let actions = actions.map(|a| a.keys().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
             let appid = text("/wechat/appid");
-            Row { tenant: name.to_string(), name: text("/name"), appid, actions, faults }
+            Row { tenant: name.to_string(), name: text("/name"), appid, actions, errors }
         })
         .collect();
-    let faults = misnamed.len() + rows.iter().map(|row| row.faults.len()).sum::<usize>();
+    let errors = misnamed.len() + rows.iter().map(|row| row.errors.len()).sum::<usize>();
     if !context.json {
         table(context, &rows);
         show_errors(&misnamed);
-        if rows.iter().any(|row| !row.faults.is_empty()) {
-            say("用 menlou tenant show NAME 查看问题", "run menlou tenant show NAME to see the faults");
+        if rows.iter().any(|row| !row.errors.is_empty()) {
+            say("用 menlou tenant show NAME 查看问题", "run menlou tenant show NAME to see the errors");
         }
     }
     let tenants: Vec<Value> = rows
         .into_iter()
         .map(|row| {
             let actions: Vec<&str> = row.actions.split(", ").filter(|a| !a.is_empty()).collect();
-            json!({ "tenant": row.tenant, "name": row.name, "appid": row.appid, "actions": actions, "faults": row.faults })
+            json!({ "tenant": row.tenant, "name": row.name, "appid": row.appid, "actions": actions, "faults": row.errors })
         })
         .collect();
-    Ok(CommandOutput { json: json!({ "tenants": tenants, "misnamed": misnamed }), ok: faults == 0 })
+    Ok(CommandOutput { json: json!({ "tenants": tenants, "misnamed": misnamed }), ok: errors == 0 })
 }
 
 fn table(context: &TenantContext<'_>, rows: &[Row]) {
@@ -81,8 +82,8 @@ fn table(context: &TenantContext<'_>, rows: &[Row]) {
     let none = Text::fixed("无", "none");
     let mut lines = vec![head];
     for row in rows {
-        let faults = if row.faults.is_empty() { none.get(language).to_owned() } else { row.faults.len().to_string() };
-        lines.push([row.tenant.clone(), row.name.clone(), row.appid.clone(), row.actions.clone(), faults]);
+        let errors = if row.errors.is_empty() { none.get(language).to_owned() } else { row.errors.len().to_string() };
+        lines.push([row.tenant.clone(), row.name.clone(), row.appid.clone(), row.actions.clone(), errors]);
     }
     let width = |column: usize| lines.iter().map(|line| columns(&line[column])).max().unwrap_or(0);
     let widths: [usize; 5] = std::array::from_fn(width);

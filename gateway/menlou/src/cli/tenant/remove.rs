@@ -24,7 +24,7 @@ pub fn run(context: &TenantContext<'_>, arguments: &Arguments) -> Result<Command
     // A file that is not valid text can be removed too, so its content is not read.
     let path = files.path(&name);
     if path.symlink_metadata().is_err() {
-        return Err(CommandFailure::from_refusal(&name, menlou_tenant::TenantFileError::Absent));
+        return Err(CommandFailure::from_file_error(&name, menlou_tenant::TenantFileError::Absent));
     }
     if !arguments.yes {
         if context.json || !ask::somebody() {
@@ -45,7 +45,7 @@ pub fn run(context: &TenantContext<'_>, arguments: &Arguments) -> Result<Command
             return Err(CommandFailure::new("unconfirmed", text));
         }
     }
-    files.remove(&name, None).map_err(|r| CommandFailure::from_refusal(&name, r))?;
+    files.remove(&name, None).map_err(|r| CommandFailure::from_file_error(&name, r))?;
     let users = match &context.config.store.users {
         Some(_) => Text::fixed("PostgreSQL", "PostgreSQL"),
         None => {

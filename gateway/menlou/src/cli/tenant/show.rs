@@ -11,21 +11,21 @@ use std::collections::BTreeMap;
 pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, CommandFailure> {
     let name = parse_name(name)?;
     let files = context.files();
-    let stored = files.read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
-    let faults = stored.checked.map_or_else(|errors| errors, |validated| validated.errors);
+    let stored = files.read(&name).map_err(|r| CommandFailure::from_file_error(&name, r))?;
+    let errors = stored.checked.map_or_else(|errors| errors, |validated| validated.errors);
     // If the file cannot be parsed, the errors say why.
     let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
     let view = doc.as_ref().map(|doc| (view(doc, context.library), sources(doc, context)));
     if !context.json {
         let page = view.as_ref().map(|(view, sources)| page(view, sources)).unwrap_or_default();
         print_text(&format!("# {}\n{page}", files.path(&name).display()));
-        show_errors(&faults);
+        show_errors(&errors);
     }
     let (settings, defaults, secrets) = match &view {
         Some((view, sources)) => (view.settings.clone(), json!(view.defaults), json!(sources)),
         None => (Value::Null, json!([]), json!({})),
     };
-    let ok = faults.is_empty();
+    let ok = errors.is_empty();
     let json = json!({
         "tenant": name.as_str(),
         "file": files.path(&name),
@@ -33,7 +33,7 @@ pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, Com
         "settings": settings,
         "defaults": defaults,
         "secrets": secrets,
-        "faults": faults,
+        "faults": errors,
     });
     Ok(CommandOutput { json, ok })
 }

@@ -17,7 +17,7 @@ use std::{
 
 pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, CommandFailure> {
     let name = parse_name(name)?;
-    let stored = context.files().read(&name).map_err(|r| CommandFailure::from_refusal(&name, r))?;
+    let stored = context.files().read(&name).map_err(|r| CommandFailure::from_file_error(&name, r))?;
     let (ok, results) = verify(context, &name, &stored.text)?;
     Ok(CommandOutput { json: json!({ "tenant": name.as_str(), "findings": results }), ok })
 }
@@ -28,13 +28,13 @@ pub fn verify(context: &TenantContext<'_>, name: &TenantName, text: &str) -> Res
     let checked = files.check(name, text).and_then(|validated| {
         Document::parse(files.path(name), text.as_bytes()).map(|doc| (validated, logs_in_by_phone(&doc)))
     });
-    let (validated, phone) = checked.map_err(|faults| CommandFailure {
+    let (validated, phone) = checked.map_err(|errors| CommandFailure {
         code: "faulty",
         text: Text::new(
             format!("租户 {name} 的文件有误，改正后再验证"),
             format!("the file of tenant {name} has errors: fix them first"),
         ),
-        faults,
+        errors,
     })?;
     let cannot = |e: String| {
         CommandFailure::new(

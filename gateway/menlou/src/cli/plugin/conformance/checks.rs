@@ -69,9 +69,9 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         announce("设置", "settings");
         let settings = match tenant.and_then(|file| settings_from_file(file, plugin.name, descriptor)) {
             Some(Ok(settings)) => settings,
-            Some(Err(faults)) => {
+            Some(Err(errors)) => {
                 println!();
-                show_errors(&faults);
+                show_errors(&errors);
                 failed += 1;
                 continue;
             }
@@ -156,9 +156,9 @@ fn settings_from_file(
         None => **name == descriptor.name,
     })?;
     let (pointer, own) = tenant::plugin_settings(file, name);
-    let faults = own.check(&pointer, &descriptor.settings);
-    if !faults.is_empty() {
-        return Some(Err(faults));
+    let errors = own.check(&pointer, &descriptor.settings);
+    if !errors.is_empty() {
+        return Some(Err(errors));
     }
     let (keyring, name) = (Keyring::default(), TenantName::from_path(file.path()).and_then(Result::ok));
     let name = name.as_ref().map(TenantName::as_str);
@@ -177,9 +177,9 @@ fn configured(
             "the settings do not match the schema, or cannot be generated from it: name a tenant's file with --tenant",
         ));
     }
-    configure().map_err(|faults| {
+    configure().map_err(|errors| {
         let join = |pick: fn(&(String, String, String)) -> &str| {
-            faults.iter().map(|f| format!("{} {}", f.0, pick(f))).collect::<Vec<_>>().join("; ")
+            errors.iter().map(|f| format!("{} {}", f.0, pick(f))).collect::<Vec<_>>().join("; ")
         };
         Text::new(
             format!("插件拒绝这些设置：{}（可用 --tenant 指定租户文件）", join(|f| &f.1)),

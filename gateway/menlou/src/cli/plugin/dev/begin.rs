@@ -24,7 +24,7 @@ pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), T
     }
     let others = match fs::exists(folder) {
         Ok(false) => Vec::new(),
-        _ => menlou_tenant::list_names(folder).map_err(|fault| fault.text)?.0,
+        _ => menlou_tenant::list_names(folder).map_err(|error| error.text)?.0,
     };
     if !others.is_empty() {
         let others = others.iter().map(TenantName::as_str).collect::<Vec<_>>().join(", ");

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::ptr;
 
 /// Maximum depth of nested objects.
-const DEEPEST: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// The part of an action that a schema describes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Part {
     /// The parameters that a client sends.
     Params,
     /// The `data` of the response.
-    Answer,
+    Response,
     /// The action's table in a tenant file.
     Settings,
 }
@@ -22,7 +22,7 @@ impl Part {
     fn heading(self) -> &'static str {
         match self {
             Self::Params => "### 参数 · Parameters",
-            Self::Answer => "### 响应 · Response (`data`)",
+            Self::Response => "### 响应 · Response (`data`)",
             Self::Settings => "### 设置 · Settings",
         }
     }
@@ -30,7 +30,7 @@ impl Part {
     fn columns(self) -> &'static str {
         match self {
             Self::Params => "| 名称 · name | 类型 · type | 必填 · required | 说明 · meaning |\n|---|---|---|---|\n",
-            Self::Answer => "| 名称 · name | 类型 · type | 说明 · meaning |\n|---|---|---|\n",
+            Self::Response => "| 名称 · name | 类型 · type | 说明 · meaning |\n|---|---|---|\n",
             Self::Settings => "| 名称 · name | 类型 · type | 默认 · default | 说明 · meaning |\n|---|---|---|---|\n",
         }
     }
@@ -40,7 +40,7 @@ impl Part {
         match (self, closed) {
             (_, true) => "无。None.\n",
             (Self::Params, false) => "任意：由动作自行检查。Any: the action checks them itself.\n",
-            (Self::Answer, false) => "任意 JSON 对象。Any JSON object.\n",
+            (Self::Response, false) => "任意 JSON 对象。Any JSON object.\n",
             (Self::Settings, false) => "任意。Any.\n",
         }
     }
@@ -104,18 +104,18 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn properties(&mut self, schema: &'a Value, within: &str) {
         let schema = self.resolved(schema);
-        if self.open.contains(&ptr::from_ref(schema)) || self.open.len() >= DEEPEST {
+        if self.open.contains(&ptr::from_ref(schema)) || self.open.len() >= MAX_DEPTH {
             return;
         }
         self.open.push(schema);
-        let needed = |name: &str| required(schema).any(|r| r == name);
+        let is_required = |name: &str| required(schema).any(|r| r == name);
         let mut properties: Vec<_> =
             schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
         // Required properties come first.
-        properties.sort_by_key(|(name, _)| self.part != Part::Answer && !needed(name));
+        properties.sort_by_key(|(name, _)| self.part != Part::Response && !is_required(name));
         for (name, property) in properties {
             let path = format!("{within}{name}");
-            self.rows.push(self.row(&path, property, needed(name)));
+            self.rows.push(self.row(&path, property, is_required(name)));
             let property = self.resolved(property);
             self.properties(property, &format!("{path}."));
             if let Some(items) = property.get("items") {
@@ -125,19 +125,19 @@ impl<'a> Table<'a> {
         self.open.pop();
     }
 
-    fn row(&self, name: &str, property: &'a Value, needed: bool) -> String {
+    fn row(&self, name: &str, property: &'a Value, is_required: bool) -> String {
         let shape = self.resolved(property);
-        let (kind, about) = (self.kind(shape, DEEPEST), about(property, shape));
+        let (kind, about) = (self.kind(shape, MAX_DEPTH), about(property, shape));
         let name = code(name);
         match self.part {
             Part::Params => {
-                let needed = if needed { "是 · yes" } else { "" };
-                format!("| {name} | {kind} | {needed} | {about} |\n")
+                let is_required = if is_required { "是 · yes" } else { "" };
+                format!("| {name} | {kind} | {is_required} | {about} |\n")
             }
-            Part::Answer => format!("| {name} | {kind} | {about} |\n"),
+            Part::Response => format!("| {name} | {kind} | {about} |\n"),
             Part::Settings => {
                 let default = property.get("default").filter(|d| !d.is_null());
-                let default = match (default, needed) {
+                let default = match (default, is_required) {
                     (_, true) => "（必填 · required）".to_owned(),
                     (Some(default), _) => code(&default.to_string()),
                     (None, _) => String::new(),
@@ -161,7 +161,7 @@ impl<'a> Table<'a> {
             _ => vec!["any".into()],
         };
         // In parameters and settings, null means absent; in a response it is a value.
-        if self.part != Part::Answer {
+        if self.part != Part::Response {
             types.retain(|t| t != "null");
         }
         for kind in types.iter_mut().filter(|t| *t == "array") {
@@ -186,7 +186,7 @@ impl<'a> Table<'a> {
 
     /// Follows references within the schema and unwraps optional types.
     fn resolved(&self, mut schema: &'a Value) -> &'a Value {
-        for _ in 0..DEEPEST {
+        for _ in 0..MAX_DEPTH {
             let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
             let target = pointer.and_then(|pointer| self.root.pointer(pointer));
             match target.or_else(|| only_branch(schema)) {
@@ -254,10 +254,10 @@ fn together(schema: &Value) -> Vec<String> {
     for part in list("allOf").chain([schema]) {
         let condition = part.pointer("/if/properties").and_then(Value::as_object).filter(|c| c.len() == 1);
         let (Some(condition), Some(then)) = (condition.and_then(first), part.get("then")) else { continue };
-        let ((name, value), needed) = (condition, names(then));
-        if !needed.is_empty() {
+        let ((name, value), required_names) = (condition, names(then));
+        if !required_names.is_empty() {
             let (name, value) = (code(name), code(&plain(value)));
-            said.push(format!("- {name} = {value}: 必须提供 · requires {needed}\n"));
+            said.push(format!("- {name} = {value}: 必须提供 · requires {required_names}\n"));
         }
     }
     said
@@ -332,7 +332,7 @@ mod tests {
             (Part::Params, json!({ "type": "object" }), "任意"),
             (Part::Params, json!({ "type": "object", "properties": {}, "additionalProperties": false }), "无。None."),
             (Part::Settings, json!({ "maxProperties": 0 }), "无。None."),
-            (Part::Answer, json!({ "type": "object", "description": "Nothing at all." }), "Nothing at all."),
+            (Part::Response, json!({ "type": "object", "description": "Nothing at all." }), "Nothing at all."),
         ] {
             assert!(section(part, &schema).contains(said), "{schema}");
         }
