@@ -322,7 +322,7 @@ impl Source {
     }
 
     /// Reports one error per line: further errors on the same line are usually consequences of the first.
-    fn syntax(&self, toml_toml_errors: &[toml::de::Error]) -> Vec<ConfigError> {
+    fn syntax(&self, toml_errors: &[toml::de::Error]) -> Vec<ConfigError> {
         let mut errors: Vec<ConfigError> = Vec::new();
         for e in toml_errors.iter().take(MAX_ERRORS) {
             let text =

@@ -1,6 +1,6 @@
 //! CORS: preflights are answered here, and every response says which pages may read it.
 //!
-//! Credentials of the browser (cookies) are never allowed: the session token comes in `Authorization`.
+//! Credentials of the browser (cookies) are never allowed: the session token is sent in `Authorization`.
 
 use crate::{encode, layers::request_context::RequestContext, response_body::ResponseBody};
 use http::{
@@ -16,10 +16,10 @@ use menlou_policy::cors::Cors;
 
 /// How long a browser keeps the response to a preflight, in seconds. An origin that was removed may send requests for as long.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
-/// Response headers that a page may read, besides those that every page may.
+/// Response headers that a page may read in addition to those that browsers always expose.
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After, RateLimit, RateLimit-Policy");
 
-/// The response to a preflight; `None` if this request is none, or the tenant has no rules for web pages. Plugins do not see
+/// The response to a preflight; `None` if the request is not a preflight, or the tenant has no rules for web pages. Plugins do not see
 /// preflights. One for an unknown action succeeds, so that the page can read the response to its request.
 ///
 /// # Errors
@@ -38,7 +38,7 @@ pub fn preflight<'a>(
     let mut response = encode::no_content(context);
     let headers = response.headers_mut();
     let methods = methods().iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    // Names of methods and headers are valid in a header.
+    // Names of methods and headers are valid header values, so none is skipped.
     for (name, value) in
         [(ACCESS_CONTROL_ALLOW_METHODS, methods.as_str()), (ACCESS_CONTROL_ALLOW_HEADERS, cors.headers())]
     {
@@ -59,7 +59,7 @@ pub fn remove_headers(headers: &mut HeaderMap) {
 
 /// Sets the headers that say which pages may read a response.
 pub fn set_headers(headers: &mut HeaderMap, cors: &Cors, origin: Option<HeaderValue>) {
-    // Caches must not give the response to pages of another origin.
+    // Caches must not serve the response to pages of another origin.
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = origin.filter(|origin| allowed(cors, origin)) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -1,8 +1,7 @@
 //! The listener of both ports, and the request path of the traffic port.
 //!
-//! [`listener::serve`] serves any `tower::Service`; [`layers`] stand around the one that handles traffic. [`serve_traffic`]
-//! puts them together. What a request means is left to the tenant's actions (`menlou_tenant`), and whether it may pass to
-//! `menlou_policy`.
+//! [`listener::serve`] serves any `tower::Service`. [`serve_traffic`] serves [`Handler`] within the [`layers`]. Tenants' actions
+//! (`menlou_tenant`) handle the requests, and `menlou_policy` decides which requests are accepted.
 
 pub mod addresses;
 mod compress;

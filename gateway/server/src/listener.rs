@@ -1,8 +1,8 @@
 //! The listener: one accept loop for every port of the gateway, generic over the service that answers its requests.
 //!
-//! It bounds connections in total and per address, reads the PROXY protocol, completes TLS handshakes, finds out which
-//! version of HTTP a connection speaks, puts the guard in front of hyper, and drains connections when the gateway stops.
-//! What a request means is left to the service.
+//! It bounds connections in total and per address, reads the PROXY protocol, completes TLS handshakes, detects the
+//! HTTP version of each connection, puts the guard in front of hyper, and drains connections when the gateway stops.
+//! The service handles the requests.
 
 mod config;
 mod connection;
@@ -21,13 +21,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long accepting pauses after an error that will not go away immediately, such as "too many open files".
+/// Pause after an error of `accept` that is likely to persist, such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `stop` is ready; then accepts no more, and gives the requests in flight
-/// [`ListenerConfig::drain_timeout`] to end.
+/// Serves connections until `stop` completes. Then it accepts no more connections and waits up to
+/// [`ListenerConfig::drain_timeout`] for the requests in flight.
 ///
-/// `new_service` makes the service of one connection from the client's address.
+/// `new_service` creates the service of one connection from the client's address.
 pub async fn serve<N, S>(listener: TcpListener, config: ListenerConfig, new_service: N, stop: impl Future<Output = ()>)
 where
     N: Fn(IpAddr) -> S + Send + Sync + 'static,
@@ -77,8 +77,8 @@ where
         Self { protocols: Protocols::new(config), addresses, new_service }
     }
 
-    /// Counts a connection of this address. `None` means that the address has as many as it may have; `Some(None)` that
-    /// the address is not bounded: a trusted proxy has as many connections as its clients need.
+    /// Counts a connection of this address. `None` if the address has the maximum number of connections. `Some(None)` if the
+    /// address is a trusted proxy, whose number of connections is not limited.
     fn admit(&self, address: IpAddr) -> Option<Option<AddressPermit>> {
         if self.protocols.trusts(address) {
             return Some(None);
@@ -106,7 +106,7 @@ where
     }
 }
 
-/// Accepts the next connection. One beyond the bound waits in the kernel's queue.
+/// Accepts the next connection. Connections beyond the maximum wait in the kernel's queue.
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
@@ -120,8 +120,8 @@ async fn accept(
                 let _ = stream.set_nodelay(true);
                 return (stream, peer.ip().to_canonical(), permit);
             }
-            // The client has gone before it was accepted.
-            Err(e) if is_of_client(&e) => {}
+            // The client disconnected before the connection was accepted.
+            Err(e) if is_client_error(&e) => {}
             Err(e) => {
                 tracing::error!(listener = name, cause = %e, "could not accept a connection");
                 sleep(ACCEPT_PAUSE).await;
@@ -130,7 +130,7 @@ async fn accept(
     }
 }
 
-fn is_of_client(e: &io::Error) -> bool {
+fn is_client_error(e: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(e.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

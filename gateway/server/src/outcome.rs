@@ -9,14 +9,14 @@ use menlou_policy::{
 use menlou_tenant::{Tenant, TenantAction};
 use std::{sync::Arc, time::Duration};
 
-/// What a request turned out to be for, as far as it came.
+/// What is known about a request: its tenant, its action and its rate limits, as far as they have been determined.
 #[derive(Default)]
 pub struct RequestOutcome {
     /// The tenant, if there is one of that name.
     pub tenant: Option<Arc<Tenant>>,
     /// Index of the action in the tenant.
     pub action_at: Option<usize>,
-    /// What the rate limits have let pass.
+    /// The permit of the rate limits.
     pub permit: RateLimitPermit,
 }
 
@@ -39,7 +39,7 @@ impl RequestOutcome {
             tenant_action.record(error.is_some(), took);
         }
         let Some(error) = error else { return };
-        // Plugins may have any number of codes of their own: as a label these are one.
+        // Plugins may define any number of codes. They share one label value, so that the number of series is bounded.
         let code = codes::find(error.code()).map_or("other", |code| code.name);
         match (&self.tenant, tenant_action) {
             (Some(tenant), Some(tenant_action)) => tenant_action.record_failure(&tenant.name, code),

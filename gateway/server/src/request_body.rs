@@ -1,4 +1,4 @@
-//! Body of a request that is not held in memory: bounded in time, at a minimum rate.
+//! A streamed request body with a deadline and a minimum transfer rate.
 
 use http_guard::TransferDeadline;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
@@ -22,16 +22,16 @@ pub struct RequestBody<B> {
     progress: Option<Arc<BodyProgress>>,
 }
 
-/// When the last piece of a body came. The deadline of a call counts from there.
+/// Time of the latest piece of a body. The deadline of the request is counted from it.
 pub struct BodyProgress(Mutex<Instant>);
 
 impl BodyProgress {
-    /// Nothing has come yet: the time is now.
+    /// Starts at the current time.
     pub fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Instant::now())))
     }
 
-    /// When the last piece came; before the first piece, when this was made.
+    /// Time of the latest piece; before the first piece, the time of creation.
     pub fn last(&self) -> Instant {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,7 +52,7 @@ impl<B> RequestBody<B> {
         Self { body, idle_deadline, deadline, timer: None, progress }
     }
 
-    /// Whether the client is too slow. Otherwise the timer is set to when it will be.
+    /// Whether the client is too slow. If not, the timer is set to the time at which it will be.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         let until = self.idle_deadline.wait(Instant::now()).min(self.deadline);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
@@ -98,5 +98,7 @@ where
 
 /// The error of a body that the client did not send completely.
 pub fn incomplete(cause: impl Display) -> Error {
-    Error::new(&codes::BAD_BODY).with_message(Text::fixed("请求体没有收完", "The body broke off.")).with_cause(cause)
+    Error::new(&codes::BAD_BODY)
+        .with_message(Text::fixed("请求体不完整", "The request body is incomplete."))
+        .with_cause(cause)
 }

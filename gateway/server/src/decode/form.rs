@@ -8,7 +8,7 @@ use percent_encoding::percent_decode;
 use serde_json::{Value, map::Entry};
 use std::borrow::Cow;
 
-/// Reads `name=value&…` into `params`, but for the names in `except`.
+/// Reads `name=value&…` into `params`, except the names in `except`.
 ///
 /// # Errors
 /// A name that is repeated or in `params` already, too many parameters, text that is not UTF-8.
@@ -31,7 +31,7 @@ pub fn read(text: &[u8], params: &mut Params, except: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The value of one name; `None` where it is absent.
+/// The value of one name; `None` if it is absent.
 ///
 /// # Errors
 /// A name that is repeated, a value that is not UTF-8.
@@ -61,7 +61,7 @@ fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
 }
 
 fn is_name(name: &[u8], wanted: &str) -> bool {
-    // Nearly every name comes unencoded; no encoding is shorter.
+    // Nearly every name is unencoded. An encoded name is longer than the name itself, so most names need no decoding.
     name == wanted.as_bytes() || name.len() > wanted.len() && decode(name).is_ok_and(|name| name == wanted)
 }
 
@@ -82,7 +82,7 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
 }
 
 fn repeated(name: &str) -> Error {
-    // The name comes from the client: it is shown only where it cannot be anything but a name.
+    // The name comes from the client. It is shown only if it contains nothing but letters, digits and `_-.`.
     match name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) {
         true => Error::new(&codes::BAD_PARAMETER)
             .with_message(Text::new(format!("参数 {name} 重复"), format!("The parameter {name} is repeated."))),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_names_and_invalid_utf8_are_refused() {
+    fn repeated_names_and_invalid_utf8_are_rejected() {
         for bad in [&b"a=1&a=1"[..], b"a=%FF", b"\xff=1", b"=1"] {
             assert_eq!(read_all(bad), Err("bad_parameter".into()));
         }

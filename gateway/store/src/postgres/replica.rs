@@ -1,9 +1,9 @@
-//! A read-only replica that serves look-ups, where its result cannot be stale.
+//! A read-only replica for look-ups whose result cannot be stale.
 //!
-//! Every gateway is notified of each change by LISTEN, as its cache is. For [`PRIMARY_AFTER_CHANGE`] after a change, its
-//! subject is looked up in the primary. The replica is only read while it is known to have replayed all that the primary had
-//! written [`MAX_LAG`] ago, which is less. So no look-up goes to a replica that may lack the change. What the replica does
-//! not find is looked up in the primary as well: a user who has just logged in is always found.
+//! Every gateway is notified of each change by LISTEN. For [`PRIMARY_AFTER_CHANGE`] after a change, its subject is looked up
+//! in the primary. The replica is read only while its lag is known to be at most [`MAX_LAG`], which is shorter. So no look-up
+//! reads a replica that may lack the change. If the replica does not find an account, the primary is read as well, so that
+//! an account that was just created is always found.
 
 use super::{
     error::failure,
@@ -27,7 +27,7 @@ use std::{
 
 /// The replica's name in log lines and metrics.
 const NAME: &str = "PostgreSQL-replica";
-/// Maximum time of a look-up here; after it, the primary is read.
+/// Maximum time of a look-up in the replica. After it, the primary is read.
 pub(super) const DEADLINE: Duration = Duration::from_millis(250);
 /// Maximum number of connections.
 const CONNECTIONS: u32 = 16;
@@ -77,7 +77,7 @@ impl Replica {
         }
     }
 
-    /// The account of this openid; `None` where the replica may be stale or does not have it.
+    /// The account of this openid; `None` if the replica may be stale or does not have it.
     pub async fn find(&self, identity: &IdentityRef<'_>) -> Option<UserRow> {
         if !self.is_fresh(identity) {
             self.passed_over.increment(1);
@@ -95,7 +95,7 @@ impl Replica {
         found
     }
 
-    /// Position in the primary's log up to which the replica has replayed it, in bytes; `None` where the server is no
+    /// Position in the primary's log up to which the replica has replayed it, in bytes; `None` if the server is not a
     /// replica, or does not respond.
     pub async fn replayed(&self) -> Option<i64> {
         let sql = "SELECT CASE WHEN pg_is_in_recovery()

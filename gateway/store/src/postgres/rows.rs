@@ -1,4 +1,4 @@
-//! Rows and texts as PostgreSQL has them.
+//! Rows of accounts, and texts that PostgreSQL accepts.
 
 use crate::users::User;
 use std::{borrow::Cow, sync::Arc};

@@ -26,7 +26,7 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> sqlx::Result<()> {
     let found = found.unwrap_or(0);
     if found > newest() {
         let text =
-            format!("its tables have version {found} of a newer Menlou; this release knows version {}", newest());
+            format!("its tables have version {found} of a newer Menlou; this release supports version {}", newest());
         return Err(sqlx::Error::Configuration(text.into()));
     }
     for script in SCRIPTS.iter().skip(usize::try_from(found).unwrap_or(0)) {

@@ -1,8 +1,8 @@
-//! How a Redis node is reached: scheme, credentials, database and trusted CAs.
+//! The connection parameters of a Redis node: scheme, credentials, database and trusted CAs.
 
 use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
 
-/// How the nodes of an address are reached. It has no `Debug`, since it holds credentials.
+/// The connection parameters of the nodes of an address. It has no `Debug`, because it contains credentials.
 pub(super) struct NodeAccess {
     pub scheme: String,
     /// `user:password@`, percent-encoded, or empty.

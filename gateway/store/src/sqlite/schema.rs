@@ -41,7 +41,7 @@ impl fmt::Display for SchemaError {
             Self::Sqlite(error) => error.fmt(f),
             Self::Newer(version) => {
                 let known = SCRIPTS.len();
-                write!(f, "its tables have version {version} of a newer Menlou; this release knows version {known}")
+                write!(f, "its tables have version {version} of a newer Menlou; this release supports version {known}")
             }
         }
     }
