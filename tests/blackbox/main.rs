@@ -32,6 +32,7 @@ mod hanging_up;
 mod http2;
 mod http2_frames;
 mod limits;
+mod log;
 mod login;
 mod login_fairness;
 mod login_service;

@@ -1,7 +1,7 @@
 //! The README of each first-party plugin matches the plugin, and its examples are valid. `MENLOU_UPDATE_DOCS=1` regenerates
 //! the READMEs.
 
-use menlou_harness::gateway::{GatewayFolder, Setup};
+use menlou_harness::{GatewayFolder, Setup};
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -77,6 +77,14 @@ impl ConfigError {
         }
     }
 
+    /// The environment variable, if the error is in one.
+    pub fn variable(&self) -> Option<&str> {
+        match &self.location {
+            ErrorLocation::Variable(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The location in one line: `tenants/x.toml:4:1`, a path, or the name of a variable.
     pub fn at(&self) -> String {
         match &self.location {
@@ -133,15 +141,11 @@ impl std::error::Error for ConfigError {}
 /// Serialises as `{"file","line","column","variable","zh","en"}`; fields that do not apply are null.
 impl Serialize for ConfigError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let variable = match &self.location {
-            ErrorLocation::Variable(name) => Some(name),
-            _ => None,
-        };
         let mut s = serializer.serialize_struct("ConfigError", 6)?;
         s.serialize_field("file", &self.file().map(|p| p.display().to_string()))?;
         s.serialize_field("line", &self.position().map(|p| p.0))?;
         s.serialize_field("column", &self.position().map(|p| p.1))?;
-        s.serialize_field("variable", &variable)?;
+        s.serialize_field("variable", &self.variable())?;
         s.serialize_field("zh", &self.text.zh)?;
         s.serialize_field("en", &self.text.en)?;
         s.end()

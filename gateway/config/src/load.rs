@@ -242,7 +242,7 @@ pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Text> {
 }
 
 /// Reads at most one byte more than allowed, which is enough to detect a file that is too large.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Text> {
     let unreadable = |e: std::io::Error| Text::new(format!("无法读取：{e}"), format!("can't be read: {e}"));
     // Opening a named pipe could block forever.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;

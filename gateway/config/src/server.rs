@@ -231,6 +231,7 @@ impl Config {
         config.tls.rebase(merged.doc.folder());
         config.store.path = merged.folder("/store/path").join(&config.store.path);
         config.store.ca_file = config.store.ca_file.map(|ca| merged.folder("/store/ca_file").join(ca));
+        config.log.file = config.log.file.map(|file| merged.folder("/log/file").join(file));
         config.store.sessions = sessions.flatten();
         config.store.users = users.flatten();
         config.store.users_replica = replica.flatten();

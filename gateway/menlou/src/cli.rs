@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
     let file = config_file(line.config.as_deref());
     let config = || load(file);
     match line.command {
-        Command::Run => run::run(config),
+        Command::Run => run::run(config, file),
         Command::Validate(arguments) => validate::run(config, &arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -76,7 +76,7 @@ impl Gateway {
     /// # Errors
     /// Whatever makes serving impossible: a port in use, a plugin folder or database file that cannot be opened.
     pub async fn build(config: Config) -> Result<Self, Text> {
-        telemetry::log(&config.log);
+        telemetry::log(&config.log)?;
         let metrics = telemetry::metrics()?;
         let library = open_library(&config)?;
         for plugin in library.plugins() {

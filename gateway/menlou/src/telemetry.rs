@@ -1,23 +1,55 @@
 //! Export of logs and metrics. All other modules use the `tracing` and `metrics` facades.
 
+mod log_writer;
 pub mod metric_catalog;
 mod recorder;
 mod tenant_series;
 
+use log_writer::LogWriter;
 use menlou_config::server::{Log, LogFormat, LogLevel};
 use menlou_error::text::Text;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 pub use recorder::Metrics;
 use recorder::Recorder;
-use std::{io, io::IsTerminal, sync::Arc};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io,
+    io::IsTerminal,
+    panic,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 use tenant_series::TenantSeries;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Buckets of the histograms, in seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// Starts logging to standard error. Further calls have no effect.
-pub fn log(config: &Log) {
+/// Maximum time to write the last lines of the log when the process ends.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
+
+/// Starts logging to standard error or to the log file, and logs panics. Further calls have no effect.
+///
+/// # Errors
+/// The log file cannot be opened.
+pub fn log(config: &Log) -> Result<(), Text> {
+    if WRITER.get().is_some() {
+        return Ok(());
+    }
+    let writer = LogWriter::start(config.file.as_deref()).map_err(|e| match &config.file {
+        Some(path) => {
+            let path = path.display();
+            Text::new(
+                format!("无法打开日志文件 {path}：{e}（用 [log] file 指定）"),
+                format!("could not open the log file {path}: {e} (set it with [log] file)"),
+            )
+        }
+        None => Text::new(format!("无法开始记录日志：{e}"), format!("could not start logging: {e}")),
+    })?;
+    let writer = WRITER.get_or_init(|| writer);
     let level = match config.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
@@ -28,12 +60,50 @@ pub fn log(config: &Log) {
     // Libraries log at warn and above: their debug lines may contain URLs and headers, and therefore secrets. sqlx
     // warns of every connection that an outage closes; the gateway logs the outage itself, once.
     let filter = EnvFilter::new(format!("warn,sqlx=error,menlou={level},plugin={level},access={level}"));
-    let layer = fmt::layer().with_writer(io::stderr).with_target(false);
+    let layer = fmt::layer().with_writer(|| writer.clone()).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     let _ = match config.format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
-        LogFormat::Text => registry.with(layer.with_ansi(io::stderr().is_terminal())).try_init(),
+        LogFormat::Text => {
+            let is_colored = config.file.is_none() && io::stderr().is_terminal();
+            registry.with(layer.with_ansi(is_colored)).try_init()
+        }
     };
+    // The standard hook writes to standard error directly, and would block there while the reader is stuck.
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Opens the log file again, where there is one: logrotate has moved it away.
+///
+/// # Errors
+/// The file cannot be opened; the earlier one stays in use.
+pub fn reopen_log(config: &Log) -> io::Result<()> {
+    match (WRITER.get(), &config.file) {
+        (Some(writer), Some(file)) => writer.reopen(file),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the log has been written, for a short time.
+pub fn flush_log() {
+    if let Some(writer) = WRITER.get() {
+        writer.flush(LAST_LINES);
+    }
+}
+
+fn log_panic(info: &panic::PanicHookInfo<'_>) {
+    let current = thread::current();
+    let location = info.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(
+        thread = current.name().unwrap_or_default(),
+        location,
+        backtrace,
+        "thread panicked (a bug in Menlou): {}",
+        info.payload_as_str().unwrap_or_default()
+    );
 }
 
 /// Installs the metrics recorder.

@@ -5,10 +5,13 @@ use crate::{
     client::{Client, Secrets},
     http::{Request, Response},
     process::{Process, START_TIMEOUT, free_port, loopback, wait_until},
+    setup::Setup,
     terminal::Terminal,
 };
+use rustix::process::Signal;
 use std::{
     fs,
+    io::{PipeReader, pipe},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output},
@@ -19,46 +22,11 @@ use tempfile::TempDir;
 /// Named in the error where the binary is missing.
 const PACKAGE: &str = "menlou (a Cargo package of this workspace)";
 
-/// The configuration of a gateway.
-#[derive(Clone, Debug, Default)]
-pub struct Setup {
-    /// Tenants: name and file.
-    pub tenants: Vec<(String, String)>,
-    /// Config keys with dots, and their values as TOML: `("server.max_body", "\"1KiB\"")`.
-    pub settings: Vec<(String, String)>,
-    /// Environment variables.
-    pub env: Vec<(String, String)>,
-    /// Whether the plugins folder stays empty.
-    pub without_plugins: bool,
-    /// Example of the package `menlou` that runs instead of `menlou run`; its only argument is the config file.
-    pub example: Option<String>,
-}
+/// The log counts as written when it has not grown for this time.
+const LOG_PAUSE: Duration = Duration::from_millis(30);
 
-impl Setup {
-    /// Adds a tenant.
-    pub fn tenant(mut self, name: &str, file: impl Into<String>) -> Self {
-        self.tenants.push((name.to_owned(), file.into()));
-        self
-    }
-
-    /// Adds a config key; the value is TOML.
-    pub fn setting(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.settings.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// Runs this example of the package `menlou` instead of `menlou run`.
-    pub fn example(mut self, name: &str) -> Self {
-        self.example = Some(name.to_owned());
-        self
-    }
-
-    /// Adds an environment variable.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-}
+/// A log that grows all the time is not waited for.
+const MAX_PAUSES: u32 = 10;
 
 /// A running gateway. It ends when it is dropped; then its log is searched for every secret that its [`Client`]s sent or
 /// received, and a match fails the test.
@@ -69,6 +37,7 @@ pub struct Gateway {
     addr: SocketAddr,
     admin: SocketAddr,
     secrets: Secrets,
+    log_pipe: Option<PipeReader>,
 }
 
 impl Gateway {
@@ -87,16 +56,34 @@ impl Gateway {
     /// # Panics
     /// Where it does not start. The text has the log.
     pub fn launch(setup: Setup) -> Self {
+        let has_log_pipe = setup.log_pipe;
         let home = GatewayFolder::new(setup);
         let mut gateway = Self {
+            log_pipe: None,
             process: None,
             home,
             addr: loopback(free_port()),
             admin: loopback(free_port()),
             secrets: Secrets::default(),
         };
-        gateway.relaunch();
+        if has_log_pipe {
+            let (reader, writer) = pipe().expect("a pipe");
+            gateway.log_pipe = Some(reader);
+            gateway.process =
+                Some(gateway.spawn(|command, log| Process::start_with_errors(command, log, writer, PACKAGE)));
+            wait_until("a gateway that responds", &gateway.home.log(), || gateway.admin("/healthz").is_ok());
+        } else {
+            gateway.relaunch();
+        }
         gateway
+    }
+
+    /// The reading end of standard error, where the setup made it a pipe.
+    ///
+    /// # Panics
+    /// Where it did not, or the reading end was taken.
+    pub fn take_log_pipe(&mut self) -> PipeReader {
+        self.log_pipe.take().expect("the pipe of the log")
     }
 
     /// Waits until `/readyz` returns 200.
@@ -144,9 +131,20 @@ impl Gateway {
         (answer.status, serde_json::from_slice(&answer.body).expect("JSON"))
     }
 
-    /// The log of all its runs so far.
+    /// The log of all its runs so far. A thread of the gateway writes it: this waits for a pause of the thread, so that
+    /// lines about what a test has just seen are there.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.home.log()).unwrap_or_default()
+        let read = || fs::read_to_string(self.home.log()).unwrap_or_default();
+        let mut log = read();
+        for _ in 0..MAX_PAUSES {
+            std::thread::sleep(LOG_PAUSE);
+            let later = read();
+            if later.len() == log.len() {
+                break;
+            }
+            log = later;
+        }
+        log
     }
 
     /// The folder with the tenants' files.
@@ -195,8 +193,13 @@ impl Gateway {
 
     /// Sends SIGTERM, without waiting.
     pub fn send_sigterm(&self) {
+        self.send(Signal::TERM);
+    }
+
+    /// Sends a signal.
+    pub fn send(&self, signal: Signal) {
         if let Some(process) = &self.process {
-            process.send_sigterm();
+            process.send(signal);
         }
     }
 
@@ -249,7 +252,7 @@ impl Gateway {
     pub fn relaunch(&mut self) {
         self.kill();
         let deadline = Instant::now() + START_TIMEOUT;
-        let mut process = self.spawn();
+        let mut process = self.spawn(|command, log| Process::start(command, log, PACKAGE));
         while self.admin("/healthz").is_err() {
             if !process.is_running() {
                 // Another process may have taken the port.
@@ -257,7 +260,7 @@ impl Gateway {
                 let taken = log.contains("in use") && Instant::now() < deadline;
                 assert!(taken, "the gateway ended:\n{log}");
                 (self.addr, self.admin) = (loopback(free_port()), loopback(free_port()));
-                process = self.spawn();
+                process = self.spawn(|command, log| Process::start(command, log, PACKAGE));
             }
             assert!(
                 Instant::now() < deadline,
@@ -270,7 +273,7 @@ impl Gateway {
         self.process = Some(process);
     }
 
-    fn spawn(&self) -> Process {
+    fn spawn(&self, start: impl FnOnce(&mut Command, &Path) -> Process) -> Process {
         let mut command = match &self.home.example {
             None => {
                 let mut command = self.home.prepare();
@@ -281,7 +284,7 @@ impl Gateway {
         };
         command.env("MENLOU_SERVER__LISTEN", self.addr.to_string());
         command.env("MENLOU_ADMIN__LISTEN", self.admin.to_string());
-        Process::start(command.arg(self.home.config()), &self.home.log(), PACKAGE)
+        start(command.arg(self.home.config()), &self.home.log())
     }
 }
 

@@ -27,9 +27,16 @@ impl Process {
     /// # Panics
     /// Where it cannot be started. The text names `package`, the Debian package of the program.
     pub fn start(command: &mut Command, log: &Path, package: &str) -> Self {
-        let log = File::options().create(true).append(true).open(log).expect("a log file in the temporary folder");
-        let errors = log.try_clone().expect("a second handle to the log");
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let errors = open_log(log);
+        Self::start_with_errors(command, log, errors, package)
+    }
+
+    /// As [`Process::start`], but its standard error goes to `errors`.
+    ///
+    /// # Panics
+    /// Where it cannot be started. The text names `package`, the Debian package of the program.
+    pub fn start_with_errors(command: &mut Command, log: &Path, errors: impl Into<Stdio>, package: &str) -> Self {
+        command.stdin(Stdio::null()).stdout(open_log(log)).stderr(errors);
         match command.spawn() {
             Ok(child) => Self { child },
             Err(e) => panic!("cannot start {command:?}: {e}; is the Debian package {package} installed?"),
@@ -65,6 +72,11 @@ impl Process {
     /// Sends SIGTERM to the process, without waiting.
     pub fn send_sigterm(&self) {
         signal(self.id(), Signal::TERM);
+    }
+
+    /// Sends a signal to the process.
+    pub fn send(&self, which: Signal) {
+        signal(self.id(), which);
     }
 
     /// Sends SIGTERM, and waits for the end of the process.
@@ -106,6 +118,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn open_log(path: &Path) -> File {
+    File::options().create(true).append(true).open(path).expect("a log file in the temporary folder")
 }
 
 fn signal(id: u32, signal: Signal) {

@@ -1,7 +1,10 @@
 //! `[log]`: what is logged, and in which format.
 
+use crate::load::{MAX_FILE_SIZE, read};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
 
 /// `[log]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -16,6 +19,10 @@ pub struct Log {
     /// Whether each request is logged in one line.
     /// 是否为每个请求记录一行日志。
     pub access: bool,
+    /// File that the log is written to; default: standard error. SIGHUP opens it again, for logrotate.
+    /// 日志文件，默认写到标准错误；收到 SIGHUP 时重新打开，便于 logrotate 轮换。
+    #[schemars(extend("minLength" = 1))]
+    pub file: Option<PathBuf>,
 }
 
 /// `[log] level`
@@ -39,8 +46,28 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// The format that a config with errors asks for, so that the errors can be reported in it. `variable` is the value of
+    /// `MENLOU_LOG__FORMAT`.
+    pub fn of_invalid(file: Option<&Path>, variable: Option<&str>) -> Self {
+        let parse = |value: &str| match value {
+            "json" => Some(Self::Json),
+            "text" => Some(Self::Text),
+            _ => None,
+        };
+        let in_file = || {
+            let bytes = read(file?).ok().filter(|bytes| bytes.len() <= MAX_FILE_SIZE)?;
+            let (table, _) = DeTable::parse_recoverable(std::str::from_utf8(&bytes).ok()?);
+            let DeValue::Table(log) = table.get_ref().get("log")?.get_ref() else { return None };
+            let DeValue::String(format) = log.get("format")?.get_ref() else { return None };
+            parse(format)
+        };
+        variable.and_then(parse).or_else(in_file).unwrap_or(Self::Text)
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Text, access: true }
+        Self { level: LogLevel::Info, format: LogFormat::Text, access: true, file: None }
     }
 }

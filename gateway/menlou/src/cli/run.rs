@@ -5,50 +5,110 @@ use crate::cli::{
     runtime,
     shutdown_signal::shutdown_signal,
 };
-use crate::gateway::Gateway;
-use menlou_config::{config_error::ConfigError, server::Config};
+use crate::{gateway::Gateway, telemetry};
+use menlou_config::{
+    config_error::ConfigError,
+    server::{Config, Log, LogFormat},
+};
+use menlou_error::text::{Language, Text};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::{process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Time for closing connections and dropping tasks after the drain.
 const LAST: Duration = Duration::from_secs(2);
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCode {
+pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, file: Option<&Path>) -> ExitCode {
     let config = match config() {
         Ok(config) => config,
-        Err(errors) => {
-            show_errors(&errors);
-            return ExitCode::FAILURE;
-        }
+        Err(errors) => return refuse_config(&errors, file),
     };
     allow_files();
-    let runtime = match runtime::start() {
-        Ok(runtime) => runtime,
-        Err(text) => return fail(&text),
+    let log = config.log.clone();
+    let outcome = match telemetry::log(&log) {
+        Ok(()) => serve(config),
+        Err(text) => Err(text),
     };
+    let code = match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            log_error(&log, &text);
+            ExitCode::FAILURE
+        }
+    };
+    telemetry::flush_log();
+    code
+}
+
+fn serve(config: Config) -> Result<(), Text> {
+    let runtime = runtime::start()?;
+    let log = config.log.clone();
     let outcome = runtime.block_on(async {
         // On a worker thread of the runtime, where short blocking is allowed.
         let built = tokio::spawn(Gateway::build(config)).await;
-        match built {
-            Ok(Ok(gateway)) => {
-                let stop = async {
-                    shutdown_signal().await;
-                    tracing::info!(
-                        "shutdown signal received: accepting no new connections, finishing requests in flight"
-                    );
-                };
-                gateway.run(stop).await;
-                ExitCode::SUCCESS
-            }
-            Ok(Err(text)) => fail(&text),
-            Err(e) => {
-                tracing::error!(cause = %e, "building the gateway panicked (a bug in Menlou)");
-                ExitCode::FAILURE
-            }
+        let gateway = built.unwrap_or_else(|e| {
+            Err(Text::new(
+                format!("构建网关时程序崩溃（门楼的缺陷）：{e}"),
+                format!("building the gateway panicked (a bug in Menlou): {e}"),
+            ))
+        })?;
+        let stop = async {
+            shutdown_signal().await;
+            tracing::info!("shutdown signal received: accepting no new connections, finishing requests in flight");
+        };
+        tokio::select! {
+            () = gateway.run(stop) => {}
+            () = reopen_log_on_hangup(&log) => {}
         }
+        Ok(())
     });
     runtime.shutdown_timeout(LAST);
     outcome
+}
+
+/// Opens the log file again at each SIGHUP. Never completes.
+async fn reopen_log_on_hangup(log: &Log) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("could not install the handler of SIGHUP");
+        return std::future::pending().await;
+    };
+    loop {
+        hangup.recv().await;
+        match telemetry::reopen_log(log) {
+            Ok(()) => tracing::info!("SIGHUP received: the log file was opened again"),
+            Err(e) => tracing::error!(cause = %e, "could not open the log file again; the earlier one stays in use"),
+        }
+    }
+}
+
+/// Reports errors of the config: for people, or as lines of the JSON log where the config asks for it.
+fn refuse_config(errors: &[ConfigError], file: Option<&Path>) -> ExitCode {
+    let variable = std::env::var("MENLOU_LOG__FORMAT").ok();
+    let format = LogFormat::of_invalid(file, variable.as_deref());
+    let log = Log { format, ..Log::default() };
+    if format == LogFormat::Text || telemetry::log(&log).is_err() {
+        show_errors(errors);
+        return ExitCode::FAILURE;
+    }
+    for error in errors {
+        let (line, column) = error.position().unzip();
+        let file = error.file().map(|file| file.display().to_string());
+        let variable = error.variable();
+        tracing::error!(file, line, column, variable, "{}", error.text.get(Language::for_operator()));
+    }
+    telemetry::flush_log();
+    ExitCode::FAILURE
+}
+
+/// Reports why the gateway does not start: in the log, and for people on standard error where they see no log there.
+fn log_error(log: &Log, text: &Text) {
+    let is_json = log.format == LogFormat::Json;
+    if is_json || log.file.is_some() {
+        tracing::error!("{}", text.get(Language::for_operator()));
+    }
+    if !is_json || log.file.is_some() {
+        fail(text);
+    }
 }
 
 /// Raises the limit of open files to the maximum that the system allows. Each connection needs one file descriptor, and

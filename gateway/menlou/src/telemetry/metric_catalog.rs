@@ -82,6 +82,15 @@ pub const ALL: &[Metric] = &[
         Text::fixed("失败的请求数，按错误码（见 ERRORS.md）", "Failed requests, by error code (see ERRORS.md)."),
     ),
     metric(
+        "menlou_log_lines_dropped_total",
+        MetricKind::Counter,
+        &[],
+        Text::fixed(
+            "因日志读取或写入过慢而丢弃的日志行数",
+            "Log lines of the gateway that were dropped because the log was not read or written fast enough.",
+        ),
+    ),
+    metric(
         "menlou_platform_up",
         MetricKind::Gauge,
         &["server"],
