@@ -50,6 +50,7 @@ mod proxies;
 mod proxy;
 mod proxy_cookies;
 mod proxy_headers;
+mod reload;
 mod replicas;
 mod scene;
 mod secrecy;

@@ -1,6 +1,7 @@
 //! The gateway's own config: `menlou.toml` and environment variables.
 
 mod admin;
+mod changes;
 mod clients;
 mod log;
 mod proxies;
@@ -353,6 +354,13 @@ impl Merged {
             ),
         );
         Some(self.error("/admin/listen", text, true))
+    }
+}
+
+impl Admin {
+    /// Certificate and key of the admin listener, if it uses HTTPS.
+    pub fn certificate(&self) -> Option<Certificate> {
+        Some(Certificate { cert: self.tls_cert.clone()?, key: self.tls_key.clone()? })
     }
 }
 

@@ -5,6 +5,8 @@ mod api_docs;
 mod explain;
 mod output;
 mod plugin;
+mod reload;
+mod reload_signals;
 mod renamed;
 mod run;
 mod runtime;
@@ -39,6 +41,8 @@ struct CommandLine {
 enum Command {
     /// 启动网关。Run the gateway.
     Run,
+    /// 让运行中的网关重新加载配置、证书、租户、插件与日志文件。Have the running gateway reload config, certificates, tenants, plugins and log file.
+    Reload,
     /// 检查配置、租户与插件但不启动；有错误时退出码为 1。Check config, tenants and plugins without starting; exit code 1 on errors.
     Validate(validate::Arguments),
     /// 解释错误码或平台错误码。Explain an error code or a platform errcode.
@@ -80,7 +84,11 @@ pub fn main() -> ExitCode {
     let file = config_file(line.config.as_deref());
     let config = || load(file);
     match line.command {
-        Command::Run => run::run(config, file),
+        Command::Run => {
+            let source = file.map(Path::to_owned);
+            run::run(move || load(source.as_deref()), file)
+        }
+        Command::Reload => reload::run(config),
         Command::Validate(arguments) => validate::run(config, &arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

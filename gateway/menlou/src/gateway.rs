@@ -1,13 +1,14 @@
 //! The gateway: built from its config, then run until it is stopped. The only place where the crates are composed.
 
-use crate::telemetry::{self, Metrics};
+use crate::{
+    control::ControlSocket,
+    reload::{ConfigSource, ReloadHandle, ReloadRequests, Reloader},
+    telemetry::{self, Metrics},
+};
 use arc_swap::ArcSwap;
 use menlou_action::{PluginRegistry, Services, Watchdog};
 use menlou_admin::tokens::FailedAttempts;
-use menlou_config::{
-    keyring::Keyring,
-    server::{Certificate, Config},
-};
+use menlou_config::{config_error::ConfigError, keyring::Keyring, server::Config};
 use menlou_error::text::{Language, Text};
 use menlou_platform::{exchange::CodeExchange, http::HttpClient};
 use menlou_policy::{
@@ -17,7 +18,7 @@ use menlou_policy::{
 };
 use menlou_server::{HttpService, TrafficService, TrafficState, guard_config, proxies::Proxies, tls::Tls};
 use menlou_store::{StoreConfig, Stores};
-use menlou_tenant::{PluginReloader, ReloadHistory, TenantRegistry, TenantWatcher};
+use menlou_tenant::{PluginReloader, ReloadHistory, ReloadTrigger, TenantRegistry, TenantWatcher};
 use std::{
     future::Future,
     net::SocketAddr,
@@ -66,6 +67,9 @@ struct Built {
     admin_tls: Option<Arc<Tls>>,
     reload_history: Arc<ReloadHistory>,
     metrics: Metrics,
+    source: Option<ConfigSource>,
+    reload: ReloadHandle,
+    reload_requests: ReloadRequests,
     /// Reports plugins that block a worker thread, until it is dropped.
     _watchdog: Watchdog,
 }
@@ -107,7 +111,11 @@ impl Gateway {
         let traffic = listen(config.server.listen)?;
         let admin = listen(config.admin.listen)?;
         let watchdog = Watchdog::start().map_err(|e| failed("线程", "a thread", e))?;
+        let (reload, reload_requests) = ReloadHandle::new();
         let built = Built {
+            source: None,
+            reload,
+            reload_requests,
             config,
             library,
             services,
@@ -134,6 +142,20 @@ impl<L> Gateway<L> {
     /// type has to be `Infallible`, as that of the service inside it: failures are responses.
     pub fn layer<T>(self, layer: T) -> Gateway<Stack<L, T>> {
         Gateway { built: self.built, layers: Stack::new(self.layers, layer) }
+    }
+
+    /// Sets how a reload reads the config. Without it, a reload keeps the config.
+    pub fn config_source(
+        mut self,
+        source: impl Fn() -> Result<Config, Vec<ConfigError>> + Send + Sync + 'static,
+    ) -> Self {
+        self.built.source = Some(Box::new(source));
+        self
+    }
+
+    /// Requests reloads of the running gateway.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.built.reload.clone()
     }
 
     /// Serves until `stop` is ready and the requests in flight have ended.
@@ -164,11 +186,30 @@ impl Built {
         }
         let stopping = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.watcher.run());
+        let (reload_tenants, tenant_reloads) = ReloadTrigger::new();
+        tasks.spawn(self.watcher.run(tenant_reloads));
         for tls in self.tls.iter().chain(&self.admin_tls) {
             tasks.spawn(tls.clone().watch());
         }
         tasks.spawn(upkeep(self.metrics.clone(), self.registry.clone()));
+        let access_log = Arc::new(AtomicBool::new(self.config.log.access));
+        let reloader = Reloader {
+            source: self.source,
+            running: self.config.clone(),
+            tls: self.tls.clone(),
+            admin_tls: self.admin_tls.clone(),
+            access_log: access_log.clone(),
+            tenants: reload_tenants,
+        };
+        tasks.spawn(reloader.run(self.reload_requests));
+        match ControlSocket::bind(&self.config) {
+            Ok(socket) => {
+                tasks.spawn(socket.serve(self.reload));
+            }
+            Err(e) => {
+                tracing::warn!(cause = %e, "no control socket beside the SQLite file: use SIGHUP instead of menlou reload")
+            }
+        }
         let proxies = Arc::new(Proxies::new(&self.config.proxies));
         let admin_state = menlou_admin::AdminState {
             registry: self.registry.clone(),
@@ -210,15 +251,17 @@ impl Built {
             tls: self.tls,
             handshake_timeout: self.config.tls.handshake_timeout.get(),
             http2: self.config.http2.clone(),
-            access_log: self.config.log.access,
+            access_log,
         };
         let stop = async {
             stop.await;
             stopping.store(true, Ordering::Release);
+            telemetry::service_manager::stopping();
             if let Some(delay) = self.config.server.drain_delay {
                 sleep(delay.get()).await;
             }
         };
+        telemetry::service_manager::ready();
         menlou_server::serve_traffic(self.traffic, Arc::new(traffic), layers, stop).await;
         // Last, so that probes see until then that the gateway is stopping.
         let _ = stop_admin.send(());
@@ -259,8 +302,7 @@ pub fn load_certificates(config: &Config) -> Result<Option<Arc<Tls>>, Text> {
 /// # Errors
 /// A certificate or key that is invalid.
 pub fn load_admin_certificate(config: &Config) -> Result<Option<Arc<Tls>>, Text> {
-    let (Some(cert), Some(key)) = (&config.admin.tls_cert, &config.admin.tls_key) else { return Ok(None) };
-    let certificate = Certificate { cert: cert.clone(), key: key.clone() };
+    let Some(certificate) = config.admin.certificate() else { return Ok(None) };
     Tls::load(&[certificate], None, &["http/1.1"]).map(Some)
 }
 

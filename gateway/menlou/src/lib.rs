@@ -3,5 +3,7 @@
 //! `gateway/ARCHITECTURE.md` shows the crates, the direction of their imports and the life of a request.
 
 pub mod cli;
+mod control;
 pub mod gateway;
+pub mod reload;
 pub mod telemetry;

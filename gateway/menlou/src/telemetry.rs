@@ -3,6 +3,7 @@
 mod log_writer;
 pub mod metric_catalog;
 mod recorder;
+pub mod service_manager;
 mod tenant_series;
 
 use log_writer::LogWriter;
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tenant_series::TenantSeries;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 /// Buckets of the histograms, in seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -30,6 +31,7 @@ const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Starts logging to standard error or to the log file, and logs panics. Further calls have no effect.
 ///
@@ -50,16 +52,8 @@ pub fn log(config: &Log) -> Result<(), Text> {
         None => Text::new(format!("无法开始记录日志：{e}"), format!("could not start logging: {e}")),
     })?;
     let writer = WRITER.get_or_init(|| writer);
-    let level = match config.level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
-    };
-    // Libraries log at warn and above: their debug lines may contain URLs and headers, and therefore secrets. sqlx
-    // warns of every connection that an outage closes; the gateway logs the outage itself, once.
-    let filter = EnvFilter::new(format!("warn,sqlx=error,menlou={level},plugin={level},access={level}"));
+    let (filter, handle) = reload::Layer::new(filter(config.level));
+    let _ = FILTER.set(handle);
     let layer = fmt::layer().with_writer(|| writer.clone()).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     let _ = match config.format {
@@ -74,15 +68,30 @@ pub fn log(config: &Log) -> Result<(), Text> {
     Ok(())
 }
 
-/// Opens the log file again, where there is one: logrotate has moved it away.
+fn filter(level: LogLevel) -> EnvFilter {
+    let level = match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    // Libraries log at warn and above: their debug lines may contain URLs and headers, and therefore secrets. sqlx
+    // warns of every connection that an outage closes; the gateway logs the outage itself, once.
+    EnvFilter::new(format!("warn,sqlx=error,menlou={level},plugin={level},access={level}"))
+}
+
+/// Changes the minimum level of logged lines. Returns whether that succeeded.
+pub fn set_level(level: LogLevel) -> bool {
+    FILTER.get().is_some_and(|handle| handle.reload(filter(level)).is_ok())
+}
+
+/// Opens the log file again: logrotate has moved it away, or the config names another one.
 ///
 /// # Errors
 /// The file cannot be opened; the earlier one stays in use.
 pub fn reopen_log(config: &Log) -> io::Result<()> {
-    match (WRITER.get(), &config.file) {
-        (Some(writer), Some(file)) => writer.reopen(file),
-        _ => Ok(()),
-    }
+    WRITER.get().map_or(Ok(()), |writer| writer.reopen(config.file.as_deref()))
 }
 
 /// Waits until the log has been written, for a short time.

@@ -26,7 +26,7 @@ use std::{
     fmt::Display,
     future::Future,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -102,7 +102,7 @@ where
     }
     let took = context.received.elapsed();
     outcome.count(error.as_ref(), took, &context.id);
-    if traffic.access_log {
+    if traffic.access_log.load(Ordering::Relaxed) {
         outcome.log_access(&context, response.status().as_u16(), error.as_ref(), took);
     } else if let Some(error) = &error {
         outcome.log_cause(&context, error);

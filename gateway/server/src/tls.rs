@@ -25,7 +25,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The certificates of a listener, kept up to date with their files.
 pub struct Tls {
-    files: Files,
+    files: ArcSwap<Files>,
     current: ArcSwap<ServerConfig>,
 }
 
@@ -50,7 +50,7 @@ impl Tls {
             protocols: protocols.iter().map(|p| p.as_bytes().to_vec()).collect(),
         };
         let current = ArcSwap::from_pointee(files.read()?);
-        Ok(Arc::new(Self { files, current }))
+        Ok(Arc::new(Self { files: ArcSwap::from_pointee(files), current }))
     }
 
     /// The acceptor for the next connection.
@@ -58,20 +58,37 @@ impl Tls {
         TlsAcceptor::from(self.current.load_full())
     }
 
+    /// Loads the certificates from these files, also if they are the same files as before.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; the earlier certificates stay in use.
+    pub async fn replace(&self, certificates: &[Certificate], client_ca: Option<&Path>) -> Result<(), Text> {
+        let files = Arc::new(Files {
+            certificates: certificates.to_vec(),
+            client_ca: client_ca.map(Path::to_owned),
+            protocols: self.files.load().protocols.clone(),
+        });
+        let read = files.clone();
+        let config = spawn_blocking(move || read.read()).await.map_err(|e| failed(&e))??;
+        self.current.store(Arc::new(config));
+        self.files.store(files);
+        Ok(())
+    }
+
     /// Reloads files that change; never returns. If a changed file is invalid, this is logged and the earlier certificates
     /// stay in use.
     pub async fn watch(self: Arc<Self>) {
-        let mut loaded = self.files.fingerprints();
+        let mut loaded = self.files.load().fingerprints();
         // A certificate and its key are replaced one after the other. So an error is logged only if the same files are
         // invalid at the next check too, and once.
         let mut invalid = None;
         loop {
             sleep(CHECK_INTERVAL).await;
-            let now = self.files.fingerprints();
+            let files = self.files.load_full();
+            let now = files.fingerprints();
             if now == loaded {
                 continue;
             }
-            let files = self.files.clone();
             match spawn_blocking(move || files.read()).await {
                 Ok(Ok(config)) => {
                     self.current.store(Arc::new(config));

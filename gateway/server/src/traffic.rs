@@ -4,7 +4,10 @@ use crate::{proxies::Proxies, tls::Tls};
 use menlou_config::server::{Clients, Http2, Server};
 use menlou_policy::admission::AdmissionController;
 use menlou_tenant::TenantRegistry;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 /// Shared by all connections of the traffic port.
 pub struct TrafficState {
@@ -25,5 +28,5 @@ pub struct TrafficState {
     /// Limits of HTTP/2.
     pub http2: Http2,
     /// Whether each request is logged.
-    pub access_log: bool,
+    pub access_log: Arc<AtomicBool>,
 }

@@ -3,6 +3,7 @@
 use super::{
     PluginReloader, Tenant, TenantRegistry, TenantStatus, ValidatedTenant, build, folder,
     fs_watch::{FolderWatch, identity},
+    reload_trigger::ReloadRequests,
 };
 use menlou_action::Services;
 use menlou_config::{config_error::ConfigError, fingerprint::Fingerprint, sources::Files, tenant::TenantName};
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::Notify,
+    sync::{Notify, oneshot},
     task::spawn_blocking,
     time::{Instant, sleep, timeout},
 };
@@ -261,8 +262,9 @@ impl TenantWatcher {
         (name, Some(Arc::new(tenant)))
     }
 
-    /// Applies changes until the future is dropped.
-    pub async fn run(mut self) {
+    /// Applies changes and handles requests until the future is dropped.
+    pub async fn run(mut self, mut requests: ReloadRequests) {
+        let mut request: Option<oneshot::Sender<()>> = None;
         let changed = Arc::new(Notify::new());
         let (mut folders, mut secrets) = (FolderWatch::new(changed.clone()), FolderWatch::new(changed.clone()));
         // Those that cannot be watched are checked by the scans.
@@ -277,7 +279,13 @@ impl TenantWatcher {
                 true => scan_time * SCAN_RATIO_WITH_ERRORS,
                 false => SCAN_INTERVAL.max(scan_time * SCAN_RATIO),
             };
-            let has_event = timeout(CHECK_INTERVAL, changed.notified()).await.is_ok();
+            let has_event = tokio::select! {
+                notified = timeout(CHECK_INTERVAL, changed.notified()) => notified.is_ok(),
+                Some(sender) = requests.recv(), if request.is_none() => {
+                    request = Some(sender);
+                    true
+                }
+            };
             if !has_event && !rescan && !self.is_unsettled && scanned_at.elapsed() < interval {
                 continue;
             }
@@ -298,6 +306,13 @@ impl TenantWatcher {
             };
             secrets.keep_files(self.sources());
             scan_time = scanned_at.elapsed();
+            // A file that is still being written is read as soon as it has settled.
+            if !self.is_unsettled
+                && let Some(request) = request.take()
+            {
+                // The requester may have gone.
+                let _ = request.send(());
+            }
         }
     }
 }

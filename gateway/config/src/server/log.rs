@@ -19,8 +19,8 @@ pub struct Log {
     /// Whether each request is logged in one line.
     /// 是否为每个请求记录一行日志。
     pub access: bool,
-    /// File that the log is written to; default: standard error. SIGHUP opens it again, for logrotate.
-    /// 日志文件，默认写到标准错误；收到 SIGHUP 时重新打开，便于 logrotate 轮换。
+    /// File that the log is written to; default: standard error. `menlou reload` opens it again, for logrotate.
+    /// 日志文件，默认写到标准错误；执行 `menlou reload` 时重新打开，便于 logrotate 轮换。
     #[schemars(extend("minLength" = 1))]
     pub file: Option<PathBuf>,
 }

@@ -31,6 +31,14 @@ pub fn fail(text: &Text) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Prints a sentence about a failure on standard error, in the operator's language.
+pub fn print_error(zh: impl AsRef<str>, en: impl AsRef<str>) {
+    match Language::for_operator() {
+        Language::Zh => eprintln!("{}", zh.as_ref()),
+        Language::En => eprintln!("{}", en.as_ref()),
+    }
+}
+
 /// Prints a sentence on standard output, in the operator's language.
 pub fn say(zh: impl AsRef<str>, en: impl AsRef<str>) {
     match Language::for_operator() {

@@ -2,6 +2,7 @@
 
 use crate::cli::{
     output::{fail, show_errors},
+    reload_signals::ReloadSignals,
     runtime,
     shutdown_signal::shutdown_signal,
 };
@@ -13,20 +14,23 @@ use menlou_config::{
 use menlou_error::text::{Language, Text};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{path::Path, process::ExitCode, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Time for closing connections and dropping tasks after the drain.
 const LAST: Duration = Duration::from_secs(2);
 
-pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, file: Option<&Path>) -> ExitCode {
-    let config = match config() {
-        Ok(config) => config,
+/// `config` reads the config, now and at each reload.
+pub fn run(
+    config: impl Fn() -> Result<Config, Vec<ConfigError>> + Send + Sync + 'static,
+    file: Option<&Path>,
+) -> ExitCode {
+    let loaded = match config() {
+        Ok(loaded) => loaded,
         Err(errors) => return refuse_config(&errors, file),
     };
     allow_files();
-    let log = config.log.clone();
+    let log = loaded.log.clone();
     let outcome = match telemetry::log(&log) {
-        Ok(()) => serve(config),
+        Ok(()) => serve(loaded, config),
         Err(text) => Err(text),
     };
     let code = match outcome {
@@ -40,10 +44,13 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, file: Opti
     code
 }
 
-fn serve(config: Config) -> Result<(), Text> {
+fn serve(
+    config: Config,
+    source: impl Fn() -> Result<Config, Vec<ConfigError>> + Send + Sync + 'static,
+) -> Result<(), Text> {
     let runtime = runtime::start()?;
-    let log = config.log.clone();
     let outcome = runtime.block_on(async {
+        let signals = ReloadSignals::install();
         // On a worker thread of the runtime, where short blocking is allowed.
         let built = tokio::spawn(Gateway::build(config)).await;
         let gateway = built.unwrap_or_else(|e| {
@@ -52,33 +59,18 @@ fn serve(config: Config) -> Result<(), Text> {
                 format!("building the gateway panicked (a bug in Menlou): {e}"),
             ))
         })?;
+        let gateway = gateway.config_source(source);
         let stop = async {
             shutdown_signal().await;
             tracing::info!("shutdown signal received: accepting no new connections, finishing requests in flight");
         };
-        tokio::select! {
-            () = gateway.run(stop) => {}
-            () = reopen_log_on_hangup(&log) => {}
-        }
+        let reloads = tokio::spawn(signals.handle(gateway.reload_handle()));
+        gateway.run(stop).await;
+        reloads.abort();
         Ok(())
     });
     runtime.shutdown_timeout(LAST);
     outcome
-}
-
-/// Opens the log file again at each SIGHUP. Never completes.
-async fn reopen_log_on_hangup(log: &Log) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("could not install the handler of SIGHUP");
-        return std::future::pending().await;
-    };
-    loop {
-        hangup.recv().await;
-        match telemetry::reopen_log(log) {
-            Ok(()) => tracing::info!("SIGHUP received: the log file was opened again"),
-            Err(e) => tracing::error!(cause = %e, "could not open the log file again; the earlier one stays in use"),
-        }
-    }
 }
 
 /// Reports errors of the config: for people, or as lines of the JSON log where the config asks for it.

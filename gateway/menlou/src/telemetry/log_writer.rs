@@ -50,24 +50,20 @@ impl LogWriter {
     /// # Errors
     /// The file cannot be opened, or the thread cannot be started.
     pub fn start(file: Option<&Path>) -> io::Result<Self> {
-        let output = match file {
-            Some(path) => open(path)?,
-            // A handle of its own: whoever holds the lock of `io::stderr` would block others while the reader is stuck.
-            None => File::from(io::stderr().as_fd().try_clone_to_owned()?),
-        };
+        let output = open(file)?;
         let queue = Arc::new(Queue { state: Mutex::default(), arrived: Condvar::new(), done: Condvar::new() });
         let own = queue.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || own.write_all_to(output))?;
         Ok(Self { queue })
     }
 
-    /// Opens the log file by its path again, so that the file can be moved away before. Lines that are logged from now on
-    /// go to the new file.
+    /// Opens the log file by its path again, so that the file can be moved away before; or standard error. Lines that are
+    /// logged from now on go there.
     ///
     /// # Errors
     /// The file cannot be opened; the earlier one stays in use.
-    pub fn reopen(&self, path: &Path) -> io::Result<()> {
-        let file = open(path)?;
+    pub fn reopen(&self, file: Option<&Path>) -> io::Result<()> {
+        let file = open(file)?;
         self.queue.lock().reopen = Some(file);
         self.queue.arrived.notify_one();
         Ok(())
@@ -152,8 +148,12 @@ impl Queue {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)
+fn open(file: Option<&Path>) -> io::Result<File> {
+    match file {
+        Some(path) => OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path),
+        // A handle of its own: a thread that holds the lock of `io::stderr` would block others while the reader is stuck.
+        None => Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?)),
+    }
 }
 
 /// Writes everything. The parent process may have made standard error non-blocking.
