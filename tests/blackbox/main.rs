@@ -15,6 +15,7 @@ mod bad_input;
 mod bad_plugins;
 mod circuits;
 mod clients;
+mod closed_outputs;
 mod command_line;
 mod compression;
 mod console;

@@ -1,9 +1,12 @@
 //! The command line. Each command is in a module of its own.
 
+// Its macros are used by the modules below.
+#[macro_use]
+mod output;
+
 mod admin;
 mod api_docs;
 mod explain;
-mod output;
 mod plugin;
 mod reload;
 mod reload_signals;
@@ -67,6 +70,10 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    output::finish(run_command())
+}
+
+fn run_command() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
@@ -77,7 +84,7 @@ pub fn main() -> ExitCode {
                     output::fail(&text);
                     return ExitCode::from(2);
                 }
-                None => error.exit(),
+                None => return output::print_usage(&error),
             }
         }
     };

@@ -14,7 +14,7 @@ use std::{
     io::{PipeReader, pipe},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Output},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -364,6 +364,17 @@ impl GatewayFolder {
         let mut command = self.prepare();
         command.args(arguments).arg("--config").arg(self.config());
         run(&mut command, input)
+    }
+
+    /// Runs a command with this config to its end, with these as standard output and standard error.
+    ///
+    /// # Panics
+    /// Where the binary is missing.
+    pub fn command_with_outputs(&self, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
+        let mut command = self.prepare();
+        command.args(arguments).arg("--config").arg(self.config());
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        command.spawn().and_then(Child::wait_with_output).expect("the command")
     }
 
     /// Runs a command with this config on a terminal; `env` is added to the folder's environment.

@@ -88,14 +88,14 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
             TokenCommand::New(New { role, expires, label }) => {
                 let (token, whole) = tokens::create(admins, &by, &role, &label, expires.0).await?;
                 // Print only the token on standard output, for scripts.
-                println!("{}", whole.expose_secret());
+                outln!("{}", whole.expose_secret());
                 print_expiry(&token);
                 if let Role::Tenant(name) = &role
                     && !config.tenants.dir.join(format!("{name}.toml")).exists()
                 {
                     match Language::for_operator() {
-                        Language::Zh => eprintln!("注意：还没有租户 {name}。"),
-                        Language::En => eprintln!("Note: there is no tenant {name} yet."),
+                        Language::Zh => errln!("注意：还没有租户 {name}。"),
+                        Language::En => errln!("Note: there is no tenant {name} yet."),
                     }
                 }
             }
@@ -114,10 +114,10 @@ fn act(config: &Config, command: TokenCommand) -> Result<(), Text> {
 fn print_expiry(token: &AdminToken) {
     let (id, role) = (&token.id, &token.role);
     match (Language::for_operator(), token.expires_at.map(Timestamp)) {
-        (Language::Zh, Some(end)) => eprintln!("令牌 {id}（{role}）有效至 {end}；它只显示这一次。"),
-        (Language::Zh, None) => eprintln!("令牌 {id}（{role}）不过期；它只显示这一次。"),
-        (Language::En, Some(end)) => eprintln!("Token {id} ({role}) is valid until {end}. It is shown only once."),
-        (Language::En, None) => eprintln!("Token {id} ({role}) never expires. It is shown only once."),
+        (Language::Zh, Some(end)) => errln!("令牌 {id}（{role}）有效至 {end}；它只显示这一次。"),
+        (Language::Zh, None) => errln!("令牌 {id}（{role}）不过期；它只显示这一次。"),
+        (Language::En, Some(end)) => errln!("Token {id} ({role}) is valid until {end}. It is shown only once."),
+        (Language::En, None) => errln!("Token {id} ({role}) never expires. It is shown only once."),
     }
 }
 
@@ -133,13 +133,13 @@ fn list(tokens: &[AdminToken], json: bool) {
                 })
             })
             .collect();
-        println!("{}", serde_json::Value::Array(all));
+        outln!("{}", serde_json::Value::Array(all));
         return;
     }
     let shown = |at: Option<i64>| time(at).map_or_else(|| "-".to_owned(), |time| time.to_string());
-    println!("{:12}  {:24}  {:20}  {:20}  {:20}  LABEL", "ID", "ROLE", "CREATED", "EXPIRES", "LAST USED");
+    outln!("{:12}  {:24}  {:20}  {:20}  {:20}  LABEL", "ID", "ROLE", "CREATED", "EXPIRES", "LAST USED");
     for t in tokens {
         let (created, expires, used) = (shown(Some(t.created_at)), shown(t.expires_at), shown(t.used_at));
-        println!("{:12}  {:24}  {created:20}  {expires:20}  {used:20}  {}", t.id, t.role, t.label);
+        outln!("{:12}  {:24}  {created:20}  {expires:20}  {used:20}  {}", t.id, t.role, t.label);
     }
 }

@@ -6,10 +6,7 @@ use menlou_action::NamedAction;
 use menlou_admin::{openapi, typescript};
 use menlou_config::{config_error::ConfigError, load::Document, server::Config, tenant::TenantName};
 use menlou_error::text::Text;
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 /// Arguments of `openapi` and `types`.
 #[derive(clap::Args)]
@@ -61,11 +58,8 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
         As::OpenApi => format!("{:#}\n", openapi::document(tenant, actions, config.server.listen)),
         As::TypeScript => typescript::types(tenant, actions),
     };
-    // The reader may close the pipe early.
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    out!("{text}");
+    ExitCode::SUCCESS
 }
 
 fn tenant_file(config: &Config, name: &str) -> Result<Document, ExitCode> {

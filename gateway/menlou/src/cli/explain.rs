@@ -22,7 +22,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     if let Some(word) = codes::find(what).or_else(|| admin_codes::find(what)) {
-        println!("{} (HTTP {})", word.name, word.status);
+        outln!("{} (HTTP {})", word.name, word.status);
         explain(&word.text, word.who, &word.remedy, None);
         return ExitCode::SUCCESS;
     }
@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 ),
             ));
         };
-        println!("{} → {} (HTTP {})", errcode.code, errcode.error.name, errcode.error.status);
+        outln!("{} → {} (HTTP {})", errcode.code, errcode.error.name, errcode.error.status);
         explain(&errcode.meaning, errcode.responsible, &errcode.remedy, errcode.location.as_ref());
         return ExitCode::SUCCESS;
     }
@@ -51,16 +51,16 @@ fn explain(meaning: &Text, who: Responsible, remedy: &Text, place: Option<&Text>
     let who = who.text();
     let (at_zh, at_en) =
         place.map(|p| (format!("\n在哪里：{}", p.zh), format!("\nWhere: {}", p.en))).unwrap_or_default();
-    println!("\n{}\n谁来处理：{}\n怎么办：{}{at_zh}", meaning.zh, who.zh, remedy.zh);
-    println!("\n{}\nWho has to act: {}\nWhat to do: {}{at_en}", meaning.en, who.en, remedy.en);
+    outln!("\n{}\n谁来处理：{}\n怎么办：{}{at_zh}", meaning.zh, who.zh, remedy.zh);
+    outln!("\n{}\nWho has to act: {}\nWhat to do: {}{at_en}", meaning.en, who.en, remedy.en);
 }
 
 fn list() {
     for word in codes::ALL.iter().chain(admin_codes::ALL) {
-        println!("{:26} {} {} {}", word.name, word.status, word.text.zh, word.text.en);
+        outln!("{:26} {} {} {}", word.name, word.status, word.text.zh, word.text.en);
     }
-    println!();
+    outln!();
     for errcode in errcodes::ALL {
-        println!("{:26} {} {} {}", errcode.code, errcode.error.name, errcode.meaning.zh, errcode.meaning.en);
+        outln!("{:26} {} {} {}", errcode.code, errcode.error.name, errcode.meaning.zh, errcode.meaning.en);
     }
 }

@@ -23,6 +23,6 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Of::Tenant => tenant::schema(),
         Of::Server => server::schema(),
     };
-    println!("{schema:#}");
+    outln!("{schema:#}");
     ExitCode::SUCCESS
 }

@@ -100,7 +100,7 @@ fn with(
 fn make(path: &Path, add: bool) -> Result<ExitCode, Text> {
     let key = Keys::generate()?;
     if path == Path::new("-") {
-        println!("{}", key.expose_secret());
+        outln!("{}", key.expose_secret());
         return Ok(ExitCode::SUCCESS);
     }
     let shown = path.display();
@@ -167,7 +167,7 @@ fn seal(keyring: &Keyring, tenant: Option<&str>, field: &str) -> Result<ExitCode
     can_hold_a_secret(tenant.is_some(), field, &pointer)?;
     let keys = keyring.keys()?;
     let field = Field { tenant: tenant.as_ref().map(TenantName::as_str), pointer: &pointer };
-    println!("{}", keys.seal(&read_secret()?, field)?);
+    outln!("{}", keys.seal(&read_secret()?, field)?);
     Ok(ExitCode::SUCCESS)
 }
 

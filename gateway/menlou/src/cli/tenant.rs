@@ -14,7 +14,7 @@ mod secrets;
 mod show;
 mod verify;
 
-use crate::cli::output::{fail, print_text, show_errors};
+use crate::cli::output::{fail, show_errors};
 use crate::gateway::open_library;
 use context::{CommandFailure, TenantContext};
 use menlou_action::PluginRegistry;
@@ -108,5 +108,5 @@ fn print_json(mut object: Value, ok: bool) {
     if let Value::Object(fields) = &mut object {
         fields.insert("ok".into(), ok.into());
     }
-    print_text(&format!("{object:#}\n"));
+    outln!("{object:#}");
 }

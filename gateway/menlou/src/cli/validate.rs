@@ -121,9 +121,9 @@ fn summary(wrong: usize) -> ExitCode {
         }
         n => {
             match Language::for_operator() {
-                Language::Zh => eprintln!("共 {n} 处问题"),
-                Language::En if n == 1 => eprintln!("1 error"),
-                Language::En => eprintln!("{n} errors"),
+                Language::Zh => errln!("共 {n} 处问题"),
+                Language::En if n == 1 => errln!("1 error"),
+                Language::En => errln!("{n} errors"),
             }
             ExitCode::FAILURE
         }

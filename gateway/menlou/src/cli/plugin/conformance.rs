@@ -42,12 +42,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
     match in_own_process(arguments) {
         Ok(status) if status.code() == Some(PASSED.into()) => {
-            println!("{}", Text::fixed("通过", "passed").get(Language::for_operator()));
+            outln!("{}", Text::fixed("通过", "passed").get(Language::for_operator()));
             ExitCode::SUCCESS
         }
         Ok(status) if status.code() == Some(1) => ExitCode::FAILURE,
         Ok(status) => {
-            println!();
+            outln!();
             fail(&Text::new(
                 format!("插件使进程结束（{status}）：见上面最后一项检查"),
                 format!("the plugin ended the process ({status}): see the last check above"),

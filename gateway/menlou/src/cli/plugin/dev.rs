@@ -5,7 +5,7 @@ mod begin;
 
 use super::samples;
 use crate::cli::{
-    output::{fail, say, show_errors},
+    output::{self, fail, say, show_errors},
     runtime,
     shutdown_signal::shutdown_signal,
 };
@@ -158,6 +158,7 @@ impl DevSession {
             match events.recv_timeout(CHECK_INTERVAL) {
                 Ok(DevEvent::Saved) => break,
                 Ok(DevEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) if output::is_closed() => return false,
                 Err(RecvTimeoutError::Timeout) => self.report_exit(),
             }
         }
@@ -300,7 +301,7 @@ impl DevSession {
                 (wanted == action.name || wanted == plugin.name && plugin.actions.len() == 1).then_some(name)
             });
             match name {
-                Some(name) => println!("    {}", call(&self.config, &self.tenant, name, action)),
+                Some(name) => outln!("    {}", call(&self.config, &self.tenant, name, action)),
                 None => {
                     let (path, name) = (path.display(), &action.name);
                     say(

@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     };
     let page = page(&plugin);
     let Some(readme) = &arguments.into else {
-        print!("{page}");
+        out!("{page}");
         return ExitCode::SUCCESS;
     };
     match keep(readme, plugin.name, &page, arguments.check) {

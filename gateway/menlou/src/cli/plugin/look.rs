@@ -11,7 +11,7 @@ use std::{path::Path, process::ExitCode};
 pub fn check(file: &Path) -> ExitCode {
     match Plugin::open(file) {
         Ok(plugin) => {
-            print!("{}", describe(&plugin, Language::for_operator()));
+            out!("{}", describe(&plugin, Language::for_operator()));
             ExitCode::SUCCESS
         }
         Err(why) => fail(&refused(file, &why)),
@@ -32,7 +32,7 @@ pub fn list(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> ExitCo
     };
     for plugin in library.plugins() {
         let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
-        println!("{} {}: {actions}", plugin.name, plugin.version);
+        outln!("{} {}: {actions}", plugin.name, plugin.version);
     }
     let mut code = ExitCode::SUCCESS;
     for file in library.rejected() {

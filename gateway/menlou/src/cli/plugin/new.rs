@@ -209,26 +209,26 @@ fn plugins(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>) -> PathBuf
 /// Prints the next steps.
 fn next(name: &str, lang: Lang, plugins: &Path) {
     say(format!("已新建 {name}/。构建并运行：\n"), format!("created {name}/. Build and run it:\n"));
-    println!("    menlou plugin dev {name} --tenant demo");
+    outln!("    menlou plugin dev {name} --tenant demo");
     say("\n或逐步执行：\n", "\nOr step by step:\n");
-    println!("    cd {name}");
+    outln!("    cd {name}");
     let built = match lang {
         Lang::Rust => {
-            println!("    cargo test");
-            println!("    cargo build --release");
+            outln!("    cargo test");
+            outln!("    cargo build --release");
             format!("target/release/lib{}.so", ident(name))
         }
         Lang::C => {
-            println!("    make");
+            outln!("    make");
             format!("{name}.so")
         }
     };
-    println!("    menlou plugin check {built}");
+    outln!("    menlou plugin check {built}");
     let place = plugins.join(format!("{name}.so"));
     let place = place.display();
-    println!("    cp {built} '{place}.new' && mv '{place}.new' '{place}'");
+    outln!("    cp {built} '{place}.new' && mv '{place}.new' '{place}'");
     say("\n在租户文件（如 tenants/demo.toml）中加一行：\n", "\nAdd to a tenant's file, such as tenants/demo.toml:\n");
-    println!("    [actions.{name}]");
+    outln!("    [actions.{name}]");
     say("\n网关运行后（menlou run）发送请求：\n", "\nSend a request to the running gateway (menlou run):\n");
-    println!("    curl -d name=Ann 'http://127.0.0.1:8080/srv/?f=demo&a={name}'");
+    outln!("    curl -d name=Ann 'http://127.0.0.1:8080/srv/?f=demo&a={name}'");
 }

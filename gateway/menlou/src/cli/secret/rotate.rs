@@ -93,7 +93,7 @@ fn one(path: &Path, tenant: Option<&str>, keys: &Keys, dry_run: bool, done: &mut
     }
     let (shown, new) = (path.display(), keys.ids().next().unwrap_or_default());
     for (field, old) in &result.fields {
-        println!("{shown}: {field}: {old} → {new}");
+        outln!("{shown}: {field}: {old} → {new}");
     }
     done.reencrypted += result.fields.len();
     done.files += 1;

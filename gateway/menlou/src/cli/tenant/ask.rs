@@ -17,12 +17,12 @@ pub fn somebody() -> bool {
 pub fn line(question: &Text, default: Option<&str>) -> Result<String, CommandFailure> {
     loop {
         let shown = default.map(|d| format!(" [{d}]")).unwrap_or_default();
-        eprint!("{}{shown}: ", question.get(Language::for_operator()));
+        err!("{}{shown}: ", question.get(Language::for_operator()));
         let _ = io::stderr().flush();
         let mut line = String::new();
         let read = io::stdin().lock().take(LONGEST).read_line(&mut line).map_err(unreadable)?;
         if read == 0 {
-            eprintln!();
+            errln!();
             return Err(broken_off());
         }
         match (line.trim(), default) {
@@ -42,7 +42,7 @@ pub fn fitting<T>(
     loop {
         match fit(&line(question, default)?) {
             Ok(value) => return Ok(value),
-            Err(text) => eprintln!("  {}", text.get(Language::for_operator())),
+            Err(text) => errln!("  {}", text.get(Language::for_operator())),
         }
     }
 }

@@ -110,7 +110,7 @@ fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), Command
                 folder.display()
             ),
         );
-        eprintln!("{}", text.get(Language::for_operator()));
+        errln!("{}", text.get(Language::for_operator()));
     }
     if !folder.is_dir() {
         let folder = folder.display();
@@ -248,11 +248,11 @@ impl Call {
 
     fn print(&self) {
         say("\n试一试（CODE 为 wx.login 得到的 code）：", "\nTo try it (CODE is the code from wx.login):");
-        println!("  {}", self.curl);
+        outln!("  {}", self.curl);
         say(
             "\n小程序中（把 api.example.com 换成网关的域名，并加入小程序后台的 request 合法域名）：",
             "\nIn the mini-program (replace api.example.com with the gateway's domain, and add the domain to request 合法域名, request domains, in the console):",
         );
-        println!("  {}", self.wx.replace('\n', "\n  "));
+        outln!("  {}", self.wx.replace('\n', "\n  "));
     }
 }

@@ -1,7 +1,7 @@
 //! `menlou tenant list`: lists the tenants with their actions and errors.
 
 use super::context::{CommandFailure, CommandOutput, TenantContext};
-use crate::cli::output::{print_text, say, show_errors};
+use crate::cli::output::{say, show_errors};
 use menlou_config::{config_error::ConfigError, load::Document};
 use menlou_error::text::{Language, Text};
 use menlou_tenant::TenantFileError;
@@ -89,7 +89,7 @@ fn table(context: &TenantContext<'_>, rows: &[Row]) {
     let widths: [usize; 5] = std::array::from_fn(width);
     for line in &lines {
         let padded = line.iter().zip(widths).map(|(cell, width)| cell.clone() + &" ".repeat(width - columns(cell)));
-        print_text(&format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end()));
+        outln!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
 

@@ -37,7 +37,7 @@ pub fn ask(
                 return sealed.map(|sealed| sealed.to_string()).map_err(|text| CommandFailure::new("unsealed", text));
             }
             Ok(_) => return Ok(written.expose_secret().to_owned()),
-            Err(text) if ask::somebody() => eprintln!("  {}", text.get(menlou_error::text::Language::for_operator())),
+            Err(text) if ask::somebody() => errln!("  {}", text.get(menlou_error::text::Language::for_operator())),
             Err(text) => return Err(CommandFailure::usage(text)),
         }
     }

@@ -1,7 +1,7 @@
 //! `menlou tenant show`: shows the effective settings of a tenant and the errors of its file.
 
 use super::context::{CommandFailure, CommandOutput, TenantContext, parse_name};
-use crate::cli::output::{print_text, show_errors};
+use crate::cli::output::show_errors;
 use menlou_config::{edit::toml_value, load::Document, schema::escape};
 use menlou_error::text::{Language, Text};
 use menlou_tenant::{SettingsView, secret_pointers, view};
@@ -18,7 +18,7 @@ pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, Com
     let view = doc.as_ref().map(|doc| (view(doc, context.library), sources(doc, context)));
     if !context.json {
         let page = view.as_ref().map(|(view, sources)| page(view, sources)).unwrap_or_default();
-        print_text(&format!("# {}\n{page}", files.path(&name).display()));
+        out!("# {}\n{page}", files.path(&name).display());
         show_errors(&errors);
     }
     let (settings, defaults, secrets) = match &view {

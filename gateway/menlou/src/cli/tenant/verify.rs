@@ -71,14 +71,14 @@ fn print_finding(result: &CheckResult, again: bool) {
     let step = result.step.text();
     let step = step.get(language);
     let Some(CheckFailure { errcode, rid, explanation, note, cause, .. }) = &result.failure else {
-        println!("✓ {step}");
+        outln!("✓ {step}");
         return;
     };
     let what = explanation.meaning.get(language);
     let ids = [errcode.map(|code| format!("errcode {code}")), rid.as_ref().map(|rid| format!("rid {rid}"))];
     let ids = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let ids = if ids.is_empty() { ids } else { format!(" ({ids})") };
-    println!("✗ {step}: {what}{ids}");
+    outln!("✗ {step}: {what}{ids}");
     if again {
         return;
     }
@@ -92,7 +92,7 @@ fn print_finding(result: &CheckResult, again: bool) {
     rows.push((Text::fixed("原因", "cause"), Text::new(cause.clone(), cause.clone())));
     for (label, text) in rows.iter().filter(|(_, text)| !text.zh.is_empty()) {
         let colon = Text::fixed("：", ": ");
-        println!("    {}{}{}", label.get(language), colon.get(language), text.get(language));
+        outln!("    {}{}{}", label.get(language), colon.get(language), text.get(language));
     }
 }
 
@@ -130,14 +130,14 @@ impl Progress {
 
     fn show(&self) {
         if let Some(line) = &self.line {
-            eprint!("{line}");
+            err!("{line}");
             let _ = io::stderr().flush();
         }
     }
 
     fn clear(&self) {
         if self.line.is_some() {
-            eprint!("\r\x1b[K");
+            err!("\r\x1b[K");
             let _ = io::stderr().flush();
         }
     }

@@ -52,13 +52,13 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
     let mut failed = 0;
     for index in 0..plugin.actions.len() {
         let descriptor = &plugin.actions[index];
-        println!("a={}", descriptor.name);
+        outln!("a={}", descriptor.name);
         let mut report = |found: CheckResult| -> bool {
             let language = Language::for_operator();
             match &found {
-                Ok(None) => println!("ok"),
-                Ok(Some(note)) => println!("ok; {}", note.get(language)),
-                Err(why) => println!("{}: {}", Text::fixed("失败", "FAILED").get(language), why.get(language)),
+                Ok(None) => outln!("ok"),
+                Ok(Some(note)) => outln!("ok; {}", note.get(language)),
+                Err(why) => outln!("{}: {}", Text::fixed("失败", "FAILED").get(language), why.get(language)),
             }
             failed += usize::from(found.is_err());
             found.is_ok()
@@ -70,7 +70,7 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
         let settings = match tenant.and_then(|file| settings_from_file(file, plugin.name, descriptor)) {
             Some(Ok(settings)) => settings,
             Some(Err(errors)) => {
-                println!();
+                outln!();
                 show_errors(&errors);
                 failed += 1;
                 continue;
@@ -113,7 +113,7 @@ pub async fn all(plugin: &Arc<Plugin>, tenant: Option<&Document>) -> std::result
 
 /// Prints the name of a check before it runs. If the plugin crashes the process, this is the last output.
 fn announce(zh: &'static str, en: &'static str) {
-    print!("  {} … ", Text::fixed(zh, en).get(Language::for_operator()));
+    out!("  {} … ", Text::fixed(zh, en).get(Language::for_operator()));
     let _ = io::stdout().flush();
 }
 
@@ -201,7 +201,7 @@ async fn parameters(gateway: &Arc<TestGateway>, action: &Arc<Action>) -> std::re
         let served = tokio::spawn(async move { gateway.call(&action, params).await });
         let served = tokio::time::timeout(CALL_TIMEOUT + ROUND_DURATION, served).await;
         let Ok(Ok(served)) = served else {
-            println!();
+            outln!();
             let (zh, en) = ("调用不返回，插件阻塞了线程", "a call does not return: the plugin blocks a thread");
             return Err(of_these(Text::fixed(zh, en)));
         };
