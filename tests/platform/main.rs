@@ -1,6 +1,7 @@
-//! What holds for the platform clients, over real sockets: against the simulator, and against a peer that misbehaves.
-#![allow(clippy::expect_used, reason = "a test stops at its first surprise")]
+//! Tests of the platform clients over real sockets: against the simulator, and against a peer that misbehaves.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod access_tokens;
 mod calls;
 mod exchange;
 mod http;
@@ -8,9 +9,8 @@ mod login;
 mod peer;
 mod phone;
 mod redis;
-mod rotation;
+mod secret_rotation;
 mod secrets;
-mod tokens;
 
 use menlou_platform::http::HttpClient;
 use menlou_platform::wechat::{Wechat, WechatCredentials};
@@ -20,13 +20,14 @@ use menlou_store::Sqlite;
 use rusqlite::Connection;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const SESSION: &str = "/sns/jscode2session";
 const TOKEN: &str = "/cgi-bin/stable_token";
 const PHONE: &str = "/wxa/business/getuserphonenumber";
 
-/// A simulator, and a store that several "replicas" share.
+/// A simulator, and a store that several replicas share.
 struct Scene {
     sim: Simulator,
     store: Arc<Sqlite>,
@@ -41,12 +42,12 @@ impl Scene {
         Self { sim, store: Arc::new(store), folder }
     }
 
-    /// The demo app as one replica sees it.
+    /// A client of the demo app, as one replica has it.
     fn wechat(&self) -> Arc<dyn Platform> {
         self.wechat_at(self.sim.base_url(), DEMO_SECRET)
     }
 
-    /// Keeps everyone else from writing to the store, as long as what it gives is kept.
+    /// Locks the store against writes until the returned connection is dropped.
     fn lock_store(&self) -> Connection {
         let connection = Connection::open(self.folder.path().join("menlou.db")).expect("a connection");
         connection.execute_batch("BEGIN IMMEDIATE").expect("the lock");
@@ -58,16 +59,25 @@ impl Scene {
     }
 
     fn wechat_with(&self, base_url: &str, secret: &str, previous: Option<&str>) -> Arc<dyn Platform> {
-        let account = WechatCredentials {
+        let credentials = WechatCredentials {
             appid: DEMO_APPID.to_owned(),
             secret: SecretString::from(secret),
             previous_secret: previous.map(SecretString::from),
             base_url: base_url.to_owned(),
         };
-        Arc::new(Wechat::new(account, "acme", HttpClient::new().expect("a client"), self.store.clone()))
+        Arc::new(Wechat::new(credentials, "acme", HttpClient::new().expect("a client"), self.store.clone()))
     }
 }
 
-fn session_key(person: &PlatformIdentity) -> &str {
-    person.session_key.as_ref().expect("a session_key").expose_secret()
+/// Waits until the condition holds, for at most 20 s.
+async fn wait_until(condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the condition did not become true within 20 s");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn session_key(identity: &PlatformIdentity) -> &str {
+    identity.session_key.as_ref().expect("a session_key").expose_secret()
 }

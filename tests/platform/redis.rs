@@ -1,4 +1,4 @@
-//! Replicas that share a Redis, each with a connection of its own.
+//! Replicas that share one Redis, each with its own connection.
 
 use crate::{PHONE, SESSION, TOKEN};
 use menlou_error::codes;
@@ -22,19 +22,19 @@ struct Replica {
 impl Replica {
     async fn new(sim: &Simulator, redis: &menlou_harness::Redis) -> Arc<Self> {
         let store = Arc::new(Redis::open(&redis.url().into(), None, "menlou").await.expect("a store"));
-        let account = WechatCredentials {
+        let credentials = WechatCredentials {
             appid: DEMO_APPID.to_owned(),
             secret: DEMO_SECRET.into(),
             previous_secret: None,
             base_url: sim.base_url().to_owned(),
         };
-        let wechat = Wechat::new(account, "acme", HttpClient::new().expect("a client"), store.clone());
+        let wechat = Wechat::new(credentials, "acme", HttpClient::new().expect("a client"), store.clone());
         Arc::new(Self { exchanges: CodeExchange::new(store), wechat: Arc::new(wechat) })
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_replicas_exchange_a_code_once_and_share_one_token_and_no_key_tells_a_code() {
+async fn two_replicas_exchange_a_code_once_share_one_token_and_store_the_code_in_no_key() {
     let (redis, sim) = (menlou_harness::Redis::start(), Simulator::start(Default::default()).expect("a simulator"));
     let replicas = [Replica::new(&sim, &redis).await, Replica::new(&sim, &redis).await];
     let code = sim.code("alice");
@@ -43,8 +43,8 @@ async fn two_replicas_exchange_a_code_once_and_share_one_token_and_no_key_tells_
         let (replica, code) = (Arc::clone(&replicas[n % 2]), code.clone());
         requests.spawn(async move { replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await });
     }
-    while let Some(person) = requests.join_next().await {
-        assert_eq!(person.expect("no panic").expect("a person").openid, sim.openid("alice"));
+    while let Some(identity) = requests.join_next().await {
+        assert_eq!(identity.expect("no panic").expect("an identity").openid, sim.openid("alice"));
     }
     assert_eq!(sim.calls(SESSION), 1);
     for replica in &replicas {
@@ -52,19 +52,19 @@ async fn two_replicas_exchange_a_code_once_and_share_one_token_and_no_key_tells_
     }
     assert_eq!((sim.calls(TOKEN), sim.calls(PHONE)), (1, 2));
 
-    let answer = redis.command(&["KEYS", "*"]);
-    let keys: Vec<_> = answer.lines().filter(|line| line.starts_with("menlou:")).collect();
-    assert_eq!(keys.len(), 2, "{answer}");
+    let response = redis.command(&["KEYS", "*"]);
+    let keys: Vec<_> = response.lines().filter(|line| line.starts_with("menlou:")).collect();
+    assert_eq!(keys.len(), 2, "{response}");
     for key in keys {
         assert!(!key.contains(&code) && !key.contains(DEMO_SECRET), "{key}");
-        let life = redis.command(&["PTTL", key]);
-        let life = life.lines().find_map(|line| line.strip_prefix(':')?.trim().parse::<i64>().ok());
-        assert!(life.is_some_and(|ms| ms > 0), "{key} lives for {life:?}");
+        let ttl = redis.command(&["PTTL", key]);
+        let ttl = ttl.lines().find_map(|line| line.strip_prefix(':')?.trim().parse::<i64>().ok());
+        assert!(ttl.is_some_and(|ms| ms > 0), "{key} has the TTL {ttl:?}");
     }
 }
 
 #[tokio::test]
-async fn while_redis_is_dead_or_frozen_no_code_is_spent_and_tokens_serve_on() {
+async fn while_redis_is_dead_or_frozen_no_code_is_spent_and_cached_tokens_remain_usable() {
     let (mut redis, sim) = (menlou_harness::Redis::start(), Simulator::start(Default::default()).expect("a simulator"));
     let replica = Replica::new(&sim, &redis).await;
     let code = sim.code("alice");
@@ -74,38 +74,38 @@ async fn while_redis_is_dead_or_frozen_no_code_is_spent_and_tokens_serve_on() {
         } else {
             redis.freeze()
         }
-        let begun = Instant::now();
-        let error = replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await.expect_err("a failure");
+        let started = Instant::now();
+        let error = replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await.expect_err("an error");
         assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}");
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(started.elapsed() < Duration::from_secs(5));
         replica.wechat.phone_number(&sim.phone_code("13800138000"), None).await.expect("a number");
         if dead { redis.restart() } else { redis.thaw() }
     }
     assert_eq!((sim.calls(SESSION), sim.calls(TOKEN)), (0, 1));
-    let person = loop {
+    let identity = loop {
         match replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await {
-            Ok(person) => break person,
+            Ok(identity) => break identity,
             Err(error) => assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}"),
         }
     };
-    assert_eq!(person.openid, sim.openid("alice"));
+    assert_eq!(identity.openid, sim.openid("alice"));
 }
 
 #[tokio::test]
-async fn a_claim_that_a_slow_redis_took_unheard_does_not_keep_the_code_from_its_own_replica() {
+async fn a_claim_whose_response_from_redis_was_lost_does_not_block_its_own_replica() {
     let (redis, sim) = (menlou_harness::Redis::start(), Simulator::start(Default::default()).expect("a simulator"));
     let replica = Replica::new(&sim, &redis).await;
     let code = sim.code("alice");
     redis.freeze();
-    let error = replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await.expect_err("a failure");
+    let error = replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await.expect_err("an error");
     assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}");
     redis.thaw();
-    let person = loop {
+    let identity = loop {
         match replica.exchanges.exchange("acme", &replica.wechat, &code, WINDOW).await {
-            Ok(person) => break person,
+            Ok(identity) => break identity,
             Err(error) => assert!(error.is(&codes::STORE_UNAVAILABLE), "{error}"),
         }
     };
-    assert_eq!(person.openid, sim.openid("alice"));
+    assert_eq!(identity.openid, sim.openid("alice"));
     assert_eq!(sim.calls(SESSION), 1);
 }

@@ -1,4 +1,4 @@
-//! Nothing secret in what the gateway says or logs.
+//! Errors, `Debug` output and logs contain no secrets.
 
 use crate::{PHONE, SESSION, Scene, TOKEN};
 use menlou_platform::exchange::CodeExchange;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const SECRET: &str = "5f2c9d7ae81b4063a9c4d07e3b61f582";
 
-/// A log that a test can read.
+/// A log in memory.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -32,22 +32,22 @@ async fn no_secret_code_token_key_or_number_is_in_any_error_debug_or_log_line() 
     let scene = Scene::new().await;
     let appid = scene.sim.first_app().appid().to_owned();
     scene.sim.first_app().reset_secret(SECRET).expect("a secret");
-    let account = WechatCredentials {
+    let credentials = WechatCredentials {
         appid,
         secret: SECRET.into(),
         previous_secret: None,
         base_url: scene.sim.base_url().to_owned(),
     };
-    let mut said = vec![format!("{account:?}")];
+    let mut outputs = vec![format!("{credentials:?}")];
     let mut secrets = vec![SECRET.to_owned(), "13800138000".to_owned()];
-    let echo = |of: &[&str]| Failure::errcode_with_text(99999, format!("echo {}", of.join(" and ")));
+    let echo = |parts: &[&str]| Failure::errcode_with_text(99999, format!("echo {}", parts.join(" and ")));
 
     let wechat = scene.wechat_at(scene.sim.base_url(), SECRET);
     let exchanges = CodeExchange::new(scene.store.clone());
     let window = Duration::from_secs(10);
-    let person = exchanges.exchange("acme", &wechat, &scene.sim.code("alice"), window).await.expect("a person");
-    said.push(format!("{person:?}"));
-    secrets.push(crate::session_key(&person).to_owned());
+    let identity = exchanges.exchange("acme", &wechat, &scene.sim.code("alice"), window).await.expect("an identity");
+    outputs.push(format!("{identity:?}"));
+    secrets.push(crate::session_key(&identity).to_owned());
     let failures = |code: &str, token: &str| {
         [
             Failure::errcode(-1),
@@ -65,21 +65,21 @@ async fn no_secret_code_token_key_or_number_is_in_any_error_debug_or_log_line() 
     for n in 0..failures("", "").len() {
         let code = scene.sim.code("alice");
         scene.sim.fail(SESSION, failures(&code, "")[n].clone(), 1);
-        let error = exchanges.exchange("acme", &wechat, &code, window).await.expect_err("a failure");
-        said.push(format!("{error} {error:?}"));
+        let error = exchanges.exchange("acme", &wechat, &code, window).await.expect_err("an error");
+        outputs.push(format!("{error} {error:?}"));
         secrets.push(code);
 
         let code = scene.sim.phone_code("13800138000");
         for path in [PHONE, TOKEN] {
             let token = access_token(&scene).await;
             if path == TOKEN {
-                // So that another is asked for.
+                // The next call has to fetch a new token.
                 scene.sim.first_app().revoke_tokens();
             }
             scene.sim.fail(path, failures(&code, &token)[n].clone(), 1);
-            // One of its own, as a keeper rests after a failure.
+            // A new client each time: after a failed fetch, a client pauses its token requests.
             if let Err(error) = scene.wechat_at(scene.sim.base_url(), SECRET).phone_number(&code, None).await {
-                said.push(format!("{error} {error:?}"));
+                outputs.push(format!("{error} {error:?}"));
             }
             scene.sim.clear_failures();
             secrets.push(token);
@@ -87,23 +87,23 @@ async fn no_secret_code_token_key_or_number_is_in_any_error_debug_or_log_line() 
         secrets.push(code);
     }
     let unreachable = scene.wechat_at("http://127.0.0.1:1", SECRET);
-    let error = unreachable.exchange("0a3XzFll2YtKxe4mJvml2dW1Gv1XzFl7").await.expect_err("a failure");
-    said.push(format!("{error} {error:?}"));
+    let error = unreachable.exchange("0a3XzFll2YtKxe4mJvml2dW1Gv1XzFl7").await.expect_err("an error");
+    outputs.push(format!("{error} {error:?}"));
     secrets.push("0a3XzFll2YtKxe4mJvml2dW1Gv1XzFl7".to_owned());
     secrets.push(access_token(&scene).await);
 
     let logged = String::from_utf8_lossy(&log.0.lock().expect("no panic")).into_owned();
-    assert!(logged.contains("TRACE"), "the log was on");
-    assert!(said.len() > 25);
-    said.push(logged);
+    assert!(logged.contains("TRACE"), "the log is on at level TRACE");
+    assert!(outputs.len() > 25);
+    outputs.push(logged);
     for secret in &secrets {
         assert!(secret.len() > 10);
-        let told = said.iter().find(|text| text.contains(secret));
-        assert!(told.is_none(), "{secret} is told: {}", told.map_or("", |t| &t[..t.len().min(2000)]));
+        let leak = outputs.iter().find(|text| text.contains(secret));
+        assert!(leak.is_none(), "{secret} is in: {}", leak.map_or("", |text| &text[..text.len().min(2000)]));
     }
 }
 
-/// The token that the gateway uses now: the same for all who ask.
+/// The current stable token, which is the same for all clients.
 async fn access_token(scene: &Scene) -> String {
     let body = serde_json::json!({
         "grant_type": "client_credential",
@@ -111,7 +111,7 @@ async fn access_token(scene: &Scene) -> String {
         "secret": SECRET,
     });
     let url = format!("{}{TOKEN}", scene.sim.base_url());
-    let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("an answer");
-    let answer: serde_json::Value = answer.json().await.expect("JSON");
-    answer["access_token"].as_str().expect("a token").to_owned()
+    let response = reqwest::Client::new().post(url).json(&body).send().await.expect("a response");
+    let response: serde_json::Value = response.json().await.expect("JSON");
+    response["access_token"].as_str().expect("a token").to_owned()
 }
