@@ -1,6 +1,9 @@
-//! Servers that keep failing are left alone, and tried again.
+//! Circuit breaking: a server that fails repeatedly gets no requests until a trial succeeds.
 
-use crate::{OK, Upstream, get, options, piecewise, post, server::Server, server::nobody, text, until, upstream};
+use crate::{
+    OK, Upstream, body_text, get, options, post, server::Server, server::closed_port_url, streaming_body, upstream,
+    wait_until,
+};
 use menlou_error::{Error, codes};
 use menlou_upstream::{ForwardRequest, UpstreamOptions};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -13,124 +16,124 @@ use std::{
 };
 use tokio::{sync::Notify, time::sleep};
 
-const SHORT: Duration = Duration::from_secs(1);
-const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+/// How long a circuit stays open in these tests.
+const BREAK_FOR: Duration = Duration::from_secs(1);
+const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
-/// A server that is as well as `well` says, and the options of a circuit that opens after three failures.
-async fn scene() -> (Server, Arc<AtomicBool>, UpstreamOptions) {
-    let well = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&well);
-    let server = Server::start(move |mut talk| {
-        let well = seen.load(SeqCst);
+/// A server that responds 200 while the flag is set and 503 otherwise, and options for a circuit that opens after three
+/// failures.
+async fn switchable_server() -> (Server, Arc<AtomicBool>, UpstreamOptions) {
+    let healthy = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&healthy);
+    let server = Server::start(move |mut connection| {
+        let healthy = flag.load(SeqCst);
         async move {
-            talk.body().await;
-            talk.say(if well { OK } else { BUSY }).await;
-            Some(talk)
+            connection.read_body().await;
+            connection.send(if healthy { OK } else { UNAVAILABLE }).await;
+            Some(connection)
         }
     })
     .await;
-    let options = UpstreamOptions { break_after: 3, break_for: SHORT, ..options(&[&server.url]) };
-    (server, well, options)
+    let options = UpstreamOptions { break_after: 3, break_for: BREAK_FOR, ..options(&[&server.url]) };
+    (server, healthy, options)
+}
+
+/// Time is the subject: a trial is possible when the circuit has been open for `BREAK_FOR`.
+async fn sleep_until_trial() {
+    sleep(BREAK_FOR).await;
 }
 
 async fn status(upstream: &Upstream) -> Result<u16, Error> {
-    let answer = upstream.forward(get()).await?;
-    let status = answer.status().as_u16();
-    text(answer).await?;
+    let response = upstream.forward(get()).await?;
+    let status = response.status().as_u16();
+    body_text(response).await?;
     Ok(status)
 }
 
 #[tokio::test]
-async fn three_failures_in_a_row_open_it_and_a_good_trial_closes_it() {
-    let (server, well, options) = scene().await;
+async fn three_consecutive_failures_open_the_circuit_and_a_successful_trial_closes_it() {
+    let (server, healthy, options) = switchable_server().await;
     let upstream = upstream(options);
     for failing in [2, 2, 3] {
-        well.store(true, SeqCst);
+        healthy.store(true, SeqCst);
         assert_eq!(status(&upstream).await.unwrap(), 200);
-        well.store(false, SeqCst);
+        healthy.store(false, SeqCst);
         for _ in 0..failing {
-            assert_eq!(status(&upstream).await.unwrap(), 503, "the server's own answer");
+            assert_eq!(status(&upstream).await.unwrap(), 503, "the response of the server");
         }
     }
-    let asked = server.asked();
+    let requests = server.request_count();
     let error = status(&upstream).await.unwrap_err();
     assert!(error.is(&codes::UPSTREAM_UNAVAILABLE) && error.status() == 503, "{error}");
-    assert_eq!(error.wait(), Some(Duration::from_secs(1)), "one second is the least that Retry-After can say");
-    assert_eq!(server.asked(), asked);
+    assert_eq!(error.wait(), Some(Duration::from_secs(1)), "one second is the minimum of Retry-After");
+    assert_eq!(server.request_count(), requests);
 
-    sleep(SHORT).await;
-    assert_eq!(status(&upstream).await.unwrap(), 503, "a trial, and a bad one");
+    sleep_until_trial().await;
+    assert_eq!(status(&upstream).await.unwrap(), 503, "a failed trial");
     assert!(status(&upstream).await.is_err());
-    assert_eq!(server.asked(), asked + 1);
+    assert_eq!(server.request_count(), requests + 1);
 
-    well.store(true, SeqCst);
-    sleep(SHORT).await;
+    healthy.store(true, SeqCst);
+    sleep_until_trial().await;
     for _ in 0..3 {
         assert_eq!(status(&upstream).await.unwrap(), 200);
     }
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_when_a_server_will_be_tried_again() {
-    let (_server, _, options) = scene().await;
+async fn a_rejected_request_is_given_the_time_until_the_next_trial() {
+    let (_server, _, options) = switchable_server().await;
     let upstream = upstream(UpstreamOptions { break_for: Duration::from_millis(59_900), break_after: 1, ..options });
     assert_eq!(status(&upstream).await.unwrap(), 503);
     assert_eq!(status(&upstream).await.unwrap_err().wait(), Some(Duration::from_secs(60)));
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_or_does_not_answer_opens_it_and_the_others_serve() {
-    let silent = Server::start(|mut talk| async move {
-        while !talk.more().await.is_empty() {}
-        None
-    })
-    .await;
-    let cut = Server::start(|mut talk| async move {
-        talk.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
-        None
-    })
-    .await;
-    let well = Server::saying(OK).await;
-    let servers = [&*nobody(), &silent.url, &cut.url, &well.url];
+async fn unreachable_silent_and_truncating_servers_open_their_circuits_and_the_others_serve() {
+    let silent = Server::silent().await;
+    let truncating = Server::truncating().await;
+    let healthy = Server::with_response(OK).await;
+    let servers = [&*closed_port_url(), &silent.url, &truncating.url, &healthy.url];
     let upstream = upstream(UpstreamOptions { break_after: 3, ..options(&servers) });
     let mut failed = 0;
     for _ in 0..60 {
-        let answer = upstream.forward(ForwardRequest { timeout: Duration::from_secs(2), ..get() }).await;
-        let whole = match answer {
-            Ok(answer) => text(answer).await,
+        let response = upstream.forward(ForwardRequest { timeout: Duration::from_secs(2), ..get() }).await;
+        let body = match response {
+            Ok(response) => body_text(response).await,
             Err(error) => Err(error),
         };
-        failed += usize::from(whole.is_err());
+        failed += usize::from(body.is_err());
     }
-    assert_eq!(failed, 9, "three of each");
-    assert_eq!((silent.asked(), cut.asked(), well.asked()), (3, 3, 51));
+    assert_eq!(failed, 9, "three of each failing server");
+    assert_eq!((silent.request_count(), truncating.request_count(), healthy.request_count()), (3, 3, 51));
 }
 
 #[tokio::test]
-async fn one_trial_at_a_time_and_a_dropped_one_leaves_its_place() {
+async fn one_trial_runs_at_a_time_and_a_cancelled_trial_makes_way_for_the_next() {
     let (held, release) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
     let (holding, released) = (Arc::clone(&held), Arc::clone(&release));
-    let server = Server::start(move |mut talk| {
+    let server = Server::start(move |mut connection| {
         let (held, release) = (Arc::clone(&holding), Arc::clone(&released));
         async move {
-            if talk.nth == 1 {
-                talk.say(BUSY).await;
-                return Some(talk);
+            if connection.request_number == 1 {
+                connection.send(UNAVAILABLE).await;
+                return Some(connection);
             }
             held.store(true, SeqCst);
             release.notified().await;
-            talk.say(OK).await;
-            Some(talk)
+            connection.send(OK).await;
+            Some(connection)
         }
     })
     .await;
-    let upstream = Arc::new(upstream(UpstreamOptions { break_after: 1, break_for: SHORT, ..options(&[&server.url]) }));
+    let upstream =
+        Arc::new(upstream(UpstreamOptions { break_after: 1, break_for: BREAK_FOR, ..options(&[&server.url]) }));
     assert_eq!(status(&upstream).await.unwrap(), 503);
-    sleep(SHORT).await;
+    sleep_until_trial().await;
     for dropped in [true, false] {
-        let own = Arc::clone(&upstream);
-        let trial = tokio::spawn(async move { status(&own).await });
-        until(|| held.swap(false, SeqCst)).await;
+        let trial_upstream = Arc::clone(&upstream);
+        let trial = tokio::spawn(async move { status(&trial_upstream).await });
+        wait_until(|| held.swap(false, SeqCst)).await;
         assert!(status(&upstream).await.unwrap_err().is(&codes::UPSTREAM_UNAVAILABLE));
         if dropped {
             trial.abort();
@@ -140,56 +143,58 @@ async fn one_trial_at_a_time_and_a_dropped_one_leaves_its_place() {
             assert_eq!(trial.await.unwrap().unwrap(), 200);
         }
     }
-    let own = Arc::clone(&upstream);
-    let calls = [(); 2].map(|()| {
+    let requests = [(); 2].map(|()| {
         tokio::spawn({
-            let own = Arc::clone(&own);
-            async move { status(&own).await }
+            let upstream = Arc::clone(&upstream);
+            async move { status(&upstream).await }
         })
     });
-    until(|| server.asked() == 5).await;
+    wait_until(|| server.request_count() == 5).await;
     release.notify_waiters();
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap(), 200, "closed: calls pass side by side");
+    for request in requests {
+        assert_eq!(request.await.unwrap().unwrap(), 200, "a closed circuit admits concurrent requests");
     }
 }
 
 #[tokio::test]
-async fn the_clients_own_faults_do_not_open_it_nor_do_calls_that_were_given_up() {
-    let answers = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&answers);
-    let server = Server::start(move |mut talk| {
-        let answers = seen.load(SeqCst);
+async fn errors_of_the_client_and_cancelled_requests_do_not_open_the_circuit() {
+    let silent = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&silent);
+    let server = Server::start(move |mut connection| {
+        let silent = flag.load(SeqCst);
         async move {
-            if talk.head.starts_with("post") {
-                talk.body().await;
+            if connection.head.starts_with("post") {
+                connection.read_body().await;
                 return None;
             }
-            if !answers {
-                while !talk.more().await.is_empty() {}
+            if silent {
+                connection.wait_for_close().await;
                 return None;
             }
-            talk.say(OK).await;
-            Some(talk)
+            connection.send(OK).await;
+            Some(connection)
         }
     })
     .await;
     let upstream = upstream(UpstreamOptions { break_after: 1, ..options(&[&server.url]) });
     for _ in 0..3 {
-        let (sender, body) = piecewise();
-        let fault = sender.send(Err(Error::new(&codes::BODY_TOO_LARGE)));
-        let (answer, _) = tokio::join!(upstream.forward(post(body)), fault);
-        assert!(answer.unwrap_err().is(&codes::BODY_TOO_LARGE));
-        let given_up = tokio::time::timeout(Duration::from_millis(20), upstream.forward(get())).await;
-        assert!(given_up.is_err());
+        let (sender, body) = streaming_body();
+        let error = sender.send(Err(Error::new(&codes::BODY_TOO_LARGE)));
+        let (response, _) = tokio::join!(upstream.forward(post(body)), error);
+        assert!(response.unwrap_err().is(&codes::BODY_TOO_LARGE));
+        let requests = server.request_count();
+        tokio::select! {
+            _ = upstream.forward(get()) => panic!("a silent server has responded"),
+            () = wait_until(|| server.request_count() > requests) => {}
+        }
     }
-    answers.store(true, SeqCst);
+    silent.store(false, SeqCst);
     assert_eq!(status(&upstream).await.unwrap(), 200);
 }
 
 #[tokio::test]
-async fn what_happens_is_counted_under_names_from_the_configuration() {
-    let (server, well, options) = scene().await;
+async fn requests_and_open_circuits_are_counted_by_tenant_action_and_server() {
+    let (server, healthy, options) = switchable_server().await;
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     let upstream = metrics::with_local_recorder(&recorder, || upstream(options));
@@ -204,17 +209,17 @@ async fn what_happens_is_counted_under_names_from_the_configuration() {
         let _ = status(&upstream).await;
     }
     assert_eq!((requests("refused"), requests("answered"), value("menlou_upstream_circuit_open", "")), (3.0, 0.0, 1.0));
-    well.store(true, SeqCst);
-    sleep(SHORT).await;
+    healthy.store(true, SeqCst);
+    sleep_until_trial().await;
     status(&upstream).await.unwrap();
-    drop(upstream.forward(post(piecewise().1)));
+    drop(upstream.forward(post(streaming_body().1)));
     assert_eq!((requests("refused"), requests("answered"), value("menlou_upstream_circuit_open", "")), (3.0, 1.0, 0.0));
     assert_eq!((requests("timeout"), value("menlou_upstream_request_duration_seconds_count", "")), (0.0, 4.0));
-    well.store(false, SeqCst);
+    healthy.store(false, SeqCst);
     for _ in 0..3 {
         status(&upstream).await.unwrap();
     }
     assert_eq!(value("menlou_upstream_circuit_open", ""), 1.0);
     drop(upstream);
-    assert_eq!(value("menlou_upstream_circuit_open", ""), 0.0, "an upstream that is no more is not open");
+    assert_eq!(value("menlou_upstream_circuit_open", ""), 0.0, "a dropped upstream has no open circuit");
 }

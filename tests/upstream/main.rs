@@ -1,15 +1,15 @@
-//! What holds for calls that are forwarded to a tenant's own servers, over real sockets.
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at its first surprise")]
+//! Tests of forwarding to the servers of a tenant, over real sockets.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod balance;
 mod circuits;
 mod forwarding;
-mod health;
-mod large;
+mod health_checks;
+mod large_bodies;
+mod load_balancing;
 mod options;
 mod retries;
 mod server;
-mod waiting;
+mod timeouts;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -26,10 +26,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// The answer of a server that is well.
+/// The response of a healthy server.
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
 
-/// A circuit that never opens, no health checks.
+/// Options with a circuit that never opens and without health checks.
 fn options(servers: &[&str]) -> UpstreamOptions {
     UpstreamOptions {
         labels: UpstreamLabels { tenant: "acme".into(), action: "orders".into() },
@@ -40,7 +40,7 @@ fn options(servers: &[&str]) -> UpstreamOptions {
     }
 }
 
-/// An upstream, with the client that it is asked by.
+/// An upstream with the HTTP client that it uses.
 struct Upstream {
     upstream: menlou_upstream::Upstream,
     http: HttpClient,
@@ -57,21 +57,21 @@ impl Upstream {
 }
 
 fn upstream(options: UpstreamOptions) -> Upstream {
-    let upstream = menlou_upstream::Upstream::new(options).expect("options without fault");
+    let upstream = menlou_upstream::Upstream::new(options).expect("valid options");
     Upstream { upstream, http: HttpClient::new().expect("a client") }
 }
 
-fn at(servers: &[&str]) -> Upstream {
+fn upstream_to(servers: &[&str]) -> Upstream {
     upstream(options(servers))
 }
 
-/// A request for `/`, without body, headers and retries; generous in time.
+/// A request for `/` without body, headers and retries, with a long timeout.
 fn request(method: Method) -> ForwardRequest {
     ForwardRequest {
         method,
         path_and_query: "/".to_owned(),
         headers: HeaderMap::new(),
-        body: whole(""),
+        body: full_body(""),
         timeout: Duration::from_secs(20),
         retries: 0,
     }
@@ -89,42 +89,42 @@ fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
     headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
 }
 
-/// A body of known size.
-fn whole(text: impl Into<Bytes>) -> BodyStream {
+/// A body of known length.
+fn full_body(text: impl Into<Bytes>) -> BodyStream {
     Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body of unknown size, which ends when its sender is dropped.
-fn piecewise() -> (mpsc::Sender<Result<Bytes, Error>>, BodyStream) {
+/// A body of unknown length, which ends when its sender is dropped.
+fn streaming_body() -> (mpsc::Sender<Result<Bytes, Error>>, BodyStream) {
     let (sender, receiver) = mpsc::channel(1);
-    let pieces = stream::unfold(receiver, |mut receiver| async {
-        let piece: Result<Bytes, Error> = receiver.recv().await?;
-        Some((piece.map(Frame::data), receiver))
+    let chunks = stream::unfold(receiver, |mut receiver| async {
+        let chunk: Result<Bytes, Error> = receiver.recv().await?;
+        Some((chunk.map(Frame::data), receiver))
     });
-    (sender, StreamBody::new(pieces).boxed_unsync())
+    (sender, StreamBody::new(chunks).boxed_unsync())
 }
 
-/// The whole of an answer's body, as text.
-async fn text(answer: Response<BodyStream>) -> Result<String, Error> {
-    let bytes = answer.into_body().collect().await?.to_bytes();
+/// The whole body of a response.
+async fn body_text(response: Response<BodyStream>) -> Result<String, Error> {
+    let bytes = response.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8(bytes.to_vec()).expect("text"))
 }
 
-/// The next piece of an answer's body.
-async fn piece(body: &mut BodyStream) -> Option<Result<Bytes, Error>> {
+/// The next chunk of a body.
+async fn next_chunk(body: &mut BodyStream) -> Option<Result<Bytes, Error>> {
     body.frame().await.map(|frame| frame.map(|f| f.into_data().expect("data")))
 }
 
-/// Waits until it is so.
-async fn until(so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it never was so");
+/// Waits until the condition holds, for at most 20 s.
+async fn wait_until(condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the condition did not become true within 20 s");
         sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// What does not come within a while that is long enough to tell.
-async fn never<T>(what: impl Future<Output = T>) {
-    assert!(tokio::time::timeout(Duration::from_millis(300), what).await.is_err(), "it came");
+/// Asserts that the future is still pending after 300 ms.
+async fn assert_pending<T>(future: impl Future<Output = T>) {
+    assert!(tokio::time::timeout(Duration::from_millis(300), future).await.is_err(), "the future is ready");
 }
