@@ -1,4 +1,4 @@
-//! The control side under `/_sim/`: what the library's methods do, over HTTP.
+//! The control API under `/_sim/`: the methods of the library over HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +10,26 @@ use crate::app::App;
 use crate::failure::{EVERY_PATH, Failure};
 use crate::params::Params;
 use crate::random;
+use crate::state::login::UserIds;
+use crate::state::phone::PhoneNumber;
+use crate::state::{CODE_TTL_MS, PlatformState};
 use crate::wechat;
-use crate::world::login::Who;
-use crate::world::phone::PhoneNumber;
-use crate::world::{CODE_TTL_MS, World};
 
-/// Where the control side is; the platform has nothing there.
+/// The path prefix of the control API, under which the platform has no endpoint.
 pub(crate) const PREFIX: &str = "/_sim/";
 
-type Outcome = Result<Value, String>;
+type ControlResult = Result<Value, String>;
 
-/// Carries a control call out. Whatever changes how the platform behaves must be a POST, so that
-/// no page preview or crawler does it.
-pub(crate) fn control(world: &mut World, method: &Method, name: &str, query: &str, body: &[u8]) -> (StatusCode, Value) {
-    let (either, run): (bool, fn(&mut World, &mut Params) -> Outcome) = match name {
+/// Handles a control request. A request that changes the behaviour of the platform must be a POST, so
+/// that a link preview or a crawler cannot send it.
+pub(crate) fn handle(
+    state: &mut PlatformState,
+    method: &Method,
+    name: &str,
+    query: &str,
+    body: &[u8],
+) -> (StatusCode, Value) {
+    let (allows_get, run): (bool, fn(&mut PlatformState, &mut Params) -> ControlResult) = match name {
         "code" => (true, code),
         "phone_code" => (true, phone_code),
         "session_key" => (true, session_key),
@@ -36,34 +42,35 @@ pub(crate) fn control(world: &mut World, method: &Method, name: &str, query: &st
         "expire_code" => (false, expire_code),
         "advance" => (false, advance),
         "agree" => (false, agree),
-        _ => return refuse(StatusCode::NOT_FOUND, "no such control; see the start page"),
+        _ => {
+            return error_response(StatusCode::NOT_FOUND, "no such control path; tests/simulator/README.md lists them");
+        }
     };
-    let post = *method == Method::POST;
-    if !(post || either && *method == Method::GET) {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "use POST");
+    let is_post = *method == Method::POST;
+    if !(is_post || allows_get && *method == Method::GET) {
+        return error_response(StatusCode::METHOD_NOT_ALLOWED, "use POST");
     }
-    let outcome = Params::parse(query, body).and_then(|mut params| {
-        let value = run(world, &mut params)?;
-        params.done()?;
+    let result = Params::parse(query, body).and_then(|mut params| {
+        let value = run(state, &mut params)?;
+        params.finish()?;
         Ok(value)
     });
-    match outcome {
+    match result {
         Ok(value) => (StatusCode::OK, value),
-        Err(error) => refuse(StatusCode::BAD_REQUEST, &error),
+        Err(error) => error_response(StatusCode::BAD_REQUEST, &error),
     }
 }
 
-fn refuse(status: StatusCode, error: &str) -> (StatusCode, Value) {
+fn error_response(status: StatusCode, error: &str) -> (StatusCode, Value) {
     (status, json!({"error": error}))
 }
 
-fn code(world: &mut World, params: &mut Params) -> Outcome {
-    let appid = registered(world, params)?;
-    let (code, who) = match named(params)? {
-        Named::Person(person) => world.code_for_person(&appid, &person),
-        Named::Openid(openid) => world.code_for_openid(&appid, &openid),
+fn code(state: &mut PlatformState, params: &mut Params) -> ControlResult {
+    let appid = app_or_default(state, params)?;
+    let (code, UserIds { openid, unionid }) = match user_selector(params)? {
+        UserSelector::Person(person) => state.code_for_person(&appid, &person),
+        UserSelector::Openid(openid) => state.code_for_openid(&appid, &openid),
     };
-    let Who { openid, unionid } = who;
     Ok(json!({
         "appid": &*appid,
         "code": code,
@@ -73,39 +80,37 @@ fn code(world: &mut World, params: &mut Params) -> Outcome {
     }))
 }
 
-fn phone_code(world: &mut World, params: &mut Params) -> Outcome {
-    let appid = registered(world, params)?;
+fn phone_code(state: &mut PlatformState, params: &mut Params) -> ControlResult {
+    let appid = app_or_default(state, params)?;
     let mut phone = PhoneNumber::new(params.required("phone")?);
     if let Some(country) = params.value("country") {
         phone = phone.country(country);
     }
-    if let Some(fault) = phone.fault() {
-        return Err(fault.to_owned());
-    }
-    let openid = optional_name(params)?.map(|named| named.openid(&appid));
-    let code = world.phone_code(&appid, phone, openid);
+    phone.validate()?;
+    let openid = optional_user_selector(params)?.map(|user| user.openid(&appid));
+    let code = state.phone_code(&appid, phone, openid);
     Ok(json!({"appid": &*appid, "code": code, "expires_in": CODE_TTL_MS / 1000}))
 }
 
-fn session_key(world: &mut World, params: &mut Params) -> Outcome {
-    let appid = registered(world, params)?;
-    let openid = named(params)?.openid(&appid);
-    let person = world.people.get_mut(&appid, &openid);
-    let session_key = person.and_then(|person| person.session_key.as_deref());
+fn session_key(state: &mut PlatformState, params: &mut Params) -> ControlResult {
+    let appid = app_or_default(state, params)?;
+    let openid = user_selector(params)?.openid(&appid);
+    let user = state.users.get_mut(&appid, &openid);
+    let session_key = user.and_then(|user| user.session_key.as_deref());
     Ok(json!({"openid": openid, "session_key": session_key}))
 }
 
-fn calls(world: &mut World, _: &mut Params) -> Outcome {
-    let calls = world.calls();
+fn calls(state: &mut PlatformState, _: &mut Params) -> ControlResult {
+    let calls = state.calls();
     Ok(json!({"calls": calls, "total": calls.values().sum::<u64>()}))
 }
 
-fn reset_calls(world: &mut World, _: &mut Params) -> Outcome {
-    world.reset_calls();
+fn reset_calls(state: &mut PlatformState, _: &mut Params) -> ControlResult {
+    state.reset_calls();
     Ok(json!({}))
 }
 
-fn fail(world: &mut World, params: &mut Params) -> Outcome {
+fn fail(state: &mut PlatformState, params: &mut Params) -> ControlResult {
     let path = params.text("path")?.unwrap_or_else(|| EVERY_PATH.to_owned());
     if path != EVERY_PATH && wechat::endpoint(&path).is_none() {
         return Err(format!("path is neither an endpoint nor {EVERY_PATH}"));
@@ -136,73 +141,74 @@ fn fail(world: &mut World, params: &mut Params) -> Outcome {
         failure = failure.after_effect();
     }
     let times = params.number("times")?;
-    world.failures.add(&path, failure, times);
+    state.failures.add(&path, failure, times);
     Ok(json!({"path": path, "kind": kind, "times": times}))
 }
 
-fn clear(world: &mut World, _: &mut Params) -> Outcome {
-    world.failures.clear();
+fn clear(state: &mut PlatformState, _: &mut Params) -> ControlResult {
+    state.failures.clear();
     Ok(json!({}))
 }
 
-fn app(world: &mut World, params: &mut Params) -> Outcome {
+fn app(state: &mut PlatformState, params: &mut Params) -> ControlResult {
     let appid = params.required("appid")?;
     let mut app = App::new(&appid, params.required("secret")?);
     app.open_platform = match params.text("open_platform")? {
         Some(account) => Some(account),
-        None => world.app(&appid).and_then(|known| known.open_platform.clone()),
+        None => state.app(&appid).and_then(|known| known.open_platform.clone()),
     };
     app.previous_secret = params.text("previous_secret")?;
-    world.register(app)?;
+    state.register(app)?;
     Ok(json!({"appid": appid}))
 }
 
-fn expire_token(world: &mut World, params: &mut Params) -> Outcome {
-    let appid = registered(world, params)?;
-    let now = world.clock.now_ms();
+fn expire_token(state: &mut PlatformState, params: &mut Params) -> ControlResult {
+    let appid = app_or_default(state, params)?;
+    let now = state.clock.now_ms();
     if params.flag("revoke")? {
-        world.tokens.revoke_all(&appid, now);
+        state.tokens.revoke_all(&appid, now);
     } else {
-        world.tokens.expire_all(&appid, now);
+        state.tokens.expire_all(&appid, now);
     }
     Ok(json!({"appid": &*appid}))
 }
 
-fn expire_code(world: &mut World, params: &mut Params) -> Outcome {
-    if world.expire_code(&params.required("code")?) { Ok(json!({})) } else { Err("no such code".to_owned()) }
+fn expire_code(state: &mut PlatformState, params: &mut Params) -> ControlResult {
+    if state.expire_code(&params.required("code")?) { Ok(json!({})) } else { Err("no such code".to_owned()) }
 }
 
-fn advance(world: &mut World, params: &mut Params) -> Outcome {
+fn advance(state: &mut PlatformState, params: &mut Params) -> ControlResult {
     let seconds = params.number("seconds")?.ok_or("seconds is missing")?;
-    world.clock.advance(Duration::from_secs(seconds));
-    Ok(json!({"now": world.clock.now_s()}))
+    state.clock.advance(Duration::from_secs(seconds));
+    Ok(json!({"now": state.clock.now_s()}))
 }
 
-fn agree(world: &mut World, params: &mut Params) -> Outcome {
-    let appid = registered(world, params)?;
-    let openid = named(params)?.openid(&appid);
+fn agree(state: &mut PlatformState, params: &mut Params) -> ControlResult {
+    let appid = app_or_default(state, params)?;
+    let openid = user_selector(params)?.openid(&appid);
     let template = params.required("template_id")?;
     let times = params.number("times")?.unwrap_or(1);
-    let person = world.people.get_mut(&appid, &openid);
-    let person = person.ok_or("the app has not met this person: make a login code first")?;
-    person.agree(&template, times);
+    let user = state.users.get_mut(&appid, &openid);
+    let user = user.ok_or("the app does not know this user: create a login code first")?;
+    user.subscribe(&template, times);
     Ok(json!({"openid": openid, "template_id": template}))
 }
 
-/// The app that `appid` names; the first one if absent.
-fn registered(world: &World, params: &mut Params) -> Result<Arc<str>, String> {
+/// The app that `appid` names. The default is the first app.
+fn app_or_default(state: &PlatformState, params: &mut Params) -> Result<Arc<str>, String> {
     match params.text("appid")? {
-        None => Ok(world.first_app()),
-        Some(appid) => world.known_appid(&appid).ok_or_else(|| "appid is not registered".to_owned()),
+        None => Ok(state.first_app()),
+        Some(appid) => state.known_appid(&appid).ok_or_else(|| "appid is not registered".to_owned()),
     }
 }
 
-enum Named {
+/// How a request names a user.
+enum UserSelector {
     Person(String),
     Openid(String),
 }
 
-impl Named {
+impl UserSelector {
     fn openid(self, appid: &str) -> String {
         match self {
             Self::Person(person) => random::openid(appid, &person),
@@ -211,16 +217,16 @@ impl Named {
     }
 }
 
-/// The person that `person` or `openid` names.
-fn named(params: &mut Params) -> Result<Named, String> {
-    optional_name(params)?.ok_or_else(|| "person (any name) or openid is missing".to_owned())
+/// The user that `person` or `openid` names.
+fn user_selector(params: &mut Params) -> Result<UserSelector, String> {
+    optional_user_selector(params)?.ok_or_else(|| "person (any name) or openid is missing".to_owned())
 }
 
-fn optional_name(params: &mut Params) -> Result<Option<Named>, String> {
+fn optional_user_selector(params: &mut Params) -> Result<Option<UserSelector>, String> {
     match (params.text("person")?, params.text("openid")?) {
-        (Some(person), None) => Ok(Some(Named::Person(person))),
-        (None, Some(openid)) => Ok(Some(Named::Openid(openid))),
+        (Some(person), None) => Ok(Some(UserSelector::Person(person))),
+        (None, Some(openid)) => Ok(Some(UserSelector::Openid(openid))),
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err("person and openid are given both: give one".to_owned()),
+        (Some(_), Some(_)) => Err("person and openid are both given: give one of them".to_owned()),
     }
 }

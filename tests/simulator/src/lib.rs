@@ -1,13 +1,13 @@
-//! The platform simulator: WeChat's server side of a mini-program, played on a loopback port.
+//! The platform simulator: the server side of WeChat for mini-programs, on a loopback port.
 //!
-//! Tests hold a [`Simulator`] and steer it with its methods; the program `menlou-simulator` is the
-//! same thing on a port of your choice, steered over HTTP under `/_sim/`. What each endpoint does,
-//! and which details could not be confirmed, is told in this folder's `README.md`.
+//! Tests start a [`Simulator`] and control it with its methods. The program `menlou-simulator` is the
+//! same on a port of your choice, controlled over HTTP under `/_sim/`. The file `README.md` describes
+//! the endpoints and lists which details could not be confirmed.
 //!
 //! ```
 //! let sim = menlou_simulator::Simulator::start(Default::default())?;
 //! let code = sim.code("alice");
-//! // … let the program under test exchange `code` at `sim.base_url()` …
+//! // … the program under test exchanges `code` at `sim.base_url()` …
 //! assert_eq!(sim.calls("/sns/jscode2session"), 0);
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -21,11 +21,11 @@ mod params;
 mod random;
 mod server;
 mod simulator;
+mod state;
 mod wechat;
-mod world;
 
 pub use app::{App, DEMO_APPID, DEMO_SECRET};
 pub use console::AppConsole;
 pub use failure::{EVERY_PATH, Failure};
 pub use simulator::{Options, Simulator};
-pub use world::phone::PhoneNumber;
+pub use state::phone::PhoneNumber;

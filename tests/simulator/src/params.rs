@@ -1,15 +1,15 @@
-//! The parameters of a control call: the query, and a JSON object in the body where there is one.
+//! The parameters of a control request: the query and an optional JSON object in the body.
 
 use serde_json::{Map, Value};
 
-/// Named parameters; each is taken once, so that what is left over is known to be unknown.
+/// Named parameters. Reading a parameter removes it, so that the remaining ones are unknown.
 pub(crate) struct Params(Map<String, Value>);
 
 impl Params {
-    /// From a query string and a body; a name in both is taken from the body.
+    /// Reads a query string and a body. The body takes precedence.
     ///
     /// # Errors
-    /// A text for people if the body is neither empty nor a JSON object.
+    /// A message if the body is neither empty nor a JSON object.
     pub(crate) fn parse(query: &str, body: &[u8]) -> Result<Self, String> {
         let mut params: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
@@ -23,23 +23,23 @@ impl Params {
         Ok(Self(params))
     }
 
-    /// The raw value under this name, as its type was given.
+    /// The raw value of this parameter.
     pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
-    /// A text; a number is taken as its digits, an empty text as absent.
+    /// A string. A number is converted to a string. An empty string counts as absent.
     pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, String> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) if text.len() <= 1024 => Ok(Some(text)),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            Some(_) => Err(format!("{name} is not a text of at most 1024 bytes")),
+            Some(_) => Err(format!("{name} is not a string of at most 1024 bytes")),
         }
     }
 
-    /// A text that must be there.
+    /// A mandatory string.
     pub(crate) fn required(&mut self, name: &str) -> Result<String, String> {
         self.text(name)?.ok_or_else(|| format!("{name} is missing"))
     }
@@ -54,7 +54,7 @@ impl Params {
             .transpose()
     }
 
-    /// Yes or no: `true`, `false`, `1` or `0`; no if absent.
+    /// A flag: `true`, `false`, `1` or `0`. The default is false.
     pub(crate) fn flag(&mut self, name: &str) -> Result<bool, String> {
         match self.value(name) {
             None => Ok(false),
@@ -65,11 +65,11 @@ impl Params {
         }
     }
 
-    /// That nothing is left over.
+    /// Checks that no parameter is left.
     ///
     /// # Errors
-    /// A text that names the parameters which no one asked for.
-    pub(crate) fn done(self) -> Result<(), String> {
+    /// A message that names the unknown parameters.
+    pub(crate) fn finish(self) -> Result<(), String> {
         if self.0.is_empty() {
             return Ok(());
         }

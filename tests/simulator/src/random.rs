@@ -1,4 +1,4 @@
-//! Identifiers in the platform's shapes: random ones, and ones derived from a name.
+//! Identifiers in the formats of the platform: random ones, and ones derived from a name.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
@@ -7,8 +7,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// `N` random bytes. Should the system's source ever fail, they come from a digest of the time:
-/// nothing here guards anything, it only has to differ.
+/// `N` random bytes. If the system source fails, they come from a digest of the time: these values
+/// only need to differ and protect nothing.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut out = [0; N];
     if rand::fill(&mut out).is_err() {
@@ -21,7 +21,7 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     out
 }
 
-/// A login code: 32 letters and digits that begin with `0`.
+/// A login code: 32 letters and digits, the first of which is `0`.
 pub(crate) fn login_code() -> String {
     let random = bytes::<31>();
     let tail = random.iter().map(|byte| char::from(ALPHANUMERIC[usize::from(*byte) % ALPHANUMERIC.len()]));
@@ -38,30 +38,30 @@ pub(crate) fn session_key() -> String {
     STANDARD.encode(bytes::<16>())
 }
 
-/// An access_token of 512 characters, the length that the platform asks callers to have room for.
+/// An access_token of 512 characters, the length that the platform documents as the maximum.
 pub(crate) fn access_token() -> String {
     format!("86_{}", &URL_SAFE_NO_PAD.encode(bytes::<384>())[..509])
 }
 
-/// The request id that ends an error's text: three groups of 8 hex digits, the first one the time.
+/// The request id at the end of an errmsg: three groups of 8 hex digits, the first of which is the time.
 pub(crate) fn rid(unix_seconds: u64) -> String {
     let random = hex(&bytes::<8>());
     format!("{:08x}-{}-{}", unix_seconds & 0xffff_ffff, &random[..8], &random[8..])
 }
 
-/// The openid of a person in an app: 28 characters, `o`, five that all the app's people share,
-/// and 22 of the person's own.
+/// The openid of a user in an app: `o`, five characters that all users of the app share, and 22 that
+/// differ by user.
 pub(crate) fn openid(appid: &str, person: &str) -> String {
-    named("openid", appid, person)
+    derived_id("openid", appid, person)
 }
 
-/// The unionid of a person under an open-platform account, in the shape of an openid.
+/// The unionid of a user in an open-platform account, in the format of an openid.
 pub(crate) fn unionid(account: &str, person: &str) -> String {
-    named("unionid", account, person)
+    derived_id("unionid", account, person)
 }
 
-fn named(kind: &str, realm: &str, person: &str) -> String {
-    // The lengths keep ("ab", "c") and ("a", "bc") apart.
+fn derived_id(kind: &str, realm: &str, person: &str) -> String {
+    // The length distinguishes ("ab", "c") from ("a", "bc").
     let realm = format!("{kind} {} {realm}", realm.len());
     let shared = digest(&SHA256, realm.as_bytes());
     let own = digest(&SHA256, format!("{realm} {person}").as_bytes());
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_openid_is_28_characters_that_begin_with_o_and_is_stable() {
+    fn an_openid_has_28_characters_starts_with_o_and_is_stable() {
         let openid_of_alice = openid("wx4f4bc4dec97d474b", "alice");
         assert_eq!(openid_of_alice.len(), 28);
         assert!(openid_of_alice.starts_with('o'));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn openids_of_one_app_share_their_beginning_and_differ_between_people_and_apps() {
+    fn openids_of_one_app_share_a_prefix_and_differ_between_users_and_apps() {
         let (alice, bob) = (openid("wx1", "alice"), openid("wx1", "bob"));
         assert_eq!(alice[..6], bob[..6]);
         assert_ne!(alice, bob);

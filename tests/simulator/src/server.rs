@@ -1,4 +1,4 @@
-//! Serving: connections, requests in, answers and ordered failures out.
+//! The HTTP server: connections, requests, responses and injected failures.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -16,61 +16,61 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::control;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::page;
 use crate::simulator::lock;
-use crate::wechat::{self, Call, Encoded, Endpoint, WechatError};
-use crate::world::World;
+use crate::state::PlatformState;
+use crate::wechat::{self, ApiRequest, EncodedResponse, Endpoint, WechatError};
 
-/// Connections beyond this number wait until one is closed.
-const MOST_CONNECTIONS: usize = 8192;
-/// Bodies beyond this size are refused.
-const LARGEST_BODY: usize = 1024 * 1024;
-/// A connection that sends no request head for this long is closed.
-const HEAD_WITHIN: Duration = Duration::from_secs(60);
-/// A request whose body is not there by then is dropped.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// A call that hangs is dropped after this time.
-const LONGEST_HANG: Duration = Duration::from_secs(600);
+/// Maximum number of connections. Further ones wait until one is closed.
+const MAX_CONNECTIONS: usize = 8192;
+/// Maximum size of a request body in bytes.
+const MAX_BODY_SIZE: usize = 1024 * 1024;
+/// Maximum time until the head of a request is complete.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Maximum time until the body of a request is complete.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum time for which a call hangs.
+const MAX_HANG: Duration = Duration::from_secs(600);
 
 type Body = Either<Full<Bytes>, StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>>;
 
 /// Accepts connections until the future is dropped.
-pub(crate) async fn serve(listener: TcpListener, world: Arc<Mutex<World>>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    // The semaphore is never closed; were it, there would be nothing more to serve.
-    while let Ok(place) = places.clone().acquire_owned().await {
+pub(crate) async fn serve(listener: TcpListener, state: Arc<Mutex<PlatformState>>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // The semaphore is never closed, so the loop ends with the future only.
+    while let Ok(permit) = permits.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let world = world.clone();
+                let state = state.clone();
                 tokio::spawn(async move {
-                    serve_connection(stream, world).await;
-                    drop(place);
+                    serve_connection(stream, state).await;
+                    drop(permit);
                 });
             }
-            // Out of file descriptors, most likely: let some connections end.
+            // Probably no file descriptor is free. The pause lets connections end, instead of a busy loop.
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, world: Arc<Mutex<World>>) {
-    // A hint to the kernel: without it, answers only come later.
+async fn serve_connection(stream: TcpStream, state: Arc<Mutex<PlatformState>>) {
+    // Only an optimisation: without it, responses arrive later.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| respond(request, &world));
-    // An error is a client that hung up, or a failure that was ordered.
+    let service = service_fn(|request| respond(request, &state));
+    // An error is a disconnected client or an injected failure.
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
+        .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-/// The answer to one request; an error closes the connection without one.
-async fn respond(request: Request<Incoming>, world: &Mutex<World>) -> Result<Response<Body>, io::Error> {
+/// The response to one request. An error closes the connection without a response.
+async fn respond(request: Request<Incoming>, state: &Mutex<PlatformState>) -> Result<Response<Body>, io::Error> {
     let (head, body) = request.into_parts();
-    let limited = Limited::new(body, LARGEST_BODY).collect();
-    let body = match tokio::time::timeout(BODY_WITHIN, limited).await {
+    let limited = Limited::new(body, MAX_BODY_SIZE).collect();
+    let body = match tokio::time::timeout(BODY_TIMEOUT, limited).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => {
             return Ok(html(StatusCode::PAYLOAD_TOO_LARGE, "413 Payload Too Large"));
@@ -79,61 +79,71 @@ async fn respond(request: Request<Incoming>, world: &Mutex<World>) -> Result<Res
     };
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     if path == "/" {
-        return Ok(html(StatusCode::OK, &page::start(&lock(world), &head)));
+        return Ok(html(StatusCode::OK, &page::start(&lock(state), &head)));
     }
     if let Some(name) = path.strip_prefix(control::PREFIX) {
-        let (status, value) = control::control(&mut lock(world), &head.method, name, query, &body);
+        let (status, value) = control::handle(&mut lock(state), &head.method, name, query, &body);
         return Ok(response(status, "application/json", value.to_string().into()));
     }
-    let call = Call {
+    let request = ApiRequest {
         method: head.method.clone(),
         query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         body,
     };
-    call_platform(world, path, &call).await
+    call_platform(state, path, &request).await
 }
 
-/// A call of the platform, with the failure that it is due.
-async fn call_platform(world: &Mutex<World>, path: &str, call: &Call) -> Result<Response<Body>, io::Error> {
+/// Calls a platform endpoint, with its injected failure if there is one.
+async fn call_platform(
+    state: &Mutex<PlatformState>,
+    path: &str,
+    request: &ApiRequest,
+) -> Result<Response<Body>, io::Error> {
     let endpoint = wechat::endpoint(path);
     let failure = {
-        let mut world = lock(world);
-        world.count(endpoint.map_or(wechat::UNKNOWN_PATH, |endpoint| endpoint.path));
-        world.failures.due(path)
+        let mut state = lock(state);
+        state.count(endpoint.map_or(wechat::UNKNOWN_PATH, |endpoint| endpoint.path));
+        state.failures.take(path)
     };
-    let work = || wechat::answer(&mut lock(world), endpoint, call);
+    let handle = || wechat::handle(&mut lock(state), endpoint, request);
     let Some(Failure { kind, after_effect }) = failure else {
-        return Ok(encoded(work()));
+        return Ok(encoded(handle()));
     };
-    let done = after_effect.then(work);
+    let handled = after_effect.then(handle);
     match kind {
-        Kind::Errcode { errcode, errmsg } => Ok(encoded(ordered_fault(world, endpoint, errcode, errmsg))),
-        Kind::Delay(by) => {
-            sleep(by).await;
-            Ok(encoded(done.unwrap_or_else(work)))
+        FailureKind::Errcode { errcode, errmsg } => Ok(encoded(injected_error(state, endpoint, errcode, errmsg))),
+        // The delay is what the test or the developer asks for.
+        FailureKind::Delay(delay) => {
+            sleep(delay).await;
+            Ok(encoded(handled.unwrap_or_else(handle)))
         }
-        Kind::Hang => {
-            sleep(LONGEST_HANG).await;
+        FailureKind::Hang => {
+            sleep(MAX_HANG).await;
             Err(io::ErrorKind::TimedOut.into())
         }
-        Kind::Drop => Err(io::ErrorKind::ConnectionAborted.into()),
-        Kind::Status(status) => {
+        FailureKind::Drop => Err(io::ErrorKind::ConnectionAborted.into()),
+        FailureKind::Status(status) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             Ok(html(status, &page::proxy_error(status)))
         }
-        Kind::Truncate => Ok(truncated(done.unwrap_or_else(work))),
+        FailureKind::Truncate => Ok(truncated(handled.unwrap_or_else(handle))),
     }
 }
 
-fn ordered_fault(world: &Mutex<World>, endpoint: Option<&Endpoint>, errcode: i64, errmsg: Option<String>) -> Encoded {
-    let fault = match errmsg {
+fn injected_error(
+    state: &Mutex<PlatformState>,
+    endpoint: Option<&Endpoint>,
+    errcode: i64,
+    errmsg: Option<String>,
+) -> EncodedResponse {
+    let error = match errmsg {
         Some(errmsg) => WechatError::with_text(errcode, errmsg),
         None => WechatError::new(errcode),
     };
-    wechat::encode_error(&lock(world), endpoint, &fault)
+    wechat::encode_error(&lock(state), endpoint, &error)
 }
 
-fn encoded(encoded: Encoded) -> Response<Body> {
+fn encoded(encoded: EncodedResponse) -> Response<Body> {
     response(StatusCode::OK, encoded.content_type, encoded.body)
 }
 
@@ -150,12 +160,12 @@ fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Resp
     response
 }
 
-/// The whole answer announced, the first half of it sent, the connection closed.
-fn truncated(encoded: Encoded) -> Response<Body> {
+/// A response that announces its full length, sends the first half and closes the connection.
+fn truncated(encoded: EncodedResponse) -> Response<Body> {
     let whole = encoded.body;
     let half = Ok(Frame::data(whole.slice(..whole.len() / 2)));
     let end = async {
-        // hyper forgets what it has not written yet when a body fails: let it write first.
+        // hyper discards unwritten data when a body fails. The yield lets hyper write first.
         tokio::task::yield_now().await;
         Err(io::ErrorKind::ConnectionAborted.into())
     };

@@ -1,4 +1,4 @@
-//! The simulator as tests hold it: started on a port, steered by methods, stopped on drop.
+//! The simulator as tests use it: started on a port, controlled by methods, stopped on drop.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,16 +13,16 @@ use crate::app::App;
 use crate::console::AppConsole;
 use crate::failure::Failure;
 use crate::server;
-use crate::world::World;
-use crate::world::phone::PhoneNumber;
+use crate::state::PlatformState;
+use crate::state::phone::PhoneNumber;
 
-/// How to start.
+/// Options of a simulator.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The address to listen on; port 0 is a free one. By default a free port of 127.0.0.1.
+    /// The address to listen on. Port 0 selects a free port. The default is a free port of 127.0.0.1.
     pub listen: SocketAddr,
-    /// The registered apps, at least one; by default the demo app. The first is the one that is
-    /// meant where none is named.
+    /// The registered apps, at least one. The default is the demo app. The first app is used where no
+    /// appid is given.
     pub apps: Vec<App>,
 }
 
@@ -32,34 +32,31 @@ impl Default for Options {
     }
 }
 
-/// A running simulator. It serves from a thread of its own, so that blocking and async tests can
-/// use it alike; no method waits for the network. Dropping it closes the port and all connections.
+/// A running simulator. It has its own thread, so that both blocking and async tests can use it. No
+/// method waits for the network. Dropping it closes the port and all connections.
 pub struct Simulator {
     addr: SocketAddr,
     base_url: String,
-    world: Arc<Mutex<World>>,
+    state: Arc<Mutex<PlatformState>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Simulator {
-    /// Starts it; it listens when this returns.
+    /// Starts a simulator, which listens when this function returns.
     ///
     /// # Errors
-    /// If the address can't be listened on, or an app is faulty or none is given
-    /// (`InvalidInput`).
+    /// The error of the listener, or `InvalidInput` if an app is invalid or no app is given.
     pub fn start(options: Options) -> io::Result<Self> {
-        let invalid = |fault: &str| io::Error::new(io::ErrorKind::InvalidInput, fault);
+        let invalid = |message: &str| io::Error::new(io::ErrorKind::InvalidInput, message);
         let mut apps = options.apps.into_iter();
         let first = apps.next().ok_or_else(|| invalid("no app is given"))?;
-        if let Some(fault) = first.fault() {
-            return Err(invalid(fault));
-        }
-        let mut world = World::new(first);
+        first.validate().map_err(invalid)?;
+        let mut state = PlatformState::new(first);
         for app in apps {
-            world.register(app).map_err(invalid)?;
+            state.register(app).map_err(invalid)?;
         }
-        let world = Arc::new(Mutex::new(world));
+        let state = Arc::new(Mutex::new(state));
 
         let listener = TcpListener::bind(options.listen)?;
         listener.set_nonblocking(true)?;
@@ -70,7 +67,7 @@ impl Simulator {
             tokio::net::TcpListener::from_std(listener)?
         };
         let (stop, stopped) = oneshot::channel();
-        let served = world.clone();
+        let served = state.clone();
         let thread = thread::Builder::new().name("simulator".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -79,7 +76,7 @@ impl Simulator {
                 }
             });
         })?;
-        Ok(Self { addr, base_url: format!("http://{addr}"), world, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { addr, base_url: format!("http://{addr}"), state, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The address it listens on.
@@ -87,101 +84,101 @@ impl Simulator {
         self.addr
     }
 
-    /// What takes the place of `https://api.weixin.qq.com`, without a slash at its end.
+    /// The base URL that replaces `https://api.weixin.qq.com`, without a trailing slash.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// The app with this id, if it is registered.
+    /// The app with this appid, if it is registered.
     pub fn app(&self, appid: &str) -> Option<AppConsole<'_>> {
-        let appid = lock(&self.world).known_appid(appid)?;
+        let appid = lock(&self.state).known_appid(appid)?;
         Some(self.console(appid))
     }
 
-    /// The first app of the options.
+    /// The first app of [`Options::apps`].
     pub fn first_app(&self) -> AppConsole<'_> {
-        let appid = lock(&self.world).first_app();
+        let appid = lock(&self.state).first_app();
         self.console(appid)
     }
 
     /// Registers one more app, or replaces one.
     ///
     /// # Errors
-    /// A text for people if the app is faulty, or more than 10,000 are registered.
+    /// A message if the app is invalid or 10,000 apps are registered.
     pub fn register(&self, app: App) -> Result<(), &'static str> {
-        lock(&self.world).register(app)
+        lock(&self.state).register(app)
     }
 
-    /// A fresh login code for this person in the first app.
+    /// A new login code for this user in the first app. `person` is any name.
     pub fn code(&self, person: &str) -> String {
         self.first_app().code(person)
     }
 
-    /// A fresh login code for this openid in the first app.
+    /// A new login code for this openid in the first app.
     pub fn code_for_openid(&self, openid: &str) -> String {
         self.first_app().code_for_openid(openid)
     }
 
-    /// The openid of this person in the first app.
+    /// The openid of this user in the first app.
     pub fn openid(&self, person: &str) -> String {
         self.first_app().openid(person)
     }
 
-    /// A fresh phone code for a Chinese number in the first app.
+    /// A new phone code for a Chinese number in the first app.
     pub fn phone_code(&self, number: &str) -> String {
         self.first_app().phone_code(PhoneNumber::new(number))
     }
 
-    /// Lets a login or phone code expire now; whether there was such a code.
+    /// Lets a login or phone code expire now. False if the code is unknown.
     pub fn expire_code(&self, code: &str) -> bool {
-        lock(&self.world).expire_code(code)
+        lock(&self.state).expire_code(code)
     }
 
-    /// Moves the simulator's clock forward, for codes, tokens and timestamps.
-    pub fn advance(&self, by: Duration) {
-        lock(&self.world).clock.advance(by);
+    /// Moves the clock of the simulator forward, for codes, tokens and timestamps.
+    pub fn advance(&self, duration: Duration) {
+        lock(&self.state).clock.advance(duration);
     }
 
-    /// Lets the next `times` calls of a path fail; [`crate::EVERY_PATH`] stands for all. Failures
-    /// of one path are used up in the order in which they were given.
+    /// Lets the next `times` calls of a path fail. [`crate::EVERY_PATH`] matches all paths. The failures
+    /// of one path occur in the order in which they were added.
     pub fn fail(&self, path: &str, failure: Failure, times: u32) {
-        lock(&self.world).failures.add(path, failure, Some(times));
+        lock(&self.state).failures.add(path, failure, Some(times));
     }
 
     /// Lets all calls of a path fail until [`Simulator::clear_failures`].
     pub fn fail_until_cleared(&self, path: &str, failure: Failure) {
-        lock(&self.world).failures.add(path, failure, None);
+        lock(&self.state).failures.add(path, failure, None);
     }
 
-    /// Forgets all failures that are still due. Calls that hang already go on hanging.
+    /// Removes all failures that have not occurred yet. Calls that hang already continue to hang.
     pub fn clear_failures(&self) {
-        lock(&self.world).failures.clear();
+        lock(&self.state).failures.clear();
     }
 
-    /// How many calls of this path have arrived, failed ones too; of paths that the platform does
-    /// not have, under `unknown`.
+    /// The number of calls of this path, failed ones included. Calls of unknown paths are counted as
+    /// `unknown`.
     pub fn calls(&self, path: &str) -> u64 {
-        lock(&self.world).calls().get(path).copied().unwrap_or(0)
+        lock(&self.state).calls().get(path).copied().unwrap_or(0)
     }
 
-    /// How many calls of each path have arrived.
+    /// The number of calls of each path.
     pub fn all_calls(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.world).calls().clone()
+        lock(&self.state).calls().clone()
     }
 
-    /// Starts counting from zero.
+    /// Resets the counters.
     pub fn reset_calls(&self) {
-        lock(&self.world).reset_calls();
+        lock(&self.state).reset_calls();
     }
 
     fn console(&self, appid: Arc<str>) -> AppConsole<'_> {
-        AppConsole { world: &self.world, appid }
+        AppConsole { state: &self.state, appid }
     }
 }
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // Either may be gone if the thread has ended by itself; then there is nothing to stop.
+        // An error means that the thread has ended already.
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
@@ -197,8 +194,8 @@ impl std::fmt::Debug for Simulator {
     }
 }
 
-/// The world, also if a thread has panicked while it held the lock: each change is complete in
+/// Locks the state, even if a thread has panicked while it held the lock: each change is complete in
 /// itself.
-pub(crate) fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn lock(state: &Mutex<PlatformState>) -> MutexGuard<'_, PlatformState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, WechatError, credentials, text};
-use crate::world::World;
+use super::{ApiRequest, ApiResponse, WechatError, credentials, text};
+use crate::state::PlatformState;
 
-pub(super) fn stable_token(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
-    let body = call.json()?;
-    let appid = credentials(world, text(&body, "appid"), text(&body, "secret"))?;
+pub(super) fn stable_token(state: &mut PlatformState, request: &ApiRequest) -> Result<ApiResponse, WechatError> {
+    let body = request.json()?;
+    let appid = credentials(state, text(&body, "appid"), text(&body, "secret"))?;
     check_grant_type(text(&body, "grant_type"))?;
     let force = match body.get("force_refresh") {
         None | Some(Value::Null) => false,
         Some(Value::Bool(force)) => *force,
         Some(_) => return Err(WechatError::new(47001)),
     };
-    let now = world.clock.now_ms();
-    let token = if force { world.tokens.stable_forced(&appid, now)? } else { world.tokens.stable(&appid, now) };
-    Ok(answer(token))
+    let now = state.clock.now_ms();
+    let token = if force { state.tokens.stable_forced(&appid, now)? } else { state.tokens.stable(&appid, now) };
+    Ok(token_response(token))
 }
 
-pub(super) fn token(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
-    let appid = credentials(world, call.query("appid"), call.query("secret"))?;
-    check_grant_type(call.query("grant_type"))?;
-    let now = world.clock.now_ms();
-    Ok(answer(world.tokens.plain(&appid, now)))
+pub(super) fn token(state: &mut PlatformState, request: &ApiRequest) -> Result<ApiResponse, WechatError> {
+    let appid = credentials(state, request.query("appid"), request.query("secret"))?;
+    check_grant_type(request.query("grant_type"))?;
+    let now = state.clock.now_ms();
+    Ok(token_response(state.tokens.legacy(&appid, now)))
 }
 
 fn check_grant_type(grant_type: &str) -> Result<(), WechatError> {
@@ -35,6 +35,6 @@ fn check_grant_type(grant_type: &str) -> Result<(), WechatError> {
     }
 }
 
-fn answer((access_token, expires_in): (Arc<str>, u64)) -> Answer {
-    Answer::Json(json!({"access_token": &*access_token, "expires_in": expires_in}))
+fn token_response((access_token, expires_in): (Arc<str>, u64)) -> ApiResponse {
+    ApiResponse::Json(json!({"access_token": &*access_token, "expires_in": expires_in}))
 }

@@ -1,4 +1,4 @@
-//! The platform's errors: errcode, the text that goes with it, the rid.
+//! The errors of the platform: errcode, errmsg and rid.
 
 use std::borrow::Cow;
 
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::random;
 
-/// An error of the platform. Codes are an open set; those that the platform documents for our
-/// endpoints have their own text.
+/// An error of the platform. Any errcode is possible. The ones documented for our endpoints have the
+/// text of the platform.
 #[derive(Debug)]
 pub(crate) struct WechatError {
     errcode: i64,
@@ -15,20 +15,20 @@ pub(crate) struct WechatError {
 }
 
 impl WechatError {
-    /// The error with this code, in the platform's own words where they are known.
+    /// The error with this errcode and the text of the platform, if it is known.
     pub(crate) fn new(errcode: i64) -> Self {
         Self { errcode, errmsg: standard_text(errcode).into() }
     }
 
-    /// An error in other words.
+    /// An error with another text.
     pub(crate) fn with_text(errcode: i64, errmsg: String) -> Self {
         Self { errcode, errmsg: errmsg.into() }
     }
 
-    /// The answer's body; `joint` stands between the text and the rid.
-    pub(super) fn body(&self, joint: &str, unix_seconds: u64) -> Value {
+    /// The body of the response. `separator` is between the text and the rid.
+    pub(super) fn body(&self, separator: &str, unix_seconds: u64) -> Value {
         let (text, rid) = (&self.errmsg, random::rid(unix_seconds));
-        json!({"errcode": self.errcode, "errmsg": format!("{text}{joint}rid: {rid}")})
+        json!({"errcode": self.errcode, "errmsg": format!("{text}{separator}rid: {rid}")})
     }
 }
 

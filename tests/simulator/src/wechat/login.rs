@@ -1,23 +1,23 @@
-//! `/sns/jscode2session`: a login code for an openid and a session_key.
+//! `/sns/jscode2session`: exchanges a login code for an openid and a session_key.
 
 use serde_json::json;
 
-use super::{Answer, Call, WechatError, credentials};
-use crate::world::World;
+use super::{ApiRequest, ApiResponse, WechatError, credentials};
+use crate::state::PlatformState;
 
-pub(super) fn jscode2session(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
-    let appid = credentials(world, call.query("appid"), call.query("secret"))?;
-    let code = call.query("js_code");
+pub(super) fn jscode2session(state: &mut PlatformState, request: &ApiRequest) -> Result<ApiResponse, WechatError> {
+    let appid = credentials(state, request.query("appid"), request.query("secret"))?;
+    let code = request.query("js_code");
     if code.is_empty() {
         return Err(WechatError::new(41008));
     }
-    if call.query("grant_type") != "authorization_code" {
+    if request.query("grant_type") != "authorization_code" {
         return Err(WechatError::new(40002));
     }
-    let (who, session_key) = world.exchange(&appid, code)?;
-    let mut answer = json!({"openid": who.openid, "session_key": session_key});
-    if let Some(unionid) = who.unionid {
-        answer["unionid"] = unionid.into();
+    let (user, session_key) = state.exchange(&appid, code)?;
+    let mut response = json!({"openid": user.openid, "session_key": session_key});
+    if let Some(unionid) = user.unionid {
+        response["unionid"] = unionid.into();
     }
-    Ok(Answer::Json(answer))
+    Ok(ApiResponse::Json(response))
 }

@@ -1,20 +1,21 @@
-//! `/wxa/msg_sec_check` and `/cgi-bin/message/subscribe/send`: texts from and to people.
+//! `/wxa/msg_sec_check` and `/cgi-bin/message/subscribe/send`: content checks and messages to users.
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, WechatError, ok, text};
+use super::{ApiRequest, ApiResponse, WechatError, ok, text};
 use crate::random;
-use crate::world::World;
+use crate::state::PlatformState;
 
-/// A text that holds this is judged risky, or to be reviewed; any other passes.
+/// A text that contains this is judged risky.
 const RISKY: &str = "sim-risky";
+/// A text that contains this is judged to need a review.
 const REVIEW: &str = "sim-review";
-/// Texts are checked only for people who were there within two hours.
-const SEEN_WITHIN_MS: u64 = 2 * 3600 * 1000;
+/// Texts are checked only for users whose last login is at most this old.
+const MAX_LOGIN_AGE_MS: u64 = 2 * 3600 * 1000;
 
-pub(super) fn msg_sec_check(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
-    let appid = call.caller(world)?;
-    let body = call.json()?;
+pub(super) fn msg_sec_check(state: &mut PlatformState, request: &ApiRequest) -> Result<ApiResponse, WechatError> {
+    let appid = request.caller(state)?;
+    let body = request.json()?;
     let content = text(&body, "content");
     if content.is_empty() || body.get("version").and_then(Value::as_u64) != Some(2) {
         return Err(WechatError::new(47001));
@@ -25,11 +26,11 @@ pub(super) fn msg_sec_check(world: &mut World, call: &Call) -> Result<Answer, We
     if !matches!(body.get("scene").and_then(Value::as_u64), Some(1..=4)) {
         return Err(WechatError::new(40129));
     }
-    let now = world.clock.now_ms();
-    let Some(person) = world.people.get_mut(&appid, text(&body, "openid")) else {
+    let now = state.clock.now_ms();
+    let Some(user) = state.users.get_mut(&appid, text(&body, "openid")) else {
         return Err(WechatError::new(40003));
     };
-    if now > person.last_seen_ms + SEEN_WITHIN_MS {
+    if now > user.last_seen_ms + MAX_LOGIN_AGE_MS {
         return Err(WechatError::new(61010));
     }
     let (suggest, label) = match content {
@@ -37,7 +38,7 @@ pub(super) fn msg_sec_check(world: &mut World, call: &Call) -> Result<Answer, We
         content if content.contains(REVIEW) => ("review", 21000),
         _ => ("pass", 100),
     };
-    Ok(Answer::Json(json!({
+    Ok(ApiResponse::Json(json!({
         "errcode": 0,
         "errmsg": "ok",
         "trace_id": random::rid(now / 1000),
@@ -52,11 +53,11 @@ pub(super) fn msg_sec_check(world: &mut World, call: &Call) -> Result<Answer, We
     })))
 }
 
-pub(super) fn subscribe_send(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
-    let appid = call.caller(world)?;
-    let body = call.json()?;
+pub(super) fn subscribe_send(state: &mut PlatformState, request: &ApiRequest) -> Result<ApiResponse, WechatError> {
+    let appid = request.caller(state)?;
+    let body = request.json()?;
     let template = text(&body, "template_id");
-    let Some(person) = world.people.get_mut(&appid, text(&body, "touser")) else {
+    let Some(user) = state.users.get_mut(&appid, text(&body, "touser")) else {
         return Err(WechatError::new(40003));
     };
     if template.is_empty() {
@@ -68,18 +69,18 @@ pub(super) fn subscribe_send(world: &mut World, call: &Call) -> Result<Answer, W
     let well_formed = body
         .get("data")
         .and_then(Value::as_object)
-        .is_some_and(|data| !data.is_empty() && data.values().all(has_a_value));
+        .is_some_and(|data| !data.is_empty() && data.values().all(has_value));
     if !well_formed {
         return Err(WechatError::new(47003));
     }
-    if !person.use_agreement(template) {
+    if !user.use_subscription(template) {
         return Err(WechatError::new(43101));
     }
     Ok(ok())
 }
 
-/// Each entry of a message's data is `{"value": "…"}`; numbers are taken too.
-fn has_a_value(entry: &Value) -> bool {
+/// Whether the entry is `{"value": "…"}`, where the value is a string or a number.
+fn has_value(entry: &Value) -> bool {
     match entry.get("value") {
         Some(Value::String(text)) => !text.is_empty(),
         Some(Value::Number(_)) => true,

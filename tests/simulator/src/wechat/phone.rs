@@ -1,15 +1,15 @@
-//! `/wxa/business/getuserphonenumber`: a phone code for the phone number.
+//! `/wxa/business/getuserphonenumber`: exchanges a phone code for the phone number.
 
 use serde_json::json;
 
-use super::{Answer, Call, WechatError, text};
-use crate::world::World;
+use super::{ApiRequest, ApiResponse, WechatError, text};
+use crate::state::PlatformState;
 
-pub(super) fn getuserphonenumber(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
-    let appid = call.caller(world)?;
-    let body = call.json()?;
-    let phone = world.redeem_phone(&appid, text(&body, "code"), text(&body, "openid"))?;
+pub(super) fn getuserphonenumber(state: &mut PlatformState, request: &ApiRequest) -> Result<ApiResponse, WechatError> {
+    let appid = request.caller(state)?;
+    let body = request.json()?;
+    let phone = state.redeem_phone(&appid, text(&body, "code"), text(&body, "openid"))?;
     let mut info = phone.info();
-    info["watermark"] = json!({"timestamp": world.clock.now_s(), "appid": &*appid});
-    Ok(Answer::Json(json!({"errcode": 0, "errmsg": "ok", "phone_info": info})))
+    info["watermark"] = json!({"timestamp": state.clock.now_s(), "appid": &*appid});
+    Ok(ApiResponse::Json(json!({"errcode": 0, "errmsg": "ok", "phone_info": info})))
 }

@@ -1,26 +1,26 @@
-//! `/wxa/checksession` and `/wxa/resetusersessionkey`: whether a session_key is the valid one.
+//! `/wxa/checksession` and `/wxa/resetusersessionkey`: check and replace a session_key.
 
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use serde_json::json;
 
-use super::{Answer, Call, WechatError, ok};
+use super::{ApiRequest, ApiResponse, WechatError, ok};
 use crate::random;
-use crate::world::World;
+use crate::state::PlatformState;
 
-pub(super) fn checksession(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
-    let appid = call.caller(world)?;
-    check_signature(world, &appid, call)?;
+pub(super) fn checksession(state: &mut PlatformState, request: &ApiRequest) -> Result<ApiResponse, WechatError> {
+    let appid = request.caller(state)?;
+    check_signature(state, &appid, request)?;
     Ok(ok())
 }
 
-pub(super) fn resetusersessionkey(world: &mut World, call: &Call) -> Result<Answer, WechatError> {
-    let appid = call.caller(world)?;
-    check_signature(world, &appid, call)?;
-    let (openid, now) = (call.query("openid"), world.clock.now_ms());
-    let session_key = world.people.renew_session_key(&appid, openid, now);
-    Ok(Answer::Json(json!({
+pub(super) fn resetusersessionkey(state: &mut PlatformState, request: &ApiRequest) -> Result<ApiResponse, WechatError> {
+    let appid = request.caller(state)?;
+    check_signature(state, &appid, request)?;
+    let (openid, now) = (request.query("openid"), state.clock.now_ms());
+    let session_key = state.users.renew_session_key(&appid, openid, now);
+    Ok(ApiResponse::Json(json!({
         "errcode": 0,
         "errmsg": "ok",
         "openid": openid,
@@ -28,23 +28,23 @@ pub(super) fn resetusersessionkey(world: &mut World, call: &Call) -> Result<Answ
     })))
 }
 
-fn check_signature(world: &mut World, appid: &Arc<str>, call: &Call) -> Result<(), WechatError> {
-    if call.query("sig_method") != "hmac_sha256" {
+fn check_signature(state: &mut PlatformState, appid: &Arc<str>, request: &ApiRequest) -> Result<(), WechatError> {
+    if request.query("sig_method") != "hmac_sha256" {
         return Err(WechatError::new(87008));
     }
-    let Some(person) = world.people.get_mut(appid, call.query("openid")) else {
+    let Some(user) = state.users.get_mut(appid, request.query("openid")) else {
         return Err(WechatError::new(40003));
     };
-    let Some(session_key) = &person.session_key else {
+    let Some(session_key) = &user.session_key else {
         return Err(WechatError::new(87007));
     };
-    if call.query("signature") != signature(session_key) {
+    if request.query("signature") != signature(session_key) {
         return Err(WechatError::new(87009));
     }
     Ok(())
 }
 
-/// HMAC-SHA256 of the empty text, in hex; the key is the session_key as it is, not decoded.
+/// HMAC-SHA256 of the empty string, in hex. The key is the session_key without base64 decoding.
 fn signature(session_key: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, session_key.as_bytes());
     random::hex(hmac::sign(&key, b"").as_ref())

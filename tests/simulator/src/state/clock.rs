@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// The system's time at the start, the time since then, and what was added.
+/// The system time at the start, the time since then and the sum of all advances.
 pub(crate) struct Clock {
     unix_at_start: Duration,
     start: Instant,
@@ -28,9 +28,9 @@ impl Clock {
         self.now_ms() / 1000
     }
 
-    /// Moves the clock forward; a hundred years in all is the most.
-    pub(crate) fn advance(&mut self, by: Duration) {
-        const MOST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-        self.advanced = self.advanced.saturating_add(by).min(MOST);
+    /// Moves the clock forward, by at most a hundred years in total.
+    pub(crate) fn advance(&mut self, duration: Duration) {
+        const MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+        self.advanced = self.advanced.saturating_add(duration).min(MAX);
     }
 }

@@ -36,52 +36,52 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It has ended already unless the test failed.
+        // The process has ended already unless the test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What the path of a printed curl line answers.
-fn follow(line: &str) -> String {
+/// The response to the request of a printed curl command.
+fn run_curl_line(line: &str) -> String {
     let url = line.split('\'').nth(1).unwrap();
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
-fn the_program_prints_its_address_and_two_lines_that_work() {
+fn the_program_prints_its_address_and_two_working_commands() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
     assert!(program.line().contains("http://127.0.0.1:"));
     for _ in 0..2 {
-        let answer = follow(&program.line());
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"code\":"), "{answer}");
+        let response = run_curl_line(&program.line());
+        assert!(response.starts_with("HTTP/1.1 200") && response.contains("\"code\":"), "{response}");
     }
     assert!(program.stop("-INT").success());
 }
 
 #[test]
-fn the_program_registers_the_apps_it_is_given() {
+fn the_program_registers_the_given_apps() {
     let app = "wx0000000000000001:secret:account";
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--app", app]);
     program.line();
-    let answer = follow(&program.line());
-    assert!(answer.contains("wx0000000000000001") && answer.contains("\"unionid\":\"o"));
+    let response = run_curl_line(&program.line());
+    assert!(response.contains("wx0000000000000001") && response.contains("\"unionid\":\"o"));
 }
 
 #[test]
-fn sigterm_ends_the_program_cleanly() {
+fn sigterm_ends_the_program_with_exit_code_0() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
     program.line();
     assert!(program.stop("-TERM").success());
 }
 
 #[test]
-fn a_faulty_app_is_refused_with_exit_code_2() {
+fn an_invalid_app_is_rejected_with_exit_code_2() {
     let output = Command::new(env!("CARGO_BIN_EXE_menlou-simulator"))
         .args(["--listen", "127.0.0.1:0", "--app", "no-secret"])
         .output()

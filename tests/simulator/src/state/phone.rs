@@ -1,14 +1,14 @@
-//! Phone codes: what the getPhoneNumber button gives to the client.
+//! Phone codes, which the client gets from the getPhoneNumber button.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{CODE_TTL_MS, World};
+use super::{CODE_TTL_MS, PlatformState};
 use crate::random;
 use crate::wechat::WechatError;
 
-/// A phone number as the platform tells it. Its `Debug` shows nothing of it.
+/// A phone number as the platform returns it. `Debug` omits the number.
 #[derive(Clone)]
 pub struct PhoneNumber {
     number: String,
@@ -16,20 +16,20 @@ pub struct PhoneNumber {
 }
 
 impl PhoneNumber {
-    /// A number without its country code; the country is China, `86`, told as a JSON number.
+    /// A number without its country code. The country is China, `86` as a JSON number.
     pub fn new(number: impl Into<String>) -> Self {
         Self { number: number.into(), country: json!(86) }
     }
 
-    /// Another country code. It is told in the type in which it is given here: the platform is
-    /// known to answer both a JSON number and a string.
+    /// Another country code, which is returned in the type given here: the platform is known to return
+    /// both numbers and strings.
     #[must_use]
     pub fn country(mut self, country: impl Into<Value>) -> Self {
         self.country = country.into();
         self
     }
 
-    /// The platform's `phone_info`, without its watermark.
+    /// The `phone_info` of a response, without the watermark.
     pub(crate) fn info(&self) -> Value {
         let code = match &self.country {
             Value::String(text) => text.clone(),
@@ -46,20 +46,22 @@ impl PhoneNumber {
         })
     }
 
-    /// What is wrong with it, if anything.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        let digits = |text: &str, most: usize| {
-            !text.is_empty() && text.len() <= most && text.bytes().all(|b| b.is_ascii_digit())
-        };
-        let country = match &self.country {
-            Value::String(text) => digits(text, 4),
-            Value::Number(number) => digits(&number.to_string(), 4),
+    /// Checks the number of digits.
+    ///
+    /// # Errors
+    /// A message if the number is not 1 to 15 digits or the country code is not 1 to 4 digits.
+    pub(crate) fn validate(&self) -> Result<(), &'static str> {
+        let is_digits =
+            |text: &str, max: usize| !text.is_empty() && text.len() <= max && text.bytes().all(|b| b.is_ascii_digit());
+        let is_country = match &self.country {
+            Value::String(text) => is_digits(text, 4),
+            Value::Number(number) => is_digits(&number.to_string(), 4),
             _ => false,
         };
-        if !digits(&self.number, 15) {
-            return Some("phone is not a number of 1 to 15 digits");
+        if !is_digits(&self.number, 15) {
+            return Err("phone is not a number of 1 to 15 digits");
         }
-        (!country).then_some("country is not a number of 1 to 4 digits")
+        if is_country { Ok(()) } else { Err("country is not a number of 1 to 4 digits") }
     }
 }
 
@@ -69,18 +71,18 @@ impl std::fmt::Debug for PhoneNumber {
     }
 }
 
-/// A code that was given out, and the number behind it.
+/// An issued code and its number.
 pub(crate) struct PhoneCode {
     appid: Arc<str>,
     phone: PhoneNumber,
-    /// The person that pressed the button; none where a test does not say.
+    /// The user who pressed the button. `None` if the test does not specify one.
     openid: Option<String>,
     used: bool,
     pub(super) expires_ms: u64,
 }
 
-impl World {
-    /// A fresh phone code, of this person if one is given.
+impl PlatformState {
+    /// A new phone code, which is valid for one user only if `openid` is given.
     pub(crate) fn phone_code(&mut self, appid: &Arc<str>, phone: PhoneNumber, openid: Option<String>) -> String {
         let code = random::phone_code();
         self.phone_codes.insert(
@@ -96,11 +98,11 @@ impl World {
         code
     }
 
-    /// Uses a phone code up.
+    /// Redeems a phone code.
     ///
     /// # Errors
-    /// 40013 if it is another app's; 40029 if it is unknown, used or expired; 40003 if it is another person's than the
-    /// openid says that the caller sent, which may be empty. The code stays valid then.
+    /// 40013 if the code is of another app; 40029 if it is unknown, used or expired; 40003 if it is of another user
+    /// than `openid`, which may be empty. The code remains valid after 40003.
     pub(crate) fn redeem_phone(&mut self, appid: &str, code: &str, openid: &str) -> Result<PhoneNumber, WechatError> {
         let now = self.clock.now_ms();
         let Some(code) = self.phone_codes.get_mut(code) else {

@@ -1,5 +1,5 @@
-//! What holds over real sockets, endpoint by endpoint.
-#![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+//! Tests of the simulator over real sockets, by endpoint.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access_token;
 mod control;
@@ -13,28 +13,28 @@ mod session_key;
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
-/// A simulator with the demo app, and a client for it.
-struct Bench {
+/// A simulator with the demo app and an HTTP client.
+struct Scene {
     sim: Simulator,
     client: Client,
 }
 
-fn bench() -> Bench {
-    let sim = Simulator::start(Default::default()).unwrap();
-    let client = Client::new();
-    Bench { sim, client }
-}
+impl Scene {
+    fn new() -> Self {
+        let sim = Simulator::start(Default::default()).unwrap();
+        Self { sim, client: Client::new() }
+    }
 
-impl Bench {
     async fn try_get(&self, path: &str, query: &[(&str, &str)]) -> reqwest::Result<Response> {
         let url = format!("{}{path}", self.sim.base_url());
         self.client.get(url).query(query).send().await
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Value {
-        let answer = self.try_get(path, query).await.unwrap();
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+        let response = self.try_get(path, query).await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
     async fn try_post(&self, path: &str, body: &Value) -> reqwest::Result<Response> {
@@ -43,8 +43,8 @@ impl Bench {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Value {
-        let answer = self.try_post(path, body).await.unwrap();
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+        let response = self.try_post(path, body).await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
     async fn try_exchange(&self, code: &str) -> reqwest::Result<Response> {
@@ -54,8 +54,8 @@ impl Bench {
     }
 
     async fn exchange(&self, code: &str) -> Value {
-        let answer = self.try_exchange(code).await.unwrap();
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+        let response = self.try_exchange(code).await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
     async fn stable_token(&self, force_refresh: bool) -> Value {
@@ -74,10 +74,19 @@ impl Bench {
         format!("{path}?access_token={token}")
     }
 
-    /// The errcode of a call that needs nothing but a valid token: 40029 then, its code is wrong.
+    /// The errcode of a call with this token and an invalid code: 40029 if the token is accepted.
     async fn errcode_with(&self, token: &str) -> i64 {
         let path = format!("/wxa/business/getuserphonenumber?access_token={token}");
         errcode(&self.post(&path, &json!({"code": "x"})).await)
+    }
+}
+
+/// Waits until the condition holds, for at most 20 s.
+async fn wait_until(condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the condition did not become true within 20 s");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -85,6 +94,6 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-fn errcode(answer: &Value) -> i64 {
-    answer["errcode"].as_i64().unwrap()
+fn errcode(response: &Value) -> i64 {
+    response["errcode"].as_i64().unwrap()
 }

@@ -1,23 +1,23 @@
-//! A map that forgets its oldest entries when it is full.
+//! A map with a maximum size that drops its oldest entries.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 /// At most `capacity` entries, in the order of their first insertion.
-pub(super) struct Bounded<K, V> {
+pub(super) struct BoundedMap<K, V> {
     entries: HashMap<K, V>,
     order: VecDeque<K>,
     capacity: usize,
 }
 
-impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
-    /// An empty map of this capacity, at least 1.
+impl<K: Hash + Eq + Clone, V> BoundedMap<K, V> {
+    /// An empty map. The capacity is at least 1.
     pub(super) fn new(capacity: usize) -> Self {
         Self { entries: HashMap::new(), order: VecDeque::new(), capacity }
     }
 
-    /// Adds or replaces an entry; a new one in a full map pushes out the oldest.
+    /// Adds or replaces an entry. A new entry in a full map replaces the oldest.
     pub(super) fn insert(&mut self, key: K, value: V) {
         if self.entries.insert(key.clone(), value).is_none() {
             self.order.push_back(key);
@@ -53,8 +53,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_map_forgets_its_oldest_entry() {
-        let mut map = Bounded::new(2);
+    fn a_full_map_drops_its_oldest_entry() {
+        let mut map = BoundedMap::new(2);
         for number in 1..=3 {
             map.insert(number, ());
         }
@@ -63,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn replacing_an_entry_pushes_none_out() {
-        let mut map = Bounded::new(2);
+    fn replacing_an_entry_drops_no_other() {
+        let mut map = BoundedMap::new(2);
         for number in [1, 2, 2, 2] {
             map.insert(number, ());
         }
