@@ -48,7 +48,7 @@ fn create_writes_verifies_and_serves_a_tenant_and_prints_requests_to_try() {
     }
     let path = scene.tenants().join("acme.toml");
     let text = fs::read_to_string(&path).unwrap();
-    for part in ["# 显示名称。", "# The name for people.", "[actions.openid]", "[actions.logout]", "# 小程序登录"]
+    for part in ["# 显示名称。", "# The display name.", "[actions.openid]", "[actions.logout]", "# 小程序登录"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }

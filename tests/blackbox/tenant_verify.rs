@@ -139,7 +139,7 @@ fn an_unreachable_platform_is_reported_with_its_cause() {
         assert!(message.contains(says) && message.contains("operator"), "{failure:?}: {message}");
     }
     for (base_url, says) in [
-        (format!("http://127.0.0.1:{}", free_port()), "the connection is refused"),
+        (format!("http://127.0.0.1:{}", free_port()), "connection refused"),
         ("http://menlou.invalid".to_owned(), "has no address"),
         (sim.base_url().replace("http://", "https://"), "TLS"),
         (format!("http://{}", stranger()), "the response is not from WeChat"),
