@@ -55,6 +55,7 @@ mod reload;
 mod replicas;
 mod scene;
 mod secrecy;
+mod secret_sources;
 mod secrets;
 mod slow_clients;
 mod slowhttptest;

@@ -68,7 +68,7 @@ impl Keyring {
             return Ok(keys.clone());
         }
         let shown = path.display();
-        let keys = secret_file::read(path).and_then(|text| {
+        let keys = secret_file::read_lines(path).and_then(|text| {
             Keys::parse(&text)
                 .map_err(|text| Text::new(format!("{shown}：{}", text.zh), format!("{shown}: {}", text.en)))
         })?;

@@ -21,6 +21,7 @@ pub mod schema;
 pub mod seal;
 pub mod secret;
 mod secret_file;
+pub mod secret_text;
 pub mod server;
 pub mod settings;
 pub mod size;

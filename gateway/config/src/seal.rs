@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use std::fmt;
 
 /// Prefix of a key.
-const KEY: &str = "menlou-key-v1-";
+pub(super) const KEY: &str = "menlou-key-v1-";
 /// Version of the format of sealed secrets.
 const VERSION: &str = "v1";
 /// Length of an AES-256 key, in bytes.

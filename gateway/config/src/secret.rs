@@ -2,7 +2,7 @@
 //! are never printed.
 
 pub use super::schema::is_secret;
-use super::seal::Sealed;
+use super::{seal::Sealed, secret_text};
 use menlou_error::text::Text;
 use schemars::{JsonSchema, Schema as JsonSchemaValue, SchemaGenerator, json_schema};
 use secrecy::SecretString;
@@ -84,6 +84,7 @@ impl SecretRef {
         if written.starts_with('$') || has_foreign_scheme(written) {
             return Err(FORMS);
         }
+        secret_text::normalize(written, "密钥", "the secret")?;
         Ok(Self::Literal(written.to_owned().into()))
     }
 

@@ -1,15 +1,25 @@
 //! Reads files that hold one secret.
 
-use super::secret::MAX_SECRET_SIZE;
+use super::{secret::MAX_SECRET_SIZE, secret_text};
 use menlou_error::text::Text;
-use secrecy::{SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use std::{io::Read, path::Path};
 
-/// Reads the secret in a file, without one trailing line break.
+/// Reads the secret in a file, without what editors add around it.
 ///
 /// # Errors
-/// The file is unreadable, not a regular file, larger than 64 KiB, not UTF-8, or blank.
+/// The file is unreadable, not a regular file, larger than 64 KiB, not UTF-8, blank, or contains an invisible character.
 pub fn read(path: &Path) -> Result<SecretString, Text> {
+    let (text, shown) = (read_lines(path)?, path.display());
+    let (zh, en) = (format!("密钥文件 {shown}"), format!("the secret file {shown}"));
+    secret_text::normalize(text.expose_secret(), &zh, &en).map(SecretString::from)
+}
+
+/// Reads a file with several secrets as it is.
+///
+/// # Errors
+/// The file is unreadable, not a regular file, larger than 64 KiB, or not UTF-8.
+pub fn read_lines(path: &Path) -> Result<SecretString, Text> {
     let shown = path.display();
     let unreadable = |e: std::io::Error| {
         Text::new(format!("无法读取密钥文件 {shown}：{e}"), format!("the secret file {shown} can't be read: {e}"))
@@ -37,9 +47,5 @@ pub fn read(path: &Path) -> Result<SecretString, Text> {
     let text = std::str::from_utf8(&bytes).map_err(|_| {
         Text::new(format!("密钥文件 {shown} 不是 UTF-8"), format!("the secret file {shown} is not UTF-8"))
     })?;
-    let secret = text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
-    if secret.trim().is_empty() {
-        return Err(Text::new(format!("密钥文件 {shown} 为空"), format!("the secret file {shown} is empty")));
-    }
-    Ok(secret.into())
+    Ok(text.into())
 }

@@ -1,8 +1,8 @@
 //! Resolves references to secrets from the environment, files and sealed values, and records which files were read.
 
-use super::{fingerprint::Fingerprint, keyring::Keyring, seal::Field, secret::SecretRef, secret_file};
+use super::{fingerprint::Fingerprint, keyring::Keyring, seal::Field, secret::SecretRef, secret_file, secret_text};
 use menlou_error::text::Text;
-use secrecy::SecretString;
+use secrecy::{SecretString, zeroize::Zeroizing};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -38,7 +38,8 @@ impl<'a> Sources<'a> {
         Self { base, env, keyring, tenant, files: RefCell::default() }
     }
 
-    /// Resolves the reference at `pointer`. The trailing line break of a file is not part of the secret.
+    /// Resolves the reference at `pointer`. Line ends and blanks around the text of a variable
+    /// or file are not part of the secret.
     ///
     /// # Errors
     /// The secret is missing, blank, unreadable, or sealed for another field. The error names the variable or path, never
@@ -46,7 +47,11 @@ impl<'a> Sources<'a> {
     pub fn resolve(&self, reference: &SecretRef, pointer: &str) -> Result<SecretString, Text> {
         match reference {
             SecretRef::Literal(secret) => Ok(secret.clone()),
-            SecretRef::Env(name) => self.variable(name).map(SecretString::from),
+            SecretRef::Env(name) => {
+                let text = Zeroizing::new(self.variable(name)?);
+                let (zh, en) = (format!("环境变量 {name} "), format!("the environment variable {name}"));
+                secret_text::normalize(&text, &zh, &en).map(SecretString::from)
+            }
             SecretRef::File(path) => self.file(self.base.join(path)),
             SecretRef::Credential(name) => self.file(self.credential(name)?),
             SecretRef::Sealed(sealed) => {
@@ -114,14 +119,14 @@ mod tests {
     #[test]
     fn secrets_are_resolved_from_variables_files_credentials_and_literals() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("s"), "of a file \r\n").unwrap();
+        std::fs::write(folder.path().join("s"), "of a file\r\n").unwrap();
         std::fs::create_dir(folder.path().join("credentials")).unwrap();
         std::fs::write(folder.path().join("credentials/wechat"), "of systemd\n").unwrap();
         assert_eq!(resolve("env:SET", folder.path()).unwrap(), "hunter2");
-        assert_eq!(resolve("file:s", folder.path()).unwrap(), "of a file ");
+        assert_eq!(resolve("file:s", folder.path()).unwrap(), "of a file");
         assert_eq!(
             resolve(&format!("file:{}", folder.path().join("s").display()), Path::new("/")).unwrap(),
-            "of a file "
+            "of a file"
         );
         for written in ["file:$CREDENTIALS_DIRECTORY/wechat", "file:${CREDENTIALS_DIRECTORY}/wechat"] {
             assert_eq!(resolve(written, folder.path()).unwrap(), "of systemd");

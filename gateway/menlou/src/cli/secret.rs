@@ -11,6 +11,7 @@ use menlou_config::{
     schema,
     seal::{Field, Keys},
     secret::MAX_SECRET_SIZE,
+    secret_text::normalize,
     server::{self, Config},
     tenant::{self, TenantName},
 };
@@ -195,7 +196,7 @@ fn can_hold_a_secret(of_tenant: bool, field: &str, pointer: &str) -> Result<(), 
     ))
 }
 
-/// Reads a secret from a prompt without echo, or from standard input without its last line break.
+/// Reads a secret from a prompt without echo, or from standard input, without line ends and blanks around it.
 fn read_secret() -> Result<SecretString, Text> {
     let unreadable = |e: io::Error| Text::new(format!("无法读取密钥：{e}"), format!("the secret can't be read: {e}"));
     if io::stdin().is_terminal() {
@@ -210,12 +211,9 @@ fn read_secret() -> Result<SecretString, Text> {
     }
     let text =
         std::str::from_utf8(&bytes).map_err(|_| Text::fixed("密钥不是 UTF-8 编码", "the secret is not UTF-8"))?;
-    checked(text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)))
+    checked(text)
 }
 
 fn checked(secret: &str) -> Result<SecretString, Text> {
-    if secret.trim().is_empty() {
-        return Err(Text::fixed("密钥为空", "the secret is empty"));
-    }
-    Ok(secret.into())
+    normalize(secret, "密钥", "the secret").map(SecretString::from)
 }

@@ -1,6 +1,7 @@
 //! Questions on a terminal: asked on standard error, answered on standard input.
 
 use super::context::CommandFailure;
+use menlou_config::secret_text::normalize;
 use menlou_error::text::{Language, Text};
 use secrecy::SecretString;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -66,7 +67,11 @@ pub fn secret(question: &Text) -> Result<SecretString, CommandFailure> {
             format!("the secret has more than {LONGEST} bytes"),
         )));
     }
-    Ok(SecretString::from(written.trim()))
+    if written.trim().is_empty() {
+        return Ok(SecretString::default());
+    }
+    let secret = normalize(&written, "密钥", "the secret").map_err(CommandFailure::usage)?;
+    Ok(SecretString::from(secret))
 }
 
 fn unreadable(e: io::Error) -> CommandFailure {
