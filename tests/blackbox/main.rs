@@ -46,6 +46,7 @@ mod pages;
 mod platform_calls;
 mod plugin_reloads;
 mod plugin_streams;
+mod process_limits;
 mod profiles;
 mod proxies;
 mod proxy;

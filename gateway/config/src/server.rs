@@ -137,6 +137,9 @@ pub struct Server {
     /// Maximum time for requests in flight to finish at shutdown.
     /// 停止时等待处理中请求完成的时限。
     pub drain_timeout: ConfigDuration,
+    /// Whether the process may write core dumps and be attached to by debuggers of its user. Its memory holds secrets.
+    /// 是否允许进程产生核心转储、允许同一用户的调试器附加；进程内存中有密钥。
+    pub allow_core_dumps: bool,
 }
 
 /// `[tenants]`
@@ -379,6 +382,7 @@ impl Default for Server {
             call_timeout: ConfigDuration::secs(10),
             drain_delay: None,
             drain_timeout: ConfigDuration::secs(30),
+            allow_core_dumps: false,
         }
     }
 }

@@ -8,6 +8,7 @@ mod admin;
 mod api_docs;
 mod explain;
 mod plugin;
+mod process_limits;
 mod reload;
 mod reload_signals;
 mod renamed;

@@ -261,6 +261,7 @@ impl Built {
                 sleep(delay.get()).await;
             }
         };
+        telemetry::end_of_start();
         telemetry::service_manager::ready();
         menlou_server::serve_traffic(self.traffic, Arc::new(traffic), layers, stop).await;
         // Last, so that probes see until then that the gateway is stopping.

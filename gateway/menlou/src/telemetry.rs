@@ -17,7 +17,10 @@ use std::{
     io,
     io::IsTerminal,
     panic,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -29,6 +32,10 @@ const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 
 /// Maximum time to write the last lines of the log when the process ends.
 const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Whether the gateway is starting: a panic of any of its threads ends the process then, so that it does not stay without
+/// serving.
+static IS_STARTING: AtomicBool = AtomicBool::new(true);
 
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -101,6 +108,11 @@ pub fn flush_log() {
     }
 }
 
+/// The gateway serves: from now on a panic fails what its thread was doing.
+pub fn end_of_start() {
+    IS_STARTING.store(false, Ordering::Release);
+}
+
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let current = thread::current();
     let location = info.location().map(ToString::to_string);
@@ -113,6 +125,13 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
         "thread panicked (a bug in Menlou): {}",
         info.payload_as_str().unwrap_or_default()
     );
+    if IS_STARTING.load(Ordering::Acquire) {
+        tracing::error!(
+            "the gateway could not start; if a thread could not be started, raise the limit of threads (ulimit -u, TasksMax of systemd, pids.max of the cgroup)"
+        );
+        flush_log();
+        std::process::exit(1);
+    }
 }
 
 /// Installs the metrics recorder.

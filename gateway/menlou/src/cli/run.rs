@@ -2,6 +2,7 @@
 
 use crate::cli::{
     output::{fail, show_errors},
+    process_limits,
     reload_signals::ReloadSignals,
     runtime,
     shutdown_signal::shutdown_signal,
@@ -12,7 +13,6 @@ use menlou_config::{
     server::{Config, Log, LogFormat},
 };
 use menlou_error::text::{Language, Text};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{path::Path, process::ExitCode, time::Duration};
 
 /// Time for closing connections and dropping tasks after the drain.
@@ -23,14 +23,19 @@ pub fn run(
     config: impl Fn() -> Result<Config, Vec<ConfigError>> + Send + Sync + 'static,
     file: Option<&Path>,
 ) -> ExitCode {
+    // Before the first secret is read.
+    process_limits::forbid_core_dumps();
     let loaded = match config() {
         Ok(loaded) => loaded,
         Err(errors) => return refuse_config(&errors, file),
     };
-    allow_files();
+    process_limits::raise_open_files();
+    if loaded.server.allow_core_dumps {
+        process_limits::allow_core_dumps();
+    }
     let log = loaded.log.clone();
     let outcome = match telemetry::log(&log) {
-        Ok(()) => serve(loaded, config),
+        Ok(()) => process_limits::check_threads().and_then(|()| serve(loaded, config)),
         Err(text) => Err(text),
     };
     let code = match outcome {
@@ -100,15 +105,5 @@ fn log_error(log: &Log, text: &Text) {
     }
     if !is_json || log.file.is_some() {
         fail(text);
-    }
-}
-
-/// Raises the limit of open files to the maximum that the system allows. Each connection needs one file descriptor, and
-/// many systems start programs with a limit of 1024.
-fn allow_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        // If the limit cannot be raised, the current limit applies.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }
