@@ -43,8 +43,8 @@ fn too_long_and_mistyped_values_are_rejected_by_parameter_name() {
         ] {
             let response = session.with_language("en").call(action, &fields);
             response.assert_error(400, "bad_parameter");
-            assert!(response.msg.contains(parameter), "{action} {parameter}: {}", response.msg);
-            assert!(!response.msg.contains("xxxxxxxx"), "the value is not repeated: {}", response.msg);
+            assert!(response.detail().contains(parameter), "{action} {parameter}: {}", response.detail());
+            assert!(!response.response.text().contains("xxxxxxxx"), "the value is not repeated: {}", response.detail());
         }
         for (body, parameter) in [
             (json!({ "code": 7 }), "code"),
@@ -54,7 +54,7 @@ fn too_long_and_mistyped_values_are_rejected_by_parameter_name() {
         ] {
             let response = session.with_language("en").send(&Request::post(session.target("openid")).json(&body));
             response.assert_error(400, "bad_parameter");
-            assert!(response.msg.contains(parameter), "{}", response.msg);
+            assert!(response.detail().contains(parameter), "{}", response.detail());
         }
         for body in [json!({ "code": null }), json!({ "code": "" }), json!({})] {
             session.send(&Request::post(session.target("openid")).json(&body)).assert_error(400, "missing_parameter");

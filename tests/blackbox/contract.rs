@@ -213,9 +213,9 @@ fn action_failure_answers_200_with_an_error_code() {
 #[test]
 fn message_language_follows_accept_language() {
     let scene = scene();
-    let msg = |language: &str| scene.client().with_language(language).call("openid", &[]).msg;
+    let detail = |language: &str| scene.client().with_language(language).call("openid", &[]).detail().to_owned();
     let (zh, en) = ("缺少参数 code", "The parameter code is missing.");
-    assert_eq!(scene.client().call("openid", &[]).msg, zh);
+    assert_eq!(scene.client().call("openid", &[]).detail(), zh);
     for (language, expected) in [
         ("zh-CN,zh;q=0.9,en;q=0.8", zh),
         ("zh", zh),
@@ -227,7 +227,7 @@ fn message_language_follows_accept_language() {
         ("en-US,en;q=0.9,zh;q=0.8", en),
         ("zh;q=0.5, en;q=0.9", en),
     ] {
-        assert_eq!(msg(language), expected, "Accept-Language: {language}");
+        assert_eq!(detail(language), expected, "Accept-Language: {language}");
     }
     for language in ["zh", "en"] {
         let client = scene.session("ann").with_language(language);

@@ -38,6 +38,7 @@ mod login;
 mod login_fairness;
 mod login_service;
 mod many_tenants;
+mod messages;
 mod new_action;
 mod openapi;
 mod outages;

@@ -61,9 +61,9 @@ async function withAxios() {
   assert.deepEqual((await ann.call("openid", { code: again })).user, renamed.user, "from now on it logs in by itself");
 
   await ann.call("logout");
-  await assert.rejects(ann.call("user"), { status: 401, errorCode: "session_expired", message: /会话/ });
+  await assert.rejects(ann.call("user"), { status: 401, errorCode: "session_expired", message: /登录已过期/ });
   const english = { headers: { "Accept-Language": "en" } };
-  await assert.rejects(ann.call("user", {}, english), { status: 401, message: /session/ });
+  await assert.rejects(ann.call("user", {}, english), { status: 401, message: /log in again/ });
   await assert.rejects(ann.call("openid", { code: again + "x" }), { status: 200, errorCode: "invalid_code" });
 }
 

@@ -51,7 +51,7 @@ async fn a_phone_code_of_another_user_is_rejected_and_stays_valid_for_its_user()
     let code = app.phone_code_for("ann", PhoneNumber::new("13800138000"));
     let error = wechat.phone_number(&code, Some(&app.openid("mallory"))).await.expect_err("an error");
     assert!(error.is(&codes::INVALID_CODE), "{error}");
-    assert!(error.text().en.contains("another user"), "{error}");
+    assert!(error.meaning().en.contains("another user"), "{error}");
     assert_eq!(error.data().expect("data")["errcode"], 40003);
     assert_eq!(wechat.phone_number(&code, Some(&app.openid("ann"))).await.expect("a number"), "+8613800138000");
 }

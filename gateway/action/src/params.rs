@@ -68,15 +68,15 @@ impl ParamsSchema {
                 format!("参数有误：{}", finding.text.zh),
                 format!("A parameter is wrong: {}.", finding.text.en),
             ),
-            None => codes::BAD_PARAMETER.text.clone(),
+            None => codes::BAD_PARAMETER.meaning().clone(),
         };
-        Err(Error::new(&codes::BAD_PARAMETER).with_message(text))
+        Err(Error::new(&codes::BAD_PARAMETER).with_detail(text))
     }
 }
 
 fn missing(name: &str) -> Error {
     let text = Text::new(format!("缺少参数 {name}"), format!("The parameter {name} is missing."));
-    Error::new(&codes::MISSING_PARAMETER).with_message(text)
+    Error::new(&codes::MISSING_PARAMETER).with_detail(text)
 }
 
 /// The types of a property except text and null, or `None` if the property may be a text.
@@ -138,7 +138,7 @@ mod tests {
         *params.as_map_mut() = given.as_object().cloned().unwrap();
         match ParamsSchema::compile(Some(schema)).unwrap().convert(&mut params) {
             Ok(()) => Ok(params.as_json().clone()),
-            Err(e) => Err((e.code().to_owned(), e.text().en.clone().into_owned())),
+            Err(e) => Err((e.code().to_owned(), e.meaning().en.clone().into_owned())),
         }
     }
 

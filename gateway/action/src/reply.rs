@@ -4,7 +4,7 @@ use super::ffi;
 use ::menlou_call::Reply;
 use bytes::Bytes;
 use menlou_abi::menlou_reply;
-use menlou_error::{Error, Result, codes, text::Text};
+use menlou_error::{Error, Responsible, Result, codes, text::Text};
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -72,7 +72,9 @@ pub(super) unsafe fn read(
         (None, None) => Error::plugin(code.to_owned(), codes::PLUGIN_FAILED.text.clone()),
     };
     if let Some(message) = message(zh, en) {
-        error = error.with_message(message);
+        // What a plugin adds to a code for developers, such as missing_parameter, is for developers too.
+        let is_for_developers = codes::find(code).is_some_and(|known| known.who == Responsible::Client);
+        error = if is_for_developers { error.with_detail(message) } else { error.with_message(message) };
     }
     match serde_json::from_slice(data) {
         Ok(Value::Object(data)) if !data.is_empty() => error = error.with_data(Value::Object(data)),

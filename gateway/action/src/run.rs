@@ -29,7 +29,7 @@ impl Action {
         if !descriptor.methods.contains(&call.method) {
             let methods = descriptor.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             let text = Text::new(format!("请使用 {methods}"), format!("Use {methods}."));
-            return Err(Error::new(&codes::WRONG_HTTP_METHOD).with_message(text).allowing(methods));
+            return Err(Error::new(&codes::WRONG_HTTP_METHOD).with_detail(text).allowing(methods));
         }
         menlou_policy::admit(call, &self.scope.tenant, self.access(), &self.scope.services.stores, limits).await
     }

@@ -1,4 +1,4 @@
-//! Errors with a stable code and a message for the caller, and a cause for the log; the tables of error codes; and texts in
+//! Errors with a stable code, a message for people, a detail for developers, and a cause for the log; the tables of error codes; and texts in
 //! Chinese and English. This crate depends on no other crate of the gateway.
 
 pub mod admin_codes;
@@ -18,6 +18,7 @@ struct Inner {
     code: Cow<'static, str>,
     status: u16,
     text: Text,
+    detail: Option<Text>,
     data: Option<serde_json::Value>,
     retry_after: Option<Duration>,
     allow: Option<String>,
@@ -32,6 +33,7 @@ impl Error {
             code: Cow::Borrowed(code.name),
             status: code.status,
             text: code.text.clone(),
+            detail: code.detail.clone(),
             data: None,
             retry_after: code.retry_after,
             allow: None,
@@ -46,6 +48,7 @@ impl Error {
             code: Cow::Owned(code),
             status: 200,
             text,
+            detail: None,
             data: None,
             retry_after: None,
             allow: None,
@@ -54,9 +57,18 @@ impl Error {
         }))
     }
 
-    /// Replaces the message of the table. The message must not contain a secret, an internal address or a stack trace.
+    /// Replaces the message of the table, and drops the detail, which belongs to that message. The message is for people
+    /// that use the mini-program; it must not contain a secret, an internal address or a stack trace.
     pub fn with_message(mut self, text: Text) -> Self {
         self.0.text = text;
+        self.0.detail = None;
+        self
+    }
+
+    /// Sets the JSON field `data.detail` of the response, for developers: which parameter, which type. The same holds for it
+    /// as for the message.
+    pub fn with_detail(mut self, detail: Text) -> Self {
+        self.0.detail = Some(detail);
         self
     }
 
@@ -106,9 +118,19 @@ impl Error {
         self.0.status
     }
 
-    /// The message for users.
+    /// The message for people that use the mini-program.
     pub fn text(&self) -> &Text {
         &self.0.text
+    }
+
+    /// The detail for developers, if there is one.
+    pub fn detail(&self) -> Option<&Text> {
+        self.0.detail.as_ref()
+    }
+
+    /// What the error means, for developers, admins and operators: the detail, or the message if that says all.
+    pub fn meaning(&self) -> &Text {
+        self.0.detail.as_ref().unwrap_or(&self.0.text)
     }
 
     /// The JSON field `data` of the response, if set.
@@ -139,7 +161,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.code, self.0.text.en)?;
+        write!(f, "{}: {}", self.0.code, self.meaning().en)?;
         match &self.0.cause {
             Some(cause) => write!(f, " ({cause})"),
             None => Ok(()),

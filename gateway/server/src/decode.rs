@@ -121,7 +121,7 @@ pub(super) fn call(
 fn bearer(value: &http::HeaderValue) -> Result<Option<Token>> {
     let invalid = || {
         let text = Text::fixed("Authorization 应为 Bearer <令牌>", "Authorization must be Bearer <token>.");
-        Error::new(&codes::SESSION_EXPIRED).with_message(text)
+        Error::new(&codes::SESSION_EXPIRED).with_detail(text)
     };
     let text = value.to_str().map_err(|_| invalid())?.trim();
     if text.is_empty() {
@@ -170,7 +170,7 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
         Err(e) => {
             // Line and column, never the text there.
             let (line, column) = (e.line(), e.column());
-            return Err(Error::new(&codes::BAD_BODY).with_message(Text::new(
+            return Err(Error::new(&codes::BAD_BODY).with_detail(Text::new(
                 format!("请求体不是有效的 JSON（第 {line} 行第 {column} 列）"),
                 format!("The body is not valid JSON (line {line}, column {column})."),
             )));
@@ -182,7 +182,7 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::new(&codes::BODY_TOO_LARGE).with_message(Text::new(
+    Error::new(&codes::BODY_TOO_LARGE).with_detail(Text::new(
         format!("请求体过大，至多 {limit} 字节"),
         format!("The body is too large: {limit} bytes at most."),
     ))

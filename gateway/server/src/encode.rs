@@ -13,6 +13,7 @@ use menlou_call::Reply;
 use menlou_error::Error;
 use menlou_error::text::{Language, Text};
 use menlou_policy::rate_limits::RateLimitHeaders;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -64,9 +65,21 @@ fn error_envelope(error: &Error, context: &RequestContext) -> Bytes {
     body.extend_from_slice(b",\"msg\":");
     write_string(&mut body, error.text().get(context.language));
     body.extend_from_slice(b",\"data\":");
-    match error.data() {
-        Some(data) => body.extend_from_slice(data.to_string().as_bytes()),
-        None => body.extend_from_slice(b"{}"),
+    let detail = error.detail().map(|detail| detail.get(context.language));
+    match (error.data(), detail) {
+        (Some(Value::Object(data)), Some(detail)) => {
+            let mut data = data.clone();
+            data.entry("detail").or_insert_with(|| detail.into());
+            // Writing to a Vec cannot fail.
+            let _ = serde_json::to_writer(&mut body, &data);
+        }
+        (Some(data), _) => body.extend_from_slice(data.to_string().as_bytes()),
+        (None, Some(detail)) => {
+            body.extend_from_slice(b"{\"detail\":");
+            write_string(&mut body, detail);
+            body.push(b'}');
+        }
+        (None, None) => body.extend_from_slice(b"{}"),
     }
     body.push(b'}');
     body.into()

@@ -99,6 +99,6 @@ where
 /// The error of a body that the client did not send completely.
 pub fn incomplete(cause: impl Display) -> Error {
     Error::new(&codes::BAD_BODY)
-        .with_message(Text::fixed("请求体不完整", "The request body is incomplete."))
+        .with_detail(Text::fixed("请求体不完整", "The request body is incomplete."))
         .with_cause(cause)
 }

@@ -218,7 +218,8 @@ pub struct menlou_reply {
     pub reserved: u32,
     /// Not given: success. Otherwise the error code, `[a-z0-9_]{1,64}`: one of the gateway's, or the plugin's own.
     pub error_code: menlou_str,
-    /// The message for users in Chinese. Not given: the gateway's message for the error code.
+    /// The message for users in Chinese. Not given: the gateway's message for the error code. With an error code of the
+    /// gateway that is for developers, such as `missing_parameter`, the text becomes `data.detail` of the response.
     pub msg_zh: menlou_str,
     /// The message for users in English.
     pub msg_en: menlou_str,

@@ -54,7 +54,8 @@ impl Error {
         error
     }
 
-    /// Sets the message for users, in Chinese and in English.
+    /// Sets the message for users, in Chinese and in English. With an error code of the gateway that is for developers, such
+    /// as `missing_parameter`, the text becomes `data.detail` of the response, and users see the gateway's message.
     pub fn with_message(mut self, zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Self {
         (self.0.zh, self.0.en) = (zh.into(), en.into());
         self

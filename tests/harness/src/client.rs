@@ -185,6 +185,11 @@ impl Envelope {
         self
     }
 
+    /// The detail for developers; empty if there is none.
+    pub fn detail(&self) -> &str {
+        self.data["detail"].as_str().unwrap_or_default()
+    }
+
     /// The session token, where the response has one.
     pub fn token(&self) -> Option<&str> {
         self.data.pointer("/session/token")?.as_str()

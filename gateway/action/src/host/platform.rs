@@ -119,7 +119,7 @@ where
             "此会话没有 session_key（测试 openid）：请用 code 重新登录",
             "This session has no session_key (a test openid): log in again with a code.",
         );
-        return Some(Box::pin(std::future::ready(Err(Error::new(&codes::SESSION_EXPIRED).with_message(text)))));
+        return Some(Box::pin(std::future::ready(Err(Error::new(&codes::SESSION_EXPIRED).with_detail(text)))));
     };
     let caller = Caller { token: caller.token, session: caller.session.clone(), user: None };
     Some(Box::pin(operation(call.scope(), caller, key)))

@@ -85,7 +85,7 @@ pub fn error_response(error: Error, context: &ResponseContext) -> Response {
     }
     let body = ErrorBody {
         error: error.code().to_owned(),
-        msg: error.text().get(context.language).to_owned(),
+        msg: error.meaning().get(context.language).to_owned(),
         data: error.data().and_then(Value::as_object).cloned().unwrap_or_default(),
     };
     let body = serde_json::to_string(&body).unwrap_or_default();

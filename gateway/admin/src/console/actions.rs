@@ -245,7 +245,7 @@ fn page(
         form,
         other_errors,
         revision: tenant.revision,
-        failure: error.map(|error| error.text().get(layout.language).to_owned()),
+        failure: error.map(|error| error.meaning().get(layout.language).to_owned()),
         is_new: new.is_some(),
         layout,
     };

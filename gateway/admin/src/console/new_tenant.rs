@@ -139,7 +139,7 @@ impl NewTenantPage {
             name: form.get("name").to_owned(),
             appid: form.get("appid").to_owned(),
             base_url: form.get("base_url").to_owned(),
-            failure: error.map(|error| layout.s(error.text()).to_owned()),
+            failure: error.map(|error| layout.s(error.meaning()).to_owned()),
             errors: error.map(from_error_data).unwrap_or_default(),
             layout,
         }
@@ -160,7 +160,7 @@ fn other_errors<'a>(errors: &'a [ConfigErrorBody], layout: &Layout) -> Vec<&'a s
 
 /// An invalid tenant name as an error in the field `tenant`.
 fn name_error(error: &Error) -> ConfigErrorBody {
-    let text = error.text();
+    let text = error.meaning();
     let (zh, en) = (text.zh.clone().into_owned(), text.en.clone().into_owned());
     ConfigErrorBody { line: None, column: None, pointer: Some("tenant".to_owned()), zh, en }
 }

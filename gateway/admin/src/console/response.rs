@@ -105,7 +105,7 @@ pub fn error_response(error: &Error, layout: Layout) -> Response {
     if let Some(cause) = error.cause() {
         tracing::warn!(error = error.code(), cause, "console request failed");
     }
-    let (message, remedy) = (error.text().get(layout.language).to_owned(), remedy(error, &layout));
+    let (message, remedy) = (error.meaning().get(layout.language).to_owned(), remedy(error, &layout));
     let page = match layout.is_fragment {
         true => ConsoleResponse::page(&ErrorFragment { message, remedy }),
         false => ConsoleResponse::page(&ErrorPage { code: error.code().to_owned(), message, remedy, layout }),

@@ -143,7 +143,7 @@ pub async fn save(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
         report.faults = errors;
     }
     let is_conflict = error.is(&admin_codes::CHANGED_MEANWHILE);
-    let failure = Some(error.text().get(request.layout.language).to_owned());
+    let failure = Some(error.meaning().get(request.layout.language).to_owned());
     let draft = Draft { text, report, tree, failure, is_conflict };
     Ok(page(request.layout, current, Some(draft))?.with_error_status(&error))
 }
@@ -174,7 +174,7 @@ pub async fn change_secret(mut request: ConsoleRequest) -> Result<ConsoleRespons
         text: Zeroizing::new(tenant.toml.clone().unwrap_or_default()),
         report: ValidationReport { faults: from_error_data(&error), lesser: Vec::new() },
         tree: tenant.settings_tree.clone(),
-        failure: Some(error.text().get(request.layout.language).to_owned()),
+        failure: Some(error.meaning().get(request.layout.language).to_owned()),
         is_conflict: false,
     };
     Ok(page(request.layout, tenant, Some(draft))?.with_error_status(&error))

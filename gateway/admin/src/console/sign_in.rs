@@ -45,7 +45,7 @@ pub async fn sign_in(request: ConsoleRequest) -> Result<ConsoleResponse> {
             Ok(ConsoleResponse::redirect(next).with_cookie(set_session_cookie(Some(&value), request.is_secure)))
         }
         Err(error) => {
-            let message = error.text().get(request.layout.language).to_owned();
+            let message = error.meaning().get(request.layout.language).to_owned();
             let rejection = Some((message, remedy(&error, &request.layout).unwrap_or_default()));
             let page = SignInPage { next, layout: request.layout, rejection };
             Ok(ConsoleResponse::page(&page)?.with_error_status(&error))

@@ -144,7 +144,7 @@ impl FailureGroup {
         // A plugin's own error codes have no explanation.
         let code = codes::find(&failure.error).or_else(|| admin_codes::find(&failure.error));
         Self {
-            what: code.and_then(|code| text(&code.text)),
+            what: code.and_then(|code| text(code.meaning())),
             who: code.and_then(|code| text(&code.who.text())),
             remedy: code.and_then(|code| text(&code.remedy)),
             place: None,

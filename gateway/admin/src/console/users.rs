@@ -89,7 +89,7 @@ pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
             }
         }
         Err(error) if error.status() < 500 => {
-            page.error = Some((error.text().get(page.layout.language).to_owned(), remedy(&error, &page.layout)));
+            page.error = Some((error.meaning().get(page.layout.language).to_owned(), remedy(&error, &page.layout)));
         }
         Err(error) => return Err(error),
     }

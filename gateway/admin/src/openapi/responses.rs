@@ -30,7 +30,13 @@ pub fn schemas() -> Map<String, Value> {
                 "code": { "const": 0, "description": "0：失败。0: failure." },
                 "error": { "$ref": "#/components/schemas/ErrorCode" },
                 "msg": msg(),
-                "data": { "type": "object", "description": "如平台的 errcode 与 rid，通常为空。For example the platform's errcode and rid; usually empty." },
+                "data": {
+                    "type": "object",
+                    "description": "如平台的 errcode 与 rid。For example the platform's errcode and rid.",
+                    "properties": {
+                        "detail": { "type": "string", "description": "给开发者的说明，如哪个参数、应为何种类型；msg 则给用户看。For developers: which parameter, which type. msg is for users." },
+                    },
+                },
             },
         }),
     );
@@ -108,9 +114,10 @@ fn own(prefix: &str, files: &[String]) -> Map<String, Value> {
 pub fn responses() -> Map<String, Value> {
     let of = |(status, error_codes): (u16, Vec<&ErrorCode>)| {
         let listed: String =
-            error_codes.iter().map(|w| format!("\n- `{}`: {}", w.name, on_one_line(&w.text))).collect();
+            error_codes.iter().map(|w| format!("\n- `{}`: {}", w.name, on_one_line(w.meaning()))).collect();
         let example = |w: &&ErrorCode| {
-            let value = json!({ "code": 0, "error": w.name, "msg": w.text.zh, "data": {} });
+            let data = w.detail.as_ref().map_or_else(|| json!({}), |detail| json!({ "detail": detail.zh }));
+            let value = json!({ "code": 0, "error": w.name, "msg": w.text.zh, "data": data });
             (w.name.to_owned(), json!({ "summary": on_one_line(&w.remedy), "value": value }))
         };
         let names: Vec<&str> = error_codes.iter().map(|w| w.name).collect();

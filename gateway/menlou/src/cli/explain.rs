@@ -23,7 +23,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     };
     if let Some(word) = codes::find(what).or_else(|| admin_codes::find(what)) {
         outln!("{} (HTTP {})", word.name, word.status);
-        explain(&word.text, word.who, &word.remedy, None);
+        // Users of mini-programs see no error of the admin API.
+        if codes::find(what).is_some() {
+            outln!("\n用户看到：{}\nUsers see: {}", word.text.zh, word.text.en);
+        }
+        explain(word.meaning(), word.who, &word.remedy, None);
         return ExitCode::SUCCESS;
     }
     if let Ok(code) = what.parse::<i64>() {
@@ -57,7 +61,8 @@ fn explain(meaning: &Text, who: Responsible, remedy: &Text, place: Option<&Text>
 
 fn list() {
     for word in codes::ALL.iter().chain(admin_codes::ALL) {
-        outln!("{:26} {} {} {}", word.name, word.status, word.text.zh, word.text.en);
+        let meaning = word.meaning();
+        outln!("{:26} {} {} {}", word.name, word.status, meaning.zh, meaning.en);
     }
     outln!();
     for errcode in errcodes::ALL {

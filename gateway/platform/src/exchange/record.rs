@@ -38,7 +38,9 @@ pub(super) enum Record {
     Error {
         #[serde(rename = "word")]
         code: String,
+        /// The detail in Chinese; empty if there is none.
         zh: String,
+        /// The detail in English.
         en: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         data: Option<serde_json::Value>,
@@ -66,8 +68,8 @@ impl Record {
             },
             Err(error) => Self::Error {
                 code: error.code().to_owned(),
-                zh: error.text().zh.clone().into_owned(),
-                en: error.text().en.clone().into_owned(),
+                zh: error.detail().map(|detail| detail.zh.to_string()).unwrap_or_default(),
+                en: error.detail().map(|detail| detail.en.to_string()).unwrap_or_default(),
                 data: error.data().cloned(),
                 retry_after_ms: error.wait().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             },
@@ -87,9 +89,11 @@ impl Record {
             }),
             Self::Error { code, zh, en, data, retry_after_ms } => {
                 let code = codes::find(&code).unwrap_or(&codes::PLATFORM_ERROR);
-                let mut error = Error::new(code)
-                    .with_message(Text::new(zh, en))
-                    .with_cause("the error of an earlier exchange of the same code");
+                let mut error =
+                    Error::new(code).with_cause("the error of an earlier exchange of the same code");
+                if !zh.is_empty() {
+                    error = error.with_detail(Text::new(zh, en));
+                }
                 if let Some(data) = data {
                     error = error.with_data(data);
                 }
@@ -154,13 +158,13 @@ mod tests {
     #[test]
     fn an_error_is_read_as_callers_see_it() {
         let error = Error::new(&codes::PLATFORM_BUSY)
-            .with_message(Text::fixed("忙", "busy"))
+            .with_detail(Text::fixed("忙", "busy"))
             .with_data(json!({"errcode":45011,"rid":"1-2-3"}))
             .retry_after(Duration::from_secs(60))
             .with_cause("for the log");
         let record = Record::decode(&Record::new(&Err(error.clone()), "code").encode()).expect("a record");
         let read = record.outcome("code").err().expect("an error");
-        assert_eq!((read.code(), read.text(), read.data()), (error.code(), error.text(), error.data()));
+        assert_eq!((read.code(), read.detail(), read.data()), (error.code(), error.detail(), error.data()));
         assert_eq!(read.wait(), error.wait());
     }
 

@@ -111,7 +111,7 @@ impl Platform for Wechat {
         response.await.map_err(|WechatError { errcode, error }| match errcode {
             // In requests of the gateway itself this errcode is a bug of the gateway. Here it is one of the action.
             Some(_) if error.is(&codes::INTERNAL_ERROR) => {
-                with_code(error, &codes::PLATFORM_ERROR, codes::PLATFORM_ERROR.text.clone())
+                with_code(error, &codes::PLATFORM_ERROR, codes::PLATFORM_ERROR.meaning().clone())
             }
             _ => error,
         })

@@ -28,7 +28,7 @@ pub(super) fn decrypt(
     let watermark_appid = watermark.and_then(|w| w.get("appid")).and_then(Value::as_str);
     if watermark_appid != Some(appid) {
         let text = Text::fixed("加密数据属于另一个小程序", "The encrypted data belongs to another mini-program.");
-        return Err(Error::new(&codes::DECRYPT_FAILED).with_message(text));
+        return Err(Error::new(&codes::DECRYPT_FAILED).with_detail(text));
     }
     let encrypted_at = watermark.and_then(|w| w.get("timestamp")).and_then(Value::as_u64).map(Duration::from_secs);
     let now = Duration::from_millis(unix_millis());
@@ -37,7 +37,7 @@ pub(super) fn decrypt(
         _ => {
             let text =
                 Text::fixed("加密数据已过期，请重新获取", "The encrypted data is too old. Get it from WeChat again.");
-            Err(Error::new(&codes::DECRYPT_FAILED).with_message(text))
+            Err(Error::new(&codes::DECRYPT_FAILED).with_detail(text))
         }
     }
 }
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn data_foreign_app_and_old_data_are_rejected() {
         let foreign = decrypted(KEY, DATA, IV, "wx00000000000000ff", MAX_AGE).expect_err("rejected");
-        assert!(foreign.is(&codes::DECRYPT_FAILED) && foreign.text().en.contains("another mini-program"));
+        assert!(foreign.is(&codes::DECRYPT_FAILED) && foreign.meaning().en.contains("another mini-program"));
         let old = decrypted(KEY, DATA, IV, APPID, Duration::from_secs(3600)).expect_err("rejected");
-        assert!(old.is(&codes::DECRYPT_FAILED) && old.text().en.contains("too old"));
+        assert!(old.is(&codes::DECRYPT_FAILED) && old.meaning().en.contains("too old"));
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
         ] {
             let error = decrypted(key, data, iv, APPID, MAX_AGE).expect_err("rejected");
             assert!(error.is(&codes::DECRYPT_FAILED), "{error}");
-            assert_eq!(error.text().en, codes::DECRYPT_FAILED.text.en);
+            assert_eq!(error.meaning().en, codes::DECRYPT_FAILED.meaning().en);
         }
     }
 

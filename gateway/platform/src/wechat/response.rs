@@ -87,9 +87,9 @@ pub(super) fn unusable(reason: &str) -> Error {
     Error::new(&codes::PLATFORM_UNREACHABLE).with_cause(HttpFailure::Unusable(reason.to_owned()))
 }
 
-/// The same error with another error code and message.
+/// The same error with another error code and detail.
 pub(super) fn with_code(error: Error, code: &'static ErrorCode, text: Text) -> Error {
-    let changed = Error::new(code).with_message(text).with_cause(error.cause().unwrap_or_default());
+    let changed = Error::new(code).with_detail(text).with_cause(error.cause().unwrap_or_default());
     match error.data() {
         Some(data) => changed.with_data(data.clone()),
         None => changed,
@@ -141,7 +141,7 @@ fn describe(errcode: i64, errmsg: &str, secrets: &[&str]) -> Error {
     if let Some(e) = known {
         if error.is(&codes::TENANT_MISCONFIGURED) {
             let Text { zh, en } = &e.meaning;
-            error = error.with_message(Text::new(
+            error = error.with_detail(Text::new(
                 format!("该小程序的平台配置有误：{zh}（errcode {errcode}）"),
                 format!("This mini-program's platform settings are wrong. {en} (errcode {errcode})."),
             ));
@@ -249,7 +249,7 @@ mod tests {
         );
         assert!(failure.error.is(&codes::TENANT_MISCONFIGURED));
         assert!(failure.error.cause().is_some_and(|c| c.contains("invalid ip 10.1.2.3 ipv6 ::ffff:10.1.2.3")));
-        assert!(!format!("{:?}{:?}", failure.error.text(), failure.error.data()).contains("10.1.2.3"));
+        assert!(!format!("{:?}{:?}", failure.error.meaning(), failure.error.data()).contains("10.1.2.3"));
     }
 
     #[test]

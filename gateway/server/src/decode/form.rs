@@ -85,7 +85,7 @@ fn repeated(name: &str) -> Error {
     // The name comes from the client. It is shown only if it contains nothing but letters, digits and `_-.`.
     match name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) {
         true => Error::new(&codes::BAD_PARAMETER)
-            .with_message(Text::new(format!("参数 {name} 重复"), format!("The parameter {name} is repeated."))),
+            .with_detail(Text::new(format!("参数 {name} 重复"), format!("The parameter {name} is repeated."))),
         false => bad_parameter("有一个参数重复", "A parameter is repeated."),
     }
 }

@@ -44,7 +44,7 @@ pub fn error(e: &serde_json::Error) -> Error {
         true => bad_parameter("有一个参数重复", "A parameter is repeated."),
         false => {
             let text = Text::fixed("请求体应为 JSON 对象", "The body must be a JSON object.");
-            Error::new(&codes::BAD_BODY).with_message(text)
+            Error::new(&codes::BAD_BODY).with_detail(text)
         }
     }
 }

@@ -21,13 +21,13 @@ pub fn required(name: &str, value: Option<String>) -> Result<String> {
     match value {
         Some(value) if !value.is_empty() => Ok(value),
         _ => Err(Error::new(&codes::MISSING_PARAMETER)
-            .with_message(Text::new(format!("缺少参数 {name}"), format!("The parameter {name} is missing.")))),
+            .with_detail(Text::new(format!("缺少参数 {name}"), format!("The parameter {name} is missing.")))),
     }
 }
 
 /// An error with a message of its own.
 pub fn bad_parameter(zh: &'static str, en: &'static str) -> Error {
-    Error::new(&codes::BAD_PARAMETER).with_message(Text::fixed(zh, en))
+    Error::new(&codes::BAD_PARAMETER).with_detail(Text::fixed(zh, en))
 }
 
 /// Checks the name of a parameter. Its length counts in characters, as in JSON Schema.
