@@ -3,6 +3,8 @@
 
 use menlou_error::{Error, Result, codes};
 
+/// Names that stand for the phone itself in the addresses of temporary files and in URLs.
+const LOCAL_HOSTS: [&str; 4] = ["tmp", "usr", "store", "localhost"];
 /// Maximum length of an avatar URL, in bytes.
 const MAX_AVATAR_URL: usize = 2048;
 
@@ -27,7 +29,7 @@ pub fn normalize_name(name: &str) -> Option<String> {
     normalized.chars().any(is_visible).then_some(normalized)
 }
 
-/// Whether an avatar URL may be stored: empty, or `https://` with a public-looking host. Paths of temporary files
+/// Whether an avatar URL may be stored: empty, or `https://` with a host that others can reach. Paths of temporary files
 /// (`http://tmp/…`, `wxfile://…`) are valid on one phone only.
 pub fn is_avatar_url(url: &str) -> bool {
     if url.is_empty() {
@@ -48,7 +50,8 @@ pub fn is_avatar_url(url: &str) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || !c.is_ascii();
         !label.is_empty() && label.len() <= 63 && label.chars().all(plain)
     };
-    host.len() <= 253 && host.contains('.') && host.split('.').all(is_label)
+    let is_local = LOCAL_HOSTS.iter().any(|local| host.eq_ignore_ascii_case(local));
+    host.len() <= 253 && !is_local && host.split('.').all(is_label)
 }
 
 /// The name to store for what a user entered.
@@ -175,6 +178,7 @@ mod tests {
             "https://example.com:8443/a.png?x=1&y=%20#f",
             "https://thirdwx.qlogo.cn/mmopen/vi_32/abc/132",
             "https://例子.中国/头像.png",
+            "https://avatars/a.png",
         ] {
             assert!(is_avatar_url(url), "{url}");
         }
