@@ -94,8 +94,7 @@ pub async fn read(state: &AdminState, caller: &Caller, tenant: &TenantName, id: 
 /// Changes a user. If `version` is given, the user must have this version.
 ///
 /// # Errors
-/// `forbidden`, `bad_parameter`, `invalid_name`, `invalid_avatar_url`, `unknown_user`, `changed_meanwhile`,
-/// `store_unavailable`.
+/// `forbidden`, `bad_parameter`, `unknown_user`, `changed_meanwhile`, `store_unavailable`.
 pub async fn update(
     state: &AdminState,
     caller: &Caller,
@@ -107,8 +106,10 @@ pub async fn update(
     caller.require(Permission::Write, tenant.as_str())?;
     check_length("name", change.name.as_deref(), MAX_NAME)?;
     check_length("avatar_url", change.avatar_url.as_deref(), MAX_AVATAR_URL)?;
-    let change = ProfileChange { name: change.name.as_deref().map(profile::require_name).transpose()?, ..change };
-    change.avatar_url.as_deref().map(profile::require_avatar_url).transpose()?;
+    let bad = |e: Error| Error::new(&codes::BAD_PARAMETER).with_message(e.meaning().clone());
+    let name = change.name.as_deref().map(profile::require_name).transpose().map_err(bad)?;
+    change.avatar_url.as_deref().map(profile::require_avatar_url).transpose().map_err(bad)?;
+    let change = ProfileChange { name, ..change };
     let fields = [("name", &change.name), ("avatar_url", &change.avatar_url)];
     let fields = fields.iter().filter(|(_, value)| value.is_some()).map(|(field, _)| *field).collect::<Vec<_>>();
     // Only the names of the fields: the audit log is kept after the user has been deleted.

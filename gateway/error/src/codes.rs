@@ -93,11 +93,11 @@ codes! {
     // Login: outcomes decided by an action.
     INVALID_CODE = "invalid_code" 200 Client
         ["登录已失效，请重试", "The login failed; try again."]
-        detail ["登录凭证无效或已过期", "The code is invalid or has expired."]
+        detail ["code 无效或已过期", "The code is invalid or has expired."]
         ["重新调用 wx.login（手机号则重新获取 phone_code），用新的 code 再请求；code 有效期 5 分钟。", "Call wx.login again (for a phone number, get a new phone_code) and send the new code. A code is valid for 5 minutes."];
     CODE_USED = "code_used" 200 Client
         ["登录已失效，请重试", "The login failed; try again."]
-        detail ["登录凭证已被使用", "The code has already been used."]
+        detail ["code 已被使用", "The code has already been used."]
         ["每个 code 只能用一次：重新调用 wx.login。若频繁出现，检查是否有别的服务也在用同一 code 换取会话。", "Each code can be used once: call wx.login again. If this happens often, check whether another service exchanges the same codes."];
     USER_BLOCKED = "user_blocked" 200 Person
         ["账号存在风险，暂时无法登录", "Your account is at risk and cannot log in at the moment."]
@@ -118,6 +118,14 @@ codes! {
         ["暂不支持这种登录方式", "This way to log in is not available."]
         detail ["该小程序未启用此登录方式", "This login method is not enabled for this mini-program."]
         ["使用已启用的登录方式，或请租户管理员在 [actions.login] methods 中加入。", "Use an enabled method, or ask the tenant's admin to add this one to [actions.login] methods."];
+    INVALID_NAME = "invalid_name" 200 Person
+        ["请填写看得见的姓名", "Enter a name that can be seen."]
+        detail ["name 没有可见字符", "The parameter name has no visible character."]
+        ["姓名须含可见字符：仅有空白、零宽或控制字符的姓名不被接受；其中的不可见字符与改变文字方向的字符会被去掉。", "A name must have visible characters: one of blanks, zero-width and control characters only is not accepted. Invisible characters, and those that change the direction of text, are removed."];
+    INVALID_AVATAR_URL = "invalid_avatar_url" 200 Client
+        ["头像不可用，请重新选择", "This picture cannot be used; choose another one."]
+        detail ["avatar_url 不是公网的 https:// 地址", "avatar_url is not an https:// address that others can reach."]
+        ["avatar_url 须为公网的 https:// 地址。chooseAvatar 得到的 http://tmp/… 与 wxfile://… 只在本机有效：先上传到自己的服务，再提交上传后的地址。", "avatar_url must be an https:// address that others can reach. What chooseAvatar returns (http://tmp/…, wxfile://…) is valid on that phone only: upload the file to your own service first and send its address."];
     DECRYPT_FAILED = "decrypt_failed" 200 Client
         ["获取信息失败，请重试", "The information could not be read; try again."]
         detail ["加密数据无法解密：会话密钥已更换，或数据不完整", "The data cannot be decrypted: the session key has changed, or the data is incomplete."]
@@ -185,14 +193,6 @@ codes! {
         ["提交的内容有误，请检查后重试", "Something in what you entered is wrong; check it and try again."]
         detail ["参数有误", "A parameter is invalid."]
         ["按 data.detail 修正该参数的类型、长度、编码，或去掉重复。", "Fix its type, length or encoding as data.detail says, or remove the duplicate."];
-    INVALID_NAME = "invalid_name" 400 Person
-        ["请填写看得见的姓名", "Enter a name that can be seen."]
-        detail ["name 没有可见字符", "The parameter name has no visible character."]
-        ["姓名须含可见字符：仅有空白、零宽或控制字符的姓名不被接受；其中的不可见字符与改变文字方向的字符会被去掉。", "A name must have visible characters: one of blanks, zero-width and control characters only is not accepted. Invisible characters, and those that change the direction of text, are removed."];
-    INVALID_AVATAR_URL = "invalid_avatar_url" 400 Client
-        ["头像不可用，请重新选择", "This picture cannot be used; choose another one."]
-        detail ["avatar_url 不是公网的 https:// 地址", "avatar_url is not an https:// address that others can reach."]
-        ["avatar_url 须为公网的 https:// 地址。chooseAvatar 得到的 http://tmp/… 与 wxfile://… 只在本机有效：先上传到自己的服务，再提交上传后的地址。", "avatar_url must be an https:// address that others can reach. What chooseAvatar returns (http://tmp/…, wxfile://…) is valid on that phone only: upload the file to your own service first and send its address."];
     BAD_BODY = "bad_body" 400 Client
         ["请求有误，请更新小程序后重试", "The request is wrong; update the app and try again."]
         detail ["请求体无法解析", "The request body cannot be parsed."]
