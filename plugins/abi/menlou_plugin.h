@@ -181,7 +181,8 @@ typedef struct menlou_reply {
     uint32_t reserved;
     // Not given: success. Otherwise the error code, `[a-z0-9_]{1,64}`: one of the gateway's, or the plugin's own.
     struct menlou_str error_code;
-    // The message for users in Chinese. Not given: the gateway's message for the error code.
+    // The message for users in Chinese. Not given: the gateway's message for the error code. With an error code of the
+    // gateway that is for developers, such as `missing_parameter`, the text becomes `data.detail` of the response.
     struct menlou_str msg_zh;
     // The message for users in English.
     struct menlou_str msg_en;

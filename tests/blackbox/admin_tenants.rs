@@ -143,10 +143,20 @@ fn change_without_the_current_etag_is_rejected() {
     let toml = |request: Request| admin.send(&request.body("application/toml", text("x")));
     toml(Request::new("PUT", &path)).assert_error(428, "precondition_required");
     admin.delete(&format!("/tenants/{TENANT}")).assert_error(428, "precondition_required");
-    for tag in ["\"0\"", "nonsense", "W/\"0\"", &format!("W/{seen}"), seen.trim_matches('"'), "\"\""] {
-        toml(Request::new("PUT", &path).header("If-Match", tag)).assert_error(412, "changed_meanwhile");
-        admin.send(&Request::new("DELETE", &path).header("If-Match", tag)).assert_error(412, "changed_meanwhile");
+    for (tag, status, error) in [
+        ("\"0\"", 412, "changed_meanwhile"),
+        ("\"\"", 412, "changed_meanwhile"),
+        ("W/\"0\"", 412, "weak_etag"),
+        (&format!("W/{seen}"), 412, "weak_etag"),
+        ("nonsense", 400, "bad_parameter"),
+        (seen.trim_matches('"'), 400, "bad_parameter"),
+        (&format!("{seen}, \"0\""), 400, "bad_parameter"),
+    ] {
+        toml(Request::new("PUT", &path).header("If-Match", tag)).assert_error(status, error);
+        admin.send(&Request::new("DELETE", &path).header("If-Match", tag)).assert_error(status, error);
     }
+    let compressed = Request::new("PUT", &path).header("If-Match", &seen).header("Content-Encoding", "gzip");
+    toml(compressed).assert_error(415, "unsupported_media_type");
     // An edit of the file by hand changes the version as well.
     scene.write_tenant(TENANT, &text("By hand"));
     admin.put(TENANT, &text("Over it"), ("If-Match", &seen)).assert_error(412, "changed_meanwhile");

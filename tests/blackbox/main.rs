@@ -55,6 +55,7 @@ mod proxy_cookies;
 mod proxy_headers;
 mod reload;
 mod replicas;
+mod request_errors;
 mod scene;
 mod secrecy;
 mod secret_sources;

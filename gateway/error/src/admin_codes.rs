@@ -41,6 +41,9 @@ codes! {
     CHANGED_MEANWHILE = "changed_meanwhile" 412 TenantAdmin
         ["在此期间已被他人修改，未作改动", "It has been changed in the meantime; nothing was saved."]
         ["重新读取，再在新版本上修改。", "Read it again and apply the change to the new version."];
+    WEAK_ETAG = "weak_etag" 412 TenantAdmin
+        ["If-Match 中是弱 ETag（W/…），无法用来修改，未作改动", "If-Match has a weak ETag (W/…), which never matches; nothing was saved."]
+        ["网关只发送强 ETag：中间的代理（通常因为压缩）把它改成了弱的。去掉 W/ 后重新发送，或让代理不要压缩管理接口。", "The gateway sends strong ETags only: a proxy in between has weakened it, usually because it compresses. Send it without W/, or do not compress the admin API there."];
     TENANT_EXISTS = "tenant_exists" 412 TenantAdmin
         ["该租户已存在，未作改动", "This tenant already exists; nothing was saved."]
         ["换一个名称，或读取后用 If-Match 替换。", "Choose another name, or read the tenant and replace it with If-Match."];

@@ -200,7 +200,7 @@ codes! {
     BAD_REQUEST = "bad_request" 400 Client
         ["请求有误，请更新小程序后重试", "The request is wrong; update the app and try again."]
         detail ["请求格式有误", "The request is malformed."]
-        ["按 HTTP 规范构造请求：POST /srv/?f=租户&a=动作。", "Send a valid HTTP request: POST /srv/?f=<tenant>&a=<action>."];
+        ["按 HTTP 规范构造请求：POST /srv/?f=租户&a=动作。URL 中的非 ASCII 字符须做百分号编码。", "Send a valid HTTP request: POST /srv/?f=<tenant>&a=<action>. Percent-encode characters of the URL that are not ASCII."];
     ORIGIN_REFUSED = "origin_refused" 403 TenantAdmin
         ["无法从这个网页访问", "This page cannot use the service."]
         detail ["不允许该来源的网页调用", "Requests from this origin are not allowed."]
@@ -231,8 +231,8 @@ codes! {
         ["缩小请求体，或请运维调大 [server] max_body。", "Send a smaller body, or ask the operator to raise [server] max_body."];
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type" 415 Client
         ["请求有误，请更新小程序后重试", "The request is wrong; update the app and try again."]
-        detail ["不支持这种 Content-Type", "This Content-Type is not supported."]
-        ["使用 application/json 或 application/x-www-form-urlencoded（UTF-8）。", "Use application/json or application/x-www-form-urlencoded, encoded in UTF-8."];
+        detail ["Content-Type 应为 application/json 或 application/x-www-form-urlencoded（UTF-8）", "Content-Type must be application/json or application/x-www-form-urlencoded, in UTF-8."]
+        ["使用 application/json 或 application/x-www-form-urlencoded（UTF-8），不要压缩请求体；上传文件请用 plugin = \"proxy\" 的动作。", "Use application/json or application/x-www-form-urlencoded, encoded in UTF-8, and do not compress the body. Upload files through an action with plugin = \"proxy\"."];
 
     URI_TOO_LONG = "uri_too_long" 414 Client
         ["请求有误，请更新小程序后重试", "The request is wrong; update the app and try again."]

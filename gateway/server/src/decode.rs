@@ -8,7 +8,7 @@ mod route_target;
 use crate::{layers::request_context::RequestContext, request_body::incomplete};
 use http::{
     HeaderMap,
-    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -23,6 +23,8 @@ pub use route_target::RouteTarget;
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
+/// The first bytes of gzip.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Maximum length of a session token, in bytes.
 const MAX_TOKEN: usize = 256;
 
@@ -53,6 +55,7 @@ where
     if bytes.is_empty() {
         return Ok(bytes);
     }
+    check_content_encoding(&head.headers)?;
     let mut own = Params::new();
     match media_type(&head.headers)? {
         MediaType::Form => form::read(&bytes, &mut own, &[])?,
@@ -82,7 +85,8 @@ pub struct Input {
     pub unread: Option<Arc<UnreadBody>>,
 }
 
-/// Makes the call. `timeout` is how long it may take.
+/// Makes the call. `timeout` is how long it may take. If `is_public`, any caller may call the action, and an `Authorization`
+/// header that is no token is ignored: it may be for a proxy in front, and a new session could not replace it.
 ///
 /// # Errors
 /// An `Authorization` header that is no valid token.
@@ -92,9 +96,11 @@ pub(super) fn call(
     (action, subpath): (String, String),
     input: Input,
     timeout: Duration,
+    is_public: bool,
 ) -> Result<Call> {
-    let token = match head.headers.remove(AUTHORIZATION) {
-        Some(value) => bearer(&value)?,
+    let token = match head.headers.remove(AUTHORIZATION).map(|value| bearer(&value)) {
+        Some(Err(_)) if is_public => None,
+        Some(token) => token?,
         None => None,
     };
     normalize_cookies(&mut head.headers);
@@ -121,7 +127,7 @@ pub(super) fn call(
 fn bearer(value: &http::HeaderValue) -> Result<Option<Token>> {
     let invalid = || {
         let text = Text::fixed("Authorization 应为 Bearer <令牌>", "Authorization must be Bearer <token>.");
-        Error::new(&codes::SESSION_EXPIRED).with_detail(text)
+        Error::new(&codes::LOGIN_REQUIRED).with_detail(text)
     };
     let text = value.to_str().map_err(|_| invalid())?.trim();
     if text.is_empty() {
@@ -142,6 +148,21 @@ enum MediaType {
     Form,
     Json,
 }
+
+/// Rejects a compressed body: its size would say nothing about the memory that it takes.
+fn check_content_encoding(headers: &HeaderMap) -> Result<()> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    if codings.all(|coding| coding.trim_ascii().is_empty() || coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(Error::new(&codes::UNSUPPORTED_MEDIA_TYPE).with_detail(COMPRESSED))
+}
+
+/// The detail of a compressed body.
+const COMPRESSED: Text = Text::fixed(
+    "请求体不能压缩：请去掉 Content-Encoding，发送未压缩的请求体",
+    "The body must not be compressed: send it without Content-Encoding.",
+);
 
 fn media_type(headers: &HeaderMap) -> Result<MediaType> {
     let unsupported = || Error::new(&codes::UNSUPPORTED_MEDIA_TYPE);
@@ -167,6 +188,7 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
     let object = match serde_json::from_slice(bytes) {
         Ok(json_params::UniqueNames(object)) => object,
         Err(e) if e.is_data() => return Err(json_params::error(&e)),
+        Err(_) if bytes.starts_with(&GZIP) => return Err(Error::new(&codes::BAD_BODY).with_detail(COMPRESSED)),
         Err(e) => {
             // Line and column, never the text there.
             let (line, column) = (e.line(), e.column());

@@ -4,7 +4,7 @@ use crate::{layers::request_context::RequestContext, request_id::X_REQUEST_ID, r
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+        ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
@@ -22,6 +22,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 /// draft-ietf-httpapi-ratelimit-headers-10: all limits, and what is left of the one that is nearest to its end.
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The media types that a 415 asks for.
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 /// Responses may hold tokens.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -97,6 +99,10 @@ pub fn error(error: &Error, context: &RequestContext) -> Response<ResponseBody> 
     }
     if error.status() == 401 {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if error.status() == 415 {
+        headers.insert(ACCEPT_POST, HeaderValue::from_static("application/json, application/x-www-form-urlencoded"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     if matches!(error.status(), 408 | 413) {
         // The rest of the body is not read.

@@ -19,7 +19,8 @@ use http_body_util::BodyExt;
 use http_guard::TransferDeadline;
 use hyper::body::{Body, Bytes};
 use menlou_call::{Reply, UnreadBody};
-use menlou_error::{Error, Result, codes};
+use menlou_error::{Error, Result, codes, text::Text};
+use menlou_policy::Access;
 use menlou_tenant::Tenant;
 use std::{
     convert::Infallible,
@@ -128,6 +129,14 @@ where
     if !has_one_host(&head) {
         return Err(Error::new(&codes::BAD_REQUEST));
     }
+    // The guard has rejected such a target in HTTP/1. Servers disagree about its encoding.
+    if !head.uri.path_and_query().is_none_or(|target| target.as_str().bytes().all(|b| matches!(b, 0x21..=0x7e))) {
+        let detail = Text::fixed(
+            "URL 中的非 ASCII 字符须做百分号编码（encodeURIComponent）",
+            "Characters of the URL that are not ASCII must be percent-encoded (encodeURIComponent).",
+        );
+        return Err(Error::new(&codes::BAD_REQUEST).with_detail(detail));
+    }
     let length = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if length > clients.max_uri_length.bytes() {
         return Err(Error::new(&codes::URI_TOO_LONG));
@@ -167,7 +176,8 @@ where
         }
     }
     let (timeout, names) = (limits.call_timeout.get(), (target.action, target.subpath.to_owned()));
-    let call = decode::call(context, head, names, input, timeout)?;
+    let is_public = action.access() == Access::Anyone;
+    let call = decode::call(context, head, names, input, timeout, is_public)?;
     let reply = async {
         let caller = action.admit(&call, Some((&tenant_action.limits, permit))).await?;
         action.serve(call, caller).await

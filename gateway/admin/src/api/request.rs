@@ -6,7 +6,7 @@ use axum::{
     extract::{Query, rejection::QueryRejection},
     http::{
         HeaderMap, Uri,
-        header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH},
+        header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH},
     },
 };
 use menlou_call::Token;
@@ -98,8 +98,18 @@ impl ApiRequest {
         match self.header(&IF_MATCH).map(str::trim) {
             None => Err(Error::new(&admin_codes::PRECONDITION_REQUIRED)),
             Some("*") => Ok(None),
-            // A weak tag never matches (RFC 9110, section 13.1.1).
-            Some(tag) => Ok(Some(tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or("W/"))),
+            // It never matches (RFC 9110, section 13.1.1), but not because of a change.
+            Some(tag) if tag.starts_with("W/") => Err(Error::new(&admin_codes::WEAK_ETAG)),
+            Some(tag) => {
+                let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+                version.filter(|version| !version.contains('"')).map(Some).ok_or_else(|| {
+                    let text = Text::fixed(
+                        "If-Match 应为一个带引号的 ETag，如 \"3f2a\"，或 *",
+                        "If-Match must be one ETag in quotes, such as \"3f2a\", or *.",
+                    );
+                    Error::new(&codes::BAD_PARAMETER).with_message(text)
+                })
+            }
         }
     }
 
@@ -124,6 +134,11 @@ impl BodyKind {
             let text = Text::fixed("此请求不带请求体", "this request must not have a body");
             return if body.is_empty() { Ok(()) } else { Err(Error::new(&codes::BAD_BODY).with_message(text)) };
         };
+        let coding = headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes().trim_ascii());
+        if coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+            let text = Text::fixed("请求体不能压缩，请去掉 Content-Encoding", "The body must not be compressed. Send it without Content-Encoding.");
+            return Err(Error::new(&codes::UNSUPPORTED_MEDIA_TYPE).with_message(text));
+        }
         let actual = headers.get(CONTENT_TYPE).and_then(|header| header.to_str().ok()).unwrap_or_default();
         if actual.split(';').next().is_some_and(|actual| actual.trim().eq_ignore_ascii_case(expected)) {
             return Ok(());
