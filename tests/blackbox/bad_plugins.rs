@@ -127,7 +127,8 @@ fn a_failed_call_has_a_message_in_both_languages_and_its_cause_in_the_log() {
         ("large", vec![("n", &too_large)], "it is larger than 16 MiB"),
         ("bad_error_code", vec![("text", "Not A Code")], "its error code is not 1 to 64"),
     ] {
-        for (language, message) in [("zh", "操作失败，请稍后再试"), ("en", "Something went wrong; try again later.")] {
+        for (language, message) in [("zh", "操作失败，请稍后再试"), ("en", "Something went wrong; try again later.")]
+        {
             let response = client.with_language(language).call(action, &fields);
             response.assert_error(500, "plugin_failed");
             assert_eq!(response.msg, message, "{action}");

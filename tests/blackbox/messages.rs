@@ -22,7 +22,11 @@ fn msg_is_for_people_and_detail_for_developers() {
         (client.with("ended").call("user", &[]), "session_expired", "会话"),
         (post("/srv/nobody/openid"), "unknown_tenant", "租户"),
         (post("/srv/manulife/nothing"), "unknown_action", "动作"),
-        (client.send(&Request::post(client.target("openid")).body("text/plain", "x")), "unsupported_media_type", "Content-Type"),
+        (
+            client.send(&Request::post(client.target("openid")).body("text/plain", "x")),
+            "unsupported_media_type",
+            "Content-Type",
+        ),
         (client.send(&Request::post(client.target("openid")).body("application/json", "x")), "bad_body", "JSON"),
         (client.send(&Request::new("GET", client.target("openid"))), "wrong_http_method", "POST"),
     ] {

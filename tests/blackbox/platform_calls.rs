@@ -81,7 +81,10 @@ fn text_check_uses_the_openid_of_the_caller() {
     check(&scene.client(), "hello").assert_error(401, "login_required");
     ann.call("check-text", &[("scene", "2")]).assert_error(400, "missing_parameter");
     let invalid = ann.with_language("en").call("check-text", &[("content", "x"), ("scene", "9")]);
-    assert_eq!(invalid.assert_error(400, "bad_parameter").detail(), "The parameter scene must be an integer from 1 to 4.");
+    assert_eq!(
+        invalid.assert_error(400, "bad_parameter").detail(),
+        "The parameter scene must be an integer from 1 to 4."
+    );
     assert_eq!(scene.sim.calls(CHECK), 2, "invalid parameters are not sent");
 }
 

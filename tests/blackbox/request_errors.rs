@@ -17,7 +17,9 @@ fn detail(response: &Envelope) -> &str {
 #[test]
 fn public_action_ignores_credentials_that_are_no_bearer_token() {
     let scene = Scene::new(Stores::Embedded);
-    for (at, authorization) in ["Bearer gone", "Basic YTpi", "undefined", "Digest a", "Bearer a b", "né"].iter().enumerate() {
+    for (at, authorization) in
+        ["Bearer gone", "Basic YTpi", "undefined", "Digest a", "Bearer a b", "né"].iter().enumerate()
+    {
         let code = scene.sim.code(&format!("person {at}"));
         let request = Request::post(scene.client().target("openid")).header("Authorization", authorization);
         scene.client().send(&request.form(&[("code", &code)])).ok();
@@ -76,7 +78,8 @@ fn http1_and_http2_reject_bare_utf8_in_the_target_alike() {
             let stream = tokio::net::TcpStream::connect(scene.addr()).await.unwrap();
             let (sender, connection) = client::handshake(stream).await.unwrap();
             tokio::spawn(async move { drop(connection.await) });
-            let uri = ::http::Uri::builder().scheme("http").authority("a").path_and_query(target.as_str()).build().unwrap();
+            let uri =
+                ::http::Uri::builder().scheme("http").authority("a").path_and_query(target.as_str()).build().unwrap();
             let request = ::http::Request::post(uri).body(()).unwrap();
             let (response, _) = sender.ready().await.unwrap().send_request(request, true).unwrap();
             let (head, mut body) = response.await.unwrap().into_parts();

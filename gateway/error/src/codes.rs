@@ -295,10 +295,13 @@ mod tests {
         for code in ALL {
             let Text { zh, en } = &code.text;
             assert!(zh.chars().count() <= 24 && en.chars().count() <= 80, "{}: {zh} {en}", code.name);
-            for word in ["_", "token", "code", "parameter", "HTTP", "Content-Type", "POST", "openid", "gateway", "plugin"] {
+            for word in
+                ["_", "token", "code", "parameter", "HTTP", "Content-Type", "POST", "openid", "gateway", "plugin"]
+            {
                 assert!(!zh.contains(word) && !en.contains(word), "{}: {word}", code.name);
             }
-            for word in ["参数", "租户", "动作", "网关", "凭证", "令牌", "会话", "插件", "请求体", "路径", "存储"] {
+            for word in ["参数", "租户", "动作", "网关", "凭证", "令牌", "会话", "插件", "请求体", "路径", "存储"]
+            {
                 assert!(!zh.contains(word), "{}: {word}", code.name);
             }
         }

@@ -136,7 +136,10 @@ impl BodyKind {
         };
         let coding = headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes().trim_ascii());
         if coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
-            let text = Text::fixed("请求体不能压缩，请去掉 Content-Encoding", "The body must not be compressed. Send it without Content-Encoding.");
+            let text = Text::fixed(
+                "请求体不能压缩，请去掉 Content-Encoding",
+                "The body must not be compressed. Send it without Content-Encoding.",
+            );
             return Err(Error::new(&codes::UNSUPPORTED_MEDIA_TYPE).with_message(text));
         }
         let actual = headers.get(CONTENT_TYPE).and_then(|header| header.to_str().ok()).unwrap_or_default();

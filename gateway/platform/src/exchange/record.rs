@@ -89,8 +89,7 @@ impl Record {
             }),
             Self::Error { code, zh, en, data, retry_after_ms } => {
                 let code = codes::find(&code).unwrap_or(&codes::PLATFORM_ERROR);
-                let mut error =
-                    Error::new(code).with_cause("the error of an earlier exchange of the same code");
+                let mut error = Error::new(code).with_cause("the error of an earlier exchange of the same code");
                 if !zh.is_empty() {
                     error = error.with_detail(Text::new(zh, en));
                 }
