@@ -155,7 +155,7 @@ async fn a_wrong_secret_is_a_tenant_misconfiguration_and_sent_once() {
         for _ in 0..3 {
             let error = number(&scene, wechat).await.expect_err("an error");
             assert!(error.is(&codes::TENANT_MISCONFIGURED), "{error}");
-            assert!(error.text().zh.contains("AppSecret"), "{error}");
+            assert!(error.meaning().zh.contains("AppSecret"), "{error}");
         }
     }
     assert_eq!(scene.sim.calls(TOKEN), 2);

@@ -80,7 +80,7 @@ async fn two_wrong_secrets_are_a_tenant_misconfiguration() {
     let neither = scene.wechat_with(scene.sim.base_url(), "wrong-one", Some("wrong-two"));
     for _ in 0..2 {
         let error = neither.exchange(&scene.sim.code("alice")).await.expect_err("an error");
-        assert!(error.is(&codes::TENANT_MISCONFIGURED) && error.text().en.contains("AppSecret"), "{error}");
+        assert!(error.is(&codes::TENANT_MISCONFIGURED) && error.meaning().en.contains("AppSecret"), "{error}");
     }
     let error = neither.phone_number(&scene.sim.phone_code("13800138000"), None).await.expect_err("an error");
     assert!(error.is(&codes::TENANT_MISCONFIGURED), "{error}");
