@@ -77,7 +77,7 @@ async fn a_wrong_secret_is_an_error_that_names_the_appsecret() {
     let code = scene.sim.code("alice");
     let error = scene.wechat_at(scene.sim.base_url(), "not the secret").exchange(&code).await.expect_err("an error");
     assert!(error.is(&codes::TENANT_MISCONFIGURED));
-    assert!(error.text().en.contains("AppSecret") && error.text().zh.contains("AppSecret"), "{error}");
+    assert!(error.meaning().en.contains("AppSecret") && error.meaning().zh.contains("AppSecret"), "{error}");
 }
 
 #[tokio::test]
@@ -149,4 +149,16 @@ proptest! {
             }
         });
     }
+}
+
+#[tokio::test]
+async fn a_compressed_response_is_read() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, br#"{"openid":"o-ann","session_key":"k"}"#).expect("a vector");
+    let body = encoder.finish().expect("a vector");
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", body.len());
+    let peer = Peer::start(vec![Step::Send([head.into_bytes(), body].concat())]).await;
+    let scene = Scene::new().await;
+    let person = scene.wechat_at(&peer.base_url, "s").exchange("c").await.expect("a person");
+    assert_eq!(person.openid, "o-ann");
 }

@@ -1,8 +1,12 @@
 //! The HTTP client for all outgoing requests: bounded in time and size; its errors contain no URL.
 
 use super::circuits::PlatformCircuits;
+use super::decompress::decompress;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Response, header::USER_AGENT};
+use http::{
+    HeaderMap, HeaderValue, Method, Response,
+    header::{CONTENT_ENCODING, USER_AGENT},
+};
 use hyper::body::{Body, Frame, SizeHint};
 pub use reqwest::Url;
 use std::{
@@ -172,7 +176,10 @@ impl HttpClient {
             body.extend_from_slice(&chunk);
         }
         let status = response.status().as_u16();
-        Ok(HttpResponse { status, headers: std::mem::take(response.headers_mut()), body: body.freeze() })
+        let mut headers = std::mem::take(response.headers_mut());
+        let body = decompress(body.freeze(), &headers, MAX_RESPONSE_SIZE).map_err(HttpFailure::Unusable)?;
+        headers.remove(CONTENT_ENCODING);
+        Ok(HttpResponse { status, headers, body })
     }
 }
 

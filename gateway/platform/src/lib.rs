@@ -4,6 +4,7 @@
 //! [`wechat`] and add it to [`PlatformCredentials`] in `registry.rs`.
 
 pub mod circuits;
+mod decompress;
 mod digest;
 pub mod exchange;
 pub mod http;
