@@ -119,3 +119,12 @@ fn headers_that_fold_to_identity_headers_do_not_reach_the_upstream() {
         assert!(!validated.status.success() && text.contains(name), "{name}: {text}");
     }
 }
+
+#[test]
+fn upstream_may_send_more_than_a_hundred_header_lines() {
+    let upstream = Upstream::start();
+    let scene = scene(&upstream, "", "");
+    upstream.respond_with_headers(&(0..250).map(|n| format!("X-Line-{n}: {n}\r\n")).collect::<String>());
+    let response = send(&scene, &Request::new("GET", path("")));
+    assert_eq!((response.status, response.header("x-line-249")), (200, Some("249")));
+}

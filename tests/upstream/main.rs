@@ -4,6 +4,7 @@
 mod circuits;
 mod forwarding;
 mod health_checks;
+mod kept_connections;
 mod large_bodies;
 mod load_balancing;
 mod options;

@@ -8,6 +8,7 @@ mod proxies;
 mod secrets;
 mod store;
 mod tls;
+mod upstreams;
 
 use super::{
     config_error::{ConfigError, quoted},
@@ -37,6 +38,7 @@ use std::{
 };
 pub use store::Store;
 pub use tls::{Certificate, Http2, Tls};
+pub use upstreams::Upstreams;
 
 /// The gateway's own config.
 /// 网关自身的配置。
@@ -59,6 +61,9 @@ pub struct Config {
     /// HTTP/2 of the traffic listener.
     /// 业务端口的 HTTP/2。
     pub http2: Http2,
+    /// Connections to the tenants' own services.
+    /// 到租户自有服务的连接。
+    pub upstreams: Upstreams,
     /// The admin listener: health, readiness, metrics, API and console. It is separate from the traffic listener.
     /// 管理端监听：健康检查、就绪检查、指标、管理接口与控制台，与业务端口分开。
     pub admin: Admin,

@@ -10,7 +10,10 @@ use menlou_action::{PluginRegistry, Services, Watchdog};
 use menlou_admin::tokens::FailedAttempts;
 use menlou_config::{config_error::ConfigError, keyring::Keyring, server::Config};
 use menlou_error::text::{Language, Text};
-use menlou_platform::{exchange::CodeExchange, http::HttpClient};
+use menlou_platform::{
+    exchange::CodeExchange,
+    http::{HttpClient, KeepAlive},
+};
 use menlou_policy::{
     HashingQueue,
     admission::AdmissionController,
@@ -347,7 +350,8 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
     Ok(Services {
         exchanges: CodeExchange::new(stores.ephemeral.clone()),
         stores,
-        http: HttpClient::new().map_err(|e| failed("HTTP 客户端", "the HTTP client", e))?,
+        http: HttpClient::with_keep_alive(keep_alive(config))
+            .map_err(|e| failed("HTTP 客户端", "the HTTP client", e))?,
         allow_test_openids: config.testing.allow_test_openids,
         attempts: AttemptLimits {
             per_account: passwords.attempts_per_account,
@@ -357,6 +361,11 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
         },
         hashing: HashingQueue::new(available_parallelism().map_or(1, usize::from)),
     })
+}
+
+fn keep_alive(config: &Config) -> KeepAlive {
+    let upstreams = &config.upstreams;
+    KeepAlive { idle_timeout: upstreams.keep_alive_timeout.get(), max_age: upstreams.max_connection_age.get() }
 }
 
 /// The plugin folder: the configured one, else `plugins` beside the program.

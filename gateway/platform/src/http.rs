@@ -1,31 +1,28 @@
 //! The HTTP client for all outgoing requests: bounded in time and size; its errors contain no URL.
 
+mod failure;
+mod kept_connection;
+mod streaming;
+
 use super::circuits::PlatformCircuits;
 use super::decompress::decompress;
 use bytes::{Bytes, BytesMut};
+pub use failure::HttpFailure;
 use http::{
-    HeaderMap, HeaderValue, Method, Response,
+    HeaderMap, HeaderValue, Method, Request, Response,
     header::{CONTENT_ENCODING, USER_AGENT},
 };
-use hyper::body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use kept_connection::CONNECT_TIMEOUT;
 pub use reqwest::Url;
-use std::{
-    error::Error as _,
-    fmt,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{error::Error as _, sync::Arc, time::Duration};
+pub use streaming::{ConnectionChoice, KeepAlive, ResponseBody};
+use streaming::{MAX_IDLE_PER_HOST, StreamingClient};
 use tokio::time::{Instant, timeout_at};
 
-/// Maximum time to establish a connection, including DNS and TLS.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Idle timeout of pooled connections. It is shorter than that of most servers, so that they rarely close one first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Maximum number of idle connections per host. It exceeds the requests in flight during a burst: with fewer, a burst would
-/// open new connections and discard them afterwards.
-const MAX_IDLE_PER_HOST: usize = 2048;
 /// Maximum size of a response body, in bytes.
 pub const MAX_RESPONSE_SIZE: usize = 1 << 20;
 /// The `User-Agent` of the gateway's own requests.
@@ -58,21 +55,6 @@ pub struct HttpResponse {
     pub body: Bytes,
 }
 
-/// The body of a response as a stream. If it is dropped before its end, the connection is closed.
-pub struct ResponseBody(reqwest::Body);
-
-/// Why there is no response. The texts are for the log and contain no URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HttpFailure {
-    /// No byte of the request was sent: refused connection, DNS, TLS, a connection closed before it was used, or a
-    /// malformed URL.
-    NotSent(String),
-    /// The request may have been received: the deadline passed or the connection broke before the response was complete.
-    Unanswered(String),
-    /// The response cannot be used: too large, or not HTTP.
-    Unusable(String),
-}
-
 /// The HTTP client, with a connection pool. Clones share the pool.
 ///
 /// - It follows no redirects, so that codes and secrets are sent only to the configured hosts.
@@ -83,6 +65,7 @@ pub enum HttpFailure {
 #[derive(Clone)]
 pub struct HttpClient {
     client: reqwest::Client,
+    streaming: StreamingClient,
     circuits: Arc<PlatformCircuits>,
 }
 
@@ -92,6 +75,14 @@ impl HttpClient {
     /// # Errors
     /// The system has no CA certificates.
     pub fn new() -> Result<Self, HttpFailure> {
+        Self::with_keep_alive(KeepAlive::default())
+    }
+
+    /// Builds the client. `keep_alive` is for the connections of [`HttpClient::stream`].
+    ///
+    /// # Errors
+    /// The system has no CA certificates.
+    pub fn with_keep_alive(keep_alive: KeepAlive) -> Result<Self, HttpFailure> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -102,7 +93,7 @@ impl HttpClient {
             .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
             .build();
         let client = client.map_err(|e| HttpFailure::NotSent(chain(e)))?;
-        Ok(Self { client, circuits: Arc::default() })
+        Ok(Self { client, streaming: StreamingClient::new(keep_alive)?, circuits: Arc::default() })
     }
 
     /// The circuit breakers of the platforms that are used through this client.
@@ -133,23 +124,24 @@ impl HttpClient {
 
     /// Sends a request once with a streamed body, and returns the response with a streamed body.
     ///
-    /// The headers are sent unchanged, besides `Host` and the framing. If there is no `Accept`, reqwest adds `Accept: */*`,
-    /// which means the same. Only the connection has a timeout. The request ends when the future, or the response body
-    /// before its end, is dropped.
+    /// The headers are sent unchanged, besides `Host` and the framing. Only the connection has a timeout. The request ends
+    /// when the future, or the response body before its end, is dropped.
     pub async fn stream<B>(
         &self,
         method: Method,
         url: &str,
         headers: HeaderMap,
         body: B,
+        choice: ConnectionChoice,
     ) -> Result<Response<ResponseBody>, HttpFailure>
     where
-        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Sync + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
-        let body = reqwest::Body::wrap(body);
-        let sending = self.client.request(method, url).headers(headers).body(body).send();
-        let response = sending.await.map_err(|e| Failed::sending(e).failure)?;
-        Ok(Response::from(response).map(ResponseBody))
+        let body = body.map_err(Into::into).boxed_unsync();
+        let request = Request::builder().method(method).uri(url).body(body);
+        let mut request = request.map_err(|e| HttpFailure::NotSent(e.to_string()))?;
+        *request.headers_mut() = headers;
+        self.streaming.send(request, choice).await
     }
 
     async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, Failed> {
@@ -180,23 +172,6 @@ impl HttpClient {
         let body = decompress(body.freeze(), &headers, MAX_RESPONSE_SIZE).map_err(HttpFailure::Unusable)?;
         headers.remove(CONTENT_ENCODING);
         Ok(HttpResponse { status, headers, body })
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = HttpFailure;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpFailure>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(|e| Failed::reading(e).failure)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
     }
 }
 
@@ -253,15 +228,3 @@ fn chain(e: reqwest::Error) -> String {
     }
     text
 }
-
-impl fmt::Display for HttpFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotSent(cause) => write!(f, "not sent: {cause}"),
-            Self::Unanswered(cause) => write!(f, "sent, but not answered: {cause}"),
-            Self::Unusable(cause) => write!(f, "unusable response: {cause}"),
-        }
-    }
-}
-
-impl std::error::Error for HttpFailure {}

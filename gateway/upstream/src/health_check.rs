@@ -4,7 +4,7 @@ use super::load_balancer::LoadBalancer;
 use bytes::Bytes;
 use http::{HeaderMap, Method, header::USER_AGENT};
 use http_body_util::Empty;
-use menlou_platform::http::{HttpClient, USER_AGENT_VALUE};
+use menlou_platform::http::{ConnectionChoice, HttpClient, USER_AGENT_VALUE};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
@@ -29,7 +29,7 @@ pub(super) async fn run(balancer: Arc<LoadBalancer>, server: usize, url: String,
 /// One check. The status code of the response decides.
 async fn check(http: &HttpClient, url: &str, max_time: Duration) -> Result<(), String> {
     let headers = HeaderMap::from_iter([(USER_AGENT, USER_AGENT_VALUE)]);
-    let request = http.stream(Method::GET, url, headers, Empty::<Bytes>::new());
+    let request = http.stream(Method::GET, url, headers, Empty::<Bytes>::new(), ConnectionChoice::Kept);
     let response = timeout(max_time, request).await.map_err(|_| format!("no response within {max_time:?}"))?;
     let status = response.map_err(|failure| failure.to_string())?.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("status code {status}")) }

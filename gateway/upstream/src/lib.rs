@@ -27,7 +27,7 @@ use menlou_call::BodyStream;
 use menlou_circuit::BreakerPolicy;
 use menlou_error::text::Text;
 use menlou_error::{Error, Result, codes};
-use menlou_platform::http::{HttpClient, HttpFailure, ResponseBody};
+use menlou_platform::http::{ConnectionChoice, HttpClient, HttpFailure, ResponseBody};
 use metrics::Outcome;
 pub use options::{HealthCheckOptions, MIN_INTERVAL, OptionError, OptionField, UpstreamLabels, UpstreamOptions};
 use request_body::RequestBody;
@@ -55,7 +55,8 @@ pub struct ForwardRequest {
     /// sends the next piece of the response. Time in which the client is slow does not count.
     pub timeout: Duration,
     /// Maximum number of retries. Any request is retried if nothing of it was sent. An idempotent request is also retried
-    /// if the connection broke before the response and before any piece of the body was sent.
+    /// if the connection broke before the response and before any piece of the body was sent. A request that met a kept
+    /// connection which the server was closing is sent again on a new one in any case, if its body so far is short.
     pub retries: u32,
 }
 
@@ -194,7 +195,16 @@ impl Upstream {
         body: &RequestBody,
     ) -> Result<(Response<ResponseBody>, ServerPermit), FailedAttempt> {
         let start = Instant::now();
-        let response = http.stream(method.clone(), url, headers, body.attempt());
+        let response = async {
+            let kept = ConnectionChoice::Kept;
+            match http.stream(method.clone(), url, headers.clone(), body.attempt(), kept).await {
+                Err(HttpFailure::ConnectionClosing(cause)) if body.can_be_resent() => {
+                    tracing::debug!(cause, "upstream closed a kept connection; the request is sent again on a new one");
+                    http.stream(method.clone(), url, headers, body.attempt(), ConnectionChoice::Fresh).await
+                }
+                outcome => outcome,
+            }
+        };
         let outcome = tokio::select! {
             biased;
             outcome = response => outcome,
@@ -207,6 +217,7 @@ impl Upstream {
         };
         let failure = match outcome {
             Ok(head) if !head.status().is_informational() => {
+                body.discard_sent();
                 permit.record_head(head.status(), start.elapsed());
                 return Ok((head, permit));
             }
@@ -219,7 +230,9 @@ impl Upstream {
         }
         let (code, outcome, retry) = match failure {
             HttpFailure::NotSent(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Unreachable, Retry::Always),
-            HttpFailure::Unanswered(_) => (&codes::UPSTREAM_UNREACHABLE, Outcome::Broken, Retry::IfIdempotent),
+            HttpFailure::ConnectionClosing(_) | HttpFailure::Unanswered(_) => {
+                (&codes::UPSTREAM_UNREACHABLE, Outcome::Broken, Retry::IfIdempotent)
+            }
             HttpFailure::Unusable(_) => (&codes::UPSTREAM_ERROR, Outcome::Unusable, Retry::Never),
         };
         let error = Error::new(code).with_cause(format!("{}: {failure}", permit.origin()));

@@ -1,5 +1,5 @@
-//! The streamed body of a request. It can be reused for a retry until its first piece was sent. The idle timeout runs only
-//! while the gateway waits for the server.
+//! The streamed body of a request. It can be reused for a retry until its first piece was sent, and be sent again from its
+//! beginning while that is short. The idle timeout runs only while the gateway waits for the server.
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -13,6 +13,9 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until};
 
+/// Maximum number of bytes that are kept to be sent again, until the response begins.
+const MAX_KEPT: usize = 16 * 1024;
+
 /// The owner of a request body. After it is dropped, nothing more is sent.
 pub(super) struct RequestBody {
     state: Arc<Mutex<State>>,
@@ -23,6 +26,8 @@ pub(super) struct RequestBody {
 pub(super) struct AttemptBody {
     state: Arc<Mutex<State>>,
     attempt: u32,
+    /// Number of the kept pieces that this attempt has sent.
+    sent: usize,
 }
 
 struct State {
@@ -30,6 +35,8 @@ struct State {
     attempt: u32,
     is_started: bool,
     is_ended: bool,
+    /// The pieces that were sent, unless they were longer than [`MAX_KEPT`] or the response has begun.
+    kept: Option<Vec<Bytes>>,
     /// Whether the next piece must come from the client.
     awaits_client: bool,
     /// When the server received the latest piece; before the first, the start of the request.
@@ -48,6 +55,7 @@ impl RequestBody {
             attempt: 0,
             is_started: false,
             is_ended: false,
+            kept: Some(Vec::new()),
             awaits_client: false,
             last_progress: Instant::now(),
             client_error: None,
@@ -60,12 +68,23 @@ impl RequestBody {
     pub fn attempt(&self) -> AttemptBody {
         let mut state = lock(&self.state);
         state.attempt += 1;
-        AttemptBody { state: Arc::clone(&self.state), attempt: state.attempt }
+        AttemptBody { state: Arc::clone(&self.state), attempt: state.attempt, sent: 0 }
     }
 
     /// Whether a piece of the body has been sent.
     pub fn is_started(&self) -> bool {
         lock(&self.state).is_started
+    }
+
+    /// Whether a new attempt can send the body from its beginning.
+    pub fn can_be_resent(&self) -> bool {
+        let state = lock(&self.state);
+        state.kept.is_some() && state.client_error.is_none()
+    }
+
+    /// Frees the pieces that were kept: the response has begun.
+    pub fn discard_sent(&self) {
+        lock(&self.state).kept = None;
     }
 
     /// The error of the client's body, if it failed.
@@ -114,11 +133,17 @@ impl Body for AttemptBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let state = &mut *lock(&self.state);
-        let Some(body) = state.body.as_mut().filter(|_| state.attempt == self.attempt) else {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let state = &mut *lock(&this.state);
+        let Some(body) = state.body.as_mut().filter(|_| state.attempt == this.attempt) else {
             return Poll::Ready(Some(Err("the request has ended".into())));
         };
+        if let Some(piece) = state.kept.as_ref().and_then(|kept| kept.get(this.sent)) {
+            this.sent += 1;
+            state.last_progress = Instant::now();
+            return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
+        }
         if state.is_ended {
             return Poll::Ready(None);
         }
@@ -132,6 +157,8 @@ impl Body for AttemptBody {
             // Trailers end the body and are not forwarded.
             Some(Ok(frame)) => frame.into_data().ok().map(|data| {
                 state.is_started = true;
+                keep(&mut state.kept, &data);
+                this.sent += 1;
                 Ok(Frame::data(data))
             }),
             Some(Err(e)) => {
@@ -143,12 +170,38 @@ impl Body for AttemptBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        lock(&self.state).body.as_ref().map(Body::size_hint).unwrap_or_default()
+        let state = lock(&self.state);
+        let rest = state.body.as_ref().map(Body::size_hint).unwrap_or_default();
+        let again = self.unsent(&state).map(|piece| piece.len() as u64).sum::<u64>();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(again));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(again));
+        }
+        hint
     }
 
     fn is_end_stream(&self) -> bool {
-        lock(&self.state).body.as_ref().is_some_and(Body::is_end_stream)
+        let state = lock(&self.state);
+        self.unsent(&state).next().is_none() && state.body.as_ref().is_some_and(Body::is_end_stream)
     }
+}
+
+impl AttemptBody {
+    /// The kept pieces that this attempt has not sent.
+    fn unsent<'a>(&self, state: &'a State) -> impl Iterator<Item = &'a Bytes> {
+        state.kept.iter().flatten().skip(self.sent)
+    }
+}
+
+/// Keeps a piece, or none at all if there are too many bytes.
+fn keep(kept: &mut Option<Vec<Bytes>>, piece: &Bytes) {
+    *kept = kept.take().filter(|kept| kept.iter().map(Bytes::len).sum::<usize>() + piece.len() <= MAX_KEPT).map(
+        |mut kept| {
+            kept.push(piece.clone());
+            kept
+        },
+    );
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -162,6 +215,21 @@ mod tests {
 
     fn request_body() -> RequestBody {
         RequestBody::new(Full::from("hello").map_err(|never| match never {}).boxed_unsync(), Duration::from_secs(1))
+    }
+
+    #[tokio::test]
+    async fn short_body_is_sent_again_from_its_beginning_until_the_response() {
+        let body = request_body();
+        assert_eq!(body.attempt().collect().await.unwrap().to_bytes(), "hello");
+        let again = body.attempt();
+        assert_eq!((body.can_be_resent(), again.size_hint().exact(), again.is_end_stream()), (true, Some(5), false));
+        assert_eq!(again.collect().await.unwrap().to_bytes(), "hello");
+        body.discard_sent();
+        assert!(!body.can_be_resent() && body.attempt().is_end_stream());
+        let long = Full::from(vec![b'x'; MAX_KEPT + 1]).map_err(|never| match never {}).boxed_unsync();
+        let body = RequestBody::new(long, Duration::from_secs(1));
+        body.attempt().collect().await.unwrap();
+        assert!(!body.can_be_resent());
     }
 
     #[tokio::test]
