@@ -372,7 +372,7 @@ fn signature_checks_of_the_readme_work_in_node_and_python() {
             "python3",
             "-c",
             format!(
-                "{}\nimport json\nt = json.loads('''{received}''')\na = (t['method'], t['target'], t['headers'])\n\
+                "{}\nimport json\nt = json.loads(r'''{received}''')\na = (t['method'], t['target'], t['headers'])\n\
              print(caller(*a, '{KEY}')[0], caller(*a, '{KEY}x'), caller('GET', '/', t['headers'], '{KEY}'))",
                 block("python")
             ),

@@ -115,4 +115,17 @@ fn several_cookie_lines_reach_the_upstream_as_one() {
     stream.write_all(head.as_bytes()).unwrap();
     stream.read_to_end(&mut Vec::new()).unwrap();
     assert_eq!(seen(&upstreams[0]), "a=1; b=2; c=3");
+
+    // Clients of HTTP/2 send each cookie in a line of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(scene.gateway.addr()).await.unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(async move { drop(connection.await) });
+        let request =
+            http::Request::get(format!("http://a{target}?h2")).header("cookie", "d=4").header("cookie", "e=5");
+        let (response, _) = sender.ready().await.unwrap().send_request(request.body(()).unwrap(), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 200);
+    });
+    assert_eq!(seen(&upstreams[0]), "d=4; e=5");
 }

@@ -121,6 +121,76 @@ fn headers_that_fold_to_identity_headers_do_not_reach_the_upstream() {
 }
 
 #[test]
+fn upstream_learns_how_the_client_reached_the_gateway() {
+    let upstream = Upstream::start();
+    let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix", "forwarded"];
+    let forged = |request: Request| {
+        let request = names.iter().fold(request, |request, name| request.header(name, "forged.example"));
+        request.header("X_Forwarded_Host", "forged.example")
+    };
+    let all = |upstream: &Upstream| names.map(|name| seen(upstream, name).unwrap_or_default());
+    let prefix = format!("/srv/{TENANT}/page");
+    let forwarded = "for=127.0.0.1;host=\"localhost\";proto=http";
+    let x_forwarded = ["127.0.0.1", "http", "localhost", &prefix];
+    for (setting, x_values, forwarded) in [
+        ("", x_forwarded, forwarded),
+        ("forwarded = \"x-forwarded\"", x_forwarded, ""),
+        ("forwarded = \"forwarded\"", [""; 4], forwarded),
+        ("forwarded = \"none\"", [""; 4], ""),
+        ("strip_prefix = false", ["127.0.0.1", "http", "localhost", ""], forwarded),
+    ] {
+        let scene = scene(&upstream, setting, "");
+        assert_eq!(send(&scene, &forged(Request::new("GET", path("/x")))).status, 200);
+        assert_eq!(all(&upstream), [&x_values[..], &[forwarded]].concat().as_slice(), "{setting}");
+    }
+    // A trusted proxy knows better.
+    let trusting = |header: &str| {
+        let addr = upstream.addr();
+        Scene::with(Stores::Embedded, |mut setup, sim| {
+            setup.tenants[0].1 = format!(
+                "{}\n[actions.page]\nplugin = \"proxy\"\nupstream = \"http://{addr}\"\nauth = \"optional\"\n",
+                tenant(sim)
+            );
+            setup.setting("proxies.trusted", "[\"127.0.0.0/8\"]").setting("proxies.header", format!("\"{header}\""))
+        })
+    };
+    let request = Request::new("GET", path(""))
+        .header("X-Forwarded-For", "1.2.3.4, 192.0.2.7")
+        .header("X-Forwarded-Proto", "http, https")
+        .header("X-Forwarded-Host", "shop.example.com");
+    assert_eq!(send(&trusting("x-forwarded-for"), &request).status, 200);
+    let expected = "for=192.0.2.7;host=\"shop.example.com\";proto=https";
+    assert_eq!(all(&upstream), ["192.0.2.7", "https", "shop.example.com", &prefix, expected]);
+    let request = Request::new("GET", path(""))
+        .header("Forwarded", "for=9.9.9.9, for=\"[2001:db8::7]\";Host=h5.example;proto=https");
+    assert_eq!(send(&trusting("forwarded"), &request).status, 200);
+    let expected = "for=\"[2001:db8::7]\";host=\"h5.example\";proto=https";
+    assert_eq!(all(&upstream), ["2001:db8::7", "https", "h5.example", &prefix, expected]);
+}
+
+#[test]
+fn addresses_of_the_upstream_do_not_appear_in_redirects() {
+    let upstream = Upstream::start();
+    let scene = scene(&upstream, "", "");
+    let inner = format!("http://{}", upstream.addr());
+    for (written, expected) in [
+        (format!("{inner}/base/login?next=1"), path("/login?next=1")),
+        ("/base/login".to_owned(), path("/login")),
+        (path("/login"), path("/login")),
+        (format!("{inner}/other"), "/other".to_owned()),
+        ("https://example.com/x".to_owned(), "https://example.com/x".to_owned()),
+    ] {
+        upstream.respond_with_headers(&format!(
+            "Location: {written}\r\nContent-Location: {written}\r\nRefresh: 0; url={written}\r\n"
+        ));
+        let response = send(&scene, &Request::new("GET", path("/a")));
+        assert_eq!(response.header("location"), Some(&*expected), "{written}");
+        assert_eq!(response.header("content-location"), Some(&*expected), "{written}");
+        assert_eq!(response.header("refresh"), Some(&*format!("0; url={expected}")), "{written}");
+    }
+}
+
+#[test]
 fn upstream_may_send_more_than_a_hundred_header_lines() {
     let upstream = Upstream::start();
     let scene = scene(&upstream, "", "");

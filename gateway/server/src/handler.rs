@@ -3,7 +3,7 @@
 use crate::{
     compress, cors,
     decode::{self, Input, RouteTarget},
-    encode,
+    encode, forwarded,
     layers::{admission::RejectOverloaded, request_context::RequestContext},
     outcome::RequestOutcome,
     request_body::{BodyProgress, RequestBody},
@@ -125,7 +125,7 @@ where
 {
     let TrafficState { limits, clients, .. } = traffic;
     let deadline = context.received + clients.request_timeout.get();
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     if !has_one_host(&head) {
         return Err(Error::new(&codes::BAD_REQUEST));
     }
@@ -174,6 +174,10 @@ where
             let body = RequestBody::new(body, idle_deadline, deadline, None);
             input.body = decode::body(&head, body, limits, &mut input.params).await?;
         }
+    }
+    if flags.subpaths {
+        // Such actions may forward requests.
+        forwarded::set_origin(&mut head.headers, &head.uri, context, traffic);
     }
     let (timeout, names) = (limits.call_timeout.get(), (target.action, target.subpath.to_owned()));
     let is_public = action.access() == Access::Anyone;

@@ -9,6 +9,7 @@ mod cors;
 pub mod decode;
 mod early_response;
 mod encode;
+mod forwarded;
 mod guard;
 mod handler;
 mod http_service;

@@ -18,6 +18,11 @@ impl Proxies {
         Self(config.clone())
     }
 
+    /// The header in which trusted proxies pass the client's address, if any proxy is trusted.
+    pub fn header(&self) -> Option<ProxyHeader> {
+        (!self.0.trusted.is_empty()).then_some(self.0.header)
+    }
+
     /// Whether this address is a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.trusted.iter().any(|network| network.contains(address))

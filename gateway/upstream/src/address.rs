@@ -49,6 +49,11 @@ impl Address {
         Ok(Self { base: format!("{origin}{}", url.path().trim_end_matches('/')), origin })
     }
 
+    /// The path of the base, without a trailing slash.
+    pub fn base_path(&self) -> &str {
+        self.base.strip_prefix(&self.origin).unwrap_or_default()
+    }
+
     /// The URL of a target below the base.
     pub fn at(&self, target: &Target) -> String {
         format!("{}{}", self.base, target.0)
@@ -66,6 +71,11 @@ impl Target {
             && (path.is_empty() || path.starts_with('/'))
             && !has_dot_segment(path);
         (is_valid && path_and_query.len() <= MAX_TARGET_LENGTH).then_some(Self(path_and_query))
+    }
+
+    /// Whether the path begins with another path.
+    pub fn is_below(&self, parent: &str) -> bool {
+        self.0.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
     }
 }
 

@@ -9,6 +9,7 @@ mod cookies;
 mod health_check;
 mod hop_by_hop;
 mod load_balancer;
+mod location;
 mod metrics;
 mod options;
 mod request_body;
@@ -23,6 +24,7 @@ use http::{
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use load_balancer::{LoadBalancer, ServerPermit};
+use location::PublicPath;
 use menlou_call::BodyStream;
 use menlou_circuit::BreakerPolicy;
 use menlou_error::text::Text;
@@ -167,7 +169,13 @@ impl Upstream {
             tried.push(permit.server);
             let url = self.balancer.servers[permit.server].address.at(&target);
             match self.attempt(http, permit, &method, &url, headers.clone(), &body).await {
-                Ok((head, permit)) => return Ok(client_response(head, permit, body, &self.path)),
+                Ok((mut response, permit)) => {
+                    let public =
+                        PublicPath { request_url: &url, action: &self.path, is_kept: target.is_below(&self.path) };
+                    let servers = self.balancer.servers.iter().map(|server| &server.address);
+                    location::rewrite(response.headers_mut(), &public, servers);
+                    return Ok(client_response(response, permit, body, &self.path));
+                }
                 Err(FailedAttempt { error, retry }) => {
                     let may_retry = match retry {
                         Retry::Never => false,

@@ -1,7 +1,8 @@
 //! The caller's identity in headers, signed with a key that the upstream and the tenant file share.
 
-use crate::settings::ProxySettings;
+use crate::settings::{ForwardedHeaders, ProxySettings};
 use menlou_plugin::prelude::*;
+use std::net::IpAddr;
 
 /// Header of the signature: `v1=` and 64 hexadecimal digits.
 const SIGNATURE: &str = "x-menlou-signature";
@@ -32,10 +33,39 @@ pub(crate) async fn signed_headers(call: &Call<ProxySettings>, target: &str) -> 
         let hex = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
         headers.push((SIGNATURE, "v1=".chars().chain(hex).collect()));
     }
-    // Client address and language are not signed: they grant nothing.
-    headers.push(("x-forwarded-for", call.remote_ip().map(|ip| ip.to_string()).unwrap_or_default()));
+    // How the client reached the gateway, and the language, are not signed: they grant nothing.
+    headers.extend(forwarded_headers(call));
     headers.push(("x-menlou-language", call.language().to_owned()));
     Ok(headers)
+}
+
+/// The headers that tell the upstream how the client reached the gateway. The gateway has verified scheme and host.
+fn forwarded_headers(call: &Call<ProxySettings>) -> Vec<(&'static str, String)> {
+    let kind = call.settings().forwarded;
+    let address = call.remote_ip();
+    let [proto, host] = ["x-forwarded-proto", "x-forwarded-host"].map(|name| call.header(name).unwrap_or_default());
+    let mut headers = Vec::new();
+    if matches!(kind, ForwardedHeaders::Both | ForwardedHeaders::XForwarded) {
+        headers.push(("x-forwarded-for", address.map(|ip| ip.to_string()).unwrap_or_default()));
+        headers.push(("x-forwarded-proto", proto.to_owned()));
+        headers.push(("x-forwarded-host", host.to_owned()));
+        if call.settings().strips_prefix() {
+            headers.push(("x-forwarded-prefix", format!("/srv/{}/{}", call.tenant(), call.action())));
+        }
+    }
+    if matches!(kind, ForwardedHeaders::Both | ForwardedHeaders::Forwarded) {
+        let node = address.map(|ip| match ip {
+            IpAddr::V4(ip) => format!("for={ip}"),
+            IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
+        });
+        // A host may contain a colon, which only a quoted value may (RFC 7239, 4).
+        let host = (!host.is_empty()).then(|| format!("host=\"{host}\""));
+        let proto = (!proto.is_empty()).then(|| format!("proto={proto}"));
+        let pairs: Vec<String> = [node, host, proto].into_iter().flatten().collect();
+        headers.push(("forwarded", pairs.join(";")));
+    }
+    headers.retain(|(_, value)| !value.is_empty());
+    headers
 }
 
 /// The signed text: `v1`, the method, path and query as the upstream sees them, and the header values in order, one a line.

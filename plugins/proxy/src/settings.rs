@@ -34,11 +34,13 @@ const PASSED: [&str; 17] = [
     "user-agent",
 ];
 /// Request headers that the gateway sets itself, hop-by-hop headers, and `Proxy`, which configures HTTP clients of CGI programs.
-const RESERVED: [&str; 15] = [
+const RESERVED: [&str; 20] = [
     "authorization",
     "connection",
+    "content-digest",
     "content-length",
     "expect",
+    "forwarded",
     "host",
     "keep-alive",
     "proxy",
@@ -49,6 +51,9 @@ const RESERVED: [&str; 15] = [
     "transfer-encoding",
     "upgrade",
     "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
     "x-request-id",
 ];
 
@@ -86,6 +91,11 @@ pub(crate) struct ProxySettings {
     /// 是否去掉路径中的 /srv/租户/动作，默认 true。Whether /srv/tenant/action is removed from the path; default true.
     #[serde(default)]
     strip_prefix: Option<bool>,
+    /// 告知上游客户端地址、协议、主机与路径前缀的请求头：both（默认，两种都有）、x-forwarded（X-Forwarded-For、-Proto、-Host、
+    /// -Prefix）、forwarded（RFC 7239）、none。Headers that tell the upstream the client's address, scheme, host and path prefix:
+    /// both (default), x-forwarded (X-Forwarded-For, -Proto, -Host, -Prefix), forwarded (RFC 7239), none.
+    #[serde(default)]
+    pub forwarded: ForwardedHeaders,
     /// 请求体的最大字节数，默认不限（不占内存）。Maximum size of the body in bytes; unlimited by default, as it is streamed.
     #[serde(default)]
     #[schemars(range(min = 1))]
@@ -106,6 +116,22 @@ pub(crate) struct ProxySettings {
     health_interval: Option<ConfigDuration>,
     #[serde(skip)]
     pub upstream_handle: Upstream,
+}
+
+/// Which headers tell the upstream how the client reached the gateway.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum ForwardedHeaders {
+    /// 两种都有。Both kinds.
+    #[default]
+    Both,
+    /// X-Forwarded-For、-Proto、-Host、-Prefix。X-Forwarded-For, -Proto, -Host and -Prefix.
+    XForwarded,
+    /// Forwarded（RFC 7239）。Forwarded (RFC 7239).
+    Forwarded,
+    /// 都没有。None.
+    None,
 }
 
 /// One URL or several.

@@ -25,6 +25,8 @@ pub struct RequestContext {
     pub gzip: bool,
     /// The client's address, behind trusted proxies.
     pub client: IpAddr,
+    /// Whether the request came from a trusted proxy, whose headers are accepted.
+    pub is_from_proxy: bool,
     /// When the head of the request was complete.
     pub received: Instant,
 }
@@ -38,6 +40,7 @@ impl RequestContext {
             language: language.map(Language::from_accept_language).unwrap_or_default(),
             gzip: accepts_gzip(headers),
             client,
+            is_from_proxy: false,
             received: Instant::now(),
         }
     }
@@ -93,7 +96,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         let client = self.layer.proxies.client(self.layer.peer, request.headers());
-        let context = RequestContext::from_headers(request.headers(), client);
+        let is_from_proxy = self.layer.proxies.trusts(self.layer.peer);
+        let context = RequestContext { is_from_proxy, ..RequestContext::from_headers(request.headers(), client) };
         request.extensions_mut().insert(context);
         self.inner.call(request)
     }
