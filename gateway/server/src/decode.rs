@@ -23,7 +23,7 @@ pub use route_target::RouteTarget;
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// The first bytes of gzip.
+/// The first bytes of gzip. Neither JSON nor a form begins with them.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Maximum length of a session token, in bytes.
 const MAX_TOKEN: usize = 256;
@@ -56,8 +56,12 @@ where
         return Ok(bytes);
     }
     check_content_encoding(&head.headers)?;
+    let media_type = media_type(&head.headers)?;
+    if bytes.starts_with(&GZIP) {
+        return Err(Error::new(&codes::BAD_BODY).with_detail(COMPRESSED));
+    }
     let mut own = Params::new();
-    match media_type(&head.headers)? {
+    match media_type {
         MediaType::Form => form::read(&bytes, &mut own, &[])?,
         MediaType::Json => json(&bytes, &mut own)?,
     }
@@ -188,7 +192,6 @@ fn json(bytes: &[u8], params: &mut Params) -> Result<()> {
     let object = match serde_json::from_slice(bytes) {
         Ok(json_params::UniqueNames(object)) => object,
         Err(e) if e.is_data() => return Err(json_params::error(&e)),
-        Err(_) if bytes.starts_with(&GZIP) => return Err(Error::new(&codes::BAD_BODY).with_detail(COMPRESSED)),
         Err(e) => {
             // Line and column, never the text there.
             let (line, column) = (e.line(), e.column());
