@@ -296,7 +296,8 @@ typedef struct menlou_host {
     struct menlou_op *(*session_current)(struct menlou_call *call);
     // Ends the caller's session. No data.
     struct menlou_op *(*session_end)(struct menlou_call *call);
-    // Exchanges a phone code for a phone number with the platform. Data: `{"phone":"+8613800138000"}`.
+    // Exchanges a phone code for a phone number with the platform. A code that another person than the caller obtained is
+    // rejected with `invalid_code`, if the platform can check that. Data: `{"phone":"+8613800138000"}`.
     struct menlou_op *(*phone_number)(struct menlou_call *call, struct menlou_str phone_code);
     // Finds the account that an openid is bound to: the caller's openid, or one that this call got from `exchange` or
     // `test_identity`. Data: `{"id":int,"name":str,"avatar_url":str}`, or `MENLOU_ERR_NOT_FOUND`.

@@ -358,7 +358,8 @@ pub struct menlou_host {
     pub session_current: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
     /// Ends the caller's session. No data.
     pub session_end: unsafe extern "C" fn(call: *mut menlou_call) -> *mut menlou_op,
-    /// Exchanges a phone code for a phone number with the platform. Data: `{"phone":"+8613800138000"}`.
+    /// Exchanges a phone code for a phone number with the platform. A code that another person than the caller obtained is
+    /// rejected with `invalid_code`, if the platform can check that. Data: `{"phone":"+8613800138000"}`.
     pub phone_number: unsafe extern "C" fn(call: *mut menlou_call, phone_code: menlou_str) -> *mut menlou_op,
 
     /// Finds the account that an openid is bound to: the caller's openid, or one that this call got from `exchange` or

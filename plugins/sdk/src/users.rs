@@ -119,7 +119,8 @@ impl<S> Call<S> {
         async { op.await.map(drop) }
     }
 
-    /// Exchanges a phone code for a phone number with the platform: E.164, `+8613800138000`.
+    /// Exchanges a phone code for a phone number with the platform: E.164, `+8613800138000`. A code that another person than
+    /// the caller obtained is rejected with `invalid_code`, if the platform can check that.
     ///
     /// ```
     /// use menlou_plugin::{prelude::*, testing::Host};
