@@ -11,7 +11,7 @@ use menlou_platform::{
     wechat::{Wechat, WechatCredentials},
 };
 use menlou_policy::HashingQueue;
-use menlou_policy::rate_limits::AttemptLimits;
+use menlou_policy::rate_limits::{AttemptLimits, LoginAttempts};
 use menlou_simulator::{DEMO_APPID, DEMO_SECRET, Simulator};
 use menlou_store::{StoreConfig, Stores};
 use serde_json::{Value, json};
@@ -59,12 +59,12 @@ impl TestGateway {
             exchanges: CodeExchange::new(ephemeral.clone()),
             http: http.clone(),
             allow_test_openids: false,
-            attempts: AttemptLimits {
+            attempts: LoginAttempts::new(AttemptLimits {
                 per_account: 5,
                 per_openid: 50,
                 per_address: 50,
                 window: Duration::from_secs(60),
-            },
+            }),
             hashing: HashingQueue::new(1),
             stores,
         };

@@ -1,7 +1,7 @@
 //! The services that actions may use: those that all tenants share, and one tenant's part of them.
 
 use menlou_platform::{Platform, exchange::CodeExchange, http::HttpClient};
-use menlou_policy::{HashingQueue, rate_limits::AttemptLimits};
+use menlou_policy::{HashingQueue, rate_limits::LoginAttempts};
 use menlou_store::Stores;
 use smol_str::SmolStr;
 use std::{sync::Arc, time::Duration};
@@ -17,7 +17,7 @@ pub struct Services {
     /// Whether the gateway's config allows test openids.
     pub allow_test_openids: bool,
     /// Limits of attempts to log in with credentials.
-    pub attempts: AttemptLimits,
+    pub attempts: LoginAttempts,
     /// The queue of password hashing, in which tenants take turns. Each hash occupies a core for a while, and 19 MiB.
     pub hashing: Arc<HashingQueue>,
 }

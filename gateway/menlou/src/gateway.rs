@@ -17,7 +17,7 @@ use menlou_platform::{
 use menlou_policy::{
     HashingQueue,
     admission::AdmissionController,
-    rate_limits::{AttemptLimits, RateLimiter},
+    rate_limits::{AttemptLimits, LoginAttempts, RateLimiter},
 };
 use menlou_server::{HttpService, TrafficService, TrafficState, guard_config, proxies::Proxies, tls::Tls};
 use menlou_store::{StoreConfig, Stores};
@@ -353,12 +353,12 @@ pub async fn services(config: &Config) -> Result<Services, Text> {
         http: HttpClient::with_keep_alive(keep_alive(config))
             .map_err(|e| failed("HTTP 客户端", "the HTTP client", e))?,
         allow_test_openids: config.testing.allow_test_openids,
-        attempts: AttemptLimits {
+        attempts: LoginAttempts::new(AttemptLimits {
             per_account: passwords.attempts_per_account,
             per_openid: passwords.attempts_per_openid,
             per_address: passwords.attempts_per_address,
             window: passwords.attempts_window.get(),
-        },
+        }),
         hashing: HashingQueue::new(available_parallelism().map_or(1, usize::from)),
     })
 }

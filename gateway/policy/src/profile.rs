@@ -169,6 +169,16 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_name_is_normalized_once(name in "[a安👧\u{200b}\u{200d}\u{202e} \u{3164}\u{fe0f}\u{301}\u{0}ی]{0,12}|\\PC{0,16}") {
+            if let Some(once) = normalize_name(&name) {
+                proptest::prop_assert_eq!(normalize_name(&once), Some(once.clone()));
+                proptest::prop_assert!(!once.chars().any(|c| c.is_control() || is_dropped(c)));
+            }
+        }
+    }
+
     #[test]
     fn an_avatar_is_a_public_https_url() {
         for url in [

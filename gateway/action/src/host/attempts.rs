@@ -7,7 +7,7 @@ use crate::{
     plugin_call::PluginCall,
 };
 use menlou_abi::{menlou_call, menlou_op, menlou_str};
-use menlou_policy::rate_limits::login_attempts::{self, CredentialKind, LoginAttempt};
+use menlou_policy::rate_limits::login_attempts::{CredentialKind, LoginAttempt};
 
 /// Maximum length of the name of an account, in bytes.
 const MAX_ACCOUNT: usize = 4096;
@@ -37,10 +37,10 @@ fn attempt(call: &PluginCall, account: &str, has_succeeded: bool) -> Option<OpFu
             openid: &identity.openid,
             address,
         };
-        let (store, limits) = (&*scope.services.stores.ephemeral, &scope.services.attempts);
+        let (store, attempts) = (&*scope.services.stores.ephemeral, &scope.services.attempts);
         match has_succeeded {
-            false => login_attempts::record(store, limits, &attempt).await?,
-            true => login_attempts::record_success(store, &attempt).await?,
+            false => attempts.record(store, &attempt).await?,
+            true => attempts.record_success(store, &attempt).await?,
         }
         Ok(OpOutput::Nothing)
     }))

@@ -9,7 +9,7 @@ use menlou_abi::{menlou_call, menlou_op, menlou_str};
 use menlou_error::{Error, Result, codes};
 use menlou_policy::{
     password, profile,
-    rate_limits::login_attempts::{self, CredentialKind, LoginAttempt},
+    rate_limits::login_attempts::{CredentialKind, LoginAttempt},
 };
 use menlou_store::{AccountSelector, Identity, User};
 use secrecy::SecretString;
@@ -115,14 +115,14 @@ pub(super) unsafe extern "C" fn bind_password(
                     openid: &identity.openid,
                     address,
                 };
-                login_attempts::record(&*services.stores.ephemeral, &services.attempts, &attempt).await?;
+                services.attempts.record(&*services.stores.ephemeral, &attempt).await?;
                 let known = services.stores.users.credentials(&scope.tenant, &account).await?;
                 let (user, hash) = known.map(|c| (c.user, c.password_hash)).unzip();
                 let permit = services.hashing.acquire(&scope.tenant).await?;
                 if !password::verify(permit, given, hash).await? {
                     return Err(Error::new(&codes::BAD_CREDENTIALS));
                 }
-                login_attempts::record_success(&*services.stores.ephemeral, &attempt).await?;
+                services.attempts.record_success(&*services.stores.ephemeral, &attempt).await?;
                 let existing = AccountSelector::Existing(user.unwrap_or_default());
                 Ok(services.stores.users.bind(&scope.tenant, &identity, existing).await?)
             })

@@ -3,12 +3,16 @@
 //! A client that logged in to the account before, recognised by its openid or its address, has a budget of its own for this
 //! account. Wrong passwords of strangers therefore do not lock the owner out.
 
+use super::exhausted_counters::ExhaustedCounters;
 use super::known_clients::{ClientKind, Fingerprint, KnownClients};
 use crate::client_network;
 use aws_lc_rs::digest;
 use menlou_error::{Error, Result, codes};
 use menlou_store::EphemeralKv;
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 /// How many attempts are allowed.
 #[derive(Clone, Copy, Debug)]
@@ -91,45 +95,75 @@ impl LoginAttempt<'_> {
     }
 }
 
-/// Counts an attempt. Call this before the credentials are checked, so that concurrent attempts cannot exceed the limits.
-///
-/// # Errors
-/// `too_many_attempts`; errors of the store: without it the attempt is rejected.
-pub async fn record(store: &dyn EphemeralKv, limits: &AttemptLimits, attempt: &LoginAttempt<'_>) -> Result<()> {
-    let mut recognised = None;
-    let mut counters = Vec::new();
-    if !attempt.account.is_empty() {
-        let known = KnownClients::read(store, attempt.tenant, &attempt.known_clients_key()).await?;
-        recognised = attempt.recognised(&known);
-        counters.push((attempt.account_key(recognised), limits.per_account));
-    }
-    // An openid that the account knows is the owner's, so neither the neighbours at its address nor a former owner of the
-    // address can lock it out. Its own budget bounds its attempts. An address is shared: it still counts in total.
-    if recognised.is_none_or(|(kind, _)| kind == ClientKind::Address) {
-        counters.push((attempt.address_key(), limits.per_address));
-        counters.push((attempt.openid_key(), limits.per_openid));
-    }
-    let mut is_allowed = true;
-    for (key, limit) in counters {
-        is_allowed &= store.increment(attempt.tenant, &key, limits.window).await? <= limit;
-    }
-    if is_allowed { Ok(()) } else { Err(Error::new(&codes::TOO_MANY_ATTEMPTS).retry_after(limits.window)) }
+/// Counts attempts, in the store that all replicas share.
+pub struct LoginAttempts {
+    limits: AttemptLimits,
+    exhausted: ExhaustedCounters,
 }
 
-/// Resets the counter of the account that the attempt was counted by, and makes the client known to the account. The counters
-/// of openid and address stay, because a client could otherwise reset them with an account of its own. The counter of
-/// strangers stays if the client was known before: otherwise each login of the owner would give strangers a new budget.
-///
-/// # Errors
-/// Errors of the store.
-pub async fn record_success(store: &dyn EphemeralKv, attempt: &LoginAttempt<'_>) -> Result<()> {
-    if attempt.account.is_empty() {
-        return Ok(());
+impl LoginAttempts {
+    /// Counts attempts against these limits.
+    pub fn new(limits: AttemptLimits) -> Self {
+        Self { limits, exhausted: ExhaustedCounters::default() }
     }
-    let key = attempt.known_clients_key();
-    let mut known = KnownClients::read(store, attempt.tenant, &key).await?;
-    store.remove(attempt.tenant, &attempt.account_key(attempt.recognised(&known))).await?;
-    known.add(store, attempt.tenant, &key, attempt.fingerprints()).await
+
+    /// Counts an attempt. Call this before the credentials are checked, so that concurrent attempts cannot exceed the limits.
+    ///
+    /// # Errors
+    /// `too_many_attempts`; errors of the store: without it the attempt is rejected.
+    pub async fn record(&self, store: &dyn EphemeralKv, attempt: &LoginAttempt<'_>) -> Result<()> {
+        let limits = &self.limits;
+        let (mut account, mut is_owner) = (None, false);
+        if !attempt.account.is_empty() {
+            let known = KnownClients::read(store, attempt.tenant, &attempt.known_clients_key()).await?;
+            let recognised = attempt.recognised(&known);
+            // An openid that the account knows is the owner's, so neither the neighbours at its address nor a former owner
+            // of the address can lock it out. Its own budget bounds its attempts. An address is shared: it counts in total.
+            is_owner = recognised.is_some_and(|(kind, _)| kind == ClientKind::Openid);
+            account = Some((attempt.account_key(recognised), limits.per_account));
+        }
+        let address = (!is_owner).then(|| (attempt.address_key(), limits.per_address));
+        let openid = (!is_owner).then(|| (attempt.openid_key(), limits.per_openid));
+        let too_many = || Error::new(&codes::TOO_MANY_ATTEMPTS).retry_after(limits.window);
+        let now = Instant::now();
+        if [&account, &address, &openid]
+            .into_iter()
+            .flatten()
+            .any(|(key, _)| self.exhausted.contains(attempt.tenant, key, now))
+        {
+            return Err(too_many());
+        }
+        let count = |counter| self.count(store, attempt.tenant, counter);
+        let (account, address, openid) = tokio::try_join!(count(account), count(address), count(openid))?;
+        if account && address && openid { Ok(()) } else { Err(too_many()) }
+    }
+
+    /// Returns whether the counter allows this attempt.
+    async fn count(&self, store: &dyn EphemeralKv, tenant: &str, counter: Option<(String, u64)>) -> Result<bool> {
+        let Some((key, limit)) = counter else { return Ok(true) };
+        let is_allowed = store.increment(tenant, &key, self.limits.window).await? <= limit;
+        if !is_allowed {
+            self.exhausted.insert(tenant, key, Instant::now());
+        }
+        Ok(is_allowed)
+    }
+
+    /// Resets the counter of the account that the attempt was counted by, and makes the client known to the account. The
+    /// counters of openid and address stay, because a client could otherwise reset them with an account of its own. The
+    /// counter of strangers stays if the client was known before: otherwise each login of the owner would give strangers a
+    /// new budget.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub async fn record_success(&self, store: &dyn EphemeralKv, attempt: &LoginAttempt<'_>) -> Result<()> {
+        if attempt.account.is_empty() {
+            return Ok(());
+        }
+        let key = attempt.known_clients_key();
+        let mut known = KnownClients::read(store, attempt.tenant, &key).await?;
+        store.remove(attempt.tenant, &attempt.account_key(attempt.recognised(&known))).await?;
+        known.add(store, attempt.tenant, &key, attempt.fingerprints()).await
+    }
 }
 
 /// The parts as one hash, because input of clients must not become part of a key in the store.

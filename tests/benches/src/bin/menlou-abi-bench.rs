@@ -12,7 +12,7 @@ use menlou_platform::{
     wechat::{BASE_URL, Wechat, WechatCredentials},
 };
 use menlou_policy::HashingQueue;
-use menlou_policy::rate_limits::AttemptLimits;
+use menlou_policy::rate_limits::{AttemptLimits, LoginAttempts};
 use menlou_store::{StoreConfig, Stores};
 use std::{
     error::Error,
@@ -153,14 +153,13 @@ async fn action(plugins: &Path) -> Result<Arc<Action>> {
     let credentials =
         WechatCredentials { appid: "wx".into(), secret: "-".into(), previous_secret: None, base_url: BASE_URL.into() };
     let platform = Wechat::new(credentials, "bench", http.clone(), stores.ephemeral.clone());
-    let attempts =
-        AttemptLimits { per_account: 10, per_openid: 30, per_address: 200, window: Duration::from_secs(900) };
+    let limits = AttemptLimits { per_account: 10, per_openid: 30, per_address: 200, window: Duration::from_secs(900) };
     let services = Arc::new(Services {
         exchanges: CodeExchange::new(stores.ephemeral.clone()),
         stores,
         http,
         allow_test_openids: false,
-        attempts,
+        attempts: LoginAttempts::new(limits),
         hashing: HashingQueue::new(1),
     });
     let scope = TenantScope {
