@@ -387,6 +387,10 @@ typedef struct menlou_host {
     struct menlou_op *(*attempt_record)(struct menlou_call *call, struct menlou_str account);
     // Reports that the credentials of the attempt were right. `account` is that of `attempt_record`. No data.
     struct menlou_op *(*attempt_succeed)(struct menlou_call *call, struct menlou_str account);
+    // Reads the rest of the body, with `MENLOU_ACTION_RAW_BODY`, and keeps it: `forward` and `body_read` still pass it on. Use it
+    // to sign or check a body before it is forwarded. A body of more than `max_len` bytes fails with `body_too_large`; at most
+    // 16 MiB are kept. Data: the body; `MENLOU_ERR_NOT_FOUND` if it is empty.
+    struct menlou_op *(*body_buffer)(struct menlou_call *call, uint64_t max_len);
 } menlou_host;
 
 // One parameter of a request, validated by the action's `params_schema`. Names are unique and not empty.

@@ -73,6 +73,7 @@ pub(super) fn table(plugin: &'static str) -> &'static menlou_host {
         response_write: stream::response_write,
         attempt_record: attempts::record,
         attempt_succeed: attempts::succeed,
+        body_buffer: stream::body_buffer,
     }))
 }
 

@@ -2,8 +2,8 @@
 
 use super::operation::OpOutput;
 use ::menlou_call::{BodyStream, UnreadBody};
-use bytes::Bytes;
-use http_body_util::{LengthLimitError, Limited, combinators::UnsyncBoxBody};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame};
 use menlou_error::{Error, Result, codes};
 use std::{
@@ -14,6 +14,9 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Sleep, sleep};
+
+/// Maximum size of a body that is kept in memory for a plugin, in bytes.
+const MAX_BUFFERED: u64 = 16 << 20;
 
 /// Holds one chunk between the plugin that wrote it and the client's connection.
 #[derive(Default)]
@@ -49,6 +52,30 @@ pub(super) fn read(unread: Arc<UnreadBody>) -> impl Future<Output = Result<OpOut
                 Some(_) => {}
             }
         }
+    })
+}
+
+/// Reads the rest of a request body, and keeps it to be read or forwarded. Fails with `body_too_large` beyond `limit` bytes.
+pub(super) fn buffer(unread: Arc<UnreadBody>, limit: u64) -> impl Future<Output = Result<OpOutput>> + Send {
+    let limit = limit.min(MAX_BUFFERED);
+    let too_large = || Poll::Ready(Err(Error::new(&codes::BODY_TOO_LARGE)));
+    let mut received = BytesMut::new();
+    poll_fn(move |cx| {
+        let mut slot = unread.lock();
+        let Some(body) = slot.as_mut() else { return Poll::Ready(Ok(OpOutput::NotFound)) };
+        if body.size_hint().lower() > limit {
+            return too_large();
+        }
+        while let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)).transpose()? {
+            let Ok(piece) = frame.into_data() else { continue };
+            if (received.len() + piece.len()) as u64 > limit {
+                return too_large();
+            }
+            received.extend_from_slice(&piece);
+        }
+        let whole = std::mem::take(&mut received).freeze();
+        *body = UnsyncBoxBody::new(Full::from(whole.clone()).map_err(|never| match never {}));
+        Poll::Ready(Ok(if whole.is_empty() { OpOutput::NotFound } else { OpOutput::Piece(whole) }))
     })
 }
 
@@ -126,7 +153,7 @@ pub(super) fn limited(body: BodyStream, limit: u64) -> Result<BodyStream> {
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(()));
     }
-    let limited = http_body_util::BodyExt::map_err(Limited::new(body, limit), move |e| match e.downcast::<Error>() {
+    let limited = BodyExt::map_err(Limited::new(body, limit), move |e| match e.downcast::<Error>() {
         Ok(ours) => *ours,
         Err(e) if e.is::<LengthLimitError>() => too_large(()),
         Err(e) => Error::new(&codes::BAD_BODY).with_cause(e),

@@ -465,6 +465,11 @@ pub struct menlou_host {
     pub attempt_record: unsafe extern "C" fn(call: *mut menlou_call, account: menlou_str) -> *mut menlou_op,
     /// Reports that the credentials of the attempt were right. `account` is that of `attempt_record`. No data.
     pub attempt_succeed: unsafe extern "C" fn(call: *mut menlou_call, account: menlou_str) -> *mut menlou_op,
+
+    /// Reads the rest of the body, with `MENLOU_ACTION_RAW_BODY`, and keeps it: `forward` and `body_read` still pass it on. Use it
+    /// to sign or check a body before it is forwarded. A body of more than `max_len` bytes fails with `body_too_large`; at most
+    /// 16 MiB are kept. Data: the body; `MENLOU_ERR_NOT_FOUND` if it is empty.
+    pub body_buffer: unsafe extern "C" fn(call: *mut menlou_call, max_len: u64) -> *mut menlou_op,
 }
 
 /// One action of a plugin.
@@ -605,7 +610,7 @@ pub const SIZES: [u16; 8] = [
 ];
 
 /// Sizes of the structs in each minor version, from 1.0 on. Each release adds a row; rows never change.
-pub const RELEASED_SIZES: &[[u16; 8]] = &[[328, 96, 200, 264, 64, 104, 72, 40]];
+pub const RELEASED_SIZES: &[[u16; 8]] = &[[336, 96, 200, 264, 64, 104, 72, 40]];
 
 impl menlou_str {
     /// The value of "not given".

@@ -98,6 +98,15 @@ impl<S> Call<S> {
         async { Ok(op.await?.map(BodyChunk)) }
     }
 
+    /// Reads the rest of the request body and keeps it, so that [`forward`](Call::forward) and [`read_body`](Call::read_body)
+    /// still pass it on: for signing or checking a body before it is forwarded. `None` if it is empty. Only in an action with
+    /// [`raw_body`](crate::Action::raw_body). A body of more than `max` bytes, or 16 MiB, fails with `body_too_large`.
+    pub fn buffer_body(&self, max: u64) -> impl Future<Output = Result<Option<BodyChunk>>> + Send {
+        // SAFETY: see `read_body`.
+        let op = operation::start(self.host, |c| unsafe { (self.host.body_buffer)(c, max) });
+        async { Ok(op.await?.map(BodyChunk)) }
+    }
+
     /// Starts a response that is written in chunks, without an envelope. If the action fails afterwards, the client's
     /// connection is closed, so that the client notices.
     ///

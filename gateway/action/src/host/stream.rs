@@ -5,7 +5,7 @@ use crate::configure::{ConfigureContext, UpstreamPointers};
 use crate::ffi::{MAX_ARGUMENT, text};
 use crate::operation::OpOutput;
 use crate::plugin_call::PluginCall;
-use crate::stream::{limited, read};
+use crate::stream::{buffer, limited, read};
 use ::menlou_upstream::{ForwardRequest, HealthCheckOptions, Upstream, UpstreamLabels, UpstreamOptions};
 use bytes::Bytes;
 use http::{
@@ -158,6 +158,11 @@ unsafe fn array<'a, T>(first: *const T, len: usize) -> Option<&'a [T]> {
 pub(super) unsafe extern "C" fn body_read(call: *mut menlou_call) -> *mut menlou_op {
     // SAFETY: see `entry`.
     unsafe { begin(call, |call| Some(Box::pin(read(call.request.unread.clone()?)))) }
+}
+
+pub(super) unsafe extern "C" fn body_buffer(call: *mut menlou_call, max_len: u64) -> *mut menlou_op {
+    // SAFETY: see `entry`.
+    unsafe { begin(call, |call| Some(Box::pin(buffer(call.request.unread.clone()?, max_len)))) }
 }
 
 pub(super) unsafe extern "C" fn response_begin(call: *mut menlou_call, content_type: menlou_str) -> i32 {

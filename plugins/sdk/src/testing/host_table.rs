@@ -68,6 +68,7 @@ pub(super) fn host_table(state: Arc<Mutex<State>>) -> menlou_host {
         response_write: stream::response_write,
         attempt_record: users::attempt_record,
         attempt_succeed: users::attempt_succeed,
+        body_buffer: stream::body_buffer,
     }
 }
 

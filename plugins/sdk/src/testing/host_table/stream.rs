@@ -85,6 +85,18 @@ pub(super) unsafe extern "C" fn body_read(call: *mut menlou_call) -> *mut menlou
     }
 }
 
+pub(super) unsafe extern "C" fn body_buffer(call: *mut menlou_call, max_len: u64) -> *mut menlou_op {
+    // SAFETY: see above.
+    let call = unsafe { call_ref(call) };
+    let body = call.unread.take().unwrap_or_default();
+    call.unread.set(Some(body.clone()));
+    match body.len() {
+        0 => not_found(),
+        len if len as u64 > max_len => failed("body_too_large"),
+        _ => completed(MENLOU_READY, 0, "", body),
+    }
+}
+
 pub(super) unsafe extern "C" fn response_begin(call: *mut menlou_call, content_type: menlou_str) -> i32 {
     // SAFETY: see above.
     let (call, content_type) = unsafe { (call_ref(call), text(content_type)) };
