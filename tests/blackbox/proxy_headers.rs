@@ -1,11 +1,13 @@
 //! Headers between clients and upstreams: which ones pass, and what the gateway adds or rewrites.
 
 use crate::scene::{Scene, Stores, TENANT, tenant};
+use hmac::{Hmac, KeyInit, Mac};
 use menlou_harness::{
     Upstream,
     http::{Request, Response},
 };
 use serde_json::Value;
+use sha2::Sha256;
 
 const KEY: &str = "shared-with-the-shop-0123456789";
 
@@ -197,4 +199,35 @@ fn upstream_may_send_more_than_a_hundred_header_lines() {
     upstream.respond_with_headers(&(0..250).map(|n| format!("X-Line-{n}: {n}\r\n")).collect::<String>());
     let response = send(&scene, &Request::new("GET", path("")));
     assert_eq!((response.status, response.header("x-line-249")), (200, Some("249")));
+}
+
+#[test]
+fn digest_of_a_signed_body_reaches_the_upstream_with_the_body() {
+    let upstream = Upstream::start();
+    let scene = scene(&upstream, "sign_body = true\nmax_body = 1000", "");
+    let request = Request::post(path("/x")).header("Content-Digest", "sha-256=:forged:");
+    let response = send(&scene, &request.clone().body("text/plain", "hello"));
+    assert_eq!(response.status, 200, "{}", response.text());
+    let digest = seen(&upstream, "content-digest");
+    assert_eq!(digest.as_deref(), Some("sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"));
+    let received = upstream.requests().pop().expect("a request");
+    assert_eq!((received["body"].as_str(), received["headers"]["content-length"].as_str()), (Some("hello"), Some("5")));
+    // The signature covers the digest, so it depends on the body.
+    let lines =
+        ["timestamp", "tenant", "action"].map(|name| seen(&upstream, &format!("x-menlou-{name}")).unwrap_or_default());
+    let others = ["x-request-id", "x-menlou-openid", "x-menlou-user-id", "content-digest"];
+    let others = others.map(|name| seen(&upstream, name).unwrap_or_default());
+    let text = [&["v1".to_owned(), "POST".to_owned(), "/base/x".to_owned()][..], &lines, &others].concat().join("\n");
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).expect("a key");
+    mac.update(text.as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(seen(&upstream, "x-menlou-signature"), Some(format!("v1={hex}")));
+
+    let too_large = send(&scene, &request.clone().body("text/plain", vec![b'x'; 1001]));
+    assert_eq!(too_large.status, 413, "{}", too_large.text());
+    assert_eq!(upstream.requests().len(), 1);
+    let without_body = send(&scene, &Request::new("GET", path("/x")));
+    assert_eq!(without_body.status, 200);
+    let digest = seen(&upstream, "content-digest");
+    assert_eq!(digest.as_deref(), Some("sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"));
 }

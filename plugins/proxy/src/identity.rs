@@ -1,11 +1,16 @@
 //! The caller's identity in headers, signed with a key that the upstream and the tenant file share.
 
 use crate::settings::{ForwardedHeaders, ProxySettings};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use menlou_plugin::prelude::*;
+use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
 /// Header of the signature: `v1=` and 64 hexadecimal digits.
 const SIGNATURE: &str = "x-menlou-signature";
+
+/// Header of the digest of the body (RFC 9530).
+const CONTENT_DIGEST: &str = "content-digest";
 
 /// The headers for a request of this target. A value that is not known (no session, not logged in) is empty, so that the
 /// upstream sees each header. Without a key the identity is empty too, because it could not be verified.
@@ -24,6 +29,9 @@ pub(crate) async fn signed_headers(call: &Call<ProxySettings>, target: &str) -> 
         ("x-menlou-openid", openid.unwrap_or_default().to_owned()),
         ("x-menlou-user-id", user),
     ];
+    if call.settings().sign_body {
+        headers.push((CONTENT_DIGEST, content_digest(call).await?));
+    }
     if let Some(key) = &call.settings().key {
         let path = call.settings().base_path().to_owned() + target;
         let path = if path.starts_with('/') { path } else { format!("/{path}") };
@@ -37,6 +45,13 @@ pub(crate) async fn signed_headers(call: &Call<ProxySettings>, target: &str) -> 
     headers.extend(forwarded_headers(call));
     headers.push(("x-menlou-language", call.language().to_owned()));
     Ok(headers)
+}
+
+/// The digest of the body, which stays to be forwarded.
+async fn content_digest(call: &Call<ProxySettings>) -> Result<String> {
+    let body = call.buffer_body(call.settings().max_body().unwrap_or(u64::MAX)).await?;
+    let digest = Sha256::digest(body.as_deref().unwrap_or_default());
+    Ok(format!("sha-256=:{}:", STANDARD.encode(digest)))
 }
 
 /// The headers that tell the upstream how the client reached the gateway. The gateway has verified scheme and host.

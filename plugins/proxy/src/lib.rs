@@ -18,7 +18,7 @@ async fn proxy(call: &Call<ProxySettings>, _: ()) -> Result<ResponseSent> {
         headers: &headers,
         timeout: settings.timeout(),
         retries: settings.retries(),
-        max_body: settings.max_body,
+        max_body: settings.max_body(),
     };
     call.forward(&forward).await
 }

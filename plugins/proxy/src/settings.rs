@@ -10,6 +10,9 @@ const BREAK_AFTER: u32 = 5;
 const BREAK_FOR: Duration = Duration::from_secs(10);
 /// Default interval of health checks.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// Default and greatest maximum size of a body that is signed, in bytes.
+const MAX_SIGNED_BY_DEFAULT: u64 = 1 << 20;
+const MAX_SIGNED: u64 = 16 << 20;
 /// Minimum length of the key in bytes.
 const MIN_KEY_LEN: usize = 16;
 
@@ -84,6 +87,11 @@ pub(crate) struct ProxySettings {
     #[serde(default)]
     #[schemars(range(max = 5))]
     retries: Option<u32>,
+    /// 是否对请求体签名：以 Content-Digest（SHA-256）发送，其值作为签名的第七个值。请求体先整个读入内存，因此 max_body 默认为
+    /// 1048576，至多 16777216。Whether the body is signed: its Content-Digest (SHA-256) is sent, and is the seventh value of the
+    /// signature. The body is read into memory first, so max_body is 1048576 by default and at most 16777216.
+    #[serde(default)]
+    pub sign_body: bool,
     /// 除常用请求头外，另外转发的请求头。Request headers to pass on in addition to the usual ones.
     #[serde(default)]
     #[schemars(length(max = 32))]
@@ -99,7 +107,7 @@ pub(crate) struct ProxySettings {
     /// 请求体的最大字节数，默认不限（不占内存）。Maximum size of the body in bytes; unlimited by default, as it is streamed.
     #[serde(default)]
     #[schemars(range(min = 1))]
-    pub max_body: Option<u64>,
+    max_body: Option<u64>,
     /// 连续失败多少次后熔断一个地址，默认 5；0 为从不。Number of consecutive failures that open the circuit of an address;
     /// default 5, 0 disables it.
     #[serde(default)]
@@ -163,6 +171,11 @@ impl ProxySettings {
         self.retries.unwrap_or(1)
     }
 
+    /// The maximum size of a body. One that is signed is held in memory.
+    pub fn max_body(&self) -> Option<u64> {
+        self.max_body.or(self.sign_body.then_some(MAX_SIGNED_BY_DEFAULT))
+    }
+
     pub fn strips_prefix(&self) -> bool {
         self.strip_prefix.unwrap_or(true)
     }
@@ -188,6 +201,13 @@ impl Settings for ProxySettings {
         }
         if self.key.as_ref().is_some_and(|key| key.expose().len() < MIN_KEY_LEN) {
             errors.add("/key", "密钥过短，至少 16 字节", "The key is too short: it must have at least 16 bytes.");
+        }
+        if self.sign_body && self.key.is_none() {
+            errors.add("/sign_body", "须与 key 一起使用", "This requires a key.");
+        }
+        if self.sign_body && self.max_body.is_some_and(|max| max > MAX_SIGNED) {
+            let en = "With sign_body = true, this must be at most 16777216: the body is held in memory.";
+            errors.add("/max_body", "sign_body = true 时至多 16777216：请求体须整个读入内存", en);
         }
         let paths: Vec<&str> = self.upstream.all().into_iter().map(path_of).collect();
         if paths.iter().any(|path| *path != paths[0]) {

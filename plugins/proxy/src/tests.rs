@@ -128,3 +128,32 @@ fn invalid_settings_are_reported_at_their_pointer() {
     let errors = pointers(json!({ "upstream": upstream, "key": KEY, "timeout": "0s", "health_interval": "1s" }));
     assert_eq!(errors, ["/timeout", "/health_interval"]);
 }
+
+#[test]
+fn digest_of_the_body_is_sent_and_signed() {
+    let host = host(json!({ "sign_body": true })).body("hello").header("content-digest", "sha-256=:forged:");
+    let sent = sent(&host);
+    let digest = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    assert_eq!((header(&sent, "content-digest"), &*sent.body), (Some(digest), b"hello".as_slice()));
+    let names = ["x-menlou-timestamp", "x-menlou-tenant", "x-menlou-action", "x-request-id", "x-menlou-openid"];
+    let mut lines = vec!["v1", &*sent.method, "/api"];
+    lines.extend(names.iter().map(|name| header(&sent, name).unwrap()));
+    lines.extend([header(&sent, "x-menlou-user-id").unwrap(), digest]);
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
+    mac.update(lines.join("\n").as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(header(&sent, "x-menlou-signature"), Some(&*format!("v1={hex}")));
+}
+
+#[test]
+fn signed_bodies_require_a_key_and_are_bounded() {
+    let pointers = |settings: Value| -> Vec<String> {
+        Host::new().settings(settings).config_errors(plugin(), "proxy").into_iter().map(|(at, ..)| at).collect()
+    };
+    let upstream = "http://shop.test";
+    assert_eq!(pointers(json!({ "upstream": upstream, "auth": "optional", "sign_body": true })), ["/sign_body"]);
+    let large = json!({ "upstream": upstream, "key": KEY, "sign_body": true, "max_body": 16_777_217 });
+    assert_eq!(pointers(large), ["/max_body"]);
+    let long = host(json!({ "sign_body": true })).body(vec![b'x'; (1 << 20) + 1]);
+    assert_eq!(long.call(plugin(), "proxy", json!({})).error.as_deref(), Some("body_too_large"));
+}
