@@ -53,6 +53,7 @@ mod proxies;
 mod proxy;
 mod proxy_cookies;
 mod proxy_headers;
+mod readiness;
 mod reload;
 mod replicas;
 mod request_errors;

@@ -1,6 +1,6 @@
 //! The state that admin operations share, and the rule that every change is written to the audit log.
 
-use super::{caller::Caller, tokens::FailedAttempts, work_limits::WorkLimits};
+use super::{caller::Caller, readiness_log::ReadinessLog, tokens::FailedAttempts, work_limits::WorkLimits};
 use arc_swap::ArcSwap;
 use menlou_action::PluginRegistry;
 use menlou_config::{hosts::HostPattern, keyring::Keyring};
@@ -50,6 +50,8 @@ pub struct AdminState {
     pub allowed_upstream_hosts: Arc<[HostPattern]>,
     /// The proxies whose forwarding headers are trusted.
     pub proxies: Arc<Proxies>,
+    /// Why the gateway was not ready at the last probe.
+    pub readiness_log: ReadinessLog,
     /// Whether the gateway is shutting down.
     pub stopping: Arc<AtomicBool>,
 }

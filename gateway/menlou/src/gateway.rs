@@ -7,7 +7,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use menlou_action::{PluginRegistry, Services, Watchdog};
-use menlou_admin::tokens::FailedAttempts;
+use menlou_admin::{ReadinessLog, tokens::FailedAttempts};
 use menlou_config::{config_error::ConfigError, keyring::Keyring, server::Config};
 use menlou_error::text::{Language, Text};
 use menlou_platform::{
@@ -229,6 +229,7 @@ impl Built {
             traffic_addr: self.config.server.listen,
             allowed_upstream_hosts: self.config.admin.allowed_upstream_hosts.as_slice().into(),
             proxies: proxies.clone(),
+            readiness_log: ReadinessLog::default(),
             stopping: stopping.clone(),
         };
         let admin_listener = menlou_admin::AdminListener {

@@ -21,6 +21,6 @@ pub trait EphemeralKv: Send + Sync {
     /// Adds one to a counter and returns the sum. The counter restarts `window` after its first increment. Its value is the
     /// sum in decimal digits. A key is used either for counters or for values.
     async fn increment(&self, tenant: &str, key: &str, window: Duration) -> Result<u64>;
-    /// Checks that the store responds, for readiness.
+    /// Checks that the store can be written, for readiness.
     async fn ping(&self) -> Result<()>;
 }

@@ -67,6 +67,19 @@ const END: &str = "local record = redis.call('GET', KEYS[1])
     if record then redis.call('DEL', KEYS[1]) end
     return record";
 
+/// Writes with the commands that requests need, and leaves no key. A server that is out of memory or a replica, or whose
+/// user lacks one of the commands, refuses it, where it would respond to PING.
+const PROBE: &str = "redis.call('SET', KEYS[1], '1', 'PX', 1000)
+    redis.call('GET', KEYS[1])
+    redis.call('ZADD', KEYS[2], 1, 'probe')
+    redis.call('PEXPIRE', KEYS[2], 1000)
+    redis.call('ZREM', KEYS[2], 'probe')
+    redis.call('DEL', KEYS[1])
+    return 1";
+
+/// No tenant has this name.
+const PROBE_TENANT: &str = "-";
+
 /// A store in Redis. It has one connection (in a cluster: one per node), on which the commands of all callers are pipelined,
 /// and reconnects by itself. While it is not connected, operations fail immediately with [`Error::Unavailable`].
 ///
@@ -266,6 +279,7 @@ impl EphemeralKv for Redis {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.query(&cmd("PING")).await.map(|_: String| ())
+        let keys = [self.keys.ephemeral(PROBE_TENANT, "readiness"), self.keys.sessions_of_tenant(PROBE_TENANT)];
+        self.query(&eval(PROBE, &keys)).await.map(|_: i64| ())
     }
 }

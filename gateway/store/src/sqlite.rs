@@ -7,6 +7,7 @@ mod admins;
 mod batch;
 mod ephemeral;
 mod expiry;
+mod files;
 mod reader;
 mod schema;
 mod sessions;
@@ -20,6 +21,8 @@ use crate::{
     deadline_breaker::{DeadlineBreaker, up_gauge},
     error::{Error, Result},
 };
+use files::DatabaseFiles;
+use menlou_clock::unix_millis_i64;
 use reader::Reader;
 use rusqlite::{Connection, OpenFlags};
 use schema::SchemaError;
@@ -32,6 +35,8 @@ use writer::{Durability, Writer};
 const NAME: &str = "SQLite";
 /// Maximum time of an operation, waiting included.
 const DEADLINE: Duration = Duration::from_millis(900);
+/// Time after which the value of a probe is deleted, in milliseconds.
+const PROBE_TTL_MS: i64 = 60_000;
 /// Number of reading connections. Readers of SQLite never block each other; more readers than spare cores gain nothing.
 const READERS: usize = 4;
 
@@ -41,6 +46,7 @@ pub struct Sqlite {
     writer: Writer,
     sessions: Arc<SessionCache>,
     users: Arc<UserCache>,
+    files: Arc<DatabaseFiles>,
     _expiry: JoinSet<()>,
 }
 
@@ -73,13 +79,28 @@ impl Sqlite {
             writer,
             sessions: Arc::new(SessionCache::new()),
             users: Arc::new(UserCache::new()),
+            files: Arc::new(DatabaseFiles::new(path)),
             _expiry: expiry,
         })
     }
 
-    /// Checks that the file can be written.
+    /// Checks that the file can be written, by writing to it, and that it is still in its folder.
     async fn ping(&self) -> Result<()> {
-        self.writer.run(Durability::Process, |_| Ok(())).await
+        let written = self.writer.run(Durability::Process, |connection| {
+            let sql = "INSERT INTO ephemeral (tenant, key, value, expires_at) VALUES ('', 'readiness', x'', ?)
+                ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at";
+            connection.prepare_cached(sql)?.execute((unix_millis_i64() + PROBE_TTL_MS,)).map(|_| ())
+        });
+        written.await?;
+        let files = self.files.clone();
+        let missing = spawn_blocking(move || files.missing().map(|path| path.display().to_string())).await;
+        match missing {
+            Ok(None) => Ok(()),
+            Ok(Some(path)) => Err(Error::unavailable(format!(
+                "SQLite: {path} was deleted or replaced while the gateway uses it: restart the gateway"
+            ))),
+            Err(e) => Err(Error::unavailable(format!("SQLite: {e}"))),
+        }
     }
 }
 

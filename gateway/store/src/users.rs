@@ -93,6 +93,6 @@ pub trait UserStore: Send + Sync {
         name: &str,
         avatar_url: &str,
     ) -> Result<Option<Arc<User>>>;
-    /// Checks that the store responds, for readiness.
+    /// Checks that the store can be written, for readiness.
     async fn ping(&self) -> Result<()>;
 }
