@@ -97,6 +97,9 @@ fn http1_and_http2_reject_bare_utf8_in_the_target_alike() {
         .expect("in time")
     });
     over_http2.assert_error(400, "bad_request");
+    for response in [&over_http1, &over_http2] {
+        assert!(detail(response).contains("百分号编码"), "{response:?}");
+    }
     let escaped = format!("/srv/?f={TENANT}&a=openid&name=%E5%AE%89");
     scene.client().send(&Request::post(escaped)).assert_error(400, "missing_parameter");
 }

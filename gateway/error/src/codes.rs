@@ -199,7 +199,7 @@ codes! {
         ["发送 JSON 对象或表单，且与 Content-Type 一致。", "Send a JSON object or a form, matching Content-Type."];
     BAD_REQUEST = "bad_request" 400 Client
         ["请求有误，请更新小程序后重试", "The request is wrong; update the app and try again."]
-        detail ["请求格式有误", "The request is malformed."]
+        detail ["请求格式有误；URL 中的非 ASCII 字符须做百分号编码", "The request is malformed. Characters of the URL that are not ASCII must be percent-encoded."]
         ["按 HTTP 规范构造请求：POST /srv/?f=租户&a=动作。URL 中的非 ASCII 字符须做百分号编码。", "Send a valid HTTP request: POST /srv/?f=<tenant>&a=<action>. Percent-encode characters of the URL that are not ASCII."];
     ORIGIN_REFUSED = "origin_refused" 403 TenantAdmin
         ["无法从这个网页访问", "This page cannot use the service."]
