@@ -64,6 +64,7 @@ mod secrets;
 mod slow_clients;
 mod slowhttptest;
 mod stopping;
+mod temporary_folder;
 mod tenant_commands;
 mod tenant_edits;
 mod tenant_files;

@@ -19,6 +19,7 @@ mod plugin_call;
 mod plugin_future;
 mod plugin_load_error;
 mod plugin_registry;
+mod private_copy;
 mod reply;
 mod request_view;
 mod run;

@@ -5,6 +5,7 @@ use super::{
     descriptor::{Descriptor, text},
     elf, generations,
     plugin_load_error::PluginLoadError,
+    private_copy::PrivateCopy,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use menlou_abi::*;
@@ -14,7 +15,7 @@ use std::{
     error::Error as _,
     ffi::OsStr,
     fs::{self, File},
-    io::{Read, Write},
+    io::Read,
     mem::{ManuallyDrop, offset_of},
     path::Path,
     time::{Duration, SystemTime},
@@ -57,15 +58,10 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Loads the plugin file `path` through a copy in the folder `private`. The dynamic loader identifies libraries by path
-    /// and maps the file, so it must not open a file that others may replace or overwrite.
-    pub(super) fn load(
-        path: &Path,
-        private: &Path,
-        make_table: MakeTable,
-        unsettled: WhenUnsettled,
-    ) -> Result<Self, PluginLoadError> {
-        Self::from_bytes(&read_settled(path, unsettled)?, path.file_stem().unwrap_or_default(), private, make_table)
+    /// Loads the plugin file `path` through a private copy. The dynamic loader identifies libraries by path and maps the
+    /// file, so it must not open a file that others may replace or overwrite.
+    pub(super) fn load(path: &Path, make_table: MakeTable, unsettled: WhenUnsettled) -> Result<Self, PluginLoadError> {
+        Self::from_bytes(&read_settled(path, unsettled)?, path.file_stem().unwrap_or_default(), make_table)
     }
 
     /// Loads one file. A file that has the name Cargo gives it, such as `target/release/libpoints.so`, is loaded as
@@ -76,11 +72,10 @@ impl Plugin {
         let stem = path.file_stem().unwrap_or_default();
         let cargo_stem = format!("lib{}", note.name.replace('-', "_"));
         let stem = if stem == cargo_stem.as_str() { OsStr::new(&note.name) } else { stem };
-        let private = tempfile::Builder::new().prefix("menlou-plugins-").tempdir().map_err(copy_failed)?;
-        Self::from_bytes(&bytes, stem, private.path(), make_table)
+        Self::from_bytes(&bytes, stem, make_table)
     }
 
-    fn from_bytes(bytes: &[u8], stem: &OsStr, private: &Path, make_table: MakeTable) -> Result<Self, PluginLoadError> {
+    fn from_bytes(bytes: &[u8], stem: &OsStr, make_table: MakeTable) -> Result<Self, PluginLoadError> {
         let note = elf::check(bytes)?;
         // The note holds the first 32 bytes of the name. They become part of a path below, so they are compared first.
         if !stem.as_encoded_bytes().iter().take(32).eq(note.name.as_bytes()) {
@@ -88,13 +83,12 @@ impl Plugin {
         }
         // Counted before `dlopen`: from then on the library stays in memory, even if it is rejected below.
         let generation = generations::next()?;
-        let mut copy =
-            tempfile::Builder::new().prefix(&note.name).suffix(".so").tempfile_in(private).map_err(copy_failed)?;
-        copy.write_all(bytes).map_err(copy_failed)?;
+        let copy = PrivateCopy::new(&note.name, bytes).map_err(copy_failed)?;
         // SAFETY: opening runs the library's constructors. The file is a complete library with a Menlou note, and plugins are
         // trusted code.
         let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) }
-            .map_err(|e| PluginLoadError::NotLoaded(reason(&e)))?;
+            .map_err(|e| PluginLoadError::NotLoaded(reason(&e) + &copy.hint()))?;
+        copy.keep();
         let library = ManuallyDrop::new(library);
         // SAFETY: a library with a Menlou note exports this symbol with the type that the ABI says.
         let plugin = unsafe {

@@ -68,7 +68,7 @@ impl PluginRegistry {
     /// thread, and waits for files that are being written.
     ///
     /// # Errors
-    /// If the folder cannot be read, or there is no space for private copies.
+    /// If the folder cannot be read.
     pub fn load(folder: &Path) -> io::Result<Self> {
         let changes = Self::default().scan(folder, WhenUnsettled::Wait)?;
         Ok(changes.into_iter().fold(Self::default(), |registry, change| registry.with(change)))
@@ -92,19 +92,13 @@ impl PluginRegistry {
         let removed = self.files.keys().filter(|path| !paths.contains(path)).cloned();
         let mut changes: Vec<PluginChange> =
             removed.map(|path| PluginChange { path, fingerprint: Fingerprint::default(), found: None }).collect();
-        let mut private = None;
         for path in paths {
             let fingerprint = Fingerprint::for_path(&path);
             let is_unchanged = |file: &FileState| file.fingerprint == fingerprint && !self.is_clash_resolved(file);
             if self.files.get(&path).is_some_and(is_unchanged) {
                 continue;
             }
-            // Private copies are needed only until they are opened. Their folder is deleted at the end of this function.
-            let private = match &private {
-                Some(private) => private,
-                None => private.insert(tempfile::Builder::new().prefix("menlou-plugins-").tempdir()?),
-            };
-            match Plugin::load(&path, private.path(), host::table, unsettled) {
+            match Plugin::load(&path, host::table, unsettled) {
                 Err(PluginLoadError::Unsettled) => {}
                 found => changes.push(PluginChange { path, fingerprint, found: Some(found.map(Arc::new)) }),
             }
