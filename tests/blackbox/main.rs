@@ -44,6 +44,7 @@ mod openapi;
 mod outages;
 mod own_layer;
 mod pages;
+mod permissions;
 mod platform_calls;
 mod plugin_reloads;
 mod plugin_streams;

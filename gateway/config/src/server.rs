@@ -145,6 +145,23 @@ pub struct Server {
     /// Whether the process may write core dumps and be attached to by debuggers of its user. Its memory holds secrets.
     /// 是否允许进程产生核心转储、允许同一用户的调试器附加；进程内存中有密钥。
     pub allow_core_dumps: bool,
+    /// What happens at the start if every user of the machine can change plugins, tenants or the store, or read files with
+    /// secrets: warn, refuse (to start) or ignore.
+    /// 启动时若所有用户都能修改插件、租户或存储，或读取含密钥的文件：warn（警告）、refuse（拒绝启动）或 ignore（忽略）。
+    pub loose_permissions: LoosePermissions,
+}
+
+/// `[server] loose_permissions`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LoosePermissions {
+    /// Each is logged.
+    #[default]
+    Warn,
+    /// The gateway does not start.
+    Refuse,
+    /// They are not checked.
+    Ignore,
 }
 
 /// `[tenants]`
@@ -388,6 +405,7 @@ impl Default for Server {
             drain_delay: None,
             drain_timeout: ConfigDuration::secs(30),
             allow_core_dumps: false,
+            loose_permissions: LoosePermissions::Warn,
         }
     }
 }

@@ -8,5 +8,6 @@
 pub mod cli;
 mod control;
 pub mod gateway;
+mod permissions;
 pub mod reload;
 pub mod telemetry;

@@ -4,8 +4,14 @@ use crate::cli::{
     output::{fail, say, show_errors, show_warnings},
     runtime,
 };
-use crate::gateway::{load_admin_certificate, load_certificates, open_library, store_settings};
-use menlou_config::{config_error::ConfigError, server::Config};
+use crate::{
+    gateway::{load_admin_certificate, load_certificates, open_library, plugin_folder, store_settings},
+    permissions,
+};
+use menlou_config::{
+    config_error::ConfigError,
+    server::{Config, LoosePermissions},
+};
 use menlou_error::text::{Language, Text};
 use menlou_store::Stores;
 use std::{process::ExitCode, time::Duration};
@@ -46,6 +52,12 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     let mut warnings = config.warnings.clone();
     if let Some((file, text)) = config.keyring.file().zip(config.keyring.warning()) {
         warnings.push(ConfigError::in_file(file, text));
+    }
+    let loose = || plugin_folder(&config).map(|plugins| permissions::loose(&config, &plugins)).unwrap_or_default();
+    match config.server.loose_permissions {
+        LoosePermissions::Warn => warnings.extend(loose()),
+        LoosePermissions::Refuse => loose().iter().for_each(|found| report(&found.text)),
+        LoosePermissions::Ignore => {}
     }
     match open_library(&config) {
         Ok(library) => {

@@ -1,9 +1,12 @@
 //! The log's writer: a bounded queue, and a thread that writes it, so that a slow or stuck reader of the log delays nothing.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
-    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -150,7 +153,12 @@ impl Queue {
 
 fn open(file: Option<&Path>) -> io::Result<File> {
     match file {
-        Some(path) => OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path),
+        Some(path) => match OpenOptions::new().create_new(true).append(true).mode(FILE_MODE).open(path) {
+            // The umask may have removed the permission of the group.
+            Ok(file) => file.set_permissions(Permissions::from_mode(FILE_MODE)).map(|()| file),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => OpenOptions::new().create(true).append(true).open(path),
+            Err(e) => Err(e),
+        },
         // A handle of its own: a thread that holds the lock of `io::stderr` would block others while the reader is stuck.
         None => Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?)),
     }

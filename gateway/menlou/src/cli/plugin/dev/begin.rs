@@ -2,12 +2,16 @@
 
 use crate::cli::output::say;
 use menlou_action::Plugin;
-use menlou_config::tenant::TenantName;
+use menlou_config::{
+    save::{self, SaveError},
+    tenant::TenantName,
+};
 use menlou_error::text::Text;
 use menlou_tenant::NewTenant;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs, io,
+    os::unix::fs::DirBuilderExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -43,9 +47,16 @@ pub fn tenant(folder: &Path, name: &TenantName, plugin: &Plugin) -> Result<(), T
         base_url: None,
         actions: plugin.actions.iter().collect(),
     };
-    let made = fs::create_dir_all(folder).and_then(|()| fs::write(&path, menlou_tenant::new_tenant_file(&facts)));
+    let unwritable = |e: std::io::Error| {
+        let path = path.display();
+        Text::new(format!("无法写入 {path}：{e}"), format!("{path} can't be written: {e}"))
+    };
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(unwritable)?;
+    save::create(&path, menlou_tenant::new_tenant_file(&facts).as_bytes()).map_err(|unsaved| match unsaved {
+        SaveError::Refused(text) => text,
+        SaveError::Exists => unwritable(std::io::ErrorKind::AlreadyExists.into()),
+    })?;
     let path = path.display();
-    made.map_err(|e| Text::new(format!("无法写入 {path}：{e}"), format!("{path} can't be written: {e}")))?;
     say(
         format!("还没有租户，已新建 {path} 并启用这些动作"),
         format!("there is no tenant yet: created {path} with these actions enabled"),
