@@ -29,7 +29,8 @@ pub(super) async fn run(balancer: Arc<LoadBalancer>, server: usize, url: String,
 /// One check. The status code of the response decides.
 async fn check(http: &HttpClient, url: &str, max_time: Duration) -> Result<(), String> {
     let headers = HeaderMap::from_iter([(USER_AGENT, USER_AGENT_VALUE)]);
-    let request = http.stream(Method::GET, url, headers, Empty::<Bytes>::new(), ConnectionChoice::Kept);
+    // A kept connection that the server is closing says nothing about its health.
+    let request = http.stream(Method::GET, url, headers, Empty::<Bytes>::new(), ConnectionChoice::Fresh);
     let response = timeout(max_time, request).await.map_err(|_| format!("no response within {max_time:?}"))?;
     let status = response.map_err(|failure| failure.to_string())?.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("status code {status}")) }
