@@ -19,15 +19,19 @@ fn usage_is_counted_by_action_and_survives_a_reload() {
             response.ok()["actions"].as_array().unwrap().iter().find(|u| u["action"] == action).unwrap().clone();
         let minutes = usage["minutes"].as_array().unwrap().clone();
         let sum = |key: &str| minutes.iter().map(|m| m[key].as_u64().unwrap()).sum::<u64>();
-        assert_eq!((usage["calls"].as_u64(), usage["failures"].as_u64()), (Some(sum("calls")), Some(sum("failures"))));
+        for key in ["calls", "client_errors", "errors", "platform_errors"] {
+            assert_eq!(usage[key].as_u64(), Some(sum(key)), "{key}");
+        }
+        assert_eq!((sum("errors"), sum("platform_errors")), (0, 0));
         assert!(
             minutes.iter().all(|m| m["p95_ms"].as_f64() >= m["p50_ms"].as_f64() && m["p95_ms"].as_f64() > Some(0.0))
         );
-        (sum("calls"), sum("failures"))
+        (sum("calls"), sum("client_errors"))
     };
     assert_eq!((of("openid"), of("login"), of("user")), ((2, 1), (1, 0), (3, 0)));
     let summary = admin.get("/tenants").ok()["tenants"][0].clone();
-    assert_eq!((summary["calls"].as_u64(), summary["failures"].as_u64()), (Some(6), Some(1)));
+    let counts = ["calls", "client_errors", "failures"].map(|key| summary[key].as_u64().unwrap());
+    assert_eq!(counts, [6, 1, 0], "a client error is no failure");
     scene.write_tenant(TENANT, &tenant(&scene.sim).replace("Manulife", "Renamed"));
     eventually("reloaded", || (admin.get("/tenants").ok()["tenants"][0]["title"] == "Renamed").then_some(()));
     assert_eq!(of("user"), (3, 0));
@@ -99,9 +103,60 @@ fn plugins_are_listed_with_rejected_files_and_reloads() {
 
 /// The value of the counter for an action of a tenant.
 fn counted(scene: &Scene, tenant: &str, action: &str) -> Option<usize> {
-    let line = format!("menlou_requests_total{{tenant=\"{tenant}\",action=\"{action}\"}} ");
+    let outcomes = ["ok", "client_error", "error", "platform_error"];
+    let counts: Vec<usize> =
+        outcomes.iter().filter_map(|outcome| counted_by(scene, (tenant, action), outcome)).collect();
+    (!counts.is_empty()).then(|| counts.iter().sum())
+}
+
+/// The value of the counter for an action of a tenant with this outcome.
+fn counted_by(scene: &Scene, (tenant, action): (&str, &str), outcome: &str) -> Option<usize> {
+    let line = format!("menlou_requests_total{{tenant=\"{tenant}\",action=\"{action}\",outcome=\"{outcome}\"}} ");
     let metrics = scene.admin("/metrics").unwrap().text();
     metrics.lines().find_map(|line_text| line_text.strip_prefix(&line)?.parse().ok())
+}
+
+#[test]
+fn requests_are_split_by_who_caused_their_failure() {
+    let sim = crate::scene::simulator();
+    let dead = menlou_harness::process::free_port();
+    let file = format!(
+        "{}[actions.orders]\nplugin = \"proxy\"\nupstream = \"http://127.0.0.1:{dead}\"\nauth = \"optional\"\n",
+        tenant(&sim)
+    );
+    let scene = Scene::with(Stores::Embedded, |setup, own| {
+        let file = file.replace(&sim.base_url().to_string(), &own.base_url().to_string());
+        setup.tenant("split", file)
+    });
+    let client = scene.gateway.client("split");
+    client.call("openid", &[("code", &scene.sim.code("Ann"))]).ok();
+    client.call("openid", &[("code", "no such code")]).assert_error(200, "invalid_code");
+    client.call("openid", &[]).assert_error(400, "missing_parameter");
+    client.call("orders", &[]).assert_error(502, "upstream_unreachable");
+    scene.sim.fail_until_cleared("/sns/jscode2session", menlou_simulator::Failure::errcode(-1));
+    client.call("openid", &[("code", &scene.sim.code("Bob"))]).assert_error(503, "platform_busy");
+    let by = |action: &str, outcome: &str| counted_by(&scene, ("split", action), outcome);
+    assert_eq!(
+        ["ok", "client_error", "error", "platform_error"].map(|outcome| by("openid", outcome)),
+        [Some(1), Some(2), None, Some(1)]
+    );
+    assert_eq!(["ok", "client_error", "error"].map(|outcome| by("orders", outcome)), [None, None, Some(1)]);
+    let admin = scene.admin_as("viewer");
+    let usage = admin.get("/tenants/split/usage").ok()["actions"].clone();
+    let sums = |action: &str| {
+        let one = usage.as_array().unwrap().iter().find(|one| one["action"] == action).unwrap();
+        ["calls", "client_errors", "errors", "platform_errors"].map(|key| one[key].as_u64().unwrap())
+    };
+    assert_eq!((sums("openid"), sums("orders")), ([4, 2, 0, 1], [1, 0, 1, 0]));
+    let failures = admin.get("/tenants/split/failures").ok()["failures"].clone();
+    let outcomes: Vec<_> = failures.as_array().unwrap().iter().map(|one| one["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["platform_error", "error", "client_error", "client_error"]);
+    let mut browser = scene.console_as("operator");
+    browser.get("/console/tenants/split");
+    let (failed, refused) = browser.page.split_once("id=\"refused\"").unwrap();
+    assert!(failed.contains("platform_busy") && failed.contains("upstream_unreachable"), "{failed}");
+    assert!(refused.contains("invalid_code") && !refused.contains("platform_busy"), "{refused}");
+    assert!(browser.page.contains("5 requests, 2 refused, 2 failed (1 at the platform), 1 sessions opened"));
 }
 
 #[test]

@@ -19,8 +19,12 @@ pub struct ActionUsage {
     pub action: String,
     /// All requests in the period.
     pub calls: u64,
-    /// Failed requests.
-    pub failures: u64,
+    /// Requests that were refused because of their client or user.
+    pub client_errors: u64,
+    /// Requests that failed in the gateway, a store, a plugin or the tenant's own service.
+    pub errors: u64,
+    /// Requests that failed at the platform.
+    pub platform_errors: u64,
     /// Opened sessions.
     pub sessions: u64,
     /// Minute by minute, oldest first; minutes without requests are left out.
@@ -34,8 +38,12 @@ pub struct MinuteUsage {
     pub at: Timestamp,
     /// All requests.
     pub calls: u32,
-    /// Failed requests.
-    pub failures: u32,
+    /// Requests that were refused because of their client or user.
+    pub client_errors: u32,
+    /// Requests that failed in the gateway, a store, a plugin or the tenant's own service.
+    pub errors: u32,
+    /// Requests that failed at the platform.
+    pub platform_errors: u32,
     /// Opened sessions.
     pub sessions: u32,
     /// Median request duration in milliseconds, estimated.
@@ -53,6 +61,8 @@ pub struct RecentFailure {
     pub action: Option<String>,
     /// The error code.
     pub error: String,
+    /// Whose failure it is: client_error, error or platform_error.
+    pub outcome: &'static str,
     /// The platform's error code.
     pub errcode: Option<i64>,
     /// The platform's request id, for its support.
@@ -70,7 +80,9 @@ pub fn usage(state: &AdminState, caller: &Caller, tenant: &TenantName, minutes: 
     let usage = |(action, minutes): (String, Vec<menlou_tenant::MinuteStats>)| ActionUsage {
         action,
         calls: minutes.iter().map(|m| u64::from(m.requests)).sum(),
-        failures: minutes.iter().map(|m| u64::from(m.failures)).sum(),
+        client_errors: minutes.iter().map(|m| u64::from(m.client_errors)).sum(),
+        errors: minutes.iter().map(|m| u64::from(m.errors)).sum(),
+        platform_errors: minutes.iter().map(|m| u64::from(m.platform_errors)).sum(),
         sessions: minutes.iter().map(|m| u64::from(m.sessions)).sum(),
         minutes: minutes.iter().map(MinuteUsage::from).collect(),
     };
@@ -87,6 +99,7 @@ pub fn failures(state: &AdminState, caller: &Caller, tenant: &TenantName) -> Res
         at: Timestamp(i64::try_from(failure.at).unwrap_or(i64::MAX)),
         action: failure.action,
         error: failure.code,
+        outcome: failure.outcome.name(),
         errcode: failure.errcode,
         rid: failure.rid,
         request_id: failure.request_id,
@@ -105,7 +118,9 @@ impl From<&menlou_tenant::MinuteStats> for MinuteUsage {
         Self {
             at: Timestamp::from_unix_seconds(u64::from(minute.minute) * 60),
             calls: minute.requests,
-            failures: minute.failures,
+            client_errors: minute.client_errors,
+            errors: minute.errors,
+            platform_errors: minute.platform_errors,
             sessions: minute.sessions,
             p50_ms: millis(minute.quantile(0.5)),
             p95_ms: millis(minute.quantile(0.95)),

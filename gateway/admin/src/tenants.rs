@@ -17,7 +17,7 @@ use menlou_config::{
 };
 use menlou_error::{Error, Result, admin_codes};
 use menlou_tenant::{
-    Revision, TenantFileError, TenantStatus, encrypt_secrets, redact, rotate_secret, tenant_admin_violations,
+    MinuteStats, Revision, TenantFileError, TenantStatus, encrypt_secrets, redact, rotate_secret, tenant_admin_violations,
 };
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
@@ -39,7 +39,9 @@ pub struct TenantSummary {
     pub faults: usize,
     /// Requests within the last hour, counted by this gateway.
     pub calls: u64,
-    /// Requests that failed.
+    /// Requests that were refused because of their client or user.
+    pub client_errors: u64,
+    /// Requests that failed in the gateway, a store, a plugin, the tenant's own service, or at the platform.
     pub failures: u64,
     /// When this gateway last verified the credentials with the platform; null if never.
     pub verified_at: Option<Timestamp>,
@@ -148,16 +150,17 @@ pub fn summary(state: &AdminState, caller: &Caller, name: &TenantName) -> Result
 fn summarize(state: &AdminState, name: &str, status: &TenantStatus) -> TenantSummary {
     let tenant = state.registry.find(name);
     let usage = tenant.iter().flat_map(|tenant| tenant.activity.usage(SUMMARY_MINUTES));
-    let minutes = usage.flat_map(|(_, minutes)| minutes);
-    let (calls, failures) = minutes.fold((0, 0), |(c, f), m| (c + u64::from(m.requests), f + u64::from(m.failures)));
+    let minutes: Vec<_> = usage.flat_map(|(_, minutes)| minutes).collect();
+    let sum = |part: fn(&MinuteStats) -> u32| minutes.iter().map(|minute| u64::from(part(minute))).sum();
     let verified = tenant.as_ref().and_then(|tenant| tenant.activity.last_verification());
     TenantSummary {
         name: name.to_owned(),
         title: tenant.map(|tenant| tenant.title.clone()),
         serving: status.serving,
         faults: status.errors.len(),
-        calls,
-        failures,
+        calls: sum(|minute| minute.requests),
+        client_errors: sum(|minute| minute.client_errors),
+        failures: sum(|minute| minute.errors + minute.platform_errors),
         verified_at: verified.map(|verified| Timestamp(i64::try_from(verified.at).unwrap_or(i64::MAX))),
         verified: verified.map(|verified| verified.ok),
     }

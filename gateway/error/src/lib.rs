@@ -3,10 +3,12 @@
 
 pub mod admin_codes;
 pub mod codes;
+mod outcome;
 pub mod text;
 
 use crate::text::Text;
 pub use codes::{ErrorCode, Responsible};
+pub use outcome::Outcome;
 use std::{borrow::Cow, fmt, time::Duration};
 
 /// Why a request failed. The caller receives code, status, message, data and `Retry-After`; the log also has the cause.

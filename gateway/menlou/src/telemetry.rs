@@ -1,11 +1,13 @@
 //! Export of logs and metrics. All other modules use the `tracing` and `metrics` facades.
 
+mod buckets;
 mod log_writer;
 pub mod metric_catalog;
 mod recorder;
 pub mod service_manager;
 mod tenant_series;
 
+use buckets::BUCKETS;
 use log_writer::LogWriter;
 use menlou_config::server::{Log, LogFormat, LogLevel};
 use menlou_error::text::Text;
@@ -26,9 +28,6 @@ use std::{
 };
 use tenant_series::TenantSeries;
 use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
-
-/// Buckets of the histograms, in seconds.
-const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// Maximum time to write the last lines of the log when the process ends.
 const LAST_LINES: Duration = Duration::from_secs(1);

@@ -102,7 +102,7 @@ where
         cors::set_headers(response.headers_mut(), cors, origin);
     }
     let took = context.received.elapsed();
-    outcome.count(error.as_ref(), took, &context.id);
+    outcome.count(response.status().as_u16(), error.as_ref(), took, &context.id);
     if traffic.access_log.load(Ordering::Relaxed) {
         outcome.log_access(&context, response.status().as_u16(), error.as_ref(), took);
     } else if let Some(error) = &error {

@@ -1,7 +1,7 @@
 //! The outcome of a request, for the access log and the metrics.
 
 use crate::layers::request_context::RequestContext;
-use menlou_error::{Error, codes};
+use menlou_error::{Error, Outcome, codes};
 use menlou_policy::{
     cors::Cors,
     rate_limits::{RateLimitHeaders, RateLimitPermit},
@@ -31,12 +31,12 @@ impl RequestOutcome {
         self.tenant.as_ref()?.cors.as_deref()
     }
 
-    /// Counts the request.
-    pub fn count(&self, error: Option<&Error>, took: Duration, request_id: &str) {
+    /// Counts the request, which was answered with this status.
+    pub fn count(&self, status: u16, error: Option<&Error>, took: Duration, request_id: &str) {
         let tenant_action = self.tenant_action();
         if let Some(tenant_action) = tenant_action {
             self.permit.record_duration(&tenant_action.limits, took);
-            tenant_action.record(error.is_some(), took);
+            tenant_action.record(error.map_or_else(|| Outcome::from_status(status), Error::outcome), took);
         }
         let Some(error) = error else { return };
         // Plugins may define any number of codes. They share one label value, so that the number of series is bounded.

@@ -3,7 +3,7 @@
 
 use menlou_action::SessionCounter;
 use menlou_clock::{unix_millis, unix_seconds};
-use menlou_error::{Error, codes};
+use menlou_error::{Error, Outcome, codes};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -63,8 +63,8 @@ pub struct LastVerification {
 #[repr(C, align(64))]
 pub struct ActionUsage {
     current: CurrentMinute,
-    /// Requests since the last flush to the metrics.
-    unflushed: AtomicU64,
+    /// Requests by outcome since the last flush to the metrics.
+    unflushed: [AtomicU64; Outcome::ALL.len()],
     /// The previous minutes, the oldest first.
     previous: Mutex<VecDeque<MinuteStats>>,
 }
@@ -74,9 +74,11 @@ pub struct ActionUsage {
 struct CurrentMinute {
     minute: AtomicU32,
     requests: AtomicU32,
-    failures: AtomicU32,
     sessions: AtomicU32,
     buckets: [AtomicU32; BUCKET_BOUNDS.len() + 1],
+    client_errors: AtomicU32,
+    errors: AtomicU32,
+    platform_errors: AtomicU32,
 }
 
 /// The requests of one minute.
@@ -86,8 +88,12 @@ pub struct MinuteStats {
     pub minute: u32,
     /// All requests.
     pub requests: u32,
-    /// Requests that failed.
-    pub failures: u32,
+    /// Requests that were refused because of their client or user.
+    pub client_errors: u32,
+    /// Requests that failed in the gateway, a store, a plugin or the tenant's own service.
+    pub errors: u32,
+    /// Requests that failed at the platform.
+    pub platform_errors: u32,
     /// Sessions that were opened.
     pub sessions: u32,
     buckets: [u32; BUCKET_BOUNDS.len() + 1],
@@ -102,6 +108,8 @@ pub struct RecentFailure {
     pub action: Option<String>,
     /// The error code.
     pub code: String,
+    /// Whose failure it is.
+    pub outcome: Outcome,
     /// The platform's error code.
     pub errcode: Option<i64>,
     /// The platform's id of the request to it.
@@ -149,12 +157,17 @@ impl Activity {
             at: now,
             action: action.map(str::to_owned),
             code: error.code().to_owned(),
+            outcome: error.outcome(),
             errcode: data("errcode").and_then(serde_json::Value::as_i64),
             rid: data("rid").and_then(serde_json::Value::as_str).filter(is_id).map(str::to_owned),
             request_id: request_id.to_owned(),
         };
         if failures.len() >= MAX_FAILURES {
-            failures.pop_front();
+            // Neither kind drowns the other: the one that has more gives way.
+            let is_client_error = |known: &RecentFailure| known.outcome == Outcome::ClientError;
+            let has_most = failures.iter().filter(|known| is_client_error(known)).count() * 2 >= failures.len();
+            let oldest = failures.iter().position(|known| is_client_error(known) == has_most);
+            failures.remove(oldest.unwrap_or_default());
         }
         failures.push_back(failure);
     }
@@ -176,27 +189,34 @@ impl Activity {
 }
 
 impl ActionUsage {
-    /// The number of requests since the last call of this function.
-    pub(super) fn take_unflushed(&self) -> u64 {
+    /// The number of requests with this outcome since the last call of this function.
+    pub(super) fn take_unflushed(&self, outcome: Outcome) -> u64 {
+        let unflushed = &self.unflushed[outcome as usize];
         // Most actions have few requests. For those a load is enough, which is cheaper than a swap.
-        match self.unflushed.load(Relaxed) {
+        match unflushed.load(Relaxed) {
             0 => 0,
-            _ => self.unflushed.swap(0, Relaxed),
+            _ => unflushed.swap(0, Relaxed),
         }
     }
 
     /// Reads from each cache line that a request uses, so that the CPU loads them. The result has no meaning.
     pub(super) fn prefetch(&self) -> usize {
-        (u64::from(self.current.requests.load(Relaxed)) + self.unflushed.load(Relaxed)) as usize
+        (u64::from(self.current.requests.load(Relaxed)) + self.unflushed[0].load(Relaxed)) as usize
     }
 
     /// Counts a request.
-    pub fn record(&self, failed: bool, took: Duration) {
+    pub fn record(&self, outcome: Outcome, took: Duration) {
         self.advance();
         self.current.requests.fetch_add(1, Relaxed);
-        self.unflushed.fetch_add(1, Relaxed);
-        if failed {
-            self.current.failures.fetch_add(1, Relaxed);
+        self.unflushed[outcome as usize].fetch_add(1, Relaxed);
+        let failed = match outcome {
+            Outcome::Ok => None,
+            Outcome::ClientError => Some(&self.current.client_errors),
+            Outcome::Error => Some(&self.current.errors),
+            Outcome::PlatformError => Some(&self.current.platform_errors),
+        };
+        if let Some(failed) = failed {
+            failed.fetch_add(1, Relaxed);
         }
         self.current.buckets[BUCKET_BOUNDS.partition_point(|bound| *bound < took)].fetch_add(1, Relaxed);
     }
@@ -252,7 +272,9 @@ impl CurrentMinute {
         let stats = MinuteStats {
             minute,
             requests: read(&self.requests),
-            failures: read(&self.failures),
+            client_errors: read(&self.client_errors),
+            errors: read(&self.errors),
+            platform_errors: read(&self.platform_errors),
             sessions: read(&self.sessions),
             buckets,
         };
@@ -304,12 +326,12 @@ mod tests {
         let usage = activity.for_action("openid");
         (0..3).for_each(|_| usage.session_opened());
         for n in 0..100 {
-            usage.record(n % 10 == 0, Duration::from_millis(if n < 90 { 8 } else { 80 }));
+            let outcome = if n % 10 == 0 { Outcome::Error } else { Outcome::Ok };
+            usage.record(outcome, Duration::from_millis(if n < 90 { 8 } else { 80 }));
         }
         let usage = activity.usage(60);
         let minutes = &usage[0].1;
-        let (requests, failures): (u32, u32) =
-            minutes.iter().fold((0, 0), |(r, f), m| (r + m.requests, f + m.failures));
+        let (requests, failures): (u32, u32) = minutes.iter().fold((0, 0), |(r, f), m| (r + m.requests, f + m.errors));
         assert_eq!((usage.len(), usage[0].0.as_str(), requests, failures), (1, "openid", 100, 10));
         assert_eq!(minutes.iter().map(|m| m.sessions).sum::<u32>(), 3);
         if let [minute] = minutes.as_slice() {
@@ -323,9 +345,26 @@ mod tests {
     #[test]
     fn a_duration_above_the_last_bound_counts_as_that_bound() {
         let usage = ActionUsage::default();
-        usage.record(false, Duration::from_secs(60));
+        usage.record(Outcome::Ok, Duration::from_secs(60));
         let minute = usage.current.read().unwrap();
         assert_eq!((minute.quantile(0.5), minute.requests), (BUCKET_BOUNDS[BUCKET_BOUNDS.len() - 1], 1));
+    }
+
+    #[test]
+    fn client_errors_do_not_drown_failures_nor_the_other_way_round() {
+        for (many, few) in
+            [(&codes::INVALID_CODE, &codes::PLUGIN_FAILED), (&codes::PLUGIN_FAILED, &codes::INVALID_CODE)]
+        {
+            let activity = Activity::default();
+            for n in 0..10 * MAX_FAILURES {
+                let code = if n < 5 * MAX_FAILURES && n % 2 == 0 { few } else { many };
+                activity.record_failure(Some("openid"), &Error::new(code), &format!("r{n}"));
+            }
+            let failures = activity.failures();
+            let count = failures.iter().filter(|failure| failure.code == few.name).count();
+            assert_eq!(failures.len(), MAX_FAILURES);
+            assert!((MAX_FAILURES / 2 - 1..=MAX_FAILURES / 2 + 1).contains(&count), "{}: {count}", few.name);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::activity::ActionUsage;
 use menlou_action::Action;
+use menlou_error::Outcome;
 use menlou_policy::rate_limits::RequestLimits;
 use metrics::{Counter, Histogram, counter, histogram};
 use smol_str::SmolStr;
@@ -30,7 +31,7 @@ pub struct TenantAction {
     seconds: Histogram,
     /// Requests that were [flushed](TenantAction::flush_metrics). The series begins with the first request, since most of
     /// many tenants get few.
-    requests: OnceLock<Counter>,
+    requests: [OnceLock<Counter>; Outcome::ALL.len()],
     /// Counters of failures by error code. They are cached, since a flood of rejections has to be cheap.
     failures: Mutex<Vec<(&'static str, Counter)>>,
 }
@@ -50,19 +51,24 @@ impl TenantAction {
     }
 
     /// Counts a request.
-    pub fn record(&self, failed: bool, took: Duration) {
+    pub fn record(&self, outcome: Outcome, took: Duration) {
         self.seconds.record(took);
-        self.usage.record(failed, took);
+        self.usage.record(outcome, took);
     }
 
     /// Adds the requests since the last flush to the tenant's counter.
     pub(super) fn flush_metrics(&self, tenant: &str) {
-        let requests = self.usage.take_unflushed();
-        if requests > 0 {
-            // The labels come from configuration, never from a request.
-            let new =
-                || counter!("menlou_requests_total", "tenant" => tenant.to_owned(), "action" => self.name.to_string());
-            self.requests.get_or_init(new).increment(requests);
+        for (outcome, counter) in Outcome::ALL.into_iter().zip(&self.requests) {
+            let requests = self.usage.take_unflushed(outcome);
+            if requests > 0 {
+                // The labels come from configuration, never from a request.
+                let labels = [
+                    ("tenant", tenant.to_owned()),
+                    ("action", self.name.to_string()),
+                    ("outcome", outcome.name().to_owned()),
+                ];
+                counter.get_or_init(|| counter!("menlou_requests_total", &labels)).increment(requests);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use askama::Template;
 use menlou_error::text::Text;
-use menlou_error::{Error, Result, admin_codes, codes};
+use menlou_error::{Error, Outcome, Result, admin_codes, codes};
 use menlou_platform::wechat::errcodes;
 use menlou_tenant::Revision;
 use std::net::SocketAddr;
@@ -30,6 +30,8 @@ struct TenantPage {
     chart: Chart,
     usage: Vec<ActionUsage>,
     failures: Vec<FailureGroup>,
+    /// Requests that were refused because of their client or user.
+    refused: Vec<FailureGroup>,
     sessions: Option<u64>,
     traffic_addr: SocketAddr,
 }
@@ -39,6 +41,8 @@ struct TenantPage {
 #[template(path = "verification.html")]
 struct VerificationFragment {
     layout: Layout,
+    /// The last result, shown until a verification is made: both together could contradict each other.
+    verified: Option<(bool, Timestamp)>,
     verification: Option<Verification>,
 }
 
@@ -63,7 +67,7 @@ pub async fn verify(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     let name = request.tenant("")?;
     let verification = Some(verify::verify(request.state(), request.caller()?, &name).await?);
     if request.layout.is_fragment {
-        return ConsoleResponse::page(&VerificationFragment { layout: request.layout, verification });
+        return ConsoleResponse::page(&VerificationFragment { layout: request.layout, verified: None, verification });
     }
     page(request, verification).await
 }
@@ -76,11 +80,14 @@ async fn page(mut request: ConsoleRequest, verification: Option<Verification>) -
     // A tenant that is not serving has neither usage nor failures.
     let usage = activity::usage(state, caller, &name, minutes).unwrap_or_default();
     let failures = activity::failures(state, caller, &name).unwrap_or_default();
+    let is_refused = |failure: &RecentFailure| failure.outcome == Outcome::ClientError.name();
+    let (refused, failures) = failures.into_iter().partition(is_refused);
     let summary = tenants::summary(state, caller, &name)?;
     let page = TenantPage {
         chart: Chart::new(&usage, minutes, if minutes == 60 { 60 } else { 72 }),
         usage,
         failures: FailureGroup::group(failures, &request.layout),
+        refused: FailureGroup::group(refused, &request.layout),
         verified: summary.and_then(|summary| summary.verified.zip(summary.verified_at)),
         verification,
         minutes,

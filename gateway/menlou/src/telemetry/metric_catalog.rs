@@ -195,10 +195,10 @@ pub const ALL: &[Metric] = &[
     metric(
         "menlou_requests_total",
         MetricKind::Counter,
-        &["tenant", "action"],
+        &["tenant", "action", "outcome"],
         Text::fixed(
-            "请求数；每个租户从第一个请求起才有",
-            "Requests; the series of a tenant begins with its first request.",
+            "请求数。outcome：ok、client_error（因客户端或用户而拒绝）、error（网关、存储、插件或租户自己的服务失败）、platform_error（平台失败）。每个序列从第一个请求起才有，随租户或动作一起消失",
+            "Requests. outcome: ok, client_error (refused because of the client or user), error (the gateway, a store, a plugin or the tenant's own service failed), platform_error (the platform failed). A series begins with its first request and ends with its tenant or action.",
         ),
     ),
     metric(

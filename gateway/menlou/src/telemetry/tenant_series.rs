@@ -1,7 +1,7 @@
 //! Metrics labelled with tenants and actions. Their series end with the tenant or action: the exporter keeps every series
 //! until the process ends, which would let tenants' admins fill the memory of the gateway and of Prometheus.
 
-use super::{BUCKETS, metric_catalog::Metric};
+use super::{buckets::BUCKETS, metric_catalog::Metric};
 use menlou_tenant::TenantRegistry;
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, Label, atomics::AtomicU64};
 use std::{
