@@ -104,7 +104,7 @@ fn silent_slow_idle_and_unread_admin_connections_are_closed() {
     }
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     let mut unread = http::connect(gateway.admin_addr()).unwrap();
-    unread.write_all(format!("{large}Host: a\r\n\r\n").repeat(50).as_bytes()).unwrap();
+    unread.write_all(format!("{large}Host: localhost\r\n\r\n").repeat(50).as_bytes()).unwrap();
     let line = "menlou_connections_closed_total{reason=\"slow_reader\"} 1";
     eventually("the unread connection is closed", || {
         gateway.admin("/metrics").ok()?.text().contains(line).then_some(())
@@ -112,6 +112,45 @@ fn silent_slow_idle_and_unread_admin_connections_are_closed() {
     // Ambiguous requests are rejected here as well.
     let odd = http::send_raw(gateway.admin_addr(), health.replace("Host: a", "Host: a\r\nHost: b").as_bytes()).unwrap();
     assert_eq!((odd.status, odd.text().contains("bad_request")), (400, true), "{}", odd.text());
+}
+
+#[test]
+fn requests_for_other_hosts_are_answered_with_421() {
+    let setup = Setup::default().setting("admin.allowed_hosts", r#"["admin.example.com", "*.internal"]"#);
+    let gateway = Gateway::start(setup);
+    let port = gateway.admin_addr().port();
+    let get = |path: &str, host: &str| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Language: en\r\nConnection: close\r\n\r\n");
+        http::send_raw(gateway.admin_addr(), request.as_bytes()).unwrap()
+    };
+    for host in ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "localhost.", "admin.example.com", "a.internal"] {
+        assert_eq!(get("/healthz", host).status, 200, "{host}");
+        assert_eq!(get("/healthz", &format!("{host}:{port}")).status, 200, "{host}");
+    }
+    for host in
+        ["evil.example", "evil.example:80", "admin.example.com.evil.example", "internal", "192.0.2.1", "127.1", "a b"]
+    {
+        for path in ["/healthz", "/readyz", "/metrics", "/console/", "/console/sign-in", "/docs", "/api/v1/me", "/none"]
+        {
+            let refused = get(path, host);
+            // The guard refuses what is no host at all.
+            assert_eq!(refused.status, if host == "a b" { 400 } else { 421 }, "{host} {path}: {}", refused.text());
+            if host != "a b" {
+                let text = refused.text();
+                assert!(text.contains("\"wrong_host\"") && text.contains("[admin] allowed_hosts"), "{text}");
+            }
+        }
+    }
+    // The host of an absolute target counts, as it does for routing.
+    let absolute = "GET http://evil.example/healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(http::send_raw(gateway.admin_addr(), absolute.as_bytes()).unwrap().status, 421);
+    // Old health checkers send no host.
+    let mut stream = http::connect(gateway.admin_addr()).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.0 200"), "{response}");
 }
 
 #[test]

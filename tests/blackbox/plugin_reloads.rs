@@ -14,16 +14,16 @@ use std::{
 };
 
 /// Compiles versions of a plugin in C into a temporary folder.
-struct Compiler {
+pub struct Compiler {
     folder: tempfile::TempDir,
 }
 
 impl Compiler {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn build(&self, name: &str, version: &str, defines: &[&str]) -> PathBuf {
+    pub fn build(&self, name: &str, version: &str, defines: &[&str]) -> PathBuf {
         let out = self.folder.path().join(format!("{name}-{version}.so"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/blackbox/versioned_plugin.c");
         let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/abi");
@@ -42,7 +42,7 @@ impl Compiler {
 }
 
 /// Replaces a plugin file atomically, as `mv` does within a file system.
-fn install(gateway: &Gateway, built: &Path, name: &str) {
+pub fn install(gateway: &Gateway, built: &Path, name: &str) {
     let folder = gateway.plugins();
     fs::copy(built, folder.join(format!(".{name}.new"))).unwrap();
     fs::rename(folder.join(format!(".{name}.new")), folder.join(format!("{name}.so"))).unwrap();

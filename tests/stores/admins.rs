@@ -24,6 +24,7 @@ pub fn entry(what: &str, tenant: Option<&str>) -> NewAuditEntry {
         target: Some("7".into()),
         before: None,
         after: Some("name = \"门楼\"\n".into()),
+        diff: Some("@@ -1 +1 @@\n-a\n+b\n".into()),
         failed: None,
     }
 }
@@ -42,6 +43,22 @@ pub async fn token_is_found_as_it_was_created_until_it_is_revoked(stores: &TestS
     assert!(!admins.revoke("one").await.unwrap());
     assert!(admins.token("one").await.unwrap().is_none());
     assert!(!format!("{:?}", token("x", 1)).contains('7'), "the hash is not printed");
+}
+
+pub async fn old_audit_entries_are_read_and_recent_ones_cannot_be_deleted(stores: &TestStores) {
+    let admins = &stores.admins;
+    for n in 0..3 {
+        admins.append_audit_entry(&entry(&format!("a{n}"), Some("acme"))).await.unwrap();
+    }
+    let end = i64::MAX;
+    let all = admins.audit_entries_until(end, 0, 100).await.unwrap();
+    let names = all.iter().map(|entry| entry.entry.what.as_str()).collect::<Vec<_>>();
+    assert_eq!(names, ["a0", "a1", "a2"], "oldest first");
+    assert_eq!(admins.audit_entries_until(end, all[0].id, 1).await.unwrap(), all[1..2]);
+    assert!(admins.audit_entries_until(all[0].at, 0, 100).await.unwrap().is_empty(), "the end is exclusive");
+    assert_eq!(admins.delete_audit_entries(0, i64::MAX, 100).await.unwrap(), 0);
+    assert!(admins.delete_audit_entries(end, i64::MAX, 100).await.is_err(), "recent entries cannot be deleted");
+    assert_eq!(admins.audit_entries(None, None, 100).await.unwrap().len(), 3);
 }
 
 pub async fn audit_entries_are_read_newest_first_page_by_page(stores: &TestStores) {

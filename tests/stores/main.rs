@@ -137,7 +137,11 @@ macro_rules! admin_contract {
             $admins,
             admins,
             $open,
-            [token_is_found_as_it_was_created_until_it_is_revoked, audit_entries_are_read_newest_first_page_by_page]
+            [
+                token_is_found_as_it_was_created_until_it_is_revoked,
+                audit_entries_are_read_newest_first_page_by_page,
+                old_audit_entries_are_read_and_recent_ones_cannot_be_deleted,
+            ]
         );
     };
 }

@@ -10,6 +10,7 @@ use menlou_config::{
 use menlou_error::text::Text;
 use menlou_policy::Access;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The description of an action.
 pub struct Descriptor {
@@ -34,7 +35,7 @@ pub struct Descriptor {
     /// Media types of files that the action may return instead of data: `image/jpeg`, `image/*`, `*/*`.
     pub files: Vec<String>,
     /// The schema of the action's table in a tenant file.
-    pub settings: Schema,
+    pub settings: Arc<Schema>,
     /// Counters of the action's ABI violations, over all tenants.
     pub violations: &'static ViolationCounters,
     pub(super) raw: &'static menlou_action,
@@ -155,7 +156,7 @@ impl Descriptor {
             params: ParamsSchema::compile(params).map_err(|e| invalid(&format!("params_schema: {e}")))?,
             data,
             files,
-            settings,
+            settings: Arc::new(settings),
             violations: ViolationCounters::new(plugin, &name),
             raw,
             entry: Entry { start, poll, drop },

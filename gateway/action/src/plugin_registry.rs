@@ -7,13 +7,16 @@ use super::{
     plugin::{Plugin, WhenUnsettled},
     plugin_load_error::PluginLoadError,
 };
-use menlou_config::{config_error::nearest, fingerprint::Fingerprint};
+use menlou_config::{config_error::nearest, fingerprint::Fingerprint, schema::Schema};
 use std::{
     collections::{BTreeMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// Maximum number of earlier versions of an action's settings that are remembered.
+const MAX_FORMER: usize = 64;
 
 /// The plugins of a folder.
 #[derive(Default)]
@@ -23,6 +26,15 @@ pub struct PluginRegistry {
     rejected: Vec<RejectedFile>,
     /// For each action name, its plugin and its index in that plugin.
     actions: BTreeMap<String, (Arc<Plugin>, usize)>,
+    /// The settings that versions which are not loaded any more declared, by action.
+    former: BTreeMap<String, Vec<FormerSettings>>,
+}
+
+/// The settings of an action in an earlier version of its plugin.
+#[derive(Clone)]
+struct FormerSettings {
+    plugin: &'static str,
+    schema: Arc<Schema>,
 }
 
 /// A file that was rejected.
@@ -118,7 +130,7 @@ impl PluginRegistry {
             },
             Some(Err(why)) => return self.with_rejected(path, fingerprint, why),
         }
-        Self::from_files(files)
+        self.succeed(files)
     }
 
     /// A registry in which a change is rejected. If the file had a previous version, that version stays.
@@ -130,7 +142,29 @@ impl PluginRegistry {
         let mut files = self.files.clone();
         let plugin = files.get(&path).and_then(|file| file.plugin.clone());
         files.insert(path, FileState { fingerprint, plugin, rejected: Some(why) });
-        Self::from_files(files)
+        self.succeed(files)
+    }
+
+    /// A registry of these files, which remembers what the plugins of this one declared.
+    fn succeed(&self, files: BTreeMap<PathBuf, FileState>) -> Self {
+        let mut next = Self::from_files(files);
+        next.former = self.former.clone();
+        let replaced: Vec<_> = self.plugins.iter().filter(|plugin| !next.has_all(&[(*plugin).clone()])).collect();
+        for plugin in replaced {
+            for action in &plugin.actions {
+                let former = next.former.entry(action.name.clone()).or_default();
+                let is_known = |one: &FormerSettings| {
+                    one.plugin == plugin.name && one.schema.as_json() == action.settings.as_json()
+                };
+                if !former.iter().any(is_known) {
+                    former.push(FormerSettings { plugin: plugin.name, schema: action.settings.clone() });
+                }
+                // The latest versions, since nobody reloads a plugin that often between two looks at a tenant.
+                let excess = former.len().saturating_sub(MAX_FORMER);
+                former.drain(..excess);
+            }
+        }
+        next
     }
 
     /// The error if another file's plugin has an action of the same name.
@@ -161,7 +195,7 @@ impl PluginRegistry {
                 actions.map(|(index, action)| (action.name.clone(), (plugin.clone(), index)))
             })
             .collect();
-        Self { files, plugins, rejected, actions }
+        Self { files, plugins, rejected, actions, former: BTreeMap::new() }
     }
 
     /// The loaded plugins, in the order of their files' names.
@@ -198,6 +232,14 @@ impl PluginRegistry {
             None => return self.exported(wanted),
         };
         Some((plugin, index))
+    }
+
+    /// The settings that earlier versions of a plugin declared for a tenant's table `[actions.<name>]`, whichever of the
+    /// versions' actions served it.
+    pub fn former_settings<'a>(&'a self, name: &'a str, plugin: Option<&'a str>) -> impl Iterator<Item = &'a Schema> {
+        let wanted = plugin.unwrap_or(name);
+        let all = self.former.iter().flat_map(|(action, all)| all.iter().map(move |one| (action, one)));
+        all.filter(move |(action, one)| *action == wanted || one.plugin == wanted).map(|(_, one)| &*one.schema)
     }
 
     fn exported(&self, action: &str) -> Option<(&Arc<Plugin>, usize)> {

@@ -24,7 +24,7 @@ use menlou_error::{Error, Result, codes};
 use menlou_server::layers::request_context::RequestContext;
 use request::{ApiRequest, bearer_token};
 pub use response::internal_error;
-use response::{ResponseContext, error_response};
+pub use response::{ResponseContext, error_response};
 use routes::{BASE, Route};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;

@@ -32,6 +32,8 @@ pub struct AuditEntry {
     pub before: Option<String>,
     /// The intended state after the operation, without secrets.
     pub after: Option<String>,
+    /// The difference that the operation makes to the tenant's file, in the unified format, without secrets.
+    pub diff: Option<String>,
     /// The error code, if the operation of the previous entry failed.
     pub failed: Option<String>,
 }
@@ -77,6 +79,7 @@ impl From<menlou_store::AuditEntry> for AuditEntry {
             target: entry.target,
             before: entry.before,
             after: entry.after,
+            diff: entry.diff,
             failed: entry.failed,
         }
     }

@@ -11,11 +11,13 @@
 pub mod activity;
 mod api;
 pub mod audit;
+mod audit_retention;
 pub mod bilingual;
 mod caller;
 pub mod config_errors;
 mod console;
 mod docs;
+mod host_check;
 mod listener;
 mod monitoring;
 pub mod openapi;
@@ -35,8 +37,10 @@ pub mod validation;
 pub mod verify;
 mod work_limits;
 
-use axum::{Router, routing::get};
+pub use audit_retention::AuditRetention;
+use axum::{Router, middleware::from_fn_with_state, routing::get};
 pub use caller::{Caller, Permission, Role};
+pub use host_check::AllowedHosts;
 pub use listener::AdminListener;
 pub use readiness_log::ReadinessLog;
 pub use state::AdminState;
@@ -44,10 +48,11 @@ use std::{future::Future, sync::Arc};
 use tokio::net::TcpListener;
 pub use work_limits::WorkLimits;
 
-/// Serves the admin side until `stop` is ready and the requests in flight have ended.
+/// Serves the admin side to these hosts until `stop` is ready and the requests in flight have ended.
 pub async fn serve(
     listener: TcpListener,
     settings: AdminListener,
+    hosts: AllowedHosts,
     state: Arc<AdminState>,
     stop: impl Future<Output = ()>,
 ) {
@@ -60,6 +65,7 @@ pub async fn serve(
         .route("/docs/{file}", get(docs::file))
         .with_state(state.clone())
         .merge(console::router(state.clone(), settings.tls.is_some()))
-        .merge(api::router(state));
+        .merge(api::router(state))
+        .layer(from_fn_with_state(Arc::new(hosts), host_check::check));
     listener::serve(listener, settings, routes, stop).await;
 }

@@ -2,7 +2,7 @@
 
 use menlou_action::PluginRegistry;
 use menlou_config::{load::Document, redacted::MASK};
-use menlou_tenant::view;
+use menlou_tenant::{Audience, view};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,8 +21,8 @@ pub struct SettingsTree {
 
 impl SettingsTree {
     /// The settings of a parsed file.
-    pub(crate) fn from_document(document: &Document, plugins: &PluginRegistry) -> Self {
-        let view = view(document, plugins);
+    pub(crate) fn from_document(document: &Document, plugins: &PluginRegistry, audience: Audience) -> Self {
+        let view = view(document, plugins, audience);
         Self { settings: with_one_mask(view.settings), defaults: view.defaults, secrets: view.secrets }
     }
 }

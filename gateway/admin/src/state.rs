@@ -17,8 +17,8 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// Maximum size of each file text in an audit entry, in bytes. Longer texts are truncated.
-const MAX_AUDIT_TEXT: usize = 32 * 1024;
+/// Maximum size of each text in an audit entry, in bytes. Longer texts are truncated.
+const MAX_AUDIT_TEXT: usize = 8 * 1024;
 
 /// The state that admin operations share.
 pub struct AdminState {
@@ -69,6 +69,9 @@ pub struct AuditedAction<'a> {
     pub before: Option<String>,
     /// The intended state.
     pub after: Option<String>,
+    /// The difference between two states of a file. It replaces `before` and `after`: an entry grows with the change, not
+    /// with the file.
+    pub diff: Option<String>,
 }
 
 impl AdminState {
@@ -89,13 +92,14 @@ impl AdminState {
             target: action.target,
             before: action.before.map(truncated),
             after: action.after.map(truncated),
+            diff: action.diff.map(truncated),
             failed: None,
         };
         self.stores.admins.append_audit_entry(&entry).await?;
         tracing::info!(who = entry.who, role = entry.role, what = entry.what, tenant = action.tenant, "admin change");
         let outcome = change.await;
         if let Err(error) = &outcome {
-            (entry.before, entry.after) = (None, None);
+            (entry.before, entry.after, entry.diff) = (None, None, None);
             entry.failed = Some(error.code().to_owned());
             if let Err(e) = self.stores.admins.append_audit_entry(&entry).await {
                 tracing::error!(what = entry.what, cause = %e, "the audit entry of a failed admin change was not written");

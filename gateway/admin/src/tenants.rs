@@ -12,16 +12,24 @@ use super::{
 use menlou_config::{
     edit::{self, ConfigChange},
     load::Document,
-    redacted::{Comments, MASK},
+    redacted::MASK,
     tenant::TenantName,
 };
 use menlou_error::{Error, Result, admin_codes};
 use menlou_tenant::{
-    MinuteStats, Revision, TenantFileError, TenantStatus, encrypt_secrets, redact, rotate_secret, tenant_admin_violations,
+    Audience, MinuteStats, Revision, TenantFileError, TenantStatus, encrypt_secrets, redact, rotate_secret,
+    tenant_admin_violations,
 };
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
+use similar::TextDiff;
+use std::time::Duration;
+
+/// Maximum time for finding a small difference between two texts. Afterwards the difference is larger than necessary.
+const MAX_DIFF_TIME: Duration = Duration::from_millis(50);
+/// Number of unchanged lines before and after a change in a diff.
+const DIFF_CONTEXT: usize = 2;
 
 /// The period of the request counts in [`TenantSummary`], in minutes.
 const SUMMARY_MINUTES: u32 = 60;
@@ -93,6 +101,24 @@ pub enum TenantDraft {
     Changes(Vec<ConfigChange>),
     /// A new AppSecret for the current file. The old one is kept as `previous_secret`.
     SecretRotation(Zeroizing<String>),
+}
+
+impl TenantDraft {
+    /// Whether the draft changes only the AppSecret or the previous one. Such a change is saved whatever else is wrong in the
+    /// file, because a wrong or leaked secret must not stay for an unrelated error.
+    fn sets_secret(&self) -> bool {
+        let is_secret = |path: &[String]| matches!(path, [table, key] if table == "wechat" && (key == "secret" || key == "previous_secret"));
+        match self {
+            Self::File(_) => false,
+            Self::SecretRotation(_) => true,
+            Self::Changes(changes) => {
+                !changes.is_empty()
+                    && changes.iter().all(|change| match change {
+                        ConfigChange::Set(path, _) | ConfigChange::Unset(path) => is_secret(path),
+                    })
+            }
+        }
+    }
 }
 
 /// The precondition of a change.
@@ -172,9 +198,8 @@ fn summarize(state: &AdminState, name: &str, status: &TenantStatus) -> TenantSum
 /// `forbidden`, `unknown_tenant`; `not_saved` if the file cannot be read.
 pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Result<TenantDetails> {
     caller.require(Permission::Read, name.as_str())?;
-    // A commented-out setting may contain a secret.
     let can_write = caller.require(Permission::Write, name.as_str()).is_ok();
-    let comments = if can_write { Comments::All } else { Comments::WithoutValues };
+    let audience = if can_write { Audience::Editor } else { Audience::Viewer };
     let tenant = state.registry.find(name.as_str());
     let (title, serving) = (tenant.as_ref().map(|tenant| tenant.title.clone()), tenant.is_some());
     with_tenant_files(state, caller, name, move |files, plugins, name| {
@@ -187,7 +212,7 @@ pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Res
             Err(_) => (Vec::new(), document.as_ref().err().cloned().unwrap_or_default()),
         };
         let document = document.ok();
-        let from_document = |document: &Document| SettingsTree::from_document(document, plugins);
+        let from_document = |document: &Document| SettingsTree::from_document(document, plugins, audience);
         let mut settings_tree = document.as_ref().map(from_document).unwrap_or_default();
         let faults = error_bodies(&errors, document.as_ref());
         // An invalid appid may be the secret, entered in the wrong field.
@@ -202,7 +227,7 @@ pub async fn read(state: &AdminState, caller: &Caller, name: &TenantName) -> Res
             serving,
             faults,
             actions,
-            toml: document.as_ref().map(|document| redact(document, plugins, comments)),
+            toml: document.as_ref().map(|document| redact(document, plugins, audience)),
             settings_tree,
             revision: Revision::for_bytes(&bytes).to_string(),
         })
@@ -224,8 +249,9 @@ pub async fn save(
     let is_new = precondition == Precondition::NotExists;
     caller.require(if is_new { Permission::Operate } else { Permission::Write }, name.as_str())?;
     let is_tenant_admin = caller.require(Permission::Operate, name.as_str()).is_err();
+    let sets_secret = draft.sets_secret();
     let (keyring, allowed_hosts) = (state.keyring.clone(), state.allowed_upstream_hosts.clone());
-    let (text, current, before, after) = with_tenant_files(state, caller, name, move |files, plugins, name| {
+    let (text, current, after, diff) = with_tenant_files(state, caller, name, move |files, plugins, name| {
         let bytes = read_file_if_present(&files.path(&name))?;
         let current = bytes.as_ref().map(|bytes| Revision::for_bytes(bytes));
         match (&precondition, &current) {
@@ -266,17 +292,27 @@ pub async fn save(
             let errors = error_bodies(&reserved, Some(&document));
             return Err(Error::new(&admin_codes::SETTING_RESERVED).with_data(as_error_data(errors)));
         }
-        files.check(&name, &text).map_err(|errors| tenant_faulty(error_bodies(&errors, Some(&document))))?;
-        let for_audit = |document: &Document| redact(document, plugins, Comments::WithoutValues);
-        Ok((text, current, before.as_ref().map(for_audit), for_audit(&document)))
+        let checked = match sets_secret {
+            true => files.check_change(&name, &bytes, &text).map(|_| ()),
+            false => files.check(&name, &text).map(|_| ()),
+        };
+        checked.map_err(|errors| tenant_faulty(error_bodies(&errors, Some(&document))))?;
+        let for_audit = |document: &Document| redact(document, plugins, Audience::Viewer);
+        let (before, after) = (before.as_ref().map(for_audit), for_audit(&document));
+        let (after, diff) = match before {
+            Some(before) => (None, Some(unified_diff(&before, &after))),
+            None => (Some(after), None),
+        };
+        Ok((text, current, after, diff))
     })
     .await?;
     let what = if is_new { "tenant.create" } else { "tenant.replace" };
-    let action = AuditedAction { what, tenant: name.as_str(), target: None, before, after: Some(after) };
+    let action = AuditedAction { what, tenant: name.as_str(), after, diff, ..AuditedAction::default() };
     let saving = with_tenant_files(state, caller, name, move |files, _, name| {
         // Fails if the file has changed since it was read above.
         let saved = match current {
             None => files.create(&name, &text),
+            Some(current) if sets_secret => files.replace_despite_errors(&name, &text, Some(&current)),
             Some(current) => files.replace(&name, &text, Some(&current)),
         };
         let saved = saved.map_err(file_error)?;
@@ -284,6 +320,12 @@ pub async fn save(
         Ok(SavedTenant { revision: saved.revision.to_string(), faults, created: is_new })
     });
     state.audited(caller, action, saving).await
+}
+
+/// The difference between two texts in the unified format.
+fn unified_diff(before: &str, after: &str) -> String {
+    let diff = TextDiff::configure().timeout(MAX_DIFF_TIME).diff_lines(before, after);
+    diff.unified_diff().context_radius(DIFF_CONTEXT).missing_newline_hint(false).to_string()
 }
 
 /// Removes a tenant's file. Its users and sessions stay in the stores.
@@ -301,7 +343,7 @@ pub async fn remove(state: &AdminState, caller: &Caller, name: &TenantName, prec
             _ => {}
         }
         let document = Document::parse(files.path(&name), &bytes).ok();
-        Ok((current, document.map(|document| redact(&document, plugins, Comments::WithoutValues))))
+        Ok((current, document.map(|document| redact(&document, plugins, Audience::Viewer))))
     })
     .await?;
     let action = AuditedAction { what: "tenant.remove", tenant: name.as_str(), before, ..AuditedAction::default() };

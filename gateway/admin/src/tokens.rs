@@ -207,6 +207,7 @@ fn audit_entry(who: &str, what: &str, id: &str, before: Option<String>, after: O
         target: Some(id.to_owned()),
         before,
         after,
+        diff: None,
         failed: None,
     }
 }

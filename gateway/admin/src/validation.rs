@@ -15,7 +15,7 @@ use menlou_config::{
     tenant::TenantName,
 };
 use menlou_error::{Error, Result, codes};
-use menlou_tenant::{TenantFiles, tenant_admin_violations, view};
+use menlou_tenant::{Audience, TenantFiles, tenant_admin_violations, view};
 use schemars::JsonSchema;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
@@ -61,7 +61,10 @@ pub async fn check_and_parse(
         let (text, document) = match unmask_draft(files, &name, &text, before.as_ref()) {
             Ok(unmasked) => unmasked,
             Err((errors, draft)) => {
-                let tree = draft.as_ref().map(|draft| SettingsTree::from_document(draft, plugins)).unwrap_or_default();
+                let tree = draft
+                    .as_ref()
+                    .map(|draft| SettingsTree::from_document(draft, plugins, Audience::Editor))
+                    .unwrap_or_default();
                 let faults = error_bodies(&errors, draft.as_ref());
                 return Ok((ValidationReport { faults, lesser: Vec::new() }, tree));
             }
@@ -78,7 +81,7 @@ pub async fn check_and_parse(
             }
             Err(errors) => ValidationReport { faults: error_bodies(&errors, Some(&document)), lesser: Vec::new() },
         };
-        Ok((report, SettingsTree::from_document(&document, plugins)))
+        Ok((report, SettingsTree::from_document(&document, plugins, Audience::Editor)))
     })
     .await
 }
@@ -97,7 +100,7 @@ pub async fn encrypt_secrets(
     with_tenant_files(state, caller, name, move |files, plugins, name| {
         // Syntax errors are reported when the text is validated.
         let Ok(document) = Document::parse(files.path(&name), text.as_bytes()) else { return Ok(text) };
-        let literals = view(&document, plugins).secrets.into_iter().filter_map(|pointer| {
+        let literals = view(&document, plugins, Audience::Editor).secrets.into_iter().filter_map(|pointer| {
             let path = pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
             Some(ConfigChange::Set(path, document.value(&pointer)?.clone()))
         });

@@ -30,4 +30,5 @@ pub mod sources;
 pub mod tenant;
 #[cfg(test)]
 mod tests;
+pub mod unknown_settings;
 pub mod zeroize;

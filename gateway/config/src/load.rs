@@ -125,12 +125,19 @@ impl Document {
         self.value.pointer(pointer)
     }
 
-    /// All strings in the order of the text: pointer, value, and byte span including quotes (after a byte order mark).
-    pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
+    /// All scalar values in the order of the text: pointer, value, and byte span (after a byte order mark). The span of a
+    /// string includes its quotes.
+    pub fn leaves(&self) -> Vec<(String, &Value, Range<usize>)> {
         let mut found = Vec::new();
-        strings(&self.source.root, &self.value, &mut String::new(), &mut found);
+        collect_leaves(&self.source.root, &self.value, &mut String::new(), &mut found);
         found.sort_by_key(|(_, _, span)| span.start);
         found
+    }
+
+    /// The strings among [`Self::leaves`].
+    pub fn strings(&self) -> Vec<(String, &str, Range<usize>)> {
+        let leaves = self.leaves().into_iter();
+        leaves.filter_map(|(pointer, value, span)| Some((pointer, value.as_str()?, span))).collect()
     }
 
     /// The same document with another value, whose parts keep their positions.
@@ -335,16 +342,17 @@ impl Source {
     }
 }
 
-fn strings<'a>(node: &Node, value: &'a Value, pointer: &mut String, found: &mut Vec<(String, &'a str, Range<usize>)>) {
+type Leaf<'a> = (String, &'a Value, Range<usize>);
+
+fn collect_leaves<'a>(node: &Node, value: &'a Value, pointer: &mut String, found: &mut Vec<Leaf<'a>>) {
     let length = pointer.len();
     match value {
-        Value::String(text) => found.push((pointer.clone(), text, node.value.clone())),
         Value::Object(fields) => {
             for (key, below) in &node.table {
                 if let Some(value) = fields.get(key) {
                     pointer.push('/');
                     pointer.push_str(&escape(key));
-                    strings(below, value, pointer, found);
+                    collect_leaves(below, value, pointer, found);
                     pointer.truncate(length);
                 }
             }
@@ -352,11 +360,11 @@ fn strings<'a>(node: &Node, value: &'a Value, pointer: &mut String, found: &mut 
         Value::Array(items) => {
             for (at, (below, value)) in node.list.iter().zip(items).enumerate() {
                 pointer.push_str(&format!("/{at}"));
-                strings(below, value, pointer, found);
+                collect_leaves(below, value, pointer, found);
                 pointer.truncate(length);
             }
         }
-        _ => {}
+        _ => found.push((pointer.clone(), value, node.value.clone())),
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
 };
 use menlou_error::text::Text;
 use secrecy::zeroize::Zeroizing;
+use serde_json::Value;
 use std::collections::HashMap;
 
 /// The text that replaces a secret. It is rejected as a secret, so that it can never become one.
@@ -16,14 +17,14 @@ pub const MASK: &str = "masked:";
 pub enum Comments {
     /// All comments, for users who may edit the file.
     All,
-    /// Comments without the text after `=`: a commented-out setting may contain a secret.
-    WithoutValues,
+    /// No text of comments: a commented-out setting or a remark may contain a secret.
+    Hidden,
 }
 
-/// Returns the document's text with every string masked for which `hidden` (pointer, value) returns true.
-pub fn mask(doc: &Document, comments: Comments, hidden: impl Fn(&str, &str) -> bool) -> String {
-    let strings = doc.strings();
-    let hidden = strings.into_iter().filter(|(pointer, value, _)| hidden(pointer, value));
+/// Returns the document's text with every scalar value masked for which `hidden` (pointer, value) returns true.
+pub fn mask(doc: &Document, comments: Comments, hidden: impl Fn(&str, &Value) -> bool) -> String {
+    let leaves = doc.leaves();
+    let hidden = leaves.into_iter().filter(|(pointer, value, _)| hidden(pointer, value));
     // Both are in the order of the text.
     let mut hidden = hidden.map(|(_, _, span)| span).peekable();
     let mut out = String::with_capacity(doc.text().len());
@@ -47,7 +48,7 @@ pub fn mask(doc: &Document, comments: Comments, hidden: impl Fn(&str, &str) -> b
 /// # Errors
 /// One error for each masked string that has no value in the file.
 pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<String>, Vec<ConfigError>> {
-    let kept = file.map(Document::strings).unwrap_or_default();
+    let kept = file.map(Document::leaves).unwrap_or_default();
     let kept: HashMap<_, _> = kept.into_iter().map(|(pointer, _, span)| (pointer, span)).collect();
     // The buffer never grows: growing would leave a copy of a secret in freed memory.
     let capacity = draft.text().len() + file.map_or(0, |file| file.text().len());
@@ -75,15 +76,33 @@ pub fn unmask(draft: &Document, file: Option<&Document>) -> Result<Zeroizing<Str
 /// Appends the text between two values: keys, table headers, and comments.
 fn between(text: &str, comments: Comments, out: &mut String) {
     for line in text.split_inclusive('\n') {
-        let comment = line.find('#').filter(|_| comments == Comments::WithoutValues);
-        match comment.and_then(|from| line[from..].find('=').map(|equals| from + equals)) {
-            Some(equals) => {
-                out.push_str(&line[..=equals]);
+        match comment_start(line).filter(|_| comments == Comments::Hidden) {
+            Some(at) => {
+                out.push_str(&line[..=at]);
                 out.push_str(if line.ends_with('\n') { " …\n" } else { " …" });
             }
             None => out.push_str(line),
         }
     }
+}
+
+/// The position of the `#` that begins a comment. A `#` in a quoted key begins none.
+fn comment_start(line: &str) -> Option<usize> {
+    let (mut quote, mut is_escaped) = (None, false);
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (None, '#') => return Some(at),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some('"'), '\\') if !is_escaped => {
+                is_escaped = true;
+                continue;
+            }
+            (Some(open), c) if open == c && !is_escaped => quote = None,
+            _ => {}
+        }
+        is_escaped = false;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -96,7 +115,7 @@ mod tests {
         Document::parse("x.toml", text.as_bytes()).unwrap()
     }
 
-    fn hidden(pointer: &str, _: &str) -> bool {
+    fn hidden(pointer: &str, _: &Value) -> bool {
         pointer.starts_with("/wechat")
     }
 
@@ -125,9 +144,28 @@ mod tests {
     }
 
     #[test]
-    fn values_of_commented_out_settings_are_removed() {
-        let masked = mask(&doc(FILE), Comments::WithoutValues, hidden);
-        assert!(masked.starts_with("# One tenant.\n#secret = …\nname = \"Acme\" # theirs = …\n[wechat]\n"), "{masked}");
-        assert!(masked.contains("\"masked:\" # a = …\n") && !masked.contains("old"), "{masked}");
+    fn comments_are_hidden_from_who_may_not_edit_the_file() {
+        let masked = mask(&doc(FILE), Comments::Hidden, hidden);
+        assert!(masked.starts_with("# …\n# …\nname = \"Acme\" # …\n[wechat]\n"), "{masked}");
+        assert!(masked.contains("\"masked:\" # …\n") && !masked.contains("old"), "{masked}");
+        for (written, shown) in [
+            ("# the old one: hunter2", "# …"),
+            ("a = 1 #hunter2\n", "a = 1 # …\n"),
+            ("\"a#b\" = 1 # hunter2\n", "\"a#b\" = 1 # …\n"),
+            ("'a#\"b' = 1 # hunter2\n", "'a#\"b' = 1 # …\n"),
+            ("\"a\\\"#b\" = 1 # hunter2\n", "\"a\\\"#b\" = 1 # …\n"),
+            ("a = [ # hunter2\n 1, # hunter2\n]\n", "a = [ # …\n 1, # …\n]\n"),
+            ("[a] # hunter2\n[a.\"#\"] # hunter2", "[a] # …\n[a.\"#\"] # …"),
+        ] {
+            assert_eq!(mask(&doc(written), Comments::Hidden, hidden), shown);
+        }
+    }
+
+    #[test]
+    fn numbers_are_masked_and_restored_like_strings() {
+        let file = "[wechat]\nsecret = 12345678\nis_on = true\n";
+        let masked = mask(&doc(file), Comments::All, |pointer, _| pointer == "/wechat/secret");
+        assert_eq!(masked, file.replace("12345678", "\"masked:\""));
+        assert_eq!(*unmask(&doc(&masked), Some(&doc(file))).unwrap(), file);
     }
 }

@@ -1,5 +1,6 @@
 //! The gateway's own config: `menlou.toml` and environment variables.
 
+mod address;
 mod admin;
 mod changes;
 mod clients;
@@ -20,6 +21,7 @@ use super::{
     size::Size,
     zeroize::Zeroized,
 };
+use address::address_expected;
 pub use admin::Admin;
 pub use clients::Clients;
 pub use log::{Log, LogFormat, LogLevel};
@@ -253,6 +255,8 @@ impl Config {
         config.tenants.dir = merged.folder("/tenants/dir").join(&config.tenants.dir);
         config.admin.tls_cert = config.admin.tls_cert.map(|path| merged.folder("/admin/tls_cert").join(path));
         config.admin.tls_key = config.admin.tls_key.map(|path| merged.folder("/admin/tls_key").join(path));
+        config.admin.audit_export_dir =
+            config.admin.audit_export_dir.map(|path| merged.folder("/admin/audit_export_dir").join(path));
         config.plugins.dir = config.plugins.dir.map(|dir| merged.folder("/plugins/dir").join(dir));
         config.tls.rebase(merged.doc.folder());
         config.store.path = merged.folder("/store/path").join(&config.store.path);
@@ -280,13 +284,6 @@ pub fn schema() -> Value {
 
 #[expect(clippy::expect_used, reason = "our own schema: it compiles, or each test of this module fails")]
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::compile(&schema()).expect("the config's schema"));
-
-fn address_expected() -> Value {
-    serde_json::json!({
-        "zh": "IP 地址与端口，例如 \"127.0.0.1:8080\" 或 \"[::]:8080\"",
-        "en": "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
-    })
-}
 
 /// The settings of the file, overridden by those of the environment.
 struct Merged {

@@ -9,6 +9,7 @@ use super::{
     load::{self, Document},
     schema::{self, Schema},
     secret::SecretRef,
+    unknown_settings::UnknownSettings,
 };
 pub use cors::Cors;
 pub use limits::RateLimitConfig;
@@ -179,10 +180,15 @@ pub struct ActionConfig {
     /// 该动作的限流与并发上限，与租户的上限同时生效。
     #[serde(default)]
     pub limits: RateLimitConfig,
+    /// Whether the action is switched off: its settings are kept and not checked, and requests to it are answered as if it
+    /// were not in the file.
+    /// 是否停用：保留其设置但不校验，对它的请求如同文件中没有该动作。
+    #[serde(default)]
+    pub disabled: bool,
 }
 
 /// The gateway's own keys in `[actions.NAME]`. No plugin may have a setting of these names.
-pub const GATEWAY_KEYS: [&str; 2] = ["plugin", "limits"];
+pub const GATEWAY_KEYS: [&str; 3] = ["plugin", "limits", "disabled"];
 
 impl ActionConfig {
     /// The plugin that serves the action `name`.
@@ -265,9 +271,9 @@ pub fn plugin_settings(doc: &Document, action: &str) -> (String, Document) {
     (pointer, doc.with(json!({ "actions": actions })))
 }
 
-/// Whether the gateway's own keys in a tenant's file are valid. Plugins' settings are not checked.
-pub fn fits(doc: &Document) -> bool {
-    doc.check("", &SCHEMA).is_empty()
+/// The parts of a tenant's file that are unknown by the gateway's own schema. Plugins' settings are not checked.
+pub fn unknown_settings(doc: &Document) -> UnknownSettings {
+    UnknownSettings::find(doc, "", &SCHEMA)
 }
 
 /// JSON pointers of the gateway's own keys that hold secrets.

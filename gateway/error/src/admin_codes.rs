@@ -23,6 +23,10 @@ codes! {
         ["其中有只能由运维修改的设置", "Some of these settings can only be changed by an operator."]
         ["租户管理员不能新增 env:、file: 引用，不能修改 wechat.base_url，也不能设置网关要连接的地址（[admin] allowed_upstream_hosts 允许的主机除外），因为这些设置可能读取或连接不属于该租户的资源。请直接填写密钥，或请运维修改。", "A tenant's admin cannot add references (env:, file:), change wechat.base_url, or set an address that the gateway connects to (except hosts in [admin] allowed_upstream_hosts), because these settings could read or reach resources of others. Enter the secret itself, or ask an operator."];
 
+    WRONG_HOST = "wrong_host" 421 Operator
+        ["管理端不接受这个主机", "The admin side does not serve this host."]
+        ["用网关监听的地址访问；经域名访问时，把该域名加入 [admin] allowed_hosts。", "Use the gateway's own address. To use a name, add it to [admin] allowed_hosts."];
+
     // Missing objects.
     UNKNOWN_USER = "unknown_user" 404 TenantAdmin
         ["该租户没有这个用户", "The tenant has no such user."]

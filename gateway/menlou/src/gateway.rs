@@ -220,6 +220,9 @@ impl Built {
                 tracing::warn!(cause = %e, "no control socket beside the SQLite file: use SIGHUP instead of menlou reload")
             }
         }
+        if let Some(retention) = audit_retention(&self.config) {
+            tasks.spawn(retention.run(self.services.stores.admins.clone()));
+        }
         let proxies = Arc::new(Proxies::new(&self.config.proxies));
         let admin_state = menlou_admin::AdminState {
             registry: self.registry.clone(),
@@ -246,12 +249,14 @@ impl Built {
             proxies: proxies.clone(),
             drain_timeout: self.config.server.drain_timeout.get(),
         };
+        let hosts =
+            menlou_admin::AllowedHosts::new(self.config.admin.listen.ip(), self.config.admin.allowed_hosts.clone());
         let (stop_admin, admin_stops) = oneshot::channel::<()>();
         let admin_stop = async {
             // An error means that this function was dropped: stop too.
             let _ = admin_stops.await;
         };
-        let admin = menlou_admin::serve(self.admin, admin_listener, Arc::new(admin_state), admin_stop);
+        let admin = menlou_admin::serve(self.admin, admin_listener, hosts, Arc::new(admin_state), admin_stop);
         let admin = tokio::spawn(admin);
         let traffic = TrafficState {
             registry: self.registry,
@@ -428,6 +433,13 @@ fn failed(zh: &str, en: &str, e: impl std::fmt::Display) -> Text {
 
 fn store_name(config: &Config, is_remote: bool, name: &str) -> String {
     if is_remote { name.to_owned() } else { config.store.path.display().to_string() }
+}
+
+/// How long the audit log is kept; `None` means for ever.
+fn audit_retention(config: &Config) -> Option<menlou_admin::AuditRetention> {
+    let beside_store = || config.store.path.parent().unwrap_or(Path::new("")).join("audit");
+    let folder = config.admin.audit_export_dir.clone().unwrap_or_else(beside_store);
+    config.admin.audit_retention_months.map(|months| menlou_admin::AuditRetention { months, folder })
 }
 
 /// Renders the metrics for each scrape. Series of tenants that are gone are removed before.

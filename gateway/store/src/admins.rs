@@ -39,6 +39,8 @@ pub struct NewAuditEntry {
     pub before: Option<String>,
     /// The state after the change.
     pub after: Option<String>,
+    /// The difference that a change makes to a file, in the unified format.
+    pub diff: Option<String>,
     /// The error code, where the action of the entry before this one failed.
     pub failed: Option<String>,
 }
@@ -74,9 +76,14 @@ pub trait AdminStore: Send + Sync {
     async fn revoke(&self, id: &str) -> Result<bool>;
     /// Records when a token was used, in Unix milliseconds.
     async fn record_token_use(&self, id: &str, at: i64) -> Result<()>;
-    /// Appends an entry to the audit log. The database refuses to change or delete it.
+    /// Appends an entry to the audit log. The database refuses to change it, and to delete it within 28 days.
     async fn append_audit_entry(&self, entry: &NewAuditEntry) -> Result<()>;
     /// Entries of the audit log, newest first, at most `limit`. `tenant` selects those of one tenant, `before` those with a
     /// smaller id.
     async fn audit_entries(&self, tenant: Option<&str>, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>>;
+    /// Entries that were written before `end` and have an id greater than `after`, oldest first, at most `limit`.
+    async fn audit_entries_until(&self, end: i64, after: i64, limit: u32) -> Result<Vec<AuditEntry>>;
+    /// Deletes entries that were written before `end` and have no id greater than `last`, at most `limit`. Returns their
+    /// number.
+    async fn delete_audit_entries(&self, end: i64, last: i64, limit: u32) -> Result<u64>;
 }

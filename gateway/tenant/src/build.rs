@@ -76,7 +76,7 @@ pub fn check(
         .flat_map(|keys| [keys.secret, keys.previous_secret])
         .filter_map(|at| settings::literal(doc, at))
         .collect();
-    for (action, plugin) in tables(doc) {
+    for (action, plugin) in enabled_tables(doc) {
         if errors.len() >= MAX_ERRORS {
             break;
         }
@@ -154,7 +154,7 @@ fn ineffective_limit(doc: &Document, pointer: &str, action: &ConfiguredAction) -
 /// not checked.
 pub fn enabled_actions<'a>(doc: &'a Document, library: &'a PluginRegistry) -> (Vec<NamedAction<'a>>, Vec<ConfigError>) {
     let (mut actions, mut errors) = (Vec::new(), Vec::new());
-    for (action, plugin) in tables(doc) {
+    for (action, plugin) in enabled_tables(doc) {
         match library.find(action, plugin) {
             Some((found, index)) => {
                 let table = doc.value(&tenant::plugin_settings(doc, action).0).unwrap_or_default();
@@ -171,6 +171,14 @@ pub(super) fn tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&s
     let tables = doc.value("/actions").and_then(serde_json::Value::as_object);
     let named = tables.into_iter().flatten().filter(|(action, table)| tenant::is_name(action) && table.is_object());
     named.map(|(action, table)| (action, table.get("plugin").and_then(serde_json::Value::as_str)))
+}
+
+/// [`tables`] without the actions that are switched off.
+fn enabled_tables(doc: &Document) -> impl Iterator<Item = (&String, Option<&str>)> {
+    tables(doc).filter(move |(action, _)| {
+        let table = doc.value("/actions").and_then(|actions| actions.get(action.as_str()));
+        table.and_then(|table| table.get("disabled")) != Some(&serde_json::Value::Bool(true))
+    })
 }
 
 /// The result for a file. The name is `None` if the file's name is not a valid tenant name.

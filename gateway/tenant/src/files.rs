@@ -1,7 +1,7 @@
 //! Management of the tenant files: list, read, create, change and remove. Each change is atomic, and fails if the file is
 //! not the revision that the caller has seen.
 
-use super::{ValidatedTenant, build};
+use super::{ValidatedTenant, added_errors::added_errors, build};
 use aws_lc_rs::digest::{SHA256, digest};
 use menlou_action::PluginRegistry;
 use menlou_config::{
@@ -122,7 +122,7 @@ impl<'a> TenantFiles<'a> {
         }
         let validated = self.check(name, text).map_err(TenantFileError::Invalid)?;
         save::create(&self.path(name), text.as_bytes()).map_err(TenantFileError::from)?;
-        Ok(SavedTenantFile::new(None, text.to_owned(), validated))
+        Ok(SavedTenantFile::new(None, text.to_owned(), validated.errors))
     }
 
     /// Replaces the text of a tenant file. With `seen`, only if the file is still this revision.
@@ -153,6 +153,56 @@ impl<'a> TenantFiles<'a> {
         })
     }
 
+    /// As [`Self::edit`], and saves a file that has errors if it had each of them before: a secret can be replaced whatever
+    /// else is wrong. A running gateway keeps the last valid version until the file has no errors.
+    ///
+    /// # Errors
+    /// As [`Self::edit`], with the new errors only.
+    pub fn edit_despite_errors(
+        &self,
+        name: &TenantName,
+        changes: &[ConfigChange],
+        seen: Option<&Revision>,
+    ) -> Result<SavedTenantFile, TenantFileError> {
+        let make =
+            |before: &[u8]| edit::apply(self.text(name, before)?, changes).map_err(TenantFileError::InvalidChange);
+        self.change_and_check(name, seen, make, |before, after| self.check_change(name, before, after))
+    }
+
+    /// As [`Self::replace`], and saves a file with errors as [`Self::edit_despite_errors`] does.
+    ///
+    /// # Errors
+    /// As [`Self::replace`], with the new errors only.
+    pub fn replace_despite_errors(
+        &self,
+        name: &TenantName,
+        text: &str,
+        seen: Option<&Revision>,
+    ) -> Result<SavedTenantFile, TenantFileError> {
+        let check = |before: &[u8], after: &str| self.check_change(name, before, after);
+        self.change_and_check(name, seen, |_| Ok(text.to_owned()), check)
+    }
+
+    /// Validates a change of a file that may have errors already. Returns the errors that stay.
+    ///
+    /// # Errors
+    /// The errors that the change adds.
+    pub fn check_change(
+        &self,
+        name: &TenantName,
+        before: &[u8],
+        after: &str,
+    ) -> Result<Vec<ConfigError>, Vec<ConfigError>> {
+        let errors = match self.check(name, after) {
+            Ok(validated) => return Ok(validated.errors),
+            Err(errors) => errors,
+        };
+        let known = std::str::from_utf8(before).ok().and_then(|before| self.check(name, before).err());
+        let after = (after.as_bytes(), errors);
+        let added = added_errors(&self.path(name), (before, known.unwrap_or_default()), &after);
+        if added.is_empty() { Ok(after.1) } else { Err(added) }
+    }
+
     /// Removes a tenant file, valid or not, and returns its content. The tenant's data in the stores is kept. With `seen`,
     /// only if the file is still this revision.
     ///
@@ -181,15 +231,26 @@ impl<'a> TenantFiles<'a> {
         seen: Option<&Revision>,
         make: impl FnOnce(&[u8]) -> Result<String, TenantFileError>,
     ) -> Result<SavedTenantFile, TenantFileError> {
+        self.change_and_check(name, seen, make, |_, after| Ok(self.check(name, after)?.errors))
+    }
+
+    /// Saves what `make` makes of the bytes, if `check` (the bytes before, the text after) finds no error that prevents it.
+    fn change_and_check(
+        &self,
+        name: &TenantName,
+        seen: Option<&Revision>,
+        make: impl FnOnce(&[u8]) -> Result<String, TenantFileError>,
+        check: impl FnOnce(&[u8], &str) -> Result<Vec<ConfigError>, Vec<ConfigError>>,
+    ) -> Result<SavedTenantFile, TenantFileError> {
         let _locked = lock_folder(self.folder)?;
         let bytes = self.bytes(name)?;
         let current = Revision::for_bytes(&bytes);
         check_revision(&bytes, seen)?;
         let after = make(&bytes)?;
-        let validated = self.check(name, &after).map_err(TenantFileError::Invalid)?;
+        let errors = check(&bytes, &after).map_err(TenantFileError::Invalid)?;
         check_revision(&self.bytes(name)?, Some(&current))?;
         save::write_atomically(&self.path(name), after.as_bytes()).map_err(TenantFileError::from)?;
-        Ok(SavedTenantFile::new(Some(String::from_utf8_lossy(&bytes).into_owned()), after, validated))
+        Ok(SavedTenantFile::new(Some(String::from_utf8_lossy(&bytes).into_owned()), after, errors))
     }
 
     fn text<'b>(&self, name: &TenantName, bytes: &'b [u8]) -> Result<&'b str, TenantFileError> {
@@ -277,8 +338,8 @@ impl fmt::Display for Revision {
 }
 
 impl SavedTenantFile {
-    fn new(before: Option<String>, after: String, validated: ValidatedTenant) -> Self {
-        Self { before, revision: Revision::for_bytes(after.as_bytes()), after, errors: validated.errors }
+    fn new(before: Option<String>, after: String, errors: Vec<ConfigError>) -> Self {
+        Self { before, revision: Revision::for_bytes(after.as_bytes()), after, errors }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tenants: built from the files of a folder, found by name, and reloaded while requests are served.
 
 mod activity;
+mod added_errors;
 mod build;
 mod encrypt_secrets;
 mod files;
@@ -30,7 +31,7 @@ use menlou_policy::{
     rate_limits::{RateLimiter, RequestLimits},
 };
 pub use plugin_reload::{PluginReload, PluginReloader, ReloadHistory};
-pub use redaction::redact;
+pub use redaction::{Audience, redact};
 pub use registry::{TenantRegistry, TenantStatus};
 pub use reload::TenantWatcher;
 pub use reload_trigger::{ReloadRequests, ReloadTrigger};

@@ -2,9 +2,9 @@
 
 use super::build;
 use menlou_action::PluginRegistry;
-use menlou_config::{load::Document, schema::Schema, tenant};
+use menlou_config::{load::Document, schema::Schema, tenant, unknown_settings::UnknownSettings};
 use serde_json::Value;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// Strings that are never secrets, even in a file with errors. The appid is not among them, because a secret may have been
 /// entered there by mistake.
@@ -38,39 +38,63 @@ fn marked(
     found
 }
 
-/// The strings of a tenant file that count as secrets. Where the schema is unknown (an action without a plugin, a table
-/// with errors), every string counts as one.
+/// Where the secrets of actions were by the schemas of earlier versions of their plugins.
+pub(super) fn former_secret_pointers(doc: &Document, plugins: &PluginRegistry) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (action, plugin) in build::tables(doc) {
+        let (pointer, own) = tenant::plugin_settings(doc, action);
+        let Some(table) = own.value(&pointer) else { continue };
+        for schema in plugins.former_settings(action, plugin) {
+            found.extend(schema.secrets(table).into_iter().map(|at| format!("{pointer}{at}")));
+        }
+    }
+    found
+}
+
+/// The strings of a tenant file that count as secrets. What no schema explains (an action without a plugin, the parts that
+/// have errors) may be one.
 pub(super) struct PossibleSecrets {
     known: BTreeSet<String>,
-    /// Whether the gateway's own settings have errors, so that every string counts as a secret.
-    is_file_unknown: bool,
-    /// Pointers of the actions whose settings no schema describes.
-    unknown: HashSet<String>,
+    /// What is unknown by the schemas of the file and of the plugins.
+    unknown: UnknownSettings,
+    /// By pointer of the action: what is unknown by the schema of its plugin, `None` without a schema.
+    actions: HashMap<String, Option<UnknownSettings>>,
 }
 
 impl PossibleSecrets {
     /// The secrets of a document.
     pub fn for_document(doc: &Document, plugins: &PluginRegistry) -> Self {
-        let (known, is_file_unknown) = (secret_pointers(doc, plugins), !tenant::fits(doc));
-        let mut secrets = Self { known, is_file_unknown, unknown: HashSet::new() };
-        for (action, plugin) in build::tables(doc) {
+        let actions = build::tables(doc).map(|(action, plugin)| {
             let (pointer, own) = tenant::plugin_settings(doc, action);
             let schema = plugins.find(action, plugin).map(|(found, index)| &found.actions[index].settings);
-            if schema.is_none_or(|schema| !own.check(&pointer, schema).is_empty()) {
-                secrets.unknown.insert(pointer);
-            }
-        }
-        secrets
+            let unknown = schema.map(|schema| UnknownSettings::find(&own, &pointer, schema));
+            (pointer, unknown)
+        });
+        let actions = actions.collect();
+        Self { known: secret_pointers(doc, plugins), unknown: tenant::unknown_settings(doc), actions }
+    }
+
+    /// Whether a schema declares the value at this pointer a secret.
+    pub fn is_known(&self, pointer: &str) -> bool {
+        self.known.contains(pointer)
     }
 
     /// Whether the string at this pointer counts as a secret.
     pub fn has(&self, pointer: &str) -> bool {
-        let is_plugin_name =
-            pointer.starts_with("/actions/") && pointer.ends_with("/plugin") && pointer.matches('/').count() == 3;
-        self.known.contains(pointer)
-            || !is_plugin_name
-                && !NEVER_SECRET.contains(&pointer)
-                && (self.is_file_unknown || action_pointer(pointer).is_some_and(|action| self.unknown.contains(action)))
+        self.is_known(pointer) || !NEVER_SECRET.contains(&pointer) && self.is_unknown(pointer)
+    }
+
+    fn is_unknown(&self, pointer: &str) -> bool {
+        if self.unknown.has(pointer) {
+            return true;
+        }
+        let Some(action) = action_pointer(pointer) else { return false };
+        match (self.actions.get(action), &pointer[action.len()..]) {
+            (_, "/plugin") => false,
+            (Some(Some(unknown)), _) => unknown.has(pointer),
+            // An action without a plugin, or a name that no action can have.
+            (Some(None) | None, _) => true,
+        }
     }
 }
 

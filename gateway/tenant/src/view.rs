@@ -1,6 +1,9 @@
 //! The settings of a tenant file for display: secrets masked, defaults filled in.
 
-use super::secret_pointers::secret_pointers;
+use super::{
+    redaction::{Audience, Redaction},
+    secret_pointers::secret_pointers,
+};
 use menlou_action::PluginRegistry;
 use menlou_config::{
     load::Document,
@@ -22,12 +25,17 @@ pub struct SettingsView {
     pub defaults: BTreeSet<String>,
     /// RFC 6901 pointers to the secrets in `settings`.
     pub secrets: BTreeSet<String>,
+    redaction: Redaction,
 }
 
 /// The view of a file that can be parsed, whether it is valid or not.
-pub fn view(doc: &Document, library: &PluginRegistry) -> SettingsView {
-    let mut view =
-        SettingsView { settings: json!({}), defaults: BTreeSet::new(), secrets: secret_pointers(doc, library) };
+pub fn view(doc: &Document, library: &PluginRegistry, audience: Audience) -> SettingsView {
+    let mut view = SettingsView {
+        settings: json!({}),
+        defaults: BTreeSet::new(),
+        secrets: secret_pointers(doc, library),
+        redaction: Redaction::new(doc, library, audience),
+    };
     let schema = tenant::schema();
     let written = doc.value("").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut settings = view.table(&schema, &written, "");
@@ -98,10 +106,8 @@ impl SettingsView {
                 Value::Object(self.table(schema, table, at))
             }
             // A value where the schema has a table, or one that contains a secret, is masked.
-            (Some(schema), value)
-                if schema.get("properties").is_none() && !self.has_secret_below(at) && !has_password(value) =>
-            {
-                value.clone()
+            (Some(schema), value) if schema.get("properties").is_none() && !self.has_secret_below(at) => {
+                self.redaction.masked(at, value, MASK)
             }
             _ => json!(MASK),
         }
@@ -117,16 +123,6 @@ fn masked_secret(written: &str) -> String {
     }
 }
 
-/// Whether a value contains a URL with a password.
-fn has_password(value: &Value) -> bool {
-    match value {
-        Value::String(s) => s.contains("://") && s.contains('@'),
-        Value::Array(items) => items.iter().any(has_password),
-        Value::Object(table) => table.values().any(has_password),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +130,7 @@ mod tests {
     fn viewed(text: &str) -> SettingsView {
         let folder = tempfile::tempdir().unwrap();
         let library = PluginRegistry::load(folder.path()).unwrap();
-        view(&Document::parse("acme.toml", text.as_bytes()).unwrap(), &library)
+        view(&Document::parse("acme.toml", text.as_bytes()).unwrap(), &library, Audience::Editor)
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub mod terminal;
 pub mod test_ca;
 pub mod upstream;
 
-pub use admin::Admin;
+pub use admin::{Admin, AdminResponse};
 pub use browser::Browser;
 pub use client::{Client, Envelope};
 pub use cluster::Cluster;

@@ -7,8 +7,6 @@ use menlou_error::Result;
 
 /// Number of entries on a page.
 const PAGE_SIZE: u32 = 50;
-/// Number of unchanged lines that are shown before and after a change.
-const CONTEXT_LINES: usize = 2;
 
 #[derive(Template)]
 #[template(path = "audit_log.html")]
@@ -72,34 +70,49 @@ impl AuditLogPage {
     }
 }
 
-/// The difference between two texts: everything between their common start and their common end, with a few lines of
-/// context.
-fn diff<'a>(before: &'a Option<String>, after: &'a Option<String>) -> Vec<DiffLine<'a>> {
-    let lines = |text: &'a Option<String>| text.as_deref().unwrap_or_default().lines().collect::<Vec<_>>();
-    let (old, new) = (lines(before), lines(after));
-    let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
-    let line = |class, sign| move |text: &&'a str| DiffLine { class, sign, text };
-    let mut diff: Vec<_> = old[head.saturating_sub(CONTEXT_LINES)..head].iter().map(line("unchanged", " ")).collect();
-    diff.extend(old[head..old.len() - tail].iter().map(line("removed", "-")));
-    diff.extend(new[head..new.len() - tail].iter().map(line("added", "+")));
-    diff.extend(old[old.len() - tail..].iter().take(CONTEXT_LINES).map(line("unchanged", " ")));
-    diff
+/// The lines of an entry's change: its diff, or the complete text that was created or removed.
+fn lines(entry: &AuditEntry) -> Vec<DiffLine<'_>> {
+    let line = |class, sign| move |text| DiffLine { class, sign, text };
+    let removed = entry.before.iter().flat_map(|text| text.lines()).map(line("removed", "-"));
+    let added = entry.after.iter().flat_map(|text| text.lines()).map(line("added", "+"));
+    let changed = entry.diff.iter().flat_map(|text| text.lines()).map(|text| match text.split_at_checked(1) {
+        Some(("-", text)) => DiffLine { class: "removed", sign: "-", text },
+        Some(("+", text)) => DiffLine { class: "added", sign: "+", text },
+        Some((" ", text)) => DiffLine { class: "unchanged", sign: " ", text },
+        _ => DiffLine { class: "unchanged", sign: " ", text },
+    });
+    removed.chain(added).chain(changed).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timestamp::Timestamp;
+
+    fn shown(before: Option<&str>, after: Option<&str>, diff: Option<&str>) -> Vec<String> {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let entry = AuditEntry {
+            id: 1,
+            at: Timestamp(0),
+            who: String::new(),
+            role: String::new(),
+            what: String::new(),
+            tenant: None,
+            target: None,
+            before: text(before),
+            after: text(after),
+            diff: text(diff),
+            failed: None,
+        };
+        lines(&entry).iter().map(|line| format!("{}{}", line.sign, line.text)).collect()
+    }
 
     #[test]
-    fn diff_shows_changed_lines_with_context() {
-        let shown = |before: &str, after: &str| {
-            let (before, after) = (Some(before.to_owned()), Some(after.to_owned()));
-            diff(&before, &after).iter().map(|line| format!("{}{}", line.sign, line.text)).collect::<Vec<_>>()
-        };
-        assert_eq!(shown("a\nb\nc\nd\ne\nf", "a\nb\nc\nX\ne\nf"), [" b", " c", "-d", "+X", " e", " f"]);
-        assert_eq!(shown("", "a"), ["+a"]);
-        assert_eq!(shown("a\na", "a"), [" a", "-a"]);
-        assert!(shown("", "").is_empty());
+    fn changed_created_and_removed_texts_are_shown_as_a_diff() {
+        let diff = "@@ -1,2 +1,2 @@\n a\n-b\n+c\n";
+        assert_eq!(shown(None, None, Some(diff)), [" @@ -1,2 +1,2 @@", " a", "-b", "+c"]);
+        assert_eq!(shown(None, Some("a\nb"), None), ["+a", "+b"]);
+        assert_eq!(shown(Some("a"), None, None), ["-a"]);
+        assert!(shown(None, None, None).is_empty());
     }
 }

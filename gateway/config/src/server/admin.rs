@@ -1,6 +1,6 @@
 //! `[admin]`: the admin listener, and what tenants' admins may do.
 
-use super::address_expected;
+use super::address::address_expected;
 use crate::hosts::HostPattern;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,11 +37,27 @@ pub struct Admin {
     /// network, because tokens are sent unencrypted.
     /// 是否允许在他人可达的地址上使用明文 HTTP：仅限位于 TLS 代理之后或私有网络中，因为令牌以明文传输。
     pub allow_plain_http: bool,
+    /// Further hosts under which browsers and probes may reach the admin listener: a host "admin.example.com", all
+    /// subdomains "*.example.com", or a network "10.20.0.0/16". localhost, loopback addresses and the address in listen are
+    /// always allowed; if listen is 0.0.0.0 or [::], so is every IP address. Other hosts are answered with 421.
+    /// 浏览器与探针访问管理端时还可使用的主机：主机 "admin.example.com"、所有子域名 "*.example.com" 或网段 "10.20.0.0/16"。
+    /// localhost、回环地址与 listen 中的地址始终可用；listen 为 0.0.0.0 或 [::] 时任何 IP 地址可用。其他主机返回 421。
+    pub allowed_hosts: Vec<HostPattern>,
     /// Maximum number of changes per minute with one token of a tenant's admin, after a burst of three minutes' worth. An
     /// operator's token may make ten times as many.
     /// 租户管理员的每个令牌每分钟的最大修改次数，可突发至三分钟的量；运维令牌为其十倍。
     #[schemars(range(min = 1, max = 1_000_000))]
     pub writes_per_minute: NonZeroU32,
+    /// Number of complete months of the audit log that are kept, beside the current one. Older months are exported to files
+    /// in audit_export_dir, then deleted. Default: everything is kept in the database.
+    /// 审计记录除当月外保留的完整月数；更早的月份先导出到 audit_export_dir 中的文件，再从数据库删除。默认全部保留在数据库中。
+    #[schemars(range(min = 1, max = 1200))]
+    pub audit_retention_months: Option<u32>,
+    /// Folder of the exported months: one file with a JSON object per line. Default: the folder audit beside the SQLite
+    /// file.
+    /// 导出文件所在的文件夹，每月一个文件，每行一个 JSON 对象。默认为 SQLite 文件旁的 audit 文件夹。
+    #[schemars(extend("minLength" = 1))]
+    pub audit_export_dir: Option<PathBuf>,
     /// Hosts that tenants' admins may set as upstream or delegate_url, with any port: a host "api.example.com", all
     /// subdomains "*.example.com", or a network "10.20.0.0/16". Only operators may set other addresses.
     /// 租户管理员可以设为 upstream 或 delegate_url 的主机（不限端口）：主机 "api.example.com"、所有子域名 "*.example.com" 或网段
@@ -56,7 +72,10 @@ impl Default for Admin {
             tls_cert: None,
             tls_key: None,
             allow_plain_http: false,
+            allowed_hosts: Vec::new(),
             writes_per_minute: DEFAULT_WRITES,
+            audit_retention_months: None,
+            audit_export_dir: None,
             allowed_upstream_hosts: Vec::new(),
         }
     }

@@ -84,7 +84,7 @@ error: `max_concurrent_requests` must be at least 1
 4 | max_concurrent_requests = 0
   |                           ^
 
-error: unknown key `port`; known keys: `allow_plain_http`, `allowed_upstream_hosts`, `listen`, `tls_cert`, `tls_key`, `writes_per_minute`
+error: unknown key `port`; known keys: `allow_plain_http`, `allowed_hosts`, `allowed_upstream_hosts`, `audit_export_dir`, `audit_retention_months`, `listen`, `tls_cert`, `tls_key`, `writes_per_minute`
  --> menlou.toml:6:1
   |
 6 | port = *

@@ -43,14 +43,14 @@ impl AdminStore for Postgres {
     }
 
     async fn append_audit_entry(&self, entry: &NewAuditEntry) -> Result<()> {
-        let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, failed)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, diff, failed)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let text = |text: &Option<String>| text.as_deref().map(|text| without_nul(text).into_owned());
         let query =
             sqlx::query(sql).bind(unix_millis_i64()).bind(without_nul(&entry.who)).bind(&entry.role).bind(&entry.what);
         let query =
             query.bind(&entry.tenant).bind(text(&entry.target)).bind(text(&entry.before)).bind(text(&entry.after));
-        let query = query.bind(&entry.failed);
+        let query = query.bind(text(&entry.diff)).bind(&entry.failed);
         self.query(|pool| async move { query.execute(&pool).await }).await.map(|_| ())
     }
 
@@ -65,6 +65,19 @@ impl AdminStore for Postgres {
         }
         let rows = self.query(|pool| async move { query.fetch_all(&pool).await }).await?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    async fn audit_entries_until(&self, end: i64, after: i64, limit: u32) -> Result<Vec<AuditEntry>> {
+        let sql = "SELECT * FROM audit WHERE at < $1 AND id > $2 ORDER BY id LIMIT $3";
+        let query = sqlx::query_as::<_, AuditRow>(sql).bind(end).bind(after).bind(i64::from(limit));
+        let rows = self.query(|pool| async move { query.fetch_all(&pool).await }).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    async fn delete_audit_entries(&self, end: i64, last: i64, limit: u32) -> Result<u64> {
+        let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 AND id <= $2 LIMIT $3)";
+        let query = sqlx::query(sql).bind(end).bind(last).bind(i64::from(limit));
+        Ok(self.query(|pool| async move { query.execute(&pool).await }).await?.rows_affected())
     }
 }
 
@@ -100,12 +113,13 @@ struct AuditRow {
     target: Option<String>,
     before: Option<String>,
     after: Option<String>,
+    diff: Option<String>,
     failed: Option<String>,
 }
 
 impl From<AuditRow> for AuditEntry {
     fn from(row: AuditRow) -> Self {
-        let AuditRow { id, at, who, role, what, tenant, target, before, after, failed } = row;
-        Self { id, at, entry: NewAuditEntry { who, role, what, tenant, target, before, after, failed } }
+        let AuditRow { id, at, who, role, what, tenant, target, before, after, diff, failed } = row;
+        Self { id, at, entry: NewAuditEntry { who, role, what, tenant, target, before, after, diff, failed } }
     }
 }

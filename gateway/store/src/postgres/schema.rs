@@ -3,8 +3,11 @@
 use sqlx::{Connection, PgConnection};
 
 /// One script per version. A script that was released is never changed.
-const SCRIPTS: &[&str] =
-    &[include_str!("../../migrations/postgres/1.sql"), include_str!("../../migrations/postgres/2.sql")];
+const SCRIPTS: &[&str] = &[
+    include_str!("../../migrations/postgres/1.sql"),
+    include_str!("../../migrations/postgres/2.sql"),
+    include_str!("../../migrations/postgres/3.sql"),
+];
 /// Key of the advisory lock under which tables are migrated; the same in all releases.
 const LOCK: i64 = 0x6d65_6e6c_6f75;
 

@@ -57,11 +57,11 @@ impl AdminStore for Sqlite {
     }
 
     async fn append_audit_entry(&self, entry: &NewAuditEntry) -> Result<()> {
-        let NewAuditEntry { who, role, what, tenant, target, before, after, failed } = entry.clone();
+        let NewAuditEntry { who, role, what, tenant, target, before, after, diff, failed } = entry.clone();
         let written = self.writer.run(Durability::Machine, move |connection| {
-            let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, failed)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-            let values = (unix_millis_i64(), who, role, what, tenant, target, before, after, failed);
+            let sql = "INSERT INTO audit (at, who, role, what, tenant, target, before, after, diff, failed)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            let values = (unix_millis_i64(), who, role, what, tenant, target, before, after, diff, failed);
             connection.prepare_cached(sql)?.execute(values).map(|_| ())
         });
         written.await
@@ -81,6 +81,22 @@ impl AdminStore for Sqlite {
             }
         });
         found.await
+    }
+
+    async fn audit_entries_until(&self, end: i64, after: i64, limit: u32) -> Result<Vec<AuditEntry>> {
+        let found = self.reader.run(move |connection| {
+            let sql = "SELECT * FROM audit WHERE at < ? AND id > ? ORDER BY id LIMIT ?";
+            connection.prepare_cached(sql)?.query_map((end, after, limit), entry)?.collect()
+        });
+        found.await
+    }
+
+    async fn delete_audit_entries(&self, end: i64, last: i64, limit: u32) -> Result<u64> {
+        let deleted = self.writer.run(Durability::Process, move |connection| {
+            let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ? AND id <= ? LIMIT ?)";
+            Ok(connection.prepare_cached(sql)?.execute((end, last, limit))? as u64)
+        });
+        deleted.await
     }
 }
 
@@ -105,6 +121,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         target: row.get("target")?,
         before: row.get("before")?,
         after: row.get("after")?,
+        diff: row.get("diff")?,
         failed: row.get("failed")?,
     };
     Ok(AuditEntry { id: row.get("id")?, at: row.get("at")?, entry })

@@ -9,8 +9,11 @@ use std::{
 };
 
 /// One script per version. A script that was released is never changed.
-const SCRIPTS: &[&str] =
-    &[include_str!("../../migrations/sqlite/1.sql"), include_str!("../../migrations/sqlite/2.sql")];
+const SCRIPTS: &[&str] = &[
+    include_str!("../../migrations/sqlite/1.sql"),
+    include_str!("../../migrations/sqlite/2.sql"),
+    include_str!("../../migrations/sqlite/3.sql"),
+];
 /// Maximum time to wait at start for another process that opens the same file.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that a transaction waits for one of another process, such as `menlou user add`; shorter than an operation's deadline.

@@ -4,7 +4,7 @@ use super::context::{CommandFailure, CommandOutput, TenantContext, parse_name};
 use crate::cli::output::show_errors;
 use menlou_config::{edit::toml_value, load::Document, schema::escape};
 use menlou_error::text::{Language, Text};
-use menlou_tenant::{SettingsView, secret_pointers, view};
+use menlou_tenant::{Audience, SettingsView, secret_pointers, view};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub fn run(context: &TenantContext<'_>, name: &str) -> Result<CommandOutput, Com
     let errors = stored.checked.map_or_else(|errors| errors, |validated| validated.errors);
     // If the file cannot be parsed, the errors say why.
     let doc = Document::parse(files.path(&name), stored.text.as_bytes()).ok();
-    let view = doc.as_ref().map(|doc| (view(doc, context.library), sources(doc, context)));
+    let view = doc.as_ref().map(|doc| (view(doc, context.library, Audience::Editor), sources(doc, context)));
     if !context.json {
         let page = view.as_ref().map(|(view, sources)| page(view, sources)).unwrap_or_default();
         out!("# {}\n{page}", files.path(&name).display());
