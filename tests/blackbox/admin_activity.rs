@@ -125,7 +125,7 @@ fn requests_are_split_by_who_caused_their_failure() {
         tenant(&sim)
     );
     let scene = Scene::with(Stores::Embedded, |setup, own| {
-        let file = file.replace(&sim.base_url().to_string(), &own.base_url().to_string());
+        let file = file.replace(sim.base_url(), own.base_url());
         setup.tenant("split", file)
     });
     let client = scene.gateway.client("split");

@@ -9,7 +9,7 @@ const PAGES: [&str; 5] = ["", "/settings", "/actions", "/actions/login", "/histo
 /// Pages of a tenant that show personal data or change something.
 const WRITE_PAGES: [&str; 2] = ["/people", "/switch-on?of=openid"];
 /// Forms of a tenant that require the permission to write.
-const FORMS: [&str; 9] = [
+const FORMS: [&str; 10] = [
     "/verify",
     "/settings",
     "/check",
@@ -17,6 +17,7 @@ const FORMS: [&str; 9] = [
     "/switch-on",
     "/actions/login",
     "/actions/login/off",
+    "/actions/login/on",
     "/people/end",
     "/people/forget",
 ];
@@ -237,7 +238,7 @@ fn status_page_counts_and_explains_failures_and_verifies_credentials() {
     let path = format!("/console/tenants/{TENANT}");
     eventually("both requests are counted", || {
         browser.get(&path);
-        browser.page.contains("2 requests, 1 failures, 1 sessions opened").then_some(())
+        browser.page.contains("2 requests, 1 refused, 0 failed (0 at the platform), 1 sessions opened").then_some(())
     });
     for text in ["invalid_code", "errcode 40029", "request id", "<svg", "wx.login"] {
         assert!(browser.page.contains(text), "{text}: {}", browser.page);

@@ -193,8 +193,22 @@ fn actions_are_enabled_configured_and_disabled() {
     browser.get(&tenant_path("/actions"));
     let off = [("revision", browser.value("revision"))];
     assert_eq!(browser.submit(&tenant_path("/actions/orders/off"), &[("revision", &off[0].1)]).status, 303);
-    assert!(!file(&scene, TENANT).contains("orders"));
-    assert_eq!(browser.get(&tenant_path("/actions/orders")).status, 404);
+    // Disabling keeps the settings, and its own admin can bring the action back with the address that an operator has set.
+    let text = file(&scene, TENANT);
+    for line in ["[actions.orders]", "plugin = \"proxy\"", "upstream = \"http://127.0.0.1:9/a\"", "disabled = true"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    eventually("the action is off", || (scene.client().call("orders", &[]).status == 404).then_some(()));
+    let mut own = scene.console_as(OWN);
+    own.get(&tenant_path("/actions"));
+    assert!(own.page.contains("actions/orders/on") && !own.page.contains("actions/orders/off"), "{}", own.page);
+    let on = own.submit(&tenant_path("/actions/orders/on"), &[("revision", &own.value("revision"))]);
+    assert_eq!(on.header("location"), Some(tenant_path("/actions?done=on").as_str()), "{}", own.page);
+    assert!(!file(&scene, TENANT).contains("disabled"));
+    eventually("the action serves again", || (scene.client().call("orders", &[]).status == 502).then_some(()));
+    own.get(&tenant_path("/actions"));
+    let none = own.submit(&tenant_path("/actions/nothing/off"), &[("revision", &own.value("revision"))]);
+    assert_eq!((none.status, file(&scene, TENANT).contains("nothing")), (404, false));
     browser.get(&tenant_path("/actions"));
     assert_eq!(browser.submit(&tenant_path("/actions/user/off"), &[("revision", "of before")]).status, 412);
 }

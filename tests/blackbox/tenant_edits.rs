@@ -77,6 +77,50 @@ fn a_secret_is_rotated_from_standard_input_while_people_log_in() {
 }
 
 #[test]
+fn a_secret_is_saved_whatever_else_is_wrong_in_the_file() {
+    let home = home();
+    let set = ["tenant", "edit", TENANT, "--set-secret", "wechat.secret"];
+    for (other, says) in [
+        ("[session]\nttl = \"5s\"\n", "`ttl` must be from 1m to 30d"),
+        ("[session]\ntll = \"5d\"\n", "unknown key `tll`"),
+        ("[actions.orders]\nplugin = \"proxy\"\n", "`upstream` is missing"),
+    ] {
+        let before = format!("{}{other}", tenant(&simulator()));
+        home.write_tenant(TENANT, &before);
+        let message = exits(&home.command(&set, b"a-new-secret"), 1);
+        assert!(message.contains("is saved") && message.contains(says), "{message}");
+        assert!(message.contains("keeps the last valid version") && !message.contains("reloads it"), "{message}");
+        assert!(!message.contains("a-new-secret"), "{message}");
+        assert_eq!(file(&home), before.replace(DEMO_SECRET, "a-new-secret"), "{other}");
+    }
+    // A change that adds an error is refused, with that error only.
+    let before = file(&home);
+    let message = exits(&home.command(&["tenant", "edit", TENANT, "--set-secret", "wechat.sceret"], b"x"), 1);
+    assert!(message.contains("did you mean `secret`?") && !message.contains("upstream"), "{message}");
+    assert_eq!(file(&home), before);
+    // Without a secret, a file with errors is not saved.
+    exits(&home.command(&["tenant", "edit", TENANT, "--set", "name=Other"], b""), 1);
+    assert_eq!(file(&home), before);
+}
+
+#[test]
+fn the_message_does_not_promise_what_a_running_gateway_cannot_load() {
+    let home = home();
+    let set = ["tenant", "edit", TENANT, "--set-secret", "wechat.secret"];
+    let message = exits(&home.command(&set, b"a-new-secret"), 0);
+    assert!(message.contains("reloads it automatically"), "{message}");
+    // The keys of a gateway are those of the config that it was started with.
+    let config = fs::read_to_string(home.config()).unwrap();
+    fs::write(home.config(), format!("{config}secrets.keys_file = \"file:seal.keys\"\n")).unwrap();
+    exits(&home.command(&["secret", "keygen"], b""), 0);
+    let message = exits(&home.command(&set, b"another-secret"), 0);
+    assert!(message.contains("restart") && message.contains("keys_file"), "{message}");
+    assert!(!message.contains("reloads it automatically"), "{message}");
+    let message = exits(&home.command(&["tenant", "edit", TENANT, "--set", "session.ttl=1d"], b""), 0);
+    assert!(message.contains("reloads it automatically"), "nothing new is encrypted: {message}");
+}
+
+#[test]
 fn a_file_with_errors_is_not_saved_and_the_errors_have_positions() {
     let home = home();
     let before = file(&home);

@@ -100,6 +100,9 @@ await page.getByRole("button", { name: "Create" }).click();
 await page.waitForURL("**/tenants/shop?done=made");
 await page.getByRole("button", { name: "Verify with WeChat" }).click();
 await page.getByText("errcode 40125").first().waitFor();
+// The result of a verification replaces the earlier one: two that contradict each other are never shown together.
+await page.reload();
+await page.getByText("rejected").first().waitFor();
 await check(page, "status-with-a-wrong-secret");
 
 // The settings: form and text follow each other, and errors are shown at their field and line.
@@ -126,6 +129,8 @@ await page.waitForURL("**/settings?done=secret");
 await page.getByRole("link", { name: "Status", exact: true }).click();
 await page.getByRole("button", { name: "Verify with WeChat" }).click();
 await page.getByText("Credentials work").waitFor();
+assert.equal(await page.locator("#credentials ~ *").getByText("rejected").count(), 0);
+assert.equal(await page.locator("section[aria-labelledby=credentials] .mark.bad").count(), 0);
 
 // A request through the gateway is counted.
 const opened = await eventually("a session is opened", async () => {
@@ -164,12 +169,27 @@ await check(page, "action");
 await page.getByRole("button", { name: "Enable" }).focus();
 await page.keyboard.press("Enter");
 await page.waitForURL("**/actions?done=on");
+// Disabling takes a confirmation, and keeps the settings for the next time.
+await page.locator("summary", { hasText: "Disable… proxy" }).click();
+await check(page, "actions-before-disabling");
 await page.getByRole("button", { name: "Disable proxy" }).click();
 await page.waitForURL("**/actions?done=off");
+await check(page, "actions-with-a-disabled-one");
+await page.getByRole("link", { name: "Settings proxy" }).click();
+assert.equal((await page.getByLabel("upstream").inputValue()).trim(), "http://127.0.0.1:9");
+await page.goBack();
+await page.getByRole("button", { name: "Enable again proxy" }).click();
+await page.waitForURL("**/actions?done=on");
 
 // Ending a user's session.
 await page.getByRole("link", { name: "Users", exact: true }).click();
 await check(page, "users");
+// A phone number is found as people write it.
+await page.getByLabel("Search by").selectOption("phone");
+await page.getByRole("searchbox").fill("138 0013 8000");
+await page.keyboard.press("Enter");
+await page.waitForURL("**/people?by=phone**");
+await page.goto(`${ADMIN}/console/tenants/shop/people`);
 await page.getByRole("link", { name: "Ann" }).click();
 await check(page, "user");
 await page.getByRole("button", { name: "End", exact: true }).first().click();

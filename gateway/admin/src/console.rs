@@ -77,6 +77,7 @@ pub fn router(state: Arc<AdminState>, has_tls: bool) -> Router {
             handle(PAGE, console, actions::show).merge(handle(FORM, console, actions::save)),
         )
         .route(&tenant_path("/actions/{action}/off"), handle(FORM, console, actions::disable))
+        .route(&tenant_path("/actions/{action}/on"), handle(FORM, console, actions::enable_again))
         .route(&tenant_path("/people"), handle(PAGE, console, users::show))
         .route(&tenant_path("/people/end"), handle(FORM, console, users::end_sessions))
         .route(&tenant_path("/people/forget"), handle(FORM, console, users::forget))

@@ -66,6 +66,9 @@ pub struct ProfileChange {
     pub avatar_url: Option<String>,
 }
 
+/// The calling codes that are tried for a number without one, where most users of mini-programs are.
+const LOCAL_CODES: [&str; 4] = ["86", "852", "853", "886"];
+
 /// The matching users by ascending id, at most `limit`.
 ///
 /// # Errors
@@ -80,6 +83,39 @@ pub async fn find(
     caller.require(Permission::ReadPersonalData, tenant.as_str())?;
     let profiles = state.stores.accounts.profiles(tenant.as_str(), query, limit).await?;
     Ok(profiles.into_iter().map(User::from).collect())
+}
+
+/// The users with this phone number, as people write it: in E.164 format, with spaces or hyphens, with `00` for the `+`,
+/// without the `+`, or as a local number of mainland China, Hong Kong, Macau or Taiwan.
+///
+/// # Errors
+/// `forbidden`, `store_unavailable`.
+pub async fn find_by_phone(state: &AdminState, caller: &Caller, tenant: &TenantName, phone: &str) -> Result<Vec<User>> {
+    let mut found: Vec<User> = Vec::new();
+    for number in possible_numbers(phone) {
+        found.extend(find(state, caller, tenant, ProfileQuery::Phone(&number), 1).await?);
+    }
+    found.sort_by_key(|user| user.id);
+    Ok(found)
+}
+
+/// The numbers in E.164 format that a written number may stand for.
+fn possible_numbers(written: &str) -> Vec<String> {
+    // Full-width digits and signs come from Chinese keyboards.
+    let narrow = |c: char| match c {
+        '０'..='９' => char::from_digit(u32::from(c) - u32::from('０'), 10).unwrap_or(c),
+        '＋' => '+',
+        c => c,
+    };
+    let is_layout =
+        |c: char| c.is_whitespace() || matches!(c, '-' | '‐' | '–' | '—' | '.' | '(' | ')' | '（' | '）' | '/');
+    let number: String = written.chars().map(narrow).filter(|c| !is_layout(*c)).collect();
+    if let Some(digits) = number.strip_prefix('+').or_else(|| number.strip_prefix("00")) {
+        return vec![format!("+{digits}")];
+    }
+    let mut numbers = vec![format!("+{number}")];
+    numbers.extend(LOCAL_CODES.iter().map(|code| format!("+{code}{}", number.strip_prefix('0').unwrap_or(&number))));
+    numbers
 }
 
 /// One user.
@@ -115,7 +151,8 @@ pub async fn update(
     // Only the names of the fields: the audit log is kept after the user has been deleted.
     let after = Some(fields.join(", "));
     let target = Some(id.to_string());
-    let action = AuditedAction { what: "user.update", tenant: tenant.as_str(), target, before: None, after };
+    let action =
+        AuditedAction { what: "user.update", tenant: tenant.as_str(), target, after, ..AuditedAction::default() };
     let changing = async {
         let (name, avatar_url) = (change.name.as_deref(), change.avatar_url.as_deref());
         let outcome = state.stores.accounts.update_profile(tenant.as_str(), id, version, name, avatar_url).await?;
@@ -221,5 +258,32 @@ impl From<Profile> for User {
             updated_at: Timestamp(profile.updated_at),
             version: profile.version,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_number_is_understood_as_people_write_it() {
+        let stands_for = |written: &str, number: &str| possible_numbers(written).iter().any(|one| one == number);
+        for written in [
+            "+8613800138000",
+            "13800138000",
+            "138 0013 8000",
+            "138-0013-8000",
+            "8613800138000",
+            "008613800138000",
+            "+86 138 0013 8000",
+            "(+86) 138-0013-8000",
+            "１３８００１３８０００",
+            "＋86 13800138000",
+        ] {
+            assert!(stands_for(written, "+8613800138000"), "{written}");
+        }
+        assert!(stands_for("5123 4567", "+85251234567") && stands_for("0912 345 678", "+886912345678"));
+        assert_eq!(possible_numbers("+1 202 555 0123"), ["+12025550123"]);
+        assert!(!stands_for("1380013800", "+8613800138000"));
     }
 }

@@ -74,7 +74,7 @@ pub struct UserQuery {
     openid: Option<String>,
     /// The platform of the openid, default wechat.
     platform: Option<String>,
-    /// The user with this phone number, in E.164 format; the + is written %2B in a URL.
+    /// The user with this phone number, in E.164 format (the + is written %2B in a URL) or as people write it.
     phone: Option<String>,
     /// The user with this account name.
     account: Option<String>,
@@ -313,8 +313,11 @@ pub async fn find_users(request: ApiRequest) -> Result<ApiResponse> {
     if second.is_some() {
         return Err(exactly_one_required());
     }
-    let users =
-        users::find(&request.state, &request.caller, &tenant, profile_query, check_limit(query.limit, 1000)?).await?;
+    let limit = check_limit(query.limit, 1000)?;
+    let users = match profile_query {
+        ProfileQuery::Phone(phone) => users::find_by_phone(&request.state, &request.caller, &tenant, phone).await?,
+        other => users::find(&request.state, &request.caller, &tenant, other, limit).await?,
+    };
     Ok(ApiResponse::json(&UserList { users }))
 }
 

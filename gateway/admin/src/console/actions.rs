@@ -48,6 +48,8 @@ struct EnabledAction {
     title: String,
     plugin_action: String,
     errors: Vec<String>,
+    /// Whether the action is switched off, with its settings kept.
+    is_disabled: bool,
 }
 
 /// An action that a plugin offers.
@@ -96,6 +98,7 @@ pub async fn list(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
                 .unwrap_or_default(),
             errors: tenant.faults.iter().filter(is_here).map(|e| layout.config_error(e).to_owned()).collect(),
             plugin_action: plugin_action.unwrap_or(action).to_owned(),
+            is_disabled: table.get("disabled") == Some(&Value::Bool(true)),
             name: action.clone(),
         }
     });
@@ -144,14 +147,33 @@ pub async fn enable(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
     save_action(request, &name, &action, Some(&plugin_action)).await
 }
 
-/// `POST /console/tenants/{tenant}/actions/{action}/off`
-pub async fn disable(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
+/// `POST /console/tenants/{tenant}/actions/{action}/off`: switches an action off and keeps its settings.
+pub async fn disable(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    switch(request, "off", |path| ConfigChange::Set(path, true.into())).await
+}
+
+/// `POST /console/tenants/{tenant}/actions/{action}/on`: switches an action on again, with the settings that it had.
+pub async fn enable_again(request: ConsoleRequest) -> Result<ConsoleResponse> {
+    switch(request, "on", ConfigChange::Unset).await
+}
+
+/// Changes `disabled` of an action.
+async fn switch(
+    mut request: ConsoleRequest,
+    done: &str,
+    change: impl FnOnce(Vec<String>) -> ConfigChange,
+) -> Result<ConsoleResponse> {
     let name = request.tenant("actions")?;
-    request.caller()?.require(Permission::Write, name.as_str())?;
-    let removal = ConfigChange::Unset(vec!["actions".to_owned(), request.path_param("action").to_owned()]);
-    let draft = TenantDraft::Changes(vec![removal]);
-    tenants::save(request.state(), request.caller()?, &name, draft, precondition(&request)).await?;
-    Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/actions?done=off")))
+    let (state, caller) = (request.state(), request.caller()?);
+    caller.require(Permission::Write, name.as_str())?;
+    let action = request.path_param("action");
+    if !has_action(&tenants::read(state, caller, &name).await?, action) {
+        return Err(Error::new(&codes::UNKNOWN_ACTION));
+    }
+    let path = ["actions", action, "disabled"].map(str::to_owned).to_vec();
+    let draft = TenantDraft::Changes(vec![change(path)]);
+    tenants::save(state, caller, &name, draft, precondition(&request)).await?;
+    Ok(ConsoleResponse::redirect(format!("{BASE}tenants/{name}/actions?done={done}")))
 }
 
 /// Saves the settings of an action. `new` is the plugin's name for an action that is being enabled.

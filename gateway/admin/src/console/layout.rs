@@ -137,7 +137,10 @@ impl Layout {
                 ("AppSecret 已更换，数秒内生效。", "The AppSecret was changed. The change takes effect within seconds.")
             }
             "on" => ("动作已启用，数秒内生效。", "The action was enabled and starts serving within seconds."),
-            "off" => ("动作已停用，数秒内生效。", "The action was disabled and stops serving within seconds."),
+            "off" => (
+                "动作已停用，数秒内生效；设置已保留。",
+                "The action was disabled and stops serving within seconds. Its settings are kept.",
+            ),
             "ended" => ("会话已结束。", "The sessions were ended."),
             "forgotten" => (
                 "用户数据已删除，包括账号、绑定与会话。",

@@ -64,12 +64,14 @@ pub async fn show(mut request: ConsoleRequest) -> Result<ConsoleResponse> {
             let text = Text::fixed("用户 ID 应为整数", "A user id is an integer.");
             Error::new(&codes::BAD_PARAMETER).with_message(text)
         }),
-        ("phone", phone) => Ok(ProfileQuery::Phone(phone)),
         ("account", account) => Ok(ProfileQuery::Account(account)),
         ("external", id) => Ok(ProfileQuery::External(id)),
         (_, openid) => Ok(ProfileQuery::Openid { platform: "wechat", openid }),
     };
     let users = match query {
+        Ok(_) if page.by == "phone" && !page.of.is_empty() => {
+            users::find_by_phone(state, caller, &name, &page.of).await
+        }
         Ok(query) => users::find(state, caller, &name, query, PAGE_SIZE).await,
         Err(error) => Err(error),
     };

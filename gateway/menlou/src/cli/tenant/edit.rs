@@ -14,6 +14,7 @@ use menlou_error::text::Text;
 use menlou_tenant::{SavedTenantFile, StoredTenantFile, TenantFileError};
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -53,7 +54,13 @@ pub fn run(context: &TenantContext<'_>, arguments: Arguments) -> Result<CommandO
     let saved = match changes.as_slice() {
         [] => in_editor(context, &name, &stored)?,
         changes => {
-            Some(context.files().edit(&name, changes, None).map_err(|r| CommandFailure::from_file_error(&name, r))?)
+            let files = context.files();
+            // An error elsewhere in the file is no reason to keep a wrong or leaked secret.
+            let saved = match &arguments.set_secret {
+                Some(_) => files.edit_despite_errors(&name, changes, None),
+                None => files.edit(&name, changes, None),
+            };
+            Some(saved.map_err(|r| CommandFailure::from_file_error(&name, r))?)
         }
     };
     Ok(report(context, &name, saved))
@@ -81,15 +88,55 @@ fn report(context: &TenantContext<'_>, name: &TenantName, saved: Option<SavedTen
         return CommandOutput { json: json!({ "tenant": name.as_str(), "changed": false, "faults": [] }), ok: true };
     };
     if !context.json {
-        say(
-            format!("已保存租户 {name}，运行中的网关会自动加载"),
-            format!("tenant {name} is saved; a running gateway reloads it automatically"),
-        );
+        let outcome = outcome(context, name, &saved);
+        say(outcome.zh, outcome.en);
         show_errors(&saved.errors);
     }
     let changed = saved.before.as_ref() != Some(&saved.after);
     let json = json!({ "tenant": name.as_str(), "changed": changed, "revision": saved.revision.to_string(), "faults": saved.errors });
     CommandOutput { json, ok: saved.errors.is_empty() }
+}
+
+/// What a running gateway will do with the saved file.
+fn outcome(context: &TenantContext<'_>, name: &TenantName, saved: &SavedTenantFile) -> Text {
+    let is_valid = context.files().check(name, &saved.after).is_ok();
+    if !is_valid {
+        return Text::new(
+            format!("已保存租户 {name}；文件仍有其他错误，改正之前网关继续使用上一个有效版本"),
+            format!(
+                "tenant {name} is saved; the file still has other errors, and a gateway keeps the last valid version until they are fixed"
+            ),
+        );
+    }
+    let sources = |text: &str| {
+        let is_source = |word: &&str| word.starts_with("sealed:") || word.starts_with("env:");
+        text.split(['"', '\'']).filter(is_source).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let before = saved.before.as_deref().map(sources).unwrap_or_default();
+    let added: Vec<String> = sources(&saved.after).difference(&before).cloned().collect();
+    // Keys and environment variables are those that the process was started with.
+    if added.iter().any(|source| source.starts_with("sealed:")) {
+        return Text::new(
+            format!(
+                "已保存租户 {name}，密钥已加密。启动时已配置 [secrets] keys_file 的网关会自动加载；若该设置是之后才加上的，请重启网关"
+            ),
+            format!(
+                "tenant {name} is saved, and the secret is encrypted. A gateway that was started with this [secrets] keys_file reloads it; restart a gateway that was started before the setting was added"
+            ),
+        );
+    }
+    if added.iter().any(|source| source.starts_with("env:")) {
+        return Text::new(
+            format!("已保存租户 {name}。网关只能读取启动时已有的环境变量：若变量是新加的，请重启网关"),
+            format!(
+                "tenant {name} is saved. A gateway has the environment variables that it was started with: restart it if the variable is new"
+            ),
+        );
+    }
+    Text::new(
+        format!("已保存租户 {name}，运行中的网关会自动加载"),
+        format!("tenant {name} is saved; a running gateway reloads it automatically"),
+    )
 }
 
 /// Opens the editor on a copy of the file until the result can be saved or the user discards it; `None` if nothing
