@@ -102,6 +102,10 @@
 // The action also serves the URLs below its own: `/srv/<tenant>/<action>/…`.
 #define MENLOU_ACTION_SUBPATHS 4
 
+// Addresses in `Location`, `Content-Location` and `Refresh` of the response stay as the upstream wrote them. Without this
+// flag, those of the upstream become public paths.
+#define MENLOU_FORWARD_KEEP_LOCATION 1
+
 // A panic unwinds no further than the plugin's guard (Rust: panic=unwind), or the language has no panics.
 #define MENLOU_FLAG_CONTAINS_PANICS 1
 
@@ -227,8 +231,8 @@ typedef struct menlou_forward {
     // Number of retries if a server is unreachable or closes the connection. A request that the server may have
     // received is retried only if its method is idempotent.
     uint32_t retries;
-    // Zero.
-    uint32_t reserved;
+    // `MENLOU_FORWARD_…`.
+    uint32_t flags;
     // Maximum size of the body in bytes; 0: unlimited.
     uint64_t max_body;
     // The upstream, which the same action created for the same tenant.

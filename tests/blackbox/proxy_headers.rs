@@ -190,6 +190,12 @@ fn addresses_of_the_upstream_do_not_appear_in_redirects() {
         assert_eq!(response.header("content-location"), Some(&*expected), "{written}");
         assert_eq!(response.header("refresh"), Some(&*format!("0; url={expected}")), "{written}");
     }
+    // Unless the tenant wants them as they are.
+    let unchanged = self::scene(&upstream, "rewrite_location = false", "");
+    let written = format!("{inner}/base/login");
+    upstream.respond_with_headers(&format!("Location: {written}\r\n"));
+    let response = send(&unchanged, &Request::new("GET", path("/a")));
+    assert_eq!(response.header("location"), Some(&*written));
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn request(method: Method) -> ForwardRequest {
         body: full_body(""),
         timeout: Duration::from_secs(20),
         retries: 0,
+        keep_location: false,
     }
 }
 

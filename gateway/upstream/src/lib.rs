@@ -60,6 +60,9 @@ pub struct ForwardRequest {
     /// if the connection broke before the response and before any piece of the body was sent. A request that met a kept
     /// connection which the server was closing is sent again on a new one in any case, if its body so far is short.
     pub retries: u32,
+    /// Whether addresses in `Location`, `Content-Location` and `Refresh` of the response stay as the server wrote them.
+    /// Otherwise those of the servers become public paths.
+    pub keep_location: bool,
 }
 
 /// The servers of one action of a tenant.
@@ -146,7 +149,7 @@ impl Upstream {
     /// `upstream_unreachable`, `upstream_error`, `upstream_timeout`, `upstream_unavailable`; `bad_request` if the path
     /// is invalid; or the error of the client's own body.
     pub async fn forward(&self, http: &HttpClient, request: ForwardRequest) -> Result<Response<BodyStream>> {
-        let ForwardRequest { method, path_and_query, mut headers, body, timeout, retries } = request;
+        let ForwardRequest { method, path_and_query, mut headers, body, timeout, retries, keep_location } = request;
         if method == Method::CONNECT {
             return Err(Error::new(&codes::BAD_REQUEST).with_cause("CONNECT is not forwarded"));
         }
@@ -170,10 +173,12 @@ impl Upstream {
             let url = self.balancer.servers[permit.server].address.at(&target);
             match self.attempt(http, permit, &method, &url, headers.clone(), &body).await {
                 Ok((mut response, permit)) => {
-                    let public =
-                        PublicPath { request_url: &url, action: &self.path, is_kept: target.is_below(&self.path) };
-                    let servers = self.balancer.servers.iter().map(|server| &server.address);
-                    location::rewrite(response.headers_mut(), &public, servers);
+                    if !keep_location {
+                        let public =
+                            PublicPath { request_url: &url, action: &self.path, is_kept: target.is_below(&self.path) };
+                        let servers = self.balancer.servers.iter().map(|server| &server.address);
+                        location::rewrite(response.headers_mut(), &public, servers);
+                    }
                     return Ok(client_response(response, permit, body, &self.path));
                 }
                 Err(FailedAttempt { error, retry }) => {

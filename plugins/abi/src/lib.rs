@@ -81,6 +81,10 @@ pub const MENLOU_ACTION_RAW_QUERY: u64 = 2;
 /// The action also serves the URLs below its own: `/srv/<tenant>/<action>/…`.
 pub const MENLOU_ACTION_SUBPATHS: u64 = 4;
 
+/// Addresses in `Location`, `Content-Location` and `Refresh` of the response stay as the upstream wrote them. Without this
+/// flag, those of the upstream become public paths.
+pub const MENLOU_FORWARD_KEEP_LOCATION: u32 = 1;
+
 /// A panic unwinds no further than the plugin's guard (Rust: panic=unwind), or the language has no panics.
 pub const MENLOU_FLAG_CONTAINS_PANICS: u64 = 1;
 
@@ -285,8 +289,8 @@ pub struct menlou_forward {
     /// Number of retries if a server is unreachable or closes the connection. A request that the server may have
     /// received is retried only if its method is idempotent.
     pub retries: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// `MENLOU_FORWARD_…`.
+    pub flags: u32,
     /// Maximum size of the body in bytes; 0: unlimited.
     pub max_body: u64,
     /// The upstream, which the same action created for the same tenant.

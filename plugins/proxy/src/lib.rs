@@ -19,6 +19,7 @@ async fn proxy(call: &Call<ProxySettings>, _: ()) -> Result<ResponseSent> {
         timeout: settings.timeout(),
         retries: settings.retries(),
         max_body: settings.max_body(),
+        keep_location: !settings.rewrites_location(),
     };
     call.forward(&forward).await
 }

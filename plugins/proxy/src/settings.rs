@@ -99,6 +99,10 @@ pub(crate) struct ProxySettings {
     /// 是否去掉路径中的 /srv/租户/动作，默认 true。Whether /srv/tenant/action is removed from the path; default true.
     #[serde(default)]
     strip_prefix: Option<bool>,
+    /// 是否把 Location、Content-Location、Refresh 中上游的地址改写为公开路径，默认 true。Whether addresses of the upstream in
+    /// Location, Content-Location and Refresh become public paths; default true.
+    #[serde(default)]
+    rewrite_location: Option<bool>,
     /// 告知上游客户端地址、协议、主机与路径前缀的请求头：both（默认，两种都有）、x-forwarded（X-Forwarded-For、-Proto、-Host、
     /// -Prefix）、forwarded（RFC 7239）、none。Headers that tell the upstream the client's address, scheme, host and path prefix:
     /// both (default), x-forwarded (X-Forwarded-For, -Proto, -Host, -Prefix), forwarded (RFC 7239), none.
@@ -178,6 +182,10 @@ impl ProxySettings {
 
     pub fn strips_prefix(&self) -> bool {
         self.strip_prefix.unwrap_or(true)
+    }
+
+    pub fn rewrites_location(&self) -> bool {
+        self.rewrite_location.unwrap_or(true)
     }
 
     /// The request headers to pass on.

@@ -65,6 +65,9 @@ pub struct ForwardRequest<'a> {
     pub retries: u32,
     /// Maximum size of the body in bytes; `None`: unlimited.
     pub max_body: Option<u64>,
+    /// Whether addresses in `Location`, `Content-Location` and `Refresh` of the response stay as the upstream wrote them.
+    /// Otherwise those of the upstream become public paths.
+    pub keep_location: bool,
 }
 
 impl<S> Call<S> {
@@ -176,6 +179,7 @@ impl<S> Call<S> {
     ///         timeout: Duration::from_secs(10),
     ///         retries: 1,
     ///         max_body: Some(1 << 20),
+    ///         keep_location: false,
     ///     };
     ///     call.forward(&forward).await
     /// }
@@ -196,7 +200,7 @@ impl<S> Call<S> {
             struct_size: size_of::<menlou_forward>() as u32,
             timeout_ms: milliseconds(forward.timeout).max(1),
             retries: forward.retries,
-            reserved: 0,
+            flags: if forward.keep_location { MENLOU_FORWARD_KEEP_LOCATION } else { 0 },
             max_body: forward.max_body.map_or(0, |max| max.max(1)),
             upstream: forward.upstream.0,
             target: ffi::str(forward.target),

@@ -79,6 +79,10 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
     unsafe {
         begin(call, |call| {
             let raw = forward.as_ref().filter(|r| r.struct_size as usize >= size_of::<menlou_forward>())?;
+            if raw.flags & !MENLOU_FORWARD_KEEP_LOCATION != 0 {
+                return None;
+            }
+            let keep_location = raw.flags & MENLOU_FORWARD_KEEP_LOCATION != 0;
             // A plugin may pass any pointer. It is valid only if it is one of this action's upstreams.
             let upstream = call.action.upstream(raw.upstream)?.clone();
             let (headers, path_and_query) = (headers(call, &upstream, raw)?, text(raw.target)?.to_owned());
@@ -98,7 +102,7 @@ pub(super) unsafe extern "C" fn forward(call: *mut menlou_call, forward: *const 
             };
             Some(Box::pin(async move {
                 let body = limited(body, limit)?;
-                let forward = ForwardRequest { method, path_and_query, headers, body, timeout, retries };
+                let forward = ForwardRequest { method, path_and_query, headers, body, timeout, retries, keep_location };
                 Ok(OpOutput::Forwarded(upstream.forward(&http, forward).await?))
             }))
         })
