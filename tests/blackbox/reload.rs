@@ -79,8 +79,16 @@ fn reload_says_that_no_gateway_runs() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("no gateway runs with this config"), "{}", text(&output));
 
-    // The socket of a gateway that was killed is no gateway.
+    // The socket of a gateway that was killed is no gateway, and the next start removes it.
     let mut scene = Scene::new(Stores::Embedded);
+    let sockets = |scene: &Scene| {
+        let beside = fs::read_dir(scene.tenants().with_file_name("")).unwrap();
+        beside.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "sock")).count()
+    };
+    scene.gateway.kill();
+    assert_eq!(sockets(&scene), 1);
+    scene.gateway.restart();
+    assert_eq!(sockets(&scene), 1);
     scene.gateway.kill();
     let output = scene.command(&["reload"]);
     assert_eq!(output.status.code(), Some(1));

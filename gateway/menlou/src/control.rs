@@ -47,6 +47,7 @@ impl ControlSocket {
     /// The folder of the SQLite file is not writable, or its path is too long for a socket.
     pub fn bind(config: &Config) -> io::Result<Self> {
         let path = folder(config).join(format!("{}{}.sock", prefix(config), std::process::id()));
+        remove_stale(config)?;
         // Left by an earlier process of the same id.
         let _ = fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
@@ -85,6 +86,33 @@ impl Drop for ControlSocket {
     }
 }
 
+/// Removes the sockets of gateways that were killed.
+fn remove_stale(config: &Config) -> io::Result<()> {
+    for (path, _) in sockets(config)? {
+        let connected = std::os::unix::net::UnixStream::connect(&path);
+        if connected.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+            // It may have been removed by another process.
+            let _ = fs::remove_file(&path);
+        }
+    }
+    Ok(())
+}
+
+/// The sockets of this config, each with the id of its process.
+fn sockets(config: &Config) -> io::Result<Vec<(PathBuf, String)>> {
+    let prefix = prefix(config);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder(config))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(id) = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".sock")) {
+            let id = id.to_owned();
+            found.push((path, id));
+        }
+    }
+    Ok(found)
+}
+
 async fn respond(mut stream: UnixStream, reload: &ReloadHandle) -> io::Result<()> {
     let user = stream.peer_cred()?.uid();
     if user != 0 && user != getuid().as_raw() {
@@ -108,13 +136,7 @@ async fn respond(mut stream: UnixStream, reload: &ReloadHandle) -> io::Result<()
 /// The folder of the sockets cannot be read.
 pub async fn reload_all(config: &Config) -> io::Result<Vec<(String, io::Result<ReloadReport>)>> {
     let mut reports = Vec::new();
-    let (folder, prefix) = (folder(config), prefix(config));
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some(id) = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".sock")).map(str::to_owned) else {
-            continue;
-        };
+    for (path, id) in sockets(config)? {
         match UnixStream::connect(&path).await {
             Ok(stream) => reports.push((id, request(stream).await)),
             Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
