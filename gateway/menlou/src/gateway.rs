@@ -9,11 +9,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use menlou_action::{PluginRegistry, Services, Watchdog};
 use menlou_admin::{ReadinessLog, tokens::FailedAttempts};
-use menlou_config::{
-    config_error::ConfigError,
-    keyring::Keyring,
-    server::{Config, LoosePermissions},
-};
+use menlou_config::{config_error::ConfigError, keyring::Keyring, server::Config};
 use menlou_error::text::{Language, Text};
 use menlou_platform::{
     exchange::CodeExchange,
@@ -91,7 +87,7 @@ impl Gateway {
         telemetry::log(&config.log)?;
         let metrics = telemetry::metrics()?;
         // Before the code of a plugin runs.
-        check_permissions(&config)?;
+        permissions::check(&config, &plugin_folder(&config)?)?;
         let library = open_library(&config)?;
         for plugin in library.plugins() {
             let actions = plugin.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(",");
@@ -288,29 +284,6 @@ impl Built {
         tasks.shutdown().await;
         tracing::info!("menlou has stopped");
     }
-}
-
-/// Logs what is open to every user of the machine.
-///
-/// # Errors
-/// The config asks that the gateway does not start then.
-fn check_permissions(config: &Config) -> Result<(), Text> {
-    let policy = config.server.loose_permissions;
-    if policy == LoosePermissions::Ignore {
-        return Ok(());
-    }
-    let findings = permissions::loose(config, &plugin_folder(config)?);
-    if policy == LoosePermissions::Refuse && !findings.is_empty() {
-        let (zh, en): (Vec<&str>, Vec<&str>) = findings.iter().map(|found| (&*found.text.zh, &*found.text.en)).unzip();
-        return Err(Text::new(
-            format!("{}（[server] loose_permissions = \"refuse\"）", zh.join("；")),
-            format!("{} ([server] loose_permissions = \"refuse\")", en.join("; ")),
-        ));
-    }
-    for found in findings {
-        tracing::warn!("{}", found.text.get(Language::for_operator()));
-    }
-    Ok(())
 }
 
 /// Logs what is wrong with the keys of sealed secrets. Tenants with sealed secrets have errors of their own.

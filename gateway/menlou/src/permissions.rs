@@ -4,10 +4,10 @@ use menlou_config::{
     config_error::ConfigError,
     load::Document,
     secret::SecretRef,
-    server::Config,
+    server::{Config, LoosePermissions},
     tenant::{TenantName, secrets_in},
 };
-use menlou_error::text::Text;
+use menlou_error::text::{Language, Text};
 use serde_json::Value;
 use std::{
     fs::{self, Metadata},
@@ -24,6 +24,29 @@ const OTHERS_WRITE: u32 = 0o002;
 const OTHERS_ENTER: u32 = 0o001;
 /// In such a folder users may not replace the files of others.
 const STICKY: u32 = 0o1000;
+
+/// Logs what is open to every user of the machine. `plugins` is the folder of the plugins.
+///
+/// # Errors
+/// The config asks that the gateway does not start then.
+pub fn check(config: &Config, plugins: &Path) -> Result<(), Text> {
+    let policy = config.server.loose_permissions;
+    if policy == LoosePermissions::Ignore {
+        return Ok(());
+    }
+    let findings = loose(config, plugins);
+    if policy == LoosePermissions::Refuse && !findings.is_empty() {
+        let (zh, en): (Vec<&str>, Vec<&str>) = findings.iter().map(|found| (&*found.text.zh, &*found.text.en)).unzip();
+        return Err(Text::new(
+            format!("{}（[server] loose_permissions = \"refuse\"）", zh.join("；")),
+            format!("{} ([server] loose_permissions = \"refuse\")", en.join("; ")),
+        ));
+    }
+    for found in findings {
+        tracing::warn!("{}", found.text.get(Language::for_operator()));
+    }
+    Ok(())
+}
 
 /// What is open to every user of the machine and should not be.
 /// `plugins` is the folder of the plugins.
