@@ -4,7 +4,7 @@ use crate::{
     control::ControlSocket,
     permissions,
     reload::{ConfigSource, ReloadHandle, ReloadRequests, Reloader},
-    telemetry::{self, Metrics},
+    telemetry::{self, Metrics, metrics_upkeep},
 };
 use arc_swap::ArcSwap;
 use menlou_action::{PluginRegistry, Services, Watchdog};
@@ -32,13 +32,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::available_parallelism,
-    time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::{Semaphore, oneshot},
-    task::{JoinSet, spawn_blocking},
-    time::{interval, sleep},
+    task::JoinSet,
+    time::sleep,
 };
 use tower::{
     Layer,
@@ -197,7 +196,7 @@ impl Built {
         for tls in self.tls.iter().chain(&self.admin_tls) {
             tasks.spawn(tls.clone().watch());
         }
-        tasks.spawn(upkeep(self.metrics.clone(), self.registry.clone()));
+        tasks.spawn(metrics_upkeep::run(self.metrics.clone(), self.registry.clone()));
         let access_log = Arc::new(AtomicBool::new(self.config.log.access));
         let reloader = Reloader {
             source: self.source,
@@ -231,7 +230,7 @@ impl Built {
             verifications: Semaphore::new(MAX_VERIFICATIONS),
             failed_attempts: FailedAttempts::new(),
             work_limits: menlou_admin::WorkLimits::new(self.config.admin.writes_per_minute),
-            render_metrics: render_metrics(self.metrics, self.registry.clone()),
+            render_metrics: metrics_upkeep::renderer(self.metrics, self.registry.clone()),
             traffic_addr: self.config.server.listen,
             allowed_upstream_hosts: self.config.admin.allowed_upstream_hosts.as_slice().into(),
             proxies: proxies.clone(),
@@ -413,23 +412,4 @@ fn audit_retention(config: &Config) -> Option<menlou_admin::AuditRetention> {
     let beside_store = || config.store.path.parent().unwrap_or(Path::new("")).join("audit");
     let folder = config.admin.audit_export_dir.clone().unwrap_or_else(beside_store);
     config.admin.audit_retention_months.map(|months| menlou_admin::AuditRetention { months, folder })
-}
-
-/// Renders the metrics for each scrape. Series of tenants that are gone are removed before.
-fn render_metrics(metrics: Metrics, registry: Arc<TenantRegistry>) -> Box<dyn Fn() -> String + Send + Sync> {
-    Box::new(move || {
-        metrics.upkeep(&registry);
-        metrics.render()
-    })
-}
-
-/// Keeps the memory of the metrics bounded while nobody reads them.
-async fn upkeep(metrics: Metrics, registry: Arc<TenantRegistry>) {
-    let mut every = interval(Duration::from_secs(5));
-    loop {
-        every.tick().await;
-        let (metrics, registry) = (metrics.clone(), registry.clone());
-        // With many tenants this takes a while. A panic is logged by the panic hook; the next turn tries again.
-        let _ = spawn_blocking(move || metrics.upkeep(&registry)).await;
-    }
 }

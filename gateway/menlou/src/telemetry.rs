@@ -3,6 +3,7 @@
 mod buckets;
 mod log_writer;
 pub mod metric_catalog;
+pub mod metrics_upkeep;
 mod recorder;
 pub mod service_manager;
 mod tenant_series;
