@@ -100,6 +100,30 @@ fn a_new_version_is_loaded_from_the_same_path_and_the_old_one_stays_usable() {
 }
 
 #[test]
+fn a_touched_file_and_a_copy_of_the_same_bytes_are_no_new_version() {
+    let bytes = compiled("odd.c", &[]);
+    let folder = folder(&[("odd.so", &bytes)]);
+    let path = folder.path().join("odd.so");
+    let mut library = PluginRegistry::load(folder.path()).unwrap();
+    let generation = library.plugins()[0].generation;
+    let settled = std::time::SystemTime::now() - std::time::Duration::from_secs(30);
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(settled).unwrap();
+    for step in ["touched", "copied"] {
+        let changes = library.changes(folder.path()).unwrap();
+        assert!(matches!(changes.as_slice(), [change] if change.is_touched), "{step}: {} changes", changes.len());
+        library = changes.into_iter().fold(library, |library, change| library.with(change));
+        assert!(library.changes(folder.path()).unwrap().is_empty(), "{step}: the file is not read again");
+        assert_eq!(library.plugins()[0].generation, generation, "{step}");
+        std::fs::remove_file(&path).unwrap();
+        put(&path, &bytes);
+    }
+    put(&path, &compiled("odd.c", &["TITLE=MENLOU_STR(\"New\")"]));
+    let changes = library.changes(folder.path()).unwrap();
+    let library = changes.into_iter().fold(library, |library, change| library.with(change));
+    assert!(library.plugins()[0].generation > generation, "other bytes are a new version");
+}
+
+#[test]
 fn a_missing_folder_is_an_error() {
     let folder = folder(&[]);
     assert!(PluginRegistry::load(&folder.path().join("nowhere")).is_err());

@@ -5,6 +5,7 @@ mod abi_pages;
 mod c_plugin;
 mod damaged_file;
 mod descriptor;
+mod hanging;
 mod libraries;
 mod loading;
 mod log_capture;

@@ -18,7 +18,7 @@ use std::{
 const TENANT: &str = "bad";
 
 /// Compiles a C plugin of `tests/abi` into `folder`. In a gateway's plugin folder this loads it.
-fn compile(source: &str, folder: &Path, name: &str, arguments: &[String]) -> PathBuf {
+pub fn compile(source: &str, folder: &Path, name: &str, arguments: &[String]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let draft = folder.join(format!(".{name}"));
     let built = Command::new("cc")
@@ -33,6 +33,12 @@ fn compile(source: &str, folder: &Path, name: &str, arguments: &[String]) -> Pat
     let path = folder.join(format!("{name}.so"));
     fs::rename(draft, &path).unwrap();
     path
+}
+
+/// Compiles the plugin `odd.c` as `name`, with these macros, and replaces its file in the plugin folder atomically.
+pub fn install(gateway: &Gateway, name: &str, defined: &[&str]) {
+    let arguments: Vec<String> = defined.iter().map(|d| format!("-D{d}")).collect();
+    compile("odd.c", &gateway.plugins(), name, &arguments);
 }
 
 fn tenant(sim: &Simulator, actions: &[&str]) -> String {
@@ -77,7 +83,7 @@ fn request_id(response: &Envelope) -> String {
 }
 
 /// The log lines that contain all of these texts.
-fn lines(gateway: &Gateway, parts: &[&str]) -> Vec<String> {
+pub fn lines(gateway: &Gateway, parts: &[&str]) -> Vec<String> {
     gateway.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
 }
 

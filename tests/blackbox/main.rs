@@ -31,6 +31,7 @@ mod failover;
 mod fairness;
 mod faults;
 mod framing;
+mod hanging_plugins;
 mod hanging_up;
 mod http2;
 mod http2_frames;

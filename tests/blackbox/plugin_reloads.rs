@@ -108,6 +108,35 @@ fn a_new_version_is_loaded_however_its_file_is_written() {
 }
 
 #[test]
+fn touching_a_file_or_copying_the_same_bytes_loads_no_version() {
+    let (gateway, _sim) = scene(&["greet", "other"]);
+    let compiler = Compiler::new();
+    let built = compiler.build("greet", "1", &[]);
+    install(&gateway, &built, "greet");
+    wait_for_version(&gateway, "greet", "1");
+    let generations = || {
+        let metrics = gateway.admin("/metrics").unwrap().text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("menlou_plugin_generations ")?.parse::<u64>().ok());
+        line.unwrap_or_else(|| panic!("{metrics}"))
+    };
+    let before = generations();
+    let path = gateway.plugins().join("greet.so");
+    for (i, step) in ["touch", "copy over", "copy and rename"].into_iter().enumerate() {
+        match step {
+            "touch" => drop(Command::new("touch").arg(&path).status().unwrap()),
+            "copy over" => drop(fs::copy(&built, &path).unwrap()),
+            _ => install(&gateway, &built, "greet"),
+        }
+        // The same look at the folder finds this plugin, which sorts behind the other.
+        let version = i.to_string();
+        install(&gateway, &compiler.build("other", &version, &[]), "other");
+        wait_for_version(&gateway, "other", &version);
+        assert_eq!(generations(), before + i as u64 + 1, "{step}");
+    }
+    assert_eq!(version(&gateway, "greet").as_deref(), Some("1"));
+}
+
+#[test]
 fn running_calls_end_on_the_version_that_they_started_on() {
     let (gateway, _sim) = scene(&["greet"]);
     let compiler = Compiler::new();

@@ -23,7 +23,12 @@ pub(super) struct UpstreamPointers {
     pub health: String,
 }
 
-impl ConfigureContext<'_> {
+impl<'a> ConfigureContext<'a> {
+    /// The state of a `configure` that has reported and created nothing yet.
+    pub fn new(tenant: &'a str, action: &'a str, settings: &'a Value) -> Self {
+        Self { tenant, action, settings, errors: Vec::new(), upstreams: Vec::new() }
+    }
+
     /// Metric labels of the upstreams.
     pub fn labels(&self) -> UpstreamLabels {
         UpstreamLabels { tenant: self.tenant.to_owned(), action: self.action.to_owned() }

@@ -4,14 +4,18 @@ use super::{
     configure::{ConfigureContext, SettingsErrors},
     descriptor::Descriptor,
     plugin::Plugin,
+    plugin_thread::NotReturned,
     services::TenantScope,
 };
 use ::menlou_upstream::Upstream;
 use menlou_abi::{MENLOU_READY, menlou_str, menlou_upstream};
-use menlou_config::zeroize;
+use menlou_config::zeroize::{self, Zeroized};
 use menlou_policy::Access;
 use serde_json::Value;
-use std::{ffi::c_void, ptr, sync::Arc};
+use std::{ffi::c_void, ptr, sync::Arc, time::Duration};
+
+/// Time for one `configure` or `release` of a plugin.
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An action with one tenant's settings, as prepared by the plugin. It does not serve yet.
 pub struct ConfiguredAction {
@@ -61,21 +65,33 @@ impl ConfiguredAction {
         let access = access(&plugin.actions[index], settings);
         let mut configured = Self { plugin, index, access, settings: ptr::null_mut(), upstreams: Vec::new() };
         if let Some(configure) = configured.descriptor().raw.configure {
-            let mut context = ConfigureContext { tenant, action, settings, errors: Vec::new(), upstreams: Vec::new() };
-            let (host, json) = (configured.plugin.host(), zeroize::to_json(settings));
-            let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(&json));
-            let mut prepared = ptr::null_mut();
-            // SAFETY: the arguments are what the ABI requires. Host functions use `context` only while `configure` runs.
-            let code = unsafe { configure(host, (&raw mut context).cast(), tenant, json, &mut prepared) };
-            let ConfigureContext { mut errors, upstreams, .. } = context;
-            if code != MENLOU_READY {
-                if errors.is_empty() {
-                    let (zh, en) = ("插件拒绝了这些设置", "the plugin rejects these settings");
-                    errors.push((String::new(), format!("{zh}（{code}）"), format!("{en} ({code})")));
+            let settings = Zeroized::from(settings.clone());
+            let (tenant, action) = (tenant.to_owned(), action.to_owned());
+            let abandoned = configured.plugin.abandoned.clone();
+            let run = move || {
+                let mut context = ConfigureContext::new(&tenant, &action, &settings);
+                let (host, json) = (configured.plugin.host(), zeroize::to_json(&settings));
+                let (tenant, json) = (menlou_str::new(tenant.as_bytes()), menlou_str::new(&json));
+                let mut prepared = ptr::null_mut();
+                // SAFETY: the arguments are what the ABI requires. Host functions use `context` only while `configure` runs.
+                let code = unsafe { configure(host, (&raw mut context).cast(), tenant, json, &mut prepared) };
+                let ConfigureContext { mut errors, upstreams, .. } = context;
+                if code != MENLOU_READY {
+                    if errors.is_empty() {
+                        let (zh, en) = ("插件拒绝了这些设置", "the plugin rejects these settings");
+                        errors.push((String::new(), format!("{zh}（{code}）"), format!("{en} ({code})")));
+                    }
+                    return Err(errors);
                 }
-                return Err(errors);
-            }
-            (configured.settings, configured.upstreams) = (prepared, upstreams);
+                (configured.settings, configured.upstreams) = (prepared, upstreams);
+                Ok(configured)
+            };
+            return abandoned.run(SETTINGS_TIMEOUT, run).unwrap_or_else(|NotReturned| {
+                let seconds = SETTINGS_TIMEOUT.as_secs();
+                let zh = format!("插件的 configure 在 {seconds} 秒内没有返回：请修复插件，然后重启网关");
+                let en = format!("configure of the plugin did not return within {seconds} s: fix the plugin, then restart the gateway");
+                Err(vec![(String::new(), zh, en)])
+            });
         }
         Ok(configured)
     }
@@ -155,8 +171,18 @@ fn access(descriptor: &Descriptor, settings: &Value) -> Access {
 impl Drop for ConfiguredAction {
     fn drop(&mut self) {
         if let Some(release) = self.descriptor().raw.release.filter(|_| !self.settings.is_null()) {
-            // SAFETY: `settings` is from `configure` and is released here only. Running calls own the action, so there are none.
-            unsafe { release(self.settings) }
+            let settings = self.settings.expose_provenance();
+            // SAFETY: `settings` is from `configure` and is released here only. Running calls own the action, so there are
+            // none. The pointer crosses to the thread with its provenance exposed.
+            let run = move || unsafe { release(ptr::with_exposed_provenance_mut(settings)) };
+            if self.plugin.abandoned.run(SETTINGS_TIMEOUT, run).is_err() {
+                let (plugin, action) = (self.plugin.name, &self.descriptor().name);
+                tracing::error!(
+                    plugin,
+                    action,
+                    "release of the plugin did not return: only a restart frees the thread that it keeps"
+                );
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod coarse_clock;
 mod configure;
+mod constructors;
 mod descriptor;
 mod elf;
 mod ffi;
@@ -19,6 +20,7 @@ mod plugin_call;
 mod plugin_future;
 mod plugin_load_error;
 mod plugin_registry;
+mod plugin_thread;
 mod private_copy;
 mod reply;
 mod request_view;
@@ -36,7 +38,7 @@ pub use generations::loaded as loaded_generations;
 pub use instance::{Action, ConfiguredAction, NamedAction};
 pub use params::ParamsSchema;
 pub use plugin::Plugin;
-pub use plugin_load_error::PluginLoadError;
+pub use plugin_load_error::{LoadStage, PluginLoadError};
 pub use plugin_registry::{PluginChange, PluginRegistry, RejectedFile};
 pub use services::{Services, SessionCounter, TenantScope};
 pub use violations::{Violation, ViolationCounters};

@@ -2,9 +2,11 @@
 //! unloaded.
 
 use super::{
+    constructors::Constructors,
     descriptor::{Descriptor, text},
     elf, generations,
-    plugin_load_error::PluginLoadError,
+    plugin_load_error::{LoadStage, PluginLoadError},
+    plugin_thread::{AbandonedThreads, NotReturned},
     private_copy::PrivateCopy,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -18,11 +20,17 @@ use std::{
     io::Read,
     mem::{ManuallyDrop, offset_of},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 /// A file that was modified more recently than this may still be being written.
 const SETTLE_TIME: Duration = Duration::from_millis(300);
+/// Time for the constructors of a library, its entry function and its `init`. The slowest known take some milliseconds.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Index of the size of `menlou_action` in `menlou_plugin.sizes`.
 const ACTION_SIZE: usize = 2;
 /// Maximum size of a plugin file, in bytes.
@@ -53,17 +61,13 @@ pub struct Plugin {
     /// The plugin's actions.
     pub actions: Vec<Descriptor>,
     host: &'static menlou_host,
+    /// The threads that `configure` and `release` keep.
+    pub(super) abandoned: AbandonedThreads,
     // Never unloaded, because the plugin may have left threads and thread-local destructors that run its code.
     _library: ManuallyDrop<Library>,
 }
 
 impl Plugin {
-    /// Loads the plugin file `path` through a private copy. The dynamic loader identifies libraries by path and maps the
-    /// file, so it must not open a file that others may replace or overwrite.
-    pub(super) fn load(path: &Path, make_table: MakeTable, unsettled: WhenUnsettled) -> Result<Self, PluginLoadError> {
-        Self::from_bytes(&read_settled(path, unsettled)?, path.file_stem().unwrap_or_default(), make_table)
-    }
-
     /// Loads one file. A file that has the name Cargo gives it, such as `target/release/libpoints.so`, is loaded as
     /// `points.so`.
     pub(super) fn load_alone(path: &Path, make_table: MakeTable) -> Result<Self, PluginLoadError> {
@@ -72,20 +76,45 @@ impl Plugin {
         let stem = path.file_stem().unwrap_or_default();
         let cargo_stem = format!("lib{}", note.name.replace('-', "_"));
         let stem = if stem == cargo_stem.as_str() { OsStr::new(&note.name) } else { stem };
-        Self::from_bytes(&bytes, stem, make_table)
+        Self::from_bytes(bytes, stem, make_table)
     }
 
-    fn from_bytes(bytes: &[u8], stem: &OsStr, make_table: MakeTable) -> Result<Self, PluginLoadError> {
-        let note = elf::check(bytes)?;
+    /// Loads the bytes of the file `stem.so` through a private copy. The dynamic loader identifies libraries
+    /// by path and maps the file, so it must not open a file that others may replace or overwrite.
+    pub(super) fn from_bytes(mut bytes: Vec<u8>, stem: &OsStr, make_table: MakeTable) -> Result<Self, PluginLoadError> {
+        let note = elf::check(&bytes)?;
         // The note holds the first 32 bytes of the name. They become part of a path below, so they are compared first.
         if !stem.as_encoded_bytes().iter().take(32).eq(note.name.as_bytes()) {
             return Err(PluginLoadError::OtherName(note.name));
         }
+        let constructors = Constructors::detach(&mut bytes)?;
         // Counted before `dlopen`: from then on the library stays in memory, even if it is rejected below.
         let generation = generations::next()?;
-        let copy = PrivateCopy::new(&note.name, bytes).map_err(copy_failed)?;
-        // SAFETY: opening runs the library's constructors. The file is a complete library with a Menlou note, and plugins are
-        // trusted code.
+        let copy = PrivateCopy::new(&note.name, &bytes).map_err(copy_failed)?;
+        drop(bytes);
+        let (stem, stage) = (stem.to_owned(), Arc::new(AtomicU8::new(LoadStage::Open as u8)));
+        let reached = stage.clone();
+        let open = move || Self::open_copy(copy, &stem, generation, constructors, make_table, &reached);
+        // Each file has a count of its own: a file that was rejected is loaded again only when it has changed.
+        match AbandonedThreads::default().run(LOAD_TIMEOUT, open) {
+            Ok(opened) => opened,
+            Err(NotReturned) => {
+                let stage = LoadStage::from_number(stage.load(Ordering::Relaxed));
+                Err(PluginLoadError::NotReturned(stage, LOAD_TIMEOUT.as_secs()))
+            }
+        }
+    }
+
+    /// Opens a private copy and runs the plugin's own code: constructors, entry function, `init`.
+    fn open_copy(
+        copy: PrivateCopy,
+        stem: &OsStr,
+        generation: u64,
+        constructors: Constructors,
+        make_table: MakeTable,
+        stage: &AtomicU8,
+    ) -> Result<Self, PluginLoadError> {
+        // SAFETY: the file is a complete library with a Menlou note, and plugins are trusted code.
         let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) }
             .map_err(|e| PluginLoadError::NotLoaded(reason(&e) + &copy.hint()))?;
         copy.keep();
@@ -93,6 +122,9 @@ impl Plugin {
         // SAFETY: a library with a Menlou note exports this symbol with the type that the ABI says.
         let plugin = unsafe {
             let entry = library.get::<menlou_plugin_entry>(ENTRY_SYMBOL).map_err(|_| PluginLoadError::NoEntry)?;
+            stage.store(LoadStage::Constructor as u8, Ordering::Relaxed);
+            constructors.run(*entry as *const std::ffi::c_void);
+            stage.store(LoadStage::Entry as u8, Ordering::Relaxed);
             entry(MENLOU_ABI_MAJOR, MENLOU_ABI_MINOR).as_ref().ok_or(PluginLoadError::NoEntry)?
         };
         check_header(plugin)?;
@@ -124,6 +156,7 @@ impl Plugin {
         let name: &'static str = name.leak(); // the host table, which is never freed, refers to it
         let host = make_table(name);
         if let Some(init) = plugin.init {
+            stage.store(LoadStage::Init as u8, Ordering::Relaxed);
             // SAFETY: `host` lives as long as the process.
             match unsafe { init(host) } {
                 MENLOU_READY => {}
@@ -131,7 +164,8 @@ impl Plugin {
             }
         }
         let abi = (plugin.abi_major, plugin.abi_minor);
-        Ok(Self { name, version, generation, abi, actions, host, _library: library })
+        let abandoned = AbandonedThreads::default();
+        Ok(Self { name, version, generation, abi, actions, host, abandoned, _library: library })
     }
 
     /// The function table that the plugin's functions get.
@@ -180,7 +214,7 @@ fn reason(e: &libloading::Error) -> String {
 }
 
 /// Reads a file that has stopped changing.
-fn read_settled(path: &Path, unsettled: WhenUnsettled) -> Result<Vec<u8>, PluginLoadError> {
+pub(super) fn read_settled(path: &Path, unsettled: WhenUnsettled) -> Result<Vec<u8>, PluginLoadError> {
     let unreadable = |e: std::io::Error| PluginLoadError::Unreadable(e.to_string());
     for _ in 0..20 {
         // Checked before the file is opened, because opening a pipe waits for its other end.

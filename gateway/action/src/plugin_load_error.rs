@@ -35,10 +35,41 @@ pub enum PluginLoadError {
     BadDescriptor(String),
     /// The plugin's `init` failed. Contains its result.
     InitFailed(i32),
+    /// The plugin's own code did not return while it was loaded. Contains what did not, and the time limit in seconds.
+    NotReturned(LoadStage, u64),
     /// Another plugin has an action of the same name. Contains the action and the other plugin.
     Clash(String, String),
     /// The file does not have the plugin's name. Contains the name.
     OtherName(String),
+}
+
+/// The part of a load that runs now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LoadStage {
+    /// `dlopen`, with the constructors of libraries that the plugin needs.
+    Open,
+    /// The constructors of the plugin's own library.
+    Constructor,
+    /// The entry function.
+    Entry,
+    /// `init`.
+    Init,
+}
+
+impl LoadStage {
+    pub(super) fn from_number(number: u8) -> Self {
+        [Self::Open, Self::Constructor, Self::Entry].into_iter().find(|s| *s as u8 == number).unwrap_or(Self::Init)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Open => "dlopen",
+            Self::Constructor => "constructor",
+            Self::Entry => "menlou_plugin_v1",
+            Self::Init => "init",
+        }
+    }
 }
 
 impl PluginLoadError {
@@ -113,6 +144,16 @@ impl PluginLoadError {
             Self::InitFailed(code) => {
                 Text::new(format!("init 失败（{code}），详见日志"), format!("its init failed ({code}): see the log"))
             }
+            Self::NotReturned(stage, seconds) => Text::new(
+                format!(
+                    "{} 在 {seconds} 秒内没有返回，文件被拒绝；它占用的线程须重启网关才能释放：加载时不要等待",
+                    stage.name()
+                ),
+                format!(
+                    "its {} did not return within {seconds} s, so the file is rejected: do not wait while loading; only a restart of the gateway frees the thread that it keeps",
+                    stage.name()
+                ),
+            ),
             Self::Clash(action, plugin) => Text::new(
                 format!("插件 {plugin} 已有动作 {action}：请重命名或移除其中一个"),
                 format!("the plugin {plugin} already has an action {action}: rename or remove one of them"),

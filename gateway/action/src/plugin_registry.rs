@@ -4,9 +4,10 @@
 use super::{
     descriptor::Descriptor,
     host,
-    plugin::{Plugin, WhenUnsettled},
+    plugin::{Plugin, WhenUnsettled, read_settled},
     plugin_load_error::PluginLoadError,
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use menlou_config::{config_error::nearest, fingerprint::Fingerprint, schema::Schema};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -50,9 +51,13 @@ pub struct RejectedFile {
 #[derive(Clone)]
 struct FileState {
     fingerprint: Fingerprint,
+    content: ContentHash,
     plugin: Option<Arc<Plugin>>,
     rejected: Option<PluginLoadError>,
 }
+
+/// SHA-256 of a file's bytes. All zeros if the file could not be read.
+type ContentHash = [u8; 32];
 
 /// A new, changed or removed file of the folder.
 #[derive(Clone)]
@@ -60,6 +65,9 @@ pub struct PluginChange {
     /// The file.
     pub path: PathBuf,
     fingerprint: Fingerprint,
+    content: ContentHash,
+    /// Whether the file was only touched, or replaced by the same bytes. Then nothing was loaded.
+    pub is_touched: bool,
     /// The plugin in the file or the reason why it was rejected. `None` if the file was removed.
     pub found: Option<Result<Arc<Plugin>, PluginLoadError>>,
 }
@@ -72,6 +80,22 @@ impl Plugin {
     /// Why the file was rejected.
     pub fn open(path: &Path) -> Result<Self, PluginLoadError> {
         Self::load_alone(path, host::table)
+    }
+}
+
+impl PluginChange {
+    fn new(
+        path: PathBuf,
+        fingerprint: Fingerprint,
+        content: ContentHash,
+        found: Result<Arc<Plugin>, PluginLoadError>,
+    ) -> Self {
+        Self { path, fingerprint, content, is_touched: false, found: Some(found) }
+    }
+
+    fn removed(path: PathBuf) -> Self {
+        let (fingerprint, content) = Default::default();
+        Self { path, fingerprint, content, is_touched: false, found: None }
     }
 }
 
@@ -102,46 +126,69 @@ impl PluginRegistry {
             .collect();
         paths.sort();
         let removed = self.files.keys().filter(|path| !paths.contains(path)).cloned();
-        let mut changes: Vec<PluginChange> =
-            removed.map(|path| PluginChange { path, fingerprint: Fingerprint::default(), found: None }).collect();
+        let mut changes: Vec<PluginChange> = removed.map(PluginChange::removed).collect();
         for path in paths {
             let fingerprint = Fingerprint::for_path(&path);
             let is_unchanged = |file: &FileState| file.fingerprint == fingerprint && !self.is_clash_resolved(file);
             if self.files.get(&path).is_some_and(is_unchanged) {
                 continue;
             }
-            match Plugin::load(&path, host::table, unsettled) {
-                Err(PluginLoadError::Unsettled) => {}
-                found => changes.push(PluginChange { path, fingerprint, found: Some(found.map(Arc::new)) }),
+            let bytes = match read_settled(&path, unsettled) {
+                Err(PluginLoadError::Unsettled) => continue,
+                Err(why) => {
+                    changes.push(PluginChange::new(path, fingerprint, ContentHash::default(), Err(why)));
+                    continue;
+                }
+                Ok(bytes) => bytes,
+            };
+            let mut content = ContentHash::default();
+            content.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+            // A rejected file is loaded again, because the reason may be gone.
+            if let Some(FileState { content: before, plugin: Some(plugin), rejected: None, .. }) = self.files.get(&path)
+                && *before == content
+            {
+                let found = Some(Ok(plugin.clone()));
+                changes.push(PluginChange { path, fingerprint, content, is_touched: true, found });
+                continue;
             }
+            let stem = path.file_stem().unwrap_or_default().to_owned();
+            let found = Plugin::from_bytes(bytes, &stem, host::table).map(Arc::new);
+            changes.push(PluginChange::new(path, fingerprint, content, found));
         }
         Ok(changes)
     }
 
     /// A registry with a change applied. A plugin that has an action of another plugin is rejected.
     pub fn with(&self, change: PluginChange) -> Self {
-        let PluginChange { path, fingerprint, found } = change;
+        let PluginChange { path, fingerprint, content, found, .. } = change;
         let mut files = self.files.clone();
         match found {
             None => drop(files.remove(&path)),
             Some(Ok(plugin)) => match self.clash(&path, &plugin) {
-                Some(why) => return self.with_rejected(path, fingerprint, why),
-                None => drop(files.insert(path, FileState { fingerprint, plugin: Some(plugin), rejected: None })),
+                Some(why) => return self.with_rejected(path, (fingerprint, content), why),
+                None => {
+                    drop(files.insert(path, FileState { fingerprint, content, plugin: Some(plugin), rejected: None }))
+                }
             },
-            Some(Err(why)) => return self.with_rejected(path, fingerprint, why),
+            Some(Err(why)) => return self.with_rejected(path, (fingerprint, content), why),
         }
         self.succeed(files)
     }
 
     /// A registry in which a change is rejected. If the file had a previous version, that version stays.
     pub fn without(&self, change: PluginChange, why: PluginLoadError) -> Self {
-        self.with_rejected(change.path, change.fingerprint, why)
+        self.with_rejected(change.path, (change.fingerprint, change.content), why)
     }
 
-    fn with_rejected(&self, path: PathBuf, fingerprint: Fingerprint, why: PluginLoadError) -> Self {
+    fn with_rejected(
+        &self,
+        path: PathBuf,
+        (fingerprint, content): (Fingerprint, ContentHash),
+        why: PluginLoadError,
+    ) -> Self {
         let mut files = self.files.clone();
         let plugin = files.get(&path).and_then(|file| file.plugin.clone());
-        files.insert(path, FileState { fingerprint, plugin, rejected: Some(why) });
+        files.insert(path, FileState { fingerprint, content, plugin, rejected: Some(why) });
         self.succeed(files)
     }
 

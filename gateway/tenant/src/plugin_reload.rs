@@ -103,6 +103,10 @@ impl PluginReloader {
 
     fn apply(&self, change: PluginChange, in_service: &[TenantInService]) -> Vec<Rebuilt> {
         let current = self.library();
+        if change.is_touched {
+            self.library.store(Arc::new(current.with(change)));
+            return Vec::new();
+        }
         let name = change.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut next = current.with(change.clone());
         let mut rebuilt = Vec::new();

@@ -1,5 +1,8 @@
 /* A plugin with one action that replies {"n":1}. Tests define macros to make it invalid. */
 #include "menlou_plugin.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #ifndef NAME
 #define NAME "odd"
@@ -46,13 +49,54 @@
 #ifndef INIT
 #define INIT 0
 #endif
+#ifndef CONFIGURE
+#define CONFIGURE 0
+#endif
+#ifndef RELEASE
+#define RELEASE 0
+#endif
 #ifndef ENTRY
 #define ENTRY &plugin
+#endif
+/* Statements that a constructor and the entry function run. */
+#ifndef CONSTRUCTOR
+#define CONSTRUCTOR
+#endif
+#ifndef BEFORE_ENTRY
+#define BEFORE_ENTRY
 #endif
 
 MENLOU_PLUGIN_NOTE(NAME, "1.0.0");
 
 static const menlou_host *gateway;
+/* The constructors that have run, in their order. */
+static char constructed[8];
+
+/* Never returns. */
+static inline void hang(void) {
+    for (;;)
+        pause();
+}
+
+static void note_constructor(char which) {
+    size_t len = strlen(constructed);
+    if (len + 1 < sizeof constructed)
+        constructed[len] = which;
+}
+
+/* The first constructor of the library, if it is linked with -Wl,-init=odd_init. */
+void odd_init(void) {
+    note_constructor('i');
+}
+
+__attribute__((constructor(101))) static void construct_first(int argc, char **argv, char **environment) {
+    note_constructor(argc > 0 && argv[0] && !argv[argc] && environment == environ ? '1' : '?');
+}
+
+__attribute__((constructor)) static void construct_last(void) {
+    CONSTRUCTOR;
+    note_constructor('2');
+}
 
 int32_t undefined_symbol(const menlou_host *, menlou_call *, const menlou_request *, const void *, void **);
 
@@ -79,9 +123,41 @@ static inline int32_t fails(const menlou_host *host) {
     return -7;
 }
 
+static inline int32_t init_hangs(const menlou_host *host) {
+    (void)host;
+    hang();
+    return MENLOU_READY;
+}
+
+/* Succeeds if all constructors have run once, in the order of the loader. */
+static inline int32_t init_checks_constructors(const menlou_host *host) {
+    (void)host;
+    return strcmp(constructed, "i12") ? -7 : MENLOU_READY;
+}
+
+static inline int32_t configures(const menlou_host *host, menlou_setup *setup, menlou_str tenant, menlou_str settings,
+                                 void **out) {
+    (void)host, (void)setup, (void)tenant, (void)settings;
+    *out = &constructed;
+    return MENLOU_READY;
+}
+
+static inline int32_t configure_hangs(const menlou_host *host, menlou_setup *setup, menlou_str tenant,
+                                      menlou_str settings, void **out) {
+    (void)host, (void)setup, (void)tenant, (void)settings, (void)out;
+    hang();
+    return MENLOU_READY;
+}
+
+static inline void release_hangs(void *settings) {
+    (void)settings;
+    hang();
+}
+
 #define ONE                                                                                                            \
     { .struct_size = sizeof(menlou_action), .access = ACCESS, .name = ACTION, .methods = METHODS, .title_en = TITLE,   \
-      .params_schema = PARAMS, .data_schema = DATA, .settings_schema = SETTINGS, .start = START, .poll = poll, .drop = drop }
+      .params_schema = PARAMS, .data_schema = DATA, .settings_schema = SETTINGS, .configure = CONFIGURE,            \
+      .release = RELEASE, .start = START, .poll = poll, .drop = drop }
 
 static const menlou_action actions[2] = { ONE, ONE };
 
@@ -102,6 +178,7 @@ __attribute__((unused)) static const menlou_plugin plugin = {
 #ifndef NO_ENTRY
 const menlou_plugin *menlou_plugin_v1(uint16_t host_major, uint16_t host_minor) {
     (void)host_major, (void)host_minor;
+    BEFORE_ENTRY;
     return ENTRY;
 }
 #endif
