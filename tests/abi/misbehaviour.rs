@@ -137,6 +137,7 @@ async fn a_second_reply_is_logged_and_the_first_counts() {
     let gateway = gateway().await;
     for _ in 0..2 {
         assert_eq!(rude(&gateway, "twice", 0).await, 1);
+        assert_eq!(rude(&gateway, "twice_returned", 0).await, 1, "also if the plugin returns the result of the second");
     }
     let logged = log_lines("rude", "replied to a call twice");
     assert_eq!(logged.len(), 1, "{logged:?}");

@@ -116,7 +116,8 @@ fn touching_a_file_or_copying_the_same_bytes_loads_no_version() {
     wait_for_version(&gateway, "greet", "1");
     let generations = || {
         let metrics = gateway.admin("/metrics").unwrap().text();
-        let line = metrics.lines().find_map(|line| line.strip_prefix("menlou_plugin_generations ")?.parse::<u64>().ok());
+        let line =
+            metrics.lines().find_map(|line| line.strip_prefix("menlou_plugin_generations ")?.parse::<u64>().ok());
         line.unwrap_or_else(|| panic!("{metrics}"))
     };
     let before = generations();

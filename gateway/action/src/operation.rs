@@ -122,6 +122,11 @@ impl CallOperations {
         Some(ptr::without_provenance_mut(number))
     }
 
+    /// Cancels the operations, which the plugin may still drop.
+    pub fn cancel_futures(&self) {
+        self.0.borrow().iter().filter_map(|number| find(*number)).for_each(|operation| lock(&operation).cancel());
+    }
+
     /// Cancels the operations that the plugin has not dropped and returns their number. Results that were already read
     /// stay valid until `op_drop`.
     pub fn cancel_all(&self) -> usize {

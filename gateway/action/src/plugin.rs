@@ -8,6 +8,7 @@ use super::{
     plugin_load_error::{LoadStage, PluginLoadError},
     plugin_thread::{AbandonedThreads, NotReturned},
     private_copy::PrivateCopy,
+    worker_limit::WorkerLimit,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use menlou_abi::*;
@@ -63,6 +64,8 @@ pub struct Plugin {
     host: &'static menlou_host,
     /// The threads that `configure` and `release` keep.
     pub(super) abandoned: AbandonedThreads,
+    /// The worker threads that calls of the plugin occupy.
+    pub(super) workers: WorkerLimit,
     // Never unloaded, because the plugin may have left threads and thread-local destructors that run its code.
     _library: ManuallyDrop<Library>,
 }
@@ -164,8 +167,8 @@ impl Plugin {
             }
         }
         let abi = (plugin.abi_major, plugin.abi_minor);
-        let abandoned = AbandonedThreads::default();
-        Ok(Self { name, version, generation, abi, actions, host, abandoned, _library: library })
+        let (abandoned, workers) = Default::default();
+        Ok(Self { name, version, generation, abi, actions, host, abandoned, workers, _library: library })
     }
 
     /// The function table that the plugin's functions get.

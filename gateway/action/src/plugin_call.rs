@@ -46,6 +46,8 @@ pub(super) struct PluginCall {
     reply: Cell<Option<Result<Reply>>>,
     /// A response body that the plugin writes: its media type and its chunks.
     streamed: RefCell<Option<(HeaderValue, Arc<ChunkSlot>)>>,
+    /// Whether the last host function that set a reply refused it because the call has one.
+    is_second_reply_last: Cell<bool>,
     /// Why the plugin's reply is invalid.
     invalid_reply: Cell<Option<&'static str>>,
     view: RequestView,
@@ -56,6 +58,13 @@ static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
 thread_local! {
     /// The call whose plugin runs on this thread, or NULL.
     static CURRENT: Cell<*const PluginCall> = const { Cell::new(ptr::null()) };
+}
+
+/// The names of the plugin and the action that run on this thread.
+pub(super) fn current_names() -> Option<(&'static str, String)> {
+    // SAFETY: NULL, or the call that `enter` was given, which lives until `enter` returns.
+    let call = unsafe { CURRENT.try_with(Cell::get).ok()?.as_ref() }?;
+    Some((call.action.plugin().name, call.action.descriptor().name.clone()))
 }
 
 impl PluginCall {
@@ -73,6 +82,7 @@ impl PluginCall {
             last_error: Cell::new(None),
             reply: Cell::new(None),
             streamed: RefCell::default(),
+            is_second_reply_last: Cell::new(false),
             invalid_reply: Cell::new(None),
             view: RequestView::default(),
         }));
@@ -93,6 +103,11 @@ impl PluginCall {
     pub unsafe fn from_handle<'a>(handle: *const menlou_call) -> Option<&'a Self> {
         // SAFETY: NULL, or the call that `enter` was given, which lives until `enter` returns.
         unsafe { CURRENT.get().as_ref() }.filter(|call| call.number == handle.addr())
+    }
+
+    /// Whether this thread runs a function of a plugin.
+    pub fn is_inside_plugin() -> bool {
+        !CURRENT.get().is_null()
     }
 
     /// The plugin's handle of this call.
@@ -196,6 +211,8 @@ impl PluginCall {
     pub unsafe fn set_reply(&self, reply: &menlou_reply) -> bool {
         if self.has_reply() {
             self.violations().record_duplicate_reply(self.tenant(), &self.request.id);
+            // A reply while the call writes a response body ends that body early: its error counts.
+            self.is_second_reply_last.set(self.streamed.borrow().is_none());
             return false;
         }
         // SAFETY: promised by the caller.
@@ -207,6 +224,12 @@ impl PluginCall {
             }
         }
         true
+    }
+
+    /// Whether the plugin's last reply was refused because the call has one already. A plugin that returns the result of
+    /// `reply` then returns an error, although the call has succeeded.
+    pub fn is_second_reply_last(&self) -> bool {
+        self.is_second_reply_last.get()
     }
 
     /// Takes the plugin's reply.

@@ -37,6 +37,6 @@ impl Action {
     /// Serves a request of the caller that [`Action::admit`] returned. Dropping the future drops the plugin's future.
     pub async fn serve(self: &Arc<Self>, mut call: Call, caller: Option<Caller>) -> Result<Reply> {
         self.descriptor().params.convert(&mut call.params)?;
-        PluginFuture::start(self.clone(), call, caller).reply().await
+        PluginFuture::new(self.clone(), call, caller).reply().await
     }
 }

@@ -3,7 +3,7 @@
 //! Each worker thread records when it enters and leaves a plugin. A thread of the watchdog's own reads these records once
 //! a second, because a stuck plugin may occupy all workers of the runtime.
 
-use super::{coarse_clock::now_ms, violations::ViolationCounters};
+use super::{coarse_clock::now_ms, exit_code, violations::ViolationCounters};
 use std::{
     cell::Cell,
     ptr,
@@ -19,6 +19,10 @@ use std::{
 pub(super) const BLOCKED_MS: u64 = 100;
 /// A plugin function that has run this long without returning is reported as stuck, in milliseconds.
 const STUCK_MS: u64 = 5000;
+/// If plugin functions have occupied all worker threads for this long, the process ends, in milliseconds.
+const EXHAUSTED_MS: u64 = 10_000;
+/// Time for the log to write its last line.
+const LOG_TIME: Duration = Duration::from_millis(200);
 /// Time between two checks of all worker threads.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -63,11 +67,12 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the thread.
+    /// Starts the thread. If plugin functions do not return and occupy all of the runtime's `workers`, no request can be
+    /// served any more, and nothing can free a worker: the process ends with exit code 70, so that it is restarted.
     ///
     /// # Errors
     /// If the system cannot create a thread.
-    pub fn start() -> std::io::Result<Self> {
+    pub fn start(workers: usize) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let check_until_stopped = move || {
@@ -75,7 +80,16 @@ impl Watchdog {
             let mut reported = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 thread::park_timeout(CHECK_INTERVAL);
-                check_slots(&mut reported);
+                let exhausted = check_slots(&mut reported);
+                if exhausted >= workers {
+                    tracing::error!(
+                        workers,
+                        "plugins that do not return occupy all worker threads: the gateway ends with exit code {}, so that it is restarted",
+                        exit_code::EXIT_CODE
+                    );
+                    thread::sleep(LOG_TIME);
+                    exit_code::end();
+                }
             }
         };
         let thread = Some(thread::Builder::new().name("menlou-watch".into()).spawn(check_until_stopped)?);
@@ -93,12 +107,15 @@ impl Drop for Watchdog {
     }
 }
 
-fn check_slots(reported: &mut Vec<u64>) {
+/// Reports stuck functions. Returns the number of threads that are occupied for so long that they count as lost.
+fn check_slots(reported: &mut Vec<u64>) -> usize {
+    let mut exhausted = 0;
     let slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     reported.resize(slots.len(), 0);
     for (slot, reported) in slots.iter().zip(reported) {
         let entered = slot.entered_ms.load(Ordering::Acquire);
         let ms = now_ms().saturating_sub(entered);
+        exhausted += usize::from(entered != 0 && ms >= EXHAUSTED_MS);
         if entered == 0 || ms < STUCK_MS || *reported == entered {
             continue;
         }
@@ -112,4 +129,5 @@ fn check_slots(reported: &mut Vec<u64>) {
             violations.record_stuck(ms);
         }
     }
+    exhausted
 }

@@ -7,7 +7,7 @@ use crate::{
     telemetry::{self, Metrics, metrics_upkeep},
 };
 use arc_swap::ArcSwap;
-use menlou_action::{PluginRegistry, Services, Watchdog};
+use menlou_action::{ExitGuard, PluginRegistry, Services, Watchdog};
 use menlou_admin::{ReadinessLog, tokens::FailedAttempts};
 use menlou_config::{config_error::ConfigError, keyring::Keyring, server::Config};
 use menlou_error::text::{Language, Text};
@@ -75,6 +75,8 @@ struct Built {
     reload_requests: ReloadRequests,
     /// Reports plugins that block a worker thread, until it is dropped.
     _watchdog: Watchdog,
+    /// Keeps plugins from ending the process as if it had been stopped, until it is dropped.
+    _exit_guard: ExitGuard,
 }
 
 impl Gateway {
@@ -115,8 +117,10 @@ impl Gateway {
         let tls = load_certificates(&config)?;
         let traffic = listen(config.server.listen)?;
         let admin = listen(config.admin.listen)?;
-        let watchdog = Watchdog::start().map_err(|e| failed("线程", "a thread", e))?;
         let (reload, reload_requests) = ReloadHandle::new();
+        let workers = tokio::runtime::Handle::current().metrics().num_workers();
+        let watchdog = Watchdog::start(workers).map_err(|e| failed("线程", "a thread", e))?;
+        let ports = [&traffic, &admin].map(|listener| listener.local_addr().map_or(0, |address| address.port()));
         let built = Built {
             source: None,
             reload,
@@ -134,6 +138,7 @@ impl Gateway {
             reload_history,
             metrics,
             _watchdog: watchdog,
+            _exit_guard: ExitGuard::start(&ports),
         };
         Ok(Self { built, layers: Identity::new() })
     }

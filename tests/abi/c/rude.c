@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 MENLOU_PLUGIN_NOTE("rude", "1.0.0");
 
@@ -189,6 +190,21 @@ static int32_t poll(void *state, menlou_call *call) {
     }
     if (IS("twice"))
         return reply_number(call, 1), reply_number(call, 2), MENLOU_READY;
+    if (IS("twice_returned")) /* returns the result of the second reply */
+        return reply_number(call, 1), reply_number(call, 2);
+    if (IS("hang"))
+        for (;;)
+            pause();
+    if (IS("exit"))
+        exit((int)n);
+    if (IS("fork")) { /* a child that outlives the gateway, for a minute at most */
+        pid_t child = fork();
+        if (!child) {
+            sleep(60);
+            _exit(0);
+        }
+        return reply_number(call, child);
+    }
     if (IS("garbage"))
         return reply(call, str("{\"n\":")), MENLOU_READY;
     if (IS("invalid_utf8"))
