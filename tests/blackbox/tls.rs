@@ -45,12 +45,25 @@ impl TestCa {
         fs::rename(self.path(&unfinished), self.path(&pem)).unwrap();
     }
 
+    /// Signs a certificate for a.example that ends in so many days; -1 for one that ended yesterday.
+    fn sign_until(&self, file: &str, days: i32) {
+        let [pem, key, request] = ["pem", "key", "csr"].map(|end| format!("{file}.{end}"));
+        self.openssl(&["req", "-new", "-keyout", &key, "-out", &request, "-subj", "/CN=host"]);
+        fs::write(self.path("names"), "subjectAltName=DNS:a.example").unwrap();
+        let days = days.to_string();
+        let by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", &days];
+        self.run(&[&["x509", "-req", "-in", &request, "-out", &pem], &by[..]].concat());
+    }
+
     fn openssl(&self, arguments: &[&str]) {
         let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        self.run(&[arguments, &new_key].concat());
+    }
+
+    fn run(&self, arguments: &[&str]) {
         let output = Command::new("openssl")
             .current_dir(self.0.path())
             .args(arguments)
-            .args(new_key)
             .output()
             .expect("openssl (tests/tools.sh)");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -225,7 +238,60 @@ fn unusable_certificate_is_reported_by_run_and_validate() {
     for command in [&["run"][..], &["validate", "--offline"]] {
         let output = folder.command(command, b"");
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && error.contains("one.key for TLS"), "{error}");
+        assert!(!output.status.success() && error.contains("does not belong to the first certificate"), "{error}");
+    }
+}
+
+#[test]
+fn expired_and_soon_expiring_certificates_are_reported_by_run_validate_and_metrics() {
+    let authority = TestCa::new();
+    authority.sign_until("expired", -1);
+    authority.sign_until("soon", 20);
+    authority.sign_until("later", 90);
+    for (files, is_valid, expected) in [
+        (&["expired"][..], false, &["expired.pem: the certificate expired on"][..]),
+        (&["soon"], true, &["soon.pem", "the certificate expires on"]),
+        (&["later"], true, &[]),
+        (&["later", "soon"], true, &["soon.pem", "a.example is also in", "later.pem"]),
+    ] {
+        let setup = menlou_harness::Setup::default().setting("tls.certificates", authority.certificates(files));
+        let output = menlou_harness::GatewayFolder::new(setup).command(&["validate", "--offline"], b"");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.success(), is_valid, "{files:?}: {error}");
+        assert!(expected.iter().all(|text| error.contains(text)), "{files:?}: {error}");
+        assert!(!expected.is_empty() || !error.contains(".pem"), "{files:?}: {error}");
+    }
+    let scene = scene(&authority, &["expired"], &[]);
+    eventually("the log names the file", || {
+        (scene.log().contains("expired.pem") && scene.log().contains("the certificate expired on")).then_some(())
+    });
+    let metrics = scene.admin("/metrics").unwrap().text();
+    assert!(metrics.contains("menlou_certificate_expiry_timestamp_seconds{file=\""), "{metrics}");
+}
+
+#[test]
+fn encrypted_and_mistaken_keys_are_explained() {
+    let authority = TestCa::new();
+    authority.sign("one", &["one.example.com"]);
+    authority.run(&["pkey", "-in", "one.key", "-aes256", "-passout", "pass:secret", "-out", "encrypted.key"]);
+    authority.run(&["ec", "-in", "one.key", "-aes128", "-passout", "pass:secret", "-out", "older.key"]);
+    fs::copy(authority.path("one.pem"), authority.path("certificate.key")).unwrap();
+    fs::write(authority.path("empty.key"), "").unwrap();
+    for (key, expected) in [
+        ("encrypted", "is encrypted"),
+        ("older", "is encrypted"),
+        ("certificate", "contains a certificate instead of a private key"),
+        ("empty", "contains no private key"),
+    ] {
+        let pair = format!(
+            "[{{ cert = {:?}, key = {:?} }}]",
+            authority.path("one.pem"),
+            authority.path(&format!("{key}.key"))
+        );
+        let setup = menlou_harness::Setup::default().setting("tls.certificates", pair);
+        let output = menlou_harness::GatewayFolder::new(setup).command(&["validate", "--offline"], b"");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(expected), "{key}: {error}");
     }
 }
 

@@ -12,6 +12,7 @@ use buckets::BUCKETS;
 use log_writer::LogWriter;
 use menlou_config::server::{Log, LogFormat, LogLevel};
 use menlou_error::text::Text;
+use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 pub use recorder::Metrics;
 use recorder::Recorder;
@@ -148,5 +149,7 @@ pub fn metrics() -> Result<Metrics, Text> {
     let metrics = Metrics::new(recorder.handle(), series.clone());
     metrics::set_global_recorder(Recorder::new(recorder, series)).map_err(|e| failed(&e))?;
     metric_catalog::describe();
+    metrics.describe_process();
+    gauge!("menlou_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(metrics)
 }

@@ -4,6 +4,7 @@
 //! (`menlou_tenant`) handle the requests, and `menlou_policy` decides which requests are accepted.
 
 pub mod addresses;
+pub mod certificate_checks;
 mod compress;
 mod cors;
 pub mod decode;

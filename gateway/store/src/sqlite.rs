@@ -73,7 +73,7 @@ impl Sqlite {
         let up = up_gauge(NAME);
         let writer = Writer::start(writer, checkpointer, DeadlineBreaker::new(NAME, DEADLINE, up.clone()));
         let mut expiry = JoinSet::new();
-        expiry.spawn(expiry::delete_expired(writer.clone()));
+        expiry.spawn(expiry::maintain(path.to_owned(), writer.clone()));
         Ok(Self {
             reader: Reader::start(readers, DeadlineBreaker::new(NAME, DEADLINE, up)),
             writer,

@@ -44,12 +44,23 @@ pub fn run(config: impl FnOnce() -> Result<Config, Vec<ConfigError>>, arguments:
     if let Some(text) = config.keyring.is_set().then(|| config.keyring.keys().err()).flatten() {
         report(&Text::new(format!("[secrets] keys_file：{}", text.zh), format!("[secrets] keys_file: {}", text.en)));
     }
+    let mut warnings = config.warnings.clone();
     for loaded in [load_certificates(&config), load_admin_certificate(&config)] {
-        if let Err(text) = loaded {
-            report(&text);
+        match loaded {
+            Err(text) => report(&text),
+            Ok(tls) => {
+                for finding in tls.iter().flat_map(|tls| tls.findings()) {
+                    let (file, text) = (finding.file, finding.text);
+                    if finding.is_rejected {
+                        let file = file.display();
+                        report(&Text::new(format!("{file}：{}", text.zh), format!("{file}: {}", text.en)));
+                    } else {
+                        warnings.push(ConfigError::in_file(file, text));
+                    }
+                }
+            }
         }
     }
-    let mut warnings = config.warnings.clone();
     if let Some((file, text)) = config.keyring.file().zip(config.keyring.warning()) {
         warnings.push(ConfigError::in_file(file, text));
     }

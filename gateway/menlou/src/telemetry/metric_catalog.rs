@@ -56,6 +56,21 @@ const fn metric(name: &'static str, kind: MetricKind, labels: &'static [&'static
 
 /// All metrics, sorted by name.
 pub const ALL: &[Metric] = &[
+    metric(
+        "menlou_build_info",
+        MetricKind::Gauge,
+        &["version"],
+        Text::fixed("始终为 1；version 为运行中的版本", "Always 1; version is the running version."),
+    ),
+    metric(
+        "menlou_certificate_expiry_timestamp_seconds",
+        MetricKind::Gauge,
+        &["file"],
+        Text::fixed(
+            "证书文件中最早到期的证书的到期时间（Unix 时间，秒）",
+            "When the first certificate of a file expires, in seconds of Unix time.",
+        ),
+    ),
     metric("menlou_connections", MetricKind::Gauge, &[], Text::fixed("打开的客户端连接数", "Open client connections.")),
     metric(
         "menlou_connections_closed_total",
@@ -88,6 +103,24 @@ pub const ALL: &[Metric] = &[
         Text::fixed(
             "因日志读取或写入过慢而丢弃的日志行数",
             "Log lines of the gateway that were dropped because the log was not read or written fast enough.",
+        ),
+    ),
+    metric(
+        "menlou_platform_request_duration_seconds",
+        MetricKind::Histogram,
+        &["platform", "api"],
+        Text::fixed(
+            "调用平台接口的时间（秒）。api：code2session、access_token、phone_number、session_key、other，以及插件的调用 action",
+            "Seconds of requests to a platform. api: code2session, access_token, phone_number, session_key, other, or action for the requests of plugins.",
+        ),
+    ),
+    metric(
+        "menlou_platform_requests_total",
+        MetricKind::Counter,
+        &["platform", "api", "outcome"],
+        Text::fixed(
+            "发往平台的请求数，按结果。outcome：ok、rejected（平台返回错误码）、failed（没有可用的响应）",
+            "Requests sent to a platform. outcome: ok, rejected (the platform returned an error code), failed (no usable response).",
         ),
     ),
     metric(
@@ -206,6 +239,15 @@ pub const ALL: &[Metric] = &[
         MetricKind::Counter,
         &[],
         Text::fixed("发送途中中断的流式响应数", "Streamed responses that were aborted before their end."),
+    ),
+    metric(
+        "menlou_store_size_bytes",
+        MetricKind::Gauge,
+        &["store"],
+        Text::fixed(
+            "内置 SQLite 文件及其日志的大小（字节）",
+            "Size of the embedded SQLite file and its log, in bytes.",
+        ),
     ),
     metric(
         "menlou_store_up",

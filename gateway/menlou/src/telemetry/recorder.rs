@@ -17,6 +17,7 @@ pub struct Recorder {
 pub struct Metrics {
     others: PrometheusHandle,
     series: Arc<TenantSeries>,
+    process: metrics_process::Collector,
 }
 
 impl Recorder {
@@ -29,11 +30,17 @@ impl Recorder {
 impl Metrics {
     /// Reads these.
     pub fn new(others: PrometheusHandle, series: Arc<TenantSeries>) -> Self {
-        Self { others, series }
+        Self { others, series, process: metrics_process::Collector::default() }
     }
 
-    /// All metrics in the text format of Prometheus.
+    /// Registers the help texts of the metrics of the process.
+    pub fn describe_process(&self) {
+        self.process.describe();
+    }
+
+    /// All metrics in the text format of Prometheus. Those of the process, such as its memory, are read now.
     pub fn render(&self) -> String {
+        self.process.collect();
         let mut text = self.others.render();
         self.series.render(&mut text);
         text

@@ -9,14 +9,17 @@ use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
 use menlou_circuit::Breaker;
 use menlou_error::{Error, codes};
+use metrics::{counter, histogram};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The base URL, unless the tenant file sets another.
 pub const BASE_URL: &str = "https://api.weixin.qq.com";
+/// The label of the platform in metrics.
+const PLATFORM: &str = "wechat";
 /// Maximum time of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum length of an openid, unionid or session_key, in bytes. Real ones have 24 to 32.
@@ -147,7 +150,10 @@ impl Api {
             let error = Error::new(&codes::PLATFORM_UNREACHABLE).retry_after(open.retry_after);
             WechatError::from(error.with_cause(open).logged())
         })?;
+        let (api, start) = (if is_ours { api_label(&request.url) } else { "action" }, Instant::now());
         let response = self.http.send(request).await;
+        histogram!("menlou_platform_request_duration_seconds", "platform" => PLATFORM, "api" => api)
+            .record(start.elapsed());
         let is_logged = match &response {
             Ok(response) if !matches!(response.status, 502..=504) => {
                 permit.success();
@@ -157,7 +163,15 @@ impl Api {
             Err(HttpFailure::Unanswered(_)) if !is_ours => false,
             Err(failure) => !permit.failure(&failure.to_string()),
         };
-        parse(response).map_err(|WechatError { errcode, error }| WechatError {
+        let parsed = parse(response);
+        let outcome = match &parsed {
+            Ok(_) => "ok",
+            Err(WechatError { errcode: Some(_), .. }) => "rejected",
+            Err(_) => "failed",
+        };
+        let labels = [("platform", PLATFORM), ("api", api), ("outcome", outcome)];
+        counter!("menlou_platform_requests_total", &labels).increment(1);
+        parsed.map_err(|WechatError { errcode, error }| WechatError {
             errcode,
             error: if is_logged { error.logged() } else { error },
         })
@@ -166,5 +180,17 @@ impl Api {
     fn url(&self, path: &str, query: &str) -> String {
         let base = self.base_url.trim_end_matches('/');
         if query.is_empty() { format!("{base}{path}") } else { format!("{base}{path}?{query}") }
+    }
+}
+
+/// The label of the metrics for a request of the gateway itself.
+fn api_label(url: &str) -> &'static str {
+    let path = url.split('?').next().unwrap_or_default();
+    match path.rsplit('/').next().unwrap_or_default() {
+        "jscode2session" => "code2session",
+        "stable_token" => "access_token",
+        "getuserphonenumber" => "phone_number",
+        "checksession" | "resetusersessionkey" => "session_key",
+        _ => "other",
     }
 }
