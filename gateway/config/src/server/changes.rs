@@ -26,6 +26,7 @@ impl Config {
         compare("admin", json(&self.admin), json(&other.admin));
         compare("tenants", json(&self.tenants), json(&other.tenants));
         compare("plugins", json(&self.plugins), json(&other.plugins));
+        compare("upstreams", json(&self.upstreams), json(&other.upstreams));
         compare("passwords", json(&self.passwords), json(&other.passwords));
         compare("testing", json(&self.testing), json(&other.testing));
         compare("log", json(&self.log), json(&other.log));
