@@ -336,8 +336,8 @@ fn if_the_new_secret_is_rejected_verify_reports_whether_the_old_one_works() {
     scene.write_tenant(TENANT, &both(DEMO_SECRET));
     let (code, text) = run(&scene, &["tenant", "verify", TENANT]);
     assert!(code == Some(1) && text.contains("✗ access token: The AppSecret is wrong"), "{text}");
-    assert!(text.contains("✓ the old secret (previous_secret)"), "{text}");
+    assert!(text.contains("✓ the previous secret (previous_secret)"), "{text}");
     scene.write_tenant(TENANT, &both("neither-this-one"));
     let (code, text) = run(&scene, &["tenant", "verify", TENANT]);
-    assert!(code == Some(1) && text.contains("✗ the old secret (previous_secret)"), "{text}");
+    assert!(code == Some(1) && text.contains("✗ the previous secret (previous_secret)"), "{text}");
 }

@@ -23,7 +23,7 @@ impl fmt::Display for HttpFailure {
             Self::NotSent(cause) => write!(f, "not sent: {cause}"),
             Self::ConnectionClosing(cause) => write!(f, "sent on a connection that the server was closing: {cause}"),
             Self::Unanswered(cause) => write!(f, "sent, but not answered: {cause}"),
-            Self::Unusable(cause) => write!(f, "unusable answer: {cause}"),
+            Self::Unusable(cause) => write!(f, "unusable response: {cause}"),
         }
     }
 }
