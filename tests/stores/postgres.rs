@@ -122,7 +122,7 @@ async fn several_replicas_may_start_concurrently_on_an_empty_database() {
             assert!(name(store, &format!("o{n}")).await.is_some());
         }
     }
-    assert_eq!(server.query("SELECT count(*), max(version) FROM menlou_schema"), "1|2");
+    assert_eq!(server.query("SELECT count(*), max(version) FROM menlou_schema"), "1|3");
     assert_eq!(server.query("SELECT count(*) FROM users"), "6");
 }
 
