@@ -16,14 +16,14 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Sets `X-Forwarded-Proto` and `X-Forwarded-Host`. The latter is removed where the request has no valid host.
 pub fn set_origin(headers: &mut HeaderMap, uri: &Uri, context: &RequestContext, traffic: &TrafficState) {
     let source = traffic.proxies.header().filter(|_| context.is_from_proxy);
-    let told = |name: HeaderName, parameter| match source {
+    let by_proxy = |name: HeaderName, parameter| match source {
         Some(ProxyHeader::XForwardedFor) => last_of(headers, name),
         Some(ProxyHeader::Forwarded) => parameter_of(headers, parameter),
         _ => None,
     };
-    let proto = told(X_FORWARDED_PROTO, "proto").filter(|proto| matches!(proto.as_str(), "http" | "https"));
+    let proto = by_proxy(X_FORWARDED_PROTO, "proto").filter(|proto| matches!(proto.as_str(), "http" | "https"));
     let proto = proto.as_deref().unwrap_or(if traffic.tls.is_some() { "https" } else { "http" });
-    let host = told(X_FORWARDED_HOST, "host").filter(|host| http_guard::is_valid_host(host.as_bytes()));
+    let host = by_proxy(X_FORWARDED_HOST, "host").filter(|host| http_guard::is_valid_host(host.as_bytes()));
     let own = || match uri.authority() {
         Some(authority) => Some(authority.as_str().to_owned()),
         None => Some(headers.get(HOST)?.to_str().ok()?.to_owned()),
