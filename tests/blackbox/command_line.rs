@@ -1,7 +1,7 @@
 //! The command line: exit codes, texts in both languages, and the effect of each command.
 
 use crate::scene::{Scene, Stores, TENANT, TEST_OPENID, eventually, setup, simulator, tenant};
-use menlou_harness::{Gateway, GatewayFolder, Redis, Setup, process::free_port};
+use menlou_harness::{Gateway, GatewayFolder, Redis, Setup, artifacts, process::free_port};
 use serde_json::Value;
 use std::{
     fs,
@@ -184,6 +184,32 @@ fn the_shipped_tenants_have_no_errors() {
     }
     let output = GatewayFolder::new(setup).command(&["validate", "--offline"], b"");
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
+
+#[test]
+fn init_makes_a_folder_that_a_gateway_starts_in_and_changes_nothing_that_exists() {
+    let parent = tempfile::TempDir::with_prefix("menlou-init-").unwrap();
+    let folder = parent.path().join("gateway");
+    let menlou = |arguments: &[&str]| {
+        let mut command = artifacts::binary();
+        // The plugins of a built gateway are beside the program.
+        command.current_dir(parent.path()).env("MENLOU_PLUGINS__DIR", parent.path()).env("MENLOU_LANG", "en");
+        command.args(arguments);
+        artifacts::run(&mut command, b"")
+    };
+    let output = menlou(&["init", "gateway"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("menlou --config gateway/menlou.toml validate"), "{}", out(&output));
+    assert!(folder.join("tenants").is_dir());
+    let output = menlou(&["--config", "gateway/menlou.toml", "validate"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+
+    fs::write(folder.join("menlou.toml"), "# mine").unwrap();
+    let output = menlou(&["init", "gateway"]);
+    assert!(output.status.code() == Some(1) && err(&output).contains("gateway/menlou.toml exists"), "{}", err(&output));
+    assert_eq!(fs::read_to_string(folder.join("menlou.toml")).unwrap(), "# mine");
+    let output = menlou(&["init", "--config", "other.toml"]);
+    assert!(output.status.code() == Some(1) && err(&output).contains("menlou init FOLDER"), "{}", err(&output));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod output;
 mod admin;
 mod api_docs;
 mod explain;
+mod init;
 mod plugin;
 mod process_limits;
 mod reload;
@@ -43,6 +44,8 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    /// 在文件夹中写入配置文件与租户文件夹。Write a config and a folder for tenants into a folder.
+    Init(init::Arguments),
     /// 启动网关。Run the gateway.
     Run,
     /// 让运行中的网关重新加载配置、证书、租户、插件与日志文件。Have the running gateway reload config, certificates, tenants, plugins and log file.
@@ -96,6 +99,7 @@ fn run_command() -> ExitCode {
             let source = file.map(Path::to_owned);
             run::run(move || load(source.as_deref()), file)
         }
+        Command::Init(arguments) => init::run(line.config.as_deref(), &arguments),
         Command::Reload => reload::run(config),
         Command::Validate(arguments) => validate::run(config, &arguments),
         Command::Explain(arguments) => explain::run(&arguments),

@@ -117,9 +117,9 @@ fn ready(context: &TenantContext<'_>, tenant: &TenantName) -> Result<(), Command
         return Err(CommandFailure::new(
             "no_folder",
             Text::new(
-                format!("租户文件夹 {folder} 不存在：新建它，或用 --config 指定网关的配置"),
+                format!("租户文件夹 {folder} 不存在：用 menlou init 新建，或用 --config 指定网关的配置"),
                 format!(
-                    "the tenants' folder {folder} does not exist: create it, or name the gateway's config with --config"
+                    "the tenants' folder {folder} does not exist: menlou init makes one; or name the gateway's config with --config"
                 ),
             ),
         ));
