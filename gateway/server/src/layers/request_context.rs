@@ -56,6 +56,7 @@ impl RequestContext {
 #[derive(Clone)]
 pub struct RequestContextLayer {
     peer: IpAddr,
+    is_from_proxy: bool,
     proxies: Arc<Proxies>,
 }
 
@@ -63,7 +64,7 @@ impl RequestContextLayer {
     /// For a connection from `peer`. If that is a trusted proxy, the client's address is taken from the header that
     /// the proxy sets.
     pub fn new(peer: IpAddr, proxies: Arc<Proxies>) -> Self {
-        Self { peer, proxies }
+        Self { peer, is_from_proxy: proxies.trusts(peer), proxies }
     }
 }
 
@@ -95,8 +96,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        let client = self.layer.proxies.client(self.layer.peer, request.headers());
-        let is_from_proxy = self.layer.proxies.trusts(self.layer.peer);
+        let RequestContextLayer { peer, is_from_proxy, ref proxies } = self.layer;
+        let client = if is_from_proxy { proxies.client(peer, request.headers()) } else { peer };
         let context = RequestContext { is_from_proxy, ..RequestContext::from_headers(request.headers(), client) };
         request.extensions_mut().insert(context);
         self.inner.call(request)
